@@ -1,0 +1,118 @@
+"""The Protocol that every coding agent's adapter fulfils. Pure description: no I/O here.
+
+An adapter owns one session of one agent. All its methods are coroutines that run in the session's asyncio thread
+(actors/session.py), one `turn` at a time; `steer`, `interrupt` and `find_turn` may be called while a turn runs.
+An adapter never decides: it does not retry, resend, or choose what comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from actors.messages import TurnOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeAccess:
+    """Where the agent finds the bridge: a loopback MCP endpoint and the bearer token that is its identity."""
+
+    url: str
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSettings:
+    """All that an adapter needs to start its agent.
+
+    `environment` is the whole environment of the child; adapters add to a copy, they never read os.environ.
+    `command` is for ACP agents: the argv of the program. `options` is the table `[agents.NAME]` of the configuration.
+    """
+
+    name: str  # the agent's name as people and its peer call it
+    cwd: Path
+    environment: dict[str, str]
+    model: str = ""
+    bridge: BridgeAccess | None = None
+    command: tuple[str, ...] = ()
+    options: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentEvent:
+    """Something the agent did. `text` is for people; `raw` is the agent's own JSON event, "" when there is none.
+
+    seen: the agent has taken in the user message whose id is `message_id` (evidence: its own echo or transcript).
+    process: a process was started for this agent; `pid` is it. Lets the owner reap it after a crash.
+    """
+
+    kind: Literal["say", "tool", "tool-result", "usage", "limit", "seen", "process", "raw", "note"]
+    text: str = ""
+    raw: str = ""
+    message_id: str = ""
+    pid: int = 0
+
+
+EventSink = Callable[[AgentEvent], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundTurn:
+    """What the agent's own transcript says of a user message id. `outcome` only when finished."""
+
+    state: Literal["absent", "unfinished", "finished"]
+    outcome: TurnOutcome | None = None
+
+
+class Agent(Protocol):
+    """One session of one coding agent.
+
+    Errors: `AgentUnavailableError` (cannot be started here: the text names the next step), `AgentDiedError` (its
+    process ended or the link broke: call `close`, make a new adapter, `open` with the session id, `find_turn`),
+    `SessionNotFoundError` (only from `open`). A turn that the agent itself reports as failed is not an exception: it
+    is a `TurnOutcome` with status failed, interrupted or limited.
+    """
+
+    can_steer: bool  # the agent takes a user message into a running turn
+
+    async def open(self, session_id: str | None) -> str:
+        """Starts the agent's program; resumes `session_id`, or makes a new session. Returns the session's id.
+
+        The id is known before the first prompt is sent, so that it can be journalled first.
+        """
+        ...
+
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+        """Sends `prompt` as a user message whose id, in the agent's own transcript, is `turn_id` (a UUID string).
+
+        Returns when the turn is over, background tasks included; may take hours; has no time limit of its own.
+        """
+        ...
+
+    async def steer(self, message_id: str, text: str) -> bool:
+        """Hands `text` (own id `message_id`, a UUID string) to the running turn. False: no turn took it.
+
+        True only says that it was handed over; the evidence is a later `seen` event with this id, or `find_turn`.
+        """
+        ...
+
+    async def interrupt(self) -> None:
+        """Ends the running turn; `turn` then returns with status interrupted. Nothing happens when none runs."""
+        ...
+
+    async def find_turn(self, message_id: str) -> FoundTurn:
+        """Looks the user message up in the agent's own transcript of the open session. No side effect."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the program and all its processes within 2 s. May be called twice, and after any error."""
+        ...
+
+
+AgentFactory = Callable[[AgentSettings, EventSink], Agent]
+
+
+def discard_event(_event: AgentEvent) -> None:
+    """An EventSink for callers that look at outcomes only."""

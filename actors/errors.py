@@ -1,0 +1,56 @@
+"""The one exception tree. Pure; imported everywhere.
+
+Whose fault is it? `UserError`: what the user typed or configured: shown as one line, exit status 2.
+`AgentError`: a coding agent or its provider. `CircumstanceError`: a process, disk or link that failed us.
+`ProtocolError`: two parts of this program disagree: a bug here, reported as one.
+
+Foreign errors are recognised once, at the edge that meets them, and become one of these.
+"""
+
+
+class LoopError(Exception):
+    """Base of all errors this project raises on purpose. Never raised itself."""
+
+
+class UserError(LoopError):
+    """The user's input or set-up is wrong. The text names the offending value and says what to do next."""
+
+
+class AgentError(LoopError):
+    """A coding agent failed us."""
+
+
+class AgentUnavailableError(AgentError, UserError):
+    """The agent cannot be started here: missing, not logged in, refused as root. The text names the next step."""
+
+
+class AgentDiedError(AgentError):
+    """The agent's process ended, or its connection broke, while we needed it. The session can be resumed."""
+
+
+class SessionNotFoundError(AgentError):
+    """The agent does not know the session id that we asked it to resume."""
+
+
+class CircumstanceError(LoopError):
+    """A process, disk, socket or peer failed us; nobody typed anything wrong."""
+
+
+class JournalError(CircumstanceError):
+    """The journal cannot be opened, read or written."""
+
+
+class JournalConflictError(CircumstanceError):
+    """A write was refused: the stream is not at the version the writer expected, or the writer's epoch is fenced."""
+
+
+class UndeliverableError(CircumstanceError):
+    """A message could not be handed over: unknown or dead recipient, or no answer in time."""
+
+
+class ProtocolError(LoopError):
+    """Two parts of this program disagree (unknown kind, bad bytes, illegal event). Please report it."""
+
+
+class IllegalEventError(ProtocolError):
+    """An event that this state does not allow. Raised by machines; the state is unchanged."""

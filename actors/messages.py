@@ -1,0 +1,357 @@
+"""Every message two processes exchange. Pure: structs only, no behaviour.
+
+Grouped by concern: lifecycle, journal, turn, mail, run, console. The struct's name is its kind on the wire.
+Adding one = one struct here and one branch in the actor that receives it; the catalogue is built from the classes.
+
+`must_arrive` messages are numbered, acknowledged after they are handled, and resent until then (machines/outbox);
+the receiver drops one that it has seen before. The others may be lost with a process and are repeated or re-derived.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+WIRE_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all messages: a frozen struct, encoded as a msgpack map."""
+
+    must_arrive: ClassVar[bool] = False
+
+
+# --- values that travel inside messages ---------------------------------------------------------------------
+
+TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
+Purpose = Literal["plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens and money of one turn, as the agent reports them. Zero when it reports nothing."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished."""
+
+    status: TurnStatus
+    text: str = ""
+    error: str = ""
+    resets_at_ms: int | None = None  # only for "limited": when the provider's limit ends, Unix ms
+    usage: Usage = Usage()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One journalled event. `body` is the JSON text of the event struct whose name is `kind`."""
+
+    event_id: str
+    at_ms: int
+    kind: str
+    body: str
+
+
+# --- lifecycle ----------------------------------------------------------------------------------------------
+
+
+class Ready(Message):
+    """Actor -> supervisor: on_start is done. `detail` is shown to people (for the bridge: its URL)."""
+
+    pid: int
+    detail: str = ""
+
+
+class Heartbeat(Message):
+    """Actor process -> supervisor, once a second, from its I/O thread; says how its handler is doing."""
+
+    handler_age_ms: int  # age of the message being handled now; 0 when idle
+    handling: str  # its kind; "" when idle
+    mailbox: int
+    handled: int
+    note: str = ""  # what the actor is busy with beside its mailbox, e.g. "turn work-3 for 41 s"
+
+
+class StopActor(Message):
+    """Supervisor -> actor: finish what must be finished, close, exit 0."""
+
+    reason: str
+    grace_s: float
+
+
+class ActorUp(Message):
+    """Supervisor -> every actor of the run: `name` is ready under this incarnation. Resend what waits for it."""
+
+    name: str
+    incarnation: int
+
+
+class ActorDown(Message):
+    """Supervisor -> every actor of the run: this incarnation of `name` is gone, with all its processes."""
+
+    name: str
+    incarnation: int
+    reason: str
+
+
+class Undeliverable(Message):
+    """Router -> sender: the message was not handed over. The router keeps it as a dead letter."""
+
+    message_id: str
+    recipient: str
+    kind: str
+    reason: str
+
+
+class Ack(Message):
+    """Receiver -> sender: the must-arrive message numbered `seq` was handled."""
+
+    seq: int
+
+
+class Refused(Message):
+    """Answer to a request that could not be served. `error` is the exception's class name."""
+
+    error: str
+    detail: str
+
+
+class Apply(Message):
+    """Root -> actor: run this cloudpickled function on the actor and answer with repr() of its result.
+
+    Only ever unpickled when the envelope's sender is the root (architecture: code, not mail).
+    """
+
+    function: bytes
+
+
+class Applied(Message):
+    """Answer to `Apply`: repr of the result."""
+
+    text: str
+
+
+class Peek(Message):
+    """Console -> actor process: answered by its I/O thread even while a handler is stuck."""
+
+    limit: int = 20
+
+
+class MailboxItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One message in a mailbox, without its body."""
+
+    id: str
+    kind: str
+    sender: str
+    age_ms: int
+
+
+class Peeked(Message):
+    """Answer to `Peek`."""
+
+    waiting: list[MailboxItem]
+    handling: MailboxItem | None
+    handled: list[MailboxItem]  # newest first
+    stacks: str  # one text with all threads' stacks
+
+
+# --- journal ------------------------------------------------------------------------------------------------
+
+
+class Append(Message):
+    """Writer -> persistence: make these events durable, then answer `Appended`, or `Refused`.
+
+    Idempotent: records whose event_id is already in the stream are skipped, so the same request may be sent again
+    after a crash. `epoch` is the writer's incarnation; a lower one than the stream has seen is refused.
+    """
+
+    stream: str  # "run", "turns/worker", "turns/reviewer", "mail"
+    epoch: int
+    expected_version: int  # number of records the writer believes the stream has
+    records: list[Record]
+
+
+class Appended(Message):
+    """Answer to `Append`: the records are durable; the stream now has `version` records."""
+
+    stream: str
+    version: int
+
+
+class Load(Message):
+    """Actor -> persistence: all records of a stream. Answered by `Loaded`. Fences older epochs of the stream."""
+
+    stream: str
+    epoch: int
+
+
+class Loaded(Message):
+    """Answer to `Load`, in order of writing."""
+
+    stream: str
+    records: list[Record]
+
+
+class Note(Message):
+    """Any actor -> persistence: a line for transcript.jsonl that is not an event (a message, a status detail)."""
+
+    must_arrive = True
+
+    sender: str
+    recipient: str
+    text: str
+    at_ms: int
+
+
+class SessionOpened(Message):
+    """Session owner -> persistence: the agent's session id for the manifest."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    agent: str
+    session_id: str
+
+
+# --- turn ---------------------------------------------------------------------------------------------------
+
+
+class RunTurn(Message):
+    """Worker -> reviewer: run this turn in your session. Repeating the same turn_id never runs it twice."""
+
+    must_arrive = True
+
+    turn_id: str
+    purpose: Purpose
+    prompt: str
+    model: str = ""  # "" = the session's own
+
+
+class TurnEnded(Message):
+    """Reviewer -> worker (and session -> its own actor): the turn has ended and its outcome is durable."""
+
+    must_arrive = True
+
+    turn_id: str
+    purpose: Purpose
+    outcome: TurnOutcome
+
+
+class InterruptTurn(Message):
+    """Console or worker -> session owner: end the running turn now; it ends as "interrupted"."""
+
+    must_arrive = True
+
+    reason: str
+
+
+# --- mail ---------------------------------------------------------------------------------------------------
+
+
+class DeliverMail(Message):
+    """Bridge -> session owner: bring this mail to your agent: steer the running turn, or start one."""
+
+    must_arrive = True
+
+    mail_id: str
+    sender: str  # name of the sending agent
+    text: str  # the whole prompt, with the bridge's preamble
+    attempt: int
+
+
+class MailAccepted(Message):
+    """Session owner -> bridge: the mail is in our durable turn ledger, or was handed to the running turn."""
+
+    must_arrive = True
+
+    mail_id: str
+
+
+class MailSeen(Message):
+    """Session owner -> bridge: evidence that the agent has it (our id stands in its transcript)."""
+
+    must_arrive = True
+
+    mail_id: str
+
+
+class MailAnswered(Message):
+    """Session owner -> bridge: the turn that carried the mail has ended."""
+
+    must_arrive = True
+
+    mail_id: str
+
+
+class MailFailed(Message):
+    """Session owner -> bridge: this attempt failed; the mail stays queued."""
+
+    must_arrive = True
+
+    mail_id: str
+    reason: str
+
+
+# --- run ----------------------------------------------------------------------------------------------------
+
+
+class ControlRun(Message):
+    """Supervisor or console -> worker. "stop" ends gracefully (state stopped); "pause" takes effect at the turn's
+    end, "pause-now" interrupts it; "resume" goes on.
+    """
+
+    must_arrive = True
+
+    action: Literal["stop", "pause", "pause-now", "resume"]
+    reason: str = ""
+
+
+class FollowUp(Message):
+    """Console -> worker: the human's answer at the end of the iterations; blank means stop."""
+
+    must_arrive = True
+
+    text: str
+
+
+class RunEnded(Message):
+    """Worker -> supervisor: the run is over and that is durable. The supervisor stops the tree."""
+
+    must_arrive = True
+
+    state: RunState
+    detail: str
+
+
+# --- console ------------------------------------------------------------------------------------------------
+
+
+class Progress(Message):
+    """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
+
+    at_ms: int
+    source: str  # "worker", "reviewer", "bridge", ...
+    agent: str  # agent name, "" when it is not an agent speaking
+    kind: Literal["status", "say", "tool", "tool-result", "mail", "review", "note", "error", "raw", "usage"]
+    text: str
+
+
+class AskHuman(Message):
+    """Worker -> console: a question is open (state input-required). Answered with `FollowUp`."""
+
+    question: str
+
+
+def _catalogue(base: type[Message]) -> dict[str, type[Message]]:
+    found: dict[str, type[Message]] = {}
+    for cls in base.__subclasses__():
+        found[cls.__name__] = cls
+        found.update(_catalogue(cls))
+    return found
+
+
+KINDS: dict[str, type[Message]] = _catalogue(Message)

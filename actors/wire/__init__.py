@@ -1,0 +1,1 @@
+"""How a message looks in bytes."""

@@ -1,0 +1,1 @@
+"""What you see and type: options, the command line, the loop> prompt, rendering."""
