@@ -1,0 +1,37 @@
+"""What one run was asked to do. Pure; made by the command line, journalled with the first event, never changed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["worker", "reviewer"]  # the two session owners; agent names are data, never compared as literals
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the run machine needs to know. Texts are final: files have been read, defaults filled in.
+
+    Roles, not names: `reviewers` says which session owners review when the worker says that it is done.
+    Single-agent mode is `paired=False`: the reviewer is then a second, fresh session of the same agent,
+    and there is no bridge between the two.
+    """
+
+    run_uid: str  # a UUID; all turn ids are derived from it
+    task: str  # the prompt as plain text, or the content of the .md file / PLAN.md
+    needs_plan: bool  # plain text: PLAN.md is made first and becomes the task
+    worker: str  # agent name, e.g. "codex"
+    reviewer: str  # agent name, e.g. "claude"
+    paired: bool = True
+    reviewers: tuple[Role, ...] = ("worker", "reviewer")
+    plan_reviewer: Role | None = "reviewer"  # None: the plan is not reviewed
+    proof: str = ""
+    checks: tuple[str, ...] = ()  # shell commands that we run ourselves after the done signal; exit 0 proves
+    done_signal: str = "<promise>DONE</promise>"
+    max_iterations: int = 20
+    cooldown_ms: int = 30_000
+    worker_model: str = ""  # "" = the agent's own default
+    worker_review_model: str = ""  # "" = worker_model
+    reviewer_model: str = ""  # "" = the agent's own default
+    interactive: bool = False  # a human can be asked for a follow-up
+    raw_output: bool = False  # --format raw

@@ -1,0 +1,72 @@
+"""One actor's journalled stream of events: load it, append to it. Runs in the calling thread and blocks it.
+
+Write-ahead: `append` returns when the events are durable, and only then are the commands that follow from them
+carried out. It waits out a restart of the persistence actor: the same records are sent again, and the journal skips
+those it has. It never retries a refusal.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from actors.errors import ProtocolError
+from actors.messages import Append, Appended, Load, Loaded, Record
+from actors.remote import RemoteRef
+
+E = TypeVar("E", bound=msgspec.Struct)
+
+# Persistence is back within a second after a crash. Ten minutes is "the disk is full and somebody is freeing it":
+# past that the actor crashes with the reason, and the supervisor's policy decides.
+JOURNAL_PATIENCE_S = 600.0
+
+
+class EventStream(Generic[E]):
+    """The stream `name` as this incarnation (`epoch`) sees it. One writer; used from one thread at a time.
+
+    Raises `JournalConflictError` when a newer incarnation has taken the stream over: the caller must end.
+    """
+
+    def __init__(self, journal: RemoteRef, name: str, epoch: int, types: Iterable[type[E]]) -> None:
+        self._journal = journal
+        self._name = name
+        self._epoch = epoch
+        self._types = {cls.__name__: cls for cls in types}
+        self._version = 0
+
+    def load(self) -> list[E]:
+        """All events so far, oldest first; fences every older epoch of the stream."""
+        answer = self._journal.ask(Load(stream=self._name, epoch=self._epoch), timeout_s=JOURNAL_PATIENCE_S)
+        if not isinstance(answer, Loaded):
+            raise ProtocolError(f"persistence answered {type(answer).__name__} to Load")
+        self._version = len(answer.records)
+        return [self._decode(record) for record in answer.records]
+
+    def append(self, events: Sequence[E]) -> None:
+        """Returns when all events are durable, in this order."""
+        records = [
+            Record(
+                event_id=str(uuid.uuid4()),
+                at_ms=time.time_ns() // 1_000_000,
+                kind=type(event).__name__,
+                body=msgspec.json.encode(event).decode(),
+            )
+            for event in events
+        ]
+        answer = self._journal.ask(
+            Append(stream=self._name, epoch=self._epoch, expected_version=self._version, records=records),
+            timeout_s=JOURNAL_PATIENCE_S,
+        )
+        if not isinstance(answer, Appended):
+            raise ProtocolError(f"persistence answered {type(answer).__name__} to Append")
+        self._version = answer.version
+
+    def _decode(self, record: Record) -> E:
+        cls = self._types.get(record.kind)
+        if cls is None:
+            raise ProtocolError(f"event kind {record.kind!r} in stream {self._name!r} is unknown to this version")
+        return msgspec.json.decode(record.body, type=cls)
