@@ -1,0 +1,192 @@
+"""What a scripted agent says and does next. Pure: no I/O, clock, chance or memory.
+
+A scenario is a list of rules. The first rule whose role and `when` fit a user prompt plays its steps. Which
+step comes next follows from the conversation alone - the prompts, tool results and answers so far - so an
+agent may be killed and resumed at any moment, and plays on. Only how often a fault has struck is memory, and
+that is the caller's (`spent`).
+
+It never talks to anybody: the scripted model server plays it to the real programs, the embedded agent plays
+it itself. The file format is described in scenario_file.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.settings import Role
+
+PROMPT_HEAD_LENGTH = 80  # characters of a prompt that are quoted: one line of a terminal
+
+
+# --- what a step does ---------------------------------------------------------------------------------------
+
+
+class Say(msgspec.Struct, frozen=True):
+    """The agent says `text`; the last one of a turn is its answer."""
+
+    text: str
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The agent runs a shell command in its working directory."""
+
+    command: str
+
+
+class BridgeCall(msgspec.Struct, frozen=True):
+    """The agent calls a tool of the bridge. `send = …` in a file becomes the tool send_message."""
+
+    tool: str
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """The agent calls one of its own tools, by its own name for it."""
+
+    name: str
+    input: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The model fails instead of answering, `times` times; after that the step is passed over.
+
+    Exactly one of: `status` (an HTTP error; 429 with `resets_in_s` is a usage limit that ends then), `drop`
+    (the connection breaks in the middle of the answer), `hang` (no answer until the client goes away).
+    """
+
+    key: str  # which step of the file this is: callers count strikes under it
+    status: int = 0
+    resets_in_s: int | None = None
+    drop: bool = False
+    hang: bool = False
+    times: int = 1
+
+
+Call = Run | BridgeCall | ToolCall
+Action = Say | Call | Fault
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One action, `delay_ms` after the one before it."""
+
+    action: Action
+    delay_ms: int = 0
+    if_result: re.Pattern[str] | None = None  # played only when found in the newest tool result
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Steps for every prompt that `when` is found in. `role` None fits both roles.
+
+    `aside`: when it fits a message that arrives in the middle of a running turn, its steps play and then the
+    interrupted rule goes on; otherwise it takes the running rule's place.
+    """
+
+    when: re.Pattern[str]
+    steps: tuple[Step, ...]
+    role: Role | None = None
+    aside: bool = False
+
+
+# --- what a conversation consists of ------------------------------------------------------------------------
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A user message, without what the agent's program adds to it."""
+
+    text: str
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The result of one tool call."""
+
+    text: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The agent's last word of a turn: text that is followed by no tool call. It ends the turn."""
+
+    text: str
+
+
+Entry = Prompt | Result | Answer
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """The rules of one file, in order. `name` is for people."""
+
+    rules: tuple[Rule, ...]
+    name: str = ""
+
+    def rule_for(self, role: Role, prompt: str) -> Rule | None:
+        """The first rule that fits, or None."""
+        for rule in self.rules:
+            if rule.role in {None, role} and rule.when.search(prompt):
+                return rule
+        return None
+
+    def reply(
+        self, role: Role, conversation: Iterable[Entry], spent: Mapping[str, int] | None = None
+    ) -> tuple[Step, ...]:
+        """What the agent does now: never empty.
+
+        Any number of `Say`, then either one call (append its `Result` to the conversation and ask again), or
+        one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over. A prompt that no
+        rule fits goes on with the running turn; with none running it is answered with its own head, so that a
+        gap in a scenario is visible.
+        """
+        left: Sequence[Step] = ()
+        newest_result = ""
+        running = False
+        for entry in conversation:
+            match entry:
+                case Prompt(text):
+                    rule = self.rule_for(role, text)
+                    if rule is not None:
+                        left = (*rule.steps, *left) if rule.aside and running else rule.steps
+                        running = True
+                    elif not running:
+                        left = (Step(Say(f"No rule of the scenario fits: {prompt_head(text)}")),)
+                case Result(text):
+                    left = _after_next_call(left, newest_result)
+                    newest_result = text
+                case Answer():
+                    left, newest_result, running = (), "", False
+        return tuple(_until_call(left, newest_result, spent or {})) or (Step(Say("(end of the rule)")),)
+
+
+def is_call(step: Step) -> bool:
+    """Whether the step is a tool call, so that a result is to follow."""
+    return isinstance(step.action, Run | BridgeCall | ToolCall)
+
+
+def prompt_head(prompt: str) -> str:
+    """The beginning of a prompt on one line."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= PROMPT_HEAD_LENGTH else line[: PROMPT_HEAD_LENGTH - 1] + "…"
+
+
+def _plays(step: Step, newest_result: str) -> bool:
+    return step.if_result is None or step.if_result.search(newest_result) is not None
+
+
+def _after_next_call(steps: Sequence[Step], newest_result: str) -> Sequence[Step]:
+    """The steps behind the call whose result has come. A result of no scripted call changes nothing."""
+    for index, step in enumerate(steps):
+        if is_call(step) and _plays(step, newest_result):
+            return steps[index + 1 :]
+    return steps
+
+
+def _until_call(steps: Sequence[Step], newest_result: str, spent: Mapping[str, int]) -> Iterable[Step]:
+    for step in steps:
+        if not _plays(step, newest_result):
+            continue
+        if isinstance(step.action, Fault) and spent.get(step.action.key, 0) >= step.action.times:
+            continue
+        yield step
+        if not isinstance(step.action, Say):
+            return

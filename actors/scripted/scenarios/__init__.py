@@ -1,0 +1,1 @@
+"""The scenario files that ship, and the repository that the demo works on."""
