@@ -47,6 +47,13 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
 
 
+class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent's own transcript says of a user message id. `outcome` only when finished."""
+
+    state: Literal["absent", "unfinished", "finished"]
+    outcome: TurnOutcome | None = None
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One journalled event. `body` is the JSON text of the event struct whose name is `kind`."""
 
@@ -59,14 +66,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 # --- lifecycle ----------------------------------------------------------------------------------------------
 
 
-class Ready(Message):
+class Ready(Message, frozen=True, kw_only=True):
     """Actor -> supervisor: on_start is done. `detail` is shown to people (for the bridge: its URL)."""
 
     pid: int
     detail: str = ""
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, frozen=True, kw_only=True):
     """Actor process -> supervisor, once a second, from its I/O thread; says how its handler is doing."""
 
     handler_age_ms: int  # age of the message being handled now; 0 when idle
@@ -76,21 +83,21 @@ class Heartbeat(Message):
     note: str = ""  # what the actor is busy with beside its mailbox, e.g. "turn work-3 for 41 s"
 
 
-class StopActor(Message):
+class StopActor(Message, frozen=True, kw_only=True):
     """Supervisor -> actor: finish what must be finished, close, exit 0."""
 
     reason: str
     grace_s: float
 
 
-class ActorUp(Message):
+class ActorUp(Message, frozen=True, kw_only=True):
     """Supervisor -> every actor of the run: `name` is ready under this incarnation. Resend what waits for it."""
 
     name: str
     incarnation: int
 
 
-class ActorDown(Message):
+class ActorDown(Message, frozen=True, kw_only=True):
     """Supervisor -> every actor of the run: this incarnation of `name` is gone, with all its processes."""
 
     name: str
@@ -98,7 +105,7 @@ class ActorDown(Message):
     reason: str
 
 
-class Undeliverable(Message):
+class Undeliverable(Message, frozen=True, kw_only=True):
     """Router -> sender: the message was not handed over. The router keeps it as a dead letter."""
 
     message_id: str
@@ -107,20 +114,20 @@ class Undeliverable(Message):
     reason: str
 
 
-class Ack(Message):
+class Ack(Message, frozen=True, kw_only=True):
     """Receiver -> sender: the must-arrive message numbered `seq` was handled."""
 
     seq: int
 
 
-class Refused(Message):
+class Refused(Message, frozen=True, kw_only=True):
     """Answer to a request that could not be served. `error` is the exception's class name."""
 
     error: str
     detail: str
 
 
-class Apply(Message):
+class Apply(Message, frozen=True, kw_only=True):
     """Root -> actor: run this cloudpickled function on the actor and answer with repr() of its result.
 
     Only ever unpickled when the envelope's sender is the root (architecture: code, not mail).
@@ -129,13 +136,13 @@ class Apply(Message):
     function: bytes
 
 
-class Applied(Message):
+class Applied(Message, frozen=True, kw_only=True):
     """Answer to `Apply`: repr of the result."""
 
     text: str
 
 
-class Peek(Message):
+class Peek(Message, frozen=True, kw_only=True):
     """Console -> actor process: answered by its I/O thread even while a handler is stuck."""
 
     limit: int = 20
@@ -150,7 +157,7 @@ class MailboxItem(msgspec.Struct, frozen=True, kw_only=True):
     age_ms: int
 
 
-class Peeked(Message):
+class Peeked(Message, frozen=True, kw_only=True):
     """Answer to `Peek`."""
 
     waiting: list[MailboxItem]
@@ -162,7 +169,7 @@ class Peeked(Message):
 # --- journal ------------------------------------------------------------------------------------------------
 
 
-class Append(Message):
+class Append(Message, frozen=True, kw_only=True):
     """Writer -> persistence: make these events durable, then answer `Appended`, or `Refused`.
 
     Idempotent: records whose event_id is already in the stream are skipped, so the same request may be sent again
@@ -175,28 +182,28 @@ class Append(Message):
     records: list[Record]
 
 
-class Appended(Message):
+class Appended(Message, frozen=True, kw_only=True):
     """Answer to `Append`: the records are durable; the stream now has `version` records."""
 
     stream: str
     version: int
 
 
-class Load(Message):
+class Load(Message, frozen=True, kw_only=True):
     """Actor -> persistence: all records of a stream. Answered by `Loaded`. Fences older epochs of the stream."""
 
     stream: str
     epoch: int
 
 
-class Loaded(Message):
+class Loaded(Message, frozen=True, kw_only=True):
     """Answer to `Load`, in order of writing."""
 
     stream: str
     records: list[Record]
 
 
-class Note(Message):
+class Note(Message, frozen=True, kw_only=True):
     """Any actor -> persistence: a line for transcript.jsonl that is not an event (a message, a status detail)."""
 
     must_arrive = True
@@ -207,7 +214,7 @@ class Note(Message):
     at_ms: int
 
 
-class SessionOpened(Message):
+class SessionOpened(Message, frozen=True, kw_only=True):
     """Session owner -> persistence: the agent's session id for the manifest."""
 
     must_arrive = True
@@ -220,7 +227,7 @@ class SessionOpened(Message):
 # --- turn ---------------------------------------------------------------------------------------------------
 
 
-class RunTurn(Message):
+class RunTurn(Message, frozen=True, kw_only=True):
     """Worker -> reviewer: run this turn in your session. Repeating the same turn_id never runs it twice."""
 
     must_arrive = True
@@ -231,7 +238,7 @@ class RunTurn(Message):
     model: str = ""  # "" = the session's own
 
 
-class TurnEnded(Message):
+class TurnEnded(Message, frozen=True, kw_only=True):
     """Reviewer -> worker (and session -> its own actor): the turn has ended and its outcome is durable."""
 
     must_arrive = True
@@ -241,7 +248,7 @@ class TurnEnded(Message):
     outcome: TurnOutcome
 
 
-class InterruptTurn(Message):
+class InterruptTurn(Message, frozen=True, kw_only=True):
     """Console or worker -> session owner: end the running turn now; it ends as "interrupted"."""
 
     must_arrive = True
@@ -252,7 +259,7 @@ class InterruptTurn(Message):
 # --- mail ---------------------------------------------------------------------------------------------------
 
 
-class DeliverMail(Message):
+class DeliverMail(Message, frozen=True, kw_only=True):
     """Bridge -> session owner: bring this mail to your agent: steer the running turn, or start one."""
 
     must_arrive = True
@@ -263,7 +270,7 @@ class DeliverMail(Message):
     attempt: int
 
 
-class MailAccepted(Message):
+class MailAccepted(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: the mail is in our durable turn ledger, or was handed to the running turn."""
 
     must_arrive = True
@@ -271,7 +278,7 @@ class MailAccepted(Message):
     mail_id: str
 
 
-class MailSeen(Message):
+class MailSeen(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: evidence that the agent has it (our id stands in its transcript)."""
 
     must_arrive = True
@@ -279,7 +286,7 @@ class MailSeen(Message):
     mail_id: str
 
 
-class MailAnswered(Message):
+class MailAnswered(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: the turn that carried the mail has ended."""
 
     must_arrive = True
@@ -287,7 +294,7 @@ class MailAnswered(Message):
     mail_id: str
 
 
-class MailFailed(Message):
+class MailFailed(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: this attempt failed; the mail stays queued."""
 
     must_arrive = True
@@ -299,7 +306,7 @@ class MailFailed(Message):
 # --- run ----------------------------------------------------------------------------------------------------
 
 
-class ControlRun(Message):
+class ControlRun(Message, frozen=True, kw_only=True):
     """Supervisor or console -> worker. "stop" ends gracefully (state stopped); "pause" takes effect at the turn's
     end, "pause-now" interrupts it; "resume" goes on.
     """
@@ -310,7 +317,7 @@ class ControlRun(Message):
     reason: str = ""
 
 
-class FollowUp(Message):
+class FollowUp(Message, frozen=True, kw_only=True):
     """Console -> worker: the human's answer at the end of the iterations; blank means stop."""
 
     must_arrive = True
@@ -318,7 +325,7 @@ class FollowUp(Message):
     text: str
 
 
-class RunEnded(Message):
+class RunEnded(Message, frozen=True, kw_only=True):
     """Worker -> supervisor: the run is over and that is durable. The supervisor stops the tree."""
 
     must_arrive = True
@@ -330,7 +337,7 @@ class RunEnded(Message):
 # --- console ------------------------------------------------------------------------------------------------
 
 
-class Progress(Message):
+class Progress(Message, frozen=True, kw_only=True):
     """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
 
     at_ms: int
@@ -340,7 +347,7 @@ class Progress(Message):
     text: str
 
 
-class AskHuman(Message):
+class AskHuman(Message, frozen=True, kw_only=True):
     """Worker -> console: a question is open (state input-required). Answered with `FollowUp`."""
 
     question: str

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from actors.messages import FoundTurn as FoundTurn  # part of this contract, a value that machines use too
 from actors.messages import TurnOutcome
 
 
@@ -56,14 +57,6 @@ class AgentEvent:
 
 
 EventSink = Callable[[AgentEvent], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundTurn:
-    """What the agent's own transcript says of a user message id. `outcome` only when finished."""
-
-    state: Literal["absent", "unfinished", "finished"]
-    outcome: TurnOutcome | None = None
 
 
 class Agent(Protocol):

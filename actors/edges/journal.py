@@ -1,0 +1,222 @@
+"""The journal of one run: SQLite, WAL, synchronous=FULL. Lives in the persistence process, in one thread.
+
+It stores streams of events and the lines of transcript.jsonl that follow from them, in one transaction, so that the
+file can always be completed from the database. It never decides and never looks into an event's body.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actors.errors import JournalConflictError, JournalError
+from actors.messages import Record
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def m001_events(db: sqlite3.Connection) -> None:
+    """Streams of events, and the transcript lines that belong to them."""
+    db.execute("CREATE TABLE streams (stream TEXT PRIMARY KEY, version INTEGER NOT NULL, epoch INTEGER NOT NULL)")
+    db.execute(
+        "CREATE TABLE events ("
+        " seq INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, version INTEGER NOT NULL,"
+        " event_id TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+        " kind TEXT NOT NULL, body TEXT NOT NULL, UNIQUE (stream, version))"
+    )
+    db.execute(
+        "CREATE TABLE transcript (number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT UNIQUE, line TEXT NOT NULL)"
+    )
+    db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+
+
+MIGRATIONS: list[Migration] = [m001_events]  # ordered; a name that was applied is never applied again
+
+LOCK_PATIENCE_S = 10.0  # a killed predecessor is gone within 2 s; longer means that somebody else owns the run
+
+
+class Journal:
+    """Opened by its only writer; a second one waits `LOCK_PATIENCE_S` and then gets `JournalError`.
+
+    `generation` counts the root processes that have opened this run: an epoch is only comparable within one, so
+    both together fence (architecture: "the journal refuses an older incarnation").
+    """
+
+    def __init__(self, path: Path, *, generation: int = 0) -> None:
+        self._lock = _take_lock(path.with_suffix(".lock"))
+        self._generation = generation
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_PATIENCE_S)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # FULL survives power loss; NORMAL only process crashes
+            _migrate(self._db, path)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise JournalError(
+                f"cannot open the journal {path}: {error}; the run's files are left as they are"
+            ) from error
+
+    def load(self, stream: str, epoch: int) -> list[Record]:
+        """All records of the stream in order; from now on, older epochs are refused."""
+        with self._transaction():
+            self._check_epoch(stream, epoch)
+            self._db.execute(
+                "INSERT INTO streams VALUES (?, 0, ?) ON CONFLICT (stream) DO UPDATE SET epoch = excluded.epoch",
+                (stream, self._fence(epoch)),
+            )
+            return self.read(stream)
+
+    def read(self, stream: str) -> list[Record]:
+        """All records of the stream in order; fences nobody."""
+        rows = self._db.execute(
+            "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)
+        )
+        return [Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows]
+
+    def append(
+        self,
+        stream: str,
+        epoch: int,
+        expected_version: int,
+        records: Sequence[Record],
+        lines: Sequence[str] = (),
+    ) -> int:
+        """Makes records and transcript lines durable in one commit; returns the stream's new version.
+
+        Raises `JournalConflictError` for an older epoch or an unexpected version.
+        """
+        with self._transaction():
+            self._check_epoch(stream, epoch)
+            version = self._version(stream)
+            if version != expected_version:
+                raise JournalConflictError(
+                    f"stream {stream!r} has {version} records, the writer expected {expected_version}: it must reload"
+                )
+            for record in records:
+                version += 1
+                self._db.execute(
+                    "INSERT INTO events (stream, version, event_id, epoch, at_ms, kind, body) VALUES (?,?,?,?,?,?,?)",
+                    (
+                        stream,
+                        version,
+                        record.event_id,
+                        self._fence(epoch),
+                        record.at_ms,
+                        record.kind,
+                        record.body,
+                    ),
+                )
+            self._db.execute(
+                "INSERT INTO streams VALUES (?, ?, ?) ON CONFLICT (stream) DO UPDATE SET version = excluded.version",
+                (stream, version, self._fence(epoch)),
+            )
+            self._add_lines(lines, source=None)
+            return version
+
+    def version_of(self, event_id: str) -> int | None:
+        """The place of this event in its stream, counted from 1; None when it is not there.
+
+        A writer that asks again after a crash is recognised by it.
+        """
+        row = self._db.execute("SELECT version FROM events WHERE event_id = ?", (event_id,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def note(self, source: str, line: str) -> bool:
+        """A transcript line that follows from no event. False: this `source` had been written before."""
+        with self._transaction():
+            return self._add_lines([line], source=source) > 0
+
+    def lines(self) -> list[str]:
+        """All transcript lines in order."""
+        return [row[0] for row in self._db.execute("SELECT line FROM transcript ORDER BY number")]
+
+    def fact(self, name: str) -> str | None:
+        """A named value kept beside the streams (session ids, counts); None when it was never set."""
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Durable when it returns."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+    def close(self) -> None:
+        """Gives the lock back. Called once, by the thread that opened it."""
+        self._db.close()
+        os.close(self._lock)
+
+    def _add_lines(self, lines: Sequence[str], source: str | None) -> int:
+        statement = "INSERT OR IGNORE INTO transcript (source, line) VALUES (?, ?)"
+        return sum(self._db.execute(statement, (source, line)).rowcount for line in lines)
+
+    def _version(self, stream: str) -> int:
+        row = self._db.execute("SELECT version FROM streams WHERE stream = ?", (stream,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _fence(self, epoch: int) -> int:
+        return self._generation * 1_000_000 + epoch  # a run sees fewer than a million incarnations of one actor
+
+    def _check_epoch(self, stream: str, epoch: int) -> None:
+        row = self._db.execute("SELECT epoch FROM streams WHERE stream = ?", (stream,)).fetchone()
+        if row is not None and self._fence(epoch) < int(row[0]):
+            raise JournalConflictError(f"stream {stream!r} was taken over by a newer incarnation than #{epoch}")
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK on any exception; a full disk becomes `JournalError`."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.Error as failure:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise JournalError(f"the journal cannot be written: {failure}") from failure
+        if isinstance(error, sqlite3.Error):
+            raise JournalError(f"the journal cannot be written: {error}") from error
+
+
+def _take_lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise JournalError(f"the journal beside {path} is held by another process") from None
+            time.sleep(0.01)  # flock has no time-out of its own; this is start-up, nobody waits in a mailbox
+        else:
+            return descriptor
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
+    applied = {row[0] for row in db.execute("SELECT name FROM migrations")}
+    unknown = applied - {migration.__name__ for migration in MIGRATIONS}
+    if unknown:
+        raise JournalError(
+            f"the journal {path} was written by a newer version of loop (it has {min(unknown)}): update loop, then resume"
+        )
+    for migration in MIGRATIONS:
+        if migration.__name__ not in applied:
+            with _Transaction(db):
+                migration(db)
+                db.execute("INSERT INTO migrations VALUES (?)", (migration.__name__,))

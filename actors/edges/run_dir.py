@@ -1,0 +1,236 @@
+"""The run directory: `~/.loop/runs/<repo-id>/<run-id>/` with manifest.json and transcript.jsonl.
+
+The two files are a contract with other tools (behaviour.md, "Run state on disk"): replaced atomically, appended whole,
+never left torn. The functions for listing and choosing runs are used by the command line; the writers live in the
+persistence process alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.errors import UserError
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SNAKE = re.compile(r"_([a-z0-9])")
+
+Manifest = dict[str, object]  # unknown keys are kept, so it stays a mapping
+
+
+def runs_root(home: Path) -> Path:
+    """Where all runs live."""
+    return home / ".loop" / "runs"
+
+
+def iso(at_ms: int) -> str:
+    """Unix milliseconds as ISO-8601 UTC with milliseconds: 2026-01-31T12:00:00.123Z."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """The manifest with camelCase keys, or None when there is none that can be read.
+
+    Accepts snake_case keys and old files that have only `status`.
+    """
+    try:
+        raw = json.loads((directory / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(raw, dict):
+        return None
+    manifest: Manifest = {_SNAKE.sub(lambda hit: hit[1].upper(), key): value for key, value in raw.items()}
+    if "state" not in manifest:
+        from_status = {"done": "completed", "failed": "failed", "stopped": "stopped", "running": "working"}
+        manifest["state"] = from_status.get(str(manifest.get("status", "")), "submitted")
+    return manifest
+
+
+def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
+    """Replaces manifest.json atomically; durable when it returns. 2-space JSON, keys sorted, newline at the end."""
+    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    temporary = directory / f".manifest.{os.getpid()}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / "manifest.json")
+    _sync_directory(directory)
+
+
+def read_transcript(directory: Path) -> list[dict[str, object]]:
+    """The whole lines of transcript.jsonl that are JSON objects; a torn one is passed over."""
+    found = []
+    with suppress(FileNotFoundError):
+        for line in (directory / "transcript.jsonl").read_bytes().splitlines():
+            with suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    found.append(entry)
+    return found
+
+
+class TranscriptFile:
+    """Appends whole lines to transcript.jsonl and completes it after a crash.
+
+    `foreign` is the number of lines that were there before our journal was (a run of the original): they are kept.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "transcript.jsonl"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def whole_lines(self) -> list[bytes]:
+        """Cuts off a torn last line and returns the rest."""
+        content = self._path.read_bytes()
+        whole = content.rpartition(b"\n")[0] + b"\n" if b"\n" in content else b""
+        if len(whole) != len(content):
+            os.ftruncate(self._file, len(whole))
+        return whole.splitlines()
+
+    def restore(self, foreign: int, lines: list[str]) -> None:
+        """Makes the file hold its `foreign` first lines followed by exactly `lines`."""
+        have = self.whole_lines()
+        ours = have[foreign:]
+        wanted = [line.encode() for line in lines]
+        if ours != wanted[: len(ours)]:  # damaged from outside: ours are rewritten from the journal
+            self._rewrite(have[:foreign])
+            ours = []
+        self.append(lines[len(ours) :])
+
+    def append(self, lines: list[str]) -> None:
+        """One write for all lines, so a reader sees none or whole ones."""
+        if lines:
+            os.write(self._file, "".join(line + "\n" for line in lines).encode())
+
+    def close(self) -> None:
+        """Durable when it returns."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _rewrite(self, lines: list[bytes]) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_bytes(b"".join(line + b"\n" for line in lines))
+        temporary.replace(self._path)
+        os.close(self._file)
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLock:
+    """Held by the root process of a run for as long as it lives. `generation` counts the roots so far."""
+
+    descriptor: int
+    generation: int
+
+    def release(self) -> None:
+        """Called once; the kernel does it for a killed root."""
+        os.close(self.descriptor)
+
+
+def lock_run(directory: Path, endpoint: str) -> RunLock:
+    """Takes the run for this process, or raises `UserError` that says who holds it and how to attach."""
+    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    before = _read_lock(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"run {directory.name} is already active in process {before.get('pid', '?')}: "
+            f"stop that one first, or follow it in {directory / 'log'}"
+        ) from None
+    generation = int(str(before.get("generation", 0))) + 1
+    text = json.dumps({"pid": os.getpid(), "endpoint": endpoint, "generation": generation})
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+    os.fsync(descriptor)
+    return RunLock(descriptor=descriptor, generation=generation)
+
+
+def is_active(directory: Path) -> bool:
+    """Whether a live root holds the run now."""
+    try:
+        descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def check_run_id(run_id: str) -> str:
+    """Returns it, or raises `UserError` that shows the rule."""
+    if not RUN_ID.fullmatch(run_id):
+        raise UserError(f"bad run id {run_id!r}: use letters, digits, '-' and '_', beginning with a letter or digit")
+    return run_id
+
+
+def new_run_directory(repo_runs: Path, run_id: str | None) -> Path:
+    """Makes the directory of a new run: `run_id`, or the highest numeric one + 1. Safe when two start at once."""
+    repo_runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if run_id is not None:
+        directory = repo_runs / run_id
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+    while True:
+        numbers = [int(entry.name) for entry in repo_runs.iterdir() if entry.name.isascii() and entry.name.isdigit()]
+        directory = repo_runs / str(max(numbers, default=0) + 1)
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+            return directory
+
+
+def find_run(repo_runs: Path, wanted: str) -> Path | None:
+    """The directory of the run whose run id or agent session id is `wanted`; the newest of several."""
+    if RUN_ID.fullmatch(wanted) and read_manifest(repo_runs / wanted) is not None:
+        return repo_runs / wanted
+    hits = []
+    if repo_runs.is_dir():
+        for directory in repo_runs.iterdir():
+            manifest = read_manifest(directory)
+            if manifest is not None and wanted in session_ids(manifest).values():
+                hits.append((str(manifest.get("updatedAt", "")), directory))
+    return max(hits)[1] if hits else None
+
+
+# The original has one key for each of its two agents. Any other agent's session stands under "sessions" alone.
+SESSION_KEYS = {"claude": "claudeSessionId", "codex": "codexThreadId"}
+
+
+def session_ids(manifest: Manifest) -> dict[str, str]:
+    """Session id by agent name, from our own key and from the original's."""
+    found = {agent: str(manifest[key]) for agent, key in SESSION_KEYS.items() if manifest.get(key)}
+    sessions = manifest.get("sessions")
+    if isinstance(sessions, dict):
+        found.update({str(name): str(value) for name, value in sessions.items()})
+    return found
+
+
+def _read_lock(descriptor: int) -> dict[str, object]:
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

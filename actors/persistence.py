@@ -1,0 +1,136 @@
+"""PersistenceActor: the only writer of the run directory. Runs in the persistence process.
+
+It makes events durable for their writers, and keeps manifest.json and transcript.jsonl, the projections in the
+original's format, in step with them. It decides nothing: the projection is the run machine's own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from actors.edges import run_dir
+from actors.edges.journal import Journal
+from actors.errors import LoopError, ProtocolError
+from actors.host import ActorContext, ProcessActor, Sender
+from actors.machines import projection, run
+from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
+
+RUN_STREAM = "run"
+
+
+class PersistenceActor(ProcessActor):
+    """Options: `directory` (the run directory), `generation` (of the root), `manifest` (values that
+    the root knows: run id, cwd, agents, pid …; they replace what the file says).
+    """
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(context)
+        self._context = context
+        self._directory = Path(context.options["directory"])
+
+    def on_start(self) -> None:
+        """Opens the journal, completes the transcript from it, and brings the manifest up to date."""
+        self._journal = Journal(self._directory / "journal.sqlite", generation=self._context.options["generation"])
+        self._transcript = run_dir.TranscriptFile(self._directory)
+        if self._journal.fact("foreign_lines") is None:
+            self._journal.set_fact("foreign_lines", str(len(self._transcript.whole_lines())))
+        lines = self._journal.lines()
+        self._transcript.restore(int(self._journal.fact("foreign_lines") or 0), lines)
+        self._state = run.initial()
+        for record in self._journal.read(RUN_STREAM):
+            self._fold(record)
+        self._manifest: run_dir.Manifest = {
+            **(run_dir.read_manifest(self._directory) or {}),
+            **self._context.options["manifest"],
+        }
+        self._write_manifest()
+
+    def on_stop(self) -> None:
+        """Everything was durable already; this only closes."""
+        self._transcript.close()
+        self._journal.close()
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """Append and Load are answered; Note and SessionOpened are done when they are acknowledged."""
+        match message:
+            case Append():
+                return self._append(message)
+            case Load():
+                return Loaded(stream=message.stream, records=self._journal.load(message.stream, message.epoch))
+            case Note():
+                self._note(message, sender)
+            case SessionOpened():
+                self._session_opened(message)
+            case _:
+                raise ProtocolError(f"persistence does not take {type(message).__name__}")
+        return None
+
+    def _append(self, message: Append) -> Appended:
+        repeated = self._journal.version_of(message.records[0].event_id)
+        if repeated is not None:
+            return Appended(stream=message.stream, version=repeated + len(message.records) - 1)
+        before = self._state
+        lines: list[str] = []
+        if message.stream == RUN_STREAM:
+            lines = [_json_line(entry) for record in message.records for entry in self._fold(record)]
+        try:
+            version = self._journal.append(
+                message.stream, message.epoch, message.expected_version, message.records, lines
+            )
+        except LoopError:
+            self._state = before
+            raise
+        if message.stream == RUN_STREAM:
+            self._transcript.append(lines)
+            self._write_manifest()
+        return Appended(stream=message.stream, version=version)
+
+    def _fold(self, record: Record) -> list[dict[str, object]]:
+        event = msgspec.json.decode(record.body, type=EVENT_TYPES[record.kind])
+        before = self._state
+        self._state, _commands = run.decide(before, event, record.at_ms)
+        return projection.project(before, event, self._state, run_dir.iso(record.at_ms))
+
+    def _note(self, message: Note, sender: Sender) -> None:
+        line = _json_line(
+            {
+                "at": run_dir.iso(message.at_ms),
+                "from": message.sender,
+                "to": message.recipient,
+                "message": message.text,
+            }
+        )
+        source = f"{sender.name}#{sender.incarnation}:{message.at_ms}:{message.sender}>{message.recipient}"
+        if self._journal.note(source, line):
+            self._transcript.append([line])
+
+    def _session_opened(self, message: SessionOpened) -> None:
+        sessions = cast("dict[str, str]", self._manifest.get("sessions") or {})
+        self._manifest["sessions"] = {**sessions, message.role: message.session_id}
+        agents = cast("dict[str, str]", self._manifest["agents"])
+        key = run_dir.SESSION_KEYS.get(message.agent)
+        # Where both roles are played by the same program, the original's key is the worker's.
+        if key is not None and (message.role == "worker" or agents["worker"] != message.agent):
+            self._manifest[key] = message.session_id
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        state = projection.manifest_state(self._state)
+        self._manifest = {
+            **self._manifest,
+            "state": state,
+            "status": projection.manifest_status(state),
+            "updatedAt": run_dir.iso(self._context.clock()),
+        }
+        run_dir.write_manifest(self._directory, self._manifest)
+
+
+def _json_line(entry: dict[str, object]) -> str:
+    return json.dumps(entry, ensure_ascii=False)
+
+
+EVENT_TYPES = {cls.__name__: cls for cls in run.EVENTS}
