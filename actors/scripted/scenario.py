@@ -134,9 +134,9 @@ class Scenario(msgspec.Struct, frozen=True):
         """What the agent does now: never empty.
 
         Any number of `Say`, then either one call (append its `Result` to the conversation and ask again), or
-        one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over. A prompt that no
-        rule fits goes on with the running turn; with none running it is answered with its own head, so that a
-        gap in a scenario is visible.
+        one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over. A prompt that
+        no rule fits goes on with the running turn; with none running it is answered with its own head, so that
+        a gap in a scenario is visible.
         """
         left: Sequence[Step] = ()
         newest_result = ""

@@ -132,9 +132,7 @@ def _with_value(error: str, document: object) -> str:
 
 
 def _rule(turn: _FileTurn, place: str, number: int) -> Rule:
-    steps = tuple(
-        _step(step, f"{place}.step[{n}]", f"turn[{number}].step[{n}]") for n, step in enumerate(turn.step)
-    )
+    steps = tuple(_step(step, f"{place}.step[{n}]", f"turn[{number}].step[{n}]") for n, step in enumerate(turn.step))
     if not steps:
         raise UserError(f'{place}.step: [] has no steps: add at least one, e.g. say = "…"')
     return Rule(_pattern(turn.when, f"{place}.when"), steps, turn.role, turn.aside)
@@ -168,24 +166,16 @@ def _action(step: _FileStep, place: str, key: str) -> Action:
 
 
 def _fault(fault: _FileFault, place: str, key: str) -> Fault:
-    given = {
-        n: v
-        for n, v in (("status", fault.status), ("drop", fault.drop), ("hang", fault.hang))
-        if v is not None
-    }
+    given = {n: v for n, v in (("status", fault.status), ("drop", fault.drop), ("hang", fault.hang)) if v is not None}
     if len(given) != 1 or False in given.values():
-        raise UserError(
-            f"{place}: has {given}: give exactly one of status = NUMBER, drop = true, hang = true"
-        )
+        raise UserError(f"{place}: has {given}: give exactly one of status = NUMBER, drop = true, hang = true")
     if fault.status is not None and not 400 <= fault.status <= 599:
         raise UserError(f"{place}.status: {fault.status} is not an HTTP error: give 400 to 599")
     if fault.resets_in_s is not None and fault.status != 429:
         raise UserError(f"{place}.resets_in_s: {fault.resets_in_s} goes with status = 429 only")
     if fault.times < 1:
         raise UserError(f"{place}.times: {fault.times} is less than 1: give how often the fault strikes")
-    return Fault(
-        key, fault.status or 0, fault.resets_in_s, fault.drop is True, fault.hang is True, fault.times
-    )
+    return Fault(key, fault.status or 0, fault.resets_in_s, fault.drop is True, fault.hang is True, fault.times)
 
 
 def _pattern(text: str, place: str) -> re.Pattern[str]:

@@ -1,0 +1,140 @@
+"""The Anthropic Messages API as Claude Code uses it: request → conversation, scripted steps → SSE bytes.
+
+Pure: no socket, clock or randomness. Facts measured with Claude Code 2.1.187 are in the comments.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+
+BRIDGE_TOOL_PREFIX = "mcp__loop-bridge__"  # how Claude Code names the tools of the MCP server "loop-bridge"
+USAGE = {"input_tokens": 10, "output_tokens": 5}
+
+_ADDED_BY_CLAUDE = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+
+
+def conversation(request: Mapping[str, Any]) -> list[Entry]:
+    """The prompts, results and answers in a request, without what Claude Code adds to them."""
+    entries: list[Entry] = []
+    for message in request.get("messages", []):
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if message["role"] == "assistant":
+            said = "\n".join(block["text"] for block in blocks if block["type"] == "text")
+            if not any(block["type"] == "tool_use" for block in blocks):
+                entries.append(Answer(said))
+        else:
+            entries.extend(_user_entries(blocks))
+    return entries
+
+
+def _user_entries(blocks: list[dict[str, Any]]) -> Iterator[Entry]:
+    for block in blocks:
+        if block["type"] == "tool_result":
+            yield Result(_result_text(block.get("content", "")))
+        elif block["type"] == "text":
+            text = _ADDED_BY_CLAUDE.sub("", block["text"]).strip()
+            if text:
+                yield Prompt(text)
+
+
+def _result_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content)
+
+
+def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an HTTP error, as Anthropic words it."""
+    kinds = {429: "rate_limit_error", 529: "overloaded_error"}
+    headers: dict[str, str] = {}
+    if fault.resets_in_s is not None:
+        headers = {
+            "anthropic-ratelimit-unified-status": "rejected",
+            "anthropic-ratelimit-unified-reset": str(now_s + fault.resets_in_s),
+            "anthropic-ratelimit-unified-representative-claim": "five_hour",
+            "retry-after": str(fault.resets_in_s),
+        }
+    kind = kinds.get(fault.status, "api_error")
+    body = {"type": "error", "error": {"type": kind, "message": f"scripted {fault.status}"}}
+    return fault.status, headers, json.dumps(body).encode()
+
+
+class AnthropicReply:
+    """One assistant message in the making. Each method returns the SSE bytes that are to be sent next.
+
+    `reply_id` must be unique: the ids of the message and of its tool call are made from it.
+    """
+
+    def __init__(self, reply_id: str, model: str) -> None:
+        self._id = reply_id
+        self._model = model
+        self._blocks: list[dict[str, Any]] = []
+        self._stop_reason = "end_turn"
+
+    def begin(self) -> bytes:
+        """The first bytes of a stream."""
+        message = self.message() | {"content": [], "stop_reason": None}
+        return _sse("message_start", {"message": message})
+
+    def say(self, text: str) -> bytes:
+        """One piece of text, whole."""
+        return self._block({"type": "text", "text": ""}, {"type": "text_delta", "text": text}) + self._stop(
+            {"type": "text", "text": text}
+        )
+
+    def half_of(self, text: str) -> bytes:
+        """The beginning of a say that breaks off."""
+        delta = {"type": "text_delta", "text": text[: len(text) // 2]}
+        return self._block({"type": "text", "text": ""}, delta)
+
+    def call(self, call: Call) -> bytes:
+        """One tool call; nothing but `end` may follow."""
+        match call:
+            case Run(command):
+                name, arguments = "Bash", {"command": command}
+            case BridgeCall(tool, arguments):
+                name = BRIDGE_TOOL_PREFIX + tool
+            case ToolCall(name, arguments):
+                pass
+        self._stop_reason = "tool_use"
+        block = {"type": "tool_use", "id": f"toolu_{self._id}", "name": name, "input": arguments}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+        return self._block(block | {"input": {}}, delta) + self._stop(block)
+
+    def end(self) -> bytes:
+        """The last bytes of a stream."""
+        delta = {"stop_reason": self._stop_reason, "stop_sequence": None}
+        return _sse("message_delta", {"delta": delta, "usage": USAGE}) + _sse("message_stop", {})
+
+    def message(self) -> dict[str, Any]:
+        """The whole message so far: the answer to a request that does not stream."""
+        return {
+            "id": f"msg_{self._id}",
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": self._blocks,
+            "stop_reason": self._stop_reason,
+            "stop_sequence": None,
+            "usage": USAGE,
+        }
+
+    def _block(self, start: dict[str, Any], delta: dict[str, Any]) -> bytes:
+        index = len(self._blocks)
+        return _sse("content_block_start", {"index": index, "content_block": start}) + _sse(
+            "content_block_delta", {"index": index, "delta": delta}
+        )
+
+    def _stop(self, block: dict[str, Any]) -> bytes:
+        self._blocks.append(block)
+        return _sse("content_block_stop", {"index": len(self._blocks) - 1})
+
+
+def _sse(kind: str, data: dict[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind} | data)}\n\n".encode()

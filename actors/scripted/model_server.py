@@ -1,0 +1,274 @@
+"""A model that plays a scenario to the real `claude` and `codex`: deterministic, offline, on loopback only.
+
+    POST /ROLE/v1/messages, …/messages/count_tokens    Anthropic (ANTHROPIC_BASE_URL = URL/ROLE)
+    POST /ROLE/v1/responses, GET /ROLE/v1/models       OpenAI (base_url = URL/ROLE/v1)
+    GET  /requests                                     what was asked so far, as JSON
+
+`python -m actors.scripted.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or
+SIGINT. Inside a program, `ModelServer` is a context manager with threads of its own: one that listens and one a
+connection. It never remembers a conversation (scenario.py derives each step from the request) and never dials out.
+The standard library's server is used because a thread a connection makes a hang or a drop two plain lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast, get_args
+
+import msgspec
+
+from actors.errors import UndeliverableError, UserError
+from actors.scripted import anthropic_api, responses_api
+from actors.scripted.anthropic_api import AnthropicReply
+from actors.scripted.responses_api import ResponsesReply
+from actors.scripted.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step
+from actors.scripted.scenario_file import load_scenario
+from actors.settings import Role
+
+HALF_SAID = "This answer breaks off in the middle."  # what a dropped connection was about to say
+
+
+class SeenRequest(msgspec.Struct, frozen=True):
+    """One request for an answer. `prompt` is the newest user prompt, `results` how many tool results came since.
+
+    `fault` is what was done instead of answering, "" for an answer.
+    """
+
+    role: Role
+    api: Literal["anthropic", "openai"]
+    prompt: str
+    results: int
+    fault: str = ""
+    side: bool = False  # not a turn: Claude Code asks for a title, a topic, …
+
+
+class ModelServer:
+    """Serves `scenario` while the context is open. `port` 0: a free one. `url` has no slash at its end.
+
+    On leaving, requests that hang are ended, and all threads have ended. Any thread may use it.
+    """
+
+    def __init__(self, scenario: Scenario, port: int = 0) -> None:
+        self.scenario = scenario
+        self._seen: list[SeenRequest] = []
+        self._spent: Counter[str] = Counter()
+        self._news = threading.Condition()
+        self._stop_reader, self._stop_writer = socket.socketpair()
+        try:
+            self._http = _HttpServer(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise UserError(f"port {port} cannot be used: {error}: give another, or 0 for a free one") from error
+        self._http.owner = self
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._thread = threading.Thread(target=self._http.serve_forever, name="scripted-model", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_writer.close()  # wakes whoever waits in `gone_within`
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+        self._stop_reader.close()
+
+    @property
+    def requests(self) -> list[SeenRequest]:
+        """All requests for an answer so far, in order of arrival."""
+        with self._news:
+            return list(self._seen)
+
+    def wait_for(self, wanted: Callable[[SeenRequest], bool], timeout_s: float, count: int = 1) -> None:
+        """Returns when `count` requests that are `wanted` have arrived. Raises `UndeliverableError` when too late."""
+        with self._news:
+            if not self._news.wait_for(lambda: sum(map(wanted, self._seen)) >= count, timeout_s):
+                raise UndeliverableError(f"no such request within {timeout_s} s; there were: {self._seen}")
+
+    def steps_for(self, role: Role, api: Literal["anthropic", "openai"], entries: list[Entry]) -> tuple[Step, ...]:
+        """The scenario's answer; notes the request and counts a fault."""
+        with self._news:
+            steps = self.scenario.reply(role, entries, self._spent)
+            fault = steps[-1].action if isinstance(steps[-1].action, Fault) else None
+            if fault is not None:
+                self._spent[fault.key] += 1
+            newest = max((n for n, entry in enumerate(entries) if isinstance(entry, Prompt)), default=0)
+            results = sum(isinstance(entry, Result) for entry in entries[newest:])
+            prompt = next((entry.text for entry in entries[newest:] if isinstance(entry, Prompt)), "")
+            self._seen.append(SeenRequest(role, api, prompt, results, fault.key if fault else ""))
+            self._news.notify_all()
+        return steps
+
+    def gone_within(self, client: socket.socket, timeout_s: float | None) -> bool:
+        """Waits; True as soon as the client is gone or the server stops."""
+        readable, _, _ = select.select([client, self._stop_reader], [], [], timeout_s)
+        return bool(readable)
+
+
+class _HttpServer(ThreadingHTTPServer):
+    owner: ModelServer
+    daemon_threads = False  # so that server_close waits for all of them
+    request_queue_size = 64
+
+
+class _Gone(Exception):  # noqa: N818 - not an error: the client left, or the server stops
+    pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # 1.1 for the sake of chunks: a broken answer must differ from a whole one. One request a connection, so that no
+    # thread waits for a second one when the server stops.
+    protocol_version = "HTTP/1.1"
+    server: _HttpServer
+
+    def do_GET(self) -> None:
+        if self.path == "/requests":
+            self._send_json(200, msgspec.to_builtins(self.server.owner.requests))
+        elif self.path.partition("?")[0].endswith("/models"):
+            self._send_json(200, {"data": [], "models": []})
+        else:
+            self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
+
+    def do_HEAD(self) -> None:
+        self._send(200, {}, b"")
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        role, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
+        if role not in get_args(Role):
+            message = f"{self.path}: the path must begin with one of {get_args(Role)}"
+            self._send_json(404, {"error": {"message": message}})
+            return
+        try:
+            match path:
+                case "v1/messages":
+                    self._answer_anthropic(cast("Role", role), request)
+                case "v1/messages/count_tokens":
+                    self._send_json(200, {"input_tokens": 10})
+                case "v1/responses":
+                    self._answer_openai(cast("Role", role), request)
+                case _:
+                    self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
+        except (_Gone, ConnectionError):
+            self.close_connection = True
+
+    def _answer_anthropic(self, role: Role, request: dict[str, Any]) -> None:
+        entries = anthropic_api.conversation(request)
+        reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
+        steps = self.server.owner.steps_for(role, "anthropic", entries)
+        if self._failed(steps, anthropic_api.fault_response):
+            return
+        if request.get("stream"):
+            self._stream(reply, steps)
+            return
+        self._play(reply, steps, lambda _: None)
+        self._send_json(200, reply.message())
+
+    def _answer_openai(self, role: Role, request: dict[str, Any]) -> None:
+        entries = responses_api.conversation(request)
+        reply = ResponsesReply(uuid.uuid4().hex, request.get("model", "scripted"))
+        steps = self.server.owner.steps_for(role, "openai", entries)
+        if not self._failed(steps, responses_api.fault_response):
+            self._stream(reply, steps)
+
+    def _failed(
+        self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]
+    ) -> bool:
+        """Plays a fault that comes instead of any answer. What was to be said before an HTTP error is lost."""
+        fault = steps[-1].action
+        if not isinstance(fault, Fault) or fault.drop:
+            return False
+        self._wait(steps[-1].delay_ms)
+        if fault.hang:
+            self.server.owner.gone_within(self.connection, None)
+            raise _Gone
+        self._send(*error(fault, int(time.time())))
+        return True
+
+    def _stream(self, reply: AnthropicReply | ResponsesReply, steps: tuple[Step, ...]) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.send_header("connection", "close")
+        self.end_headers()
+        self._chunk(reply.begin())
+        self._play(reply, steps, self._chunk)
+        self._chunk(reply.end())
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _play(
+        self,
+        reply: AnthropicReply | ResponsesReply,
+        steps: tuple[Step, ...],
+        send: Callable[[bytes], None],
+    ) -> None:
+        for step in steps:
+            self._wait(step.delay_ms)
+            match step.action:
+                case Say(text):
+                    send(reply.say(text))
+                case Fault():
+                    send(reply.half_of(HALF_SAID))
+                    raise _Gone
+                case call:
+                    send(reply.call(call))
+
+    def _wait(self, delay_ms: int) -> None:
+        if delay_ms and self.server.owner.gone_within(self.connection, delay_ms / 1000):
+            raise _Gone
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def _send_json(self, status: int, body: object) -> None:
+        self._send(status, {}, json.dumps(body).encode())
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing: the agents' own output is what people follow."""
+
+
+def main() -> int:
+    """Serves one scenario file until SIGTERM or SIGINT. Exit status 2 for a bad file or port."""
+    parser = argparse.ArgumentParser(prog="python -m actors.scripted.model_server", description=main.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread, so that all of them leave it to sigwait
+    try:
+        with ModelServer(load_scenario(arguments.file), arguments.port) as server:
+            print(server.url, flush=True)
+            signal.sigwait(ends)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""A throw-away HOME in which the real `claude` and `codex` talk to the scripted model server and nobody else.
+
+Writes two files below the given folder, never the user's own; starts nothing. Any process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from actors.settings import Role
+
+API_KEY = "scripted-model-needs-no-key"
+FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
+
+
+def prepare_home(
+    home: Path, url: str, *, codex_role: Role = "worker", claude_role: Role = "reviewer"
+) -> None:
+    """Writes what both programs need to run in `home` against the server at `url`. May be repeated.
+
+    The role of Codex stands in its configuration, that of Claude in the environment (`agent_environment`).
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    # An API key that has not been approved, and the first-run screens, stop the TUI; the SDK does not look.
+    claude = {
+        "hasCompletedOnboarding": True,
+        "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
+    }
+    (home / ".claude.json").write_text(json.dumps(claude), encoding="utf-8")
+    codex = home / ".codex"
+    codex.mkdir(exist_ok=True)
+    (codex / "config.toml").write_text(_codex_config(f"{url}/{codex_role}/v1"), encoding="utf-8")
+
+
+def _codex_config(base_url: str) -> str:
+    # No retries: a scripted fault is to be seen by the loop, not to be hidden by the program.
+    return f"""\
+model = "scripted"
+model_provider = "scripted"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+
+[model_providers.scripted]
+name = "Scripted model"
+base_url = {json.dumps(base_url)}
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = 0
+"""
+
+
+def agent_environment(
+    home: Path, url: str, *, claude_role: Role = "reviewer", base: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment for a loop, or for either program, that runs in `home`: `base` without its logins."""
+    kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    return kept | {
+        "HOME": str(home),
+        "ANTHROPIC_BASE_URL": f"{url}/{claude_role}",
+        "ANTHROPIC_API_KEY": API_KEY,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }

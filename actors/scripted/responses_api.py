@@ -1,0 +1,156 @@
+"""The OpenAI Responses API as Codex uses it: request → conversation, scripted steps → SSE bytes.
+
+Pure: no socket, clock or randomness. Facts measured with Codex 0.163 are in the comments.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+
+BRIDGE_NAMESPACE = "mcp__loop_bridge"  # how Codex names the tools of the MCP server "loop-bridge"
+USAGE = {
+    "input_tokens": 10,
+    "input_tokens_details": {"cached_tokens": 0},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 15,
+}
+
+# User messages that Codex itself puts into a conversation.
+_ADDED_BY_CODEX = (
+    "<environment_context>",
+    "<user_instructions>",
+    "# AGENTS.md instructions",
+    "<turn_aborted>",
+)
+
+
+def conversation(request: Mapping[str, Any]) -> list[Entry]:
+    """The prompts, results and answers in a request, without what Codex adds to them."""
+    entries: list[Entry] = []
+    for item in request.get("input", []):
+        match item.get("type", "message"):
+            case "message" if item["role"] == "user":
+                entries.extend(
+                    Prompt(part["text"])
+                    for part in item["content"]
+                    if part["type"] == "input_text" and not part["text"].startswith(_ADDED_BY_CODEX)
+                )
+            case "message" if item["role"] == "assistant":
+                entries.append(Answer("\n".join(part.get("text", "") for part in item["content"])))
+            case "function_call" | "custom_tool_call":
+                # Text in front of a call, in the same reply, was said on the way.
+                if entries and isinstance(entries[-1], Answer):
+                    entries.pop()
+            case "function_call_output" | "custom_tool_call_output":
+                entries.append(Result(_output_text(item["output"])))
+    return entries
+
+
+def _output_text(output: Any) -> str:
+    if isinstance(output, str):
+        return output
+    return "\n".join(part.get("text", "") for part in output)
+
+
+def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an HTTP error, as OpenAI words it."""
+    error: dict[str, Any] = {"type": "server_error", "message": f"scripted {fault.status}"}
+    if fault.resets_in_s is not None:
+        resets_at = now_s + fault.resets_in_s
+        error = {
+            "type": "usage_limit_reached",
+            "message": "The usage limit has been reached",
+            "plan_type": "pro",
+            "resets_at": resets_at,
+        }
+    elif fault.status == 429:
+        error["type"] = "rate_limit_exceeded"
+    return fault.status, {}, json.dumps({"error": error}).encode()
+
+
+class ResponsesReply:
+    """One response in the making. Each method returns the SSE bytes that are to be sent next.
+
+    `reply_id` must be unique: the ids of the response, its messages and its call are made from it.
+    """
+
+    def __init__(self, reply_id: str, model: str) -> None:
+        self._id = reply_id
+        self._model = model
+        self._items: list[dict[str, Any]] = []
+
+    def begin(self) -> bytes:
+        """The first bytes of a stream."""
+        return _sse("response.created", {"response": self._response("in_progress")})
+
+    def say(self, text: str) -> bytes:
+        """One piece of text, whole."""
+        item = self._message(text)
+        part = {"item_id": item["id"], "output_index": len(self._items), "content_index": 0}
+        return (
+            self._added(item | {"content": [], "status": "in_progress"})
+            + _sse("response.output_text.delta", part | {"delta": text})
+            + self._done(item)
+        )
+
+    def half_of(self, text: str) -> bytes:
+        """The beginning of a say that breaks off."""
+        item = self._message("")
+        part = {"item_id": item["id"], "output_index": len(self._items), "content_index": 0}
+        return self._added(item | {"content": [], "status": "in_progress"}) + _sse(
+            "response.output_text.delta", part | {"delta": text[: len(text) // 2]}
+        )
+
+    def call(self, call: Call) -> bytes:
+        """One tool call; nothing but `end` may follow."""
+        item: dict[str, Any] = {
+            "type": "function_call",
+            "id": f"fc_{self._id}",
+            "call_id": f"call_{self._id}",
+        }
+        match call:
+            case Run(command):
+                item |= {"name": "exec_command", "arguments": json.dumps({"cmd": command})}
+            case BridgeCall(tool, arguments):
+                item |= {"namespace": BRIDGE_NAMESPACE, "name": tool, "arguments": json.dumps(arguments)}
+            case ToolCall(name, arguments):
+                item |= {"name": name, "arguments": json.dumps(arguments)}
+        return self._added(item) + self._done(item)
+
+    def end(self) -> bytes:
+        """The last bytes of a stream."""
+        return _sse("response.completed", {"response": self._response("completed") | {"usage": USAGE}})
+
+    def _message(self, text: str) -> dict[str, Any]:
+        return {
+            "type": "message",
+            "id": f"msg_{self._id}_{len(self._items)}",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": text, "annotations": []}],
+        }
+
+    def _added(self, item: dict[str, Any]) -> bytes:
+        return _sse("response.output_item.added", {"output_index": len(self._items), "item": item})
+
+    def _done(self, item: dict[str, Any]) -> bytes:
+        self._items.append(item)
+        return _sse("response.output_item.done", {"output_index": len(self._items) - 1, "item": item})
+
+    def _response(self, status: str) -> dict[str, Any]:
+        return {
+            "id": f"resp_{self._id}",
+            "object": "response",
+            "model": self._model,
+            "status": status,
+            "output": self._items,
+        }
+
+
+def _sse(kind: str, data: dict[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind} | data)}\n\n".encode()
