@@ -248,12 +248,23 @@ class TurnEnded(Message, frozen=True, kw_only=True):
     outcome: TurnOutcome
 
 
-class InterruptTurn(Message, frozen=True, kw_only=True):
-    """Console or worker -> session owner: end the running turn now; it ends as "interrupted"."""
+class HoldTurns(Message, frozen=True, kw_only=True):
+    """Worker -> session owner: start no further turn until `ReleaseTurns`.
+
+    With `interrupt`, the running turn ends now, and it and every queued turn of the run (not mail) is concluded as
+    interrupted. Without it, the running turn goes on to its end and queued ones wait.
+    """
 
     must_arrive = True
 
     reason: str
+    interrupt: bool
+
+
+class ReleaseTurns(Message, frozen=True, kw_only=True):
+    """Worker -> session owner: turns may start again."""
+
+    must_arrive = True
 
 
 # --- mail ---------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ import msgspec
 from actors.errors import IllegalEventError
 from actors.messages import FoundTurn, Purpose, TurnOutcome
 
-# The agent's process dying this often within one turn is not bad luck: the turn itself kills it.
-MAX_CUTS = 5
+# An agent that dies this often over one and the same turn does not have bad luck: the turn itself kills it.
+MAX_TRIES = 6
 
 # The bridge has one delivery in flight per recipient, so only the last settled mail can come again. Some more are
 # kept; not all of them, because the cost of a mail must stay flat over 100,000 of them.
@@ -118,7 +118,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     status: Status = "intended"
     carrier: str = ""
-    cuts: int = 0
+    cuts: int = 0  # how often it was cut: after the first, a continuation is sent instead of the prompt
+    tries: int = 0  # how often it was handed over as a turn of its own
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +172,11 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
     match event:
         case TurnSubmitted():
             changed = msgspec.structs.replace(
-                entry, status="submitted", message_id=event.message_id, carrier=event.carrier
+                entry,
+                status="submitted",
+                message_id=event.message_id,
+                carrier=event.carrier,
+                tries=entry.tries + (0 if event.carrier else 1),
             )
         case TurnSeen():
             changed = msgspec.structs.replace(entry, status="running")
@@ -204,16 +209,16 @@ def riders(ledger: Ledger, carrier: str) -> list[Entry]:
 
 def found(entry: Entry, answer: FoundTurn, next_message_id: str) -> _Event:
     """What the agent's transcript says of a submitted or running entry, as the event that follows."""
-    if answer.state == "absent":
-        return TurnReturned(turn_id=entry.turn_id)
-    if entry.carrier:
+    if answer.state == "finished" and answer.outcome is not None and not entry.carrier:
+        return TurnConcluded(turn_id=entry.turn_id, outcome=answer.outcome)
+    if entry.carrier and answer.state != "absent":
         # The agent has the mail. Whether its carrier finished is the carrier's affair.
         return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
-    if answer.state == "finished" and answer.outcome is not None:
-        return TurnConcluded(turn_id=entry.turn_id, outcome=answer.outcome)
-    if entry.cuts >= MAX_CUTS:
-        error = f"the agent was cut off {entry.cuts + 1} times in this turn"
+    if entry.tries >= MAX_TRIES:
+        error = f"the agent was lost {entry.tries} times during this turn"
         return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="failed", error=error))
+    if answer.state == "absent":
+        return TurnReturned(turn_id=entry.turn_id)
     return TurnCut(turn_id=entry.turn_id, next_message_id=next_message_id)
 
 

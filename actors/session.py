@@ -1,0 +1,385 @@
+"""One agent session beside a mailbox: turns and mail in, events out.
+
+Runs an asyncio loop in a thread of its own, so that its actor's mailbox is free while a turn of three hours runs.
+Every step is first an event in the actor's turn ledger (machines/turn), durable, then an act of the adapter. It never
+decides what a turn says or what follows from it: that is the run machine's, in the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+from loguru import logger
+
+from actors.adapters.base import Agent, AgentEvent, EventSink
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, LoopError, SessionNotFoundError
+from actors.machines import prompts, turn
+from actors.messages import Purpose, RunTurn, TurnOutcome
+from actors.stream import EventStream
+
+# An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
+INTERRUPT_PATIENCE_S = 10.0
+# Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
+STEER_PATIENCE_S = 10.0
+# Pauses before the agent's program is started again after it died, by the number of failures in a row.
+REOPEN_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+
+
+class SessionListener(Protocol):
+    """Told what happened, after it is durable, in the session's thread. Must only pass it on."""
+
+    def session_opened(self, session_id: str) -> None:
+        """The agent's session id is known (new, resumed, or replaced)."""
+
+    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+        """A turn of the run (not a mail) has settled."""
+
+    def mail_changed(self, mail_id: str, state: str) -> None:
+        """`state` is accepted, seen or answered."""
+
+    def agent_event(self, event: AgentEvent) -> None:
+        """Something the agent did, for people."""
+
+    def session_crashed(self, error: BaseException) -> None:
+        """The session cannot go on (a bug, or this incarnation is fenced off): its actor must end."""
+
+
+class _Mail(msgspec.Struct, frozen=True):
+    mail_id: str
+    text: str
+
+
+class _Hold(msgspec.Struct, frozen=True):
+    interrupt: bool
+
+
+class _Release(msgspec.Struct, frozen=True):
+    pass
+
+
+class _TurnOver(msgspec.Struct, frozen=True):
+    turn_id: str
+    outcome: TurnOutcome | None  # None: the agent was lost
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    message_id: str
+
+
+class _InterruptOverdue(msgspec.Struct, frozen=True):
+    turn_id: str
+
+
+_Item = RunTurn | _Mail | _Hold | _Release | _TurnOver | _Seen | _InterruptOverdue
+
+
+class AgentSession:
+    """The session of one agent. `start` once, `close` once; the others any time between, from any thread.
+
+    `make_agent` gives a fresh adapter each time the agent's program has to be started (again).
+    """
+
+    def __init__(
+        self,
+        *,
+        make_agent: Callable[[EventSink], Agent],
+        stream: EventStream[turn._Event],
+        listener: SessionListener,
+        first_session_id: str | None = None,
+    ) -> None:
+        self._make_agent = make_agent
+        self._stream = stream
+        self._listener = listener
+        self._first_session_id = first_session_id
+        self._ledger = turn.Ledger()
+        self._agent: Agent | None = None
+        self._running: str | None = None  # turn id
+        self._running_since = 0.0
+        self._turn_task: asyncio.Task[None] | None = None
+        self._held = False
+        self._interrupting = False
+        self._failures = 0  # of the agent's program, in a row
+        self._inbox: asyncio.Queue[_Item] = asyncio.Queue()
+        self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="agent-session", daemon=True)
+
+    # --- from any thread ---
+
+    def start(self) -> None:
+        """Loads the ledger, starts the agent's program, takes up what was left open."""
+        self._thread.start()
+
+    def want(self, order: RunTurn) -> None:
+        """Runs this turn when it is its turn. The same turn id again: only its outcome is told again."""
+        self._put(order)
+
+    def deliver(self, mail_id: str, text: str) -> None:
+        """Brings a mail to the agent: into the running turn where the agent can, else as a turn of its own."""
+        self._put(_Mail(mail_id, text))
+
+    def hold(self, *, interrupt: bool) -> None:
+        """See `messages.HoldTurns`."""
+        self._put(_Hold(interrupt))
+
+    def release(self) -> None:
+        """Turns may start again."""
+        self._put(_Release())
+
+    def busy_note(self) -> str:
+        """What runs and for how long, for people; "" when nothing does."""
+        running = self._running
+        entry = self._ledger.open.get(running) if running else None
+        return f"{entry.purpose} turn for {time.monotonic() - self._running_since:.0f} s" if entry else ""
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the agent's program. An unfinished turn stays open in the ledger and is taken up next time."""
+        if self._thread.is_alive():
+            with suppress(RuntimeError):  # the loop may end at this very moment
+                self._loop.call_soon_threadsafe(self._cancel)
+            self._thread.join(timeout_s)
+
+    # --- in the session's thread ---
+
+    def _put(self, item: _Item) -> None:
+        with suppress(RuntimeError):  # closed: what was asked is in the journal of whoever asked
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, item)
+
+    def _cancel(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._main = self._loop.create_task(self._live())
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._main)
+        except BaseException as error:
+            self._listener.session_crashed(error)
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        try:
+            for event in await asyncio.to_thread(self._stream.load):
+                self._ledger = turn.apply(self._ledger, event)
+            await self._ready_agent()
+            while True:
+                await self._advance()
+                await self._take(await self._inbox.get())
+        finally:
+            await self._drop_agent()
+
+    async def _take(self, item: _Item) -> None:
+        match item:
+            case RunTurn():
+                await self._intend(item)
+            case _Mail():
+                await self._take_mail(item)
+            case _Hold():
+                await self._hold_turns(item)
+            case _Release():
+                self._held = False
+            case _TurnOver():
+                await self._turn_over(item)
+            case _Seen():
+                await self._seen(item.message_id)
+            case _InterruptOverdue():
+                if self._running == item.turn_id:
+                    await self._drop_agent()
+
+    async def _record(self, *events: turn._Event) -> None:
+        """Write-ahead: durable first, then true here."""
+        await asyncio.to_thread(self._stream.append, events)
+        for event in events:
+            self._ledger = turn.apply(self._ledger, event)
+
+    async def _intend(self, order: RunTurn) -> None:
+        outcome = self._ledger.settled.get(order.turn_id)
+        if outcome is not None:
+            self._listener.turn_ended(order.turn_id, order.purpose, outcome)
+        elif not turn.knows(self._ledger, order.turn_id):
+            await self._record(
+                turn.TurnIntended(turn_id=order.turn_id, purpose=order.purpose, prompt=order.prompt, model=order.model)
+            )
+
+    async def _take_mail(self, mail: _Mail) -> None:
+        if turn.is_settled(self._ledger, mail.mail_id):
+            self._listener.mail_changed(mail.mail_id, "answered")
+            return
+        if not turn.knows(self._ledger, mail.mail_id):
+            await self._record(turn.TurnIntended(turn_id=mail.mail_id, purpose="mail", prompt=mail.text))
+        self._listener.mail_changed(mail.mail_id, "accepted")
+        entry = self._ledger.open[mail.mail_id]
+        if entry.status == "running":
+            self._listener.mail_changed(mail.mail_id, "seen")
+        agent, carrier = self._agent, self._running
+        if entry.status != "intended" or agent is None or not agent.can_steer or carrier is None:
+            return
+        await self._record(turn.TurnSubmitted(turn_id=mail.mail_id, message_id=entry.message_id, carrier=carrier))
+        try:
+            taken = await asyncio.wait_for(agent.steer(entry.message_id, mail.text), STEER_PATIENCE_S)
+        except (AgentError, TimeoutError):
+            return  # in doubt: the transcript is asked when the carrier is over
+        if not taken:
+            await self._record(turn.TurnReturned(turn_id=mail.mail_id))
+
+    async def _hold_turns(self, order: _Hold) -> None:
+        self._held = True
+        if not order.interrupt:
+            return
+        for entry in list(self._ledger.open.values()):
+            if entry.purpose != "mail" and entry.status == "intended":
+                await self._conclude(entry, TurnOutcome(status="interrupted", error="held before it was sent"))
+        running, agent = self._running, self._agent
+        if running is None or agent is None:
+            return
+        self._interrupting = True
+        self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, _InterruptOverdue(running))
+        with suppress(AgentError):  # a dead agent's turn is over as well; its task tells us
+            await asyncio.wait_for(agent.interrupt(), INTERRUPT_PATIENCE_S)
+
+    async def _turn_over(self, over: _TurnOver) -> None:
+        self._running, self._turn_task = None, None
+        interrupting, self._interrupting = self._interrupting, False
+        entry = self._ledger.open[over.turn_id]
+        if over.outcome is not None:
+            self._failures = 0
+            await self._conclude(entry, over.outcome)
+            return
+        await self._drop_agent()
+        self._failures += 1
+        if interrupting:
+            await self._conclude(entry, TurnOutcome(status="interrupted", error="the agent had to be killed"))
+
+    async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+        await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
+        if entry.purpose == "mail":
+            self._listener.mail_changed(entry.turn_id, "answered")
+        else:
+            self._listener.turn_ended(entry.turn_id, entry.purpose, outcome)
+
+    async def _seen(self, message_id: str) -> None:
+        entry = next((one for one in self._ledger.open.values() if one.message_id == message_id), None)
+        if entry is None or entry.status != "submitted":
+            return
+        await self._record(turn.TurnSeen(turn_id=entry.turn_id))
+        if entry.purpose == "mail":
+            self._listener.mail_changed(entry.turn_id, "seen")
+
+    async def _advance(self) -> None:
+        """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
+        while self._running is None:
+            action = turn.next_action(self._ledger)
+            if action is None or (self._held and isinstance(action, turn.Send)):
+                return
+            if not await self._ready_agent():
+                continue
+            if isinstance(action, turn.Look):
+                await self._look(action.entry)
+            else:
+                await self._send(action.entry)
+
+    async def _look(self, entry: turn.Entry) -> None:
+        agent = self._agent
+        assert agent is not None
+        try:
+            answer = await agent.find_turn(entry.message_id)
+        except AgentError as error:
+            await self._agent_failed(error)
+            return
+        event = turn.found(entry, answer, str(uuid.uuid4()))
+        if entry.purpose == "mail" and answer.state != "absent":
+            self._listener.mail_changed(entry.turn_id, "seen")
+        if isinstance(event, turn.TurnConcluded):
+            await self._conclude(entry, event.outcome)
+        else:
+            await self._record(event)
+
+    async def _send(self, entry: turn.Entry) -> None:
+        agent = self._agent
+        assert agent is not None
+        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
+        text = prompts.continuation(entry.prompt) if entry.cuts else entry.prompt
+        self._running, self._running_since = entry.turn_id, time.monotonic()
+        self._turn_task = self._loop.create_task(self._turn(agent, entry, text))
+
+    async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
+        outcome: TurnOutcome | None
+        try:
+            outcome = await agent.turn(entry.message_id, text, model=entry.model)
+        except AgentDiedError as error:
+            self._note(f"the agent was lost: {error}; its session will be resumed")
+            outcome = None
+        except LoopError as error:
+            outcome = TurnOutcome(status="failed", error=str(error))
+        except Exception as error:  # an adapter's foreign error must not end the session; the log has all of it
+            logger.exception("turn {} failed in the adapter", entry.turn_id)
+            outcome = TurnOutcome(status="failed", error=f"{type(error).__name__}: {error}")
+        self._inbox.put_nowait(_TurnOver(entry.turn_id, outcome))
+
+    async def _ready_agent(self) -> bool:
+        """Starts the agent's program when there is none. False: it failed, and what waited for it was concluded."""
+        if self._agent is not None:
+            return True
+        delay_s = REOPEN_DELAYS_S[min(self._failures, len(REOPEN_DELAYS_S) - 1)]
+        await asyncio.sleep(delay_s)
+        agent = self._make_agent(self._on_agent_event)
+        wanted = self._ledger.session_id or self._first_session_id
+        try:
+            try:
+                session_id = await agent.open(wanted)
+            except SessionNotFoundError as error:
+                if any(entry.status != "intended" for entry in self._ledger.open.values()) or self._ledger.settled:
+                    self._note(f"session {wanted} is gone ({error}); a new one is begun")
+                await agent.close()
+                agent = self._make_agent(self._on_agent_event)
+                session_id = await agent.open(None)
+        except AgentError as error:
+            await agent.close()
+            await self._agent_failed(error)
+            return False
+        except BaseException:
+            await agent.close()
+            raise
+        self._agent = agent
+        if session_id != self._ledger.session_id:
+            await self._record(turn.SessionBegan(session_id=session_id))
+        self._listener.session_opened(session_id)
+        return True
+
+    async def _agent_failed(self, error: AgentError) -> None:
+        """The program cannot be started or asked. After a few tries everything that waits for it fails with why."""
+        await self._drop_agent()
+        self._failures += 1
+        self._note(str(error))
+        if self._failures >= len(REOPEN_DELAYS_S) or isinstance(error, AgentUnavailableError):
+            self._failures = 0
+            for entry in list(self._ledger.open.values()):
+                await self._conclude(entry, TurnOutcome(status="failed", error=str(error)))
+
+    async def _drop_agent(self) -> None:
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            await agent.close()
+        if self._turn_task is not None and asyncio.current_task() is not self._turn_task:
+            task = self._turn_task
+            await asyncio.wait([task], timeout=INTERRUPT_PATIENCE_S)
+            task.cancel()
+
+    def _on_agent_event(self, event: AgentEvent) -> None:
+        if event.kind == "seen":
+            self._put(_Seen(event.message_id))
+        else:
+            self._listener.agent_event(event)
+
+    def _note(self, text: str) -> None:
+        self._listener.agent_event(AgentEvent(kind="note", text=text))
