@@ -1,0 +1,126 @@
+import pytest
+
+from actors.errors import IllegalEventError
+from actors.machines import turn
+from actors.messages import FoundTurn, TurnOutcome
+
+DONE = TurnOutcome(status="finished", text="did it")
+
+
+def ledger(*events: turn._Event) -> turn.Ledger:
+    state = turn.Ledger()
+    for event in events:
+        state = turn.apply(state, event)
+    return state
+
+
+def intended(turn_id: str = "a", purpose: str = "work") -> turn.TurnIntended:
+    return turn.TurnIntended(turn_id=turn_id, purpose=purpose, prompt=f"prompt {turn_id}")
+
+
+def submitted(turn_id: str = "a", message_id: str = "", carrier: str = "") -> turn.TurnSubmitted:
+    return turn.TurnSubmitted(turn_id=turn_id, message_id=message_id or turn_id, carrier=carrier)
+
+
+def test_an_intended_turn_is_sent_under_its_own_id():
+    action = turn.next_action(ledger(intended()))
+    assert isinstance(action, turn.Send)
+    assert action.entry.message_id == "a"
+
+
+def test_turns_are_sent_in_the_order_of_intention():
+    action = turn.next_action(ledger(intended("a"), intended("b", "mail")))
+    assert isinstance(action, turn.Send)
+    assert action.entry.turn_id == "a"
+
+
+def test_what_may_have_been_sent_is_looked_up_before_anything_else_is_sent():
+    state = ledger(intended("a"), intended("b"), submitted("b"))
+    assert turn.next_action(state) == turn.Look(entry=state.open["b"])
+
+
+def test_nothing_to_do_when_all_is_settled():
+    state = ledger(intended(), submitted(), turn.TurnConcluded(turn_id="a", outcome=DONE))
+    assert turn.next_action(state) is None
+    assert state.settled == {"a": DONE}
+
+
+def test_a_turn_that_the_agent_never_got_is_sent_again_under_the_same_id():
+    state = ledger(intended(), submitted())
+    event = turn.found(state.open["a"], FoundTurn(state="absent"), "new")
+    action = turn.next_action(turn.apply(state, event))
+    assert isinstance(action, turn.Send)
+    assert (action.entry.message_id, action.entry.cuts) == ("a", 0)
+
+
+def test_a_turn_that_finished_while_nobody_listened_is_adopted():
+    state = ledger(intended(), submitted(), turn.TurnSeen(turn_id="a"))
+    event = turn.found(state.open["a"], FoundTurn(state="finished", outcome=DONE), "new")
+    assert turn.apply(state, event).settled == {"a": DONE}
+
+
+def test_a_turn_that_was_cut_goes_on_under_a_new_message_id_and_is_not_the_prompt_again():
+    state = ledger(intended(), submitted(), turn.TurnSeen(turn_id="a"))
+    event = turn.found(state.open["a"], FoundTurn(state="unfinished"), "new")
+    action = turn.next_action(turn.apply(state, event))
+    assert isinstance(action, turn.Send)
+    assert (action.entry.turn_id, action.entry.message_id, action.entry.cuts) == ("a", "new", 1)
+
+
+@pytest.mark.parametrize("answer", ["absent", "unfinished"])
+def test_a_turn_over_which_the_agent_is_lost_again_and_again_fails(answer: str):
+    state = ledger(intended())
+    for number in range(turn.MAX_TRIES):
+        state = turn.apply(state, submitted(message_id=state.open["a"].message_id))
+        event = turn.found(state.open["a"], FoundTurn(state=answer), f"again-{number}")
+        state = turn.apply(state, event)
+    assert state.settled["a"].status == "failed"
+    assert f"lost {turn.MAX_TRIES} times" in state.settled["a"].error
+
+
+def test_a_mail_steered_into_a_turn_settles_when_the_agent_has_it():
+    state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    event = turn.found(state.open["m"], FoundTurn(state="unfinished"), "new")
+    assert turn.is_settled(turn.apply(state, event), "m")
+
+
+def test_a_steered_mail_that_did_not_arrive_becomes_a_turn_of_its_own():
+    state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.found(state.open["m"], FoundTurn(state="absent"), "new"))
+    action = turn.next_action(state)
+    assert isinstance(action, turn.Send)
+    assert action.entry.turn_id == "m"
+
+
+def test_the_memory_of_settled_mails_is_bounded_and_that_of_turns_is_not():
+    state = turn.Ledger()
+    for number in range(turn.MAIL_MEMORY * 2):
+        for purpose in ("mail", "work"):
+            name = f"{purpose}-{number}"
+            state = turn.apply(state, intended(name, purpose))
+            state = turn.apply(state, turn.TurnConcluded(turn_id=name, outcome=DONE))
+    assert len(state.settled_mail) == turn.MAIL_MEMORY
+    assert len(state.settled) == turn.MAIL_MEMORY * 2
+    assert turn.is_settled(state, f"mail-{turn.MAIL_MEMORY * 2 - 1}")
+
+
+ILLEGAL = [
+    ([intended()], intended()),
+    ([], submitted()),
+    ([intended(), submitted()], submitted()),
+    ([intended()], turn.TurnSeen(turn_id="a")),
+    ([intended()], turn.TurnReturned(turn_id="a")),
+    ([intended()], turn.TurnCut(turn_id="a", next_message_id="b")),
+    ([intended(), turn.TurnConcluded(turn_id="a", outcome=DONE)], turn.TurnConcluded(turn_id="a", outcome=DONE)),
+    ([intended(), turn.TurnConcluded(turn_id="a", outcome=DONE)], intended()),
+]
+
+
+@pytest.mark.parametrize(("before", "event"), ILLEGAL)
+def test_an_illegal_event_raises_and_changes_nothing(before: list[turn._Event], event: turn._Event):
+    state = ledger(*before)
+    with pytest.raises(IllegalEventError, match="a"):
+        turn.apply(state, event)
+    assert state == ledger(*before)
