@@ -112,6 +112,7 @@ class Undeliverable(Message, frozen=True, kw_only=True):
     recipient: str
     kind: str
     reason: str
+    kept: bool = False  # numbered: the sender's outbox keeps it and sends it again by itself
 
 
 class Ack(Message, frozen=True, kw_only=True):
@@ -248,23 +249,21 @@ class TurnEnded(Message, frozen=True, kw_only=True):
     outcome: TurnOutcome
 
 
-class HoldTurns(Message, frozen=True, kw_only=True):
-    """Worker -> session owner: start no further turn until `ReleaseTurns`.
-
-    With `interrupt`, the running turn ends now, and it and every queued turn of the run (not mail) is concluded as
-    interrupted. Without it, the running turn goes on to its end and queued ones wait.
-    """
+class BreakOffTurn(Message, frozen=True, kw_only=True):
+    """Worker -> session owner: end this turn now, or do not start it; it settles as interrupted."""
 
     must_arrive = True
 
+    turn_id: str
     reason: str
-    interrupt: bool
 
 
-class ReleaseTurns(Message, frozen=True, kw_only=True):
-    """Worker -> session owner: turns may start again."""
+class HoldTurns(Message, frozen=True, kw_only=True):
+    """Worker -> session owner: start no turn (mail included) while `held`; what runs goes on to its end."""
 
     must_arrive = True
+
+    held: bool
 
 
 # --- mail ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,308 @@
+"""The mail of one address: what any thread says goes out of its I/O thread, what comes in finds its waiter or inbox.
+
+Owns no socket. `tell`, `ask`, `handled` and `answer` are for any thread; the methods below them are for the I/O thread
+alone (the main thread of an actor process; the router thread of the root, where a local endpoint has one as well).
+It applies machines/outbox to real messages and never decides what a message means.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from loguru import logger
+from msgspec.structs import replace
+
+from actors import errors
+from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError
+from actors.machines.outbox import Arrival, Intake, Lane, Outbox
+from actors.messages import (
+    Ack,
+    ActorDown,
+    ActorUp,
+    Apply,
+    ControlRun,
+    Message,
+    Peek,
+    Refused,
+    StopActor,
+    Undeliverable,
+)
+from actors.wire.envelope import (
+    Address,
+    Envelope,
+    Frames,
+    Sender,
+    decode_body,
+    decode_header,
+    encode,
+    encode_body,
+    kind_of,
+    split_local,
+)
+
+# Served before ordinary mail, in the recipient's mailbox as on the way there.
+CONTROL = (StopActor, ActorUp, ActorDown, ControlRun, Apply, Peek)
+_CONTROL_KINDS = frozenset(cls.__name__ for cls in CONTROL)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that has arrived and is to be handled. `at_ms`: monotonic time of its arrival."""
+
+    envelope: Envelope
+    message: Message
+    sender: Sender
+    at_ms: int
+
+
+@dataclass(slots=True)
+class _Question:
+    """A thread that waits for an answer."""
+
+    answer: Future[Message]
+    last_notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message on its way out, encoded in the thread that said it."""
+
+    envelope: Envelope
+    body: bytes
+    numbered: bool
+
+
+def monotonic_ms() -> int:
+    """The clock of all time-outs here."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Courier:
+    """The mail of `address`. `wake` makes the I/O thread call `outgoing` soon; it may be called from any thread."""
+
+    def __init__(self, address: Address, wake: Callable[[], None]) -> None:
+        self.address = address
+        self._wake = wake
+        self._io_thread: int | None = None
+        self._outbox: Outbox[_Letter] = Outbox()
+        self._intake = Intake()
+        self._work: deque[Callable[[int], None]] = deque()  # from any thread to the I/O thread
+        self._letters: list[Frames] = []  # unnumbered, to be written
+        self._questions: dict[str, _Question] = {}
+
+    # --- any thread ---------------------------------------------------------------------------------------------
+
+    def tell(self, recipient: str, message: Message) -> None:
+        """Sends a message. One that must arrive is kept and resent until it was handled; others may be lost.
+
+        Raises ProtocolError when the message cannot be encoded.
+        """
+        letter = self._letter(recipient, message, numbered=message.must_arrive)
+        self._submit(lambda _now_ms: self._post(letter))
+
+    def ask(self, recipient: str, message: Message, timeout_s: float) -> Message:
+        """Sends a request and blocks until it is answered, also across restarts of the recipient.
+
+        Raises UndeliverableError when no answer came in time, the error that a `Refused` answer names, ProtocolError
+        when the message cannot be encoded, and RuntimeError in the I/O thread, which would wait for itself.
+        """
+        if threading.get_ident() == self._io_thread:
+            raise RuntimeError(f"ask({type(message).__name__}) in the I/O thread would wait for ever: use tell")
+        question = _Question(Future())
+        letter = self._letter(recipient, message, numbered=True, wants_answer=True)
+        request_id = letter.envelope.id
+
+        def put(_now_ms: int) -> None:
+            self._questions[request_id] = question
+            self._post(letter)
+
+        def give_up(now_ms: int) -> None:
+            self._questions.pop(request_id, None)
+            self._outbox.settle(request_id, now_ms)
+
+        self._submit(put)
+        try:
+            answer = question.answer.result(timeout_s)
+        except TimeoutError:
+            self._submit(give_up)
+            notice = f" ({question.last_notice})" if question.last_notice else ""
+            raise UndeliverableError(
+                f"no answer from {recipient} to {type(message).__name__} within {timeout_s:g} s{notice}"
+            ) from None
+        if isinstance(answer, Refused):
+            raise _error_of(answer)
+        return answer
+
+    def answer(self, request: Envelope, message: Message) -> None:
+        """Answers a request, reliably, to the incarnation that asked."""
+        try:
+            letter = self._letter(request.sender, message, numbered=True, reply_to=request.id)
+        except ProtocolError as error:
+            logger.error("cannot answer {}: {}", request.kind, error)
+            letter = self._letter(request.sender, refusal(error), numbered=True, reply_to=request.id)
+
+        def put(_now_ms: int) -> None:
+            self._handled(request)
+            self._post(letter)
+
+        self._submit(put)
+
+    def handled(self, envelope: Envelope) -> None:
+        """The handler is through with this message: acknowledge it, if it is numbered and not a request."""
+        if envelope.seq:
+            self._submit(lambda _now_ms: self._handled(envelope))
+
+    # --- I/O thread ---------------------------------------------------------------------------------------------
+
+    def adopt_thread(self) -> None:
+        """The calling thread is the I/O thread from now on."""
+        self._io_thread = threading.get_ident()
+
+    def outgoing(self, now_ms: int) -> list[Frames]:
+        """What must be written now, in this order."""
+        while self._work:
+            self._work.popleft()(now_ms)
+        frames, self._letters = self._letters, []
+        for order in self._outbox.due(now_ms):
+            letter = order.content
+            envelope = replace(letter.envelope, seq=order.seq, after=order.after, attempt=order.attempt)
+            frames.append(encode(envelope, letter.body))
+        return frames
+
+    def next_due_ms(self) -> int | None:
+        """When `outgoing` must be called again, provided that nothing wakes the thread before."""
+        return self._outbox.next_due_ms()
+
+    def unacknowledged(self) -> int:
+        """Number of messages and requests that are not delivered yet."""
+        return len(self._outbox)
+
+    def receive(self, header: bytes, body: bytes, now_ms: int) -> Delivery | None:
+        """Takes a message in; what it returns is to be handled, and then `handled` or `answer` called.
+
+        Raises ProtocolError for bytes that cannot be read; if the sender would repeat them, it is told not to.
+        """
+        envelope = decode_header(header)
+        sender = sender_of(envelope)
+        if envelope.seq and not self._is_new(envelope, sender):
+            return None
+        try:
+            message = decode_body(envelope.kind, body)
+        except ProtocolError as error:
+            self._reject(envelope, error, now_ms)
+            raise
+        if sender.incarnation:
+            self._outbox.peer_up(sender.name, sender.incarnation, now_ms)
+        match message:
+            case Ack(seq=seq) if not envelope.reply_to:
+                self._outbox.acknowledged(seq, now_ms)
+                return None
+            case Undeliverable(message_id=message_id, reason=reason, kept=True):
+                if question := self._questions.get(message_id):
+                    question.last_notice = reason
+                return None
+            case ActorUp(name=name, incarnation=incarnation):
+                self._outbox.peer_up(name, incarnation, now_ms)
+            case ActorDown(name=name, incarnation=incarnation):
+                self._outbox.peer_down(name, incarnation)
+            case _:
+                pass
+        if envelope.reply_to:
+            self._settle(envelope, message, now_ms)
+            return None
+        return Delivery(envelope, message, sender, now_ms)
+
+    def _submit(self, work: Callable[[int], None]) -> None:
+        self._work.append(work)
+        self._wake()
+
+    def _letter(
+        self, recipient: str, message: Message, *, numbered: bool, wants_answer: bool = False, reply_to: str = ""
+    ) -> _Letter:
+        split_local(recipient)
+        envelope = Envelope(
+            id=str(uuid.uuid4()),
+            run=self.address.run,
+            sender=self.address.local,
+            recipient=recipient,
+            kind=kind_of(message),
+            reply_to=reply_to,
+            wants_answer=wants_answer,
+            sent_at_ms=time.time_ns() // 1_000_000,
+        )
+        return _Letter(envelope, encode_body(message), numbered)
+
+    def _post(self, letter: _Letter) -> None:
+        envelope = letter.envelope
+        if letter.numbered:
+            self._outbox.post(
+                envelope.recipient, _lane_of(envelope), envelope.id, letter, until_answered=envelope.wants_answer
+            )
+        else:
+            self._letters.append(encode(envelope, letter.body))
+
+    def _is_new(self, envelope: Envelope, sender: Sender) -> bool:
+        lane = _lane_of(envelope)
+        arrival = self._intake.arrived(sender.name, sender.incarnation, lane, envelope.seq, envelope.after)
+        if arrival is Arrival.REPEATED:
+            self._acknowledge(envelope)
+        elif arrival is not Arrival.ACCEPT:
+            logger.debug("dropped {} {} of {}: {}", envelope.kind, envelope.seq, envelope.sender, arrival.value)
+        return arrival is Arrival.ACCEPT
+
+    def _handled(self, envelope: Envelope) -> None:
+        sender = sender_of(envelope)
+        if self._intake.handled(sender.name, sender.incarnation, envelope.seq):
+            self._acknowledge(envelope)
+
+    def _acknowledge(self, envelope: Envelope) -> None:
+        if not envelope.wants_answer:  # the answer is what ends a request
+            self._post(self._letter(envelope.sender, Ack(seq=envelope.seq), numbered=False))
+
+    def _settle(self, envelope: Envelope, answer: Message, now_ms: int) -> None:
+        self._outbox.settle(envelope.reply_to, now_ms)
+        question = self._questions.pop(envelope.reply_to, None)
+        if question is not None:
+            question.answer.set_result(answer)
+        self._handled(envelope)
+
+    def _reject(self, envelope: Envelope, error: ProtocolError, now_ms: int) -> None:
+        if envelope.reply_to:
+            self._settle(envelope, refusal(error), now_ms)
+        elif envelope.wants_answer:
+            self.answer(envelope, refusal(error))
+        elif envelope.seq:
+            self._handled(envelope)
+
+
+def sender_of(envelope: Envelope) -> Sender:
+    """The verified origin of a message. Raises ProtocolError when the header names no incarnation."""
+    name, incarnation = split_local(envelope.sender)
+    if incarnation is None:
+        raise ProtocolError(f"sender {envelope.sender!r} of {envelope.kind} names no incarnation")
+    return Sender(envelope.run, name, incarnation)
+
+
+def refusal(error: LoopError) -> Refused:
+    """The answer that is raised again, as the same class, where the question was asked."""
+    known = next(cls for cls in type(error).__mro__ if getattr(errors, cls.__name__, None) is cls)
+    return Refused(error=known.__name__, detail=str(error))
+
+
+def _error_of(answer: Refused) -> LoopError:
+    cls = getattr(errors, answer.error, None)
+    if isinstance(cls, type) and issubclass(cls, LoopError):
+        return cls(answer.detail)
+    return CircumstanceError(f"{answer.error}: {answer.detail}")
+
+
+def _lane_of(envelope: Envelope) -> Lane:
+    if envelope.reply_to:
+        return Lane.ANSWER
+    return Lane.CONTROL if envelope.kind in _CONTROL_KINDS else Lane.MAIL
