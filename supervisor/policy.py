@@ -1,0 +1,188 @@
+"""What becomes of a child that ended: restart, leave, give up, shut down. Pure: time, chance and history come in.
+
+OTP's rules: the restart type says whether, the strategy says who else, the intensity says how often at most. Added:
+back-off with jitter, and exit classes for ends that a process cannot report itself (hang, lost, start-failed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from supervisor.spec import BackOff, ChildSpec, SupervisorSpec
+
+# normal: exit code 0 on its own. shutdown: it was asked to stop. crash: another code, or a signal.
+# hang: alive without progress, and so killed by us. lost: gone without a status (its launcher or host died).
+# start-failed: it never became ready.
+ExitClass = Literal["normal", "shutdown", "crash", "hang", "lost", "start-failed"]
+
+EXPECTED: frozenset[ExitClass] = frozenset({"normal", "shutdown"})  # a transient child is not restarted after these
+
+
+class ChildExit(msgspec.Struct, frozen=True, kw_only=True):
+    """A child has ended, with all its processes. `healthy_s`: how long it had been ready; 0 when it never was."""
+
+    child: str
+    exit_class: ExitClass
+    detail: str = ""  # for people: "exit code 70", "signal SIGKILL", "not ready within 30 s"
+    healthy_s: float = 0.0
+
+
+class PastRestart(msgspec.Struct, frozen=True, kw_only=True):
+    """A restart that was decided: when it is carried out, and its place in the series of its child (from 1)."""
+
+    child: str
+    due_ms: int
+    number: int
+
+
+History = tuple[PastRestart, ...]  # oldest first; starts as (), is replaced by what `decide` returns
+
+
+class RestartChildren(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop those in `stop` in this order, wait for `after_s`, then start those in `start` in this order.
+
+    Replaces earlier restarts of the same children that are still waiting.
+    """
+
+    stop: tuple[str, ...]
+    start: tuple[str, ...]
+    after_s: float
+    why: str
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True):
+    """The child stays down; the others go on."""
+
+    why: str
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The intensity is exceeded: stop those in `stop` in this order, restart nothing, tell the human why."""
+
+    stop: tuple[str, ...]
+    why: str
+
+
+class ShutDown(msgspec.Struct, frozen=True, kw_only=True):
+    """A significant child has ended for good, so the supervisor's work is done: stop those in `stop` in this order."""
+
+    stop: tuple[str, ...]
+    why: str
+
+
+Decision = RestartChildren | Leave | GiveUp | ShutDown
+
+
+def classify(*, code: int | None, signal: int | None, ready: bool, asked_to_stop: bool, stuck: bool) -> ExitClass:
+    """The class of an end. Being asked to stop outweighs how it ended: who overstays the grace is killed by us.
+
+    Exit code 0 is normal also before the child was ready: its `Ready` may have been lost on the way.
+    """
+    if asked_to_stop:
+        return "shutdown"
+    if stuck:
+        return "hang"
+    if code is None and signal is None:
+        return "lost"
+    if code == 0:
+        return "normal"
+    return "crash" if ready else "start-failed"
+
+
+def decide(
+    supervisor: SupervisorSpec,
+    end: ChildExit,
+    history: History,
+    *,
+    alive: Collection[str],
+    held: Collection[str],
+    now_ms: int,
+    jitter: float,
+) -> tuple[Decision, History]:
+    """What to do about `end`, and the history to pass next time. `jitter` is a random number in [0, 1).
+
+    `alive`: the other children that run or are being started. `held`: children stopped by hand; they are neither
+    stopped nor started here, and stay dead until a human starts them.
+    A child that ended as expected is started again by a sibling's rest_for_one or one_for_all, as in OTP; a temporary
+    one is not.
+    """
+    child = supervisor.child(end.child)
+    how = f"{child.id} ended: {end.exit_class}" + (f" ({end.detail})" if end.detail else "")
+    if child.id in held:
+        return Leave(why=f"{how}; stopped by hand: it stays down until it is started again"), history
+    others_down = tuple(
+        other.id for other in reversed(supervisor.children) if other.id in alive and other.id != child.id
+    )
+    if not _starts_again(child, end.exit_class):
+        if child.significant:
+            return ShutDown(stop=others_down, why=f"{how}; it is significant, so the others end too"), history
+        return Leave(why=f"{how}; a {child.restart} child is not restarted after that"), history
+
+    intensity = supervisor.intensity
+    if restarts_within(history, intensity.period_s, now_ms) >= intensity.max_restarts:
+        why = f"{how}; no more than {intensity.max_restarts} restarts in {intensity.period_s:g} s are allowed"
+        return GiveUp(stop=others_down, why=why), history
+
+    number = 1 if end.healthy_s >= supervisor.back_off.healthy_after_s else _last_number(history, child.id) + 1
+    after_s = wait_s(supervisor.back_off, number, jitter)
+    affected = {other.id for other in _affected(supervisor, child)} - set(held)
+    decision = RestartChildren(
+        stop=tuple(other for other in others_down if other in affected),
+        start=tuple(c.id for c in supervisor.children if c.id in affected and c.restart != "temporary"),
+        after_s=after_s,
+        why=f"{how}; restart {number} in a row" + (f", after {after_s:.1f} s" if after_s else ""),
+    )
+    restart = PastRestart(child=child.id, due_ms=now_ms + round(after_s * 1000), number=number)
+    return decision, _remember(history, restart, intensity.period_s, now_ms)
+
+
+def restarts_within(history: History, period_s: float, now_ms: int) -> int:
+    """How many restarts were carried out in the `period_s` before `now_ms`, or are waiting to be.
+
+    Counting by the due time, the waiting ones included, keeps both what is decided and what is carried out
+    within the intensity, in every window of that length.
+    """
+    return sum(restart.due_ms > now_ms - period_s * 1000 for restart in history)
+
+
+def wait_s(back_off: BackOff, number: int, jitter: float) -> float:
+    """Seconds before restart `number` (from 1) of a series. The first is immediate: one crash costs no time."""
+    if number <= 1:
+        return 0.0
+    exponent = min(number - 2, 60)  # beyond that any factor above 1.3 has long met max_s, and floats overflow later
+    return min(back_off.max_s, back_off.first_s * back_off.factor**exponent) * (1 - back_off.jitter * jitter)
+
+
+def _starts_again(child: ChildSpec, exit_class: ExitClass) -> bool:
+    match child.restart:
+        case "permanent":
+            return True
+        case "transient":
+            return exit_class not in EXPECTED
+        case "temporary":
+            return False
+
+
+def _affected(supervisor: SupervisorSpec, child: ChildSpec) -> tuple[ChildSpec, ...]:
+    match supervisor.strategy:
+        case "one_for_one":
+            return (child,)
+        case "rest_for_one":
+            return supervisor.children[supervisor.children.index(child) :]
+        case "one_for_all":
+            return supervisor.children
+
+
+def _last_number(history: History, child_id: str) -> int:
+    return next((restart.number for restart in reversed(history) if restart.child == child_id), 0)
+
+
+def _remember(history: History, restart: PastRestart, period_s: float, now_ms: int) -> History:
+    """Appends, and drops what no later decision can ask for: out of the window, and not its child's last."""
+    last = {past.child: past for past in history}
+    last.pop(restart.child, None)
+    kept = (past for past in history if past.due_ms > now_ms - period_s * 1000 or past is last.get(past.child))
+    return (*kept, restart)
