@@ -15,32 +15,61 @@ from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Pro
 BRIDGE_TOOL_PREFIX = "mcp__loop-bridge__"  # how Claude Code names the tools of the MCP server "loop-bridge"
 USAGE = {"input_tokens": 10, "output_tokens": 5}
 
-_ADDED_BY_CLAUDE = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+# What Claude Code adds, inside user messages and tool results.
+_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+# A message steered into a running turn stands in a message of role "system"; with Haiku, which does not take those
+# in the middle, in a reminder at the end of a tool result. What follows it is advice from Claude Code.
+_STEERED = re.compile(
+    r"The user sent a new message while you were working:\n(.*?)\n\n(?:This is how Claude Code|IMPORTANT:)", re.DOTALL
+)
+_INTERRUPTED_PROMPT = "[Request interrupted by user"
+# Results that Claude Code makes up: after an interrupt, and for a call that was running when it was killed.
+_NO_RESULT = ("The user doesn't want to proceed with this tool use", "[Tool call interrupted", "[Request interrupted")
+_NO_ANSWER = "No response requested."  # stands behind the made-up result of a killed call
 
 
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
-    """The prompts, results and answers in a request, without what Claude Code adds to them."""
-    entries: list[Entry] = []
-    for message in request.get("messages", []):
-        content = message["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if message["role"] == "assistant":
-            said = "\n".join(block["text"] for block in blocks if block["type"] == "text")
-            if not any(block["type"] == "tool_use" for block in blocks):
-                entries.append(Answer(said))
-        else:
-            entries.extend(_user_entries(blocks))
-    return entries
+    """The prompts, results and answers in a request, without what Claude Code adds to them.
+
+    A call that was interrupted has no result, so that it is made again.
+    """
+    return [entry for message in request.get("messages", []) for entry in _entries(message)]
 
 
-def _user_entries(blocks: list[dict[str, Any]]) -> Iterator[Entry]:
-    for block in blocks:
-        if block["type"] == "tool_result":
-            yield Result(_result_text(block.get("content", "")))
-        elif block["type"] == "text":
-            text = _ADDED_BY_CLAUDE.sub("", block["text"]).strip()
-            if text:
-                yield Prompt(text)
+def _entries(message: Mapping[str, Any]) -> Iterator[Entry]:
+    content = message["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    texts = [block["text"] for block in blocks if block["type"] == "text"]
+    match message["role"]:
+        case "assistant":
+            calls = any(block["type"] == "tool_use" for block in blocks)
+            if not calls and texts != [_NO_ANSWER]:
+                yield Answer("\n".join(texts))
+        case "user":
+            for block in blocks:
+                yield from _user_entries(block)
+        case _:  # "system": facts about the machine, and steered messages
+            for text in texts:
+                yield from _steered(text)
+
+
+def _user_entries(block: Mapping[str, Any]) -> Iterator[Entry]:
+    if block["type"] == "tool_result":
+        text = _result_text(block.get("content", ""))
+        if not text.startswith(_NO_RESULT):
+            yield Result(_REMINDER.sub("", text).strip())
+        for reminder in _REMINDER.findall(text):
+            yield from _steered(reminder)
+    elif block["type"] == "text":
+        for reminder in _REMINDER.findall(block["text"]):
+            yield from _steered(reminder)
+        text = _REMINDER.sub("", block["text"]).strip()
+        if text and not text.startswith(_INTERRUPTED_PROMPT):
+            yield Prompt(text)
+
+
+def _steered(text: str) -> Iterator[Entry]:
+    return (Prompt(prompt) for prompt in _STEERED.findall(text))
 
 
 def _result_text(content: Any) -> str:

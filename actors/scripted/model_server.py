@@ -4,6 +4,8 @@
     POST /ROLE/v1/responses, GET /ROLE/v1/models       OpenAI (base_url = URL/ROLE/v1)
     GET  /requests                                     what was asked so far, as JSON
 
+/ROLE may be left out: for an agent that plays both roles, the rules of both apply.
+
 `python -m actors.scripted.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or
 SIGINT. Inside a program, `ModelServer` is a context manager with threads of its own: one that listens and one a
 connection. It never remembers a conversation (scenario.py derives each step from the request) and never dials out.
@@ -26,7 +28,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
@@ -47,12 +49,11 @@ class SeenRequest(msgspec.Struct, frozen=True):
     `fault` is what was done instead of answering, "" for an answer.
     """
 
-    role: Role
+    role: Role | None
     api: Literal["anthropic", "openai"]
     prompt: str
     results: int
     fault: str = ""
-    side: bool = False  # not a turn: Claude Code asks for a title, a topic, …
 
 
 class ModelServer:
@@ -100,7 +101,9 @@ class ModelServer:
             if not self._news.wait_for(lambda: sum(map(wanted, self._seen)) >= count, timeout_s):
                 raise UndeliverableError(f"no such request within {timeout_s} s; there were: {self._seen}")
 
-    def steps_for(self, role: Role, api: Literal["anthropic", "openai"], entries: list[Entry]) -> tuple[Step, ...]:
+    def steps_for(
+        self, role: Role | None, api: Literal["anthropic", "openai"], entries: list[Entry]
+    ) -> tuple[Step, ...]:
         """The scenario's answer; notes the request and counts a fault."""
         with self._news:
             steps = self.scenario.reply(role, entries, self._spent)
@@ -126,6 +129,14 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
 
 
+def _role_and_path(target: str) -> tuple[Role | None, str]:
+    path = target.partition("?")[0]
+    for role in get_args(Role):
+        if path.startswith(f"/{role}/"):
+            return role, path.removeprefix(f"/{role}")
+    return None, path
+
+
 class _Gone(Exception):  # noqa: N818 - not an error: the client left, or the server stops
     pass
 
@@ -137,40 +148,40 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HttpServer
 
     def do_GET(self) -> None:
-        if self.path == "/requests":
-            self._send_json(200, msgspec.to_builtins(self.server.owner.requests))
-        elif self.path.partition("?")[0].endswith("/models"):
-            self._send_json(200, {"data": [], "models": []})
-        else:
-            self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
+        match _role_and_path(self.path)[1]:
+            case "/requests":
+                self._send_json(200, msgspec.to_builtins(self.server.owner.requests))
+            case "/v1/models":
+                self._send_json(200, {"data": [], "models": []})
+            case _:
+                self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
 
     def do_HEAD(self) -> None:
         self._send(200, {}, b"")
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        role, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
-        if role not in get_args(Role):
-            message = f"{self.path}: the path must begin with one of {get_args(Role)}"
-            self._send_json(404, {"error": {"message": message}})
-            return
+        role, path = _role_and_path(self.path)
         try:
             match path:
-                case "v1/messages":
-                    self._answer_anthropic(cast("Role", role), request)
-                case "v1/messages/count_tokens":
+                case "/v1/messages":
+                    self._answer_anthropic(role, request)
+                case "/v1/messages/count_tokens":
                     self._send_json(200, {"input_tokens": 10})
-                case "v1/responses":
-                    self._answer_openai(cast("Role", role), request)
+                case "/v1/responses":
+                    self._answer_openai(role, request)
                 case _:
                     self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
         except (_Gone, ConnectionError):
             self.close_connection = True
 
-    def _answer_anthropic(self, role: Role, request: dict[str, Any]) -> None:
+    def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        steps = self.server.owner.steps_for(role, "anthropic", entries)
+        if request.get("tools"):
+            steps = self.server.owner.steps_for(role, "anthropic", entries)
+        else:  # no turn: the TUI asks for a title, a quota, …
+            steps = (Step(Say("scripted")),)
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):
@@ -179,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._play(reply, steps, lambda _: None)
         self._send_json(200, reply.message())
 
-    def _answer_openai(self, role: Role, request: dict[str, Any]) -> None:
+    def _answer_openai(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = responses_api.conversation(request)
         reply = ResponsesReply(uuid.uuid4().hex, request.get("model", "scripted"))
         steps = self.server.owner.steps_for(role, "openai", entries)

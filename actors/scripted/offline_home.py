@@ -15,12 +15,11 @@ API_KEY = "scripted-model-needs-no-key"
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
 
 
-def prepare_home(
-    home: Path, url: str, *, codex_role: Role = "worker", claude_role: Role = "reviewer"
-) -> None:
+def prepare_home(home: Path, url: str, codex_role: Role | None = "worker") -> None:
     """Writes what both programs need to run in `home` against the server at `url`. May be repeated.
 
-    The role of Codex stands in its configuration, that of Claude in the environment (`agent_environment`).
+    Codex finds its role in its configuration here, Claude in the environment (`agent_environment`). None: it
+    plays both roles.
     """
     home.mkdir(parents=True, exist_ok=True)
     # An API key that has not been approved, and the first-run screens, stop the TUI; the SDK does not look.
@@ -31,7 +30,7 @@ def prepare_home(
     (home / ".claude.json").write_text(json.dumps(claude), encoding="utf-8")
     codex = home / ".codex"
     codex.mkdir(exist_ok=True)
-    (codex / "config.toml").write_text(_codex_config(f"{url}/{codex_role}/v1"), encoding="utf-8")
+    (codex / "config.toml").write_text(_codex_config(f"{_with_role(url, codex_role)}/v1"), encoding="utf-8")
 
 
 def _codex_config(base_url: str) -> str:
@@ -53,14 +52,19 @@ stream_max_retries = 0
 """
 
 
-def agent_environment(
-    home: Path, url: str, *, claude_role: Role = "reviewer", base: Mapping[str, str]
-) -> dict[str, str]:
-    """The environment for a loop, or for either program, that runs in `home`: `base` without its logins."""
+def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a loop, or one agent, that runs in `home`: `base` without anybody's login.
+
+    `role` is the one that Claude plays; None: both.
+    """
     kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
     return kept | {
         "HOME": str(home),
-        "ANTHROPIC_BASE_URL": f"{url}/{claude_role}",
+        "ANTHROPIC_BASE_URL": _with_role(url, role),
         "ANTHROPIC_API_KEY": API_KEY,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
+
+
+def _with_role(url: str, role: Role | None) -> str:
+    return url if role is None else f"{url}/{role}"

@@ -6,6 +6,7 @@ Pure: no socket, clock or randomness. Facts measured with Codex 0.163 are in the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,27 +28,31 @@ _ADDED_BY_CODEX = (
     "# AGENTS.md instructions",
     "<turn_aborted>",
 )
+# The output Codex makes up after an interrupt ("aborted by user"), and for a call that was running when it was killed.
+_NO_RESULT = re.compile(r"(Wall time: .*\n)?aborted( by user.*)?")
 
 
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
-    """The prompts, results and answers in a request, without what Codex adds to them."""
+    """The prompts, results and answers in a request, without what Codex adds to them.
+
+    A call that was interrupted has no result, so that it is made again.
+    """
     entries: list[Entry] = []
     for item in request.get("input", []):
         match item.get("type", "message"):
             case "message" if item["role"] == "user":
-                entries.extend(
-                    Prompt(part["text"])
-                    for part in item["content"]
-                    if part["type"] == "input_text" and not part["text"].startswith(_ADDED_BY_CODEX)
-                )
+                texts = [part["text"] for part in item["content"] if part["type"] == "input_text"]
+                entries.extend(Prompt(text) for text in texts if not text.startswith(_ADDED_BY_CODEX))
             case "message" if item["role"] == "assistant":
                 entries.append(Answer("\n".join(part.get("text", "") for part in item["content"])))
             case "function_call" | "custom_tool_call":
-                # Text in front of a call, in the same reply, was said on the way.
-                if entries and isinstance(entries[-1], Answer):
+                # Text in front of a call, in the same reply, was said on the way: it ends no turn.
+                while entries and isinstance(entries[-1], Answer):
                     entries.pop()
             case "function_call_output" | "custom_tool_call_output":
-                entries.append(Result(_output_text(item["output"])))
+                output = _output_text(item["output"])
+                if not _NO_RESULT.fullmatch(output):
+                    entries.append(Result(output))
     return entries
 
 

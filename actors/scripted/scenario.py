@@ -121,15 +121,15 @@ class Scenario(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     name: str = ""
 
-    def rule_for(self, role: Role, prompt: str) -> Rule | None:
-        """The first rule that fits, or None."""
+    def rule_for(self, role: Role | None, prompt: str) -> Rule | None:
+        """The first rule that fits, or None. A caller that does not know its role (None) fits every rule's."""
         for rule in self.rules:
-            if rule.role in {None, role} and rule.when.search(prompt):
+            if (rule.role is None or role in {None, rule.role}) and rule.when.search(prompt):
                 return rule
         return None
 
     def reply(
-        self, role: Role, conversation: Iterable[Entry], spent: Mapping[str, int] | None = None
+        self, role: Role | None, conversation: Iterable[Entry], spent: Mapping[str, int] | None = None
     ) -> tuple[Step, ...]:
         """What the agent does now: never empty.
 
