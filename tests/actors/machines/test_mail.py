@@ -1,0 +1,483 @@
+"""The mail machine, one rule a test. Events go in, the journal and the orders come out; no fake is needed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+from actors.errors import IllegalEventError, UserError
+from actors.machines import mail, prompts
+from actors.machines.mail import Deliver, State, Wake
+
+NAMES = {"worker": "codex", "reviewer": "claude"}
+NOW = 1_000_000
+
+
+class Desk:
+    """A bridge without a process: state, journal and orders, and a clock that only moves by hand."""
+
+    def __init__(self):
+        self.state, self.journal, self.orders, self.now_ms = mail.initial(), [], [], NOW
+        self._ids = (f"mail-{number}" for number in itertools.count(1))
+
+    def take(self, facts):
+        self.state, events, commands = mail.advance(self.state, facts, self.now_ms)
+        self.journal += events
+        self.orders += commands
+        return events
+
+    def send(self, text, sender="worker", target="reviewer"):
+        mail_id = next(self._ids)
+        event = mail.post(
+            self.state, mail_id=mail_id, sender=sender, target=target, text=text, names=NAMES, now_ms=self.now_ms
+        )
+        self.take([event])
+        return event
+
+    def tell(self, what, mail_id, *more):
+        return self.take(what(self.state, mail_id, *more, self.now_ms))
+
+    def deliver_fully(self, text, sender="worker", target="reviewer"):
+        event = self.send(text, sender, target)
+        self.tell(mail.seen, event.mail_id)
+        self.tell(mail.answered, event.mail_id)
+        return event.mail_id
+
+    def crash(self):
+        self.state = mail.initial()
+        for event in self.journal:
+            self.state = mail.apply(self.state, event)
+        return self.take(mail.restarted(self.state, self.now_ms))
+
+    @property
+    def delivered(self):
+        return [order.mail_id for order in self.orders if isinstance(order, Deliver)]
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def names_of(events):
+    return [type(event).__name__ for event in events]
+
+
+# --- targets ---
+
+
+@pytest.mark.parametrize("target", ["claude", "Claude", " CLAUDE ", "reviewer", "Reviewer"])
+def test_a_target_is_the_name_of_an_agent_or_its_role_in_any_case(target):
+    assert mail.resolve_target(target, NAMES) == "reviewer"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("", "target is empty"), ("  ", "target is empty"), ("bob", "'bob' is un")]
+)
+def test_a_target_that_names_nobody_is_refused_with_the_names_there_are(target, said):
+    with pytest.raises(UserError, match=said) as error:
+        mail.resolve_target(target, NAMES)
+    assert "'codex' (the worker)" in str(error.value)
+    assert "'claude' (the reviewer)" in str(error.value)
+
+
+def test_the_name_of_an_agent_goes_before_the_name_of_a_role():
+    assert mail.resolve_target("reviewer", {"worker": "reviewer", "reviewer": "claude"}) == "worker"
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_an_empty_message_is_refused(desk, text):
+    with pytest.raises(UserError, match="message is empty"):
+        desk.send(text)
+
+
+def test_a_message_to_oneself_is_refused(desk):
+    with pytest.raises(UserError, match=r"target is the sender itself \(worker\)"):
+        desk.send("hello", "worker", "worker")
+
+
+# --- the way of one mail ---
+
+
+def test_a_mail_for_a_free_recipient_is_queued_and_goes_out_at_once(desk):
+    event = desk.send("please review")
+    assert names_of(desk.journal) == ["MailQueued", "DeliveryStarted"]
+    assert desk.orders == [
+        Deliver(
+            mail_id=event.mail_id, sender="worker", target="reviewer", text="please review", attempt=1, repeat=False
+        )
+    ]
+
+
+def test_a_mail_goes_from_queued_over_accepted_and_seen_to_answered_and_leaves_the_state(desk):
+    event = desk.send("please review")
+    for receipt in (mail.accepted, mail.seen, mail.answered):
+        desk.tell(receipt, event.mail_id)
+    assert names_of(desk.journal) == ["MailQueued", "DeliveryStarted", "MailAccepted", "MailSeen", "MailAnswered"]
+    box = desk.state.boxes["reviewer"]
+    assert (box.waiting, box.in_flight, box.seen) == ((), None, ())
+    assert (box.counts.queued, box.counts.answered) == (1, 1)
+
+
+def test_nothing_is_seen_without_a_receipt_that_says_so(desk):
+    event = desk.send("please review")
+    desk.tell(mail.accepted, event.mail_id)
+    assert desk.state.boxes["reviewer"].seen == ()
+    assert desk.state.boxes["reviewer"].in_flight.accepted
+
+
+def test_receipts_that_come_twice_or_late_make_no_event(desk):
+    event = desk.send("please review")
+    for receipt in (mail.accepted, mail.seen, mail.answered):
+        assert len(desk.tell(receipt, event.mail_id)) == 1
+        assert desk.tell(receipt, event.mail_id) == []
+    assert desk.tell(mail.accepted, event.mail_id) == []
+    assert desk.tell(mail.failed, event.mail_id, "late") == []
+    assert desk.tell(mail.seen, "never heard of") == []
+
+
+def test_an_answer_may_come_without_the_receipts_before_it(desk):
+    event = desk.send("please review")
+    assert names_of(desk.tell(mail.answered, event.mail_id)) == ["MailAnswered"]
+
+
+def test_an_illegal_event_raises_and_changes_nothing(desk):
+    desk.send("please review")
+    before = desk.state
+    for event in (
+        mail.MailSeen(mail_id="unknown", at_ms=NOW),
+        mail.MailDied(mail_id="mail-1", reason="", at_ms=NOW),
+        mail.DeliveryStarted(mail_id="mail-1", attempt=2, at_ms=NOW),
+        mail.MailQueued(mail_id="mail-1", sender="worker", target="reviewer", text="x", at_ms=NOW),
+        mail.MailReceived(reader="reviewer", mail_ids=("mail-1",), at_ms=NOW),
+    ):
+        with pytest.raises(IllegalEventError):
+            mail.decide(desk.state, event)
+    assert desk.state is before
+
+
+# --- order ---
+
+
+def test_one_delivery_is_in_flight_per_recipient_and_the_next_goes_when_it_was_seen(desk):
+    first, second = desk.send("first"), desk.send("second")
+    desk.tell(mail.accepted, first.mail_id)
+    assert desk.delivered == [first.mail_id]
+    desk.tell(mail.seen, first.mail_id)
+    assert desk.delivered == [first.mail_id, second.mail_id]
+
+
+def test_the_two_directions_do_not_wait_for_each_other(desk):
+    there, back = desk.send("there"), desk.send("back", "reviewer", "worker")
+    assert desk.delivered == [there.mail_id, back.mail_id]
+
+
+def test_a_mail_that_waits_for_its_next_attempt_holds_back_what_came_after_it(desk):
+    first, second = desk.send("first"), desk.send("second")
+    desk.tell(mail.failed, first.mail_id, "agent is restarting")
+    assert desk.delivered == [first.mail_id]
+    desk.now_ms += mail.FIRST_RETRY_MS
+    desk.take([])
+    desk.tell(mail.seen, first.mail_id)
+    assert desk.delivered == [first.mail_id, first.mail_id, second.mail_id]
+
+
+# --- failure ---
+
+
+def test_a_failed_delivery_is_tried_again_under_the_same_id_after_a_growing_wait(desk):
+    event = desk.send("please review")
+    waits = []
+    for attempt in range(1, mail.MAX_ATTEMPTS):
+        assert desk.orders[-1].attempt == attempt
+        desk.tell(mail.failed, event.mail_id, "no")
+        wake = desk.orders[-1]
+        assert isinstance(wake, Wake)
+        waits.append(wake.at_ms - desk.now_ms)
+        desk.now_ms = wake.at_ms - 1
+        assert desk.take([]) == []
+        desk.now_ms += 1
+        assert names_of(desk.take([])) == ["DeliveryStarted"]
+    assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000]
+    assert set(desk.delivered) == {event.mail_id}
+
+
+def test_after_the_last_attempt_it_is_a_dead_letter_with_the_reason_and_the_next_mail_goes(desk):
+    event, other = desk.send("please review"), desk.send("and this")
+    for _ in range(mail.MAX_ATTEMPTS):
+        desk.tell(mail.failed, event.mail_id, "the agent is gone")
+        desk.now_ms += mail.LONGEST_RETRY_MS
+        desk.take([])
+    box = desk.state.boxes["reviewer"]
+    assert box.counts.dead == 1
+    assert [dead.reason for dead in box.dead] == ["10 attempts failed, the last one: the agent is gone"]
+    assert desk.delivered[-1] == other.mail_id
+
+
+def test_only_the_newest_dead_letters_are_kept_in_the_state():
+    desk = Desk()
+    for number in range(mail.DEAD_SHOWN + 3):
+        event = desk.send(f"message {number}")
+        desk.take([mail.HopsReset(reason="turn", at_ms=NOW)])
+        desk.tell(mail.seen, event.mail_id)
+        desk.tell(mail.failed, event.mail_id, "broke")
+    box = desk.state.boxes["reviewer"]
+    assert box.counts.dead == mail.DEAD_SHOWN + 3
+    assert len(box.dead) == mail.DEAD_SHOWN
+
+
+def test_a_mail_that_was_seen_is_never_sent_again(desk):
+    event = desk.send("please review")
+    desk.tell(mail.seen, event.mail_id)
+    assert names_of(desk.tell(mail.failed, event.mail_id, "the agent died")) == ["MailDied"]
+    assert desk.delivered == [event.mail_id]
+
+
+def test_evidence_that_comes_after_the_attempt_was_given_up_still_counts(desk):
+    event = desk.send("please review")
+    desk.tell(mail.failed, event.mail_id, "no answer")
+    assert names_of(desk.tell(mail.seen, event.mail_id)) == ["MailSeen"]
+    desk.now_ms += mail.LONGEST_RETRY_MS
+    assert desk.take([]) == []
+
+
+# --- echoes ---
+
+
+def test_a_message_that_bounces_the_last_delivered_one_is_suppressed_and_recorded(desk):
+    desk.deliver_fully("looks  good\nto me")
+    event = desk.send(" looks good to me ", "reviewer", "worker")
+    assert isinstance(event, mail.MailSuppressed)
+    assert desk.journal[-1] is event
+    assert desk.state.boxes["worker"].counts.suppressed == 1
+    assert len(desk.delivered) == 1
+
+
+@pytest.mark.parametrize("cut", [slice(None), slice(0, 1), slice(1, None), slice(2, None), slice(2, 3)])
+def test_an_echo_inside_the_frame_of_the_bridge_or_parts_of_it_is_an_echo(desk, cut):
+    desk.deliver_fully("looks good to me")
+    framed = prompts.mail("codex", "looks good to me").split("\n\n")
+    parts = framed[cut] if "looks good to me" in framed[cut] else [*framed[cut], "looks good to me"]
+    assert isinstance(desk.send("\n".join(parts), "reviewer", "worker"), mail.MailSuppressed)
+
+
+def test_an_echo_is_known_while_the_receipt_for_the_original_is_still_under_way(desk):
+    desk.send("looks good to me")
+    assert isinstance(desk.send("looks good to me", "reviewer", "worker"), mail.MailSuppressed)
+
+
+def test_what_the_recipient_fetched_is_delivered_too(desk):
+    desk.send("first")
+    desk.send("second")
+    facts, _ = mail.fetch(desk.state, "reviewer", NOW)
+    desk.take(facts)
+    assert isinstance(desk.send("second", "reviewer", "worker"), mail.MailSuppressed)
+
+
+@pytest.mark.parametrize(
+    "text", ["looks good to me, but run the tests", "looks good to me. looks good to me", "looks", "Message from codex"]
+)
+def test_a_message_with_words_of_its_own_is_no_echo(desk, text):
+    desk.deliver_fully("looks good to me")
+    assert isinstance(desk.send(text, "reviewer", "worker"), mail.MailQueued)
+
+
+def test_the_same_message_twice_in_one_direction_is_no_echo(desk):
+    desk.deliver_fully("please review")
+    assert isinstance(desk.send("please review"), mail.MailQueued)
+
+
+def test_only_the_last_delivered_message_can_be_echoed(desk):
+    desk.deliver_fully("one")
+    desk.deliver_fully("two")
+    assert isinstance(desk.send("one", "reviewer", "worker"), mail.MailQueued)
+
+
+# --- hops ---
+
+
+def ping_pong(desk, times):
+    for number in range(times):
+        sides = ("worker", "reviewer") if number % 2 == 0 else ("reviewer", "worker")
+        desk.deliver_fully(f"message {number} of {desk.now_ms}", *sides)
+
+
+def test_after_twelve_hops_the_rest_stays_queued(desk):
+    ping_pong(desk, 13)
+    assert len(desk.delivered) == mail.MAX_HOPS == 12
+    assert len(desk.state.boxes["worker"].waiting + desk.state.boxes["reviewer"].waiting) == 1
+
+
+def test_what_was_held_back_goes_out_when_something_happens_that_is_not_mail(desk):
+    ping_pong(desk, 13)
+    desk.take(mail.other_work(desk.state, "work turn ended", NOW))
+    assert len(desk.delivered) == 13
+    assert desk.state.hops == 1
+
+
+def test_other_work_without_hops_is_not_worth_an_event(desk):
+    assert mail.other_work(desk.state, "work turn ended", NOW) == []
+
+
+def test_another_attempt_is_no_hop(desk):
+    event = desk.send("please review")
+    for _ in range(3):
+        desk.tell(mail.failed, event.mail_id, "no")
+        desk.now_ms += mail.LONGEST_RETRY_MS
+        desk.take([])
+    assert desk.state.hops == 1
+
+
+# --- fetching ---
+
+
+def test_a_recipient_fetches_what_waits_oldest_first_but_not_what_is_in_flight(desk):
+    flying, second, third = desk.send("first"), desk.send("second"), desk.send("third")
+    facts, mails = mail.fetch(desk.state, "reviewer", NOW)
+    assert [one.text for one in mails] == ["second", "third"]
+    desk.take(facts)
+    assert desk.state.boxes["reviewer"].counts.received == 2
+    assert desk.state.boxes["reviewer"].in_flight.mail_id == flying.mail_id
+    assert mail.fetch(desk.state, "reviewer", NOW) == ([], ())
+    assert desk.tell(mail.seen, second.mail_id) == []
+    desk.tell(mail.answered, flying.mail_id)
+    assert third.mail_id not in desk.delivered
+
+
+def test_nobody_fetches_the_mail_of_the_other(desk):
+    desk.send("first")
+    desk.send("second")
+    assert mail.fetch(desk.state, "worker", NOW) == ([], ())
+
+
+def test_mail_that_is_held_back_by_the_hop_limit_can_be_fetched(desk):
+    ping_pong(desk, 13)
+    _, mails = mail.fetch(desk.state, "reviewer", NOW)
+    assert len(mails) == 1
+
+
+# --- restarts ---
+
+
+def test_after_a_restart_the_same_deliveries_are_ordered_again_under_the_same_ids(desk):
+    first = desk.send("first")
+    desk.tell(mail.seen, first.mail_id)
+    desk.send("second")
+    back = desk.send("back", "reviewer", "worker")
+    desk.tell(mail.failed, back.mail_id, "no")
+    desk.crash()
+    orders = mail.outstanding(desk.state)
+    assert [(order.mail_id, order.attempt) for order in orders if isinstance(order, Deliver)] == [
+        ("mail-1", 1),
+        ("mail-2", 1),
+    ]
+    assert [order for order in orders if isinstance(order, Wake)] == [Wake(at_ms=NOW + mail.FIRST_RETRY_MS)]
+
+
+def test_when_one_owner_comes_back_only_its_deliveries_are_ordered_again(desk):
+    desk.send("there")
+    back = desk.send("back", "reviewer", "worker")
+    assert [order.mail_id for order in mail.outstanding_for(desk.state, "worker")] == [back.mail_id]
+
+
+def test_a_call_that_is_repeated_because_the_bridge_died_queues_nothing_twice(desk):
+    first = desk.send("please review")
+    desk.crash()
+    again = desk.send("please  review\n")
+    assert isinstance(again, mail.CallRepeated)
+    assert again.mail_id == first.mail_id
+    assert desk.delivered == [first.mail_id]
+
+
+def test_a_call_is_taken_for_a_repetition_only_once(desk):
+    desk.send("please review")
+    desk.crash()
+    desk.send("please review")
+    assert isinstance(desk.send("please review"), mail.MailQueued)
+
+
+def test_without_a_restart_the_same_message_twice_is_meant(desk):
+    desk.send("please review")
+    assert isinstance(desk.send("please review"), mail.MailQueued)
+
+
+@pytest.mark.parametrize(
+    ("text", "later_ms"),
+    [("please review", mail.DOUBT_MS + 1), ("please review again", 0)],
+    ids=["later", "other text"],
+)
+def test_a_message_after_a_restart_is_meant_when_it_is_another_or_comes_late(desk, text, later_ms):
+    desk.send("please review")
+    desk.crash()
+    desk.now_ms += later_ms
+    assert isinstance(desk.send(text), mail.MailQueued)
+
+
+def test_calls_made_side_by_side_are_all_known_when_they_are_repeated(desk):
+    sent = [desk.send(f"part {number}").mail_id for number in range(3)]
+    desk.crash()
+    assert [desk.send(f"part {number}").mail_id for number in range(3)] == sent
+
+
+def test_mail_that_was_handed_out_when_the_bridge_died_is_delivered_after_all_and_marked(desk):
+    flying, second = desk.send("first"), desk.send("second")
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    desk.crash()
+    assert desk.state.boxes["reviewer"].counts.received == 0
+    desk.tell(mail.seen, flying.mail_id)
+    assert desk.orders[-1].mail_id == second.mail_id
+    assert desk.orders[-1].repeat
+
+
+def test_mail_that_was_handed_out_is_not_in_doubt_once_its_reader_sends_something(desk):
+    desk.send("first")
+    desk.send("second")
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    desk.send("thanks for the second", "reviewer", "worker")
+    desk.crash()
+    assert desk.state.boxes["reviewer"].waiting == ()
+
+
+def test_mail_that_was_handed_out_long_before_a_restart_is_not_in_doubt(desk):
+    desk.send("first")
+    desk.send("second")
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    desk.now_ms += mail.DOUBT_MS + 1
+    assert desk.crash() == []
+    assert desk.state.boxes["reviewer"].waiting == ()
+
+
+def test_a_restart_with_nothing_in_doubt_writes_nothing(desk):
+    desk.deliver_fully("please review")
+    desk.now_ms += mail.DOUBT_MS + 1
+    assert desk.crash() == []
+
+
+# --- cost ---
+
+
+def cost_us(count):
+    """Median over batches of 100 of the time for one whole mail, from the call to its answer, after `count` of them."""
+    desk = Desk()
+    state: State = desk.state
+    batches = []
+    for batch in range(count // 10):
+        started = time.perf_counter()
+        for number in range(10):
+            mail_id = f"{batch}-{number}"
+            sides = ("worker", "reviewer") if number % 2 else ("reviewer", "worker")
+            post = mail.post(
+                state, mail_id=mail_id, sender=sides[0], target=sides[1], text=mail_id, names=NAMES, now_ms=NOW
+            )
+            for receipt in (None, mail.accepted, mail.seen, mail.answered):
+                state, _, _ = mail.advance(state, [post] if receipt is None else receipt(state, mail_id, NOW), NOW)
+        state, _, _ = mail.advance(state, mail.other_work(state, "turn", NOW), NOW)
+        batches.append((time.perf_counter() - started) * 1e5)
+    return sorted(batches[-100:])[len(batches[-100:]) // 2]
+
+
+def test_a_mail_costs_the_same_after_ten_thousand_as_after_a_hundred():
+    few, many = cost_us(100), cost_us(10_000)
+    assert many < 5 * few
