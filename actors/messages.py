@@ -353,7 +353,7 @@ class Progress(Message, frozen=True, kw_only=True):
     at_ms: int
     source: str  # "worker", "reviewer", "bridge", ...
     agent: str  # agent name, "" when it is not an agent speaking
-    kind: Literal["status", "say", "tool", "tool-result", "mail", "review", "note", "error", "raw", "usage"]
+    kind: str  # status, session, say, tool, tool-result, mail, check, limit, usage, note, error, raw
     text: str
 
 

@@ -57,11 +57,12 @@ class _Mail(msgspec.Struct, frozen=True):
 
 
 class _Hold(msgspec.Struct, frozen=True):
-    interrupt: bool
+    held: bool
 
 
-class _Release(msgspec.Struct, frozen=True):
-    pass
+class _BreakOff(msgspec.Struct, frozen=True):
+    turn_id: str
+    reason: str
 
 
 class _TurnOver(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ class _InterruptOverdue(msgspec.Struct, frozen=True):
     turn_id: str
 
 
-_Item = RunTurn | _Mail | _Hold | _Release | _TurnOver | _Seen | _InterruptOverdue
+_Item = RunTurn | _Mail | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue
 
 
 class AgentSession:
@@ -125,13 +126,13 @@ class AgentSession:
         """Brings a mail to the agent: into the running turn where the agent can, else as a turn of its own."""
         self._put(_Mail(mail_id, text))
 
-    def hold(self, *, interrupt: bool) -> None:
-        """See `messages.HoldTurns`."""
-        self._put(_Hold(interrupt))
+    def hold(self, *, held: bool) -> None:
+        """While held, no turn starts, mail included; what runs goes on."""
+        self._put(_Hold(held))
 
-    def release(self) -> None:
-        """Turns may start again."""
-        self._put(_Release())
+    def break_off(self, turn_id: str, reason: str) -> None:
+        """Ends this turn now, or before it has begun. It settles as interrupted, unless it was faster."""
+        self._put(_BreakOff(turn_id, reason))
 
     def busy_note(self) -> str:
         """What runs and for how long, for people; "" when nothing does."""
@@ -185,9 +186,9 @@ class AgentSession:
             case _Mail():
                 await self._take_mail(item)
             case _Hold():
-                await self._hold_turns(item)
-            case _Release():
-                self._held = False
+                self._held = item.held
+            case _BreakOff():
+                await self._break_off(item)
             case _TurnOver():
                 await self._turn_over(item)
             case _Seen():
@@ -232,19 +233,17 @@ class AgentSession:
         if not taken:
             await self._record(turn.TurnReturned(turn_id=mail.mail_id))
 
-    async def _hold_turns(self, order: _Hold) -> None:
-        self._held = True
-        if not order.interrupt:
-            return
-        for entry in list(self._ledger.open.values()):
-            if entry.purpose != "mail" and entry.status == "intended":
-                await self._conclude(entry, TurnOutcome(status="interrupted", error="held before it was sent"))
-        running, agent = self._running, self._agent
-        if running is None or agent is None:
+    async def _break_off(self, order: _BreakOff) -> None:
+        entry = self._ledger.open.get(order.turn_id)
+        if entry is None:
+            return  # it has settled, and its outcome is on its way
+        agent = self._agent
+        if self._running != entry.turn_id or agent is None:
+            await self._conclude(entry, TurnOutcome(status="interrupted", error=order.reason))
             return
         self._interrupting = True
-        self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, _InterruptOverdue(running))
-        with suppress(AgentError):  # a dead agent's turn is over as well; its task tells us
+        self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, _InterruptOverdue(entry.turn_id))
+        with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task tells us
             await asyncio.wait_for(agent.interrupt(), INTERRUPT_PATIENCE_S)
 
     async def _turn_over(self, over: _TurnOver) -> None:

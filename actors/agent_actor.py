@@ -1,0 +1,148 @@
+"""What the worker and the reviewer have in common: an actor that owns one agent's session.
+
+Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session.py). It carries
+messages between the two and decides nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.adapters import find_adapter
+from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, EventSink
+from actors.adapters.base import Agent as AgentAdapter
+from actors.edges import processes
+from actors.host import ActorContext, ProcessActor, Sender
+from actors.machines import turn
+from actors.messages import (
+    ActorUp,
+    BreakOffTurn,
+    DeliverMail,
+    HoldTurns,
+    MailAccepted,
+    MailAnswered,
+    MailSeen,
+    Message,
+    Progress,
+    Purpose,
+    RunTurn,
+    SessionOpened,
+    TurnEnded,
+    TurnOutcome,
+    Undeliverable,
+)
+from actors.session import AgentSession
+from actors.settings import Role
+from actors.stream import EventStream
+
+CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
+
+
+class SessionCrashed(Message, frozen=True, kw_only=True):
+    """Session -> its own actor: it cannot go on. Never leaves the process."""
+
+    reason: str
+
+
+class AgentActor(ProcessActor):
+    """Options: `role`, `agent` (name), `label` (what people call it), `cwd`, `environment`, `model`, `bridge`
+    (BridgeAccess or None), `configured` (agents of the configuration), `first_session_id`, `raw_output`, `records`
+    (directory of process records, for reaping).
+    """
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(context)
+        self.context = context
+        self.role: Role = context.options["role"]
+
+    def on_start(self) -> None:
+        """Starts the session; the actor is ready before the agent's program is."""
+        self._raw: bool = self.context.options["raw_output"]
+        self.session = AgentSession(
+            make_agent=self._make_agent,
+            stream=EventStream(
+                self.context.ref("persistence"), f"turns/{self.role}", self.context.incarnation, turn.EVENTS
+            ),
+            listener=self,
+            first_session_id=self.context.options["first_session_id"],
+        )
+        self.session.start()
+
+    def on_stop(self) -> None:
+        """Ends the agent's program; what it had not finished is taken up by the next incarnation."""
+        self.session.close(CLOSE_PATIENCE_S)
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """The messages that any session owner takes; subclasses take theirs first."""
+        match message:
+            case DeliverMail():
+                self.session.deliver(message.mail_id, message.text)
+            case BreakOffTurn():
+                self.session.break_off(message.turn_id, message.reason)
+            case HoldTurns():
+                self.session.hold(held=message.held)
+            case SessionCrashed():
+                raise RuntimeError(message.reason)
+            case Undeliverable() | ActorUp() | _:
+                pass  # notices that this actor has no use for
+        return None
+
+    def tell_people(self, kind: str, text: str, *, agent: bool = False) -> None:
+        """A line for whoever follows the run."""
+        self.context.ref("console").tell(
+            Progress(
+                at_ms=self.context.clock(),
+                source=self.role,
+                agent=self.context.options["label"] if agent else "",
+                kind=kind,
+                text=text,
+            )
+        )
+
+    # --- SessionListener: called in the session's thread ---
+
+    def session_opened(self, session_id: str) -> None:
+        """Into the manifest, for the resume hint."""
+        agent = self.context.options["agent"]
+        self.context.ref("persistence").tell(SessionOpened(role=self.role, agent=agent, session_id=session_id))
+        self.tell_people("session", session_id, agent=True)
+
+    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+        """To the worker, which drives the run. The worker's own session reaches it through the same mailbox."""
+        self.context.ref("worker").tell(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
+
+    def mail_changed(self, mail_id: str, state: str) -> None:
+        """To the bridge, which keeps the mail."""
+        receipt = {"accepted": MailAccepted, "seen": MailSeen, "answered": MailAnswered}[state]
+        self.context.ref("bridge").tell(receipt(mail_id=mail_id))
+
+    def agent_event(self, event: AgentEvent) -> None:
+        """For people; and the agent's processes are recorded, so that nothing of a killed actor stays behind."""
+        if event.kind == "process":
+            processes.record(Path(self.context.options["records"]), event.pid)
+        elif self._raw:
+            if event.raw:
+                self.tell_people("raw", event.raw, agent=True)
+        elif event.kind != "raw" and event.text:
+            self.tell_people(event.kind, event.text, agent=True)
+
+    def session_crashed(self, error: BaseException) -> None:
+        """Crash-only: the supervisor starts a new incarnation, which takes everything up from the journal."""
+        self.tell_self(SessionCrashed(reason=f"the session ended: {type(error).__name__}: {error}"))
+
+    def _make_agent(self, sink: EventSink) -> AgentAdapter:
+        options = self.context.options
+        entry = find_adapter(options["agent"], options["configured"])
+        bridge: BridgeAccess | None = options["bridge"]
+        return entry.factory(
+            AgentSettings(
+                name=options["agent"],
+                cwd=Path(options["cwd"]),
+                environment=options["environment"],
+                model=options["model"],
+                bridge=bridge,
+                command=entry.command,
+                options={"role": self.role},
+            ),
+            sink,
+        )

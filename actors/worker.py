@@ -1,0 +1,250 @@
+"""WorkerActor: drives one run (machines/run) and owns the primary agent's session. Runs in the worker process.
+
+Each thing that happens is first put to the machine, then journalled, then acted upon. A new incarnation folds the
+journal and issues again what was outstanding, under the same ids; nobody does anything twice for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from pathlib import Path
+
+from loguru import logger
+
+from actors.agent_actor import AgentActor
+from actors.edges.checks import CheckRun
+from actors.errors import IllegalEventError
+from actors.host import ActorContext, Sender
+from actors.machines import run
+from actors.messages import (
+    ActorUp,
+    AskHuman,
+    BreakOffTurn,
+    ControlRun,
+    FollowUp,
+    HoldTurns,
+    Message,
+    RunEnded,
+    RunTurn,
+    TurnEnded,
+)
+from actors.settings import RunSettings
+from actors.stream import EventStream
+
+
+class CooldownOver(Message, frozen=True, kw_only=True):
+    """Timer -> worker. Never leaves the process."""
+
+    wait_id: str
+
+
+class ChecksOver(Message, frozen=True, kw_only=True):
+    """Check thread -> worker. Never leaves the process."""
+
+    checks_id: str
+    results: tuple[run.CheckResult, ...]
+
+
+class PeerWrote(Message, frozen=True, kw_only=True):
+    """Session -> worker: the primary agent has seen a mail of its peer. Never leaves the process."""
+
+
+class WorkerActor(AgentActor):
+    """Options beside the AgentActor's: `settings` (RunSettings, or None to go on with the journalled ones) and
+    `generation` (of the root: each one that opens the run lets it go on once), `peer` (what people call the peer),
+    `run_id`.
+    """
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(context)
+        self._timer: threading.Timer | None = None
+        self._checks: dict[str, CheckRun] = {}
+        self._happening: deque[run.Event] = deque()
+        self._busy = False
+
+    def on_start(self) -> None:
+        """Takes the run up where the journal says it is, or starts it."""
+        super().on_start()
+        self._stream: EventStream[run.Event] = EventStream(
+            self.context.ref("persistence"), "run", self.context.incarnation, run.EVENTS
+        )
+        events = self._stream.load()
+        self._state = run.fold(events)
+        settings: RunSettings | None = self.context.options["settings"]
+        generation: int = self.context.options["generation"]
+        opened = [event for event in events if isinstance(event, run.RunStarted | run.RunResumed)]
+        if not opened:
+            assert settings is not None, "a run without a journal is started with its settings"
+            self._happen(run.RunStarted(settings=settings, generation=generation))
+            return
+        if opened[-1].generation != generation:
+            self._record(run.RunResumed(settings=settings, generation=generation))
+        self._hold_sessions()
+        self._carry_out(run.outstanding(self._state, self.context.clock()))
+
+    def on_stop(self) -> None:
+        """Stops what runs beside the mailbox; nothing of it is lost, it is issued again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for checks in self._checks.values():
+            checks.break_off()
+        super().on_stop()
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """What happens to the run; then what any session owner takes."""
+        match message:
+            case TurnEnded():
+                self._happen(run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome))
+            case CooldownOver():
+                self._happen(run.CooldownEnded(wait_id=message.wait_id))
+            case ChecksOver():
+                self._checks.pop(message.checks_id, None)
+                self._happen(run.ChecksEnded(checks_id=message.checks_id, results=message.results))
+            case FollowUp():
+                self._happen(run.FollowUpGiven(text=message.text))
+            case PeerWrote():
+                self._happen(run.MailReachedWorker(sender=self.context.options["peer"]))
+            case ControlRun():
+                self._control(message)
+            case ActorUp() if message.name == "reviewer":
+                self._reissue_to_reviewer()
+            case ActorUp() if message.name == "console":
+                self._ask_again()
+            case _:
+                return super().receive(message, sender)
+        return None
+
+    def mail_changed(self, mail_id: str, state: str) -> None:
+        """Also for the run: what the peer said over the bridge is not repeated in the next prompt."""
+        super().mail_changed(mail_id, state)
+        if state == "seen":
+            self.tell_self(PeerWrote())
+
+    def _control(self, message: ControlRun) -> None:
+        match message.action:
+            case "stop":
+                self._happen(run.StopRequested(reason=message.reason))
+            case "pause":
+                self._happen(run.PauseRequested())
+            case "pause-now":
+                self._happen(run.PauseRequested(now=True))
+            case "resume":
+                self._happen(run.ResumeRequested())
+
+    # --- decide, journal, do ---
+
+    def _happen(self, event: run.Event) -> None:
+        """Takes the event in, and whatever follows from it at once, in order."""
+        self._happening.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._happening:
+                self._carry_out(self._record(self._happening.popleft()))
+        finally:
+            self._busy = False
+
+    def _record(self, event: run.Event) -> list[run.Command]:
+        now_ms = self.context.clock()
+        try:
+            after, commands = run.decide(self._state, event, now_ms)
+        except IllegalEventError as error:
+            logger.warning("not journalled: {}", error)
+            self.tell_people("note", str(error))
+            return []
+        if after == self._state and not commands:
+            return []  # an answer that nobody waits for any more
+        self._stream.append([event])
+        held = self._state.hold
+        self._state = after
+        if held is not after.hold:
+            self._hold_sessions()
+        self.tell_people("status", run.describe(after))
+        return commands
+
+    def _carry_out(self, commands: list[run.Command]) -> None:
+        for command in commands:
+            self._do(command)
+
+    def _do(self, command: run.Command) -> None:
+        match command:
+            case run.StartTurn():
+                order = RunTurn(
+                    turn_id=command.turn_id, purpose=command.purpose, prompt=command.prompt, model=command.model
+                )
+                if command.role == "worker":
+                    self.session.want(order)
+                else:
+                    self.context.ref("reviewer").tell(order)
+            case run.BreakOffTurn():
+                if command.role == "worker":
+                    self.session.break_off(command.turn_id, command.reason)
+                else:
+                    self.context.ref("reviewer").tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
+            case run.ReadPlan():
+                self._happening.append(self._read_plan(command))
+            case run.RunChecks():
+                self._start_checks(command)
+            case run.BreakOffChecks():
+                checks = self._checks.pop(command.checks_id, None)
+                if checks is not None:
+                    checks.break_off()
+            case run.StartCooldown():
+                self._start_timer(command)
+            case run.AskFollowUp():
+                self.context.ref("console").tell(AskHuman(question=command.question))
+            case run.EndRun():
+                self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
+            case run.Announce():
+                self.tell_people("error" if command.error else "note", command.text)
+                if command.resume_hint:
+                    self.tell_people(
+                        "note", f"to resume this run later: loop --run-id {self.context.options['run_id']}"
+                    )
+
+    def _read_plan(self, command: run.ReadPlan) -> run.PlanRead:
+        path = Path(self.context.options["cwd"]) / "PLAN.md"
+        try:
+            return run.PlanRead(read_id=command.read_id, text=path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            return run.PlanRead(read_id=command.read_id, text=None, error=str(error))
+
+    def _start_checks(self, command: run.RunChecks) -> None:
+        checks = CheckRun(command.commands, Path(self.context.options["cwd"]), self.context.options["environment"])
+        self._checks[command.checks_id] = checks
+
+        def work() -> None:
+            results = checks.run(lambda text: self.tell_people("check", text))
+            if results is not None:
+                self.tell_self(ChecksOver(checks_id=command.checks_id, results=tuple(results)))
+
+        threading.Thread(target=work, name="checks", daemon=True).start()
+
+    def _start_timer(self, command: run.StartCooldown) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # the machine has one wait at a time; a new one replaces it
+        self._timer = threading.Timer(command.ms / 1000, lambda: self.tell_self(CooldownOver(wait_id=command.wait_id)))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _reissue_to_reviewer(self) -> None:
+        """A new reviewer has its ledger, but not the orders that were lost with the old one."""
+        self.context.ref("reviewer").tell(HoldTurns(held=self._held))
+        for command in run.outstanding(self._state, self.context.clock()):
+            if isinstance(command, run.StartTurn | run.BreakOffTurn) and command.role == "reviewer":
+                self._do(command)
+
+    def _ask_again(self) -> None:
+        for command in run.outstanding(self._state, self.context.clock()):
+            if isinstance(command, run.AskFollowUp):
+                self._do(command)
+
+    @property
+    def _held(self) -> bool:
+        return self._state.hold is not run.Hold.NONE
+
+    def _hold_sessions(self) -> None:
+        self.session.hold(held=self._held)
+        self.context.ref("reviewer").tell(HoldTurns(held=self._held))
