@@ -1,0 +1,223 @@
+"""Every prompt that an agent is sent by the loop, from typed inputs. Pure.
+
+The first line of each names what it is ("Iteration 2", "Review round 1", ...): people find it in a transcript, and a
+scripted agent can tell the prompts apart. `peer` is the name of the other agent of a pair, or None when there is no
+pair: then no prompt speaks of another agent or of a bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
+
+PLAN_HEADER = "Plan"
+PLAN_REVIEW_HEADER = "Plan review"
+PULL_REQUEST_HEADER = "Draft pull request"
+CONTINUED = " (continued)"
+
+NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human"]
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the next iteration must look at. `source` is shown as its label: an agent's name, "checks", "human".
+
+    `reached_worker`: the primary agent has the text already, as a message from its peer, so it is not repeated.
+    """
+
+    kind: NoteKind
+    source: str
+    text: str
+    reached_worker: bool = False
+
+
+def iteration_header(number: int) -> str:
+    """First line of the work prompt of this iteration."""
+    return f"Iteration {number}"
+
+
+def review_header(number: int) -> str:
+    """First line of the review prompts of this round, the same for all reviewers."""
+    return f"Review round {number}"
+
+
+def plan(task: str, *, proof: str) -> str:
+    """Asks for PLAN.md and nothing else."""
+    return _join(
+        PLAN_HEADER,
+        f"The task:\n{task.strip()}",
+        _proof_unless_in(task, proof),
+        "Write a plan for this task to the file PLAN.md in the current directory; when the file exists, bring it up to "
+        "date. The plan names the steps in order, the files that each step touches, and how each step will be "
+        "verified. Look into the repository as much as you need, but change no other file now: the work itself "
+        "starts later, from this plan.",
+    )
+
+
+def plan_review(task: str) -> str:
+    """Asks a reviewer to check PLAN.md and to correct it in place."""
+    return _join(
+        PLAN_REVIEW_HEADER,
+        f"The task:\n{task.strip()}",
+        "PLAN.md in the current directory is the plan for it. Check the plan against the task and against the "
+        "repository: wrong assumptions, steps missing or in the wrong order, results that nobody would verify.",
+        "Correct PLAN.md directly where it needs it, and leave it alone where it is good. Change no other file: "
+        "the work itself has not started.",
+    )
+
+
+def iteration(
+    number: int,
+    *,
+    of: int,
+    task: str,
+    proof: str,
+    done_signal: str,
+    notes: Sequence[Note] = (),
+    unanimous: bool = False,
+    checks: Sequence[str] = (),
+    peer: str | None = None,
+) -> str:
+    """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work."""
+    return _join(
+        iteration_header(number),
+        f"This is iteration {number} of at most {of}. Work on the task below in the current repository; what earlier "
+        "iterations did is already there."
+        if number > 1
+        else f"Work on the task below in the current repository. You have at most {of} iterations.",
+        f"The task:\n{task.strip()}",
+        _notes(notes, unanimous=unanimous),
+        _proof_unless_in(task, proof),
+        _checks_to_come(checks),
+        _bridge(peer),
+        "When everything is finished, and you have verified it yourself and seen the proof, end your answer with this "
+        f"line, alone, as the last one:\n{done_signal}\n"
+        "Leave that line out as long as anything is open or unverified: another iteration follows then.",
+    )
+
+
+def review(
+    number: int,
+    *,
+    task: str,
+    proof: str,
+    done_signal: str,
+    checks: Sequence[str] = (),
+    send_notes_to: str | None = None,
+) -> str:
+    """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer."""
+    return _join(
+        review_header(number),
+        "The work on the task below is said to be done. Find out whether that is true, in the current repository.",
+        f"The task:\n{task.strip()}",
+        f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
+        "Look first at what has changed: `git status`, `git diff`, and the commits of this branch. Run the tests and "
+        "commands that prove or disprove the claim; take nobody's word for it. Do not change the work yourself.",
+        _checks_passed(checks),
+        "For everything that must change, give the file and place, what is wrong, and the command that shows it.",
+        f'Send what must change to "{send_notes_to}" with the tool send_message of the MCP server loop-bridge before '
+        "you end your review, and repeat it in the review. Never ask the human to pass a message on."
+        if send_notes_to
+        else "",
+        "The last line of your answer is your verdict, alone and without any decoration: "
+        f"{REVIEW_PASS} when the task is done and proved, {REVIEW_FAIL} when anything must change. "
+        f"Write only one of the two, nothing after it, and nowhere the line {done_signal}.",
+    )
+
+
+def pull_request(task: str) -> str:
+    """Asks the primary agent to publish the approved work as a draft pull request."""
+    return _join(
+        PULL_REQUEST_HEADER,
+        "The work below is done and approved. Publish it:",
+        "1. Commit what is not committed yet, on a branch of its own if you are on the default branch, and push.\n"
+        "2. Look whether this branch has an open pull request (`gh pr view`). If it has, the follow-up commit that you "
+        "pushed is all that is needed: do not open a second one.\n"
+        "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "
+        "and how it was verified.",
+        f"The task was:\n{task.strip()}",
+        "Answer with the address of the pull request, or with the reason why there is none.",
+    )
+
+
+def continuation(prompt: str, *, why: str) -> str:
+    """Takes up a turn that was cut short, e.g. because "the run was paused" (`why`).
+
+    `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
+    first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)", and stays so.
+    """
+    header, _, body = prompt.partition("\n")
+    return _join(
+        header.removesuffix(CONTINUED) + CONTINUED,
+        f"Your work on this was cut short: {why}. Look at what you have already done, do not do it again, and carry on "
+        "from there. What you were asked:",
+        body.strip(),
+    )
+
+
+def mail(sender: str, text: str) -> str:
+    """Wraps a message from the other agent, so that it is not taken for the human's."""
+    return _join(
+        f"Message from {sender}",
+        f'This comes from the agent "{sender}" that works with you, over the bridge. No human wrote it, and what you '
+        f'answer here does not reach "{sender}".',
+        text.strip(),
+        "Act on it as far as it concerns your part. Do not answer the human about it. If you have something useful to "
+        f'say in return, send it to "{sender}" with the tool send_message; thanks and confirmations are not needed.',
+    )
+
+
+def _join(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _proof_unless_in(task: str, proof: str) -> str:
+    required = {line.strip() for line in proof.splitlines()} - {""}
+    if required <= {line.strip() for line in task.splitlines()}:
+        return ""  # also when no proof is asked for
+    return f"Proof that is asked for:\n{proof.strip()}"
+
+
+def _notes(notes: Sequence[Note], *, unanimous: bool) -> str:
+    if not notes:
+        return ""
+    parts = ["Notes on the work so far:", *(f"[{note.source}] {_text(note)}" for note in notes)]
+    if unanimous:
+        parts.append(
+            "Every reviewer turned the work down, each on its own. Where two of them found the same thing, take that as "
+            "a stronger signal that it is real."
+        )
+    parts.append("You decide what to do about each note. If you leave one aside, say why in a sentence.")
+    return _join(*parts)
+
+
+def _text(note: Note) -> str:
+    if note.reached_worker:
+        return "asks for changes; you have its notes already, as a message over the bridge"
+    return note.text.strip()
+
+
+def _checks_to_come(checks: Sequence[str]) -> str:
+    if not checks:
+        return ""
+    return "Once you say that you are done, these commands are run, and each must exit with 0:\n" + "\n".join(checks)
+
+
+def _checks_passed(checks: Sequence[str]) -> str:
+    if not checks:
+        return ""
+    return "These commands were run after the work was said to be done, and each exited with 0:\n" + "\n".join(checks)
+
+
+def _bridge(peer: str | None) -> str:
+    if peer is None:
+        return ""
+    return (
+        f'You work as a pair with another agent, "{peer}". You reach it directly through the MCP server loop-bridge: '
+        f'send_message with target "{peer}" to ask it, to hand it a part or to have it look at something; '
+        "receive_messages for what it has sent you; bridge_status when you are unsure whether something arrived. "
+        f'Never ask the human to pass a message on, and never answer the human in the name of "{peer}".'
+    )

@@ -1,0 +1,85 @@
+"""What an agent's last message says: is the work claimed done, and does a review approve it? Pure text reading.
+
+Never guesses: a reviewer's verdict counts as an approval only in the one exact form that the review prompt asks for.
+Everything else counts against the work, with a reason that says what was wrong with the form.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+REVIEW_PASS = "<review>PASS</review>"  # noqa: S105 - a marker in a text, not a password
+REVIEW_FAIL = "<review>FAIL</review>"
+
+NO_REASON = "changes are asked for, but no reason was given"
+MISSING = f"the review has no verdict: its last line must be {REVIEW_PASS} or {REVIEW_FAIL}"
+MALFORMED = "the review's verdict is malformed: the last line must hold the verdict and nothing else"
+NOT_LAST = "the review's verdict is followed by more text, so it is not known which of the two counts"
+CONTRADICTORY = "the review holds both verdicts, PASS and FAIL"
+
+VerdictKind = Literal["pass", "changes", "inconclusive", "unavailable"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One reviewer's verdict. Only "pass" approves; `reason` is empty then, and never empty otherwise.
+
+    changes: the reviewer asks for them, `reason` is its text. inconclusive: the text breaks the form.
+    unavailable: there is no text, because the review turn failed; `reason` is the cause.
+    """
+
+    kind: VerdictKind
+    reason: str = ""
+
+    @property
+    def approves(self) -> bool:
+        """Whether the work passes, as far as this reviewer goes."""
+        return self.kind == "pass"
+
+
+def says_done(text: str, signal: str) -> bool:
+    """Whether a line of `text`, trimmed, is the signal, or holds it in double quotes. Case and inner space count.
+
+    A signal in the middle of a sentence is talk about the signal; in quotes it is how some agents write it out.
+    """
+    bare = signal.strip()
+    return any(line.strip() == bare or f'"{bare}"' in line for line in text.splitlines())
+
+
+def read_verdict(text: str) -> Verdict:
+    """Reads a finished review. The verdict is the last non-empty line, bare or in double quotes, and the only one."""
+    lines = text.rstrip().splitlines()
+    if not lines:
+        return Verdict(kind="inconclusive", reason=MISSING)
+    signals = [_signal(line) for line in lines]
+    present = set(signals) - {None}
+    last = signals[-1]
+    if last is None:
+        return Verdict(kind="inconclusive", reason=_what_is_wrong_with(lines[-1], talked_on=bool(present)))
+    if len(present) > 1:
+        return Verdict(kind="inconclusive", reason=CONTRADICTORY)
+    if last == REVIEW_PASS:
+        return Verdict(kind="pass")
+    return Verdict(kind="changes", reason="\n".join(lines[:-1]).strip() or NO_REASON)
+
+
+def unavailable(cause: str) -> Verdict:
+    """The verdict of a reviewer whose turn did not finish: it counts against the work, with the cause."""
+    return Verdict(kind="unavailable", reason=f"the review could not be done: {cause.strip() or 'no cause given'}")
+
+
+def _signal(line: str) -> str | None:
+    bare = line.strip()
+    for signal in (REVIEW_PASS, REVIEW_FAIL):
+        if bare in {signal, f'"{signal}"'}:
+            return signal
+    return None
+
+
+def _what_is_wrong_with(last_line: str, *, talked_on: bool) -> str:
+    if talked_on:
+        return NOT_LAST
+    if REVIEW_PASS in last_line or REVIEW_FAIL in last_line:
+        return MALFORMED
+    return MISSING
