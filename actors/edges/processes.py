@@ -1,0 +1,210 @@
+"""Processes as the system knows them: identity, descendants, ending them all. Blocks the calling thread; any thread.
+
+The one module that knows what differs between Linux and macOS. It never uses `killpg`: coding agents start shells and
+test runners in sessions of their own. It never takes an exit status: whoever started a process waits for it.
+
+A tree is: the process, its descendants, and every member of a session that one of these leads. The last part finds
+what a parent that died early left behind, unless that went to a new session by a second fork (a daemon). A daemon
+is found where the tree's top is a child subreaper, so on Linux only, or by its record (`record`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+KILL_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds, unless it is in an uninterruptible sleep
+
+
+def start_time(pid: int) -> str | None:
+    """The other half of a process's identity, next to its pid. Compare for equality only. None: no such process."""
+    row = _row(pid)
+    return None if row is None else f"{_EPOCH}{row.started}"
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and has not ended. One that has ended and waits for its parent does not run."""
+    row = _row(pid)
+    return row is not None and not row.ended
+
+
+def tree(pid: int) -> set[int]:
+    """What runs of the tree of `pid`, without `pid` itself and without the caller. Also after `pid` has ended."""
+    table = _table()
+    members = {pid}
+    while found := {p for p, r in table.items() if r.parent in members or r.session in members} - members:
+        members |= found
+    return {p for p in members - {pid, os.getpid()} if not table[p].ended}
+
+
+def kill_tree(pid: int, *, itself: bool = True, timeout_s: float = KILL_TIMEOUT_S) -> set[int]:
+    """Kills the tree of `pid`, and waits until it is gone. Returns what still runs: other users' processes, mostly.
+
+    Everything is stopped before anything is killed: what is stopped cannot fork, so nothing escapes between the
+    look and the blow. Leaves `pid` itself with `itself=False`: so an actor ends its own tree before it ends.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        victims: set[int] = set()
+        while fresh := {p for p in _targets(pid, itself=itself) - victims if send(p, signal.SIGSTOP)}:
+            victims |= fresh
+        for victim in victims:
+            send(victim, signal.SIGKILL)
+        for victim in victims:
+            wait_ended(victim, deadline - time.monotonic())
+        if not victims or time.monotonic() >= deadline:
+            return _targets(pid, itself=itself)
+
+
+def end_stale(pid: int, started: str) -> bool:
+    """Kills the tree of `pid` if it is still the process that started at `started`. False: it is not, or is gone."""
+    if start_time(pid) != started:
+        return False
+    kill_tree(pid)
+    return True
+
+
+def send(pid: int, number: int) -> bool:
+    """Sends a signal. False: the process is gone, or another user's."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that must not outlive its actor, as it stands in a file."""
+
+    pid: int
+    started: str
+
+
+def record(directory: Path, pid: int) -> bool:
+    """Writes the identity of `pid` to a file of its own in `directory`, which is made. False: it is already gone.
+
+    `supervisor.reaper.reap` kills what is recorded and removes the file. Nobody has to remove a record before: the
+    identity of a process that has ended never comes again.
+    """
+    started = start_time(pid)
+    if started is None:
+        return False
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / f"{pid}.json"
+    unfinished = path.with_suffix(".new")  # a reader sees a whole record or none
+    unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
+    unfinished.replace(path)
+    return True
+
+
+# --- the process table --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    parent: int
+    session: int
+    ended: bool
+    started: str
+
+
+def _table() -> dict[int, _Row]:
+    return {pid: row for pid in psutil.pids() if (row := _row(pid)) is not None}
+
+
+def _targets(pid: int, *, itself: bool) -> set[int]:
+    return tree(pid) | ({pid} if itself and pid != os.getpid() and is_running(pid) else set())
+
+
+if sys.platform == "linux":
+    _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+    # psutil computes a process's start from the wall clock, and the result moves by a second when that is
+    # adjusted. The ticks since boot never move; the boot's id is there because records outlive a reboot.
+    _EPOCH = Path("/proc/sys/kernel/random/boot_id").read_text().strip() + "/"
+
+    def become_subreaper() -> bool:
+        """Makes this process the parent of every descendant whose own parent dies. False where there is no such thing.
+
+        Holds until this process ends; children do not inherit it.
+        """
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+    def wait_ended(pid: int, timeout_s: float) -> bool:
+        """Waits until a process, child or not, has ended, without taking its exit status. False: it still runs."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            poller = select.poll()
+            poller.register(handle, select.POLLIN)
+            return bool(poller.poll(max(0.0, timeout_s) * 1000))
+        finally:
+            os.close(handle)
+
+    def children() -> set[int]:
+        """The children of this process, adopted and ended ones included. Reads one file a thread, not all of /proc."""
+        threads = Path("/proc/self/task").iterdir()
+        try:
+            # Safe for one's own children only: they stay listed until we ourselves have waited for them.
+            return {int(pid) for thread in threads for pid in (thread / "children").read_text().split()}
+        except OSError:  # a kernel built without it
+            return {pid for pid, row in _table().items() if row.parent == os.getpid()}
+
+    def _row(pid: int) -> _Row | None:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except OSError:
+            return None
+        fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold blanks and brackets; proc(5)
+        return _Row(
+            parent=int(fields[1]), session=int(fields[3]), ended=fields[0] in b"ZX", started=fields[19].decode()
+        )
+
+else:
+    _EPOCH = ""
+
+    def become_subreaper() -> bool:
+        """Never: the system has no such thing."""
+        return False
+
+    def wait_ended(pid: int, timeout_s: float) -> bool:
+        """Waits until a process, child or not, has ended, without taking its exit status. False: it still runs."""
+        if not is_running(pid):
+            return True
+        exits = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        with contextlib.closing(select.kqueue()) as queue:
+            try:
+                return bool(queue.control([exits], 1, max(0.0, timeout_s)))
+            except ProcessLookupError:
+                return True
+
+    def children() -> set[int]:
+        """The children of this process, ended ones included."""
+        return {pid for pid, row in _table().items() if row.parent == os.getpid()}
+
+    def _row(pid: int) -> _Row | None:
+        try:
+            process = psutil.Process(pid)
+            return _Row(
+                parent=process.ppid(),
+                session=os.getsid(pid),
+                ended=process.status() == psutil.STATUS_ZOMBIE,
+                started=f"{process.create_time():.3f}",
+            )
+        except (psutil.Error, OSError):
+            return None
