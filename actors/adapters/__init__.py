@@ -1,0 +1,95 @@
+"""Name → agent: the single place that lists the coding agents. Importing it costs nothing; an agent's module and its
+SDK are imported when that agent is checked or made, in the process that does so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from actors.errors import UserError
+
+if TYPE_CHECKING:  # base brings msgspec along
+    from actors.adapters.base import Agent, AgentFactory, AgentSettings, EventSink
+
+
+class ConfiguredAgent(Protocol):
+    """A table `[agents.NAME]` of the configuration: an agent that speaks the Agent Client Protocol."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Its program and arguments."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What is added to its environment."""
+
+    @property
+    def peer(self) -> str:
+        """The agent it is paired with; "" when the user did not say."""
+
+
+@dataclass(frozen=True)
+class AdapterEntry:
+    """An agent that can be used by `name`.
+
+    `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
+    `peer` is the agent it is paired with when the user names none.
+    """
+
+    name: str
+    factory: AgentFactory
+    preflight: Callable[[AgentSettings], None]
+    peer: str
+
+
+@dataclass(frozen=True)
+class _BuiltIn:
+    module: str
+    peer: str
+
+
+_BUILT_IN = {
+    "claude": _BuiltIn("actors.adapters.claude", peer="codex"),
+    "codex": _BuiltIn("actors.adapters.codex", peer="claude"),
+    "embedded": _BuiltIn("actors.adapters.embedded", peer="embedded"),
+}
+_ACP_MODULE = "actors.adapters.acp"
+
+BUILT_IN_NAMES = frozenset(_BUILT_IN)
+
+
+def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> AdapterEntry:
+    """The agent called `name`, in any case: a built-in one or one of `configured` (keys in lower case).
+
+    Raises `UserError` for an unknown one. A configured agent without a peer is paired with a second session of itself:
+    that one is sure to be installed.
+    """
+    key = name.lower()
+    if key in _BUILT_IN:
+        built_in = _BUILT_IN[key]
+        return _entry(key, built_in.module, built_in.peer, lambda settings: settings)
+    agent = configured.get(key)
+    if agent is None:
+        known = ", ".join(sorted({*_BUILT_IN, *configured}))
+        raise UserError(
+            f"unknown agent {name!r}: known are {known}; any agent that speaks the Agent Client Protocol can be added "
+            f'to ~/.loop/config.toml: [agents.{key}] command = ["program", "argument"]'
+        )
+
+    def prepare(settings: AgentSettings) -> AgentSettings:
+        return replace(settings, command=agent.command, environment={**settings.environment, **agent.env})
+
+    return _entry(key, _ACP_MODULE, agent.peer or key, prepare)
+
+
+def _entry(name: str, module: str, peer: str, prepare: Callable[[AgentSettings], AgentSettings]) -> AdapterEntry:
+    def factory(settings: AgentSettings, sink: EventSink) -> Agent:
+        return cast("AgentFactory", import_module(module).factory)(prepare(settings), sink)
+
+    def preflight(settings: AgentSettings) -> None:
+        import_module(module).preflight(prepare(settings))
+
+    return AdapterEntry(name, factory, preflight, peer)

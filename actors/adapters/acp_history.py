@@ -1,0 +1,156 @@
+"""Reads what an ACP agent says: its messages, how its turns ended, and which prompts a replayed session has.
+
+Pure: fed with the protocol's updates by the adapter (acp.py), in its thread; no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from acp.schema import AgentMessageChunk, SessionInfoUpdate, ToolCallStart, UserMessageChunk
+
+from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
+from actors.messages import FoundTurn, TurnOutcome, Usage
+
+_MARKER = re.compile(r"\(message ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
+_STOPPED_EARLY = {
+    "refusal": "the agent refused to go on",
+    "max_tokens": "the agent's answer reached the model's limit of tokens",
+    "max_turn_requests": "the agent reached its limit of model requests in one turn",
+}
+
+
+def with_marker(message_id: str, prompt: str) -> str:
+    """The prompt for an agent that gives no ids back: the id in the text, which every agent stores and replays."""
+    return f"{prompt}\n\n(message {message_id})"
+
+
+def chunk_text(chunk: UserMessageChunk | AgentMessageChunk) -> str:
+    """The chunk's text; "" for an image and the like."""
+    return chunk.content.text if chunk.content.type == "text" else ""
+
+
+class Speech:
+    """Puts the agent's message together from its chunks. A message ends where another begins, or a tool call."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._message_id: str | None = None
+        self.last = ""  # the last whole message that was not blank
+
+    def add(self, chunk: AgentMessageChunk) -> str:
+        """Adds a chunk. Returns the message that it ended by beginning another, else ""."""
+        ended = ""
+        if chunk.message_id is not None and chunk.message_id != self._message_id:
+            ended = self.end()
+            self._message_id = chunk.message_id
+        self._pieces.append(chunk_text(chunk))
+        return ended
+
+    def end(self) -> str:
+        """Ends the message and returns it; "" when there is none."""
+        text = "".join(self._pieces).strip()
+        self._pieces.clear()
+        self._message_id = None
+        self.last = text or self.last
+        return text
+
+
+def stopped(reason: str, text: str, usage: Usage | None = None) -> TurnOutcome:
+    """The outcome of a turn that ended with this stop reason. `text` is the agent's last message."""
+    usage = usage or Usage()
+    if reason == "end_turn":
+        return TurnOutcome(status="finished", text=text, usage=usage)
+    if reason == "cancelled":
+        return TurnOutcome(status="interrupted", text=text, error="the turn was cancelled", usage=usage)
+    error = _STOPPED_EARLY.get(reason, f"the agent stopped for the reason {reason!r}")
+    return TurnOutcome(status="failed", text=text, error=error, usage=usage)
+
+
+def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
+    """The outcome of a turn that the agent answered with a JSON-RPC error."""
+    detail = data.get("details") or data.get("message") if isinstance(data, dict) else data
+    error = " ".join((message if not isinstance(detail, str) else f"{message}: {detail}").split())
+    if code != USAGE_LIMIT_CODE:
+        return TurnOutcome(status="failed", text=text, error=f"{error} (error {code})")
+    resets_at_ms = data.get(RESETS_AT_MS) if isinstance(data, dict) else None
+    return TurnOutcome(
+        status="limited", text=text, error=error, resets_at_ms=resets_at_ms if isinstance(resets_at_ms, int) else None
+    )
+
+
+class History:
+    """Which prompts the agent has, and how their turns ended: from its replay of the session, and from our own turns.
+
+    The rule for an agent that does not give ids back and says nothing of how turns ended: the marker of a prompt in
+    its replay means that it has it. It is then never called finished, since a replay looks the same for an answer
+    and for half of one; the owner asks it to carry on, which is not the same prompt again. An agent that replays
+    messages of its own but not ours leaves it open whether it has the prompt: unfinished as well. Only a replay
+    without a trace of the prompt, from an agent that replays our messages or nothing at all, means absent.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[str, FoundTurn] = {}
+        self._speech = Speech()
+        self._user_text = ""  # of the user message that is being replayed
+        self._user_replayed = False
+        self._agent_replayed = False
+
+    def replay(self, update: object) -> None:
+        """Takes one update of the replay, in order."""
+        match update:
+            case UserMessageChunk():
+                self._user_replayed = True
+                self._user_chunk(update)
+                return
+            case AgentMessageChunk():
+                self._agent_replayed = True
+                self._speech.add(update)
+            case ToolCallStart():
+                self._agent_replayed = True
+                self._speech.end()
+            case SessionInfoUpdate():
+                self._ended(update)
+            case _:
+                return
+        self._user_text = ""
+
+    def begin(self, message_id: str) -> None:
+        """We hand the prompt over now: from here on it must not be sent again."""
+        self._turns[message_id] = FoundTurn(state="unfinished")
+
+    def finish(self, message_id: str, outcome: TurnOutcome) -> None:
+        """Our turn is over."""
+        self._turns[message_id] = FoundTurn(state="finished", outcome=outcome)
+
+    def find(self, message_id: str) -> FoundTurn:
+        """What is known of the prompt."""
+        if message_id in self._turns:
+            return self._turns[message_id]
+        replays_ours = self._user_replayed or not self._agent_replayed
+        return FoundTurn(state="absent" if replays_ours else "unfinished")
+
+    def _user_chunk(self, chunk: UserMessageChunk) -> None:
+        self._speech = Speech()
+        message_id = (chunk.field_meta or {}).get(TURN_ID)
+        if isinstance(message_id, str):
+            self._turns[message_id] = FoundTurn(state="unfinished")
+            return
+        self._user_text += chunk_text(chunk)  # a marker may be cut in two by chunks
+        for marked in _MARKER.findall(self._user_text):
+            self._turns.setdefault(marked, FoundTurn(state="unfinished"))
+
+    def _ended(self, update: SessionInfoUpdate) -> None:
+        ended = (update.field_meta or {}).get(TURN_ENDED)
+        if not isinstance(ended, dict) or not isinstance(ended.get("turnId"), str):
+            return
+        self._speech.end()
+        error = ended.get("error")
+        if isinstance(error, dict):
+            outcome = failed(
+                int(error.get("code", 0)), str(error.get("message", "")), error.get("data"), self._speech.last
+            )
+        else:
+            outcome = stopped(str(ended.get("stopReason")), self._speech.last)
+        self.finish(ended["turnId"], outcome)

@@ -1,0 +1,206 @@
+"""The process of an ACP agent, as the transport of its connection: one JSON object a line on its stdin and stdout.
+
+Runs in the adapter's asyncio loop, in whatever thread that is. It starts the process in a session (setsid) of its own:
+a Ctrl-C at the terminal is for us to handle, and what the agent leaves behind can be found by that session.
+It reads nothing from os.environ (the package's own `spawn_stdio_transport` does, and may take 4 s to end a process).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+
+# Together below the 2 s that an adapter has to close.
+GRACE_S = 0.6  # after the end of its stdin: agents save their session and go
+TERMINATE_S = 0.5  # after SIGTERM, for it and all its descendants
+KILL_S = 0.4  # after SIGKILL
+_POLL_S = 0.01
+# An exited agent's last words may still be in the pipe; its end may never come, when a child of it holds it open.
+_LAST_WORDS_S = 0.2
+_STDERR_LINES = 20
+
+
+class AgentProgram(asyncio.SubprocessProtocol):
+    """One process. Fulfils the `acp` package's transport protocol: `send`, `receive` (None at the end), `close`."""
+
+    def __init__(self) -> None:
+        self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)  # its last lines, and those of stdout that are not JSON
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._partial: dict[int, bytes] = {1: b"", 2: b""}
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._exited = asyncio.Event()
+        self._released = asyncio.Event()
+        self._left_behind: set[psutil.Process] = set()
+        self._last_words: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def start(cls, command: Sequence[str], environment: dict[str, str], cwd: Path) -> AgentProgram:
+        """Starts it. Raises OSError when it cannot be: not there, not executable, no such directory."""
+        program = cls()
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: program, *command, env=environment, cwd=cwd, start_new_session=True
+        )
+        return program
+
+    @property
+    def pid(self) -> int:
+        """Its process id, also after its end."""
+        assert self._transport is not None
+        return self._transport.get_pid()
+
+    async def exit_text(self, patience_s: float) -> str:
+        """How it ended, for people, with its last words; waits a little for an exit that is about to be noticed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), patience_s)
+        assert self._transport is not None
+        code = self._transport.get_returncode()
+        if code is None:
+            text = "it closed its stdout but still runs"
+        elif code < 0:
+            text = f"it was killed by {signal.Signals(-code).name}"
+        else:
+            text = f"it exited with status {code}"
+        return f"{text}: {self.stderr[-1]}" if self.stderr else text
+
+    @property
+    def failed_by_itself(self) -> bool:
+        """Whether it has exited with an error status, rather than being killed or still running."""
+        assert self._transport is not None
+        return (self._transport.get_returncode() or 0) > 0
+
+    # --- the transport ---
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Hands the message to the pipe. Raises ConnectionError when the process is gone."""
+        pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
+        if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
+            raise ConnectionError("the agent's process is gone")
+        pipe.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    async def receive(self) -> dict[str, Any] | None:
+        """The next message; None when there will be no more."""
+        while (line := await self._lines.get()) is not None:
+            with suppress(ValueError):
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    return message
+            self._note(line)
+        return None
+
+    async def close(self) -> None:
+        """Ends `receive`. The process is ended by `end`."""
+        self._lines.put_nowait(None)
+
+    # --- called by the loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process was started."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Cuts stdout into messages; keeps the last lines of stderr."""
+        *lines, self._partial[fd] = (self._partial[fd] + data).split(b"\n")
+        for line in lines:
+            if fd == 2:
+                self._note(line)
+            elif line.strip():
+                self._lines.put_nowait(line)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
+        """The end of stdout is the end of the connection."""
+        if fd == 1:
+            self._lines.put_nowait(None)
+        elif fd == 2:
+            self._note(self._partial[fd])
+
+    def process_exited(self) -> None:
+        """Notes what it left behind, and ends the connection once its last words are read."""
+        # Now, while no other process can have got its id: the id of the session is that of its leader.
+        self._left_behind = _in_session(self.pid)
+        self._exited.set()
+        self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._lines.put_nowait, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
+        """The process has exited and its pipes are closed."""
+        self._released.set()
+
+    def _note(self, line: bytes) -> None:
+        text = line.decode(errors="replace").strip()
+        if text:
+            self.stderr.append(text)
+
+    # --- its end ---
+
+    async def end(self) -> None:
+        """Ends the process and all its descendants, within `GRACE_S` + `TERMINATE_S` + `KILL_S`.
+
+        Not found are only those that left both its session and its process tree; they are the reaper's.
+        """
+        assert self._transport is not None
+        family = self._family()
+        stdin = self._transport.get_pipe_transport(0)
+        if stdin is not None:
+            stdin.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), GRACE_S)
+        for send, patience_s in ((psutil.Process.terminate, TERMINATE_S), (psutil.Process.kill, KILL_S)):
+            family |= self._family()
+            if not any(map(_alive, family)):
+                break
+            for process in filter(_alive, family):
+                with suppress(psutil.Error):
+                    send(process)
+            await _gone(family, patience_s)
+        if self._last_words is not None:
+            self._last_words.cancel()
+        self._transport.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._released.wait(), KILL_S)
+
+    def _family(self) -> set[psutil.Process]:
+        """The process, those in its session, and all their descendants."""
+        if self._exited.is_set():
+            roots = self._left_behind
+        else:
+            roots = _in_session(self.pid)
+            with suppress(psutil.Error):
+                roots.add(psutil.Process(self.pid))
+        family = set(roots)
+        for root in roots:
+            with suppress(psutil.Error):
+                family.update(root.children(recursive=True))
+        return family
+
+
+def _in_session(session_id: int) -> set[psutil.Process]:
+    members = set()
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.Error):  # gone meanwhile, or somebody else's
+            if os.getsid(pid) == session_id and pid != os.getpid():
+                members.add(psutil.Process(pid))
+    return members
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+async def _gone(processes: Iterable[psutil.Process], patience_s: float) -> None:
+    """Waits until none is alive. Polls: they are not our children, and our child's exit status is the loop's."""
+    deadline = time.monotonic() + patience_s
+    while any(map(_alive, processes)) and time.monotonic() < deadline:  # noqa: ASYNC110 # no event to wait for
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,42 @@
+"""The embedded agent's adapter: the ACP adapter with our own program. Runs in the session's asyncio thread."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from actors.adapters import acp
+from actors.adapters.base import AgentSettings, EventSink
+from actors.errors import AgentUnavailableError, ProtocolError, UserError
+from actors.scripted.scenario_file import SHIPPED, load_scenario
+from actors.settings import Role
+
+SCENARIO_VARIABLE = "LOOP_EMBEDDED_SCENARIO"
+DEFAULT_SCENARIO = SHIPPED / "demo.toml"
+
+
+def factory(settings: AgentSettings, sink: EventSink) -> acp.AcpAgent:
+    """An adapter for the embedded agent. `settings.options["role"]` says whose rules it plays."""
+    role = settings.options.get("role")
+    if role not in get_args(Role):
+        raise ProtocolError(f"the embedded agent was given the role {role!r}: one of {get_args(Role)} is needed")
+    # -P: the working directory is somebody's repository, and its modules must not be taken for ours.
+    program = (sys.executable, "-P", "-m", "actors.scripted.embedded_agent")
+    arguments = ("--scenario", str(scenario_path(settings)), "--role", str(role))
+    return acp.factory(replace(settings, command=program + arguments), sink)
+
+
+def preflight(settings: AgentSettings) -> None:
+    """Raises `AgentUnavailableError` when the scenario cannot be played."""
+    try:
+        load_scenario(scenario_path(settings))
+    except UserError as error:
+        raise AgentUnavailableError(f"agent {settings.name!r}: {error} (from {SCENARIO_VARIABLE})") from error
+
+
+def scenario_path(settings: AgentSettings) -> Path:
+    """The scenario that is played: the option, else the environment's, else the one that ships."""
+    given = settings.options.get("scenario") or settings.environment.get(SCENARIO_VARIABLE)
+    return settings.cwd / str(given) if given else DEFAULT_SCENARIO

@@ -1,0 +1,463 @@
+"""The embedded agent: a deterministic coding agent that plays a scenario file and needs no model and no network.
+
+A real program of its own (`python -m actors.scripted.embedded_agent --scenario FILE --role worker`), one process for
+each session owner, speaking the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and
+really calls the bridge. Its sessions are durable: `<state>/<session-id>.jsonl` has a line for everything that happened,
+on disk before it is acted on, so it can be killed at any moment, load the session again and play on. Every prompt it
+gets is a line there, even one it gets twice: tests count them.
+
+It never asks for permission, never decides anything the scenario does not say, and ends when its stdin ends.
+
+It speaks the protocol's seven messages itself instead of through `acp`: importing that package takes 0.6 s of CPU, six
+times as long as everything else here, and an agent is started again after every crash. The adapter on the other side
+uses the package, so what is written here is still checked against the official types.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, TURN_IDS
+from actors.errors import LoopError, UserError
+from actors.scripted.scenario import (
+    Answer,
+    BridgeCall,
+    Entry,
+    Fault,
+    Prompt,
+    Result,
+    Run,
+    Say,
+    Scenario,
+    Step,
+    ToolCall,
+)
+from actors.scripted.scenario_file import load_scenario
+from actors.settings import Role
+
+PROTOCOL_VERSION = 1
+STATE_FOLDER = ".loop-embedded"  # in HOME
+LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message; a prompt may carry a whole plan
+BRIDGE_PATIENCE_S = 10.0  # how long a bridge may be away, being restarted
+BRIDGE_RETRY_S = 0.1
+
+# JSON-RPC and ACP error codes
+INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, NOT_FOUND = -32600, -32601, -32602, -32603, -32002
+
+Json = dict[str, Any]
+
+
+class RpcError(LoopError):
+    """A request that is answered with an error."""
+
+    def __init__(self, code: int, message: str, data: Json | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+    def described(self) -> Json:
+        """The JSON-RPC error object."""
+        return {"code": self.code, "message": str(self), "data": self.data}
+
+
+# --- the durable session ------------------------------------------------------------------------------------
+
+
+class Transcript:
+    """One session's append-only file: a JSON object a line, each flushed and synced before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[Json] = []
+
+    @classmethod
+    def create(cls, folder: Path, session_id: str, cwd: str) -> Transcript:
+        """A new session's file, with its first line."""
+        folder.mkdir(parents=True, exist_ok=True)
+        transcript = cls(folder / f"{session_id}.jsonl")
+        transcript.append("session", id=session_id, cwd=cwd)
+        return transcript
+
+    @classmethod
+    def load(cls, folder: Path, session_id: str) -> Transcript:
+        """The session as it was left. A last line that was torn by a kill is cut off: it was never acted on."""
+        path = folder / f"{session_id}.jsonl"
+        if "/" in session_id or not path.is_file():
+            raise RpcError(NOT_FOUND, f"no session {session_id!r} in {folder}")
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(path, len(whole))
+        transcript = cls(path)
+        transcript.lines = [json.loads(line) for line in whole.splitlines()]
+        return transcript
+
+    def append(self, kind: str, **fields: object) -> Json:
+        """Writes the line and returns it; it is on disk afterwards."""
+        line: Json = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, **fields}
+        with self.path.open("ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.lines.append(line)
+        return line
+
+    def conversation(self) -> Iterator[Entry]:
+        """What the scenario needs to know: an interrupted or failed turn has no answer."""
+        said = ""
+        for line in self.lines:
+            match line["kind"]:
+                case "prompt":
+                    yield Prompt(line["text"])
+                case "say":
+                    said = line["text"]
+                case "result":
+                    yield Result(line["text"])
+                case "end" if line.get("stop_reason") == "end_turn":
+                    yield Answer(said)
+
+    def spent(self) -> dict[str, int]:
+        """How often each fault has struck."""
+        spent: dict[str, int] = {}
+        for line in self.lines:
+            if line["kind"] == "fault":
+                spent[line["key"]] = spent.get(line["key"], 0) + 1
+        return spent
+
+
+def updates(line: Json, index: int) -> Iterator[Json]:
+    """The protocol's session updates that tell a client of a transcript line, live or replayed."""
+    match line["kind"]:
+        case "prompt":
+            yield _chunk("user_message_chunk", line["text"], index, {TURN_ID: line["id"]})
+        case "say":
+            yield _chunk("agent_message_chunk", line["text"], index)
+        case "call":
+            yield {
+                "sessionUpdate": "tool_call",
+                "toolCallId": line["id"],
+                "title": line["text"],
+                "kind": "execute",
+                "status": "in_progress",
+            }
+        case "result":
+            yield {
+                "sessionUpdate": "tool_call_update",
+                "toolCallId": line["id"],
+                "status": "completed" if line["ok"] else "failed",
+                "content": [{"type": "content", "content": {"type": "text", "text": line["text"]}}],
+            }
+        case "end":
+            ended = {"turnId": line["id"], "stopReason": line.get("stop_reason"), "error": line.get("error")}
+            yield {
+                "sessionUpdate": "session_info_update",
+                "_meta": {TURN_ENDED: {name: value for name, value in ended.items() if value is not None}},
+            }
+
+
+def _chunk(kind: str, text: str, index: int, meta: Json | None = None) -> Json:
+    update: Json = {
+        "sessionUpdate": kind,
+        "messageId": f"line-{index}",
+        "content": {"type": "text", "text": text},
+    }
+    return update if meta is None else {**update, "_meta": meta}
+
+
+# --- what steps do ------------------------------------------------------------------------------------------
+
+
+async def run_command(command: str, cwd: str) -> tuple[str, bool]:
+    """Runs the shell command; its output with the exit status when that is not 0. When cancelled it is killed.
+
+    The output goes to a file: a server left in the background would hold a pipe open for ever. The command has a
+    process group of its own, to be killed whole, but stays in our session, where our own end takes it along.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = await asyncio.create_subprocess_shell(
+            command,
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
+        try:
+            status = await process.wait()
+        except asyncio.CancelledError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            raise
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    return (text, True) if status == 0 else (f"{text}\n(exit status {status})".lstrip("\n"), False)
+
+
+async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[str, bool]:
+    """Calls the tool of the MCP server; the text of its result, and whether it is one.
+
+    A refused connection is tried again for `BRIDGE_PATIENCE_S`: the bridge may be starting again. Any other failure is
+    a result like any other, for the scenario to react to.
+    """
+    if server is None:
+        return "this session has no bridge", False
+    import httpx2  # late: these two take 0.6 s, and most scenarios never call the bridge
+    from mcp import Client, MCPError
+    from mcp.client.streamable_http import streamable_http_client
+
+    headers = {header["name"]: header["value"] for header in server["headers"]}
+    deadline = time.monotonic() + BRIDGE_PATIENCE_S
+    while True:
+        try:
+            async with (
+                # No proxy of the environment between us and a loopback address; a call may wait for long.
+                httpx2.AsyncClient(headers=headers, trust_env=False, timeout=httpx2.Timeout(30, read=None)) as http,
+                Client(streamable_http_client(server["url"], http_client=http)) as client,
+            ):
+                result = await client.call_tool(tool, arguments)
+                text = "\n".join(block.text for block in result.content if block.type == "text")
+                return text, not result.is_error
+        except MCPError as error:
+            return f"{tool}: {error}", False
+        except Exception as error:
+            if time.monotonic() > deadline or not _refused(error, httpx2.ConnectError):
+                return f"{tool}: {error!r}", False
+            await asyncio.sleep(BRIDGE_RETRY_S)
+
+
+def _refused(error: BaseException, connect_error: type[Exception]) -> bool:
+    """Whether nothing but refused connections is in the error; the library wraps them in groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_refused(each, connect_error) for each in error.exceptions)
+    return isinstance(error, connect_error)
+
+
+# --- the protocol -------------------------------------------------------------------------------------------
+
+
+class Session:
+    """An open session: its transcript, where it works, its bridge, and the turn that is running."""
+
+    def __init__(self, session_id: str, transcript: Transcript, params: Json) -> None:
+        self.id = session_id
+        self.transcript = transcript
+        self.cwd: str = params["cwd"]
+        http = [server for server in params.get("mcpServers") or [] if server.get("type") == "http"]
+        self.bridge: Json | None = http[0] if http else None
+        self.turn: asyncio.Task[None] | None = None
+
+
+class EmbeddedAgent:
+    """The agent's side of one connection. `send` writes a message to the client."""
+
+    def __init__(self, scenario: Scenario, role: Role, state: Path, send: Callable[[Json], None]) -> None:
+        self._scenario = scenario
+        self._role = role
+        self._state = state
+        self._send = send
+        self._sessions: dict[str, Session] = {}
+
+    async def serve(self, reader: asyncio.StreamReader) -> None:
+        """Serves until the client is gone. A turn running then is left unfinished in the transcript."""
+        while line := await reader.readline():
+            self._receive(json.loads(line))
+        for session in self._sessions.values():
+            if session.turn is not None:
+                session.turn.cancel("the client is gone")
+                await asyncio.wait([session.turn])
+
+    def _receive(self, message: Json) -> None:
+        request_id, params = message.get("id"), message.get("params") or {}
+        try:
+            match message.get("method"):
+                case "initialize":
+                    self._answer(request_id, self._initialize())
+                case "session/new":
+                    self._answer(request_id, self._new_session(params))
+                case "session/load":
+                    self._load_session(params)
+                    self._answer(request_id, {})
+                case "session/prompt":
+                    self._prompt(request_id, params)
+                case "session/cancel":
+                    session = self._sessions.get(params["sessionId"])
+                    if session is not None and session.turn is not None:
+                        session.turn.cancel()
+                case method if request_id is not None:
+                    self._fail(request_id, RpcError(METHOD_NOT_FOUND, f"no method {method!r}"))
+        except RpcError as error:
+            self._fail(request_id, error)
+        except KeyError as error:
+            self._fail(request_id, RpcError(INVALID_PARAMS, f"parameter {error} is missing"))
+
+    def _initialize(self) -> Json:
+        return {
+            "protocolVersion": PROTOCOL_VERSION,
+            "agentInfo": {"name": "embedded", "version": str(PROTOCOL_VERSION)},
+            "agentCapabilities": {
+                "loadSession": True,
+                "mcpCapabilities": {"http": True},
+                "_meta": {TURN_IDS: True},
+            },
+        }
+
+    def _new_session(self, params: Json) -> Json:
+        session_id = str(uuid.uuid4())
+        transcript = Transcript.create(self._state, session_id, params["cwd"])
+        self._sessions[session_id] = Session(session_id, transcript, params)
+        return {"sessionId": session_id}
+
+    def _load_session(self, params: Json) -> None:
+        session_id = params["sessionId"]
+        session = Session(session_id, Transcript.load(self._state, session_id), params)
+        self._sessions[session_id] = session
+        for index, line in enumerate(session.transcript.lines):
+            self._tell(session, line, index)
+
+    def _prompt(self, request_id: object, params: Json) -> None:
+        session = self._sessions.get(params["sessionId"])
+        if session is None:
+            raise RpcError(NOT_FOUND, f"session {params['sessionId']!r} is not open")
+        if session.turn is not None and not session.turn.done():
+            raise RpcError(INVALID_REQUEST, "a turn is running in this session")
+        text = "\n".join(block["text"] for block in params["prompt"] if block["type"] == "text")
+        turn_id = (params.get("_meta") or {}).get(TURN_ID) or str(uuid.uuid4())
+        self._record(session, "prompt", id=turn_id, text=text)
+        session.turn = asyncio.create_task(self._turn(session, turn_id, request_id))
+
+    async def _turn(self, session: Session, turn_id: str, request_id: object) -> None:
+        try:
+            await self._play(session)
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args:
+                return  # the client is gone: nobody to answer
+            self._record(session, "end", id=turn_id, stop_reason="cancelled")
+            self._answer(request_id, {"stopReason": "cancelled"})
+        except RpcError as error:
+            self._record(session, "end", id=turn_id, error=error.described())
+            self._fail(request_id, error)
+        except Exception as error:  # whatever it was, the client must hear that its turn is over
+            failure = RpcError(INTERNAL_ERROR, repr(error))
+            self._record(session, "end", id=turn_id, error=failure.described())
+            self._fail(request_id, failure)
+        else:
+            self._record(session, "end", id=turn_id, stop_reason="end_turn")
+            self._answer(request_id, {"stopReason": "end_turn"})
+
+    async def _play(self, session: Session) -> None:
+        """Plays steps until none is left. Where it stands follows from the transcript alone."""
+        over = False
+        while not over:
+            over = True  # unless the last step is a call, whose result is to be reacted to
+            conversation = session.transcript.conversation()
+            for step in self._scenario.reply(self._role, conversation, session.transcript.spent()):
+                await asyncio.sleep(step.delay_ms / 1000)
+                over = await self._step(session, step)
+
+    async def _step(self, session: Session, step: Step) -> bool:
+        """Carries out one step; False when a result was added to the conversation."""
+        match step.action:
+            case Say(text):
+                self._record(session, "say", text=text)
+                return True
+            case Fault() as fault:
+                self._record(session, "fault", key=fault.key)
+                await _strike(fault)
+                return True
+            case Run(command):
+                call_id = self._call(session, command)
+                text, ok = await run_command(command, session.cwd)
+            case BridgeCall(tool, arguments):
+                call_id = self._call(session, f"{tool} {json.dumps(arguments)}")
+                text, ok = await call_bridge(session.bridge, tool, arguments)
+            case ToolCall(name, arguments):
+                call_id = self._call(session, f"{name} {json.dumps(arguments)}")
+                text, ok = f"the embedded agent has no tool {name!r}", False
+        self._record(session, "result", id=call_id, text=text, ok=ok)
+        return False
+
+    def _call(self, session: Session, text: str) -> str:
+        call_id = f"call-{len(session.transcript.lines)}"
+        self._record(session, "call", id=call_id, text=text)
+        return call_id
+
+    def _record(self, session: Session, kind: str, **fields: object) -> None:
+        """On disk first, then to the client."""
+        index = len(session.transcript.lines)
+        self._tell(session, session.transcript.append(kind, **fields), index)
+
+    def _tell(self, session: Session, line: Json, index: int) -> None:
+        for update in updates(line, index):
+            params = {"sessionId": session.id, "update": update}
+            self._send({"jsonrpc": "2.0", "method": "session/update", "params": params})
+
+    def _answer(self, request_id: object, result: Json) -> None:
+        self._send({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+    def _fail(self, request_id: object, error: RpcError) -> None:
+        self._send({"jsonrpc": "2.0", "id": request_id, "error": error.described()})
+
+
+async def _strike(fault: Fault) -> None:
+    if fault.drop:
+        os._exit(1)  # as a crash does: nothing is tidied up
+    if fault.hang:
+        await asyncio.Event().wait()
+    data: Json = {"status": fault.status}
+    if fault.resets_in_s is not None:
+        data[RESETS_AT_MS] = time.time_ns() // 1_000_000 + fault.resets_in_s * 1000
+    raise RpcError(fault.status, f"scripted fault: HTTP status {fault.status}", data)
+
+
+# --- the program --------------------------------------------------------------------------------------------
+
+
+async def serve_stdio(scenario: Scenario, role: Role, state: Path) -> None:
+    """Serves the client at stdin and stdout until stdin ends."""
+    reader = asyncio.StreamReader(limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+    def send(message: Json) -> None:
+        sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+    try:
+        await EmbeddedAgent(scenario, role, state, send).serve(reader)
+    finally:
+        transport.close()
+
+
+def main() -> int:
+    """The command line. Exit status 2 with one line on stderr for a bad scenario; 0 when the client has gone."""
+    parser = argparse.ArgumentParser(prog="embedded-agent", description="Plays a scenario as an ACP agent.")
+    parser.add_argument("--scenario", type=Path, required=True, help="scenario file (TOML)")
+    parser.add_argument("--role", choices=get_args(Role), required=True, help="whose rules are played")
+    parser.add_argument("--state", type=Path, help=f"folder of the sessions (default: ~/{STATE_FOLDER})")
+    arguments = parser.parse_args()
+    try:
+        scenario = load_scenario(arguments.scenario)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    state = arguments.state or Path.home() / STATE_FOLDER
+    try:
+        asyncio.run(serve_stdio(scenario, arguments.role, state))
+    except BrokenPipeError:
+        os._exit(0)  # the client went away while we wrote; flushing stdout at exit would fail again
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
