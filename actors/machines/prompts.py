@@ -18,6 +18,7 @@ PLAN_HEADER = "Plan"
 PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
 CONTINUED = " (continued)"
+_WHAT_WAS_ASKED = "What you were asked:"
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human"]
 
@@ -143,17 +144,20 @@ def pull_request(task: str) -> str:
     )
 
 
-def continuation(prompt: str, *, why: str) -> str:
+def continuation(prompt: str, *, why: str = "the turn ended before you were finished") -> str:
     """Takes up a turn that was cut short, e.g. because "the run was paused" (`why`).
 
     `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
-    first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)", and stays so.
+    first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)". A continuation can be continued
+    like any prompt; it does not grow.
     """
     header, _, body = prompt.partition("\n")
+    if header.endswith(CONTINUED):
+        body = body.partition(_WHAT_WAS_ASKED)[2]
     return _join(
         header.removesuffix(CONTINUED) + CONTINUED,
         f"Your work on this was cut short: {why}. Look at what you have already done, do not do it again, and carry on "
-        "from there. What you were asked:",
+        f"from there. {_WHAT_WAS_ASKED}",
         body.strip(),
     )
 
@@ -187,8 +191,8 @@ def _notes(notes: Sequence[Note], *, unanimous: bool) -> str:
     parts = ["Notes on the work so far:", *(f"[{note.source}] {_text(note)}" for note in notes)]
     if unanimous:
         parts.append(
-            "Every reviewer turned the work down, each on its own. Where two of them found the same thing, take that as "
-            "a stronger signal that it is real."
+            "Every reviewer turned the work down, each on its own. Where two of them found the same thing, take that "
+            "as a stronger signal that it is real."
         )
     parts.append("You decide what to do about each note. If you leave one aside, say why in a sentence.")
     return _join(*parts)

@@ -35,7 +35,6 @@ from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.verdict import Verdict, read_verdict, says_done, unavailable
 from actors.messages import Purpose, TurnOutcome
-from actors.messages import RunState as ManifestState
 from actors.settings import Role, RunSettings
 
 # A turn that fails costs an agent start and tokens and brings nothing. One or two in a row are a passing fault; after
@@ -96,9 +95,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
-    """First event of every run."""
+    """First event of every run. `generation` counts the roots that have opened it; the machine does not look at it."""
 
     settings: RunSettings
+    generation: int = 0
 
 
 class TurnSettled(Event, frozen=True, kw_only=True):
@@ -169,6 +169,7 @@ class RunResumed(Event, frozen=True, kw_only=True):
     """
 
     settings: RunSettings | None = None
+    generation: int = 0
 
 
 class HumanVerdictGiven(Event, frozen=True, kw_only=True):
@@ -247,7 +248,10 @@ class BreakOffChecks(Command, frozen=True, kw_only=True):
 
 
 class StartCooldown(Command, frozen=True, kw_only=True):
-    """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`. A timer set before may be forgotten."""
+    """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`.
+
+    Several may run at once: two reviewers can both have reached a limit. One that is over for nothing does no harm.
+    """
 
     wait_id: str
     iteration: int
@@ -349,7 +353,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended
     past: frozenset[str] = frozenset()  # ids whose answers are ignored
-    once: tuple[Command, ...] = ()  # what the last event gave rise to beside jobs; not repeated after a crash
+    once: tuple[Command, ...] = ()  # commands beside jobs, never repeated; empty between two events
 
     @property
     def run(self) -> RunSettings:
@@ -361,15 +365,6 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     def paused(self) -> bool:
         """A pause is in force: nothing runs, and nothing will until somebody resumes."""
         return self.hold is Hold.PAUSE and not any(job.issued for job in self.jobs)
-
-    @property
-    def manifest_state(self) -> ManifestState:
-        """The word for manifest.json. A pause waits for a person, hence "input-required"."""
-        if self.phase is Phase.NEW:
-            return "submitted"
-        if self.paused or self.phase is Phase.FOLLOW_UP:
-            return "input-required"
-        return _MANIFEST_STATES.get(self.phase, "working")
 
     @property
     def open_turns(self) -> tuple[TurnJob, ...]:
@@ -388,18 +383,39 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(_describe(self, job) for job in self.jobs if job.issued)
 
 
-_MANIFEST_STATES: Mapping[Phase, ManifestState] = {
-    Phase.REVIEWING: "reviewing",
-    Phase.COMPLETED: "completed",
-    Phase.FAILED: "failed",
-    Phase.STOPPED: "stopped",
-}
-
-
 def agent_label(settings: RunSettings, role: Role) -> str:
     """The name that people and notes use for this session: the agent's, and the role where both are the same agent."""
     name = settings.worker if role == "worker" else settings.reviewer
     return f"{name} ({role})" if settings.worker == settings.reviewer else name
+
+
+def place(state: RunState) -> str:
+    """Where the run is, for people: "iteration 2 of 20". Reading the plan is part of planning, and so on."""
+    match state.phase:
+        case Phase.PLANNING | Phase.READING_PLAN:
+            return "planning"
+        case Phase.PLAN_REVIEW | Phase.READING_REVIEWED_PLAN:
+            return "plan review"
+        case Phase.COOLDOWN | Phase.WORKING:
+            return f"iteration {state.iteration} of {state.run.max_iterations}"
+        case Phase.CHECKING:
+            return f"checks of iteration {state.iteration}"
+        case Phase.REVIEWING:
+            return f"review round {state.review_round}"
+        case Phase.FOLLOW_UP:
+            return "out of iterations"
+        case Phase.PULL_REQUEST:
+            return "draft pull request"
+        case _:
+            return str(state.phase.value)
+
+
+def describe(state: RunState) -> str:
+    """One line for people who follow the run: "review round 1: waits for codex, claude"."""
+    if state.phase in FINAL_PHASES:
+        return f"{place(state)}: {state.detail}"
+    held = {Hold.NONE: "", Hold.STOP: "stopping, ", Hold.PAUSE: "paused, " if state.paused else "pausing, "}
+    return f"{held[state.hold]}{place(state)}: waits for {state.waits_for}"
 
 
 # --- the four functions -----------------------------------------------------------------------------------------
@@ -412,17 +428,17 @@ def initial() -> RunState:
 
 def decide(state: RunState, event: Event, now_ms: int) -> tuple[RunState, list[Command]]:
     """What the event makes of the state, and what is to be done now. Raises `IllegalEventError`; see the module."""
-    after = _apply(msgspec.structs.replace(state, once=()), event)
+    after = _apply(state, event)
     before = outstanding(state, now_ms)
     new = [command for command in outstanding(after, now_ms) if command not in before]
-    return after, [*after.once, *new]
+    return msgspec.structs.replace(after, once=()), [*after.once, *new]
 
 
 def fold(events: Iterable[Event]) -> RunState:
     """The state that these journalled events come to."""
     state = initial()
     for event in events:
-        state = _apply(msgspec.structs.replace(state, once=()), event)
+        state = msgspec.structs.replace(_apply(state, event), once=())
     return state
 
 
@@ -604,7 +620,7 @@ def _command(state: RunState, job: Job, now_ms: int) -> Command:
 def _describe(state: RunState, job: Job) -> str:
     match job:
         case TurnJob():
-            return f"{agent_label(state.run, job.role)}: {job.label}"
+            return agent_label(state.run, job.role)
         case WaitJob(then=TurnJob() as turn):
             return f"the end of {agent_label(state.run, turn.role)}'s limit"
         case WaitJob():

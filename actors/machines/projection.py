@@ -1,0 +1,132 @@
+"""What manifest.json and transcript.jsonl say of a run, from its events. Pure; used by the persistence actor.
+
+The two files are read by other tools and by the original `loop`, so words and shapes here are the original's; only
+the details are ours, which are for people. Messages between agents are not the run machine's: they are not made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.machines import run
+from actors.machines.run import Phase, RunState, TurnSettled
+from actors.machines.verdict import says_done
+from actors.messages import RunState as ManifestState
+
+Line = dict[str, object]
+
+_STATES: Mapping[Phase, ManifestState] = {
+    Phase.NEW: "submitted",
+    Phase.REVIEWING: "reviewing",
+    Phase.FOLLOW_UP: "input-required",
+    Phase.COMPLETED: "completed",
+    Phase.FAILED: "failed",
+    Phase.STOPPED: "stopped",
+}
+_STATUSES: Mapping[ManifestState, str] = {"completed": "done", "failed": "failed", "stopped": "stopped"}
+
+
+def manifest_state(state: RunState) -> ManifestState:
+    """The manifest's `state`. A paused run waits for a person, hence "input-required"."""
+    return "input-required" if state.paused else _STATES.get(state.phase, "working")
+
+
+def manifest_status(state: ManifestState) -> str:
+    """The manifest's `status`, the coarser word that older readers know."""
+    return _STATUSES.get(state, "running")
+
+
+def project(before: RunState, event: run.Event, after: RunState, at: str) -> list[Line]:
+    """The transcript lines for one event, oldest first. `at` is its time, ISO-8601. An ignored event has none."""
+    if before == after:
+        return []
+    return [
+        {"at": at, **line}
+        for line in (
+            *_claim_of_done(before, event),
+            *_reviews(before, event, after),
+            *_end_of_iterations(before, after),
+            *_status(before, event, after),
+            *_result(before, after),
+        )
+    ]
+
+
+def _claim_of_done(before: RunState, event: run.Event) -> list[Line]:
+    if before.phase is not Phase.WORKING or not isinstance(event, TurnSettled) or event.outcome.status != "finished":
+        return []
+    signal = before.run.done_signal
+    if not says_done(event.outcome.text, signal):
+        return []
+    return [{"kind": "result", "result": "done-signal-detected", "detail": signal}]
+
+
+def _reviews(before: RunState, event: run.Event, after: RunState) -> list[Line]:
+    lines: list[Line] = []
+    for each in after.verdicts:
+        if each not in before.verdicts:
+            name = after.run.worker if each.role == "worker" else after.run.reviewer
+            lines.append(_review(name, approved=each.verdict.approves, reason=each.verdict.reason))
+    if isinstance(event, run.HumanVerdictGiven):
+        lines.append(_review("human", approved=event.approved, reason=event.notes.strip()))
+    return lines
+
+
+def _review(reviewer: str, *, approved: bool, reason: str) -> Line:
+    line: Line = {"kind": "review", "reviewer": reviewer, "status": "pass" if approved else "fail"}
+    return {**line, "reason": reason} if reason else line
+
+
+def _end_of_iterations(before: RunState, after: RunState) -> list[Line]:
+    """Once, when it happens; not when a resumed run finds itself there."""
+    if before.phase in {Phase.FOLLOW_UP, *run.FINAL_PHASES} or _reached(after) is not Phase.FOLLOW_UP:
+        return []
+    detail = f"{after.iteration} of {after.run.max_iterations}"
+    return [{"kind": "result", "result": "max-iterations-reached", "detail": detail}]
+
+
+def _reached(state: RunState) -> Phase:
+    """The phase, also where a stop or failure covers it."""
+    return state.goes_on_in or state.phase
+
+
+def _status(before: RunState, event: run.Event, after: RunState) -> list[Line]:
+    """A line for every change that a reader of the run's history would ask for."""
+    detail = _trouble(before, event, after)
+    if detail is None:
+        if (manifest_state(before), run.place(before)) == (manifest_state(after), run.place(after)):
+            return []
+        detail = _what_now(before, event, after)
+    return [{"kind": "status", "state": manifest_state(after), "detail": detail}]
+
+
+def _trouble(before: RunState, event: run.Event, after: RunState) -> str | None:
+    """A turn that did not finish, while the run goes on."""
+    if not isinstance(event, TurnSettled) or event.outcome.status == "finished" or after.phase in run.FINAL_PHASES:
+        return None
+    job = next(job for job in before.open_turns if job.id == event.turn_id)
+    if job.cut:
+        return None  # as ordered
+    error = f" ({event.outcome.error})" if event.outcome.error else ""
+    return f"{run.agent_label(before.run, job.role)}: turn {event.outcome.status}{error} in {run.place(before)}"
+
+
+def _what_now(before: RunState, event: run.Event, after: RunState) -> str:
+    if after.phase in run.FINAL_PHASES:
+        return after.detail
+    if after.paused:
+        return f"paused in {run.place(after)}"
+    if isinstance(event, run.FollowUpGiven):
+        return "follow-up received"
+    if after.phase is not Phase.PULL_REQUEST:
+        if before.phase is Phase.CHECKING and after.phase is not Phase.REVIEWING:
+            return "checks failed" if isinstance(event, run.ChecksEnded) else "changes asked for"
+        if before.phase is Phase.REVIEWING and after.phase is not Phase.REVIEWING:
+            return "changes asked for"
+    return run.place(after)
+
+
+def _result(before: RunState, after: RunState) -> list[Line]:
+    if after.phase is before.phase or after.phase not in {Phase.FAILED, Phase.STOPPED}:
+        return []
+    return [{"kind": "result", "result": after.phase.value, "detail": after.detail}]
