@@ -1,0 +1,285 @@
+"""The connection to one `codex app-server`: the official SDK's client, made fit for an asyncio session.
+
+Imports the SDK (0.7 s, 55 MB): only the process that drives Codex imports this module. Owns the app-server and all
+that it started. Threads: the SDK's reader and its stderr drain, and one for each request while it is not answered;
+all are daemons, so none keeps the process from exiting, and all end when the app-server does. Callbacks are called in
+the event loop's thread. It never interprets what Codex says: that is codex_protocol's.
+
+Why not `AsyncCodexClient`: it waits in the loop's default executor, whose threads are joined when the loop closes, so
+that one request without an answer hangs the exit; its child gets os.environ besides what it is given; it leaves the
+child's pipes open; its notifications come from two queues, of which the unread one grows for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+from openai_codex.client import CodexClient
+from openai_codex.errors import CodexError, JsonRpcError, TransportClosedError
+from pydantic import RootModel
+
+from actors.adapters.codex_program import MARK_VARIABLE
+from actors.adapters.codex_protocol import Json, RequestRefusedError, one_line
+from actors.edges import processes
+from actors.errors import AgentDiedError
+
+# All requests are answered at once or within a second; a long thread may take a few to resume.
+REQUEST_PATIENCE_S = 60.0
+# The app-server takes 40 ms to end when asked. Together less than the 2 s that an adapter has for closing.
+ASK_PATIENCE_S = 0.5
+SWEEP_PATIENCE_S = 0.8
+JOIN_PATIENCE_S = 0.25
+
+_T = TypeVar("_T")
+
+
+class _Object(RootModel[Json]):
+    """Any JSON object. The SDK's own models are of its version, the CLI may be newer."""
+
+
+class CodexLink:
+    """One app-server. `start`, requests, `stop`; a stopped link is not started again."""
+
+    def __init__(
+        self,
+        *,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        on_notification: Callable[[Json], None],
+        on_lost: Callable[[AgentDiedError], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._mark = environment[MARK_VARIABLE]
+        self._on_notification = on_notification
+        self._on_lost = on_lost
+        self._client = _Client(command, cwd, environment, self._heard, self._broken)
+        self._stopping = threading.Lock()
+        self._stopped = False
+
+    def start(self) -> int:
+        """Starts the program and returns its pid. Raises OSError."""
+        self._client.start()
+        return self._client.process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """As in subprocess; None while it runs."""
+        return self._client.process.poll()
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to stderr, on one line."""
+        return one_line(self._client.stderr_tail(), 300)
+
+    async def initialize(self) -> None:
+        """The handshake. Errors as `request`."""
+        await self._call("initialize", self._client.initialize)
+
+    async def request(self, method: str, params: Json) -> Json:
+        """One request. Raises `RequestRefusedError`, or `AgentDiedError` when no answer will come."""
+        answer = await self._call(method, lambda: self._client.request(method, params, response_model=_Object))
+        return answer.root
+
+    async def stop(self) -> None:
+        """Ends the app-server and all that it started, wherever they have gone. Again: nothing happens."""
+        await in_thread(self._stop)
+
+    async def _call(self, method: str, work: Callable[[], _T]) -> _T:
+        try:
+            async with asyncio.timeout(REQUEST_PATIENCE_S):
+                return await in_thread(work)
+        except JsonRpcError as error:
+            raise RequestRefusedError(method, error.message) from error
+        except TimeoutError as error:
+            raise AgentDiedError(f"codex did not answer {method} within {REQUEST_PATIENCE_S:.0f} s") from error
+        except (CodexError, OSError, ValueError) as error:  # ValueError: its pipe is closed on our side
+            raise self._death() from error
+
+    def _death(self) -> AgentDiedError:
+        return AgentDiedError(f"codex app-server {_ending(self.exit_code)} {self.last_words}".rstrip())
+
+    # --- in the reader's thread ---
+
+    def _heard(self, message: Json) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._on_notification, message)
+
+    def _broken(self) -> None:
+        with suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it can be waited for
+            self._client.process.wait(1)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._on_lost, self._death())
+
+    # --- in a thread of its own ---
+
+    def _stop(self) -> None:
+        with self._stopping:
+            if self._stopped or not self._client.started:
+                return
+            self._stopped = True
+            process = self._client.process
+            family = {(pid, processes.start_time(pid)) for pid in processes.tree(process.pid)}
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(ASK_PATIENCE_S)
+            if process.poll() is None:
+                processes.kill_tree(process.pid, timeout_s=SWEEP_PATIENCE_S)
+            for pid, started in family:
+                if started is not None:
+                    processes.end_stale(pid, started)
+            self._sweep()
+            process.wait()
+            self._client.release()
+
+    def _sweep(self) -> None:
+        """Kills whoever bears our mark: what a dead app-server had started, and what left its tree.
+
+        Codex runs each command in a session of its own, so that neither parents nor sessions lead to it any more
+        once the app-server is dead.
+        """
+        deadline = time.monotonic() + SWEEP_PATIENCE_S
+        while (found := _marked(self._mark)) and time.monotonic() < deadline:
+            for pid in found:
+                processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
+
+
+class _Client(CodexClient):
+    """The SDK's client with another start, another reader loop and an end that leaves nothing open."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        heard: Callable[[Json], None],
+        broken: Callable[[], None],
+    ) -> None:
+        super().__init__(approval_handler=_answer)
+        self._command = list(command)
+        self._cwd = cwd
+        self._environment = dict(environment)
+        self._heard = heard
+        self._broken = broken
+
+    @property
+    def started(self) -> bool:
+        return self._proc is not None
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._proc is not None
+        return self._proc
+
+    def stderr_tail(self) -> str:
+        return self._stderr_tail(5)
+
+    def start(self) -> None:
+        # A session of its own: Ctrl-C in the terminal is for the loop, which then ends its agents in order.
+        self._proc = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+            cwd=self._cwd,
+            env=self._environment,
+            start_new_session=True,
+        )
+        self._start_stderr_drain_thread()
+        self._start_reader_thread()
+
+    def _reader_loop(self) -> None:
+        try:
+            while True:
+                message = self._read_message()
+                if "method" not in message:
+                    self._router.route_response(message)
+                elif "id" in message:
+                    self._write_message({"id": message["id"], "result": self._handle_server_request(message)})
+                else:
+                    self._heard(message)
+        except BaseException as error:
+            closed = error if isinstance(error, CodexError) else TransportClosedError(repr(error))
+            self._router.fail_all(closed)
+            self._broken()
+
+    def release(self) -> None:
+        """Ends the threads and closes the pipes of a dead process."""
+        for thread, pipe in ((self._reader_thread, self.process.stdout), (self._stderr_thread, self.process.stderr)):
+            assert thread is not None
+            assert pipe is not None
+            thread.join(JOIN_PATIENCE_S)
+            if not thread.is_alive():  # else a stranger holds the other end, and closing would wait for the thread
+                pipe.close()
+        assert self.process.stdin is not None
+        with suppress(OSError):  # what was never read by the dead process
+            self.process.stdin.close()
+
+
+def _answer(method: str, _params: Json | None) -> Json:
+    """Answers the app-server's questions: nobody is there to be asked. Approvals are not expected under "never"."""
+    match method:
+        case "item/commandExecution/requestApproval" | "item/fileChange/requestApproval":
+            return {"decision": "accept"}
+        case "mcpServer/elicitation/request":
+            return {"action": "decline"}
+        case "item/tool/requestUserInput":
+            return {"answers": {}}
+    return {}
+
+
+async def in_thread(work: Callable[[], _T]) -> _T:
+    """Runs blocking `work` in a daemon thread of its own: unlike one of an executor, it is never joined."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[_T] = loop.create_future()
+
+    def succeed(result: _T) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    def fail(error: BaseException) -> None:
+        if not answer.done():
+            answer.set_exception(error)
+
+    def run() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            try:
+                result = work()
+            except BaseException as error:
+                loop.call_soon_threadsafe(fail, error)
+            else:
+                loop.call_soon_threadsafe(succeed, result)
+
+    threading.Thread(target=run, name="codex-request", daemon=True).start()
+    return await answer
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "broke the connection."
+    if exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}."
+    return f"ended with exit code {exit_code}."
+
+
+def _marked(mark: str) -> set[int]:
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+            if process.environ().get(MARK_VARIABLE) == mark and processes.is_running(process.pid):
+                found.add(process.pid)
+    return found - {os.getpid()}

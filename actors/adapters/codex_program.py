@@ -1,0 +1,169 @@
+"""Which `codex` is run, with what arguments and environment, and whether it can be run at all.
+
+Starts `codex` for questions only (its version; its own account and configuration) and ends it again: nothing is
+changed, no model is asked, no SDK is imported. Blocks for up to `PATIENCE_S`; any thread.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from actors.adapters.base import AgentSettings
+from actors.adapters.codex_protocol import one_line
+from actors.errors import AgentUnavailableError
+
+PATIENCE_S = 20.0
+
+# The oldest that is known to keep our message ids. One that silently dropped them would look as if it had never
+# received a prompt, and be sent it twice.
+OLDEST = (0, 163, 0)
+
+INSTALL = "pip install 'pairloop[codex]'"
+KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` takes it as well
+TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - a variable's name
+MARK_VARIABLE = "LOOP_AGENT_MARK"  # inherited by all that the app-server starts: by it they are found again
+
+
+def locate(environment: Mapping[str, str]) -> Path:
+    """The user's own `codex` on PATH when it is recent enough, else the bundled one.
+
+    Raises `AgentUnavailableError` when there is neither, or the SDK is missing.
+    """
+    if importlib.util.find_spec("openai_codex") is None:
+        raise AgentUnavailableError(f"the Codex SDK is not installed: {INSTALL}")
+    own = shutil.which("codex", path=environment.get("PATH", ""))
+    version = _version(own, environment) if own else None
+    if own and version and version >= OLDEST:
+        return Path(own)
+    bundled = _bundled()
+    if bundled is not None:
+        return bundled
+    if own is None:
+        raise AgentUnavailableError(f"codex is not installed: npm install -g @openai/codex, or {INSTALL}")
+    found = ".".join(map(str, version)) if version else "of unknown version"
+    wanted = ".".join(map(str, OLDEST))
+    raise AgentUnavailableError(f"{own} is {found}, loop needs {wanted}: npm install -g @openai/codex")
+
+
+def _bundled() -> Path | None:
+    try:
+        from codex_cli_bin import bundled_codex_path  # type: ignore[import-untyped]  # it ships no types
+
+        return Path(bundled_codex_path())
+    except (ImportError, FileNotFoundError):  # no wheel for this platform
+        return None
+
+
+def _version(program: str, environment: Mapping[str, str]) -> tuple[int, ...] | None:
+    """None: it does not say (a wrapper without its Node, a build from source says 0.0.0 and is too old)."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"], env=dict(environment), capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, found.groups())) if found else None
+
+
+def command(program: Path, settings: AgentSettings) -> list[str]:
+    """The argv of the app-server. Holds no secret: every user of the machine can read it."""
+    return [str(program), *_overrides(settings), "app-server", "--listen", "stdio://"]
+
+
+def _overrides(settings: AgentSettings) -> list[str]:
+    # A goal that the agent sets itself makes Codex start turns of its own, without end (85 in 4 s against a scripted
+    # model). Going on is the loop's business.
+    values: dict[str, object] = {"features.goals": False}
+    if KEY_VARIABLE in settings.environment:
+        values["cli_auth_credentials_store"] = "ephemeral"  # the key is not to replace the login on the user's disk
+    if settings.bridge is not None:
+        server = "mcp_servers.loop-bridge"
+        values[f"{server}.url"] = settings.bridge.url
+        values[f"{server}.bearer_token_env_var"] = TOKEN_VARIABLE
+        values[f"{server}.default_tools_approval_mode"] = "approve"
+    # JSON's strings and booleans are TOML's as well.
+    return [word for name, value in values.items() for word in ("--config", f"{name}={json.dumps(value)}")]
+
+
+def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
+    """The whole environment of the app-server."""
+    extra = {MARK_VARIABLE: mark}
+    if settings.bridge is not None:
+        extra[TOKEN_VARIABLE] = settings.bridge.token
+    return settings.environment | extra
+
+
+def preflight(settings: AgentSettings) -> None:
+    """Returns when Codex can be expected to work here; about 0.2 s. Asks Codex itself, so any kind of login counts.
+
+    Raises `AgentUnavailableError`, one line that names the next step: not installed, configuration that Codex
+    refuses, not logged in, a key variable that the configured model provider wants and does not find.
+    """
+    program = locate(settings.environment)
+    account, config = _ask(program, settings, ("account/read", {}), ("config/read", {"cwd": str(settings.cwd)}))
+    values = config["config"]
+    name = values.get("model_provider")
+    provider = (values.get("model_providers") or {}).get(name) or {}
+    key = provider.get("env_key")
+    if key and not settings.environment.get(key):
+        raise AgentUnavailableError(f"codex's model provider {name} reads its key from {key}: export {key}=…")
+    if account["requiresOpenaiAuth"] and account["account"] is None and KEY_VARIABLE not in settings.environment:
+        hint = ""
+        if settings.environment.get("OPENAI_API_KEY"):  # the app-server does not look at it
+            hint = f", or export {KEY_VARIABLE}=$OPENAI_API_KEY"
+        raise AgentUnavailableError(f"codex is not logged in: run {program.name} login{hint}")
+
+
+def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers of a short-lived app-server. It must be heard out before its stdin is closed, which ends it."""
+    hello = {"clientInfo": {"name": "loop", "version": "1"}, "capabilities": {"experimentalApi": True}}
+    calls = [("initialize", hello), *questions]
+    lines = [{"id": n, "method": method, "params": params} for n, (method, params) in enumerate(calls)]
+    lines.insert(1, {"method": "initialized"})
+    try:
+        process = subprocess.Popen(
+            command(program, settings),
+            env=child_environment(settings, "preflight"),
+            cwd=settings.cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    except OSError as error:
+        raise AgentUnavailableError(f"{program} cannot be started: {error}") from error
+    answers: dict[int, dict[str, Any]] = {}
+    deadline = Timer(PATIENCE_S, process.kill)
+    deadline.start()
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write("".join(json.dumps(line) + "\n" for line in lines))
+            process.stdin.flush()
+            while len(answers) < len(calls) and (line := process.stdout.readline()):
+                message = json.loads(line)
+                if "method" not in message:
+                    answers[message["id"]] = message
+        except (BrokenPipeError, json.JSONDecodeError):
+            pass  # what it said last is in the error below
+        process.kill()
+        errors = process.communicate()[1]
+    finally:
+        deadline.cancel()
+        process.kill()
+        process.wait()
+    refused = next((answer["error"]["message"] for answer in answers.values() if "error" in answer), None)
+    if refused is not None or len(answers) < len(calls):
+        why = one_line(refused or errors, 300) or f"no answer within {PATIENCE_S:.0f} s"
+        raise AgentUnavailableError(f"{program} does not run: {why}")
+    return [answers[n]["result"] for n in range(1, len(calls))]

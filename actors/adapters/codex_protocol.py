@@ -1,0 +1,259 @@
+"""What `codex app-server` says and means: its notifications as events and outcomes, its transcript as found turns.
+
+Pure: no I/O, clock or process. Shapes are those of app-server v2 as measured with codex 0.163; whatever is not known
+here is passed on as a raw event and otherwise ignored, so that a newer CLI does not break a run.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.adapters.base import AgentEvent, FoundTurn
+from actors.errors import AgentError
+from actors.messages import TurnOutcome, Usage
+
+LINE_LENGTH = 200  # characters of an event's line for people; the raw event has it all
+
+Json = dict[str, Any]
+
+# The user's allowance is used up, or the provider asks to slow down: waiting helps, and nothing else does.
+_LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
+_TOO_MANY_REQUESTS = 429
+
+
+class RequestRefusedError(AgentError):
+    """The app-server answered a request with an error. `message` is its own text."""
+
+    def __init__(self, method: str, message: str) -> None:
+        super().__init__(f"codex refused {method}: {one_line(message)}")
+        self.message = message
+
+
+def one_line(text: str, length: int = LINE_LENGTH) -> str:
+    """The text on one line, cut off with an ellipsis."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+# --- notifications → events ---------------------------------------------------------------------------------
+
+
+def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
+    """What a notification tells people. The first event carries it as raw JSON.
+
+    Fragments of a text that comes whole later are dropped: hundreds a turn, and they say nothing new. What a
+    sub-agent does in a thread of its own is raw only.
+    """
+    method: str = notification["method"]
+    params: Json = notification.get("params") or {}
+    if method.endswith(("Delta", "/delta")):
+        return []
+    told = _told(method, params) if params.get("threadId", thread_id) == thread_id else None
+    raw = json.dumps(notification, ensure_ascii=False, separators=(",", ":"))
+    if told is None:
+        return [AgentEvent(kind="raw", raw=raw)]
+    return [AgentEvent(kind=told.kind, text=told.text, message_id=told.message_id, raw=raw)]
+
+
+def _told(method: str, params: Json) -> AgentEvent | None:
+    match method:
+        case "item/started":
+            return _item_started(params["item"])
+        case "item/completed":
+            return _item_completed(params["item"])
+        case "thread/tokenUsage/updated":
+            total = params["tokenUsage"]["total"]
+            text = f"{total['inputTokens']} tokens in, {total['outputTokens']} out, in this session"
+            return AgentEvent(kind="usage", text=text)
+        case "account/rateLimits/updated":
+            text = limits_text(params["rateLimits"])
+            return AgentEvent(kind="limit", text=text) if text else None
+        case "error" if params.get("willRetry"):
+            return AgentEvent(kind="note", text=one_line(params["error"]["message"]))
+        case "mcpServer/startupStatus/updated" if params.get("status") == "failed":
+            text = f"MCP server {params.get('name')} did not start: {params.get('error') or 'no reason given'}"
+            return AgentEvent(kind="note", text=one_line(text))
+        case "model/rerouted":
+            return AgentEvent(kind="note", text=f"model {params.get('fromModel')} → {params.get('toModel')}")
+    return None
+
+
+def _item_started(item: Json) -> AgentEvent | None:
+    """Tools are told when they start: one may run for an hour."""
+    match item["type"]:
+        case "commandExecution":
+            return _tool("shell", _bare_command(item["command"]))
+        case "fileChange":
+            return _tool("edit", ", ".join(change["path"] for change in item["changes"]))
+        case "mcpToolCall":
+            return _tool(f"{item['server']}.{item['tool']}", _arguments(item["arguments"]))
+        case "dynamicToolCall":
+            return _tool(item["tool"], _arguments(item["arguments"]))
+        case "collabAgentToolCall":
+            return _tool(f"agent.{item['tool']}", item.get("prompt") or "")
+        case "webSearch":
+            return _tool("web search", item["query"])
+        case "imageView":
+            return _tool("view image", item["path"])
+    return None
+
+
+def _item_completed(item: Json) -> AgentEvent | None:
+    match item["type"]:
+        case "userMessage" if item.get("clientId"):
+            # The earliest evidence that lasts. `item/started` comes 3 ms before it and was lost in 2 of 12 kills at
+            # that moment; after `item/completed` the message was in the transcript in 20 of 20, and the model had
+            # not been asked yet.
+            return AgentEvent(kind="seen", message_id=item["clientId"])
+        case "agentMessage":
+            return AgentEvent(kind="say", text=item["text"])
+        case "commandExecution":
+            last = (item.get("aggregatedOutput") or "").strip().rpartition("\n")[2]
+            return _tool_result(f"exit {item.get('exitCode')}", last)
+        case "fileChange":
+            return _tool_result(item["status"], "")
+        case "mcpToolCall":
+            return _tool_result(item["status"], _mcp_result(item))
+        case "dynamicToolCall" | "collabAgentToolCall":
+            return _tool_result(item["status"], "")
+        case "contextCompaction":
+            return AgentEvent(kind="note", text="the conversation was compacted")
+    return None
+
+
+def _tool(name: str, argument: str) -> AgentEvent:
+    return AgentEvent(kind="tool", text=one_line(f"{name} {argument}"))
+
+
+def _tool_result(status: str, detail: str) -> AgentEvent:
+    return AgentEvent(kind="tool-result", text=one_line(f"{status}: {detail}" if detail else status))
+
+
+def _bare_command(command: str) -> str:
+    """`/bin/bash -lc 'make test'` → `make test`."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return words[2] if len(words) == 3 and words[1] in {"-c", "-lc"} else command
+
+
+def _arguments(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _mcp_result(item: Json) -> str:
+    if item.get("error"):
+        return str(item["error"]["message"])
+    content = (item.get("result") or {}).get("content") or []
+    return next((part["text"] for part in content if part.get("type") == "text"), "")
+
+
+# --- limits -------------------------------------------------------------------------------------------------
+
+
+def limits_text(limits: Json) -> str:
+    """The windows of a rate-limit snapshot on one line; "" when it has none (providers other than OpenAI)."""
+    return "; ".join(_window_text(window) for window in _windows(limits))
+
+
+def resets_at_ms(limits: Json) -> int | None:
+    """When work can go on, Unix ms: the end of the last window that is used up. None when none is known to be."""
+    ends = [window["resetsAt"] for window in _windows(limits) if window["usedPercent"] >= 100 and window["resetsAt"]]
+    return max(ends) * 1000 if ends else None
+
+
+def _windows(limits: Json) -> list[Json]:
+    return [limits[name] for name in ("primary", "secondary") if limits.get(name)]
+
+
+def _window_text(window: Json) -> str:
+    minutes, end = window.get("windowDurationMins"), window.get("resetsAt")
+    length = f"{minutes // 60} h limit" if minutes else "limit"
+    until = f", until {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC" if end else ""
+    return f"{length} used {window['usedPercent']} %{until}"
+
+
+# --- turns --------------------------------------------------------------------------------------------------
+
+
+class TurnProgress:
+    """Follows one turn from its notifications. Feed it every notification of the thread, in order."""
+
+    def __init__(self) -> None:
+        self.turn_id = ""  # Codex's own id; "" until it is known
+        self.outcome: TurnOutcome | None = None  # set by the last notification of the turn
+        self._limits: Json = {}  # comes with the answer that says the limit is reached, just before the error
+        self._text = ""
+        self._before: Json | None = None  # the thread's token totals when the turn began
+        self._total: Json = {}
+
+    def take(self, method: str, params: Json) -> None:
+        """Notes what the notification says of this turn."""
+        if method == "account/rateLimits/updated" and limits_text(params["rateLimits"]):
+            self._limits = params["rateLimits"]
+        elif method == "turn/started" and not self.turn_id:
+            self.turn_id = params["turn"]["id"]
+        elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
+            self.outcome = turn_outcome(params["turn"], self._text, self._usage(), self._limits)
+        elif params.get("turnId") == self.turn_id:
+            self._take_own(method, params)
+
+    def _take_own(self, method: str, params: Json) -> None:
+        if method == "item/completed" and params["item"]["type"] == "agentMessage":
+            self._text = params["item"]["text"]
+        elif method == "thread/tokenUsage/updated":
+            usage = params["tokenUsage"]
+            if self._before is None:
+                self._before = {name: usage["total"][name] - usage["last"][name] for name in usage["total"]}
+            self._total = usage["total"]
+
+    def _usage(self) -> Usage:
+        before = self._before or {}
+        return Usage(
+            input_tokens=self._total.get("inputTokens", 0) - before.get("inputTokens", 0),
+            output_tokens=self._total.get("outputTokens", 0) - before.get("outputTokens", 0),
+        )
+
+
+def turn_outcome(turn: Json, text: str, usage: Usage, limits: Json) -> TurnOutcome:
+    """The outcome of a turn that is over: not `inProgress`."""
+    match turn["status"]:
+        case "completed":
+            return TurnOutcome(status="finished", text=text, usage=usage)
+        case "interrupted":
+            return TurnOutcome(status="interrupted", text=text, error="the turn was interrupted", usage=usage)
+    error = turn.get("error") or {"message": "codex gave no reason"}
+    line = one_line(" ".join(filter(None, (error["message"], error.get("additionalDetails")))), 500)
+    if _is_limit(error.get("codexErrorInfo")):
+        reset = resets_at_ms(limits)
+        return TurnOutcome(status="limited", text=text, error=line, resets_at_ms=reset, usage=usage)
+    return TurnOutcome(status="failed", text=text, error=line, usage=usage)
+
+
+def _is_limit(info: Any) -> bool:
+    """`codexErrorInfo` is a word, or a word with details: {"httpConnectionFailed": {"httpStatusCode": 529}}."""
+    if isinstance(info, Mapping):
+        return any((details or {}).get("httpStatusCode") == _TOO_MANY_REQUESTS for details in info.values())
+    return info in _LIMIT_ERRORS
+
+
+def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:
+    """What the turns of `thread/read` say of the user message, also of one that was steered into a turn.
+
+    A turn that was interrupted counts as unfinished: the transcript does not tell a wish from a crash, and ending
+    the app-server in order writes the same as an interrupt.
+    """
+    for turn in turns:
+        items = turn["items"]
+        if any(item["type"] == "userMessage" and item.get("clientId") == message_id for item in items):
+            if turn["status"] in {"inProgress", "interrupted"}:
+                return FoundTurn(state="unfinished")
+            texts = [item["text"] for item in items if item["type"] == "agentMessage"]
+            outcome = turn_outcome(turn, texts[-1] if texts else "", Usage(), {})
+            return FoundTurn(state="finished", outcome=outcome)
+    return FoundTurn(state="absent")
