@@ -9,13 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.adapters import find_adapter
-from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, EventSink
 from actors.adapters.base import Agent as AgentAdapter
+from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, EventSink
 from actors.edges import processes
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import turn
 from actors.messages import (
-    ActorUp,
     BreakOffTurn,
     DeliverMail,
     HoldTurns,
@@ -25,23 +24,15 @@ from actors.messages import (
     Message,
     Progress,
     Purpose,
-    RunTurn,
     SessionOpened,
     TurnEnded,
     TurnOutcome,
-    Undeliverable,
 )
 from actors.session import AgentSession
 from actors.settings import Role
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
-
-
-class SessionCrashed(Message, frozen=True, kw_only=True):
-    """Session -> its own actor: it cannot go on. Never leaves the process."""
-
-    reason: str
 
 
 class AgentActor(ProcessActor):
@@ -52,7 +43,6 @@ class AgentActor(ProcessActor):
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
-        self.context = context
         self.role: Role = context.options["role"]
 
     def on_start(self) -> None:
@@ -72,7 +62,7 @@ class AgentActor(ProcessActor):
         """Ends the agent's program; what it had not finished is taken up by the next incarnation."""
         self.session.close(CLOSE_PATIENCE_S)
 
-    def receive(self, message: Message, sender: Sender) -> Message | None:
+    def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - subclasses look at it
         """The messages that any session owner takes; subclasses take theirs first."""
         match message:
             case DeliverMail():
@@ -81,9 +71,7 @@ class AgentActor(ProcessActor):
                 self.session.break_off(message.turn_id, message.reason)
             case HoldTurns():
                 self.session.hold(held=message.held)
-            case SessionCrashed():
-                raise RuntimeError(message.reason)
-            case Undeliverable() | ActorUp() | _:
+            case _:
                 pass  # notices that this actor has no use for
         return None
 
@@ -128,7 +116,7 @@ class AgentActor(ProcessActor):
 
     def session_crashed(self, error: BaseException) -> None:
         """Crash-only: the supervisor starts a new incarnation, which takes everything up from the journal."""
-        self.tell_self(SessionCrashed(reason=f"the session ended: {type(error).__name__}: {error}"))
+        self.context.crash("agent session", error)
 
     def _make_agent(self, sink: EventSink) -> AgentAdapter:
         options = self.context.options
@@ -141,7 +129,6 @@ class AgentActor(ProcessActor):
                 environment=options["environment"],
                 model=options["model"],
                 bridge=bridge,
-                command=entry.command,
                 options={"role": self.role},
             ),
             sink,

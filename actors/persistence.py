@@ -29,12 +29,11 @@ class PersistenceActor(ProcessActor):
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
-        self._context = context
         self._directory = Path(context.options["directory"])
 
     def on_start(self) -> None:
         """Opens the journal, completes the transcript from it, and brings the manifest up to date."""
-        self._journal = Journal(self._directory / "journal.sqlite", generation=self._context.options["generation"])
+        self._journal = Journal(self._directory / "journal.sqlite", generation=self.context.options["generation"])
         self._transcript = run_dir.TranscriptFile(self._directory)
         if self._journal.fact("foreign_lines") is None:
             self._journal.set_fact("foreign_lines", str(len(self._transcript.whole_lines())))
@@ -45,7 +44,7 @@ class PersistenceActor(ProcessActor):
             self._fold(record)
         self._manifest: run_dir.Manifest = {
             **(run_dir.read_manifest(self._directory) or {}),
-            **self._context.options["manifest"],
+            **self.context.options["manifest"],
         }
         self._write_manifest()
 
@@ -124,7 +123,7 @@ class PersistenceActor(ProcessActor):
             **self._manifest,
             "state": state,
             "status": projection.manifest_status(state),
-            "updatedAt": run_dir.iso(self._context.clock()),
+            "updatedAt": run_dir.iso(self.context.clock()),
         }
         run_dir.write_manifest(self._directory, self._manifest)
 

@@ -25,9 +25,11 @@ from actors.messages import (
     FollowUp,
     HoldTurns,
     Message,
+    Purpose,
     RunEnded,
     RunTurn,
     TurnEnded,
+    TurnOutcome,
 )
 from actors.settings import RunSettings
 from actors.stream import EventStream
@@ -114,6 +116,10 @@ class WorkerActor(AgentActor):
             case _:
                 return super().receive(message, sender)
         return None
+
+    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+        """The worker's own turns need no way over the wire."""
+        self.tell_self(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
 
     def mail_changed(self, mail_id: str, state: str) -> None:
         """Also for the run: what the peer said over the bridge is not repeated in the next prompt."""

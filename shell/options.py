@@ -1,0 +1,328 @@
+"""The command line: every option with its default, its help and its refusals. Pure: no file, no environment.
+
+argparse is not used: it cannot express an option that takes the next word only when it is one of three, and it costs
+more than half of what `loop --help` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from actors.errors import UserError
+
+Command = Literal["run", "workspace", "dashboard", "update", "help", "version"]
+
+DONE_SIGNAL = "<promise>DONE</promise>"
+MAX_ITERATIONS = 20
+BOTH = "claudex"
+
+SUBCOMMANDS: dict[str, Command] = {"dashboard": "dashboard", "update": "update", "upgrade": "update"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed, checked as far as words alone allow. None or "" = not given."""
+
+    command: Command = "run"
+    agent: str = "codex"
+    only: str = ""  # the one agent of single-agent mode
+    prompt: str | None = None
+    words: tuple[str, ...] = ()  # the positional prompt
+    proof: str = ""
+    checks: tuple[str, ...] = ()
+    codex_model: str = ""
+    claude_model: str = ""
+    codex_reviewer_model: str = ""
+    claude_reviewer_model: str = ""
+    max_iterations: int = MAX_ITERATIONS
+    done: str = DONE_SIGNAL
+    format: str = "pretty"
+    review: str = BOTH
+    review_plan: str = "other"
+    run_id: str = ""
+    session: str = ""
+    tmux: bool = False
+    worktree: bool = False
+
+    @property
+    def task(self) -> str | None:
+        """The prompt, however it was given; None when it was not."""
+        return " ".join(self.words) if self.words else self.prompt
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `value` names what it takes ("" = nothing); `bare` is what it means without a value."""
+
+    flags: tuple[str, ...]
+    help: str
+    take: Callable[[Options, str], Options]
+    value: str = ""
+    bare: str | None = None
+    choices: tuple[str, ...] = ()
+    default: str = field(default="")
+
+
+def _with(options: Options, name: str, value: Any) -> Options:
+    changes: dict[str, Any] = {name: value}
+    return replace(options, **changes)
+
+
+def _text(name: str, *, what: str) -> Callable[[Options, str], Options]:
+    def take(options: Options, value: str) -> Options:
+        if not value.strip():
+            raise UserError(f"{what} must not be empty: give a text after it")
+        return _with(options, name, value.strip())
+
+    return take
+
+
+def _choice(name: str) -> Callable[[Options, str], Options]:
+    return lambda options, value: _with(options, name, value)
+
+
+def _flag(**changes: Any) -> Callable[[Options, str], Options]:
+    return lambda options, _value: replace(options, **changes)
+
+
+def _only(agent: str) -> Callable[[Options, str], Options]:
+    def take(options: Options, _value: str) -> Options:
+        if options.only not in ("", agent):
+            raise UserError("--claude-only and --codex-only exclude each other: give one of them")
+        return replace(options, only=agent)
+
+    return take
+
+
+def _max_iterations(options: Options, value: str) -> Options:
+    if not (value.isascii() and value.isdigit()) or int(value) < 1:
+        raise UserError(f"--max-iterations takes a whole number from 1, not {value!r}")
+    return replace(options, max_iterations=int(value))
+
+
+def _check(options: Options, value: str) -> Options:
+    if not value.strip():
+        raise UserError("--check must not be empty: give a shell command after it")
+    return replace(options, checks=(*options.checks, value))
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        ("-a", "--agent"),
+        "primary worker: codex, claude, embedded, or one from the configuration; the other one is its peer",
+        _text("agent", what="--agent"),
+        value="NAME",
+        default="codex",
+    ),
+    Option(("--claude-only",), "one agent: Claude works, reviews and reviews the plan", _only("claude")),
+    Option(("--codex-only",), "one agent: Codex works, reviews and reviews the plan", _only("codex")),
+    Option(
+        ("-p", "--prompt"),
+        "the task, or the path of a .md file that holds it; plain text is made into PLAN.md first",
+        _text("prompt", what="--prompt"),
+        value="TEXT|FILE.md",
+    ),
+    Option(("--proof",), "how to prove that the task is done", _text("proof", what="--proof"), value="TEXT"),
+    Option(
+        ("--check",),
+        "a shell command that loop runs itself when the worker says that it is done; exit status 0 proves it. "
+        "May be given several times",
+        _check,
+        value="COMMAND",
+    ),
+    Option(
+        ("--codex-model",),
+        "model for Codex",
+        _text("codex_model", what="--codex-model"),
+        value="MODEL",
+        default="LOOP_CODEX_MODEL, else Codex's own",
+    ),
+    Option(
+        ("--claude-model",),
+        "model for Claude",
+        _text("claude_model", what="--claude-model"),
+        value="MODEL",
+        default="Claude's own",
+    ),
+    Option(
+        ("--codex-reviewer-model",),
+        "model for Codex when it reviews, plans included",
+        _text("codex_reviewer_model", what="--codex-reviewer-model"),
+        value="MODEL",
+        default="--codex-model",
+    ),
+    Option(
+        ("--claude-reviewer-model",),
+        "model for Claude when it reviews, plans included",
+        _text("claude_reviewer_model", what="--claude-reviewer-model"),
+        value="MODEL",
+        default="--claude-model",
+    ),
+    Option(
+        ("-m", "--max-iterations"),
+        "iterations before it stops, or asks for a follow-up on a terminal",
+        _max_iterations,
+        value="N",
+        default=str(MAX_ITERATIONS),
+    ),
+    Option(
+        ("-d", "--done"),
+        "the line by which the worker says that it is done",
+        _text("done", what="--done"),
+        value="SIGNAL",
+        default=DONE_SIGNAL,
+    ),
+    Option(
+        ("--format",),
+        "pretty: what happens, for people; raw: the agents' own JSON events",
+        _choice("format"),
+        value="pretty|raw",
+        choices=("pretty", "raw"),
+        default="pretty",
+    ),
+    Option(
+        ("--review",),
+        "who reviews when the worker is done; claudex: both, in parallel",
+        _choice("review"),
+        value="claude|codex|claudex",
+        bare=BOTH,
+        choices=("claude", "codex", BOTH),
+        default=BOTH,
+    ),
+    Option(
+        ("--review-plan",),
+        "who reviews PLAN.md; other: the peer",
+        _choice("review_plan"),
+        value="other|claude|codex|none",
+        bare="other",
+        choices=("other", "claude", "codex", "none"),
+        default="other",
+    ),
+    Option(("--run-id",), "go on with this run", _text("run_id", what="--run-id"), value="ID"),
+    Option(
+        ("--session",),
+        "go on with the run of this run id, Claude session id or Codex thread id; "
+        "with a single agent: resume this session of it",
+        _text("session", what="--session"),
+        value="ID",
+    ),
+    Option(("--tmux",), "run in a detached tmux session, which survives the terminal", _flag(tmux=True)),
+    Option(("--worktree",), "work in a git worktree and on a branch of its own", _flag(worktree=True)),
+    Option(("-v", "--version"), "print the version", _flag(command="version")),
+    Option(("-h", "--help"), "print this help", _flag(command="help")),
+)
+
+_BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options that these words mean. Raises `UserError` with one line for the first thing that is wrong."""
+    if not arguments:
+        return Options(command="workspace")
+    if len(arguments) == 1 and arguments[0].lower() in SUBCOMMANDS:
+        return Options(command=SUBCOMMANDS[arguments[0].lower()])
+    options = Options()
+    words = _Peekable(arguments)
+    for word in words:
+        if word == "--":
+            options = replace(options, words=(*options.words, *words))
+        elif word.startswith("-") and word != "-":
+            options = _take_flag(options, word, words)
+            if options.command in ("help", "version"):
+                return options
+        else:
+            options = replace(options, words=(*options.words, word))
+    return _checked(options)
+
+
+def _take_flag(options: Options, word: str, words: _Peekable) -> Options:
+    flag, has_value, value = word.partition("=")
+    option = _BY_FLAG.get(flag)
+    if option is None:
+        raise UserError(f"unknown option {flag!r}{_suggestion(flag)}; see loop --help")
+    if not option.value:
+        if has_value:
+            raise UserError(f"{flag} takes no value, but got {value!r}")
+        return option.take(options, "")
+    if not has_value:
+        following = words.peek()
+        if option.bare is not None:
+            value = words.pop() if following in option.choices else option.bare
+        elif following is None or _looks_like_flag(following):
+            raise UserError(f"{flag} needs a value: {flag} {option.value}")
+        else:
+            value = words.pop()
+    if option.choices and value not in option.choices:
+        raise UserError(f"{flag} takes one of {', '.join(option.choices)}, not {value!r}")
+    return option.take(options, value)
+
+
+def _looks_like_flag(word: str) -> bool:
+    return word == "--" or word.partition("=")[0] in _BY_FLAG
+
+
+def _suggestion(flag: str) -> str:
+    import difflib  # only on the way to an error
+
+    close = difflib.get_close_matches(flag, _BY_FLAG, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _checked(options: Options) -> Options:
+    if options.words and options.prompt is not None:
+        raise UserError(f"two prompts: --prompt {options.prompt!r} and {' '.join(options.words)!r}; give the task once")
+    if options.words and not " ".join(options.words).strip():
+        raise UserError("the prompt is empty: give the task as text, as a .md file, or as PLAN.md in this directory")
+    return options
+
+
+class _Peekable(Iterator[str]):
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = list(words)
+
+    def __next__(self) -> str:
+        if not self._words:
+            raise StopIteration
+        return self._words.pop(0)
+
+    def peek(self) -> str | None:
+        """The next word, which stays; None at the end."""
+        return self._words[0] if self._words else None
+
+    def pop(self) -> str:
+        """The next word, which goes."""
+        return self._words.pop(0)
+
+
+def help_text() -> str:
+    """Every option with its default; fits 80 columns."""
+    lines = [
+        "loop: runs coding agents in a loop, one working and one reviewing, until the task is proved done",
+        "",
+        "  loop                        paired workspace, no task yet",
+        "  loop [options] [prompt]     run a task; without a prompt, PLAN.md in this directory is the task",
+        "  loop dashboard              live panel of runs and agents",
+        "  loop update                 update loop (also: upgrade)",
+        "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
+        "",
+        "options:",
+    ]
+    for option in OPTIONS:
+        value = f" [{option.value}]" if option.bare is not None else f" {option.value}" if option.value else ""
+        lines.append(f"  {', '.join(option.flags)}{value}")
+        text = option.help + (f" (default: {option.default})" if option.default else "")
+        lines.extend(_wrapped(text, indent=6, width=80))
+    lines += ["", "agents run unattended with full permissions: use a virtual machine or a container"]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, *, indent: int, width: int) -> list[str]:
+    lines, line = [], " " * indent
+    for word in text.split():
+        if len(line) + len(word) + 1 > width and line.strip():
+            lines.append(line.rstrip())
+            line = " " * indent
+        line += word + " "
+    return [*lines, line.rstrip()]

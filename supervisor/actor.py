@@ -1,0 +1,421 @@
+"""SupervisorActor: keeps the actors of one run alive. A Pykka thread in the root process.
+
+It starts the children in order, notices how they end, asks the policy (a pure module) what follows, and carries that
+out; it tells every actor of the run who came up and who went down. It never opens a message body that is not for it,
+and it does not drive the run: the worker says when that has ended.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import cloudpickle
+import pykka
+from loguru import logger
+
+from actors.edges import processes
+from actors.host import Sender, StartArguments
+from actors.logs import LogSettings
+from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
+from supervisor import policy
+from supervisor.launchers import Exited, Launcher, LauncherEvent, Started, StartFailed, StartOrder
+from supervisor.run_tree import STOP_LEVELS, RunTree
+from supervisor.spec import ChildSpec
+
+# Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
+# stopped (SIGSTOP) or starved, and nothing that it owes to others will come.
+SILENCE_S = 10.0
+TICK_S = 1.0
+# The whole tree is gone by then: under a Procfile manager the whole stop has 5 s.
+STOP_S = 3.0
+# A graceful stop first lets the worker interrupt its turns and say how the run ended.
+GRACE_S = 15.0
+
+Phase = Literal["down", "starting", "ready", "stopping"]
+
+
+class RunRouter(Protocol):
+    """What the supervisor needs of the router: the run's own side of it."""
+
+    endpoint: str
+
+    def set_live(self, run: str, name: str, incarnation: int) -> None:
+        """Mail for `name` goes to this incarnation."""
+
+    def set_dead(self, run: str, name: str) -> None:
+        """Nobody is called `name` for now."""
+
+    def broadcast(self, run: str, message: Message) -> None:
+        """To every live actor of the run, before ordinary mail."""
+
+
+@dataclass
+class Child:
+    """What is known of one child now."""
+
+    spec: ChildSpec
+    phase: Phase = "down"
+    incarnation: int = 0
+    pid: int = 0
+    since: float = 0.0  # monotonic, of the phase
+    heartbeat: Heartbeat | None = None
+    heard_at: float = 0.0
+    stuck: str = ""  # why it is being killed as a hang
+    why_down: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: the worker's own words, or the supervisor's when the worker could not say."""
+
+    state: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A timer has run out. `child` and `incarnation` tell whether it still matters."""
+
+    what: Literal["tick", "not-ready", "restart", "kill", "grace"]
+    child: str = ""
+    incarnation: int = 0
+
+
+@dataclass(frozen=True)
+class _Stop:
+    reason: str
+    now: bool
+
+
+@dataclass(frozen=True)
+class FromActor:
+    """A message that the router has for the supervisor."""
+
+    message: Message
+    sender: Sender
+
+
+@dataclass
+class SupervisorOptions:
+    """What the supervisor is given. `done` is called once, when every child is gone; `tell` speaks to an actor."""
+
+    key: str
+    tree: RunTree
+    router: RunRouter
+    launcher: Launcher
+    tell: Callable[[str, Message], None]
+    announce: Callable[[str, str], None]  # (kind, text) for people
+    done: Callable[[RunResult], None]
+    records: Path  # of the agents' processes
+    log: LogSettings
+    jitter: Callable[[], float] = field(default=random.random)
+
+
+class SupervisorActor(pykka.ThreadingActor):
+    """One run's supervisor. Told: launcher events, `FromActor`, and `stop_run` from the root."""
+
+    use_daemon_thread = True
+
+    def __init__(self, options: SupervisorOptions) -> None:
+        super().__init__()
+        self._options = options
+        self._spec = options.tree.spec()
+        self._children = {spec.id: Child(spec) for spec in self._spec.children}
+        self._history: policy.History = ()
+        self._held: set[str] = set()
+        self._result: RunResult | None = None
+        self._stopping = False
+        self._asked_to_end = False
+        self._finished = False
+
+    def on_start(self) -> None:
+        """Starts the first child; each next one is started when the one before it is ready."""
+        processes.end_recorded(self._options.records)
+        self._start_next()
+        self._timer(TICK_S, _Due("tick"))
+
+    def on_receive(self, message: object) -> None:
+        """Pykka's hook. An unforeseen error here would leave a tree without supervisor: the run ends instead."""
+        try:
+            self._receive(message)
+        except Exception as error:
+            logger.exception("the supervisor failed")
+            self._end(RunResult("failed", f"the supervisor failed: {type(error).__name__}: {error}"))
+
+    def _receive(self, message: object) -> None:
+        match message:
+            case Started():
+                self._children[_name(message.child)].pid = message.pid
+            case Exited():
+                self._exited(message)
+            case StartFailed():
+                self._gone(self._child(message), "start-failed", message.reason)
+            case FromActor():
+                self._from_actor(message.message, message.sender)
+            case _Due():
+                self._due(message)
+            case _Stop():
+                self._stop_asked(message)
+            case _:
+                logger.error("the supervisor does not take {}", message)
+
+    # --- what children say ---
+
+    def _from_actor(self, message: Message, sender: Sender) -> None:
+        child = self._children.get(sender.name)
+        if child is None or sender.incarnation != child.incarnation:
+            return
+        match message:
+            case Ready():
+                self._ready(child, message)
+            case Heartbeat():
+                child.heartbeat, child.heard_at = message, time.monotonic()
+                self._look_for_hang(child)
+            case RunEnded() if child.spec.id == "worker":
+                self._end(RunResult(message.state, message.detail))
+            case _:
+                pass
+
+    def _ready(self, child: Child, message: Ready) -> None:
+        if child.phase != "starting":
+            return
+        self._phase(child, "ready")
+        child.heard_at = time.monotonic()
+        self._options.tree.ready(child.spec.id, message.detail)
+        self._options.router.set_live(self._options.key, child.spec.id, child.incarnation)
+        self._options.router.broadcast(self._options.key, ActorUp(name=child.spec.id, incarnation=child.incarnation))
+        self._start_next()
+
+    # --- starting ---
+
+    def _start_next(self) -> None:
+        """The first child that was never started, once all before it are ready for the first time."""
+        if self._stopping:
+            return
+        for child in self._children.values():
+            if child.incarnation == 0:
+                self._start(child)
+                return
+            if child.phase == "starting" and child.incarnation == 1 and child.spec.id not in STOP_LEVELS[0]:
+                return  # the level of the agents starts in parallel
+
+    def _start(self, child: Child) -> None:
+        child.incarnation += 1
+        child.stuck, child.heartbeat, child.pid = "", None, 0
+        self._phase(child, "starting")
+        name = child.spec.id
+        arguments = StartArguments(
+            run=self._options.key,
+            name=name,
+            incarnation=child.incarnation,
+            endpoint=self._options.router.endpoint,
+            actor=self._options.tree.actor(name),
+            options=self._options.tree.options(name),
+            log=self._options.log,
+        )
+        self._options.launcher.start(
+            StartOrder(
+                child=self._launch_name(child),
+                incarnation=child.incarnation,
+                entry=child.spec.entry,
+                arguments=cloudpickle.dumps(arguments),
+                wants_socket=child.spec.wants_socket,
+            )
+        )
+        self._timer(child.spec.ready_within_s, _Due("not-ready", name, child.incarnation))
+        self._start_next()
+
+    # --- ending ---
+
+    def _exited(self, event: Exited) -> None:
+        child = self._child(event)
+        if event.incarnation != child.incarnation or child.phase == "down":
+            return
+        exit_class = policy.classify(
+            code=event.code,
+            signal=event.signal,
+            ready=child.phase != "starting",
+            asked_to_stop=child.phase == "stopping",
+            stuck=bool(child.stuck),
+        )
+        self._gone(child, exit_class, child.stuck or describe_end(event))
+
+    def _gone(self, child: Child, exit_class: policy.ExitClass, detail: str) -> None:
+        healthy_s = time.monotonic() - child.since if child.phase == "ready" else 0.0
+        name = child.spec.id
+        self._phase(child, "down")
+        child.why_down = f"{exit_class} ({detail})"
+        self._options.router.set_dead(self._options.key, name)
+        self._options.router.broadcast(
+            self._options.key, ActorDown(name=name, incarnation=child.incarnation, reason=child.why_down)
+        )
+        if self._stopping:
+            self._stop_level()
+            return
+        end = policy.ChildExit(child=name, exit_class=exit_class, detail=detail, healthy_s=healthy_s)
+        decision, self._history = policy.decide(
+            self._spec,
+            end,
+            self._history,
+            alive=[other.spec.id for other in self._children.values() if other.phase != "down"],
+            held=self._held,
+            now_ms=time.time_ns() // 1_000_000,
+            jitter=self._options.jitter(),
+        )
+        self._carry_out(decision)
+
+    def _carry_out(self, decision: policy.Decision) -> None:
+        self._options.announce("note", decision.why)
+        logger.info(decision.why)
+        match decision:
+            case policy.RestartChildren():
+                for name in decision.stop:
+                    self._ask_to_stop(self._children[name], "a sibling is restarted")
+                for name in decision.start:
+                    child = self._children[name]
+                    self._timer(decision.after_s, _Due("restart", name, child.incarnation))
+            case policy.GiveUp():
+                self._end(RunResult("failed", f"{decision.why}: giving up"))
+            case policy.ShutDown():
+                self._end(RunResult("failed", decision.why))
+            case policy.Leave():
+                pass
+
+    # --- timers ---
+
+    def _timer(self, after_s: float, due: _Due) -> None:
+        if after_s <= 0:
+            self.actor_ref.tell(due)
+            return
+        timer = threading.Timer(after_s, self._tell_quietly, [due])
+        timer.daemon = True
+        timer.start()
+
+    def _tell_quietly(self, due: _Due) -> None:
+        if self.actor_ref.is_alive():
+            self.actor_ref.tell(due)
+
+    def _due(self, due: _Due) -> None:
+        if due.what == "tick":
+            for child in self._children.values():
+                self._look_for_hang(child)
+            if not self._finished:
+                self._timer(TICK_S, due)
+            return
+        if due.what == "grace":
+            if not self._stopping:
+                self._end(
+                    RunResult("stopped", "the worker did not stop in time; its turn goes on when the run is resumed")
+                )
+            return
+        child = self._children[due.child]
+        if child.incarnation != due.incarnation:
+            return
+        match due.what:
+            case "not-ready" if child.phase == "starting":
+                child.stuck = f"not ready within {child.spec.ready_within_s:g} s"
+                self._kill(child)
+            case "restart" if child.phase == "down" and not self._stopping:
+                child.restarts += 1
+                self._start(child)
+            case "restart" if child.phase == "stopping":
+                self._timer(0.05, due)  # a sibling that is restarted with another one is still on its way out
+            case "kill" if child.phase == "stopping":
+                self._kill(child)
+            case _:
+                pass
+
+    def _look_for_hang(self, child: Child) -> None:
+        """Alive is not enough: a handler that makes no progress, or a process that says nothing, is a hang."""
+        if child.phase != "ready" or child.stuck:
+            return
+        beat = child.heartbeat
+        if beat is not None and beat.handler_age_ms > child.spec.stuck_after_s * 1000:
+            child.stuck = f"stuck in {beat.handling} for {beat.handler_age_ms / 1000:.0f} s"
+        elif time.monotonic() - child.heard_at > SILENCE_S:
+            child.stuck = f"no sign of life for {SILENCE_S:g} s"
+        if child.stuck:
+            self._kill(child)
+
+    def _kill(self, child: Child) -> None:
+        self._options.launcher.kill(self._launch_name(child), child.incarnation)
+
+    # --- stopping ---
+
+    def _stop_asked(self, stop: _Stop) -> None:
+        if stop.now:
+            self._end(RunResult("stopped", stop.reason))
+        elif not self._asked_to_end:
+            self._asked_to_end = True
+            self._options.tell("worker", ControlRun(action="stop", reason=stop.reason))
+            self._timer(GRACE_S, _Due("grace"))
+
+    def _end(self, result: RunResult) -> None:
+        """The run is over, one way or another: stop the tree level by level, then say so."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._result = result
+        self._stop_level()
+
+    def _stop_level(self) -> None:
+        for level in STOP_LEVELS:
+            alive = [self._children[name] for name in level if self._is_up(name)]
+            for child in alive:
+                if child.phase != "stopping":
+                    self._ask_to_stop(child, "the run is over")
+            if alive:
+                return
+        if not self._finished:
+            self._finished = True
+            assert self._result is not None
+            self._options.done(self._result)
+
+    def _is_up(self, name: str) -> bool:
+        return name in self._children and self._children[name].phase != "down"
+
+    def _ask_to_stop(self, child: Child, reason: str) -> None:
+        if child.phase == "starting":  # it does not listen yet
+            self._phase(child, "stopping")
+            self._kill(child)
+            return
+        self._phase(child, "stopping")
+        self._options.tell(child.spec.id, StopActor(reason=reason, grace_s=child.spec.shutdown_s))
+        self._timer(min(child.spec.shutdown_s, STOP_S), _Due("kill", child.spec.id, child.incarnation))
+
+    # --- small things ---
+
+    def _phase(self, child: Child, phase: Phase) -> None:
+        child.phase, child.since = phase, time.monotonic()
+
+    def _launch_name(self, child: Child) -> str:
+        return f"{self._options.key}/{child.spec.id}"
+
+    def _child(self, event: Exited | StartFailed) -> Child:
+        return self._children[_name(event.child)]
+
+
+def _name(launch_name: str) -> str:
+    return launch_name.rpartition("/")[2]
+
+
+def describe_end(event: Exited) -> str:
+    """How a process ended, for people."""
+    if event.signal is not None:
+        return f"signal {event.signal}"
+    return "gone without a status" if event.code is None else f"exit code {event.code}"
+
+
+def stop_run(supervisor: pykka.ActorRef[Any], reason: str, *, now: bool) -> None:
+    """Asks for the end of the run: gracefully (the worker interrupts its turns and says so), or at once."""
+    supervisor.tell(_Stop(reason, now))
+
+
+__all__ = ["FromActor", "LauncherEvent", "RunResult", "SupervisorActor", "SupervisorOptions", "stop_run"]

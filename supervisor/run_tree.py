@@ -1,0 +1,125 @@
+"""The four actors of one run: the only place in `supervisor` that names concrete ones. Builds specs; starts nothing."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.adapters import ConfiguredAgent
+from actors.adapters.base import BridgeAccess
+from actors.settings import Role, RunSettings
+from supervisor.spec import ChildSpec, SupervisorSpec
+
+ENTRY = "actors.host:main"
+
+# Stopped in this order, each level in parallel: those who still have something to write go before the writer.
+STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrder:
+    """All that starts one run. Made by the command line after every check has passed."""
+
+    key: str  # the run in addresses and logs
+    run_id: str
+    repo_id: str
+    directory: Path  # the run directory
+    cwd: Path
+    environment: dict[str, str]  # of the agents and the checks
+    worker: str  # agent names
+    reviewer: str
+    paired: bool
+    settings: RunSettings | None  # None: go on with the journalled ones
+    worker_model: str = ""
+    reviewer_model: str = ""
+    raw_output: bool = False
+    configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
+    session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
+
+    @property
+    def labels(self) -> dict[Role, str]:
+        """What people, and the agents themselves, call the two."""
+        same = self.worker == self.reviewer
+        return {"worker": self.worker, "reviewer": f"{self.reviewer}-reviewer" if same else self.reviewer}
+
+
+class RunTree:
+    """Specs and start options of one run's actors. The bridge's address is known once it is ready."""
+
+    def __init__(self, order: RunOrder, generation: int, manifest: dict[str, object]) -> None:
+        self._order = order
+        self._generation = generation
+        self._manifest = manifest
+        self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
+        self._bridge_url = ""
+
+    def spec(self) -> SupervisorSpec:
+        """Children in start order. A single agent has nobody to write to, so there is no bridge."""
+        bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._order.paired else ()
+        return SupervisorSpec(
+            children=(
+                ChildSpec(id="persistence", entry=ENTRY),
+                *bridge,
+                ChildSpec(id="worker", entry=ENTRY),
+                ChildSpec(id="reviewer", entry=ENTRY),
+            )
+        )
+
+    def ready(self, child: str, detail: str) -> None:
+        """Told when a child is ready: the bridge says where it listens."""
+        if child == "bridge":
+            self._bridge_url = detail
+
+    def actor(self, child: str) -> str:
+        """The actor class, as "module:Class"."""
+        return {
+            "persistence": "actors.persistence:PersistenceActor",
+            "bridge": "actors.bridge:BridgeActor",
+            "worker": "actors.worker:WorkerActor",
+            "reviewer": "actors.reviewer:ReviewerActor",
+        }[child]
+
+    def options(self, child: str) -> dict[str, Any]:
+        """Start options of the actor; see each actor's docstring."""
+        order = self._order
+        match child:
+            case "persistence":
+                return {
+                    "directory": str(order.directory),
+                    "generation": self._generation,
+                    "manifest": self._manifest,
+                }
+            case "bridge":
+                return {
+                    "agents": {"worker": order.worker, "reviewer": order.reviewer},
+                    "tokens": self._tokens,
+                    "run_id": order.run_id,
+                }
+            case "worker":
+                return {
+                    **self._agent_options("worker", order.worker, order.worker_model),
+                    "settings": order.settings,
+                    "generation": self._generation,
+                    "peer": order.labels["reviewer"],
+                    "run_id": order.run_id,
+                }
+            case _:
+                return self._agent_options("reviewer", order.reviewer, order.reviewer_model)
+
+    def _agent_options(self, role: Role, agent: str, model: str) -> dict[str, Any]:
+        order = self._order
+        return {
+            "role": role,
+            "agent": agent,
+            "label": order.labels[role],
+            "cwd": str(order.cwd),
+            "environment": order.environment,
+            "model": model,
+            "bridge": BridgeAccess(url=self._bridge_url, token=self._tokens[role]) if order.paired else None,
+            "configured": order.configured,
+            "first_session_id": order.session_ids.get(role),
+            "raw_output": order.raw_output,
+            "records": str(order.directory / "processes"),
+        }
