@@ -207,16 +207,28 @@ class Courier:
                 if question := self._questions.get(message_id):
                     question.last_notice = reason
                 return None
+            case _:
+                self.note_peer(message, now_ms)
+        if envelope.reply_to:
+            self._settle(envelope, message, now_ms)
+            return None
+        return Delivery(envelope, message, sender, now_ms)
+
+    def note_peer(self, message: Message, now_ms: int) -> None:
+        """What a notice means for the mail that is under way; any other message means nothing."""
+        match message:
             case ActorUp(name=name, incarnation=incarnation):
                 self._outbox.peer_up(name, incarnation, now_ms)
             case ActorDown(name=name, incarnation=incarnation):
                 self._outbox.peer_down(name, incarnation)
             case _:
                 pass
-        if envelope.reply_to:
-            self._settle(envelope, message, now_ms)
-            return None
-        return Delivery(envelope, message, sender, now_ms)
+
+    def abandon(self, reason: str) -> None:
+        """The link is closed: whoever waits for an answer waits no longer."""
+        for question in self._questions.values():
+            question.answer.set_exception(UndeliverableError(reason))
+        self._questions.clear()
 
     def _submit(self, work: Callable[[int], None]) -> None:
         self._work.append(work)

@@ -1,0 +1,190 @@
+"""The I/O thread of an actor process: the one DEALER socket, the lifeline, heartbeats and inspection.
+
+Runs in the process's main thread and owns everything that must not be shared: nobody else touches the socket. Other
+threads reach it through the courier's queue and a wake-up socket. It never runs a handler and never waits for one, so
+it answers `Peek` while a handler is stuck, and ends the process when the lifeline ends or a stop takes too long.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+
+import zmq
+from loguru import logger
+
+from actors.edges.courier import Courier, Delivery, monotonic_ms
+from actors.edges.mailbox import Item, Mailbox
+from actors.edges.wakeup import Wakeup
+from actors.errors import ProtocolError
+from actors.messages import Peek, StopActor
+from actors.wire.envelope import MAX_FRAME_BYTES, Address, Envelope, Frames
+
+HEARTBEAT_MS = 1_000
+LINGER_MS = 200  # what is still in the socket when the process ends; the router is local and reads at once
+FLUSH_MS = 1_000  # after a stop: unacknowledged messages get this long, within the stop's grace
+SIGTERM_GRACE_S = 2.0
+# Frames read in one go before anything else is served.
+BATCH = 200
+
+
+class End(Enum):
+    """Why `Bus.run` returned. The caller ends the process."""
+
+    STOPPED = "stopped"  # the actor has stopped, and its mail is out as far as it could be
+    OVERDUE = "overdue"  # the actor did not stop within the grace
+    ORPHANED = "orphaned"  # the lifeline ended: the root is gone
+
+
+class Bus:
+    """Made and run in the main thread. `courier` may be used from any thread at once; it is heard when `run` runs."""
+
+    def __init__(self, address: Address, endpoint: str, lifeline_fd: int) -> None:
+        self._wakeup = Wakeup()
+        self.courier = Courier(address, self._wakeup.wake)
+        self._endpoint = endpoint
+        self._lifeline_fd = lifeline_fd
+        self._unsent: deque[Frames] = deque()
+        self._sigterm = False
+        self._actor_ended = threading.Event()
+        self._stop_by_ms: int | None = None
+        self._flush_by_ms: int | None = None
+
+    def actor_ended(self) -> None:
+        """The actor's thread has left its loop: write what is left, then end. Any thread."""
+        self._actor_ended.set()
+        self._wakeup.wake()
+
+    def handle_signals(self) -> None:
+        """SIGTERM is a stop; SIGINT is the terminal's word to the root, and passes by."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        # The handler's Python code runs only when the poll returns: the byte makes it return.
+        signal.set_wakeup_fd(self._wakeup.signal_fd, warn_on_full_buffer=False)
+
+    def run(self, mailbox: Mailbox, note: Callable[[], str]) -> End:
+        """Moves messages until the process has to end, and says why. `note` is what the actor says it is busy with."""
+        self.courier.adopt_thread()
+        context = zmq.Context()
+        dealer = self._connect(context)
+        try:
+            return self._pump(dealer, mailbox, note)
+        finally:
+            dealer.close(LINGER_MS)
+            context.term()
+
+    def _connect(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+        dealer = context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.ROUTING_ID, str(self.courier.address).encode())
+        dealer.setsockopt(zmq.IMMEDIATE, 1)
+        dealer.setsockopt(zmq.LINGER, LINGER_MS)
+        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        dealer.connect(self._endpoint)
+        return dealer
+
+    def _pump(self, dealer: zmq.Socket[bytes], mailbox: Mailbox, note: Callable[[], str]) -> End:
+        poller = zmq.Poller()
+        poller.register(self._wakeup.fd, zmq.POLLIN)
+        poller.register(self._lifeline_fd, zmq.POLLIN)
+        heartbeat_at_ms = monotonic_ms()
+        while True:
+            now_ms = monotonic_ms()
+            if now_ms >= heartbeat_at_ms:
+                heartbeat_at_ms = now_ms + HEARTBEAT_MS
+                self.courier.tell("supervisor", mailbox.vitals(note()))
+            ended = self._actor_ended.is_set()  # read first: what the actor said before that is then in `outgoing`
+            if not self._unsent:  # else the router is not reading, and resends would pile up
+                self._unsent.extend(self.courier.outgoing(now_ms))
+            self._write(dealer)
+            if (end := self._end(now_ms, ended=ended)) is not None:
+                return end
+            poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0))
+            ready = dict(poller.poll(self._pause_ms(now_ms, heartbeat_at_ms)))
+            if self._lifeline_fd in ready:
+                return End.ORPHANED
+            if self._wakeup.fd in ready:
+                self._wakeup.clear()
+            if self._sigterm:
+                self._sigterm = False
+                self._stop(mailbox, self._stop_by_signal(now_ms))
+            if dealer in ready:
+                self._read(dealer, mailbox)
+
+    def _write(self, dealer: zmq.Socket[bytes]) -> None:
+        with suppress(zmq.Again):
+            while self._unsent:
+                dealer.send_multipart(self._unsent[0], zmq.NOBLOCK, copy=True)
+                self._unsent.popleft()
+
+    def _read(self, dealer: zmq.Socket[bytes], mailbox: Mailbox) -> None:
+        now_ms = monotonic_ms()
+        with suppress(zmq.Again):
+            for _ in range(BATCH):
+                frames = dealer.recv_multipart(zmq.NOBLOCK)
+                try:
+                    self._receive(frames, mailbox, now_ms)
+                except ProtocolError as error:
+                    logger.error("refused a message: {}", error)
+
+    def _receive(self, frames: list[bytes], mailbox: Mailbox, now_ms: int) -> None:
+        if len(frames) != len(Frames._fields):
+            raise ProtocolError(f"{len(frames)} frames instead of {len(Frames._fields)}")
+        delivery = self.courier.receive(frames[1], frames[2], now_ms)
+        match delivery:
+            case None:
+                pass
+            case Delivery(message=Peek(limit=limit)):
+                self.courier.answer(delivery.envelope, mailbox.peek(limit, stacks()))
+            case Delivery(message=StopActor()):
+                self._stop(mailbox, delivery)
+            case _:
+                mailbox.put(Item(delivery))
+
+    def _stop(self, mailbox: Mailbox, delivery: Delivery) -> None:
+        assert isinstance(delivery.message, StopActor)
+        by_ms = delivery.at_ms + round(delivery.message.grace_s * 1_000)
+        self._stop_by_ms = by_ms if self._stop_by_ms is None else min(by_ms, self._stop_by_ms)
+        mailbox.put(Item(delivery))
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._sigterm = True
+
+    def _stop_by_signal(self, now_ms: int) -> Delivery:
+        address = self.courier.address
+        message = StopActor(reason="SIGTERM", grace_s=SIGTERM_GRACE_S)
+        sender = Address(address.run, "signal", 0)
+        envelope = Envelope(
+            id="SIGTERM", run=address.run, sender=sender.local, recipient=address.name, kind=type(message).__name__
+        )
+        return Delivery(envelope, message, sender, now_ms)
+
+    def _end(self, now_ms: int, *, ended: bool) -> End | None:
+        if not ended:
+            overdue = self._stop_by_ms is not None and now_ms >= self._stop_by_ms
+            return End.OVERDUE if overdue else None
+        if self._flush_by_ms is None:
+            limits = [now_ms + FLUSH_MS, *([self._stop_by_ms] if self._stop_by_ms is not None else [])]
+            self._flush_by_ms = min(limits)
+        left = self.courier.unacknowledged() + len(self._unsent)
+        if left and now_ms >= self._flush_by_ms:
+            logger.warning("ended with {} messages that nobody acknowledged", left)
+        return End.STOPPED if not left or now_ms >= self._flush_by_ms else None
+
+    def _pause_ms(self, now_ms: int, heartbeat_at_ms: int) -> int:
+        limits = (heartbeat_at_ms, self.courier.next_due_ms(), self._stop_by_ms, self._flush_by_ms)
+        return max(0, min(limit for limit in limits if limit is not None) - now_ms)
+
+
+def stacks() -> str:
+    """The stacks of all threads of this process, without the values of variables."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 (the only way; it is documented)
+    )

@@ -1,0 +1,301 @@
+"""main of every actor process: start the actor, pump its mail, end in order.
+
+The main thread is the I/O thread (edges/bus). The actor has a Pykka thread of its own, in which its `on_start`,
+`receive` and `on_stop` run. Imported before the process is forked, so importing it makes no thread, socket or child.
+
+The process ends with 0 after a stop, 70 when the actor crashed (anything that it raised and that is not an answer, in
+any thread) or did not stop in time, 71 when `on_start` failed, 69 when the root is gone. However it ends, it first
+kills all processes below it.
+
+What of Pykka is not relied upon, because it was seen to fail (4.5.0): `ask` hides crashes from on_failure, so every
+message is told and answered by the courier; on_failure is not called for on_start; on_stop's exceptions are swallowed;
+SystemExit in a handler stops all actors without a word; its stop waits behind the backlog. All of these end here.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import cloudpickle
+import msgspec
+import pykka
+from loguru import logger
+
+from actors import logs
+from actors.edges import processes
+from actors.edges.bus import Bus, End
+from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
+from actors.edges.mailbox import Item, Mailbox
+from actors.errors import LoopError, ProtocolError, UserError
+from actors.logs import LogSettings
+from actors.messages import (
+    Ack,
+    ActorDown,
+    ActorUp,
+    Applied,
+    Apply,
+    Message,
+    Progress,
+    Ready,
+    Refused,
+    StopActor,
+    Undeliverable,
+)
+from actors.remote import RemoteRef
+from actors.wire.envelope import Address, Envelope, Sender
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["ActorContext", "ProcessActor", "Sender", "StartArguments", "main"]
+
+EXIT_STOPPED = 0
+EXIT_ORPHANED = 69
+EXIT_CRASHED = 70
+EXIT_START_FAILED = 71
+
+# Told to every actor; one that takes no interest need not mention them.
+_NOTICES = (ActorUp, ActorDown, Undeliverable)
+# Endpoints that live in the root's own process; the router lets nobody else speak in their names.
+_ROOT = ("supervisor", "console")
+
+
+class StartArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an actor process is told. Travels cloudpickled from the root, and from nobody else."""
+
+    run: str
+    name: str
+    incarnation: int
+    endpoint: str  # of the router
+    actor: str  # "module:Class", a ProcessActor
+    options: dict[str, Any] = {}
+    log: LogSettings = LogSettings()
+
+
+def wall_ms() -> int:
+    """Unix time."""
+    return time.time_ns() // 1_000_000
+
+
+class ActorContext:
+    """What an actor knows of its process. Made by the host; usable from all of the actor's threads."""
+
+    def __init__(
+        self,
+        courier: Courier,
+        options: dict[str, Any],
+        *,
+        listen_fd: int | None = None,
+        ended: Callable[[], None] = lambda: None,
+        clock: Callable[[], int] = wall_ms,
+    ) -> None:
+        self.courier = courier
+        self.run = courier.address.run
+        self.name = courier.address.name
+        self.incarnation = courier.address.incarnation  # also the epoch of its streams
+        self.options = options
+        self.listen_fd = listen_fd
+        self.ended = ended  # the host's: the actor's thread has left its loop
+        self.clock = clock
+        self.failed_to_start = False
+        self.detail = ""  # set in on_start: shown to people when the actor is ready
+        self.note = ""  # set any time: what the actor is busy with beside its mailbox; shown in heartbeats
+
+    def ref(self, name: str) -> RemoteRef:
+        """An actor of the same run, by name."""
+        return RemoteRef(self.courier, name)
+
+    def start_failed(self, error: BaseException) -> None:
+        """One line for the log and for people; the traceback only where the error is not one of ours."""
+        self.failed_to_start = True
+        reason = f"{self.name} could not start: {str(error) if isinstance(error, LoopError) else repr(error)}"
+        logger.opt(exception=None if isinstance(error, LoopError) else error).error("{}", reason)
+        progress = Progress(at_ms=self.clock(), source=self.name, agent="", kind="error", text=reason)
+        self.ref("console").tell(progress)
+
+    def crash(self, what: str, error: BaseException) -> NoReturn:
+        """Ends the process as a crash, from any thread: for errors that no handler has met."""
+        _crash(what, error)
+
+
+class ProcessActor(pykka.ThreadingActor):
+    """An actor with a process of its own. Subclasses implement `receive`, and open things in `on_start`."""
+
+    use_daemon_thread = True  # the main thread decides when the process ends
+    actor_inbox: Mailbox
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__()
+        self.context = context
+
+    def tell_self(self, message: Message) -> None:
+        """Puts a message into this actor's own mailbox. Any thread. It need not be in the catalogue."""
+        address = self.context.courier.address
+        envelope = Envelope(
+            id="self", run=address.run, sender=address.local, recipient=address.local, kind=type(message).__name__
+        )
+        self.actor_inbox.put(Item(Delivery(envelope, message, address, monotonic_ms())))
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """Handles one message. What it returns answers a request; None answers it with `Ack`.
+
+        A LoopError raised for a request answers it with `Refused`. A ProtocolError raised for another message is
+        logged, and the message is done with: repeating it cannot help. Any other exception ends the process; a
+        message that must arrive then comes again to the next incarnation.
+
+        Besides mail there are notices, which come first and which may be refused with ProtocolError: ActorUp and
+        ActorDown of the other actors of the run, Undeliverable for a message that is not sent again.
+        """
+        raise NotImplementedError
+
+    # --- Pykka's side -------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _create_actor_inbox() -> Mailbox:
+        return Mailbox()
+
+    def on_receive(self, delivery: Delivery) -> None:
+        """Pykka's hook. Nothing is ever raised from here."""
+        self.actor_inbox.begin(delivery)
+        try:
+            self._handle(delivery)
+        except BaseException as error:  # SystemExit too: in a handler it is a bug like any other
+            _crash(f"handler of {delivery.envelope.kind} from {delivery.envelope.sender}", error)
+        finally:
+            self.actor_inbox.end()
+
+    def _handle(self, delivery: Delivery) -> None:
+        courier, envelope, message = self.context.courier, delivery.envelope, delivery.message
+        if isinstance(message, StopActor):
+            self.actor_inbox.set_activity("on_stop")
+            logger.info("stopping: {}", message.reason)
+            self._stop()
+            return
+        try:
+            answer = (
+                self._apply(message, delivery.sender)
+                if isinstance(message, Apply)
+                else self.receive(message, delivery.sender)
+            )
+        except ProtocolError as error:
+            if not isinstance(message, _NOTICES):
+                logger.error("{} from {} refused: {}", envelope.kind, envelope.sender, error)
+            answer = refusal(error)
+        except LoopError as error:
+            if not envelope.wants_answer:
+                raise
+            answer = refusal(error)
+        if envelope.wants_answer:
+            courier.answer(envelope, answer or Ack(seq=envelope.seq))
+        else:
+            courier.handled(envelope)
+
+    def _apply(self, message: Apply, sender: Sender) -> Message:
+        if sender.name not in _ROOT:
+            raise ProtocolError(f"Apply from {sender.name!r} refused: code is only taken from {' and '.join(_ROOT)}")
+        try:
+            function = cloudpickle.loads(message.function)
+            return Applied(text=repr(function(self)))
+        except Exception as error:  # a slip of the person at the console must not cost the actor its life
+            return Refused(error=UserError.__name__, detail=f"{type(error).__name__}: {error}")
+
+    def _actor_loop_setup(self) -> None:
+        self.actor_inbox.set_activity("on_start")
+        try:
+            self.on_start()
+        except BaseException as error:
+            self.context.start_failed(error)
+            self.actor_stopped.set()
+            return
+        self.actor_inbox.set_activity("")
+        self.context.ref("supervisor").tell(Ready(pid=os.getpid(), detail=self.context.detail))
+
+    def _handle_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,  # noqa: ARG002 (it is Pykka's signature)
+    ) -> None:
+        """Pykka's last resort, which only logs. Here: on_stop has failed."""
+        _crash("on_stop", exception_value or RuntimeError(str(exception_type)))
+
+    def _actor_loop_teardown(self) -> None:
+        self.context.ended()
+
+
+def main(arguments: bytes, lifeline_fd: int, listen_fd: int | None) -> NoReturn:
+    """Runs one actor until it ends, and ends the process. The calling thread must be the process's main thread.
+
+    `lifeline_fd`: read end of a pipe whose other end the root or its launcher holds, and nobody else.
+    `listen_fd`: a listening socket that outlives this process, for the actor that wants one.
+    """
+    start: StartArguments = cloudpickle.loads(arguments)
+    logs.set_up(start.log, run=start.run, actor=f"{start.name}#{start.incarnation}")
+    try:
+        code = _run(start, lifeline_fd, listen_fd)
+    except BaseException as error:
+        _crash("I/O thread", error)
+    _end(code)
+
+
+def _run(start: StartArguments, lifeline_fd: int, listen_fd: int | None) -> int:
+    faulthandler.register(signal.SIGUSR2, all_threads=True)  # for a handler that holds the interpreter lock for ever
+    threading.excepthook = _thread_crashed
+    processes.become_subreaper()
+    bus = Bus(Address(start.run, start.name, start.incarnation), start.endpoint, lifeline_fd)
+    bus.handle_signals()
+    context = ActorContext(bus.courier, start.options, listen_fd=listen_fd, ended=bus.actor_ended)
+    mailbox = Mailbox()
+    try:
+        mailbox = cast("Mailbox", _load(start.actor).start(context).actor_inbox)
+    except Exception as error:
+        context.start_failed(error)
+        bus.actor_ended()
+    end = bus.run(mailbox, lambda: context.note)
+    if context.failed_to_start:
+        return EXIT_START_FAILED
+    match end:
+        case End.STOPPED:
+            logger.info("stopped")
+            return EXIT_STOPPED
+        case End.ORPHANED:
+            logger.warning("the root is gone: ending")
+            return EXIT_ORPHANED
+        case End.OVERDUE:
+            logger.error("did not stop in time: {}", mailbox.vitals(context.note))
+            return EXIT_CRASHED
+
+
+def _load(actor: str) -> type[ProcessActor]:
+    module, _, name = actor.partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and issubclass(cls, ProcessActor)):
+        raise ProtocolError(f"{actor!r} is not a ProcessActor")
+    return cls
+
+
+def _thread_crashed(args: threading.ExceptHookArgs) -> None:
+    _crash(f"thread {args.thread.name if args.thread else '?'}", args.exc_value or SystemExit(str(args.exc_type)))
+
+
+def _crash(what: str, error: BaseException) -> NoReturn:
+    logger.opt(exception=error).critical("{} failed: {}", what, repr(error))
+    _end(EXIT_CRASHED)
+
+
+def _end(code: int) -> NoReturn:
+    """Not by sys.exit: threads of agents' libraries would keep the process, and a fork would run its parent's exits."""
+    left = processes.kill_tree(os.getpid(), itself=False)
+    if left:
+        logger.error("could not kill processes {}", left)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,91 @@
+"""Set-up of the log of one process: loguru, with the keys run, actor and pid on every line.
+
+Tracebacks never show the values of variables, and the values of the environment's secrets are struck out of every
+line, whoever logs them. What libraries log with the standard library's `logging` goes the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+STDERR = 2
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
+_SHORTEST_SECRET = 8  # striking out "1" or "true" would make the log unreadable
+_LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra[actor]} {name}:{line} {message}"
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log goes, and how. Several processes may share one file: each line is appended in one write."""
+
+    level: str = "INFO"
+    stderr: bool = True
+    file: str = ""  # "" = none
+    json: bool = False
+
+
+def set_up(settings: LogSettings, *, run: str, actor: str) -> None:
+    """Replaces all sinks of this process. Called once at its start; the environment is read here."""
+    strike_out = _censor(os.environ)
+    logger.remove()
+    logger.configure(extra={"run": run, "actor": actor})
+    descriptors = [STDERR] if settings.stderr else []
+    if settings.file:
+        path = Path(settings.file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptors.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    for descriptor in descriptors:
+        logger.add(
+            _sink(descriptor, strike_out),
+            level=settings.level,
+            format=_LINE,
+            serialize=settings.json,
+            backtrace=False,
+            diagnose=False,  # would print the values of variables
+        )
+    logging.basicConfig(handlers=[_Forward()], level=settings.level, force=True)
+
+
+def _sink(descriptor: int, strike_out: Callable[[str], str]) -> Callable[[Message], None]:
+    def write(message: Message) -> None:
+        os.write(descriptor, strike_out(str(message)).encode(errors="backslashreplace"))
+
+    return write
+
+
+def _censor(environment: Mapping[str, str]) -> Callable[[str], str]:
+    """Knows the values of the variables whose names say that they are secret."""
+    secrets = sorted(
+        {
+            value
+            for name, value in environment.items()
+            if len(value) >= _SHORTEST_SECRET and any(word in name.upper() for word in _SECRET_WORDS)
+        },
+        key=len,
+        reverse=True,
+    )
+
+    def strike_out(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    return strike_out
+
+
+class _Forward(logging.Handler):
+    """From the standard library's logging to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        known = record.levelname in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
+        level = record.levelname if known else record.levelno
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())

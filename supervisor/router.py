@@ -1,0 +1,420 @@
+"""The switchboard of one root: a thread with the ROUTER socket that all actor processes of all its runs dial.
+
+It forwards frames by the recipient's name to the incarnation that lives, and never opens a body. It holds every
+sender to the incarnation it is connected as, so no actor speaks in another's name, and none that was replaced speaks
+at all. What it cannot hand over becomes a dead letter, and its sender is told. It decides nothing: who lives is set
+by the supervisors.
+
+Endpoints of the root itself (`supervisor` and `console` of each run) live here too; their callbacks run in this thread
+and must only pass on what they get.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import threading
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import ParamSpec
+
+import msgspec
+import zmq
+from loguru import logger
+
+from actors.edges.courier import Courier, monotonic_ms, refusal
+from actors.edges.wakeup import Wakeup
+from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
+from actors.messages import Ack, Heartbeat, Message, Undeliverable
+from actors.remote import RemoteRef
+from actors.wire.envelope import (
+    MAX_FRAME_BYTES,
+    Address,
+    Envelope,
+    Frames,
+    Sender,
+    decode_body,
+    decode_header,
+    encode,
+    encode_body,
+    kind_of,
+    split_local,
+)
+
+DEAD_LETTERS_KEPT = 1_000
+BATCH = 200  # frames read in one go before orders of the root are looked at
+# sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
+MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
+
+P = ParamSpec("P")
+OnMessage = Callable[[Message, Sender], Message | None]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was not handed over. One that arrives after all, by a resend, is taken off the list."""
+
+    at_ms: int  # Unix time of the last attempt
+    message_id: str
+    run: str
+    sender: str
+    recipient: str
+    kind: str
+    reason: str
+    attempts: int = 1
+
+
+class _Seat(msgspec.Struct):
+    """One name of one run. A dead incarnation is heard, for its last words, until it is replaced."""
+
+    incarnation: int
+    alive: bool
+
+
+class LocalEndpoint:
+    """An address in the root's own process. Made by `Router.open_local`."""
+
+    def __init__(self, courier: Courier, on_message: OnMessage) -> None:
+        self.courier = courier
+        self.address = courier.address
+        self._on_message = on_message
+
+    def ref(self, name: str) -> RemoteRef:
+        """An actor or endpoint of the same run. Its `ask` must not be called in the router's thread."""
+        return RemoteRef(self.courier, name)
+
+    def deliver(self, header: bytes, body: bytes) -> None:
+        """Router's thread: takes a message in and serves it. Nothing is raised from here."""
+        try:
+            delivery = self.courier.receive(header, body, monotonic_ms())
+        except ProtocolError as error:
+            logger.error("{} refused a message: {}", self.address, error)
+            return
+        if delivery is None:
+            return
+        envelope = delivery.envelope
+        answer: Message | None
+        try:
+            answer = self._on_message(delivery.message, delivery.sender)
+        except LoopError as error:
+            logger.error("{} refused {} from {}: {}", self.address, envelope.kind, envelope.sender, error)
+            answer = refusal(error)
+        except Exception as error:  # the other runs of this root must not suffer
+            logger.opt(exception=error).critical("{} failed at {}", self.address, envelope.kind)
+            answer = refusal(CircumstanceError(f"{self.address} failed at {envelope.kind}: {error!r}"))
+        if envelope.wants_answer:
+            self.courier.answer(envelope, answer or Ack(seq=envelope.seq))
+        else:
+            self.courier.handled(envelope)
+
+
+class Router:
+    """Bound and running when the constructor returns. All methods may be called from any thread.
+
+    `directory` is made if need be, and must be accessible to this user alone. Raises UserError when it is not, or
+    its path is too long for a socket; CircumstanceError when another process has bound it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = _private_socket_path(directory)
+        self._lock_fd = _lock(directory / "bus.lock")
+        self.endpoint = f"ipc://{path}"
+        self._wakeup = Wakeup()
+        self._orders: deque[Callable[[], None]] = deque()
+        self._guard = threading.Lock()
+        self._seats: dict[tuple[str, str], _Seat] = {}
+        self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
+        self._endpoints: dict[tuple[str, str], LocalEndpoint] = {}  # router's thread only
+        self._local_incarnations: dict[tuple[str, str], int] = {}
+        self._closing = False
+        bound: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(bound,), name="router", daemon=True)
+        self._thread.start()
+        bound.result()
+
+    # --- the table ------------------------------------------------------------------------------------------------
+
+    def set_live(self, run: str, name: str, incarnation: int) -> None:
+        """From now on `incarnation` is the one that mail goes to and that is heard. Call it before it is started.
+
+        What it says before it is connected, or while it is not, becomes `Undeliverable`. Older ones are fenced off.
+        """
+        with self._guard:
+            self._seats[run, name] = _Seat(incarnation, alive=True)
+
+    def set_dead(self, run: str, name: str, incarnation: int) -> None:
+        """The incarnation takes no more mail. Its last words are heard until it is replaced."""
+        with self._guard:
+            seat = self._seats.get((run, name))
+            if seat is not None and seat.incarnation == incarnation:
+                seat.alive = False
+
+    def forget_run(self, run: str) -> None:
+        """The run is over: its names, endpoints and dead letters go."""
+        with self._guard:
+            self._seats = {key: seat for key, seat in self._seats.items() if key[0] != run}
+            self._dead = OrderedDict((key, letter) for key, letter in self._dead.items() if letter.run != run)
+
+        def forget() -> None:
+            for key in [key for key in self._endpoints if key[0] == run]:
+                self._endpoints.pop(key).courier.abandon(f"run {run} is over")
+
+        self._order(forget)
+
+    # --- the root's own mail --------------------------------------------------------------------------------------
+
+    def open_local(self, run: str, name: str, on_message: OnMessage) -> LocalEndpoint:
+        """An address of this process. `on_message` runs in the router's thread: it must not block, nor `ask`.
+
+        What it returns answers a request; None answers it with `Ack`. A LoopError raised from it answers `Refused`.
+        """
+        with self._guard:
+            incarnation = self._local_incarnations[run, name] = self._local_incarnations.get((run, name), 0) + 1
+        endpoint = LocalEndpoint(Courier(Address(run, name, incarnation), self._wakeup.wake), on_message)
+
+        def open_it() -> None:
+            endpoint.courier.adopt_thread()
+            self._endpoints[run, name] = endpoint
+
+        self._order(open_it)
+        return endpoint
+
+    def broadcast(self, run: str, message: Message) -> None:
+        """To every live actor of the run, before any mail that is sent after this call."""
+        kind, body = kind_of(message), encode_body(message)
+        self._order(lambda: self._broadcast(run, kind, body))
+
+    def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
+        """Oldest first; of all runs by default."""
+        with self._guard:
+            return [letter for letter in self._dead.values() if run in (None, letter.run)]
+
+    def close(self) -> None:
+        """Closes the socket and releases the directory. Idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wakeup.wake()
+        self._thread.join()
+        self._wakeup.close()
+        os.close(self._lock_fd)
+
+    # --- router's thread ------------------------------------------------------------------------------------------
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._wakeup.wake()
+
+    def _run(self, bound: Future[None]) -> None:
+        context = zmq.Context()
+        self._socket = context.socket(zmq.ROUTER)
+        try:
+            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            self._socket.setsockopt(zmq.LINGER, 0)
+            self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+            self._socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            bound.set_exception(CircumstanceError(f"cannot bind {self.endpoint}: {error}"))
+        else:
+            bound.set_result(None)
+            self._serve()
+            for endpoint in self._endpoints.values():
+                endpoint.courier.abandon("the router is closed")
+        finally:
+            self._socket.close(0)
+            context.term()
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wakeup.fd, zmq.POLLIN)
+        while not self._closing:
+            while self._orders:
+                self._guarded(self._orders.popleft())
+            now_ms = monotonic_ms()
+            endpoints = list(self._endpoints.values())
+            for endpoint in endpoints:
+                for frames in endpoint.courier.outgoing(now_ms):
+                    self._guarded(self._route, endpoint.address, frames)
+            due_ms = [due for endpoint in endpoints if (due := endpoint.courier.next_due_ms()) is not None]
+            ready = dict(poller.poll(max(0, min(due_ms) - now_ms) if due_ms else None))
+            if self._wakeup.fd in ready:
+                self._wakeup.clear()
+            if self._socket in ready:
+                self._read()
+
+    def _read(self) -> None:
+        with suppress(zmq.Again):
+            for _ in range(BATCH):
+                routing_id, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                self._guarded(self._receive, routing_id, frames)
+
+    def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """One bad message must not take the switchboard down, and all runs with it."""
+        try:
+            step(*args, **kwargs)
+        except ProtocolError as error:
+            logger.error("router refused a message: {}", error)
+        except Exception as error:
+            logger.opt(exception=error).critical("router failed at a message")
+
+    def _receive(self, routing_id: bytes, frames: list[bytes]) -> None:
+        source = Address.parse(routing_id.decode("utf-8", "replace"))
+        if len(frames) != len(Frames._fields):
+            raise ProtocolError(f"{len(frames)} frames instead of {len(Frames._fields)} from {source}")
+        self._route(source, Frames(*frames))
+
+    def _route(self, source: Address, frames: Frames) -> None:
+        try:
+            envelope = decode_header(frames.header)
+        except ProtocolError as error:
+            raise ProtocolError(f"{source}: {error}") from error
+        if (envelope.run, envelope.sender) != (source.run, source.local):
+            raise ProtocolError(f"{source} sent {envelope.kind} in the name of {envelope.run}/{envelope.sender}")
+        if frames.recipient != f"{envelope.run}/{envelope.recipient}".encode():
+            raise ProtocolError(f"{source} sent {envelope.kind} whose frame and header name two recipients")
+        reason = self._mute(source) or self._forward(envelope, frames)
+        if reason is None:
+            if envelope.attempt > 1:
+                with self._guard:
+                    self._dead.pop(envelope.id, None)
+        elif envelope.kind not in _FORGOTTEN:
+            self._bury(source, envelope, reason)
+
+    def _mute(self, source: Address) -> str | None:
+        """Why this sender is not heard."""
+        if (endpoint := self._endpoints.get((source.run, source.name))) is not None:
+            return None if endpoint.address == source else f"{source} is no address of the root"
+        with self._guard:
+            seat = self._seats.get((source.run, source.name))
+        if seat is None:
+            return f"sender {source} is unknown"
+        if seat.incarnation != source.incarnation:
+            return f"sender {source} was replaced by #{seat.incarnation}"
+        return None
+
+    def _forward(self, envelope: Envelope, frames: Frames) -> str | None:
+        """Hands the frames over, or says why not."""
+        name, incarnation = split_local(envelope.recipient)
+        if (endpoint := self._endpoints.get((envelope.run, name))) is not None:
+            if incarnation not in (None, endpoint.address.incarnation):
+                return f"{envelope.recipient} is gone"
+            endpoint.deliver(frames.header, frames.body)
+            return None
+        with self._guard:
+            seat = self._seats.get((envelope.run, name))
+        if seat is None:
+            return f"{name} is unknown"
+        if not seat.alive:
+            return f"{name} is down"
+        if incarnation not in (None, seat.incarnation):
+            return f"{envelope.recipient} is gone"
+        return self._send(Address(envelope.run, name, seat.incarnation), frames)
+
+    def _send(self, recipient: Address, frames: Frames) -> str | None:
+        try:
+            self._socket.send_multipart([str(recipient).encode(), *frames], zmq.NOBLOCK)
+        except zmq.Again:
+            return f"{recipient.local} does not read its mail"
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return f"{recipient.local} is not connected"
+        return None
+
+    def _bury(self, source: Address, envelope: Envelope, reason: str) -> None:
+        logger.debug("undeliverable: {} from {}: {}", envelope.kind, source, reason)
+        with self._guard:
+            known = self._dead.pop(envelope.id, None)
+            self._dead[envelope.id] = DeadLetter(
+                at_ms=_wall_ms(),
+                message_id=envelope.id,
+                run=envelope.run,
+                sender=envelope.sender,
+                recipient=envelope.recipient,
+                kind=envelope.kind,
+                reason=reason,
+                attempts=known.attempts + 1 if known else 1,
+            )
+            while len(self._dead) > DEAD_LETTERS_KEPT:
+                self._dead.popitem(last=False)
+        notice = Undeliverable(
+            message_id=envelope.id,
+            recipient=envelope.recipient,
+            kind=envelope.kind,
+            reason=reason,
+            kept=envelope.seq > 0,
+        )
+        frames = _from_router(source.run, source.local, kind_of(notice), encode_body(notice))
+        if (endpoint := self._endpoints.get((source.run, source.name))) is not None:
+            endpoint.deliver(frames.header, frames.body)
+        else:
+            self._send(source, frames)
+
+    def _broadcast(self, run: str, kind: str, body: bytes) -> None:
+        with self._guard:
+            live = [
+                Address(run, name, seat.incarnation)
+                for (its_run, name), seat in self._seats.items()
+                if its_run == run and seat.alive
+            ]
+        for address in live:
+            refused = self._send(address, _from_router(run, address.local, kind, body))
+            if refused is not None:
+                logger.debug("{} not told to {}: {}", kind, address, refused)
+        for (its_run, _name), endpoint in self._endpoints.items():
+            if its_run == run:
+                endpoint.courier.note_peer(decode_body(kind, body), monotonic_ms())
+
+
+# Not worth a dead letter: lost ones come again by themselves, or nobody waits for them.
+_FORGOTTEN = frozenset(cls.__name__ for cls in (Ack, Heartbeat, Undeliverable))
+
+
+def _from_router(run: str, recipient: str, kind: str, body: bytes) -> Frames:
+    """A message of the router itself. Incarnation 0: it is no actor, and nothing can be told to it."""
+    envelope = Envelope(
+        id=str(uuid.uuid4()),
+        run=run,
+        sender=Address(run, "router", 0).local,
+        recipient=recipient,
+        kind=kind,
+        sent_at_ms=_wall_ms(),
+    )
+    return encode(envelope, body)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _private_socket_path(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise UserError(
+            f"{directory} must be accessible to you alone, as orders pass through it: chmod 700 {directory}"
+        )
+    path = directory / "bus.sock"
+    length = len(os.fsencode(path))
+    if length > MAX_PATH_BYTES:
+        raise UserError(
+            f"{path} has {length} bytes, a socket's path at most {MAX_PATH_BYTES}: choose a shorter directory"
+        )
+    return path
+
+
+def _lock(path: Path) -> int:
+    """A second bind would take the socket over without a word (libzmq removes the path first)."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise CircumstanceError(f"{path.parent} is in use by another root: end it, or attach to it") from error
+    return descriptor
