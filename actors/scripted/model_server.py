@@ -40,7 +40,10 @@ from actors.scripted.scenario import Entry, Fault, Prompt, Result, Say, Scenario
 from actors.scripted.scenario_file import load_scenario
 from actors.settings import Role
 
+TITLE = (Step(Say('{"title": "Scripted"}')),)
 HALF_SAID = "This answer breaks off in the middle."  # what a dropped connection was about to say
+
+Api = Literal["anthropic", "openai"]
 
 
 class SeenRequest(msgspec.Struct, frozen=True):
@@ -50,7 +53,7 @@ class SeenRequest(msgspec.Struct, frozen=True):
     """
 
     role: Role | None
-    api: Literal["anthropic", "openai"]
+    api: Api
     prompt: str
     results: int
     fault: str = ""
@@ -101,9 +104,7 @@ class ModelServer:
             if not self._news.wait_for(lambda: sum(map(wanted, self._seen)) >= count, timeout_s):
                 raise UndeliverableError(f"no such request within {timeout_s} s; there were: {self._seen}")
 
-    def steps_for(
-        self, role: Role | None, api: Literal["anthropic", "openai"], entries: list[Entry]
-    ) -> tuple[Step, ...]:
+    def steps_for(self, role: Role | None, api: Api, entries: list[Entry]) -> tuple[Step, ...]:
         """The scenario's answer; notes the request and counts a fault."""
         with self._news:
             steps = self.scenario.reply(role, entries, self._spent)
@@ -178,10 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        if request.get("tools"):
-            steps = self.server.owner.steps_for(role, "anthropic", entries)
-        else:  # no turn: the TUI asks for a title, a quota, …
-            steps = (Step(Say("scripted")),)
+        steps = self._steps(role, "anthropic", request, entries)
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):
@@ -193,9 +191,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_openai(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = responses_api.conversation(request)
         reply = ResponsesReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        steps = self.server.owner.steps_for(role, "openai", entries)
+        steps = self._steps(role, "openai", request, entries)
         if not self._failed(steps, responses_api.fault_response):
             self._stream(reply, steps)
+
+    def _steps(self, role: Role | None, api: Api, request: dict[str, Any], entries: list[Entry]) -> tuple[Step, ...]:
+        # Without tools it is no turn: both TUIs ask for a title of the conversation, quoting the prompt.
+        return self.server.owner.steps_for(role, api, entries) if request.get("tools") else TITLE
 
     def _failed(
         self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from actors.settings import Role
 
-API_KEY = "scripted-model-needs-no-key"
+# A subscription's token, not an API key: only then does Claude Code say when a usage limit ends. The server asks for
+# neither; nothing else is dialled (seen with a logging proxy).
+TOKEN = "sk-ant-oat01-scripted-model-needs-none"  # noqa: S105 - no secret
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
 
 
@@ -22,11 +24,8 @@ def prepare_home(home: Path, url: str, codex_role: Role | None = "worker") -> No
     plays both roles.
     """
     home.mkdir(parents=True, exist_ok=True)
-    # An API key that has not been approved, and the first-run screens, stop the TUI; the SDK does not look.
-    claude = {
-        "hasCompletedOnboarding": True,
-        "customApiKeyResponses": {"approved": [API_KEY[-20:]], "rejected": []},
-    }
+    # First-run screens, and the question whether this folder is to be trusted, stop the TUI; the SDK does not look.
+    claude = {"hasCompletedOnboarding": True, "projects": {"/": {"hasTrustDialogAccepted": True}}}
     (home / ".claude.json").write_text(json.dumps(claude), encoding="utf-8")
     codex = home / ".codex"
     codex.mkdir(exist_ok=True)
@@ -34,7 +33,8 @@ def prepare_home(home: Path, url: str, codex_role: Role | None = "worker") -> No
 
 
 def _codex_config(base_url: str) -> str:
-    # No retries: a scripted fault is to be seen by the loop, not to be hidden by the program.
+    # No retries: a scripted fault is to be seen by the loop, not to be healed by the program (Claude Code would try
+    # ten times, Codex four times a request and five times a stream).
     return f"""\
 model = "scripted"
 model_provider = "scripted"
@@ -42,6 +42,9 @@ check_for_update_on_startup = false
 
 [analytics]
 enabled = false
+
+[features]
+plugins = false  # fetches lists of plugins from github.com and chatgpt.com at start
 
 [model_providers.scripted]
 name = "Scripted model"
@@ -61,8 +64,9 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
     return kept | {
         "HOME": str(home),
         "ANTHROPIC_BASE_URL": _with_role(url, role),
-        "ANTHROPIC_API_KEY": API_KEY,
+        "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`
     }
 
 

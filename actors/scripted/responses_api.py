@@ -65,6 +65,7 @@ def _output_text(output: Any) -> str:
 def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an HTTP error, as OpenAI words it."""
     error: dict[str, Any] = {"type": "server_error", "message": f"scripted {fault.status}"}
+    headers: dict[str, str] = {}
     if fault.resets_in_s is not None:
         resets_at = now_s + fault.resets_in_s
         error = {
@@ -73,9 +74,15 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
             "plan_type": "pro",
             "resets_at": resets_at,
         }
+        # Codex words the body's time for people only; programs learn it from these, in account/rateLimits/updated.
+        headers = {
+            "x-codex-primary-used-percent": "100.0",
+            "x-codex-primary-window-minutes": "300",
+            "x-codex-primary-reset-at": str(resets_at),
+        }
     elif fault.status == 429:
         error["type"] = "rate_limit_exceeded"
-    return fault.status, {}, json.dumps({"error": error}).encode()
+    return fault.status, headers, json.dumps({"error": error}).encode()
 
 
 class ResponsesReply:
