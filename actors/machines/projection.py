@@ -105,10 +105,7 @@ def _trouble(before: RunState, event: run.Event, after: RunState) -> str | None:
     if not isinstance(event, TurnSettled) or event.outcome.status == "finished" or after.phase in run.FINAL_PHASES:
         return None
     job = next(job for job in before.open_turns if job.id == event.turn_id)
-    if job.cut:
-        return None  # as ordered
-    error = f" ({event.outcome.error})" if event.outcome.error else ""
-    return f"{run.agent_label(before.run, job.role)}: turn {event.outcome.status}{error} in {run.place(before)}"
+    return None if job.cut else run.trouble(before, job, event.outcome)  # one that was cut ended as ordered
 
 
 def _what_now(before: RunState, event: run.Event, after: RunState) -> str:

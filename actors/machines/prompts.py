@@ -21,6 +21,7 @@ CONTINUED = " (continued)"
 _WHAT_WAS_ASKED = "What you were asked:"
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human"]
+REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):

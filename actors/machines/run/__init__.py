@@ -1,0 +1,130 @@
+"""One run of the loop: plan, plan review, iterations, done, checks, review, pull request. Pure.
+
+    decide(state, event, now_ms) -> (state, commands)     outstanding(state, now_ms) -> commands
+
+How the driver (actors/worker.py) uses it:
+
+1. It calls `decide` *before* it journals the event: `decide` is pure, and an illegal event raises `IllegalEventError`
+   and must not get into the journal. Then it journals the event, then it carries the commands out.
+2. After a crash it folds the journalled events with `fold` and carries out `outstanding`: the same commands with the
+   same ids. When a new root has opened the run, it journals `RunResumed` first; the commands of that one event are
+   contained in `outstanding`.
+3. Each command that awaits an answer carries an id, and its answer names it. An answer may come twice, or late, after
+   its question was withdrawn: it is ignored. An answer to something that was never asked is illegal.
+
+The state does not depend on `now_ms`: only the commands do (`StartCooldown.ms`). So a fold gives the same state
+whenever it is done, and a wait that a crash cut short begins anew, except when the end of a limit is known.
+
+What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped,
+failed: its command goes out when the run goes on). `table.TRANSITIONS` says which event moves which phase where; a
+hold (pause or stop) is a second, small machine beside it: transitions go on as ever, their jobs are merely held.
+
+Inside: events, commands and state are data; jobs are what awaits an answer; steps put the run into a phase; answers,
+review and people say what an event means; table ties them together.
+"""
+
+from actors.machines.run.answers import (
+    BACKOFF_FIRST_MS,
+    BACKOFF_LAST_MS,
+    LIMIT_MARGIN_MS,
+    MAX_FAILURES_IN_A_ROW,
+)
+from actors.machines.run.commands import (
+    Announce,
+    AskFollowUp,
+    BreakOffChecks,
+    BreakOffTurn,
+    Command,
+    EndRun,
+    ReadPlan,
+    RunChecks,
+    StartCooldown,
+    StartTurn,
+)
+from actors.machines.run.events import (
+    EVENTS,
+    CheckResult,
+    ChecksEnded,
+    CooldownEnded,
+    Event,
+    FollowUpGiven,
+    HumanVerdictGiven,
+    MailReachedWorker,
+    PauseRequested,
+    PlanRead,
+    ResumeRequested,
+    RunResumed,
+    RunStarted,
+    StopRequested,
+    TurnSettled,
+)
+from actors.machines.run.machine import (
+    decide,
+    fold,
+    initial,
+    outstanding,
+)
+from actors.machines.run.state import (
+    FINAL_PHASES,
+    LIVE_PHASES,
+    PLANNING_PHASES,
+    Hold,
+    Phase,
+    RunState,
+    agent_label,
+    describe,
+    place,
+    trouble,
+)
+from actors.machines.run.table import (
+    TRANSITIONS,
+    Rule,
+)
+
+__all__ = [
+    "BACKOFF_FIRST_MS",
+    "BACKOFF_LAST_MS",
+    "EVENTS",
+    "FINAL_PHASES",
+    "LIMIT_MARGIN_MS",
+    "LIVE_PHASES",
+    "MAX_FAILURES_IN_A_ROW",
+    "PLANNING_PHASES",
+    "TRANSITIONS",
+    "Announce",
+    "AskFollowUp",
+    "BreakOffChecks",
+    "BreakOffTurn",
+    "CheckResult",
+    "ChecksEnded",
+    "Command",
+    "CooldownEnded",
+    "EndRun",
+    "Event",
+    "FollowUpGiven",
+    "Hold",
+    "HumanVerdictGiven",
+    "MailReachedWorker",
+    "PauseRequested",
+    "Phase",
+    "PlanRead",
+    "ReadPlan",
+    "ResumeRequested",
+    "Rule",
+    "RunChecks",
+    "RunResumed",
+    "RunStarted",
+    "RunState",
+    "StartCooldown",
+    "StartTurn",
+    "StopRequested",
+    "TurnSettled",
+    "agent_label",
+    "decide",
+    "describe",
+    "fold",
+    "initial",
+    "outstanding",
+    "place",
+    "trouble",
+]

@@ -1,0 +1,170 @@
+"""What the answers to a run's commands mean: turns that settle, the plan, the checks, waits that are over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from actors.machines import prompts
+from actors.machines.prompts import Note
+from actors.machines.run import jobs, review, steps
+from actors.machines.run.events import ChecksEnded, CooldownEnded, PlanRead, RunStarted, TurnSettled
+from actors.machines.run.state import ChecksJob, Phase, PlanJob, RunState, TurnJob, WaitJob, trouble
+from actors.machines.verdict import says_done
+from actors.messages import TurnOutcome
+
+# A turn that fails costs an agent start and tokens and brings nothing. One or two in a row are a passing fault; after
+# five, each with a cool-down between, the cause is not passing, and the other fifteen iterations would be burnt on it.
+MAX_FAILURES_IN_A_ROW = 5
+
+# Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
+LIMIT_MARGIN_MS = 5_000
+
+# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
+# minute), doubling, to something that still notices the end of a five-hour window soon.
+BACKOFF_FIRST_MS = 60_000
+BACKOFF_LAST_MS = 30 * 60_000
+
+AfterTurn: TypeAlias = Callable[[RunState, TurnJob, TurnOutcome], RunState]
+
+
+def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]:
+    """The handler of `TurnSettled` in a phase: what we cut short or a limit ended is not an outcome of the phase."""
+
+    def handler(state: RunState, event: TurnSettled) -> RunState:
+        state, job = jobs.take(state, event.turn_id, TurnJob)
+        # An agent that we have interrupted may call that anything but finished.
+        if job.cut and event.outcome.status != "finished":
+            if state.overruled is not None:
+                return review.overrule_when_free(state)
+            return jobs.again(state, job, resumes=job.cut)
+        if event.outcome.status == "limited":
+            return _wait_out_limit(state, job, event.outcome)
+        return then(state, job, event.outcome)
+
+    handler.__name__ = f"when_settled_{then.__name__}"
+    return handler
+
+
+def _wait_out_limit(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """No iteration is spent. A provider that keeps naming a time that has passed is asked less and less often."""
+    resets_at_ms = outcome.resets_at_ms
+    if resets_at_ms is None:
+        at_least_ms = _backoff_ms(job.limits)
+    else:
+        at_least_ms = _backoff_ms(job.limits - 1) if job.limits else LIMIT_MARGIN_MS
+    state = steps.say(state, trouble(state, job, outcome))
+    return jobs.add(
+        state,
+        WaitJob(
+            id="",
+            label=f"{job.label}-limit",
+            at_least_ms=at_least_ms,
+            not_before_ms=None if resets_at_ms is None else resets_at_ms + LIMIT_MARGIN_MS,
+            then=replace(job, limits=job.limits + 1),
+        ),
+    )
+
+
+def _backoff_ms(times_before: int) -> int:
+    return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
+
+
+def limit_over(state: RunState, event: CooldownEnded) -> RunState:
+    """The turn that ran into the limit is tried again."""
+    state, wait = jobs.take(state, event.wait_id, WaitJob)
+    assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
+    return jobs.again(state, wait.then, resumes="the usage limit of your provider was reached, and is over now")
+
+
+def started(state: RunState, event: RunStarted) -> RunState:
+    """The first step of a run."""
+    return steps.begin(replace(state, settings=event.settings))
+
+
+def plan_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """Without a plan there is nothing to go on with: a turn that failed is an error."""
+    if outcome.status != "finished":
+        return steps.fail(jobs.again(state, job), trouble(state, job, outcome))
+    return steps.read_plan(state, Phase.READING_PLAN)
+
+
+def plan_review_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """The reviewer may have changed PLAN.md, so it is read again."""
+    if outcome.status != "finished":
+        return steps.fail(jobs.again(state, job), trouble(state, job, outcome))
+    return steps.read_plan(state, Phase.READING_REVIEWED_PLAN)
+
+
+def plan_read(state: RunState, event: PlanRead) -> RunState:
+    """PLAN.md becomes the task, once it is reviewed. None, or an empty one, is an error."""
+    state, _ = jobs.take(state, event.read_id, PlanJob)
+    if event.text is None or not event.text.strip():
+        why = event.error or ("PLAN.md is empty" if event.text is not None else "there is no PLAN.md")
+        return steps.fail(steps.plan(state), f"planning left no plan: {why}")
+    reviewer = state.run.plan_reviewer
+    if state.phase is Phase.READING_PLAN and reviewer is not None:
+        state = replace(state, phase=Phase.PLAN_REVIEW)
+        return steps.turn(state, "plan-review", reviewer, "plan-review", prompts.plan_review(state.run.task))
+    return steps.start_iteration(replace(state, task=event.text.strip()))
+
+
+def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """Done or not done? Only a finished turn can say so."""
+    if outcome.status != "finished":
+        return _work_failed(state, job, outcome)
+    # The agent has had these notes; those that came while it worked are still to be sent.
+    state = replace(state, failures=0, notes=state.notes[state.notes_sent :], notes_sent=0)
+    if not says_done(outcome.text, state.run.done_signal):
+        return steps.next_iteration(state)
+    if state.notes:
+        state = steps.say(
+            state, "done is claimed, but there are notes that the agent has not seen yet: they come first"
+        )
+        return steps.next_iteration(state)
+    if not state.run.checks:
+        return review.start(state)
+    state = replace(state, phase=Phase.CHECKING)
+    return jobs.add(state, ChecksJob(id="", label=f"checks-{state.iteration}"))
+
+
+def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """Notes stay for the next iteration. A person's interruption is no failure, but the iteration is spent."""
+    failures = state.failures + (outcome.status == "failed")
+    state = replace(state, failures=failures, notes_sent=0)
+    what = trouble(state, job, outcome)
+    state = steps.say(state, what, error=True, resume_hint=True)
+    if failures >= MAX_FAILURES_IN_A_ROW and state.iteration < state.run.max_iterations:
+        state = replace(state, failures=0)
+        return steps.fail(steps.next_iteration(state), f"{failures} turns failed in a row; {what}")
+    return steps.next_iteration(state)
+
+
+def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:
+    """The next iteration."""
+    state, _ = jobs.take(state, event.wait_id, WaitJob)
+    return steps.start_iteration(state)
+
+
+def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
+    """All passed: on to the review. Otherwise their output is what the next iteration works on."""
+    state, _ = jobs.take(state, event.checks_id, ChecksJob)
+    failed = [result for result in event.results if result.exit_code != 0]
+    proved = {result.command for result in event.results if result.exit_code == 0}
+    if not failed and proved.issuperset(state.run.checks):
+        return review.start(state)
+    texts = [f"`{each.command}` exited with {each.exit_code}:\n{each.output_tail.strip()}" for each in failed]
+    text = "\n\n".join(texts) or "not all of the check commands were run"
+    state = steps.say(state, f"checks failed: {', '.join(each.command for each in failed) or text}", error=True)
+    return steps.next_iteration(steps.add_note(state, Note(kind="checks", source="checks", text=text)))
+
+
+def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """The work is approved, and that is what `completed` says; a pull request can be opened by hand."""
+    if outcome.status == "finished":
+        return steps.end(state, Phase.COMPLETED, "review approved")
+    what = trouble(state, job, outcome)
+    state = steps.say(state, what, error=True, resume_hint=True)
+    return steps.end(state, Phase.COMPLETED, f"review approved, but there may be no pull request; {what}")

@@ -1,0 +1,86 @@
+"""What a run wants done. Pure data; carried out by the worker actor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.messages import Purpose
+from actors.settings import Role
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all commands. All but `Announce` and `BreakOffChecks` are given again by `outstanding`."""
+
+
+class StartTurn(Command, frozen=True, kw_only=True):
+    """Run this turn in the session of `role`. Answer: `TurnSettled`. The same id never runs twice."""
+
+    turn_id: str
+    role: Role
+    purpose: Purpose
+    prompt: str
+    model: str = ""  # "" = the agent's own default
+
+
+class BreakOffTurn(Command, frozen=True, kw_only=True):
+    """Interrupt this turn, which is issued. Its `TurnSettled` is still awaited, whatever its status will be."""
+
+    turn_id: str
+    role: Role
+    reason: str
+
+
+class ReadPlan(Command, frozen=True, kw_only=True):
+    """Read PLAN.md in the run's directory. Answer: `PlanRead`."""
+
+    read_id: str
+
+
+class RunChecks(Command, frozen=True, kw_only=True):
+    """Run these shell commands in order. Answer: `ChecksEnded`."""
+
+    checks_id: str
+    iteration: int
+    commands: tuple[str, ...]
+
+
+class BreakOffChecks(Command, frozen=True, kw_only=True):
+    """End these checks; nobody waits for their result any more."""
+
+    checks_id: str
+
+
+class StartCooldown(Command, frozen=True, kw_only=True):
+    """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`.
+
+    Several may run at once: two reviewers can both have reached a limit. One that is over for nothing does no harm.
+    """
+
+    wait_id: str
+    iteration: int
+    ms: int
+    until_ms: int
+    reason: Literal["cooldown", "limit"]
+
+
+class AskFollowUp(Command, frozen=True, kw_only=True):
+    """Ask a person. Answer: `FollowUpGiven` (or `HumanVerdictGiven`, `StopRequested`)."""
+
+    question: str
+
+
+class EndRun(Command, frozen=True, kw_only=True):
+    """The run is over: say so, with `detail`, and end."""
+
+    state: Literal["completed", "failed", "stopped"]
+    detail: str
+
+
+class Announce(Command, frozen=True, kw_only=True):
+    """Tell the people who follow the run. `resume_hint`: also how this run is resumed by hand."""
+
+    text: str
+    error: bool = False
+    resume_hint: bool = False

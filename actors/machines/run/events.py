@@ -1,0 +1,120 @@
+"""What has happened to a run: the events of the journal's stream "run". Pure data."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.messages import TurnOutcome
+from actors.settings import RunSettings
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all events of the stream "run"; journalled under the name of the struct."""
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    """First event of every run. `generation` counts the roots that have opened it; the machine does not look at it."""
+
+    settings: RunSettings
+    generation: int = 0
+
+
+class TurnSettled(Event, frozen=True, kw_only=True):
+    """The turn has ended, and it will not go on; also when its agent could not be started at all (status failed)."""
+
+    turn_id: str
+    outcome: TurnOutcome
+
+
+class PlanRead(Event, frozen=True, kw_only=True):
+    """PLAN.md was looked for. `text` is None when it cannot be read; `error` says why."""
+
+    read_id: str
+    text: str | None
+    error: str = ""
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one check command ended. `output_tail` is the end of what it printed, both streams."""
+
+    command: str
+    exit_code: int
+    output_tail: str = ""
+
+
+class ChecksEnded(Event, frozen=True, kw_only=True):
+    """All check commands have ended, or the first that failed made the rest pointless. Not for checks broken off."""
+
+    checks_id: str
+    results: tuple[CheckResult, ...]
+
+
+class CooldownEnded(Event, frozen=True, kw_only=True):
+    """The time of a `StartCooldown` is over."""
+
+    wait_id: str
+
+
+class FollowUpGiven(Event, frozen=True, kw_only=True):
+    """A person answered the open question; blank means stop."""
+
+    text: str
+
+
+class PauseRequested(Event, frozen=True, kw_only=True):
+    """A person wants a pause: at the end of what runs now, or (`now`) by interrupting it."""
+
+    now: bool = False
+
+
+class ResumeRequested(Event, frozen=True, kw_only=True):
+    """A person wants a paused run to go on."""
+
+
+class StopRequested(Event, frozen=True, kw_only=True):
+    """The run shall end, as soon as what runs is interrupted. It can be resumed later."""
+
+    reason: str = ""
+
+
+class RunResumed(Event, frozen=True, kw_only=True):
+    """A new root has opened the run: it goes on where it was, out of a stop, a failure or a pause.
+
+    `settings` replace the old ones (`run_uid` stays). A blank `task`, or the one that the run has, keeps the task and
+    the place; another task begins anew with it: planning if `needs_plan`, a new count of iterations. A run that was out
+    of iterations gets a new count if a person cannot be asked, or more of them if `max_iterations` is higher now.
+    To reopen a paused run without letting it go on, do not send this: the fold alone keeps the pause.
+    """
+
+    settings: RunSettings | None = None
+    generation: int = 0
+
+
+class HumanVerdictGiven(Event, frozen=True, kw_only=True):
+    """A person decides in place of the reviewers. `notes` matter when not approved."""
+
+    approved: bool
+    notes: str = ""
+
+
+class MailReachedWorker(Event, frozen=True, kw_only=True):
+    """The primary agent has seen a bridge message from its peer: notes sent that way are not repeated."""
+
+    sender: str
+    text: str = ""
+
+
+EVENTS: tuple[type[Event], ...] = (
+    RunStarted,
+    TurnSettled,
+    PlanRead,
+    ChecksEnded,
+    CooldownEnded,
+    FollowUpGiven,
+    PauseRequested,
+    ResumeRequested,
+    StopRequested,
+    RunResumed,
+    HumanVerdictGiven,
+    MailReachedWorker,
+)

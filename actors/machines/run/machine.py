@@ -1,0 +1,117 @@
+"""The run machine itself: one event in, a state and commands out; see the package for how it is driven. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from msgspec.structs import replace
+
+from actors.errors import IllegalEventError
+from actors.machines.run import jobs, people, steps
+from actors.machines.run.commands import BreakOffTurn, Command, EndRun
+from actors.machines.run.events import ChecksEnded, CooldownEnded, Event, PlanRead, RunStarted, TurnSettled
+from actors.machines.run.state import (
+    FINAL_PHASES,
+    ChecksJob,
+    Hold,
+    Job,
+    Phase,
+    PlanJob,
+    RunState,
+    TurnJob,
+    WaitJob,
+)
+from actors.machines.run.table import TRANSITIONS
+
+# Answers that may come late or twice: the job that they answer, and the field that names it.
+_ANSWERS: Mapping[type[Event], tuple[type[Job], str]] = {
+    TurnSettled: (TurnJob, "turn_id"),
+    PlanRead: (PlanJob, "read_id"),
+    ChecksEnded: (ChecksJob, "checks_id"),
+    CooldownEnded: (WaitJob, "wait_id"),
+}
+
+
+def initial() -> RunState:
+    """The state before the first event."""
+    return RunState()
+
+
+def decide(state: RunState, event: Event, now_ms: int) -> tuple[RunState, list[Command]]:
+    """What the event makes of the state, and what is to be done now. Raises `IllegalEventError`; see the module."""
+    after = _apply(state, event)
+    before = outstanding(state, now_ms)
+    new = [command for command in outstanding(after, now_ms) if command not in before]
+    return replace(after, once=()), [*after.once, *new]
+
+
+def fold(events: Iterable[Event]) -> RunState:
+    """The state that these journalled events come to."""
+    state = initial()
+    for event in events:
+        state = replace(_apply(state, event), once=())
+    return state
+
+
+def outstanding(state: RunState, now_ms: int) -> list[Command]:
+    """All commands that are out and not answered yet; what is carried out again after a crash."""
+    if state.phase in FINAL_PHASES:
+        return [EndRun(state=_END_STATES[state.phase], detail=state.detail)]
+    issued = [job for job in state.jobs if job.issued]
+    breaks = [
+        BreakOffTurn(turn_id=job.id, role=job.role, reason=job.cut)
+        for job in issued
+        if isinstance(job, TurnJob) and job.cut
+    ]
+    return [*(jobs.command(state, job, now_ms) for job in issued), *breaks]
+
+
+_END_STATES: Mapping[Phase, Literal["completed", "failed", "stopped"]] = {
+    Phase.COMPLETED: "completed",
+    Phase.FAILED: "failed",
+    Phase.STOPPED: "stopped",
+}
+
+
+def _apply(state: RunState, event: Event) -> RunState:
+    if _is_late(state, event):
+        return state
+    rule = TRANSITIONS[state.phase].get(type(event))
+    if rule is None:
+        return people.unfitting(state, event)
+    after = rule.handler(state, event)
+    assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
+    return _hold_takes_effect(state, after)
+
+
+def _is_late(state: RunState, event: Event) -> bool:
+    """Whether this is normal after a crash and changes nothing. Raises when it answers what was never asked."""
+    if isinstance(event, RunStarted):
+        return state.settings is not None and state.settings.run_uid == event.settings.run_uid
+    answer = _ANSWERS.get(type(event))
+    if answer is None:
+        return False
+    kind, field = answer
+    answered: str = getattr(event, field)
+    if any(job.id == answered and job.issued and isinstance(job, kind) for job in state.jobs):
+        return False
+    if answered in state.past:
+        return True
+    raise IllegalEventError(
+        f"{type(event).__name__} answers {answered!r}, which is not asked in phase {state.phase.value!r}; "
+        "answer only commands that this run has given"
+    )
+
+
+def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
+    """The transitions that no event names: a hold is in force once nothing that was issued is left."""
+    if after.phase in FINAL_PHASES or any(job.issued for job in after.jobs):
+        return after
+    if after.hold is Hold.STOP:
+        return steps.end(after, Phase.STOPPED, after.detail, goes_on_in=after.phase)
+    if after.hold is Hold.PAUSE and after.phase is Phase.FOLLOW_UP:
+        return jobs.release(after)  # it waits for a person anyway; two waits would only need two answers
+    if after.paused and not before.paused:
+        return steps.say(after, "paused")
+    return after

@@ -1,0 +1,175 @@
+"""What people ask of a run: follow-ups, verdicts, pause, stop, resume; and what is said when it does not fit. Pure.
+
+A person does not know the machine's phases, so nothing that a person says is illegal once the run has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from actors.errors import IllegalEventError
+from actors.machines.run import jobs, review, steps
+from actors.machines.run.commands import BreakOffTurn
+from actors.machines.run.events import (
+    Event,
+    FollowUpGiven,
+    HumanVerdictGiven,
+    MailReachedWorker,
+    PauseRequested,
+    ResumeRequested,
+    RunResumed,
+    StopRequested,
+)
+from actors.machines.run.state import (
+    FINAL_PHASES,
+    ChecksJob,
+    Hold,
+    Phase,
+    PlanJob,
+    QuestionJob,
+    RunState,
+    WaitJob,
+)
+from actors.settings import RunSettings
+
+_SAID_BY_PEOPLE: Mapping[type[Event], str] = {
+    FollowUpGiven: "this follow-up",
+    PauseRequested: "a pause",
+    ResumeRequested: "resuming",
+    StopRequested: "a stop",
+    HumanVerdictGiven: "this verdict",
+}
+
+
+def follow_up(state: RunState, event: FollowUpGiven) -> RunState:
+    """A blank one stops the run; any other extends the task, and the iterations start again."""
+    if not event.text.strip():
+        return steps.end(state, Phase.STOPPED, "no follow-up was given", goes_on_in=Phase.FOLLOW_UP)
+    state = jobs.drop(state, *state.jobs)
+    task = f"{state.task}\n\nFollow-up:\n{event.text.strip()}"
+    return steps.start_iteration(replace(state, task=task, iteration=0, failures=0))
+
+
+def human_verdict_in_cooldown(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """The last reviews asked for changes; a person may see it otherwise, or add to them."""
+    if event.approved:
+        return steps.pull_request(jobs.drop(state, *state.jobs))
+    return review.note_by_human(state, event)
+
+
+def human_verdict_on_work(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """Notes wait for the next iteration. There is nothing to approve yet."""
+    if event.approved:
+        return unfitting(state, event)
+    return review.note_by_human(state, event)
+
+
+def human_verdict_as_follow_up(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """An answer to the question, too: what is to be changed is the follow-up."""
+    if event.approved:
+        return steps.pull_request(jobs.drop(state, *state.jobs))
+    if not event.notes.strip():
+        return unfitting(state, event)
+    return follow_up(state, FollowUpGiven(text=event.notes))
+
+
+def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:
+    """The peer's notes may have come this way. A new review round takes it back."""
+    return replace(state, peer_wrote=True)
+
+
+def pause(state: RunState, event: PauseRequested) -> RunState:
+    """In force when what runs has ended; a wait is not work, so it is withdrawn at once."""
+    if state.hold is Hold.STOP or state.paused:
+        return unfitting(state, event)
+    state = replace(state, hold=Hold.PAUSE)
+    return _interrupt(state, "the run was paused") if event.now else jobs.withdraw(state, WaitJob)
+
+
+def stop(state: RunState, event: StopRequested) -> RunState:
+    """Interrupts everything; in force when that has settled."""
+    if state.hold is Hold.STOP:
+        return state
+    detail = event.reason or "a stop was asked for"
+    state = replace(state, hold=Hold.STOP, detail=detail)
+    return _interrupt(state, f"the run was stopped: {detail}")
+
+
+def _interrupt(state: RunState, why: str) -> RunState:
+    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, QuestionJob), why)
+
+
+def resume(state: RunState, event: ResumeRequested) -> RunState:
+    """Also takes back a pause that is not in force yet. A stop cannot be taken back: agents are being interrupted."""
+    if state.hold is not Hold.PAUSE:
+        return unfitting(state, event)
+    return jobs.release(state)
+
+
+def resumed(state: RunState, event: RunResumed) -> RunState:
+    """See `RunResumed`."""
+    known = {"", state.run.task.strip(), state.task.strip()}
+    if event.settings is not None:
+        new_task = event.settings.task.strip() not in known
+        state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
+        if new_task:
+            return _begin_instead(state)
+    if state.phase is Phase.COMPLETED:
+        return steps.say(state, "the run is completed; give it a new task to go on")
+    state = replace(state, detail="")
+    if state.phase in FINAL_PHASES:
+        assert state.goes_on_in is not None, "only a completed run has nowhere to go on"
+        state = replace(state, phase=state.goes_on_in, goes_on_in=None)
+    if state.phase is Phase.FOLLOW_UP:
+        return _more_iterations(state)
+    return jobs.release(state)
+
+
+def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
+    """All ids derive from run_uid, so it never changes. A task that is not new is the old one, planned or not."""
+    if new_task:
+        return replace(new, run_uid=old.run_uid)
+    return replace(new, run_uid=old.run_uid, task=old.task, needs_plan=old.needs_plan)
+
+
+def _begin_instead(state: RunState) -> RunState:
+    """The old task's turns are broken off, and their outcomes ignored; the sessions stay."""
+    breaks = tuple(
+        BreakOffTurn(turn_id=job.id, role=job.role, reason="the run has a new task") for job in state.open_turns
+    )
+    state = jobs.drop(state, *state.jobs)
+    return steps.begin(replace(state, once=(*state.once, *breaks)))
+
+
+def _more_iterations(state: RunState) -> RunState:
+    """To resume a run that was out of iterations is to ask for more, if nobody can be asked."""
+    if state.iteration >= state.run.max_iterations and state.run.interactive:
+        return jobs.release(state) if state.jobs else steps.out_of_iterations(state)
+    if state.iteration >= state.run.max_iterations:
+        state = replace(state, iteration=0, failures=0)
+    state = replace(jobs.drop(state, *state.jobs), hold=Hold.NONE)
+    return steps.start_iteration(state)
+
+
+def unfitting(state: RunState, event: Event) -> RunState:
+    """People and mail come when they come: that is not a bug of ours. Everything else out of place is."""
+    if state.phase is not Phase.NEW:
+        if isinstance(event, MailReachedWorker):
+            return state
+        if type(event) in _SAID_BY_PEOPLE:
+            return steps.say(state, f"{_SAID_BY_PEOPLE[type(event)]} changes nothing: the run {_situation(state)}")
+    raise IllegalEventError(
+        f"{type(event).__name__} is not possible in phase {state.phase.value!r}; nothing was changed"
+    )
+
+
+def _situation(state: RunState) -> str:
+    if state.hold is Hold.STOP:
+        return "is stopping"
+    if state.paused:
+        return "is paused"
+    if state.phase in FINAL_PHASES:
+        return f"is {state.phase.value} already"
+    return f"waits for {state.waits_for}"

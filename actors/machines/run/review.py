@@ -1,0 +1,92 @@
+"""A review round: all reviewers at once, their verdicts, and a person who decides in their place. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from actors.machines import prompts
+from actors.machines.prompts import Note
+from actors.machines.run import jobs, steps
+from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.run.state import Phase, RoundVerdict, RunState, TurnJob, agent_label
+from actors.machines.verdict import read_verdict, unavailable
+from actors.messages import TurnOutcome
+
+
+def start(state: RunState) -> RunState:
+    """All reviewers at once. Without any, our checks or the agent's word are all there is."""
+    run = state.run
+    if not run.reviewers:
+        return steps.pull_request(state)
+    number = state.review_round + 1
+    state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), overruled=None, peer_wrote=False)
+    for role in steps.reviewers(run):
+        prompt = prompts.review(
+            number,
+            task=state.task,
+            proof=run.proof,
+            done_signal=run.done_signal,
+            checks=run.checks,
+            send_notes_to=run.worker if run.paired and role == "reviewer" else None,
+        )
+        state = steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
+    return state
+
+
+def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """One reviewer is through. The round is over with the last of them."""
+    finished = outcome.status == "finished"
+    verdict = read_verdict(outcome.text) if finished else unavailable(outcome.error or outcome.status)
+    this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=verdict)
+    state = replace(state, verdicts=(*state.verdicts, this))
+    if state.overruled is not None:
+        return overrule_when_free(state)
+    if state.jobs:
+        return state
+    state = _note_verdicts(state)
+    if all(each.verdict.approves for each in state.verdicts):
+        return steps.pull_request(state)
+    return steps.next_iteration(state)
+
+
+def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """The reviews become pointless, and are broken off. The last word of a person counts."""
+    state = replace(state, overruled=event)
+    state = jobs.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
+    return overrule_when_free(jobs.cut(state, "a person has decided"))
+
+
+def human_verdict_on_checks(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """A person has looked, and does not wait for the checks."""
+    state = jobs.drop(state, *state.jobs)
+    return overrule_when_free(replace(state, overruled=event))
+
+
+def overrule_when_free(state: RunState) -> RunState:
+    """An agent's session takes one turn at a time, so what follows waits until the broken-off turns have settled."""
+    event = state.overruled
+    if event is None or state.jobs:
+        return state
+    state = replace(state, overruled=None)
+    if event.approved:
+        return steps.pull_request(state)
+    return steps.next_iteration(note_by_human(_note_verdicts(state), event))
+
+
+def _note_verdicts(state: RunState) -> RunState:
+    order = steps.reviewers(state.run)
+    for each in sorted(state.verdicts, key=lambda each: order.index(each.role)):
+        if each.verdict.kind == "changes":
+            kind: prompts.NoteKind = "self-review" if each.role == "worker" else "review"
+        else:
+            kind = "no-verdict"
+        if not each.verdict.approves:
+            source = agent_label(state.run, each.role)
+            state = steps.add_note(state, Note(kind=kind, source=source, text=each.verdict.reason))
+    return state
+
+
+def note_by_human(state: RunState, event: HumanVerdictGiven) -> RunState:
+    """What the person wants changed, for the next iteration."""
+    text = event.notes.strip() or "a person has turned the work down without giving a reason"
+    return steps.add_note(state, Note(kind="human", source="human", text=text))

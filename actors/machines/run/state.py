@@ -1,0 +1,208 @@
+"""Where a run is: phases, the jobs that await an answer, and the state that the events come to. Pure data.
+
+Nothing here decides. What people are told about a state (`place`, `describe`) is here because it only reads.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from actors.machines.prompts import Note
+from actors.machines.run.commands import Command
+from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.verdict import Verdict
+from actors.messages import Purpose, TurnOutcome
+from actors.settings import Role, RunSettings
+
+
+class Phase(enum.Enum):
+    """Where the run is. A limit that is waited out and a pause do not change the phase."""
+
+    NEW = "new"  # nothing is known yet
+    PLANNING = "planning"  # the primary agent writes PLAN.md
+    READING_PLAN = "reading-plan"  # is there a PLAN.md?
+    PLAN_REVIEW = "plan-review"  # a reviewer checks and edits PLAN.md
+    READING_REVIEWED_PLAN = "reading-reviewed-plan"  # what it says becomes the task
+    COOLDOWN = "cooldown"  # between two iterations
+    WORKING = "working"  # the primary agent works on an iteration
+    CHECKING = "checking"  # it says done: our own checks run
+    REVIEWING = "reviewing"  # reviewers work in parallel
+    FOLLOW_UP = "follow-up"  # out of iterations: a person is asked
+    PULL_REQUEST = "pull-request"  # approved: the primary agent publishes the work
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+PLANNING_PHASES = frozenset(
+    {Phase.PLANNING, Phase.READING_PLAN, Phase.PLAN_REVIEW, Phase.READING_REVIEWED_PLAN},
+)
+FINAL_PHASES = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.STOPPED})  # RunResumed leads out of them
+LIVE_PHASES = frozenset(Phase) - FINAL_PHASES - {Phase.NEW}
+
+
+class Hold(enum.Enum):
+    """What keeps new commands back. A pause and a stop are in force once nothing that was issued is left."""
+
+    NONE = "none"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that awaits an answer which carries `id`. `label` is the same for all its attempts."""
+
+    id: str
+    label: str
+    issued: bool = False
+
+
+class TurnJob(Job, frozen=True, kw_only=True):
+    """A turn. `prompt` is the first attempt's; `resumes` says why a further one continues it ("" = it does not)."""
+
+    role: Role
+    purpose: Purpose
+    prompt: str
+    model: str
+    resumes: str = ""
+    cut: str = ""  # why it was ordered to break off; "" = it was not
+    limits: int = 0  # how many times in a row a limit has ended it
+
+
+class WaitJob(Job, frozen=True, kw_only=True):
+    """A cool-down, or (`then`) the end of a limit, after which that turn is tried again."""
+
+    at_least_ms: int
+    not_before_ms: int | None = None
+    then: TurnJob | None = None
+
+
+class PlanJob(Job, frozen=True, kw_only=True):
+    """Reading PLAN.md."""
+
+
+class ChecksJob(Job, frozen=True, kw_only=True):
+    """The check commands of the settings."""
+
+
+class QuestionJob(Job, frozen=True, kw_only=True):
+    """A question to a person; its id never leaves the machine, since a run has one at most."""
+
+    question: str
+
+
+class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of one reviewer, in the round it belongs to."""
+
+    review_round: int
+    role: Role
+    verdict: Verdict
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the journalled events come to. Made by `initial` and `decide` only."""
+
+    phase: Phase = Phase.NEW
+    settings: RunSettings | None = None  # None only in phase NEW
+    task: str = ""  # what is worked on: the plan once there is one, with follow-ups
+    iteration: int = 0  # begins anew after a follow-up
+    review_round: int = 0  # never begins anew
+    failures: int = 0  # work turns that failed in a row
+    jobs: tuple[Job, ...] = ()
+    hold: Hold = Hold.NONE
+    notes: tuple[Note, ...] = ()  # for the next iteration
+    notes_sent: int = 0  # how many of them stand in the last work prompt
+    peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
+    verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
+    overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
+    goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
+    detail: str = ""  # why it is stopping or has ended
+    past: frozenset[str] = frozenset()  # ids whose answers are ignored
+    once: tuple[Command, ...] = ()  # commands beside jobs, never repeated; empty between two events
+
+    @property
+    def run(self) -> RunSettings:
+        """The settings of a run that has started."""
+        assert self.settings is not None, "the run has not started"
+        return self.settings
+
+    @property
+    def paused(self) -> bool:
+        """A pause is in force: nothing runs, and nothing will until somebody resumes."""
+        return self.hold is Hold.PAUSE and not any(job.issued for job in self.jobs)
+
+    @property
+    def open_turns(self) -> tuple[TurnJob, ...]:
+        """The turns that run now."""
+        return tuple(job for job in self.jobs if isinstance(job, TurnJob) and job.issued)
+
+    @property
+    def waits_for(self) -> str:
+        """What has to happen next, for a status line; "" when the run is over."""
+        if self.phase is Phase.NEW:
+            return "the start"
+        if self.phase in FINAL_PHASES:
+            return ""
+        if self.paused:
+            return "a person to resume it"
+        return ", ".join(_awaited(self, job) for job in self.jobs if job.issued)
+
+
+def agent_label(settings: RunSettings, role: Role) -> str:
+    """The name that people and notes use for this session: the agent's, and the role where both are the same agent."""
+    name = settings.worker if role == "worker" else settings.reviewer
+    return f"{name} ({role})" if settings.worker == settings.reviewer else name
+
+
+def place(state: RunState) -> str:
+    """Where the run is, for people: "iteration 2 of 20". Reading the plan is part of planning, and so on."""
+    match state.phase:
+        case Phase.PLANNING | Phase.READING_PLAN:
+            return "planning"
+        case Phase.PLAN_REVIEW | Phase.READING_REVIEWED_PLAN:
+            return "plan review"
+        case Phase.COOLDOWN | Phase.WORKING:
+            return f"iteration {state.iteration} of {state.run.max_iterations}"
+        case Phase.CHECKING:
+            return f"checks of iteration {state.iteration}"
+        case Phase.REVIEWING:
+            return f"review round {state.review_round}"
+        case Phase.FOLLOW_UP:
+            return "out of iterations"
+        case Phase.PULL_REQUEST:
+            return "draft pull request"
+        case _:
+            return str(state.phase.value)
+
+
+def trouble(state: RunState, job: TurnJob, outcome: TurnOutcome) -> str:
+    """One line about a turn that did not finish."""
+    how = "failed" if outcome.status == "failed" else f"was {outcome.status}"
+    error = f": {outcome.error}" if outcome.error else ""
+    return f"{place(state)}: {agent_label(state.run, job.role)}'s turn {how}{error}"
+
+
+def describe(state: RunState) -> str:
+    """One line for people who follow the run: "review round 1: waits for codex, claude"."""
+    if state.phase in FINAL_PHASES:
+        return f"{place(state)}: {state.detail}"
+    held = {Hold.NONE: "", Hold.STOP: "stopping, ", Hold.PAUSE: "paused, " if state.paused else "pausing, "}
+    return f"{held[state.hold]}{place(state)}: waits for {state.waits_for}"
+
+
+def _awaited(state: RunState, job: Job) -> str:
+    match job:
+        case TurnJob():
+            return agent_label(state.run, job.role)
+        case WaitJob(then=TurnJob() as turn):
+            return f"the end of {agent_label(state.run, turn.role)}'s limit"
+        case WaitJob():
+            return "the end of the cool-down"
+        case PlanJob():
+            return "PLAN.md"
+        case ChecksJob():
+            return "the checks"
+        case _:
+            return "a person's answer"

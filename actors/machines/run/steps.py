@@ -1,0 +1,126 @@
+"""The steps that a run takes: each puts it into a phase, with the jobs of that phase. Pure.
+
+Steps look forward only: what an answer means is decided in answers.py and review.py, which call them.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from actors.machines import prompts
+from actors.machines.prompts import Note
+from actors.machines.run import jobs
+from actors.machines.run.commands import Announce
+from actors.machines.run.state import Hold, Phase, PlanJob, QuestionJob, RunState, TurnJob, WaitJob
+from actors.messages import Purpose
+from actors.settings import Role, RunSettings
+
+
+def begin(state: RunState) -> RunState:
+    """The first step of a task, with nothing left of an earlier one but what keeps ids unique."""
+    state = RunState(
+        settings=state.settings,
+        task=state.run.task,
+        review_round=state.review_round,
+        past=state.past,
+        once=state.once,
+    )
+    return plan(state) if state.run.needs_plan else start_iteration(state)
+
+
+def plan(state: RunState) -> RunState:
+    """The primary agent is asked for PLAN.md."""
+    state = replace(state, phase=Phase.PLANNING)
+    return turn(state, "plan", "worker", "plan", prompts.plan(state.run.task, proof=state.run.proof))
+
+
+def read_plan(state: RunState, phase: Phase) -> RunState:
+    """Is there a PLAN.md, and what does it say?"""
+    return jobs.add(replace(state, phase=phase), PlanJob(id="", label="plan-reading"))
+
+
+def start_iteration(state: RunState) -> RunState:
+    """The primary agent works, on everything that is known so far."""
+    run, number = state.run, state.iteration + 1
+    prompt = prompts.iteration(
+        number,
+        of=run.max_iterations,
+        task=state.task,
+        proof=run.proof,
+        done_signal=run.done_signal,
+        notes=[replace(note, reached_worker=note.kind == "review" and state.peer_wrote) for note in state.notes],
+        unanimous=sum(note.kind in prompts.REVIEW_NOTES for note in state.notes) == len(reviewers(run)) > 1,
+        checks=run.checks,
+        peer=run.reviewer if run.paired else None,
+    )
+    state = replace(state, phase=Phase.WORKING, iteration=number, notes_sent=len(state.notes))
+    return turn(state, f"iteration-{number}", "worker", "work", prompt)
+
+
+def next_iteration(state: RunState) -> RunState:
+    """Another iteration after a cool-down, while there are any left."""
+    if state.iteration >= state.run.max_iterations:
+        return out_of_iterations(state)
+    if state.run.cooldown_ms <= 0:
+        return start_iteration(state)
+    state = replace(state, phase=Phase.COOLDOWN)
+    return jobs.add(state, WaitJob(id="", label=f"cooldown-{state.iteration}", at_least_ms=state.run.cooldown_ms))
+
+
+def out_of_iterations(state: RunState) -> RunState:
+    """A person is asked; without one the run stops."""
+    detail = f"{state.iteration} iterations are used up, and the task is not proved done"
+    if not state.run.interactive:
+        return end(state, Phase.STOPPED, detail, goes_on_in=Phase.FOLLOW_UP)
+    state = replace(state, phase=Phase.FOLLOW_UP)
+    return jobs.add(state, QuestionJob(id="", label="question", question=f"{detail}. What next? (blank stops the run)"))
+
+
+def pull_request(state: RunState) -> RunState:
+    """The work is approved: the primary agent publishes it."""
+    state = replace(state, phase=Phase.PULL_REQUEST)
+    return turn(state, "pull-request", "worker", "pull-request", prompts.pull_request(state.task))
+
+
+def fail(state: RunState, detail: str) -> RunState:
+    """`state` is where a resumed run shall go on."""
+    return end(state, Phase.FAILED, detail, goes_on_in=state.phase)
+
+
+def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None = None) -> RunState:
+    """Jobs that are left are held for a resumed run; their ids were never issued, or are not awaited by anybody."""
+    return replace(
+        state,
+        phase=phase,
+        goes_on_in=goes_on_in,
+        detail=detail,
+        hold=Hold.NONE,
+        jobs=tuple(replace(job, issued=False) for job in state.jobs),
+    )
+
+
+def turn(state: RunState, label: str, role: Role, purpose: Purpose, prompt: str) -> RunState:
+    """Adds a turn with the model that the settings name for this role and purpose."""
+    run = state.run
+    reviewing = purpose in {"review", "plan-review"}
+    model = run.reviewer_model
+    if role == "worker":
+        model = (run.worker_review_model or run.worker_model) if reviewing else run.worker_model
+    return jobs.add(state, TurnJob(id="", label=label, role=role, purpose=purpose, prompt=prompt, model=model))
+
+
+def add_note(state: RunState, note: Note) -> RunState:
+    """The same note given twice is one note."""
+    if note in state.notes:
+        return state
+    return replace(state, notes=(*state.notes, note))
+
+
+def say(state: RunState, text: str, *, error: bool = False, resume_hint: bool = False) -> RunState:
+    """Tells people, once."""
+    return replace(state, once=(*state.once, Announce(text=text, error=error, resume_hint=resume_hint)))
+
+
+def reviewers(run: RunSettings) -> tuple[Role, ...]:
+    """Who reviews, each once, in the order of the settings."""
+    return tuple(dict.fromkeys(run.reviewers))

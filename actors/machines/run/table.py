@@ -1,0 +1,145 @@
+"""The table of a run: phase -> event -> handler and the phases that it can lead to. Pure data.
+
+scripts/draw_machines.py draws the diagram in the README from it. What it cannot see is the one transition that no
+event names: a stop leads from every live phase to STOPPED as soon as nothing runs any more (`hold_takes_effect`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from actors.machines.run import answers, people, review
+from actors.machines.run.events import (
+    ChecksEnded,
+    CooldownEnded,
+    Event,
+    FollowUpGiven,
+    HumanVerdictGiven,
+    MailReachedWorker,
+    PauseRequested,
+    PlanRead,
+    ResumeRequested,
+    RunResumed,
+    RunStarted,
+    StopRequested,
+    TurnSettled,
+)
+from actors.machines.run.state import LIVE_PHASES, Phase, RunState
+
+
+class Rule(NamedTuple):
+    """What handles the event, and every phase that the handler can lead to."""
+
+    handler: Callable[..., RunState]
+    to: frozenset[Phase]
+
+
+def _rule(handler: Callable[..., RunState], *to: Phase) -> Rule:
+    return Rule(handler, frozenset(to))
+
+
+_P = Phase
+_AFTER_AN_ITERATION = (_P.COOLDOWN, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED)  # WORKING: no cool-down is wanted
+_FIRST_STEPS = (_P.PLANNING, _P.WORKING)  # of a task
+
+
+def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule]:
+    """The phase's own rows, and those that all live phases have in common."""
+    return {
+        **rows,
+        PauseRequested: _rule(people.pause, phase),
+        ResumeRequested: _rule(people.resume, phase),
+        StopRequested: _rule(people.stop, phase),
+        RunResumed: _rule(people.resumed, phase, *_FIRST_STEPS),
+        MailReachedWorker: _rule(people.mail_reached_worker, phase),
+    }
+
+
+TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
+    _P.NEW: {RunStarted: _rule(answers.started, *_FIRST_STEPS)},
+    _P.PLANNING: _live(
+        _P.PLANNING,
+        {
+            TurnSettled: _rule(answers.when_settled(answers.plan_settled), _P.READING_PLAN, _P.PLANNING, _P.FAILED),
+            CooldownEnded: _rule(answers.limit_over, _P.PLANNING),
+        },
+    ),
+    _P.READING_PLAN: _live(
+        _P.READING_PLAN,
+        {PlanRead: _rule(answers.plan_read, _P.PLAN_REVIEW, _P.WORKING, _P.FAILED)},
+    ),
+    _P.PLAN_REVIEW: _live(
+        _P.PLAN_REVIEW,
+        {
+            TurnSettled: _rule(
+                answers.when_settled(answers.plan_review_settled), _P.READING_REVIEWED_PLAN, _P.PLAN_REVIEW, _P.FAILED
+            ),
+            CooldownEnded: _rule(answers.limit_over, _P.PLAN_REVIEW),
+        },
+    ),
+    _P.READING_REVIEWED_PLAN: _live(
+        _P.READING_REVIEWED_PLAN,
+        {PlanRead: _rule(answers.plan_read, _P.WORKING, _P.FAILED)},
+    ),
+    _P.COOLDOWN: _live(
+        _P.COOLDOWN,
+        {
+            CooldownEnded: _rule(answers.cooldown_over, _P.WORKING),
+            HumanVerdictGiven: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
+        },
+    ),
+    _P.WORKING: _live(
+        _P.WORKING,
+        {
+            TurnSettled: _rule(
+                answers.when_settled(answers.work_settled),
+                _P.CHECKING,
+                _P.REVIEWING,
+                _P.PULL_REQUEST,
+                _P.FAILED,
+                *_AFTER_AN_ITERATION,
+            ),
+            CooldownEnded: _rule(answers.limit_over, _P.WORKING),
+            HumanVerdictGiven: _rule(people.human_verdict_on_work, _P.WORKING),
+        },
+    ),
+    _P.CHECKING: _live(
+        _P.CHECKING,
+        {
+            ChecksEnded: _rule(answers.checks_ended, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+            HumanVerdictGiven: _rule(review.human_verdict_on_checks, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+        },
+    ),
+    _P.REVIEWING: _live(
+        _P.REVIEWING,
+        {
+            TurnSettled: _rule(
+                answers.when_settled(review.settled), _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
+            ),
+            CooldownEnded: _rule(answers.limit_over, _P.REVIEWING),
+            HumanVerdictGiven: _rule(
+                review.human_verdict_on_review, _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
+            ),
+        },
+    ),
+    _P.FOLLOW_UP: _live(
+        _P.FOLLOW_UP,
+        {
+            FollowUpGiven: _rule(people.follow_up, _P.WORKING, _P.STOPPED),
+            HumanVerdictGiven: _rule(people.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP),
+        },
+    ),
+    _P.PULL_REQUEST: _live(
+        _P.PULL_REQUEST,
+        {
+            TurnSettled: _rule(answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.PULL_REQUEST),
+            CooldownEnded: _rule(answers.limit_over, _P.PULL_REQUEST),
+        },
+    ),
+    _P.COMPLETED: {RunResumed: _rule(people.resumed, _P.COMPLETED, *_FIRST_STEPS)},
+    _P.FAILED: {
+        RunResumed: _rule(people.resumed, _P.PLAN_REVIEW, _P.COOLDOWN, *_FIRST_STEPS),
+    },
+    _P.STOPPED: {RunResumed: _rule(people.resumed, *sorted(LIVE_PHASES, key=lambda phase: phase.value))},
+}
