@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+from actors.edges import processes
 
 # Together below the 2 s that an adapter has to close.
 GRACE_S = 0.6  # after the end of its stdin: agents save their session and go
-TERMINATE_S = 0.5  # after SIGTERM, for it and all its descendants
-KILL_S = 0.4  # after SIGKILL
-_POLL_S = 0.01
+TERMINATE_S = 0.5  # after SIGTERM
+KILL_S = 0.4  # after SIGKILL, for it and all its descendants
 # An exited agent's last words may still be in the pipe; its end may never come, when a child of it holds it open.
 _LAST_WORDS_S = 0.2
 _STDERR_LINES = 20
@@ -40,7 +37,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited = asyncio.Event()
         self._released = asyncio.Event()
-        self._left_behind: set[psutil.Process] = set()
+        self._left_behind: set[tuple[int, str]] = set()  # pid and start time
         self._last_words: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -60,8 +57,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
 
     async def exit_text(self, patience_s: float) -> str:
         """How it ended, for people, with its last words; waits a little for an exit that is about to be noticed."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._exited.wait(), patience_s)
+        await self._exits_within(patience_s)
         assert self._transport is not None
         code = self._transport.get_returncode()
         if code is None:
@@ -127,7 +123,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Notes what it left behind, and ends the connection once its last words are read."""
         # Now, while no other process can have got its id: the id of the session is that of its leader.
-        self._left_behind = _in_session(self.pid)
+        self._left_behind = _identified(processes.tree(self.pid))
         self._exited.set()
         self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._lines.put_nowait, None)
 
@@ -143,64 +139,33 @@ class AgentProgram(asyncio.SubprocessProtocol):
     # --- its end ---
 
     async def end(self) -> None:
-        """Ends the process and all its descendants, within `GRACE_S` + `TERMINATE_S` + `KILL_S`.
+        """Ends the process and all its descendants in less than 2 s.
 
-        Not found are only those that left both its session and its process tree; they are the reaper's.
+        Not found are only those that left both its session and its process tree before; they are the reaper's.
         """
         assert self._transport is not None
-        family = self._family()
+        family = self._left_behind if self._exited.is_set() else _identified(processes.tree(self.pid))
         stdin = self._transport.get_pipe_transport(0)
         if stdin is not None:
             stdin.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._exited.wait(), GRACE_S)
-        for send, patience_s in ((psutil.Process.terminate, TERMINATE_S), (psutil.Process.kill, KILL_S)):
-            family |= self._family()
-            if not any(map(_alive, family)):
-                break
-            for process in filter(_alive, family):
-                with suppress(psutil.Error):
-                    send(process)
-            await _gone(family, patience_s)
+        if not await self._exits_within(GRACE_S):
+            self._transport.terminate()
+            if not await self._exits_within(TERMINATE_S):
+                await asyncio.to_thread(processes.kill_tree, self.pid, timeout_s=KILL_S)
+        for pid, started in family | self._left_behind:
+            await asyncio.to_thread(processes.end_stale, pid, started)
         if self._last_words is not None:
             self._last_words.cancel()
         self._transport.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._released.wait(), KILL_S)
 
-    def _family(self) -> set[psutil.Process]:
-        """The process, those in its session, and all their descendants."""
-        if self._exited.is_set():
-            roots = self._left_behind
-        else:
-            roots = _in_session(self.pid)
-            with suppress(psutil.Error):
-                roots.add(psutil.Process(self.pid))
-        family = set(roots)
-        for root in roots:
-            with suppress(psutil.Error):
-                family.update(root.children(recursive=True))
-        return family
+    async def _exits_within(self, patience_s: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), patience_s)
+        return self._exited.is_set()
 
 
-def _in_session(session_id: int) -> set[psutil.Process]:
-    members = set()
-    for pid in psutil.pids():
-        with suppress(OSError, psutil.Error):  # gone meanwhile, or somebody else's
-            if os.getsid(pid) == session_id and pid != os.getpid():
-                members.add(psutil.Process(pid))
-    return members
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-async def _gone(processes: Iterable[psutil.Process], patience_s: float) -> None:
-    """Waits until none is alive. Polls: they are not our children, and our child's exit status is the loop's."""
-    deadline = time.monotonic() + patience_s
-    while any(map(_alive, processes)) and time.monotonic() < deadline:  # noqa: ASYNC110 # no event to wait for
-        await asyncio.sleep(_POLL_S)
+def _identified(pids: Iterable[int]) -> set[tuple[int, str]]:
+    """The processes with their start times: ids are used again."""
+    return {(pid, started) for pid in pids if (started := processes.start_time(pid)) is not None}

@@ -231,16 +231,17 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
         except MCPError as error:
             return f"{tool}: {error}", False
         except Exception as error:
-            if time.monotonic() > deadline or not _refused(error, httpx2.ConnectError):
-                return f"{tool}: {error!r}", False
+            cause = _cause(error)
+            if time.monotonic() > deadline or not isinstance(cause, httpx2.ConnectError):
+                return f"{tool}: {cause!r}", False
             await asyncio.sleep(BRIDGE_RETRY_S)
 
 
-def _refused(error: BaseException, connect_error: type[Exception]) -> bool:
-    """Whether nothing but refused connections is in the error; the library wraps them in groups."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(_refused(each, connect_error) for each in error.exceptions)
-    return isinstance(error, connect_error)
+def _cause(error: BaseException) -> BaseException:
+    """The error itself; the library wraps it in groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 # --- the protocol -------------------------------------------------------------------------------------------

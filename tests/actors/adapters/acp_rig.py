@@ -1,0 +1,95 @@
+"""What the tests of ACP agents share: a throw-away home, a sink to wait on, a loop that must be left clean."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actors.adapters.base import AgentEvent, AgentFactory, AgentSettings
+
+PATIENCE_S = 20.0
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Runs it with a time limit; afterwards no task may be left."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(60):
+            await coroutine
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(limited())
+
+
+def settings(home: Path, **changes: Any) -> AgentSettings:
+    work = home / "work"
+    work.mkdir(exist_ok=True)
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    return AgentSettings(**{"name": "tester", "cwd": work, "environment": environment, **changes})
+
+
+class Events:
+    """A sink; `wait` returns the first event that fits, also one that came before."""
+
+    def __init__(self) -> None:
+        self.all: list[AgentEvent] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, event: AgentEvent) -> None:
+        self.all.append(event)
+        self._news.set()
+
+    async def wait(self, fits: Callable[[AgentEvent], bool]) -> AgentEvent:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                self._news.clear()
+                for event in self.all:
+                    if fits(event):
+                        return event
+                await self._news.wait()
+
+    def texts(self, kind: str) -> list[str]:
+        return [event.text for event in self.all if event.kind == kind]
+
+    @property
+    def pid(self) -> int:
+        return next(event.pid for event in self.all if event.kind == "process")
+
+
+class Opened:
+    def __init__(self, agent: Any, events: Events, session_id: str) -> None:
+        self.agent, self.events, self.session_id = agent, events, session_id
+
+
+@asynccontextmanager
+async def opened(
+    factory: AgentFactory, agent_settings: AgentSettings, session_id: str | None = None
+) -> AsyncIterator[Opened]:
+    """An open agent; afterwards it is closed, and nothing of it is left, in less than 2 s."""
+    events = Events()
+    agent = factory(agent_settings, events)
+    family: list[psutil.Process] = []
+    try:
+        session = await agent.open(session_id)
+        yield Opened(agent, events, session)
+    finally:
+        if events.texts("process") and psutil.pid_exists(events.pid):
+            main = psutil.Process(events.pid)
+            family = [main, *main.children(recursive=True)]
+        began = asyncio.get_running_loop().time()
+        await agent.close()
+        assert asyncio.get_running_loop().time() - began < 2
+        assert [process for process in family if is_alive(process)] == []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,178 @@
+"""A second ACP agent for the tests: written with the official package, knows nothing of our extension.
+
+Obeys the first line of a prompt. Its sessions are plain lists of (who, text) in HOME, replayed without any `_meta`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from acp import (
+    PROTOCOL_VERSION,
+    RequestError,
+    run_agent,
+    start_tool_call,
+    text_block,
+    tool_content,
+    update_agent_message_text,
+    update_tool_call,
+    update_user_message_text,
+)
+from acp.schema import (
+    AgentCapabilities,
+    Cost,
+    InitializeResponse,
+    LoadSessionResponse,
+    NewSessionResponse,
+    PermissionOption,
+    PromptResponse,
+    SessionConfigOptionSelect,
+    SessionConfigSelectOption,
+    SetSessionConfigOptionResponse,
+    ToolCallUpdate,
+    UsageUpdate,
+)
+
+HOME = Path(os.environ["HOME"])
+
+
+class PlainAgent:
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.cancelled = asyncio.Event()
+        self.model = "small"
+
+    def on_connect(self, client: Any) -> None:
+        self.client = client
+
+    async def initialize(self, protocol_version: int, **_: Any) -> InitializeResponse:
+        if "--old" in sys.argv:
+            protocol_version = 0
+        return InitializeResponse(
+            protocol_version=protocol_version,
+            agent_capabilities=AgentCapabilities(load_session="--no-load" not in sys.argv),
+        )
+
+    async def new_session(self, cwd: str, mcp_servers: list[Any] | None = None, **_: Any) -> NewSessionResponse:
+        if "--login" in sys.argv:
+            raise RequestError.auth_required()
+        self.store("plain-1", "cwd", cwd)
+        return NewSessionResponse(session_id="plain-1", config_options=[self.option()])
+
+    async def load_session(self, session_id: str, **_: Any) -> LoadSessionResponse:
+        path = HOME / session_id
+        if not path.exists():
+            raise RequestError.resource_not_found(session_id)
+        for line in path.read_text().splitlines():
+            who, text = json.loads(line)
+            if who == "user" and "--silent" not in sys.argv:
+                # cut in the middle, as agents may do
+                for half in (text[: len(text) // 2], text[len(text) // 2 :]):
+                    await self.client.session_update(session_id, update_user_message_text(half))
+            elif who == "agent":
+                await self.client.session_update(session_id, update_agent_message_text(text))
+        return LoadSessionResponse()
+
+    async def set_config_option(self, config_id: str, session_id: str, value: Any, **_: Any) -> Any:
+        self.model = value
+        return SetSessionConfigOptionResponse(config_options=[self.option()])
+
+    def option(self) -> SessionConfigOptionSelect:
+        return SessionConfigOptionSelect(
+            id="m",
+            name="Model",
+            category="model",
+            type="select",
+            current_value=self.model,
+            options=[SessionConfigSelectOption(value=v, name=v) for v in ("small", "large")],
+        )
+
+    async def cancel(self, session_id: str, **_: Any) -> None:
+        self.cancelled.set()
+
+    async def prompt(self, session_id: str, prompt: list[Any], **_: Any) -> PromptResponse:
+        text = prompt[0].text
+        self.store(session_id, "user", text)
+        order = text.splitlines()[0]
+        reason = await getattr(self, order.split()[0])(session_id)
+        return PromptResponse(stop_reason=reason or "end_turn")
+
+    async def say(self, session_id: str, text: str) -> None:
+        self.store(session_id, "agent", text)
+        await self.client.session_update(session_id, update_agent_message_text(text))
+
+    def store(self, session_id: str, who: str, text: str) -> None:
+        with (HOME / session_id).open("a") as file:
+            file.write(json.dumps([who, text]) + "\n")
+
+    # --- what a prompt may ask for ---
+
+    async def chunks(self, session_id: str) -> None:
+        for piece in ("let me ", "look"):
+            await self.say(session_id, piece)
+        await self.client.session_update(session_id, start_tool_call("t1", "ls -l", status="in_progress"))
+        done = update_tool_call("t1", status="completed", content=[tool_content(text_block("a file"))])
+        await self.client.session_update(session_id, done)
+        cost = Cost(amount=0.25, currency="USD")
+        usage = UsageUpdate(session_update="usage_update", used=10, size=1000, cost=cost)
+        await self.client.session_update(session_id, usage)
+        for piece in ("all ", "done"):
+            await self.say(session_id, piece)
+
+    async def ask(self, session_id: str) -> None:
+        kinds = ("reject_once", "allow_once", "allow_always", "reject_always")
+        options = [PermissionOption(option_id=f"id-{kind}", name=kind, kind=kind) for kind in kinds]
+        call = ToolCallUpdate(tool_call_id="t1", title="rm -r build")
+        answer = await self.client.request_permission(session_id, call, options)
+        await self.say(session_id, answer.outcome.option_id)
+
+    async def hang(self, session_id: str) -> str:
+        await self.say(session_id, "working")
+        await self.cancelled.wait()
+        return "cancelled"
+
+    async def hang_badly(self, session_id: str) -> str:
+        await self.hang(session_id)
+        raise RequestError.internal_error({"details": "aborted"})
+
+    async def refuse(self, session_id: str) -> str:
+        return "refusal"
+
+    async def talk_on(self, session_id: str) -> str:
+        return "max_tokens"
+
+    async def limit(self, session_id: str) -> str:
+        raise RequestError(429, "Rate limit exceeded. Try again later.")
+
+    async def which_model(self, session_id: str) -> None:
+        await self.say(session_id, self.model)
+
+    async def leave_child(self, session_id: str) -> str:
+        # It holds our stdout, ignores SIGTERM, and its parent is gone at once.
+        child = "(trap '' TERM; for n in 1 2 3; do sleep 20; done)"
+        holder = f"{{ {child} & echo $!; }} 3>&1 </dev/null 1>&2"
+        read, write = os.pipe()
+        shell = await asyncio.create_subprocess_exec("sh", "-c", holder, stdout=None, stderr=write)
+        await shell.wait()
+        os.close(write)
+        pid = os.read(read, 20).decode().strip()
+        await self.say(session_id, pid)
+        if self.cancelled.is_set():
+            return "cancelled"
+        await asyncio.Event().wait()
+        return ""
+
+    async def die(self, session_id: str) -> None:
+        await self.say(session_id, "farewell")
+        print("the disk is full", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+assert PROTOCOL_VERSION == 1
+asyncio.run(run_agent(PlainAgent()))  # type: ignore[arg-type]

@@ -1,0 +1,232 @@
+"""Any ACP agent, with a stand-in that knows nothing of our extension; the embedded agent has tests of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.adapters import acp
+from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from tests.actors.adapters.acp_rig import Events, is_alive, opened, run, settings
+
+PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
+
+
+def plain(home: Path, *flags: str) -> AgentSettings:
+    return settings(home, command=(sys.executable, str(PROGRAM), *flags))
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def prompts(home: Path) -> list[str]:
+    lines = (home / "plain-1").read_text().splitlines()
+    return [line for line in lines if line.startswith('["user"')]
+
+
+def test_chunks_become_whole_messages_and_the_last_one_is_the_outcome(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "chunks")
+            assert (outcome.status, outcome.text, outcome.usage.cost_usd) == ("finished", "all done", 0.25)
+            assert it.events.texts("say") == ["let me look", "all done"]
+            assert it.events.texts("tool") == ["ls -l"]
+            assert it.events.texts("tool-result") == ["a file"]
+            assert [e.message_id for e in it.events.all if e.kind == "seen"] == [turn_id]
+            assert all(e.raw.startswith("{") for e in it.events.all if e.kind == "raw")
+            again = await it.agent.turn(new_id(), "chunks")
+            assert again.usage.cost_usd == 0.0  # the agent reports the session's cost, not the turn's
+
+    run(play())
+
+
+def test_a_permission_is_granted_for_good_where_that_is_offered(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            outcome = await it.agent.turn(new_id(), "ask")
+            assert outcome.text == "id-allow_always"
+            assert "granted: rm -r build" in it.events.texts("note")
+
+    run(play())
+
+
+@pytest.mark.parametrize("order", ["hang", "hang_badly"])
+def test_an_interrupted_turn_ends_as_interrupted(tmp_path: Path, order: str) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            await it.agent.interrupt()  # none runs: nothing happens
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, order))
+            await it.events.wait(lambda e: e.kind == "seen")
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert not await it.agent.steer(new_id(), "hurry up")
+            await it.agent.interrupt()
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("interrupted", "working")
+            assert (await it.agent.find_turn(turn_id)).outcome == outcome
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "error"),
+    [
+        ("refuse", "failed", "the agent refused to go on"),
+        ("talk_on", "failed", "the agent's answer reached the model's limit of tokens"),
+        ("limit", "limited", "Rate limit exceeded. Try again later."),
+        ("no_such_order", "failed", "Internal error: 'PlainAgent' object has no attribute 'no_such_order'"),
+    ],
+)
+def test_a_turn_that_the_agent_gives_up_says_why(tmp_path: Path, order: str, status: str, error: str) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            outcome = await it.agent.turn(new_id(), order)
+            assert outcome.status == status
+            assert outcome.error.startswith(error)
+
+    run(play())
+
+
+def test_a_model_is_chosen_for_a_turn_and_kept_for_the_next(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, replace(plain(tmp_path), model="small")) as it:
+            assert (await it.agent.turn(new_id(), "which_model", model="large")).text == "large"
+            assert (await it.agent.turn(new_id(), "which_model")).text == "small"
+
+    run(play())
+
+
+def test_an_agent_that_is_killed_in_a_turn_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            with pytest.raises(AgentDiedError, match="killed by SIGKILL: the disk is full"):
+                await it.agent.turn(new_id(), "die")
+            with pytest.raises(AgentDiedError):
+                await it.agent.turn(new_id(), "chunks")
+
+    run(play())
+
+
+def test_a_death_is_noticed_and_tidied_up_though_a_stray_child_holds_the_pipe(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "leave_child"))
+            said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
+            stray = psutil.Process(int(said.raw.split('"text":"')[1].split('"')[0]))
+            assert is_alive(stray)
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="SIGKILL"):
+                await turn
+            await it.agent.close()
+            assert not is_alive(stray)
+            await it.agent.close()  # once more is nothing
+
+    run(play())
+
+
+def test_closing_in_the_middle_of_a_turn_ends_it_and_all_processes(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "leave_child"))
+            said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
+            stray = psutil.Process(int(said.raw.split('"text":"')[1].split('"')[0]))
+            await asyncio.gather(it.agent.close(), it.agent.close())
+            with pytest.raises(AgentDiedError, match="closed"):
+                await turn
+            assert not is_alive(stray)
+
+    run(play())
+
+
+def test_after_a_crash_the_marker_in_the_replay_tells_which_prompts_the_agent_has(tmp_path: Path) -> None:
+    async def play() -> None:
+        done, cut = new_id(), new_id()
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            outcome = await it.agent.turn(done, "chunks")
+            assert (await it.agent.find_turn(done)).outcome == outcome
+            with pytest.raises(AgentDiedError):
+                await it.agent.turn(cut, "die")
+        async with opened(acp.factory, plain(tmp_path), it.session_id) as again:
+            assert again.session_id == it.session_id
+            # A replay looks the same for an answer and for half of one.
+            assert (await again.agent.find_turn(done)).state == "unfinished"
+            assert (await again.agent.find_turn(cut)).state == "unfinished"
+            assert (await again.agent.find_turn(new_id())).state == "absent"
+            assert again.events.texts("say") == []  # history is no news
+            assert (await again.agent.turn(new_id(), "chunks")).status == "finished"
+        assert len(prompts(tmp_path)) == 3
+
+    run(play())
+
+
+def test_an_agent_that_replays_only_its_own_messages_may_have_the_prompt(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            assert (await it.agent.find_turn(new_id())).state == "absent"
+            await it.agent.turn(new_id(), "chunks")
+        async with opened(acp.factory, plain(tmp_path, "--silent"), it.session_id) as again:
+            assert (await again.agent.find_turn(new_id())).state == "unfinished"
+
+    run(play())
+
+
+@pytest.mark.parametrize(("flag", "reason"), [("--no-load", "no loadSession"), ("", "Resource not found")])
+def test_a_session_that_cannot_be_loaded_is_reported_as_such(tmp_path: Path, flag: str, reason: str) -> None:
+    async def play() -> None:
+        with pytest.raises(SessionNotFoundError, match=reason):
+            async with opened(acp.factory, plain(tmp_path, flag), "plain-7"):
+                pass
+
+    run(play())
+
+
+def test_an_agent_without_mcp_over_http_works_without_the_bridge_and_says_so(tmp_path: Path) -> None:
+    async def play() -> None:
+        bridge = BridgeAccess(url="http://127.0.0.1:9/mcp", token="t")
+        async with opened(acp.factory, replace(plain(tmp_path), bridge=bridge)) as it:
+            assert any("without the bridge" in note for note in it.events.texts("note"))
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (("no-such-program",), "program 'no-such-program' was not found"),
+        (("./missing.sh", "--acp"), "program './missing.sh' was not found"),
+        ((), "has no command"),
+        (("sh", "-c", "echo wrong option >&2; exit 3"), "exited with status 3: wrong option"),
+        ((sys.executable, str(PROGRAM), "--old"), "speaks version 0"),
+        ((sys.executable, str(PROGRAM), "--login"), "is not logged in"),
+    ],
+)
+def test_an_agent_that_cannot_be_used_is_one_clear_line(tmp_path: Path, command: tuple[str, ...], problem: str) -> None:
+    async def play() -> None:
+        agent = acp.factory(settings(tmp_path, command=command), Events())
+        with pytest.raises(AgentUnavailableError) as caught:
+            await agent.open(None)
+        await agent.close()
+        assert problem in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    run(play())
+
+
+def test_lines_on_stdout_that_are_no_messages_do_no_harm(tmp_path: Path) -> None:
+    async def play() -> None:
+        noisy = ("sh", "-c", f"echo Welcome!; exec {sys.executable} {PROGRAM}")
+        async with opened(acp.factory, settings(tmp_path, command=noisy)) as it:
+            assert (await it.agent.turn(new_id(), "chunks")).text == "all done"
+
+    run(play())
