@@ -8,24 +8,24 @@ and it does not drive the run: the worker says when that has ended.
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import cloudpickle
 import pykka
 from loguru import logger
 
-from actors.edges import processes
 from actors.host import Sender, StartArguments
 from actors.logs import LogSettings
 from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
 from supervisor import policy
-from supervisor.launchers import Exited, Launcher, LauncherEvent, Started, StartFailed, StartOrder
-from supervisor.run_tree import STOP_LEVELS, RunTree
+from supervisor.launchers import Launcher
+from supervisor.orders import Exited, Started, StartFailed, StartOrder
+from supervisor.run_tree import STOP_LEVELS, RunTree, launch_name
 from supervisor.spec import ChildSpec
 
 # Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
@@ -46,10 +46,10 @@ class RunRouter(Protocol):
     endpoint: str
 
     def set_live(self, run: str, name: str, incarnation: int) -> None:
-        """Mail for `name` goes to this incarnation."""
+        """Mail for `name` goes to this incarnation, and only it is heard. Before it is started."""
 
-    def set_dead(self, run: str, name: str) -> None:
-        """Nobody is called `name` for now."""
+    def set_dead(self, run: str, name: str, incarnation: int) -> None:
+        """The incarnation takes no more mail."""
 
     def broadcast(self, run: str, message: Message) -> None:
         """To every live actor of the run, before ordinary mail."""
@@ -113,7 +113,6 @@ class SupervisorOptions:
     tell: Callable[[str, Message], None]
     announce: Callable[[str, str], None]  # (kind, text) for people
     done: Callable[[RunResult], None]
-    records: Path  # of the agents' processes
     log: LogSettings
     jitter: Callable[[], float] = field(default=random.random)
 
@@ -137,7 +136,6 @@ class SupervisorActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Starts the first child; each next one is started when the one before it is ready."""
-        processes.end_recorded(self._options.records)
         self._start_next()
         self._timer(TICK_S, _Due("tick"))
 
@@ -189,7 +187,6 @@ class SupervisorActor(pykka.ThreadingActor):
         self._phase(child, "ready")
         child.heard_at = time.monotonic()
         self._options.tree.ready(child.spec.id, message.detail)
-        self._options.router.set_live(self._options.key, child.spec.id, child.incarnation)
         self._options.router.broadcast(self._options.key, ActorUp(name=child.spec.id, incarnation=child.incarnation))
         self._start_next()
 
@@ -211,6 +208,7 @@ class SupervisorActor(pykka.ThreadingActor):
         child.stuck, child.heartbeat, child.pid = "", None, 0
         self._phase(child, "starting")
         name = child.spec.id
+        self._options.router.set_live(self._options.key, name, child.incarnation)
         arguments = StartArguments(
             run=self._options.key,
             name=name,
@@ -252,7 +250,7 @@ class SupervisorActor(pykka.ThreadingActor):
         name = child.spec.id
         self._phase(child, "down")
         child.why_down = f"{exit_class} ({detail})"
-        self._options.router.set_dead(self._options.key, name)
+        self._options.router.set_dead(self._options.key, name, child.incarnation)
         self._options.router.broadcast(
             self._options.key, ActorDown(name=name, incarnation=child.incarnation, reason=child.why_down)
         )
@@ -345,7 +343,7 @@ class SupervisorActor(pykka.ThreadingActor):
             self._kill(child)
 
     def _kill(self, child: Child) -> None:
-        self._options.launcher.kill(self._launch_name(child), child.incarnation)
+        self._options.launcher.kill(self._launch_name(child), child.incarnation, signal.SIGKILL)
 
     # --- stopping ---
 
@@ -396,7 +394,7 @@ class SupervisorActor(pykka.ThreadingActor):
         child.phase, child.since = phase, time.monotonic()
 
     def _launch_name(self, child: Child) -> str:
-        return f"{self._options.key}/{child.spec.id}"
+        return launch_name(self._options.key, child.spec.id)
 
     def _child(self, event: Exited | StartFailed) -> Child:
         return self._children[_name(event.child)]
@@ -416,6 +414,3 @@ def describe_end(event: Exited) -> str:
 def stop_run(supervisor: pykka.ActorRef[Any], reason: str, *, now: bool) -> None:
     """Asks for the end of the run: gracefully (the worker interrupts its turns and says so), or at once."""
     supervisor.tell(_Stop(reason, now))
-
-
-__all__ = ["FromActor", "LauncherEvent", "RunResult", "SupervisorActor", "SupervisorOptions", "stop_run"]

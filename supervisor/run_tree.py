@@ -10,12 +10,18 @@ from typing import Any
 from actors.adapters import ConfiguredAgent
 from actors.adapters.base import BridgeAccess
 from actors.settings import Role, RunSettings
+from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
 
 ENTRY = "actors.host:main"
 
 # Stopped in this order, each level in parallel: those who still have something to write go before the writer.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
+
+
+def launch_name(key: str, child: str) -> str:
+    """What a launcher calls the child: unique among all runs of a root."""
+    return f"{key}/{child}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,5 +127,5 @@ class RunTree:
             "configured": order.configured,
             "first_session_id": order.session_ids.get(role),
             "raw_output": order.raw_output,
-            "records": str(order.directory / "processes"),
+            "records": str(records_directory(order.directory, launch_name(order.key, role))),
         }

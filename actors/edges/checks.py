@@ -50,6 +50,10 @@ class CheckRun:
             if self._process is not None and self._process.poll() is None:
                 kill_tree(self._process.pid)
 
+    def _is_broken_off(self) -> bool:
+        with self._lock:
+            return self._broken_off
+
     def _one(self, command: str) -> CheckResult | None:
         with tempfile.TemporaryFile() as output:
             with self._lock:
@@ -65,9 +69,8 @@ class CheckRun:
                     start_new_session=True,  # a terminal's Ctrl-C is for the root, which decides what it means
                 )
             code = self._process.wait()
-            with self._lock:
-                if self._broken_off:
-                    return None
+            if self._is_broken_off():
+                return None
             size = output.seek(0, 2)
             output.seek(max(0, size - OUTPUT_TAIL_BYTES))
             return CheckResult(command=command, exit_code=code, output_tail=output.read().decode(errors="replace"))

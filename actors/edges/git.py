@@ -31,6 +31,12 @@ def sanitise(name: str) -> str:
     return _NOT_PLAIN.sub("-", name.lower()).strip("-") or "loop"
 
 
+def top_level(cwd: Path) -> Path | None:
+    """The working tree that `cwd` is in. None outside one."""
+    found = git(cwd, "rev-parse", "--show-toplevel")
+    return Path(found) if found else None
+
+
 def common_directory(cwd: Path) -> Path | None:
     """Git's common dir: the same for all worktrees of one repository. None outside a repository."""
     found = git(cwd, "rev-parse", "--path-format=absolute", "--git-common-dir")

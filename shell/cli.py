@@ -1,0 +1,103 @@
+"""`loop`: from the words that were typed to an exit status. Everything is checked before anything is started.
+
+Exit status: 0 completed, 1 failed or stopped before it was done, 2 usage, 130 interrupted. Imports nothing heavy at
+the top, so that --help and --version are quick; no agent's SDK is imported in this process, but for its check.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actors.errors import LoopError, UserError
+from shell.options import Options, help_text, parse
+
+if TYPE_CHECKING:
+    from supervisor.run_tree import RunOrder
+
+EXIT_COMPLETED = 0
+EXIT_NOT_DONE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`loop`."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _command(parse(words))
+    except UserError as error:
+        print(f"[loop] error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except LoopError as error:
+        print(f"[loop] error: {error}", file=sys.stderr)
+        return EXIT_NOT_DONE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def main_claude_only() -> int:
+    """`claude-loop` = `loop --claude-only`."""
+    return main(["--claude-only", *sys.argv[1:]])
+
+
+def main_codex_only() -> int:
+    """`codex-loop` = `loop --codex-only`."""
+    return main(["--codex-only", *sys.argv[1:]])
+
+
+def _command(options: Options) -> int:
+    match options.command:
+        case "help":
+            print(help_text())
+            return EXIT_COMPLETED
+        case "version":
+            print(_version())
+            return EXIT_COMPLETED
+        case "workspace":
+            raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
+        case _:
+            return _run(options)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("pairloop")
+
+
+def _run(options: Options) -> int:
+    _check_packages()
+    from shell.run_order import order_run
+
+    order = order_run(options)
+    return _follow(order)
+
+
+def _follow(order: RunOrder) -> int:
+    from shell.terminal import TerminalConsole
+    from supervisor.root import run_root
+
+    console = TerminalConsole(raw=order.raw_output)
+    try:
+        ending = run_root(order, console)
+    finally:
+        console.close()
+    result = ending.result
+    print(f"[loop] run {order.run_id} {result.state}{': ' + result.detail if result.detail else ''}", file=sys.stderr)
+    print(f"[loop] its files: {order.directory}", file=sys.stderr)
+    if result.state == "completed":
+        return EXIT_COMPLETED
+    print(f"[loop] to go on: loop --run-id {order.run_id}", file=sys.stderr)
+    return EXIT_INTERRUPTED if ending.interrupted else EXIT_NOT_DONE
+
+
+def _check_packages() -> None:
+    import supervisor
+
+    if getattr(supervisor, "OWNER", None) != "pairloop":
+        raise UserError(
+            f"the package 'supervisor' that is imported is another project's ({supervisor.__file__}): "
+            "install pairloop into an environment of its own (venv, pipx or uv tool)"
+        )

@@ -1,0 +1,30 @@
+"""What happens in a run, as lines for people. Pure: text in, text out; readable without colour and when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from actors.messages import Progress
+
+NAME_WIDTH = 10
+
+_COLOURS = {"worker": "36", "reviewer": "35", "bridge": "33", "supervisor": "34"}
+_MARKS = {"tool": "$ ", "tool-result": "  ", "check": "check $ ", "error": "error: ", "session": "session "}
+
+
+def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterator[str]:
+    """The lines of one event: time, who, what. Further lines of a text are indented below the first."""
+    moment = datetime.fromtimestamp(progress.at_ms / 1000, zone).strftime("%H:%M:%S")
+    who = progress.agent or ("loop" if progress.source in ("supervisor", "worker") else progress.source)
+    mark = _MARKS.get(progress.kind, "")
+    first, *rest = progress.text.rstrip().splitlines() or [""]
+    yield f"{moment} {_paint(who.ljust(NAME_WIDTH), progress, colour=colour)} {mark}{first}"
+    indent = " " * (len(moment) + 1 + NAME_WIDTH + 1)
+    for line in rest:
+        yield f"{indent}{line}"
+
+
+def _paint(text: str, progress: Progress, *, colour: bool) -> str:
+    code = "31" if progress.kind == "error" else _COLOURS.get(progress.source, "")
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text

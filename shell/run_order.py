@@ -1,0 +1,222 @@
+"""From options to a checked `RunOrder`: reads the configuration, the prompt's file, the run to resume; asks whether the
+agents can run here. Nothing is started, and nothing is created before the last check has passed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.adapters import BUILT_IN_NAMES, find_adapter
+from actors.adapters.base import AgentSettings
+from actors.edges import git, run_dir
+from actors.edges.configuration import Configuration, read_configuration
+from actors.errors import UserError
+from actors.settings import Role, RunSettings
+from shell.options import BOTH, MAX_ITERATIONS, Options
+from supervisor.run_tree import RunOrder
+
+PLAN = "PLAN.md"
+COOLDOWN_MS = 30_000
+_MARKDOWN_PATH = re.compile(r"\S+\.md", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Agents:
+    worker: str
+    reviewer: str
+    paired: bool
+
+
+@dataclass(frozen=True)
+class _Models:
+    worker: str
+    worker_review: str
+    reviewer: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    text: str
+    needs_plan: bool
+
+
+@dataclass(frozen=True)
+class _Resumed:
+    """The run to go on with: its directory, or only a session id that no run is known by."""
+
+    directory: Path | None
+    session_id: str = ""
+
+
+def order_run(options: Options) -> RunOrder:
+    """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run)."""
+    environment = dict(os.environ)
+    cwd = Path.cwd()
+    home = Path(environment.get("HOME") or Path.home())
+    repository = git.top_level(cwd)
+    configuration = read_configuration(home, repository or cwd, BUILT_IN_NAMES)
+    agents = _agents(options, configuration)
+    reviewers = _reviewers(options, agents)
+    plan_reviewer = _plan_reviewer(options, agents)
+    repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
+    resumed = _resumed(options, agents, repo_runs)
+    task = _task(options, cwd, resumed)
+    models = _models(options, agents, environment)
+    settings = None
+    if task is not None:
+        settings = RunSettings(
+            run_uid=str(uuid.uuid4()),
+            task=task.text,
+            needs_plan=task.needs_plan,
+            worker=agents.worker,
+            reviewer=agents.reviewer,
+            paired=agents.paired,
+            reviewers=reviewers,
+            plan_reviewer=plan_reviewer,
+            proof=options.proof,
+            checks=(*configuration.checks, *options.checks),
+            done_signal=options.done,
+            max_iterations=options.max_iterations,
+            cooldown_ms=_cooldown_ms(environment),
+            worker_model=models.worker,
+            worker_review_model=models.worker_review,
+            reviewer_model=models.reviewer,
+            interactive=sys.stdin.isatty() and sys.stdout.isatty(),
+        )
+    _preflight(agents, configuration, cwd, environment)
+    directory = resumed.directory if resumed and resumed.directory else _new_directory(repo_runs, environment)
+    manifest = run_dir.read_manifest(directory) or {}
+    return RunOrder(
+        key=f"{repo_runs.name}/{directory.name}",
+        run_id=directory.name,
+        repo_id=repo_runs.name,
+        directory=directory,
+        cwd=cwd,
+        environment=environment,
+        worker=agents.worker,
+        reviewer=agents.reviewer,
+        paired=agents.paired,
+        settings=settings,
+        worker_model=models.worker,
+        reviewer_model=models.reviewer,
+        raw_output=options.format == "raw",
+        configured=dict(configuration.agents),
+        session_ids=_session_ids(agents, manifest, resumed),
+    )
+
+
+def _agents(options: Options, configuration: Configuration) -> _Agents:
+    if options.only:
+        return _Agents(options.only, options.only, paired=False)
+    worker = find_adapter(options.agent, configuration.agents)
+    return _Agents(worker.name, find_adapter(worker.peer, configuration.agents).name, paired=True)
+
+
+def _reviewers(options: Options, agents: _Agents) -> tuple[Role, ...]:
+    if not agents.paired:
+        return ("reviewer",)
+    if options.review == BOTH:
+        return ("worker", "reviewer")
+    return (_role_of("--review", options.review, agents),)
+
+
+def _plan_reviewer(options: Options, agents: _Agents) -> Role | None:
+    if options.review_plan == "none":
+        return None
+    if options.review_plan == "other" or not agents.paired:
+        return "reviewer"
+    return _role_of("--review-plan", options.review_plan, agents)
+
+
+def _role_of(flag: str, agent: str, agents: _Agents) -> Role:
+    if agent == agents.reviewer:
+        return "reviewer"
+    if agent == agents.worker:
+        return "worker"
+    raise UserError(f"{flag} {agent}: this run has only {agents.worker} and {agents.reviewer}; leave it out")
+
+
+def _resumed(options: Options, agents: _Agents, repo_runs: Path) -> _Resumed | None:
+    if options.run_id:
+        directory = repo_runs / run_dir.check_run_id(options.run_id)
+        if run_dir.read_manifest(directory) is None:
+            raise UserError(f"no run {options.run_id!r} in {repo_runs}: leave --run-id out to start a new one")
+        return _Resumed(directory)
+    if options.session:
+        found = run_dir.find_run(repo_runs, options.session) if agents.paired else None
+        return _Resumed(found) if found else _Resumed(None, options.session)
+    return None
+
+
+def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed | None) -> dict[Role, str]:
+    """For sessions that no journal of ours knows: a run of the original, or an id given by hand."""
+    if resumed is not None and resumed.session_id:
+        return {"worker": resumed.session_id}
+    known = run_dir.session_ids(manifest)
+    roles: dict[Role, str] = {"worker": agents.worker, "reviewer": agents.reviewer}
+    return {role: known[name] for role, name in roles.items() if name in known and agents.paired}
+
+
+def _task(options: Options, cwd: Path, resumed: _Resumed | None) -> _Task | None:
+    """What is to be done; None only when a run with a journal goes on with what it has."""
+    prompt = options.task
+    if prompt is not None:
+        if not _MARKDOWN_PATH.fullmatch(prompt):
+            return _Task(prompt, needs_plan=True)
+        return _Task(_read(cwd / prompt), needs_plan=False)
+    if resumed is not None and resumed.directory is not None and (resumed.directory / "journal.sqlite").exists():
+        return _Task("", needs_plan=False) if _says_more(options) else None
+    if (cwd / PLAN).is_file():
+        return _Task(_read(cwd / PLAN), needs_plan=False)
+    raise UserError(
+        'no task: give it as text (loop "fix the failing test"), as a file (loop --prompt TASK.md), '
+        f"or as {PLAN} in {cwd}"
+    )
+
+
+def _says_more(options: Options) -> bool:
+    """Whether a resumed run is to be changed: a blank task keeps its own."""
+    return bool(options.proof or options.checks) or options.max_iterations != MAX_ITERATIONS
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"cannot read the task from {path}: {reason}") from error
+    if not text.strip():
+        raise UserError(f"the task in {path} is empty: write there what is to be done")
+    return text
+
+
+def _models(options: Options, agents: _Agents, environment: Mapping[str, str]) -> _Models:
+    work = {"codex": options.codex_model or environment.get("LOOP_CODEX_MODEL", ""), "claude": options.claude_model}
+    review = {"codex": options.codex_reviewer_model, "claude": options.claude_reviewer_model}
+    return _Models(
+        worker=work.get(agents.worker, ""),
+        worker_review=review.get(agents.worker, ""),
+        reviewer=review.get(agents.reviewer, "") or work.get(agents.reviewer, ""),
+    )
+
+
+def _cooldown_ms(environment: Mapping[str, str]) -> int:
+    """`LOOP_COOLDOWN_MS`: 0 is allowed, a bad value falls back (behaviour.md)."""
+    text = environment.get("LOOP_COOLDOWN_MS", "").strip()
+    return int(text) if text.isascii() and text.isdigit() else COOLDOWN_MS
+
+
+def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:
+    for name in dict.fromkeys((agents.worker, agents.reviewer)):
+        find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
+
+
+def _new_directory(repo_runs: Path, environment: Mapping[str, str]) -> Path:
+    wanted = environment.get("LOOP_RUN_ID", "").strip()
+    return run_dir.new_run_directory(repo_runs, run_dir.check_run_id(wanted) if wanted else None)

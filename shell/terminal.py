@@ -1,0 +1,62 @@
+"""The console of one run on standard output: a line per event, and the follow-up question on a terminal.
+
+Its own thread writes, so that a terminal that stopped scrolling (Ctrl-S), or a slow pipe, never slows the run.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+
+from actors.messages import Progress
+from shell import render
+
+# A console that reads nothing for this many events misses the rest; the journal has them all.
+BACKLOG = 10_000
+
+
+class TerminalConsole:
+    """Implements `supervisor.root.Console`. `raw`: the agents' own JSON events and nothing else."""
+
+    def __init__(self, *, raw: bool) -> None:
+        self._raw = raw
+        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._queue: queue.Queue[Progress | None] = queue.Queue(BACKLOG)
+        self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
+        self._thread.start()
+
+    def show(self, progress: Progress) -> None:
+        """Never blocks."""
+        try:
+            self._queue.put_nowait(progress)
+        except queue.Full:
+            return
+
+    def ask(self, question: str, answer: Callable[[str], None]) -> None:
+        """Asks on the terminal, in a thread of its own: the run's messages go on meanwhile."""
+
+        def work() -> None:
+            try:
+                answer(input(f"{question} "))
+            except EOFError:
+                answer("")
+
+        threading.Thread(target=work, name="question", daemon=True).start()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Writes what is left."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _write(self) -> None:
+        while (progress := self._queue.get()) is not None:
+            if self._raw and progress.kind != "raw":
+                continue
+            text = progress.text if self._raw else "\n".join(render.lines(progress, zone=None, colour=self._colour))
+            try:
+                print(text, flush=True)
+            except OSError:
+                return  # the reader is gone; the run goes on without it
