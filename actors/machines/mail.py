@@ -190,7 +190,7 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wake(msgspec.Struct, frozen=True, kw_only=True):
-    """Order: call `advance` again at this time."""
+    """Order: call `advance` again at this time. There is one alarm: this replaces the one before."""
 
     at_ms: int
 
@@ -388,7 +388,7 @@ def advance(state: State, facts: Sequence[Event], now_ms: int) -> tuple[State, l
             commands += orders
         events += todo
         todo = _startable(state, now_ms)
-    return state, events, commands
+    return state, events, [*commands, *_alarm(state)]
 
 
 def decide(state: State, event: Event) -> tuple[State, list[Command]]:
@@ -399,21 +399,15 @@ def decide(state: State, event: Event) -> tuple[State, list[Command]]:
     after = apply(state, event)
     if isinstance(event, DeliveryStarted):
         return after, [_deliver(_need(after, event.mail_id).mail)]
-    if isinstance(event, DeliveryFailed):
-        return after, [Wake(at_ms=_need(after, event.mail_id).mail.not_before_ms)]
     return after, []
 
 
 def outstanding(state: State) -> list[Command]:
     """What must be ordered again after a restart of the bridge, under the same ids."""
-    orders: list[Command] = []
-    for role in ROLES:
-        orders += outstanding_for(state, role)
-        orders += [Wake(at_ms=mail.not_before_ms) for mail in state.boxes[role].waiting[:1] if mail.not_before_ms]
-    return orders
+    return [*(order for role in ROLES for order in outstanding_for(state, role)), *_alarm(state)]
 
 
-def outstanding_for(state: State, target: Role) -> list[Command]:
+def outstanding_for(state: State, target: Role) -> list[Deliver]:
     """What must be ordered again when the owner of the target's session was restarted, oldest first.
 
     Also what was seen: it is not delivered twice, since its id is known there, but its "answered" may be lost.
@@ -564,6 +558,15 @@ def _deliver(mail: Mail) -> Deliver:
         attempt=mail.attempts,
         repeat=mail.repeat,
     )
+
+
+def _alarm(state: State) -> list[Command]:
+    times = [
+        box.waiting[0].not_before_ms
+        for box in state.boxes.values()
+        if box.in_flight is None and box.waiting and box.waiting[0].not_before_ms
+    ]
+    return [Wake(at_ms=min(times))] if times else []
 
 
 def _startable(state: State, now_ms: int) -> list[Event]:

@@ -83,6 +83,10 @@ def test_a_target_that_names_nobody_is_refused_with_the_names_there_are(target, 
     assert "'claude' (the reviewer)" in str(error.value)
 
 
+def test_an_agent_may_have_capitals_in_its_name():
+    assert mail.resolve_target("GOOSE", {"worker": "codex", "reviewer": "Goose"}) == "reviewer"
+
+
 def test_the_name_of_an_agent_goes_before_the_name_of_a_role():
     assert mail.resolve_target("reviewer", {"worker": "reviewer", "reviewer": "claude"}) == "worker"
 
@@ -321,6 +325,14 @@ def test_other_work_without_hops_is_not_worth_an_event(desk):
     assert mail.other_work(desk.state, "work turn ended", NOW) == []
 
 
+def test_another_attempt_is_made_although_the_hops_are_used_up(desk):
+    ping_pong(desk, 11)
+    event = desk.send("the twelfth")
+    desk.tell(mail.failed, event.mail_id, "no")
+    desk.now_ms += mail.LONGEST_RETRY_MS
+    assert names_of(desk.take([])) == ["DeliveryStarted"]
+
+
 def test_another_attempt_is_no_hop(desk):
     event = desk.send("please review")
     for _ in range(3):
@@ -429,6 +441,28 @@ def test_mail_that_was_handed_out_when_the_bridge_died_is_delivered_after_all_an
     desk.tell(mail.seen, flying.mail_id)
     assert desk.orders[-1].mail_id == second.mail_id
     assert desk.orders[-1].repeat
+
+
+def test_mail_that_comes_back_after_a_restart_goes_before_what_came_later(desk):
+    for text in ("first", "second", "third"):
+        desk.send(text)
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    desk.state = mail.apply(
+        desk.state, mail.MailQueued(mail_id="late", sender="worker", target="reviewer", text="late", at_ms=NOW)
+    )
+    desk.state = mail.apply(desk.state, mail.BridgeRestarted(at_ms=NOW))
+    assert [one.text for one in desk.state.boxes["reviewer"].waiting] == ["second", "third", "late"]
+
+
+def test_mail_comes_back_only_after_the_first_restart(desk):
+    desk.send("first")
+    desk.send("second")
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    desk.crash()
+    desk.tell(mail.answered, "mail-1")
+    desk.tell(mail.answered, "mail-2")
+    desk.crash()
+    assert desk.state.boxes["reviewer"].waiting == ()
 
 
 def test_mail_that_was_handed_out_is_not_in_doubt_once_its_reader_sends_something(desk):
