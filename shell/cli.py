@@ -101,3 +101,7 @@ def _check_packages() -> None:
             f"the package 'supervisor' that is imported is another project's ({supervisor.__file__}): "
             "install pairloop into an environment of its own (venv, pipx or uv tool)"
         )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,6 @@ and it does not drive the run: the worker says when that has ended.
 from __future__ import annotations
 
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -343,7 +342,7 @@ class SupervisorActor(pykka.ThreadingActor):
             self._kill(child)
 
     def _kill(self, child: Child) -> None:
-        self._options.launcher.kill(self._launch_name(child), child.incarnation, signal.SIGKILL)
+        self._options.launcher.kill(self._launch_name(child), child.incarnation)
 
     # --- stopping ---
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from actors.edges import processes, run_dir
+from actors.edges import run_dir
 from actors.host import Sender, wall_ms
 from actors.logs import LogSettings
 from actors.messages import AskHuman, FollowUp, Message, Progress
 from supervisor.actor import FromActor, RunResult, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.launchers import make_launcher
-from supervisor.reaper import reap
 from supervisor.router import Router
 from supervisor.run_tree import RunOrder, RunTree
 
@@ -68,8 +67,6 @@ class _Root:
         self._console = console
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        processes.become_subreaper()
-        reap(order.directory)  # what a root that was killed has left, where the system could not end it with the root
         self._router = Router(runtime)
         self._launcher = make_launcher(self._from_launcher, runtime_dir=order.directory)
         mail = self._router.open_local(order.key, "supervisor", self._to_supervisor)

@@ -1,0 +1,104 @@
+"""The import direction: shell -> supervisor -> actors -> (adapters, edges) -> (machines, wire, messages)."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("actors", "supervisor", "shell")
+
+# A module belongs to the first entry that its dotted name begins with. It may import from its own layer and below.
+LAYERS = [
+    ("actors.errors", 0),
+    ("actors.messages", 0),
+    ("actors.settings", 0),
+    ("actors.machines", 1),
+    ("actors.wire", 1),
+    ("actors.adapters.base", 1),
+    ("actors.adapters", 2),
+    ("actors.edges", 2),
+    ("actors.scripted", 2),
+    ("actors", 3),
+    ("supervisor", 4),
+    ("shell", 5),
+]
+
+PURE = ("actors.errors", "actors.messages", "actors.settings", "actors.machines", "actors.wire", "actors.adapters.base")
+PURE_FILES = ("supervisor.spec", "supervisor.policy", "supervisor.orders", "shell.options", "shell.render")
+OUTSIDE_WORLD = {
+    "asyncio", "multiprocessing", "os", "psutil", "queue", "random", "secrets", "shutil", "signal", "socket", "sqlite3",
+    "subprocess", "tempfile", "threading", "time", "zmq", "pykka", "loguru",
+}  # fmt: skip
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def layer(name: str) -> int:
+    return next(number for prefix, number in LAYERS if name == prefix or name.startswith(f"{prefix}."))
+
+
+def imports(name: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_one_way(name: str):
+    own = layer(name)
+    upward = [other for other in imports(name) if other.partition(".")[0] in PACKAGES and layer(other) > own]
+    assert upward == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(PURE) or name in PURE_FILES])
+def test_pure_modules_do_not_know_the_outside_world(name: str):
+    assert {other.partition(".")[0] for other in imports(name)} & OUTSIDE_WORLD == set()
+
+
+def test_only_the_run_tree_names_concrete_actors():
+    concrete = {"actors.worker", "actors.reviewer", "actors.bridge", "actors.persistence"}
+    importers = {name for name in MODULES if name not in concrete for other in imports(name) if other in concrete}
+    naming = {
+        name
+        for name, path in MODULES.items()
+        if name.startswith(("supervisor", "shell")) and any(f"{actor}:" in path.read_text() for actor in concrete)
+    }
+    assert importers == set()
+    assert naming == {"supervisor.run_tree"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_and_version_import_no_agent_sdk_and_no_zeromq(words: list[str]):
+    heavy = ["zmq", "claude_agent_sdk", "openai_codex", "acp", "mcp", "pykka", "msgspec", "loguru", "prompt_toolkit"]
+    program = (
+        "import sys; from shell.cli import main; "
+        f"code = main({words!r}); print(code, [name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_help_names_every_option_with_its_default():
+    done = subprocess.run([sys.executable, "-m", "shell.cli", "--help"], capture_output=True, text=True, cwd=ROOT)
+    from shell.options import OPTIONS
+
+    flat = " ".join(done.stdout.split())
+    for option in OPTIONS:
+        assert all(flag in flat for flag in option.flags)
+        assert option.default in flat
