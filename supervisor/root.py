@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from actors import logs
 from actors.edges import run_dir
 from actors.host import Sender, wall_ms
 from actors.logs import LogSettings
@@ -67,6 +68,8 @@ class _Root:
         self._console = console
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
+        log = LogSettings(stderr=False, file=str(order.directory / "log"))
+        logs.set_up(log, run=order.key, actor="root")
         self._router = Router(runtime)
         self._launcher = make_launcher(self._from_launcher, runtime_dir=order.directory)
         mail = self._router.open_local(order.key, "supervisor", self._to_supervisor)
@@ -80,7 +83,7 @@ class _Root:
                 tell=lambda name, message: mail.ref(name).tell(message),
                 announce=self._announce,
                 done=self._ended.put,
-                log=LogSettings(stderr=False, file=str(order.directory / "log")),
+                log=log,
             )
         )
 
