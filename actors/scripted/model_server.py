@@ -70,14 +70,19 @@ class ModelServer:
         self._seen: list[SeenRequest] = []
         self._spent: Counter[str] = Counter()
         self._news = threading.Condition()
-        self._stop_reader, self._stop_writer = socket.socketpair()
         try:
             self._http = _HttpServer(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise UserError(f"port {port} cannot be used: {error}: give another, or 0 for a free one") from error
         self._http.owner = self
+        self._stop_reader, self._stop_writer = socket.socketpair()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, name="scripted-model", daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever,
+            kwargs={"poll_interval": 0.1},  # how long leaving may take; the library looks no other way
+            name="scripted-model",
+            daemon=True,
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -134,27 +134,30 @@ class Scenario(msgspec.Struct, frozen=True):
         """What the agent does now: never empty.
 
         Any number of `Say`, then either one call (append its `Result` to the conversation and ask again), or
-        one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over. A prompt that
-        no rule fits goes on with the running turn; with none running it is answered with its own head, so that
+        one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over.
+
+        A prompt in the middle of a turn, e.g. "continue" after a crash, goes on with the running rule when no rule
+        fits it, or that one. With none running, a prompt that no rule fits is answered with its own head, so that
         a gap in a scenario is visible.
         """
         left: Sequence[Step] = ()
         newest_result = ""
-        running = False
+        running: Rule | None = None
         for entry in conversation:
             match entry:
                 case Prompt(text):
                     rule = self.rule_for(role, text)
-                    if rule is not None:
-                        left = (*rule.steps, *left) if rule.aside and running else rule.steps
-                        running = True
-                    elif not running:
+                    if rule is None and running is None:
                         left = (Step(Say(f"No rule of the scenario fits: {prompt_head(text)}")),)
+                    elif rule is not None and rule.aside and running is not None:
+                        left = (*rule.steps, *left)
+                    elif rule is not None and rule is not running:
+                        left, running = rule.steps, rule
                 case Result(text):
                     left = _after_next_call(left, newest_result)
                     newest_result = text
                 case Answer():
-                    left, newest_result, running = (), "", False
+                    left, newest_result, running = (), "", None
         return tuple(_until_call(left, newest_result, spent or {})) or (Step(Say("(end of the rule)")),)
 
 
