@@ -40,17 +40,13 @@ def top_level(cwd: Path) -> Path | None:
 def common_directory(cwd: Path) -> Path | None:
     """Git's common dir: the same for all worktrees of one repository. None outside a repository."""
     found = git(cwd, "rev-parse", "--path-format=absolute", "--git-common-dir")
-    return Path(found).resolve() if found else None
+    return Path(found) if found else None
 
 
 def repository_id(cwd: Path) -> str:
     """`<sanitised base name>-<12 hex digits>` as in behaviour.md: every worktree of a repository has the same one."""
     common = common_directory(cwd)
-    if common is not None:
-        base = common.parent if common.name == ".git" else common
-        identity = common
-    else:
-        base = identity = cwd.resolve()
+    base, identity = (common.parent, common) if common is not None else (cwd, cwd)
     digest = hashlib.sha256(str(identity).encode()).hexdigest()[:12]
     return f"{sanitise(base.name)}-{digest}"
 

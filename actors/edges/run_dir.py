@@ -49,8 +49,8 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     manifest: Manifest = {_SNAKE.sub(lambda hit: hit[1].upper(), key): value for key, value in raw.items()}
     if "state" not in manifest:
-        from_status = {"done": "completed", "failed": "failed", "stopped": "stopped", "running": "working"}
-        manifest["state"] = from_status.get(str(manifest.get("status", "")), "submitted")
+        from_status = {"done": "completed", "failed": "failed", "stopped": "stopped"}
+        manifest["state"] = from_status.get(str(manifest.get("status", "")), "working")
     return manifest
 
 
