@@ -1,0 +1,300 @@
+"""The MCP server `loop-bridge`: three tools for the two agents, over HTTP on an inherited loopback socket.
+
+Runs an asyncio loop in a thread of its own; the tools are plain functions, each called in a thread of a pool, and may
+block. It knows nothing of actors, and decides nothing: the tools do.
+
+Each request stands for itself: no session, no stream from here to the client (a GET is refused, as the protocol
+allows), and one connection a request. So a client never holds a connection to a server that is gone: what it sends
+while the server is being replaced waits in the backlog of the socket, which the parent keeps open. Only a call that is
+being served when the process dies breaks.
+
+Who calls is known from the bearer token alone. Requests for another host than this loopback address, and any that a
+web page made (they carry an Origin), are refused, so a page that has its name rebound to 127.0.0.1 gets nowhere.
+
+Importing this module takes about a second, most of it the types of `mcp` (2.3.0): only the bridge does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+import msgspec
+import uvicorn
+from anyio import to_thread
+from loguru import logger
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import MCPError
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
+from actors.settings import Role
+
+PATH = "/mcp"
+CALLER = "loop.caller"  # our key in the ASGI scope
+
+INSTRUCTIONS = (
+    "You work as a pair with another coding agent; this server carries messages between the two of you. "
+    "Write to the other agent with send_message, and never ask the human to pass a message on. "
+    "Messages for you come by themselves, as prompts; receive_messages fetches those that still wait."
+)
+
+START_PATIENCE_S = 10.0
+STOP_PATIENCE_S = 1.0  # calls that are being served may end; the whole actor has less than 3 s
+
+
+class SendMessage(msgspec.Struct, frozen=True):
+    """Arguments of send_message. Missing ones are empty, so that the tool's own error names them."""
+
+    target: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What the tools do. Each is called with the caller's role and answers with text for the agent.
+
+    They raise `UserError` for a call that the agent can correct (it is told the text, as invalid params), and any
+    other LoopError for circumstances (it is told the text, as an internal error). Called from many threads at once.
+    """
+
+    send_message: Callable[[Role, str, str], str]  # caller, target, message
+    bridge_status: Callable[[Role], str]
+    receive_messages: Callable[[Role], str]
+
+
+_NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
+
+TOOLS = (
+    types.Tool(
+        name="send_message",
+        description=(
+            "Send a message to the other agent. The result says what has become of it, with its id: accepted for "
+            "delivery, or queued. Neither means that it was read: see bridge_status. An answer, if there is one, "
+            "comes to you as a message of its own."
+        ),
+        input_schema={
+            "type": "object",
+            "properties": {
+                "target": {"type": "string", "description": "Name of the other agent, in any case."},
+                "message": {"type": "string", "description": "What it should know or do."},
+            },
+            "required": ["target", "message"],
+        },
+        annotations=types.ToolAnnotations(
+            title="Send a message to the other agent",
+            read_only_hint=False,
+            destructive_hint=False,
+            idempotent_hint=False,
+            open_world_hint=False,
+        ),
+    ),
+    types.Tool(
+        name="bridge_status",
+        description="Who the other agent is, and what has become of the messages both ways. Changes nothing.",
+        input_schema=_NO_ARGUMENTS,
+        annotations=types.ToolAnnotations(
+            title="State of the bridge",
+            read_only_hint=True,
+            destructive_hint=False,
+            idempotent_hint=True,
+            open_world_hint=False,
+        ),
+    ),
+    types.Tool(
+        name="receive_messages",
+        description=(
+            "Fetch the messages for you that still wait. What it returns is not delivered to you again. You need not "
+            "call it to get your messages: they come by themselves."
+        ),
+        input_schema=_NO_ARGUMENTS,
+        annotations=types.ToolAnnotations(
+            title="Fetch waiting messages",
+            read_only_hint=False,
+            destructive_hint=False,
+            idempotent_hint=False,
+            open_world_hint=False,
+        ),
+    ),
+)
+
+
+class McpEndpoint:
+    """The server on one listening socket. `start` once, `stop` once.
+
+    `listen_fd` stays the caller's: it is duplicated, and never closed or shut down here. `tokens`: by role.
+    `crashed` is called, in the endpoint's thread, when the server ends without having been asked to.
+    """
+
+    def __init__(
+        self, listen_fd: int, tokens: Mapping[Role, str], tools: Tools, crashed: Callable[[BaseException], object]
+    ) -> None:
+        self._socket = socket.socket(fileno=socket.dup(listen_fd))
+        host, self._port = self._socket.getsockname()[:2]
+        if not ipaddress.ip_address(host).is_loopback:
+            self._socket.close()
+            raise ProtocolError(f"the bridge listens on loopback addresses only, not on {host}")
+        self._host = f"[{host}]" if ":" in host else host
+        self._tokens = {role: token.encode() for role, token in tokens.items()}
+        self._tools = tools
+        self._crashed = crashed
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        config = uvicorn.Config(
+            self._app(),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(STOP_PATIENCE_S),
+        )
+        self._server = _Server(config, self._started)
+        self._thread = threading.Thread(target=self._run, name="mcp-endpoint", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where the agents find it."""
+        return f"http://{self._host}:{self._port}{PATH}"
+
+    def start(self) -> None:
+        """Returns when calls are served. Raises CircumstanceError when that cannot be."""
+        for library in ("mcp", "uvicorn"):  # both say several lines about each request
+            logging.getLogger(library).setLevel(logging.WARNING)
+        self._thread.start()
+        if not self._started.wait(START_PATIENCE_S) or self._failure is not None:
+            raise CircumstanceError(f"the MCP endpoint did not start: {self._failure!r}")
+
+    def stop(self) -> None:
+        """Lets calls that are being served end for a moment, then returns. New ones wait in the backlog."""
+        self._server.should_exit = True
+        self._thread.join(2 * STOP_PATIENCE_S)
+
+    # --- in the endpoint's thread ---
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        except BaseException as error:  # uvicorn ends with SystemExit when it cannot start
+            self._failure = error
+        finally:
+            asked = self._server.should_exit
+            if self._failure is None and not asked:
+                self._failure = RuntimeError("the server has ended")
+            was_serving = self._started.is_set()
+            self._started.set()
+            if was_serving and self._failure is not None:
+                self._crashed(self._failure)
+
+    def _app(self) -> ASGIApp:
+        server: Server[Any] = Server(
+            "loop-bridge", instructions=INSTRUCTIONS, on_list_tools=_list_tools, on_call_tool=self._call_tool
+        )
+        inner = server.streamable_http_app(
+            streamable_http_path=PATH,
+            json_response=True,
+            stateless_http=True,
+            transport_security=TransportSecuritySettings(
+                allowed_hosts=[f"{host}:{self._port}" for host in ("127.0.0.1", "localhost", "[::1]")]
+            ),
+        )
+
+        async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await inner(scope, receive, send)
+                return
+            answer = _closing(send)
+            role = self._role(dict(scope["headers"]).get(b"authorization", b""))
+            if role is None:
+                refusal = JSONResponse(
+                    {"error": "invalid_token", "error_description": "a bearer token of this run is needed"},
+                    401,
+                    {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+                )
+                await refusal(scope, receive, answer)
+            elif scope["method"] != "POST":
+                await JSONResponse({"error": "only POST is served"}, 405, {"Allow": "POST"})(scope, receive, answer)
+            else:
+                await inner({**scope, CALLER: role}, receive, answer)
+
+        return guard
+
+    def _role(self, authorization: bytes) -> Role | None:
+        scheme, _, token = authorization.partition(b" ")
+        found = [role for role, known in self._tokens.items() if hmac.compare_digest(known, token.strip())]
+        return found[0] if found and scheme.lower() == b"bearer" else None
+
+    async def _call_tool(
+        self, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        assert context.request is not None
+        caller: Role = context.request.scope[CALLER]
+        try:
+            text = await to_thread.run_sync(self._work(caller, params))
+        except UserError as error:
+            raise MCPError(types.INVALID_PARAMS, str(error)) from error
+        except LoopError as error:
+            logger.error("{} of the {} failed: {}", params.name, caller, error)
+            raise MCPError(types.INTERNAL_ERROR, str(error)) from error
+        except Exception as error:  # a bug of ours; one era of the protocol would show its text to the agent
+            logger.exception("{} of the {} failed", params.name, caller)
+            raise MCPError(types.INTERNAL_ERROR, "the bridge failed at this call; its log says how") from error
+        return types.CallToolResult(content=[types.TextContent(text=text)])
+
+    def _work(self, caller: Role, params: types.CallToolRequestParams) -> Callable[[], str]:
+        match params.name:
+            case "send_message":
+                try:
+                    call = msgspec.convert(params.arguments or {}, SendMessage)
+                except msgspec.ValidationError as error:
+                    raise UserError(f"arguments of send_message: {error}") from error
+                return lambda: self._tools.send_message(caller, call.target, call.message)
+            case "bridge_status":
+                return lambda: self._tools.bridge_status(caller)
+            case "receive_messages":
+                return lambda: self._tools.receive_messages(caller)
+            case name:
+                raise UserError(f"unknown tool {name!r}: there are {', '.join(tool.name for tool in TOOLS)}")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+        super().__init__(config)
+        self._is_up = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._is_up.set()
+
+
+async def _list_tools(
+    _context: ServerRequestContext[Any, Any], _params: types.PaginatedRequestParams | None
+) -> types.ListToolsResult:
+    return types.ListToolsResult(tools=list(TOOLS))
+
+
+def _closing(send: Send) -> Send:
+    """One request a connection: see the module's docstring."""
+
+    async def send_closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message.get("headers", []) if pair[0].lower() != b"connection"]
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        await send(message)
+
+    return send_closing

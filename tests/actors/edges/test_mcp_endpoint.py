@@ -1,0 +1,309 @@
+"""The MCP endpoint over real sockets: with the client of `mcp` in both eras of the protocol, and with plain HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.errors import CircumstanceError, ProtocolError, UserError
+
+TOKENS = {"worker": "token of the worker", "reviewer": "token of the reviewer"}
+MODES = ("legacy", "auto", "2026-07-28")
+HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+
+
+class Desk:
+    """Tools that remember who called them with what."""
+
+    def __init__(self):
+        self.calls = []
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+
+    def send(self, caller, target, message):
+        self.calls.append((caller, target, message))
+        match message:
+            case "bad":
+                raise UserError("target 'bob' is unknown")
+            case "broken":
+                raise CircumstanceError("the bridge gave no answer within 45 s")
+            case "bug":
+                raise ZeroDivisionError("secret detail")
+            case "slow":
+                self.entered.set()
+                assert self.gate.wait(10)
+        return f"queued, id 1, from the {caller}"
+
+    def tools(self):
+        return Tools(
+            send_message=self.send,
+            bridge_status=lambda caller: f"status for the {caller}",
+            receive_messages=lambda caller: f"messages for the {caller}",
+        )
+
+
+def listening(host="127.0.0.1"):
+    sock = socket.socket()
+    sock.bind((host, 0))
+    sock.listen(128)
+    return sock
+
+
+@pytest.fixture
+def sock():
+    with listening() as sock:
+        yield sock
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+@pytest.fixture
+def endpoint(sock, desk):
+    crashes = []
+    endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), crashes.append)
+    endpoint.start()
+    yield endpoint
+    desk.gate.set()
+    endpoint.stop()
+    assert crashes == []
+
+
+def with_client(endpoint, use, role="worker", mode="legacy"):
+    async def run():
+        headers = {"Authorization": f"Bearer {TOKENS[role]}"}
+        async with (
+            httpx2.AsyncClient(headers=headers) as http_client,
+            Client(streamable_http_client(endpoint.url, http_client=http_client), mode=mode) as client,
+        ):
+            try:
+                return await use(client)
+            except MCPError as error:  # outside it would come in an exception group
+                return error
+
+    answer = asyncio.run(run())
+    if isinstance(answer, MCPError):
+        raise answer
+    return answer
+
+
+def call(endpoint, name, arguments=None, role="worker", mode="legacy"):
+    return with_client(endpoint, lambda client: client.call_tool(name, arguments or {}), role, mode)
+
+
+def post(endpoint, message, **headers):
+    """One request by hand. Returns status, headers and body."""
+    address = endpoint.url.removeprefix("http://").removesuffix("/mcp")
+    connection = http.client.HTTPConnection(address, timeout=10)
+    usual = {
+        "Authorization": f"Bearer {TOKENS['worker']}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+    }
+    body = message if isinstance(message, bytes) else json.dumps(message).encode()
+    try:
+        connection.request("POST", "/mcp", body, usual | headers)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def tool_call(name, **arguments):
+    return {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+
+
+# --- tools ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_three_tools_are_listed_with_their_annotations(endpoint, mode):
+    tools = {tool.name: tool for tool in with_client(endpoint, lambda client: client.list_tools(), mode=mode).tools}
+    assert set(tools) == {"send_message", "bridge_status", "receive_messages"}
+    assert tools["send_message"].input_schema["required"] == ["target", "message"]
+    hints = {name: tool.annotations for name, tool in tools.items()}
+    assert [hints[name].read_only_hint for name in tools] == [name == "bridge_status" for name in tools]
+    assert not any(hint.destructive_hint or hint.open_world_hint for hint in hints.values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("role", TOKENS)
+def test_the_caller_is_known_by_its_token(endpoint, desk, role, mode):
+    result = call(endpoint, "send_message", {"target": "claude", "message": "hello"}, role, mode)
+    assert not result.is_error
+    assert result.content[0].text == f"queued, id 1, from the {role}"
+    assert desk.calls == [(role, "claude", "hello")]
+    assert call(endpoint, "bridge_status", role=role, mode=mode).content[0].text == f"status for the {role}"
+    assert call(endpoint, "receive_messages", role=role, mode=mode).content[0].text == f"messages for the {role}"
+
+
+@pytest.mark.parametrize("version", HANDSHAKES)
+def test_every_handshake_version_of_the_protocol_is_spoken(endpoint, version):
+    hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    status, _, body = post(endpoint, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
+    assert status == 200
+    assert json.loads(body)["result"]["protocolVersion"] == version
+    assert json.loads(body)["result"]["serverInfo"]["name"] == "loop-bridge"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("send_message", {"target": "bob", "message": "bad"}, "target 'bob' is unknown"),
+        ("send_message", {"target": 3, "message": "x"}, r"arguments of send_message: Expected `str`, got `int`"),
+        ("shout", {}, "unknown tool 'shout': there are send_message, bridge_status, receive_messages"),
+    ],
+)
+def test_a_call_that_the_agent_can_correct_is_answered_with_invalid_params(endpoint, mode, name, arguments, said):
+    with pytest.raises(MCPError, match=said) as error:
+        call(endpoint, name, arguments, mode=mode)
+    assert error.value.code == -32602
+
+
+def test_missing_arguments_reach_the_tool_as_empty_ones(endpoint, desk):
+    call(endpoint, "send_message")
+    assert desk.calls == [("worker", "", "")]
+
+
+def test_a_circumstance_is_told_as_an_internal_error(endpoint):
+    with pytest.raises(MCPError, match="no answer within 45 s") as error:
+        call(endpoint, "send_message", {"target": "claude", "message": "broken"})
+    assert error.value.code == -32603
+
+
+def test_a_bug_is_an_error_without_details_and_the_server_lives_on(endpoint):
+    with pytest.raises(MCPError) as error:
+        call(endpoint, "send_message", {"target": "claude", "message": "bug"})
+    assert "secret detail" not in str(error.value)
+    assert not call(endpoint, "bridge_status").is_error
+
+
+def test_a_slow_call_does_not_hold_up_the_others(endpoint, desk):
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(call, endpoint, "send_message", {"target": "claude", "message": "slow"})
+        assert desk.entered.wait(10)
+        assert not call(endpoint, "bridge_status", role="reviewer").is_error
+        desk.gate.set()
+        assert not slow.result(10).is_error
+
+
+# --- who is let in ---
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer ", "Bearer wrong", "token of the worker", "Basic token of the worker", "Bearer t\xf6ken"],
+)
+def test_without_a_token_of_this_run_there_is_only_a_401(endpoint, desk, authorization):
+    status, headers, body = post(endpoint, tool_call("send_message", message="x"), Authorization=authorization)
+    assert status == 401
+    assert headers["www-authenticate"].startswith("Bearer")
+    assert b"bearer token" in body
+    assert desk.calls == []
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("Host", "evil.example", 421),
+        ("Host", "evil.example:80", 421),
+        ("Host", "127.0.0.1.evil.example", 421),
+        ("Host", "127.0.0.1:1", 421),
+        ("Origin", "http://evil.example", 403),
+        ("Origin", "http://localhost:3000", 403),
+        ("Content-Type", "text/plain", 400),
+    ],
+)
+def test_what_a_web_page_could_send_is_refused(endpoint, desk, header, value, status):
+    assert post(endpoint, tool_call("send_message", message="x"), **{header: value})[0] == status
+    assert desk.calls == []
+
+
+def test_it_can_be_called_as_localhost(endpoint):
+    port = endpoint.url.rsplit(":", 1)[1].removesuffix("/mcp")
+    assert post(endpoint, tool_call("bridge_status"), Host=f"localhost:{port}")[0] == 200
+
+
+def test_it_refuses_to_listen_beyond_loopback(desk):
+    with listening("0.0.0.0") as sock, pytest.raises(ProtocolError, match=r"not on 0\.0\.0\.0"):
+        McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_there_is_no_stream_and_no_session_to_end(endpoint, method):
+    connection = http.client.HTTPConnection(endpoint.url.split("/")[2], timeout=10)
+    connection.request(method, "/mcp", headers={"Authorization": f"Bearer {TOKENS['worker']}"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("allow")) == (405, "POST")
+    connection.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"jsonrpc":"2.0"}'])
+def test_nonsense_is_refused_and_the_server_lives_on(endpoint, body):
+    assert 400 <= post(endpoint, body)[0] < 500
+    assert post(endpoint, tool_call("bridge_status"))[0] == 200
+
+
+# --- the socket outlives the server ---
+
+
+def test_every_answer_closes_its_connection(endpoint):
+    assert post(endpoint, tool_call("bridge_status"))[1]["connection"] == "close"
+    assert post(endpoint, tool_call("bridge_status"), Authorization="no")[1]["connection"] == "close"
+
+
+def test_a_call_made_while_there_is_no_server_waits_and_is_answered_by_the_next_one(sock, desk):
+    first = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+    first.start()
+    url = first.url
+    first.stop()
+    second = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+    assert second.url == url
+    with ThreadPoolExecutor(1) as pool, socket.create_connection(sock.getsockname()) as waiting:
+        made = pool.submit(call, second, "bridge_status")
+        waiting.sendall(b"POST /mcp HTTP/1.1\r\nHost: x\r\n\r\n")  # both are in the backlog, or soon will be
+        second.start()
+        waiting.settimeout(10)
+        assert waiting.recv(12) == b"HTTP/1.1 401"
+        assert made.result(10).content[0].text == "status for the worker"
+    second.stop()
+
+
+def test_a_call_that_is_being_served_is_answered_before_the_server_stops(sock, desk):
+    endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+    endpoint.start()
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(post, endpoint, tool_call("send_message", target="claude", message="slow"))
+        assert desk.entered.wait(10)
+        stopping = pool.submit(endpoint.stop)
+        desk.gate.set()
+        assert slow.result(10)[0] == 200
+        stopping.result(10)
+
+
+def test_a_server_that_dies_says_so(sock, desk):
+    crashes, crashed = [], threading.Event()
+
+    def note(error):
+        crashes.append(error)
+        crashed.set()
+
+    endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), note)
+    endpoint.start()
+    endpoint._server.limit_max_requests = 0  # uvicorn's own way to end
+    assert crashed.wait(10)
+    assert "has ended" in str(crashes[0])
