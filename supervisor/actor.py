@@ -184,6 +184,7 @@ class SupervisorActor(pykka.ThreadingActor):
         if child.phase != "starting":
             return
         self._phase(child, "ready")
+        logger.info("{}#{} is ready: pid {}", child.spec.id, child.incarnation, message.pid)
         child.heard_at = time.monotonic()
         self._options.tree.ready(child.spec.id, message.detail)
         self._options.router.broadcast(self._options.key, ActorUp(name=child.spec.id, incarnation=child.incarnation))
