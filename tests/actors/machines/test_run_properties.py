@@ -1,0 +1,239 @@
+"""Any order of answers, people's words, duplicates and crashes: no dead end, no turn twice, the fold is the state."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from actors.machines import projection, run
+from actors.messages import TurnOutcome
+from actors.settings import RunSettings
+
+UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
+ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.StartCooldown)
+DONE = "<promise>DONE</promise>"
+# A good turn in every phase: says done, passes the review.
+GOOD = {"work": DONE, "review": "<review>PASS</review>"}
+
+OUTCOMES = st.builds(
+    TurnOutcome,
+    status=st.sampled_from(["finished", "finished", "finished", "failed", "interrupted", "limited"]),
+    text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>"]),
+    error=st.sampled_from(["", "boom"]),
+    resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
+)
+SETTINGS = st.builds(
+    RunSettings,
+    run_uid=st.just(UID),
+    task=st.just("Fix it."),
+    needs_plan=st.booleans(),
+    worker=st.just("codex"),
+    reviewer=st.sampled_from(["claude", "codex"]),
+    paired=st.booleans(),
+    reviewers=st.sampled_from([("worker", "reviewer"), ("reviewer",), ("worker",), ()]),
+    plan_reviewer=st.sampled_from(["reviewer", "worker", None]),
+    checks=st.sampled_from([(), ("pytest", "ruff")]),
+    max_iterations=st.integers(1, 7),
+    cooldown_ms=st.sampled_from([0, 30_000]),
+    interactive=st.booleans(),
+)
+
+
+def identity(command):
+    """What makes a command the same one again: its id."""
+    return next(
+        (
+            getattr(command, field)
+            for field in ("turn_id", "read_id", "checks_id", "wait_id")
+            if hasattr(command, field)
+        ),
+        type(command).__name__,
+    )
+
+
+class RunMachine(RuleBasedStateMachine):
+    """A worker that may die between any two events, with agents, a clock and people who do as they please."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = run.initial()
+        self.now_ms = 1_000_000
+        self.journal = []
+        self.issued = {}  # answerable commands by id, for good
+        self.answers = []  # all that were ever given
+        self.settled = set()  # ids of turns that ended
+        self.abandoned = set()  # ids of turns whose end nobody waits for any more
+
+    @initialize(of=SETTINGS)
+    def starts(self, of):
+        self.happens(run.RunStarted(settings=of))
+
+    def happens(self, event):
+        before = self.state
+        self.state, commands = run.decide(before, event, self.now_ms)
+        self.journal.append((type(event), msgspec.json.encode(event)))
+        for line in projection.project(before, event, self.state, "2026-01-01T00:00:00.000Z"):
+            assert {"at", "kind"} <= set(json.loads(json.dumps(line)))
+        for command in commands:
+            if isinstance(command, run.StartTurn):
+                assert command.turn_id not in self.issued, "a turn was started twice"
+            if isinstance(command, run.BreakOffTurn) and command not in run.outstanding(self.state, self.now_ms):
+                self.abandoned.add(command.turn_id)
+            if isinstance(command, ANSWERABLE):
+                self.issued[identity(command)] = command
+
+    def open(self, *kinds):
+        return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
+
+    def answer(self, command, outcome=None, exit_code=0, text="the plan"):
+        match command:
+            case run.StartTurn():
+                self.settled.add(command.turn_id)
+                event = run.TurnSettled(
+                    turn_id=command.turn_id,
+                    outcome=outcome or TurnOutcome(status="finished", text=GOOD.get(command.purpose, "")),
+                )
+            case run.ReadPlan():
+                event = run.PlanRead(read_id=command.read_id, text=text)
+            case run.RunChecks():
+                results = tuple(run.CheckResult(command=each, exit_code=exit_code) for each in command.commands)
+                event = run.ChecksEnded(checks_id=command.checks_id, results=results)
+            case run.StartCooldown():
+                self.now_ms = max(self.now_ms, command.until_ms)
+                event = run.CooldownEnded(wait_id=command.wait_id)
+        self.answers.append(event)
+        self.happens(event)
+
+    # --- what may happen ---
+
+    @precondition(lambda self: self.open(*ANSWERABLE))
+    @rule(data=st.data(), outcome=OUTCOMES, exit_code=st.sampled_from([0, 0, 1]), text=st.sampled_from(["plan", None]))
+    def something_is_answered(self, data, outcome, exit_code, text):
+        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text)
+
+    @precondition(lambda self: self.open(*ANSWERABLE))
+    @rule(data=st.data())
+    def something_goes_well(self, data):
+        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))))
+
+    @precondition(lambda self: self.answers)
+    @rule(data=st.data())
+    def an_old_answer_comes_again(self, data):
+        before = self.state
+        self.happens(data.draw(st.sampled_from(self.answers)))
+        assert self.state == before
+
+    @precondition(lambda self: set(self.issued) - {identity(each) for each in self.open(*ANSWERABLE)})
+    @rule(data=st.data())
+    def something_withdrawn_is_answered_after_all(self, data):
+        late = sorted(set(self.issued) - {identity(each) for each in self.open(*ANSWERABLE)})
+        before = self.state
+        self.answer(self.issued[data.draw(st.sampled_from(late))])
+        assert self.state == before
+
+    @rule(now=st.booleans())
+    def somebody_pauses(self, now):
+        self.happens(run.PauseRequested(now=now))
+
+    @rule()
+    def somebody_resumes(self):
+        self.happens(run.ResumeRequested())
+
+    @rule()
+    def somebody_stops(self):
+        self.happens(run.StopRequested(reason="enough"))
+
+    @rule(approved=st.booleans(), notes=st.sampled_from(["", "faster"]))
+    def somebody_judges(self, approved, notes):
+        self.happens(run.HumanVerdictGiven(approved=approved, notes=notes))
+
+    @rule(text=st.sampled_from(["", "more"]))
+    def somebody_follows_up(self, text):
+        self.happens(run.FollowUpGiven(text=text))
+
+    @rule()
+    def the_peer_writes(self):
+        self.happens(run.MailReachedWorker(sender="claude"))
+
+    @rule(task=st.sampled_from([None, "", "Fix it.", "Fix that."]), interactive=st.booleans(), needs_plan=st.booleans())
+    def a_new_root_opens_the_run(self, task, interactive, needs_plan):
+        new = None
+        if task is not None:
+            new = msgspec.structs.replace(
+                self.state.run, task=task, interactive=interactive, needs_plan=needs_plan, run_uid=""
+            )
+        self.happens(run.RunResumed(settings=new))
+
+    @rule()
+    def the_worker_dies(self):
+        self.state = run.fold(msgspec.json.decode(body, type=kind) for kind, body in self.journal)
+
+    # --- what must hold ---
+
+    @invariant()
+    def the_fold_of_the_journal_is_the_state(self):
+        events = [msgspec.json.decode(body, type=kind) for kind, body in self.journal]
+        assert run.fold(events) == self.state
+
+    @invariant()
+    def it_ends_or_waits_for_something(self):
+        outstanding = run.outstanding(self.state, self.now_ms)
+        if self.state.phase in run.FINAL_PHASES:
+            assert [type(command) for command in outstanding] == [run.EndRun]
+        elif self.state.settings is not None:
+            assert bool(outstanding) != self.state.paused
+
+    @invariant()
+    def what_is_outstanding_was_issued_and_not_answered(self):
+        outstanding = self.open(*ANSWERABLE)
+        assert {identity(each) for each in outstanding} <= set(self.issued)
+        turns = {each.turn_id: each for each in outstanding if isinstance(each, run.StartTurn)}
+        started = {each.turn_id: each for each in self.issued.values() if isinstance(each, run.StartTurn)}
+        assert set(turns) == set(started) - self.settled - self.abandoned, "a turn was forgotten, or asked for again"
+        assert all(started[turn_id] == turn for turn_id, turn in turns.items()), "a turn changed under its id"
+        assert {each.turn_id for each in self.open(run.BreakOffTurn)} <= set(turns)
+
+    @invariant()
+    def no_session_has_two_turns_at_once(self):
+        roles = [each.role for each in self.open(run.StartTurn)]
+        assert len(roles) == len(set(roles))
+
+    @invariant()
+    def the_iterations_keep_to_their_number(self):
+        if self.state.settings is not None:
+            assert self.state.iteration <= self.state.run.max_iterations
+
+    @invariant()
+    def people_can_be_told_where_it_is(self):
+        assert run.describe(self.state)
+        assert projection.manifest_status(projection.manifest_state(self.state)) in {
+            "running",
+            "done",
+            "failed",
+            "stopped",
+        }
+
+    def teardown(self):
+        """From wherever it is, a run whose turns go well comes to its end."""
+        if self.state.settings is None:
+            return
+        for _ in range(40):
+            if self.state.phase in run.FINAL_PHASES:
+                return
+            if self.state.paused:
+                self.happens(run.ResumeRequested())
+            elif self.open(run.AskFollowUp):
+                self.happens(run.FollowUpGiven(text="more"))
+            else:
+                self.answer(self.open(*ANSWERABLE)[0])
+        raise AssertionError(f"no end in sight: {run.describe(self.state)}")
+
+
+TestAnyOrder = RunMachine.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
