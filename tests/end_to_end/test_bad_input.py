@@ -1,0 +1,66 @@
+"""What a user gets wrong costs one line, and leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import World
+
+
+def runs(world: World) -> list[Path]:
+    return list((world.home / ".loop").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--nonsense"], "unknown option '--nonsense'"),
+        (["--agent", "nobody", "task"], "unknown agent 'nobody'"),
+        (["--agent", "embedded", "--run-id", "7"], "no run '7'"),
+        (["--agent", "embedded", "--run-id", "../x"], "bad run id '../x'"),
+        (["--agent", "embedded", "--prompt", "missing.md"], "cannot read the task from"),
+        (["--agent", "embedded", "--proof", "x"], "no task: give it as text"),
+        (["--agent", "embedded", "--review=codex", "x"], "--review codex: this run has only embedded"),
+        (["--claude-only", "--codex-only"], "exclude each other"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(embedded: World, words: list[str], line: str):
+    loop = embedded.run(*words)
+    assert loop.process.returncode == 2
+    assert len(loop.lines) == 1
+    assert loop.lines[0].startswith("[loop] error: ")
+    assert line in loop.lines[0]
+    assert runs(embedded) == []
+
+
+def test_a_bad_configuration_names_file_key_and_value(embedded: World):
+    (embedded.project / ".loop.toml").write_text("[agents.x]\ncommand = 7\n")
+    loop = embedded.run("--agent", "x", "task")
+    assert loop.process.returncode == 2
+    assert len(loop.lines) == 1
+    assert all(part in loop.lines[0] for part in (".loop.toml", "agents.x.command", "7"))
+
+
+def test_an_empty_task_file_is_refused(embedded: World):
+    (embedded.project / "TASK.md").write_text(" \n")
+    loop = embedded.run("--agent", "embedded", "--prompt", "TASK.md")
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "TASK.md is empty" in loop.lines[0]
+
+
+@pytest.mark.parametrize("agent", ["codex", "claude"])
+def test_an_agent_that_is_not_logged_in_is_named_before_anything_starts(world: World, agent: str):
+    world.environment["IS_SANDBOX"] = "1"
+    loop = world.run("--agent", agent, "task")
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert agent in loop.lines[0].lower()
+    assert "log" in loop.lines[0]
+    assert runs(world) == []
+
+
+def test_a_program_that_is_missing_is_named_before_anything_starts(world: World):
+    (world.project / ".loop.toml").write_text('[agents.mine]\ncommand = ["no-such-program-here"]\n')
+    loop = world.run("--agent", "mine", "task")
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "no-such-program-here" in loop.lines[0]
+    assert runs(world) == []

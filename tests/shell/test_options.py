@@ -1,0 +1,136 @@
+import pytest
+
+from actors.errors import UserError
+from shell.options import OPTIONS, Options, help_text, parse
+
+
+def test_no_words_mean_the_workspace():
+    assert parse([]).command == "workspace"
+
+
+@pytest.mark.parametrize("word", ["dashboard", "Dashboard", "UPDATE", "upgrade"])
+def test_subcommands_are_known_in_any_case(word: str):
+    assert parse([word]).command == {"d": "dashboard", "u": "update"}[word[0].lower()]
+
+
+def test_several_words_are_one_prompt():
+    assert parse(["fix", "the", "test"]).task == "fix the test"
+
+
+def test_a_prompt_may_be_given_by_option():
+    assert parse(["-p", "TASK.md"]).task == "TASK.md"
+
+
+def test_two_dashes_end_the_options():
+    assert parse(["--proof", "x", "--", "--tmux", "-m"]).task == "--tmux -m"
+
+
+def test_defaults():
+    options = parse(["x"])
+    assert (options.agent, options.max_iterations, options.done) == ("codex", 20, "<promise>DONE</promise>")
+    assert (options.review, options.review_plan, options.format) == ("claudex", "other", "pretty")
+
+
+VALUES = [
+    ("--agent", "claude", "agent"),
+    ("--prompt", "text", "prompt"),
+    ("--proof", "text", "proof"),
+    ("--codex-model", "m", "codex_model"),
+    ("--claude-model", "m", "claude_model"),
+    ("--codex-reviewer-model", "m", "codex_reviewer_model"),
+    ("--claude-reviewer-model", "m", "claude_reviewer_model"),
+    ("--done", "OK", "done"),
+    ("--format", "raw", "format"),
+    ("--review", "claude", "review"),
+    ("--review-plan", "none", "review_plan"),
+    ("--run-id", "7", "run_id"),
+    ("--session", "abc", "session"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value", "name"), VALUES)
+def test_a_value_may_follow_or_be_joined(flag: str, value: str, name: str):
+    assert getattr(parse([flag, value]), name) == value
+    assert getattr(parse([f"{flag}={value}"]), name) == value
+
+
+@pytest.mark.parametrize(("short", "long"), [("-a", "--agent"), ("-p", "--prompt"), ("-d", "--done")])
+def test_short_flags_mean_the_long_ones(short: str, long: str):
+    assert parse([short, "x"]) == parse([long, "x"])
+
+
+@pytest.mark.parametrize(
+    ("words", "review", "task"),
+    [
+        (["--review", "x"], "claudex", "x"),
+        (["--review", "codex", "x"], "codex", "x"),
+        (["--review"], "claudex", None),
+        (["--review", "--tmux"], "claudex", None),
+    ],
+)
+def test_review_takes_the_next_word_only_when_it_is_one_of_the_three(words: list[str], review: str, task: str | None):
+    options = parse(words)
+    assert (options.review, options.task) == (review, task)
+
+
+def test_bare_review_plan_means_other():
+    assert parse(["--review-plan", "some", "task"]) == Options(words=("some", "task"))
+
+
+def test_values_are_trimmed():
+    assert parse(["--proof", "  run the tests "]).proof == "run the tests"
+
+
+def test_checks_add_up():
+    assert parse(["--check", "make a", "--check=make b"]).checks == ("make a", "make b")
+
+
+def test_the_last_of_two_single_agents_does_not_win():
+    with pytest.raises(UserError, match="exclude each other"):
+        parse(["--claude-only", "--codex-only"])
+    assert parse(["--claude-only", "--claude-only"]).only == "claude"
+
+
+REFUSED = [
+    (["--nonsense"], "unknown option '--nonsense'"),
+    (["--agnet", "x"], "did you mean --agent"),
+    (["-x"], "unknown option '-x'"),
+    (["--proof"], "--proof needs a value"),
+    (["--proof", "--tmux"], "--proof needs a value"),
+    (["--proof="], "--proof must not be empty"),
+    (["--proof", "  "], "--proof must not be empty"),
+    (["--done", " "], "--done must not be empty"),
+    (["--check", ""], "--check must not be empty"),
+    (["--max-iterations", "0"], "whole number from 1, not '0'"),
+    (["-m", "1.5"], "not '1.5'"),
+    (["-m", "-1"], "not '-1'"),
+    (["-m", "²"], "not '²'"),
+    (["--format", "xml"], "pretty, raw, not 'xml'"),
+    (["--review=gemini"], "claude, codex, claudex, not 'gemini'"),
+    (["--review-plan=both"], "other, claude, codex, none, not 'both'"),
+    (["--tmux=yes"], "--tmux takes no value, but got 'yes'"),
+    (["-p", "a", "b"], "two prompts: --prompt 'a' and 'b'"),
+    (["", " "], "the prompt is empty"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), REFUSED)
+def test_bad_input_is_refused_in_one_line_with_the_value(words: list[str], line: str):
+    with pytest.raises(UserError) as refusal:
+        parse(words)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_help_wins_over_what_follows():
+    assert parse(["--help", "--nonsense"]).command == "help"
+    assert parse(["-v"]).command == "version"
+
+
+def test_help_fits_eighty_columns():
+    assert max(map(len, help_text().splitlines()[8:])) <= 82
+
+
+def test_every_flag_is_listed_once():
+    flags = [flag for option in OPTIONS for flag in option.flags]
+    assert len(flags) == len(set(flags))
