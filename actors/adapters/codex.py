@@ -80,6 +80,10 @@ class CodexAgent:
             await link.initialize()
             await self._log_in(link)
             await (self._begin(link) if session_id is None else self._resume(link, session_id))
+        except RequestRefusedError as error:
+            if "failed to load configuration" in error.message:
+                raise AgentUnavailableError(f"codex does not take its configuration: {error.message}") from error
+            raise
         except AgentDiedError as error:
             if link.exit_code:  # it ended by itself: a configuration that it refuses, say
                 raise AgentUnavailableError(f"codex does not start: {link.last_words or error}") from error

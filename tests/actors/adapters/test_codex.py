@@ -1,0 +1,676 @@
+"""The Codex adapter with the real bundled `codex`, in a throw-away home, against the scripted model on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pytest
+
+from actors.adapters import codex
+from actors.adapters.base import AgentSettings, BridgeAccess, discard_event
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import parse_scenario
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, run
+
+pytestmark = pytest.mark.real_agents
+
+SCENARIO = """
+[[turn]]
+when = "^use a tool"
+step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+[[turn]]
+when = "^hang"
+step = [{fault = {hang = true}}, {say = "went on"}]
+[[turn]]
+when = "^wait for a word"
+step = [{run = "cat word"}, {say = "waited"}]
+[[turn]]
+when = "^by the way"
+aside = true
+step = [{say = "noted"}]
+[[turn]]
+when = "^leave processes"
+step = [{run = "(setsid bash -c 'echo $$ > daemon; sleep 300 & wait' &); echo $$ > shell; sleep 300"}]
+[[turn]]
+when = "^tell the variable"
+step = [{run = 'echo "variable=[$PYTEST_CURRENT_TEST]"'}, {say = "told"}]
+[[turn]]
+when = "^set a goal"
+step = [{tool = {name = "create_goal", input = {objective = "never end"}}}, {say = "set"}]
+[[turn]]
+when = "^reach the limit"
+step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
+[[turn]]
+when = "^ask too often"
+step = [{fault = {status = 429}}]
+[[turn]]
+when = "^overload"
+step = [{fault = {status = 529}}]
+[[turn]]
+when = "^crash the provider"
+step = [{fault = {status = 500}}]
+[[turn]]
+when = "^break off"
+step = [{fault = {drop = true}}]
+[[turn]]
+when = "^write to claude"
+step = [{send = {target = "claude", message = "hello"}}, {say = "sent"}]
+[[turn]]
+when = ""
+step = [{say = "hello"}]
+"""
+
+
+class Bench:
+    """A model that plays SCENARIO and a home that knows it."""
+
+    def __init__(self, model: ModelServer, home: Path) -> None:
+        self.model = model
+        self.home = home
+        prepare_home(home, model.url)
+        self.work = home / "work"
+        self.work.mkdir()
+        for name in ("word", "shell", "daemon"):  # pipes between the agent's shell and the test
+            os.mkfifo(self.work / name)
+        base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self.settings = AgentSettings(
+            name="codex", cwd=self.work, environment=agent_environment(home, model.url, "worker", base)
+        )
+
+    def configure(self, text: str) -> None:
+        """Adds to the model provider's table."""
+        with (self.home / ".codex" / "config.toml").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def with_variables(self, **variables: str) -> AgentSettings:
+        return replace(self.settings, environment=self.settings.environment | variables)
+
+    def open(self, session_id: str | None = None, **changes: Any) -> Any:
+        return opened(codex.factory, replace(self.settings, **changes), session_id)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ModelServer(parse_scenario(SCENARIO, "test_codex")) as model:
+        yield Bench(model, tmp_path / "home")
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+async def until_asked(bench: Bench, prompt: str, count: int = 1) -> None:
+    await asyncio.to_thread(bench.model.wait_for, lambda request: request.prompt == prompt, 20, count)
+
+
+async def thread_of(it: Opened) -> dict[str, Any]:
+    """Codex's own record of the thread."""
+    params = {"threadId": it.session_id, "includeTurns": True}
+    answer: dict[str, Any] = await it.agent._opened().request("thread/read", params)
+    return dict(answer["thread"])
+
+
+async def user_messages(it: Opened) -> list[str]:
+    items = [item for turn in (await thread_of(it))["turns"] for item in turn["items"]]
+    return [item["clientId"] for item in items if item["type"] == "userMessage"]
+
+
+# --- turns --------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "use a tool")
+            assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
+            assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (20, 10)
+            told = [e for e in it.events.all if e.kind in {"seen", "say", "tool", "tool-result"}]
+            assert [(e.kind, e.text) for e in told] == [
+                ("seen", ""),
+                ("say", "let me look"),
+                ("tool", "shell echo one; echo two; exit 3"),
+                ("tool-result", "exit 3: two"),
+                ("say", "all done"),
+            ]
+            assert told[0].message_id == turn_id
+            assert all(json.loads(e.raw)["method"] for e in it.events.all if e.kind != "process")
+            again = await it.agent.turn(new_id(), "hello")
+            assert again.usage.input_tokens == 10  # the turn's, not the session's
+
+    run(play())
+
+
+def test_a_prompt_stands_in_the_transcript_once_under_our_id(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            first, second = new_id(), new_id()
+            assert (await it.agent.find_turn(first)).state == "absent"
+            await it.agent.turn(first, "use a tool")
+            await it.agent.turn(second, "hello")
+            found = await it.agent.find_turn(first)
+            assert found.state == "finished"
+            assert (found.outcome.status, found.outcome.text) == ("finished", "all done")
+            assert await user_messages(it) == [first, second]
+            assert (await it.agent.find_turn(new_id())).state == "absent"
+
+    run(play())
+
+
+def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello", model="another")
+            assert (await thread_of(it))["model"] == "another"
+            await it.agent.turn(new_id(), "hello")
+            assert (await thread_of(it))["model"] == "scripted"
+            await it.agent.turn(new_id(), "hello", model="another")
+        async with bench.open(it.session_id) as it:
+            await it.agent.turn(new_id(), "hello")
+            assert (await thread_of(it))["model"] == "scripted"
+        async with bench.open(it.session_id, model="chosen") as it:
+            await it.agent.turn(new_id(), "hello")
+            assert (await thread_of(it))["model"] == "chosen"
+
+    run(play())
+
+
+def test_a_goal_that_the_agent_sets_starts_no_turns_of_its_own(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "set a goal")
+            await it.agent.turn(new_id(), "hello")
+            assert not any("thread/goal/updated" in event.raw for event in it.events.all)
+            assert [request.prompt for request in bench.model.requests] == ["set a goal", "set a goal", "hello"]
+
+    run(play())
+
+
+def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -> None:
+    assert "PYTEST_CURRENT_TEST" in os.environ
+
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "tell the variable")
+            assert it.events.texts("tool-result") == ["exit 0: variable=[]"]
+
+    run(play())
+
+
+# --- turns that do not finish -------------------------------------------------------------------------------
+
+
+def test_an_interrupt_ends_the_running_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.interrupt()  # none runs: nothing happens
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await until_asked(bench, "hang")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+
+    run(play())
+
+
+def test_an_interrupt_at_the_very_beginning_of_a_turn_is_not_lost(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            for turns in range(3):
+                turn = asyncio.create_task(it.agent.turn(new_id(), f"hang {turns}"))
+                await asyncio.sleep(0)  # it is on its way and has no id yet
+                while turns and not it.agent._turn.progress.turn_id:  # noqa: ASYNC110 - no event marks this window
+                    await asyncio.sleep(0)  # it has an id, but Codex refuses to interrupt it until turn/started
+                await it.agent.interrupt()
+                assert (await turn).status == "interrupted"
+
+    run(play())
+
+
+def test_a_used_up_limit_says_when_it_ends(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            before_ms = time.time() * 1000
+            outcome = await it.agent.turn(new_id(), "reach the limit")
+            assert outcome.status == "limited"
+            assert "usage limit" in outcome.error
+            assert abs(outcome.resets_at_ms - before_ms - 3_600_000) < 60_000
+            assert it.events.texts("limit")[-1].startswith("5 h limit used 100 %, until ")
+            assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+
+    run(play())
+
+
+def test_too_many_requests_are_a_limit_without_a_known_end(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            outcome = await it.agent.turn(new_id(), "ask too often")
+            assert (outcome.status, outcome.resets_at_ms) == ("limited", None)
+
+    run(play())
+
+
+def test_an_error_of_the_provider_is_the_outcome_and_stays_in_the_transcript(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            overloaded = new_id()
+            outcome = await it.agent.turn(overloaded, "overload")
+            assert outcome.status == "failed"
+            assert "529" in outcome.error
+            assert (await it.agent.turn(new_id(), "crash the provider")).status == "failed"
+            assert "disconnected" in (await it.agent.turn(new_id(), "break off")).error
+        async with bench.open(it.session_id) as it:
+            found = await it.agent.find_turn(overloaded)
+            assert (found.state, found.outcome.status) == ("finished", "failed")
+            assert "529" in found.outcome.error
+
+    run(play())
+
+
+# --- steering -----------------------------------------------------------------------------------------------
+
+
+def test_a_steered_message_is_seen_in_the_running_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            steered = new_id()
+            assert not await it.agent.steer(steered, "by the way, no turn runs")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            assert await it.agent.steer(steered, "by the way")
+            assert (await it.agent.find_turn(steered)).state == "absent"  # accepted, and not yet seen
+            await asyncio.to_thread((bench.work / "word").write_text, "go on")
+            outcome = await turn
+            assert outcome.status == "finished"
+            seen = [e.message_id for e in it.events.all if e.kind == "seen"]
+            assert seen[1:] == [steered]
+            found = await it.agent.find_turn(steered)
+            assert (found.state, found.outcome.text) == ("finished", outcome.text)
+            assert not await it.agent.steer(new_id(), "by the way, it is over")
+
+    run(play())
+
+
+def test_what_was_steered_and_not_seen_is_dropped_by_an_interrupt(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            steered = new_id()
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            assert await it.agent.steer(steered, "by the way")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert (await it.agent.find_turn(steered)).state == "absent"
+            await it.agent.turn(new_id(), "hello")
+            assert steered not in await user_messages(it)
+
+    run(play())
+
+
+# --- death and resumption -----------------------------------------------------------------------------------
+
+
+def test_a_session_is_resumed_after_a_kill_between_turns(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            await it.agent.turn(turn_id, "hello")
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="SIGKILL"):
+                await it.agent.turn(new_id(), "hello")
+        async with bench.open(it.session_id) as again:
+            assert again.session_id == it.session_id
+            assert (await again.agent.find_turn(turn_id)).state == "finished"
+            assert (await again.agent.turn(new_id(), "hello")).status == "finished"
+            assert len(await user_messages(again)) == 2
+
+    run(play())
+
+
+def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Bench) -> None:
+    async def play() -> None:
+        turn_id = new_id()
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await until_asked(bench, "hang")
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="SIGKILL"):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            continued = new_id()
+            assert (await it.agent.turn(continued, "hang, continued")).text == "went on"
+            assert (await it.agent.find_turn(continued)).state == "finished"
+            assert await user_messages(it) == [turn_id, continued]
+
+    run(play())
+
+
+def test_a_message_that_was_seen_survives_a_kill_at_that_moment(bench: Bench) -> None:
+    async def play() -> None:
+        turn_id = new_id()
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await it.events.wait(lambda event: event.kind == "seen")
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+
+    run(play())
+
+
+def test_a_session_without_any_turn_is_resumed_after_a_kill(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            os.kill(it.events.pid, signal.SIGKILL)
+        async with bench.open(it.session_id) as again:
+            assert again.session_id == it.session_id
+            assert (await again.agent.find_turn(new_id())).state == "absent"
+            assert (await again.agent.turn(new_id(), "hello")).status == "finished"
+
+    run(play())
+
+
+@pytest.mark.parametrize("session_id", ["01a202bd-87ec-7452-82ef-9ed5de6a58a3", "nonsense"])
+def test_an_unknown_session_is_said_to_be_unknown(bench: Bench, session_id: str) -> None:
+    async def play() -> None:
+        with pytest.raises(SessionNotFoundError, match=session_id):
+            async with bench.open(session_id):
+                pass
+
+    run(play())
+
+
+def test_a_session_that_another_codex_still_holds_is_refused(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            with pytest.raises(AgentError, match="active writer") as refused:
+                async with bench.open(it.session_id):
+                    pass
+            assert not isinstance(refused.value, AgentUnavailableError | SessionNotFoundError)  # worth another try
+
+    run(play())
+
+
+# --- the bridge ---------------------------------------------------------------------------------------------
+
+
+class _Mcp(BaseHTTPRequestHandler):
+    """A stateless MCP server with the one tool that the scenario calls."""
+
+    server: Any
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.calls.append((request["method"], self.headers["authorization"], request.get("params")))
+        match request["method"]:
+            case "initialize":
+                version = request["params"]["protocolVersion"]
+                info = {"name": "loop-bridge", "version": "1"}
+                self._answer(request, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+            case "tools/list":
+                schema = {"type": "object", "properties": {"target": {"type": "string"}, "message": {"type": "string"}}}
+                tool = {"name": "send_message", "description": "sends", "inputSchema": schema}
+                self._answer(request, {"tools": [tool]})
+            case "tools/call":
+                self._answer(request, {"content": [{"type": "text", "text": "queued as 7"}]})
+            case _:
+                self._send(202, b"")
+
+    def do_GET(self) -> None:
+        self._send(405, b"")
+
+    def _answer(self, request: dict[str, Any], result: dict[str, Any]) -> None:
+        self._send(200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def mcp_server() -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Mcp)
+    server.calls = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/mcp", server.calls
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, calls):
+            async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+                outcome = await it.agent.turn(new_id(), "write to claude")
+                assert (outcome.status, outcome.text) == ("finished", "sent")
+                arguments = '{"target": "claude", "message": "hello"}'
+                assert it.events.texts("tool") == [f"loop-bridge.send_message {arguments}"]
+                assert it.events.texts("tool-result") == ["completed: queued as 7"]
+                assert {token for _, token, _ in calls} == {"Bearer secret-token"}
+                called = [params for method, _, params in calls if method == "tools/call"]
+                assert [params["arguments"] for params in called] == [{"target": "claude", "message": "hello"}]
+                assert "secret-token" not in " ".join(psutil.Process(it.events.pid).cmdline())
+
+    run(play())
+
+
+def test_a_bridge_that_is_not_there_is_noted_and_the_turn_goes_on(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, _):
+            pass
+        async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+            note = await it.events.wait(lambda event: event.kind == "note")
+            assert note.text.startswith("MCP server loop-bridge did not start")
+
+    run(play())
+
+
+# --- the end ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, *, killed_before: bool) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "leave processes"))
+            pids = [await asyncio.to_thread((bench.work / name).read_text) for name in ("daemon", "shell")]
+            left = [psutil.Process(int(pid)) for pid in pids]
+            assert [is_alive(process) for process in left] == [True, True]
+            if killed_before:
+                os.kill(it.events.pid, signal.SIGKILL)
+                with pytest.raises(AgentDiedError):
+                    await turn
+                assert is_alive(left[0])
+            await it.agent.close()
+            await it.agent.close()
+            assert [process for process in left if is_alive(process)] == []
+            with pytest.raises(AgentDiedError):
+                await turn
+
+    run(play())
+
+
+def test_closing_leaves_no_thread(bench: Bench) -> None:
+    before = set(threading.enumerate())
+
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+
+    run(play())
+    assert {thread for thread in threading.enumerate() if thread not in before} == set()
+
+
+def test_a_request_without_an_answer_does_not_hold_up_closing(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            os.kill(it.events.pid, signal.SIGSTOP)
+            request = asyncio.create_task(it.agent.find_turn(new_id()))
+            await asyncio.sleep(0)
+            began = time.monotonic()
+            await it.agent.close()
+            assert time.monotonic() - began < 2
+            with pytest.raises(AgentDiedError):
+                await request
+
+    run(play())
+
+
+HANGING = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from actors.adapters import codex
+from actors.adapters.base import AgentSettings
+
+async def hang():
+    pids = []
+    settings = AgentSettings(name="codex", cwd=Path(sys.argv[1]), environment=json.loads(sys.argv[2]))
+    agent = codex.factory(settings, lambda event: pids.append(event.pid))
+    await agent.open(None)
+    os.kill(pids[0], signal.SIGSTOP)
+    request = asyncio.create_task(agent.find_turn("x"))
+    await asyncio.sleep(0)
+    print(pids[0], flush=True)
+    request.cancel()
+
+asyncio.run(hang())
+"""
+
+
+def test_a_request_without_an_answer_does_not_keep_the_interpreter(bench: Bench) -> None:
+    environment = json.dumps(bench.settings.environment)
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING, str(bench.work), environment],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    stale = psutil.Process(int(ended.stdout))
+    stale.kill()
+    assert "Exception" not in ended.stderr
+
+
+# --- before anything is started -----------------------------------------------------------------------------
+
+
+def test_importing_the_adapter_does_not_import_the_sdk() -> None:
+    code = "import sys, actors.adapters.codex; print([m for m in sys.modules if 'openai' in m or 'pydantic' in m])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
+def test_a_model_provider_that_needs_no_login_is_enough(bench: Bench) -> None:
+    codex.preflight(bench.settings)
+
+
+def test_without_a_login_the_next_step_is_named(bench: Bench) -> None:
+    bench.configure("requires_openai_auth = true")
+    with pytest.raises(AgentUnavailableError, match=r"^codex is not logged in: run codex login$"):
+        codex.preflight(bench.settings)
+    with pytest.raises(AgentUnavailableError, match=r"login, or export CODEX_API_KEY=\$OPENAI_API_KEY$"):
+        codex.preflight(bench.with_variables(OPENAI_API_KEY="sk-test"))
+    (bench.home / ".codex" / "auth.json").write_text('{"OPENAI_API_KEY": "sk-test"}')
+    codex.preflight(bench.settings)
+
+
+def test_a_key_in_the_environment_is_a_login_and_is_not_written_down(bench: Bench) -> None:
+    bench.configure("requires_openai_auth = true")
+    settings = bench.with_variables(CODEX_API_KEY="sk-test")
+    codex.preflight(settings)
+
+    async def play() -> None:
+        async with opened(codex.factory, settings) as it:
+            account = await it.agent._opened().request("account/read", {})
+            assert account["account"] == {"type": "apiKey"}
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+
+    run(play())
+    assert not (bench.home / ".codex" / "auth.json").exists()
+
+
+def test_a_key_that_the_model_provider_wants_is_named(bench: Bench) -> None:
+    bench.configure('env_key = "MY_KEY"')
+    with pytest.raises(AgentUnavailableError, match="scripted reads its key from MY_KEY: export MY_KEY=…"):
+        codex.preflight(bench.settings)
+    codex.preflight(bench.with_variables(MY_KEY="x"))
+
+
+def test_a_configuration_that_codex_refuses_is_said_on_one_line(bench: Bench) -> None:
+    bench.configure("nonsense = = 3")
+    with pytest.raises(AgentUnavailableError, match=r"config\.toml:\d+") as refused:
+        codex.preflight(bench.settings)
+    assert "\n" not in str(refused.value)
+
+    async def play() -> None:
+        with pytest.raises(AgentUnavailableError, match=r"config\.toml:\d+"):
+            async with bench.open():
+                pass
+
+    run(play())
+
+
+def test_a_working_directory_that_is_not_there_is_named(bench: Bench) -> None:
+    async def play() -> None:
+        agent = codex.factory(replace(bench.settings, cwd=bench.home / "nowhere"), discard_event)
+        with pytest.raises(AgentUnavailableError, match="nowhere"):
+            await agent.open(None)
+        await agent.close()
+
+    run(play())
+
+
+def own_codex(directory: Path, version: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    program = directory / "codex"
+    program.write_text(f"#!/bin/sh\necho codex-cli {version}\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(("version", "preferred"), [("0.163.0", True), ("1.0.0", True), ("0.99.0", False)])
+def test_the_users_own_codex_is_preferred_unless_it_is_too_old(
+    tmp_path: Path, version: str, *, preferred: bool
+) -> None:
+    program = own_codex(tmp_path / "bin", version)
+    found = codex.locate({"PATH": f"{program.parent}:/usr/bin:/bin"})
+    assert (found == program) is preferred
+    assert found.is_file()
+
+
+def test_without_a_codex_on_the_path_the_bundled_one_is_used(tmp_path: Path) -> None:
+    assert codex.locate({"PATH": str(tmp_path)}).parts[-2:] == ("bin", "codex")
+    assert codex.locate({}) == codex.locate({"PATH": str(tmp_path)})
