@@ -93,21 +93,21 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
     started: str
 
 
-def record(directory: Path, pid: int) -> bool:
-    """Writes the identity of `pid` to a file of its own in `directory`, which is made. False: it is already gone.
+def record(directory: Path, pid: int) -> Path | None:
+    """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: it is already gone.
 
     `supervisor.reaper.reap` kills what is recorded and removes the file. Nobody has to remove a record before: the
     identity of a process that has ended never comes again.
     """
     started = start_time(pid)
     if started is None:
-        return False
+        return None
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / f"{pid}.json"
     unfinished = path.with_suffix(".new")  # a reader sees a whole record or none
     unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
     unfinished.replace(path)
-    return True
+    return path
 
 
 # --- the process table --------------------------------------------------------------------------------------
@@ -130,6 +130,7 @@ def _targets(pid: int, *, itself: bool) -> set[int]:
 
 
 if sys.platform == "linux":
+    HAS_SUBREAPER = True
     _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
     # psutil computes a process's start from the wall clock, and the result moves by a second when that is
@@ -143,7 +144,7 @@ if sys.platform == "linux":
         """
         return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
-    def wait_ended(pid: int, timeout_s: float) -> bool:
+    def wait_ended(pid: int, timeout_s: float | None = None) -> bool:
         """Waits until a process, child or not, has ended, without taking its exit status. False: it still runs."""
         try:
             handle = os.pidfd_open(pid)
@@ -152,7 +153,7 @@ if sys.platform == "linux":
         try:
             poller = select.poll()
             poller.register(handle, select.POLLIN)
-            return bool(poller.poll(max(0.0, timeout_s) * 1000))
+            return bool(poller.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000))
         finally:
             os.close(handle)
 
@@ -176,20 +177,21 @@ if sys.platform == "linux":
         )
 
 else:
+    HAS_SUBREAPER = False
     _EPOCH = ""
 
     def become_subreaper() -> bool:
         """Never: the system has no such thing."""
         return False
 
-    def wait_ended(pid: int, timeout_s: float) -> bool:
+    def wait_ended(pid: int, timeout_s: float | None = None) -> bool:
         """Waits until a process, child or not, has ended, without taking its exit status. False: it still runs."""
         if not is_running(pid):
             return True
         exits = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
         with contextlib.closing(select.kqueue()) as queue:
             try:
-                return bool(queue.control([exits], 1, max(0.0, timeout_s)))
+                return bool(queue.control([exits], 1, None if timeout_s is None else max(0.0, timeout_s)))
             except ProcessLookupError:
                 return True
 

@@ -1,0 +1,407 @@
+"""Starting actor processes and ending them with all that they have started. Lives in the root process.
+
+Two ways behind one Protocol. `NurseryLauncher` (Linux): a nursery process forks the actors. `PortableLauncher`
+(everywhere): each actor is started by exec and watched by a thread that waits for it. LOOP_PORTABLE=1 in the
+environment, `portable=True`, or a system without child subreapers chooses the second.
+
+A launcher never decides: it restarts nothing, and asks nobody to stop. Its events come from its own threads, one
+at a time. However an actor, the nursery or the root ends, what was started below goes with it:
+
+    the actor is killed    the launcher kills what it left behind, then reports the exit
+    the nursery is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
+    the root is killed     the nursery kills everything; without one, each actor ends its tree by its lifeline
+    several at once        the next root kills what the records name (reaper.py)
+
+The root is no child subreaper, on purpose: it would adopt daemons that are the user's (a tmux server, git's
+housekeeping), and could not tell them from what an actor left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from actors.edges import processes
+from actors.errors import ProtocolError
+from supervisor import reaper
+from supervisor.nursery import RUNNING
+from supervisor.orders import (
+    Event,
+    Exited,
+    Frames,
+    KillOrder,
+    Started,
+    StartFailed,
+    StartOrder,
+    ended,
+    failed,
+    frame,
+    lost,
+)
+
+__all__ = ["Event", "Exited", "Launcher", "StartFailed", "StartOrder", "Started", "make_launcher"]
+
+# Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors have had theirs before.
+CLOSE_TIMEOUT_S = 3.0
+_NURSERY_TIMEOUT_S = 1.0  # it kills everything in milliseconds; later it is stopped or stuck, and is killed from here
+
+_READ_BYTES = 65_536
+_BACKLOG = 128  # calls that wait while the child that serves them is restarted
+
+# The child must see the modules that we see, whatever directory it is started in: the user's project may well have
+# a package "actors" of its own. PYTHONPATH would reach the agents, and their programs, too.
+_PATH_VARIABLE = "LOOP_PYTHON_PATH"
+_BOOT = (
+    f"import os, sys; sys.path[:] = os.environ.pop({_PATH_VARIABLE!r}).split(os.pathsep); "
+    "from supervisor.nursery import main; main()"
+)
+
+OnEvent = Callable[[Event], None]
+
+
+class Launcher(Protocol):
+    """Starts and ends processes. All methods may be called from any thread but the one that delivers events."""
+
+    def start(self, order: StartOrder) -> None:
+        """Starts a process. What becomes of it is reported: `StartFailed`, or `Started` and later `Exited`.
+
+        Returns before the process runs, and raises for no circumstance. One incarnation of a child at a time.
+        """
+        ...
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        """Sends a signal to an actor's process. Nothing happens when it has ended. SIGKILL ends its tree, too."""
+        ...
+
+    def forget(self, child: str) -> None:
+        """Closes the listening socket of a child that will not be started again. May be called twice."""
+        ...
+
+    def close(self) -> None:
+        """Kills everything that was started, within 3 s; returns when it is gone. No event comes after that.
+
+        May be called twice. Actors that are to end in order are asked to before.
+        """
+        ...
+
+
+def make_launcher(
+    on_event: OnEvent, *, runtime_dir: Path, portable: bool = False, preload: Sequence[str] = ("actors.host",)
+) -> Launcher:
+    """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
+
+    First ends what a root that was killed has left there. `preload`: the modules that actors need; a nursery
+    imports them once for all. They must not start threads.
+    """
+    reaper.reap(runtime_dir)
+    if portable or os.environ.get("LOOP_PORTABLE") == "1" or not processes.HAS_SUBREAPER:
+        return PortableLauncher(on_event, runtime_dir=runtime_dir)
+    return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
+
+
+class NurseryLauncher:
+    """Has a nursery fork the actors. A nursery that dies is replaced at the next start. One thread for each nursery."""
+
+    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str]) -> None:
+        self._reporter = _Reporter(on_event)
+        self._runtime_dir = runtime_dir
+        self._preload = preload
+        self._sockets = _ListeningSockets()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._nursery = _Nursery(self._reporter, runtime_dir, preload)  # at once: it imports while the root starts
+
+    def start(self, order: StartOrder) -> None:
+        with self._lock:
+            if self._closed:
+                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
+            listening = self._sockets.of(order)
+            if not self._nursery.start(order, listening):
+                self._nursery = _Nursery(self._reporter, self._runtime_dir, self._preload)
+                self._nursery.start(order, listening)
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        with self._lock:
+            self._nursery.kill(child, incarnation, number)
+
+    def forget(self, child: str) -> None:
+        with self._lock:
+            self._sockets.forget(child)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._sockets.close()
+        self._reporter.silence()
+        self._nursery.close()
+
+
+class _Nursery:
+    """One nursery process, seen from the root, and the thread that reads its reports until it is gone."""
+
+    def __init__(self, reporter: _Reporter, runtime_dir: Path, preload: Sequence[str]) -> None:
+        self._reporter = reporter
+        self._runtime_dir = runtime_dir
+        self._children: dict[tuple[str, int], tuple[StartOrder, Started | None]] = {}  # what lives or is to live there
+        self._lock = threading.Lock()
+        self._gone = False
+        self._pid: int | None = None
+        # Orders wait in the socket until the process reads them, so nobody waits for it to start.
+        self._link, theirs = socket.socketpair()
+        self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="nursery", daemon=True)
+        self._thread.start()
+
+    def start(self, order: StartOrder, listening: socket.socket | None) -> bool:
+        """False: this nursery is gone."""
+        with self._lock:
+            if self._gone:
+                return False
+            self._children[order.child, order.incarnation] = (order, None)
+            self._send(frame(order), listening)
+            return True
+
+    def kill(self, child: str, incarnation: int, number: int) -> None:
+        with self._lock:
+            if not self._gone:
+                self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._gone:
+                self._link.shutdown(socket.SHUT_RDWR)  # the nursery kills everything; our thread waits for its end
+        self._thread.join(_NURSERY_TIMEOUT_S)
+        if self._thread.is_alive() and self._pid is not None:
+            deadline = time.monotonic() + CLOSE_TIMEOUT_S - _NURSERY_TIMEOUT_S
+            processes.kill_tree(self._pid, timeout_s=deadline - time.monotonic())
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
+        try:
+            if listening:
+                sent = socket.send_fds(self._link, [data], [listening.fileno()])
+                data = data[sent:]
+            self._link.sendall(data)
+        except OSError:
+            return  # the nursery has died: our thread reports that for all its children
+
+    # --- in the thread ------------------------------------------------------------------------------------------
+
+    def _tend(self, theirs: socket.socket, preload: Sequence[str]) -> None:
+        why = self._watch(theirs, preload)
+        with self._lock:
+            self._gone = True
+            children = list(self._children.values())
+            self._link.close()
+        for order, started in children:
+            _end_what_is_left(started, reaper.records_directory(self._runtime_dir, order.child))
+        for order, started in children:
+            self._reporter.report(lost(order) if started else failed(order, why))
+
+    def _watch(self, theirs: socket.socket, preload: Sequence[str]) -> str:
+        """Runs the nursery until it is gone; says how it ended."""
+        with theirs:
+            try:
+                process = _exec(["nursery", str(theirs.fileno()), *preload], [theirs])
+            except OSError as error:
+                return f"cannot start the nursery: {error}"
+        self._pid = process.pid
+        record = processes.record(self._runtime_dir / "nursery", process.pid)
+        frames = Frames(Event)
+        while data := self._receive():
+            for event in frames.feed(data):
+                self._take(event)
+        status = process.wait()
+        if record:
+            record.unlink(missing_ok=True)
+        return f"the nursery ended: exit status {status}"
+
+    def _receive(self) -> bytes:
+        try:
+            return self._link.recv(_READ_BYTES)
+        except OSError:  # it was killed with an order unread
+            return b""
+
+    def _take(self, event: Event) -> None:
+        key = (event.child, event.incarnation)
+        with self._lock:
+            order, _ = self._children[key]
+            if isinstance(event, Started):
+                self._children[key] = (order, event)
+            else:
+                del self._children[key]
+        records = reaper.records_directory(self._runtime_dir, event.child)
+        if isinstance(event, Started):
+            processes.record(records, event.pid)
+        else:
+            reaper.reap(records)
+        self._reporter.report(event)
+
+
+class PortableLauncher:
+    """Starts each actor by exec, with a thread that waits for it."""
+
+    def __init__(self, on_event: OnEvent, *, runtime_dir: Path) -> None:
+        self._reporter = _Reporter(on_event)
+        self._runtime_dir = runtime_dir
+        self._sockets = _ListeningSockets()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._threads: dict[tuple[str, int], threading.Thread] = {}
+        self._pids: dict[tuple[str, int], int] = {}
+
+    def start(self, order: StartOrder) -> None:
+        with self._lock:
+            if self._closed:
+                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
+            thread = threading.Thread(
+                target=self._tend,
+                args=(order, self._sockets.of(order)),
+                name=f"waits for {order.child}",
+                daemon=True,
+            )
+            self._threads[order.child, order.incarnation] = thread
+            thread.start()
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        with self._lock:  # the waiting thread takes it too, before the pid may go to somebody else
+            pid = self._pids.get((child, incarnation))
+            if pid is None:
+                return
+            if number == signal.SIGKILL:
+                processes.kill_tree(pid)  # while the actor lives, its tree is known
+            else:
+                processes.send(pid, number)
+
+    def forget(self, child: str) -> None:
+        with self._lock:
+            self._sockets.forget(child)
+
+    def close(self) -> None:
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        with self._lock:
+            self._closed = True
+            self._sockets.close()
+            threads = list(self._threads.values())
+            pids = list(self._pids.values())
+        self._reporter.silence()
+        for pid in pids:
+            processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # --- in the thread of one child -----------------------------------------------------------------------------
+
+    def _tend(self, order: StartOrder, listening: socket.socket | None) -> None:
+        event = self._run(order, listening)
+        with self._lock:
+            del self._threads[order.child, order.incarnation]
+        self._reporter.report(event)
+
+    def _run(self, order: StartOrder, listening: socket.socket | None) -> Exited | StartFailed:
+        """From the start of the process until it and all that it left behind is gone."""
+        key = (order.child, order.incarnation)
+        link, theirs = socket.socketpair()
+        with link:
+            fds = [theirs, listening] if listening else [theirs]
+            try:
+                with theirs:
+                    process = _exec(["actor", *(str(fd.fileno()) for fd in fds)], fds)
+            except OSError as error:
+                return failed(order, f"cannot start a process: {error}")
+            with self._lock:
+                self._pids[key] = process.pid
+                closed = self._closed
+            if closed:  # close() has come too early to see it
+                processes.kill_tree(process.pid)
+            started, reason = self._see_start(order, link, process.pid)
+            processes.wait_ended(process.pid)
+            with self._lock:
+                del self._pids[key]
+                exited = ended(order, process.wait())
+        _end_what_is_left(started, reaper.records_directory(self._runtime_dir, order.child))
+        if started:
+            return exited
+        return failed(order, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
+
+    def _see_start(self, order: StartOrder, link: socket.socket, pid: int) -> tuple[Started | None, str]:
+        born = processes.start_time(pid) or ""
+        said = b""
+        try:
+            link.sendall(frame(order))
+            while said != RUNNING and (data := link.recv(_READ_BYTES)):
+                said += data
+        except OSError:  # it has ended without reading its order
+            return None, ""
+        if said != RUNNING:
+            return None, said.decode(errors="replace")
+        started = Started(child=order.child, incarnation=order.incarnation, pid=pid, started=born)
+        processes.record(reaper.records_directory(self._runtime_dir, order.child), pid)
+        self._reporter.report(started)
+        return started, ""
+
+
+class _Reporter:
+    """Hands events to the root, one at a time, until it is told to be silent."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event: OnEvent | None = on_event
+        self._lock = threading.Lock()
+
+    def report(self, event: Event) -> None:
+        with self._lock:
+            if self._on_event:
+                self._on_event(event)
+
+    def silence(self) -> None:
+        with self._lock:
+            self._on_event = None
+
+
+class _ListeningSockets:
+    """Listening sockets by child. Held here, so that calls made while a child is restarted wait for it."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+
+    def of(self, order: StartOrder) -> socket.socket | None:
+        if not order.wants_socket:
+            return None
+        if order.child not in self._sockets:
+            self._sockets[order.child] = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        return self._sockets[order.child]
+
+    def forget(self, child: str) -> None:
+        if child in self._sockets:
+            self._sockets.pop(child).close()
+
+    def close(self) -> None:
+        for child in list(self._sockets):
+            self.forget(child)
+
+
+def _exec(arguments: Sequence[str], fds: Sequence[socket.socket]) -> subprocess.Popen[bytes]:
+    """Starts this Python with supervisor.nursery as its program, in a session of its own."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _BOOT, *arguments],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, _PATH_VARIABLE: path},
+        pass_fds=[fd.fileno() for fd in fds],
+        start_new_session=True,
+    )
+
+
+def _end_what_is_left(started: Started | None, records: Path) -> None:
+    """After the end of an actor's process, or of its launcher: what is known of its tree, then what is recorded."""
+    # No process under that pid: members of its session may still be there, and keep the pid from being used again.
+    if started and processes.start_time(started.pid) in (started.started, None):
+        processes.kill_tree(started.pid)
+    reaper.reap(records)

@@ -1,0 +1,331 @@
+"""The program below the root: forks actors on request, watches over their processes, and ends them with the root.
+
+Single-threaded, so that it may fork; started by exec, with the imports of all actors preloaded, without a ZeroMQ
+context. A fork shares those imports, which makes an actor's start quick and its memory small. It is the child
+subreaper of everything below it: what an actor leaves behind, whatever sessions that made, becomes a child of the
+nursery and is killed before the actor's exit is reported. When the link to the root ends, everything is killed.
+
+It never decides to restart anything, and never waits by looking again and again: it sleeps until the root sends an
+order, a child ends, or a newborn speaks.
+
+The same module is the `main` of one actor started by exec (`PortableLauncher`): there it only runs the entry.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+from actors.edges import processes
+from actors.errors import ProtocolError
+from supervisor.orders import (
+    Event,
+    Exited,
+    Frames,
+    KillOrder,
+    Order,
+    Started,
+    StartFailed,
+    StartOrder,
+    ended,
+    failed,
+    frame,
+)
+
+RUNNING = b"\0"  # what a newborn says to its launcher just before the entry is called; any other words are a reason
+
+# A killed process that does not end sits in an uninterruptible sleep: it will never run again, so it is no reason to
+# keep the root waiting for the exit of its actor.
+SWEEP_TIMEOUT_S = 2.0
+
+_READ_BYTES = 65_536
+_MOST_FDS = 16
+_EXIT_NOT_STARTED = 71
+
+
+@dataclass(frozen=True, kw_only=True)
+class Newborn:
+    """What a fresh process is to become. Handed up to `main`, so that an actor's stack holds nothing of the nursery."""
+
+    order: StartOrder
+    lifeline: socket.socket
+    listen_fd: int | None
+
+
+@dataclass(kw_only=True)
+class _Actor:
+    order: StartOrder
+    pid: int
+    started: str
+    lifeline: socket.socket  # our end; closed when the actor has ended, or when we have
+    running: bool = False
+    reason: str = ""  # why it could not be started, in its own words
+
+
+class Nursery:
+    """Serves one root over `link`. Made and used by the main thread of a process of its own."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
+        self._selector = selectors.DefaultSelector()
+        self._frames = Frames(Order)
+        self._received_fds: deque[int] = deque()  # listening sockets, in the order of their orders
+        self._actors: dict[int, _Actor] = {}  # by pid
+        self._ended: list[Exited | StartFailed] = []  # reported when no orphan is left
+        self._sweep_until = 0.0  # on time.monotonic's clock
+
+    def serve(self) -> Newborn | None:
+        """Returns in each forked process with what it is to become, and in the nursery, at the end, with None."""
+        self._wake.setblocking(False)
+        self._wakeup.setblocking(False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # it is the wake-up that counts
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._link, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        while True:
+            patience_s = self._sweep_until - time.monotonic() if self._ended else None
+            for key, _ in self._selector.select(patience_s):
+                if key.fileobj is self._link:
+                    data = self._receive()
+                    if not data:
+                        self._end_all()
+                        return None
+                    for order in self._frames.feed(data):
+                        newborn = self._obey(order)
+                        if newborn:
+                            return newborn
+                elif key.fileobj is self._wake:
+                    numbers = self._wake.recv(_READ_BYTES)
+                    if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+                        self._end_all()
+                        return None
+                    self._bury()
+                else:
+                    self._listen_to(key.data)
+            self._report_ended()
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> bytes:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._link, _READ_BYTES, _MOST_FDS)
+        except OSError:  # the root was killed with something of ours unread
+            return b""
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self._received_fds.extend(fds)
+        return data
+
+    def _obey(self, order: Order) -> Newborn | None:
+        match order:
+            case StartOrder():
+                return self._start(order)
+            case KillOrder():
+                for actor in self._actors.values():
+                    if (actor.order.child, actor.order.incarnation) == (order.child, order.incarnation):
+                        processes.send(actor.pid, order.signal)
+                return None
+
+    def _start(self, order: StartOrder) -> Newborn | None:
+        listen_fd = self._received_fds.popleft() if order.wants_socket else None
+        ours, theirs = socket.socketpair()
+        # A signal that came between the fork and the reset of its handlers would wake the wrong process.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            ours.close()
+            theirs.close()
+            self._close_fd(listen_fd)
+            self._report(failed(order, f"cannot fork: {error}"))
+            return None
+        if pid == 0:
+            self._abandon()
+            ours.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            return Newborn(order=order, lifeline=theirs, listen_fd=listen_fd)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        theirs.close()
+        self._close_fd(listen_fd)
+        ours.setblocking(False)
+        actor = _Actor(order=order, pid=pid, started=processes.start_time(pid) or "", lifeline=ours)
+        self._actors[pid] = actor
+        self._selector.register(ours, selectors.EVENT_READ, actor)
+        return None
+
+    def _abandon(self) -> None:
+        """In a forked process: lets go of everything that is the nursery's."""
+        os.setsid()  # Ctrl-C at the terminal is for the root; and an agent that signals its group hits one actor
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._selector.close()
+        for ours in (self._link, self._wake, self._wakeup, *(actor.lifeline for actor in self._actors.values())):
+            ours.close()
+        for fd in self._received_fds:
+            os.close(fd)
+        gc.enable()
+
+    # --- children -----------------------------------------------------------------------------------------------
+
+    def _listen_to(self, actor: _Actor) -> None:
+        """A newborn has said that it runs, or why it does not, or nothing because it has ended."""
+        try:
+            said = actor.lifeline.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if actor.lifeline in self._selector.get_map():
+            self._selector.unregister(actor.lifeline)
+        order = actor.order
+        if said == RUNNING and not actor.running:
+            actor.running = True
+            self._report(
+                Started(child=order.child, incarnation=order.incarnation, pid=actor.pid, started=actor.started)
+            )
+        elif said:
+            actor.reason = said.decode(errors="replace")
+
+    def _bury(self) -> None:
+        """Takes the status of every child that has ended, adopted ones included."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            actor = self._actors.pop(pid, None)
+            if actor is None:
+                continue  # an orphan
+            if not actor.running and not actor.reason:
+                self._listen_to(actor)  # its last words may still lie there
+            if actor.lifeline in self._selector.get_map():
+                self._selector.unregister(actor.lifeline)
+            actor.lifeline.close()
+            exited = ended(actor.order, os.waitstatus_to_exitcode(status))
+            how = f"ended before it ran: code {exited.code}, signal {exited.signal}"
+            self._ended.append(exited if actor.running else failed(actor.order, actor.reason or how))
+            self._sweep_until = time.monotonic() + SWEEP_TIMEOUT_S
+
+    def _report_ended(self) -> None:
+        """Reports ended actors as soon as nothing that they left behind is there. Woken by the end of each orphan."""
+        if not self._ended:
+            return
+        orphans = processes.children() - self._actors.keys()
+        if _kill(orphans) and time.monotonic() < self._sweep_until:
+            return
+        for event in self._ended:
+            self._report(event)
+        self._ended.clear()
+
+    def _end_all(self) -> None:
+        """Kills children until there are none: the children of each become ours when it has ended."""
+        while _kill(processes.children()):
+            os.waitpid(-1, 0)
+
+    # --- the link -----------------------------------------------------------------------------------------------
+
+    def _report(self, event: Event) -> None:
+        try:
+            self._link.sendall(frame(event))
+        except OSError:  # the root is gone: the link's end is the next thing we read
+            return
+
+    @staticmethod
+    def _close_fd(fd: int | None) -> None:
+        if fd is not None:
+            os.close(fd)
+
+
+def _kill(pids: Collection[int]) -> bool:
+    """False: none of them could be killed, so there is nothing to wait for."""
+    return True in [processes.send(pid, signal.SIGKILL) for pid in pids]
+
+
+def main() -> NoReturn:
+    """`nursery LINK_FD MODULE…` serves a root; `actor LINK_FD [LISTEN_FD]` runs the one order that LINK_FD brings."""
+    match sys.argv[1:]:
+        case ["nursery", link_fd, *preload]:
+            newborn = _nursery(_inherited(link_fd), preload)
+        case ["actor", link_fd, *listen_fd]:
+            newborn = _single(_inherited(link_fd), *map(int, listen_fd))
+        case other:
+            raise ProtocolError(f"nursery started with {other}: it is a part of loop, not a program for people")
+    if newborn:
+        _become(newborn)
+    sys.exit(0)
+
+
+def _inherited(fd: str) -> socket.socket:
+    link = socket.socket(fileno=int(fd))
+    link.set_inheritable(False)
+    return link
+
+
+def _nursery(link: socket.socket, preload: Sequence[str]) -> Newborn | None:
+    gc.disable()  # a collection in the nursery would only touch, and so copy, pages that the actors share
+    for module in preload:
+        try:
+            importlib.import_module(module)
+        except Exception:  # the actor that needs it says so in its own words
+            traceback.print_exc()
+    if psutil.Process().num_threads() != 1:
+        raise ProtocolError(f"one of {preload} starts a thread when it is imported: a process with threads cannot fork")
+    gc.collect()
+    gc.freeze()
+    processes.become_subreaper()
+    return Nursery(link).serve()
+
+
+def _single(link: socket.socket, listen_fd: int | None = None) -> Newborn | None:
+    """For a launcher without a nursery. The link brings one order, then it is the lifeline."""
+    frames = Frames(StartOrder)
+    while data := link.recv(_READ_BYTES):
+        for order in frames.feed(data):
+            if listen_fd is not None:
+                os.set_inheritable(listen_fd, False)
+            return Newborn(order=order, lifeline=link, listen_fd=listen_fd)
+    return None
+
+
+def _become(newborn: Newborn) -> None:
+    """The life of an actor process."""
+    order, lifeline = newborn.order, newborn.lifeline
+    try:
+        if order.log_path:
+            _redirect_output(order.log_path)
+        module, _, function = order.entry.partition(":")
+        entry = getattr(importlib.import_module(module), function)
+    except BaseException as error:  # a module may even exit
+        traceback.print_exc()
+        lifeline.sendall(f"{type(error).__name__}: {error}".encode()[:_READ_BYTES])
+        sys.exit(_EXIT_NOT_STARTED)
+    lifeline.sendall(RUNNING)
+    entry(order.arguments, lifeline.detach(), newborn.listen_fd)
+
+
+def _redirect_output(path: Path) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    os.close(log)

@@ -1,0 +1,117 @@
+"""What a launcher is asked and what it reports; the same structs travel between root and nursery. Pure.
+
+For each `StartOrder` there is, in this order and once: either `StartFailed`, or `Started` and later `Exited`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.errors import ProtocolError
+
+_LENGTH_BYTES = 4
+
+
+class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Start a process and call `entry` in it: `function(arguments: bytes, lifeline_fd: int, listen_fd: int | None)`.
+
+    The process has a session of its own, reads nothing from stdin, and inherits no other descriptor than these two.
+    The lifeline never has anything to read; its end says that the launcher is gone, and the process with all below
+    it must end. `entry` returning ends the process with 0.
+    """
+
+    child: str
+    incarnation: int
+    entry: str  # "module:function"
+    arguments: bytes
+    wants_socket: bool = False  # a listening loopback TCP socket: the same one for every incarnation of the child
+    log_path: Path | None = None  # stdout and stderr are appended to it; None: they are the root's
+
+
+class KillOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Send a signal to one incarnation. Nothing happens when it has ended."""
+
+    child: str
+    incarnation: int
+    signal: int
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The entry was imported and is being called. That the actor is ready is for itself to say."""
+
+    child: str
+    incarnation: int
+    pid: int
+    started: str  # processes.start_time: with the pid, the identity of the process
+
+
+class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The process has ended and all that it started is gone. Neither code nor signal: nobody saw how it ended."""
+
+    child: str
+    incarnation: int
+    code: int | None
+    signal: int | None
+
+
+class StartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The process could not be made, or ended before the entry was called. Nothing of it is left."""
+
+    child: str
+    incarnation: int
+    reason: str
+
+
+Order = StartOrder | KillOrder
+Event = Started | Exited | StartFailed
+
+
+def frame(message: Order | Event) -> bytes:
+    """The message as bytes for a stream: its length, then msgpack."""
+    body = msgspec.msgpack.encode(message, enc_hook=str)  # the only foreign type is Path
+    return len(body).to_bytes(_LENGTH_BYTES) + body
+
+
+class Frames:
+    """Cuts a stream of bytes into messages. Bytes of an unfinished one are kept for the next call."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind, dec_hook=lambda cls, value: cls(value))
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Yields each message that `data` completes. Raises `ProtocolError` for bytes that are none."""
+        self._rest += data
+        while len(self._rest) >= _LENGTH_BYTES:
+            end = _LENGTH_BYTES + int.from_bytes(self._rest[:_LENGTH_BYTES])
+            if len(self._rest) < end:
+                return
+            body, self._rest = self._rest[_LENGTH_BYTES:end], self._rest[end:]
+            try:
+                yield self._decoder.decode(body)
+            except msgspec.DecodeError as error:
+                raise ProtocolError(f"{len(body)} bytes between root and nursery are no message: {error}") from error
+
+
+def ended(order: StartOrder, status: int) -> Exited:
+    """`status` as of os.waitstatus_to_exitcode: a code, or a negative signal."""
+    return Exited(
+        child=order.child,
+        incarnation=order.incarnation,
+        code=status if status >= 0 else None,
+        signal=-status if status < 0 else None,
+    )
+
+
+def lost(order: StartOrder) -> Exited:
+    """It is gone, and nobody saw how."""
+    return Exited(child=order.child, incarnation=order.incarnation, code=None, signal=None)
+
+
+def failed(order: StartOrder, reason: str) -> StartFailed:
+    """It never ran."""
+    return StartFailed(child=order.child, incarnation=order.incarnation, reason=reason)

@@ -1,0 +1,38 @@
+"""Ends what a killed actor, launcher or root has left behind, by the records that were written while it lived.
+
+Runs in the root, in the calling thread. It only ever kills a process whose pid and start time are those of a record:
+where a pid has gone to another process, nothing is killed. Records are written by `actors.edges.processes.record`:
+by actors for their agents' programs, by launchers for the actors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from actors.edges import processes
+
+
+def records_directory(runtime_dir: Path, child: str) -> Path:
+    """Where the processes of a child are recorded. The child's id may be any text."""
+    return runtime_dir / "processes" / quote(child, safe="")
+
+
+def reap(directory: Path) -> list[int]:
+    """Kills the trees of all processes that are recorded in `directory` or below it and still run; removes the records.
+
+    Returns their pids. Call it when nobody writes records there any more: an actor has ended, or a root is starting
+    and holds the lock of its runtime directory.
+    """
+    killed = []
+    for path in sorted(directory.rglob("*.json")):
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
+        except msgspec.DecodeError:  # a power cut has emptied it; what it recorded went down as well
+            record = None
+        if record and processes.end_stale(record.pid, record.started):
+            killed.append(record.pid)
+        path.unlink(missing_ok=True)
+    return killed

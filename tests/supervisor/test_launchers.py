@@ -1,0 +1,500 @@
+"""Both launchers, with real processes: what is started runs alone, and ends with all that it has started."""
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.edges import processes
+from actors.errors import ProtocolError
+from supervisor.launchers import (
+    Exited,
+    NurseryLauncher,
+    PortableLauncher,
+    Started,
+    StartFailed,
+    StartOrder,
+    make_launcher,
+)
+from supervisor.reaper import records_directory
+
+HERE = str(Path(__file__).parent)
+PATIENCE_S = 20  # the machine may be busy; the waits end with the event
+ON_LINUX = pytest.param(False, id="nursery", marks=[] if processes.HAS_SUBREAPER else pytest.mark.xfail(run=False))
+
+
+class Stage:
+    """A launcher, its events, and a socket at which the started processes tell about themselves."""
+
+    def __init__(self, launcher, events, ear, records):
+        self.launcher, self.events, self._ear, self.records = launcher, events, ear, records
+        self._seen = {}
+        self._links = []
+
+    def start(self, entry, child="run/worker", incarnation=1, *, arguments=None, **settings):
+        told = {"ear": self._ear.getsockname(), "records": str(self.records(child)), **(arguments or {})}
+        order = StartOrder(
+            child=child,
+            incarnation=incarnation,
+            entry=f"launched:{entry}",
+            arguments=json.dumps(told).encode(),
+            **settings,
+        )
+        self.launcher.start(order)
+
+    def hear(self):
+        """What the next process tells."""
+        link, _ = self._ear.accept()
+        self._links.append(link)
+        facts = json.loads(link.makefile().readline())
+        self.watch([facts["pid"], *facts.get("below", {}).values()])
+        return facts
+
+    def watch(self, pids):
+        self._seen.update((pid, processes.start_time(pid)) for pid in pids)
+
+    def next(self, kind):
+        event = self.events.get(timeout=PATIENCE_S)
+        assert isinstance(event, kind), event
+        return event
+
+    def started(self, *args, **settings):
+        """Starts one and returns what it tells, when it has told it."""
+        self.start(*args, **settings)
+        event = self.next(Started)
+        facts = self.hear()
+        assert event.pid == facts["pid"]
+        return facts
+
+    def clean(self):
+        self.launcher.close()
+        for link in self._links:
+            link.close()
+        self._ear.close()
+        for pid, born in self._seen.items():
+            if born:
+                processes.end_stale(pid, born)
+
+
+@pytest.fixture
+def make_stage(tmp_path):
+    stages = []
+    modules = [HERE, str(tmp_path)]
+    sys.path.extend(modules)  # the started processes see what this one sees
+    runtime_dir = tmp_path / "r"
+
+    def make(portable, **settings):
+        events = queue.Queue()
+        ear = socket.socket(socket.AF_UNIX)
+        ear.bind(f"{tmp_path}/ear{len(stages)}")
+        ear.listen()
+        ear.settimeout(PATIENCE_S)
+        launcher = make_launcher(events.put, runtime_dir=runtime_dir, portable=portable, **settings)
+        stages.append(Stage(launcher, events, ear, lambda child: records_directory(runtime_dir, child)))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.clean()
+    for directory in modules:
+        sys.path.remove(directory)
+
+
+@pytest.fixture(params=[ON_LINUX, pytest.param(True, id="portable")])
+def stage(request, make_stage):
+    return make_stage(request.param, preload=())
+
+
+@pytest.fixture(params=[ON_LINUX])
+def nursery_stage(request, make_stage):
+    return make_stage(request.param, preload=())
+
+
+def all_gone(pids):
+    return all(processes.wait_ended(pid, PATIENCE_S) for pid in pids)
+
+
+def nursery_pid(stage):
+    return stage.launcher._nursery._pid
+
+
+# --- what is started ---------------------------------------------------------------------------------------------
+
+
+def test_a_process_is_alone_in_its_session_with_two_descriptors_of_its_own(stage):
+    stage.started("tree", child="run/other")
+    stage.started("serve_one", child="run/bridge", wants_socket=True, arguments={"deaf": True})
+    facts = stage.started("describe", child="run/worker", wants_socket=True)
+    assert facts["session"] == facts["pid"] != os.getsid(0)
+    assert facts["fds"] == sorted([0, 1, 2, *facts["mine"]])
+    assert facts["inheritable"] == []
+    assert facts["stdin"] == ""
+    assert facts["threads"] == 1
+
+
+def test_a_process_has_no_trace_of_the_nursery_in_its_signals_and_environment(stage):
+    facts = stage.started("describe")
+    assert facts["handlers"][:2] == [str(signal.SIG_DFL)] * 2
+    assert "default_int_handler" in facts["handlers"][2]
+    assert facts["blocked"] == []
+    assert set(facts["environment"]) - set(os.environ) <= {"LC_CTYPE", "__CF_USER_TEXT_ENCODING"}
+    assert facts["path"] == [entry or str(Path.cwd()) for entry in sys.path]
+
+
+def test_without_a_wish_for_a_socket_there_is_none(stage):
+    lifeline_fd, listen_fd = stage.started("describe")["mine"]
+    assert lifeline_fd > 2
+    assert listen_fd is None
+
+
+def test_arguments_may_be_larger_than_any_pipe(stage):
+    facts = stage.started("describe", arguments={"padding": "x" * 3_000_000})
+    assert facts["length"] > 3_000_000
+
+
+def test_output_is_appended_to_the_log_over_incarnations(stage, tmp_path):
+    for incarnation in (1, 2):
+        stage.start(
+            "leave", incarnation=incarnation, arguments={"say": f"line {incarnation}"}, log_path=tmp_path / "log"
+        )
+        stage.next(Started)
+        stage.next(Exited)
+    assert (tmp_path / "log").read_text() == "line 1\nline 2\n"
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+
+
+def test_many_are_started_at_once_and_each_has_its_own_events(stage):
+    names = [f"run/child {number}" for number in range(6)]
+    for name in names:
+        stage.start("leave", child=name, arguments={"code": 3})
+    seen = {name: [] for name in names}
+    for _ in range(2 * len(names)):
+        event = stage.events.get(timeout=PATIENCE_S)
+        seen[event.child].append(type(event))
+    assert all(kinds == [Started, Exited] for kinds in seen.values())
+
+
+# --- how it ends -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "number"),
+    [
+        ({"code": 0}, 0, None),
+        ({"code": 70}, 70, None),
+        ({"signal": signal.SIGSEGV}, None, signal.SIGSEGV),
+        ({"say": "done"}, 0, None),
+        ({"error": "expected in this test"}, 1, None),
+    ],
+)
+def test_an_exit_is_reported_with_its_code_or_signal(stage, tmp_path, how, code, number):
+    stage.start("leave", incarnation=7, arguments=how, log_path=tmp_path / "log")
+    pid = stage.next(Started).pid
+    assert stage.next(Exited) == Exited(child="run/worker", incarnation=7, code=code, signal=number)
+    assert processes.start_time(pid) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("launched:nothing_of_this_name", "AttributeError: module 'launched' has no attribute 'nothing_of_this_name'"),
+        ("no_such_module:main", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("exits_on_import:main", "SystemExit: at import"),
+        ("dies_on_import:main", "ended before it ran: code None, signal 9"),
+    ],
+)
+def test_an_entry_that_cannot_be_called_is_a_failed_start(stage, tmp_path, entry, words):
+    (tmp_path / "exits_on_import.py").write_text("raise SystemExit('at import')")
+    (tmp_path / "dies_on_import.py").write_text("import os; os.kill(os.getpid(), 9)")
+    order = StartOrder(child="run/worker", incarnation=2, entry=entry, arguments=b"", log_path=tmp_path / "log")
+    stage.launcher.start(order)
+    assert stage.next(StartFailed) == StartFailed(child="run/worker", incarnation=2, reason=words)
+
+
+def test_a_log_that_cannot_be_opened_is_a_failed_start(stage, tmp_path):
+    stage.start("describe", log_path=tmp_path / "no" / "such" / "directory")
+    assert "FileNotFoundError" in stage.next(StartFailed).reason
+
+
+def test_a_signal_reaches_the_process_and_not_its_children(stage):
+    facts = stage.started("leave_on_terminate")
+    stage.launcher.kill("run/worker", 1, signal.SIGTERM)
+    assert stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=5, signal=None)
+    assert not processes.is_running(facts["below"]["plain"])  # it went with the process, not by the signal
+
+
+def test_a_signal_to_an_incarnation_that_is_gone_does_nothing(stage):
+    stage.start("leave", arguments={"code": 0})
+    stage.next(Started)
+    stage.next(Exited)
+    facts = stage.started("describe", incarnation=2)
+    stage.launcher.kill("run/worker", 1)
+    stage.launcher.kill("run/nobody", 1)
+    stage.launcher.kill("run/worker", 2)
+    assert stage.next(Exited).incarnation == 2
+    assert not processes.is_running(facts["pid"])
+
+
+# --- nothing stays behind ----------------------------------------------------------------------------------------
+
+
+def test_when_a_killed_actor_is_reported_its_whole_tree_is_gone(stage):
+    facts = stage.started("tree")
+    stage.launcher.kill("run/worker", 1)
+    assert stage.next(Exited).signal == signal.SIGKILL
+    assert not any(map(processes.is_running, facts["below"].values()))
+
+
+def test_an_actor_killed_by_somebody_else_leaves_nothing_either(stage):
+    facts = stage.started("tree")
+    os.kill(facts["pid"], signal.SIGKILL)
+    assert stage.next(Exited).signal == signal.SIGKILL
+    assert not any(map(processes.is_running, facts["below"].values()))
+    assert not list(stage.records("run/worker").iterdir())
+
+
+def test_a_nursery_needs_no_records_to_find_what_an_actor_left(nursery_stage):
+    facts = nursery_stage.started("tree", arguments={"records": ""})
+    os.kill(facts["pid"], signal.SIGKILL)
+    assert nursery_stage.next(Exited).signal == signal.SIGKILL
+    assert not any(map(processes.is_running, facts["below"].values()))
+
+
+def test_the_end_of_one_actor_touches_no_other(stage):
+    other = stage.started("tree", child="run/reviewer")
+    facts = stage.started("tree")
+    stage.launcher.kill("run/worker", 1)
+    stage.next(Exited)
+    assert not processes.is_running(facts["below"]["daemon"])
+    assert all(map(processes.is_running, [other["pid"], *other["below"].values()]))
+
+
+def test_closing_ends_everything_and_no_event_comes_after_that(stage):
+    facts = [stage.started("tree", child=f"run/{number}") for number in range(3)]
+    began = time.monotonic()
+    stage.launcher.close()
+    assert time.monotonic() - began < 3
+    assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
+    stage.launcher.close()
+    assert stage.events.empty()
+    with pytest.raises(ProtocolError, match="run/worker#1 ordered from a launcher that is closed"):
+        stage.start("tree")
+
+
+def test_closing_ends_what_is_only_just_being_started(stage):
+    for number in range(4):
+        stage.start("tree", child=f"run/{number}")
+    stage.launcher.close()
+    assert stage.events.empty() or all(isinstance(event, Started) for event in stage.events.queue)
+    assert processes.tree(os.getpid()) - {os.getpid()} == set()
+
+
+def test_closing_ends_stopped_actors_as_well(stage):
+    facts = stage.started("tree")
+    os.kill(facts["pid"], signal.SIGSTOP)
+    stage.launcher.close()
+    assert not any(map(processes.is_running, [facts["pid"], *facts["below"].values()]))
+
+
+def test_closing_ends_a_stopped_nursery(nursery_stage):
+    facts = nursery_stage.started("tree")
+    nursery = nursery_pid(nursery_stage)
+    os.kill(nursery, signal.SIGSTOP)
+    began = time.monotonic()
+    nursery_stage.launcher.close()
+    assert time.monotonic() - began < 3
+    assert not any(map(processes.is_running, [nursery, facts["pid"], *facts["below"].values()]))
+
+
+ROOT = """
+import json, os, queue, sys
+from pathlib import Path
+from supervisor.launchers import Started, StartOrder, make_launcher
+
+directory, ear, portable = sys.argv[1:]
+sys.path.append(os.environ["LAUNCHED"])
+events = queue.Queue()
+launcher = make_launcher(events.put, runtime_dir=Path(directory), portable=portable == "True", preload=())
+for child in ("run/worker", "run/reviewer"):
+    launcher.start(StartOrder(child=child, incarnation=1, entry="launched:tree",
+                              arguments=json.dumps({"ear": ear}).encode()))
+    assert isinstance(events.get(), Started)
+nursery = getattr(launcher, "_nursery", None)
+print(json.dumps({"nursery": nursery._pid if nursery else None}), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def make_root(make_stage, tmp_path):
+    """A root in a process of its own, with two actors and their trees."""
+    roots = []
+
+    def make(portable):
+        stage = make_stage(True)  # only to listen
+        root = subprocess.Popen(
+            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage._ear.getsockname(), str(portable)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "LAUNCHED": HERE},
+        )
+        roots.append(root)
+        facts = [stage.hear(), stage.hear()]
+        nursery = json.loads(root.stdout.readline())["nursery"]
+        stage.watch([nursery] if nursery else [])
+        return root, nursery, facts
+
+    yield make
+    for root in roots:
+        root.kill()
+        root.wait()
+        root.stdin.close()
+        root.stdout.close()
+
+
+@pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
+def test_a_killed_root_takes_everything_with_it(make_root, portable):
+    root, nursery, facts = make_root(portable)
+    root.kill()
+    assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
+    assert nursery is None or all_gone([nursery])
+
+
+@pytest.mark.parametrize("portable", [ON_LINUX])
+def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable):
+    root, _, facts = make_root(portable)
+    for one in facts:
+        os.kill(one["pid"], signal.SIGSTOP)
+    root.kill()
+    assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
+
+
+@pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
+def test_a_new_root_ends_what_root_and_launcher_killed_together_left(make_root, make_stage, tmp_path, portable):
+    root, nursery, facts = make_root(portable)
+    for one in facts:
+        os.kill(one["pid"], signal.SIGSTOP)  # so that no lifeline helps
+    for pid in filter(None, (nursery, root.pid)):
+        os.kill(pid, signal.SIGKILL)
+    root.wait()
+    assert all(processes.is_running(one["pid"]) for one in facts)
+    make_launcher(print, runtime_dir=tmp_path / "other root", portable=True).close()
+    assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
+
+
+# --- the nursery itself ------------------------------------------------------------------------------------------
+
+
+def test_a_killed_nursery_is_reported_as_the_loss_of_its_actors_and_is_replaced(nursery_stage):
+    facts = [nursery_stage.started("tree", child=f"run/{number}") for number in range(2)]
+    os.kill(facts[0]["pid"], signal.SIGSTOP)  # this one cannot end itself
+    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
+    lost = [nursery_stage.next(Exited) for _ in facts]
+    assert [(one.child, one.code, one.signal) for one in lost] == [("run/0", None, None), ("run/1", None, None)]
+    assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
+    nursery_stage.started("tree", child="run/0", incarnation=2)
+
+
+def test_an_actor_that_dies_with_its_nursery_leaves_only_what_nobody_knew(nursery_stage):
+    facts = nursery_stage.started("tree")
+    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
+    os.kill(facts["pid"], signal.SIGKILL)
+    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
+    assert nursery_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
+    assert not any(map(processes.is_running, facts["below"].values()))  # here they were recorded
+
+
+def test_a_nursery_told_to_terminate_ends_all_that_it_has(nursery_stage):
+    facts = nursery_stage.started("tree")
+    os.kill(nursery_pid(nursery_stage), signal.SIGTERM)
+    assert nursery_stage.next(Exited).signal is None
+    assert not any(map(processes.is_running, [facts["pid"], *facts["below"].values()]))
+
+
+def test_an_order_that_meets_a_dying_nursery_is_a_failed_start(nursery_stage):
+    nursery_stage.started("describe")
+    nursery = nursery_pid(nursery_stage)
+    os.kill(nursery, signal.SIGSTOP)
+    nursery_stage.start("describe", child="run/late")
+    os.kill(nursery, signal.SIGKILL)
+    nursery_stage.next(Exited)
+    assert nursery_stage.next(StartFailed) == StartFailed(
+        child="run/late", incarnation=1, reason="the nursery ended: exit status -9"
+    )
+
+
+def test_a_nursery_does_not_fork_with_threads(make_stage, tmp_path, capfd):
+    module = "import threading, time; threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
+    (tmp_path / "starts_a_thread.py").write_text(module)
+    stage = make_stage(False, preload=("starts_a_thread",))
+    stage.start("describe")
+    assert stage.next(StartFailed).reason == "the nursery ended: exit status 1"
+    assert "starts a thread when it is imported" in capfd.readouterr().err
+
+
+def test_a_module_that_cannot_be_preloaded_costs_only_the_actors_that_need_it(make_stage, capfd):
+    stage = make_stage(False, preload=("no_such_module",))
+    stage.started("describe")
+    assert "no_such_module" in capfd.readouterr().err
+
+
+# --- listening sockets -------------------------------------------------------------------------------------------
+
+
+def test_a_call_made_while_the_child_is_down_is_served_by_the_next_incarnation(stage):
+    facts = stage.started("serve_one", wants_socket=True, arguments={"deaf": True})
+    stage.launcher.kill("run/worker", 1)
+    stage.next(Exited)
+    host, port = facts["address"]
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as call:
+        again = stage.started("serve_one", incarnation=2, wants_socket=True)
+        assert again["address"] == facts["address"]
+        assert call.recv(100).decode() == f"hello from {again['pid']}"
+
+
+def test_each_child_has_a_socket_of_its_own_until_it_is_forgotten(stage):
+    addresses = []
+    for child in ("run/a", "run/b"):
+        facts = stage.started("serve_one", child=child, wants_socket=True, arguments={"deaf": True})
+        addresses.append(tuple(facts["address"]))
+        stage.launcher.kill(child, 1)
+        stage.next(Exited)
+    assert len(set(addresses)) == 2
+    stage.launcher.forget("run/a")
+    stage.launcher.forget("run/a")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(addresses[0], timeout=PATIENCE_S)
+    socket.create_connection(addresses[1], timeout=PATIENCE_S).close()
+
+
+# --- which launcher ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "portable"), [("1", True), ("0", not processes.HAS_SUBREAPER)])
+def test_the_environment_can_ask_for_the_portable_launcher(tmp_path, value, portable):
+    program = """
+        import sys
+        from pathlib import Path
+        from supervisor.launchers import make_launcher
+        launcher = make_launcher(print, runtime_dir=Path(sys.argv[1]))
+        print(type(launcher).__name__)
+        launcher.close()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        env={**os.environ, "LOOP_PORTABLE": value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == (PortableLauncher if portable else NurseryLauncher).__name__

@@ -1,0 +1,87 @@
+"""What is recorded and still runs is killed with its tree; a process that only has the same pid is not."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from actors.edges import processes
+from supervisor.reaper import reap, records_directory
+
+TREE = "import os, time; pid = os.fork(); pid and print(pid, flush=True); os.close(1); time.sleep(1000)"
+
+
+@pytest.fixture
+def run_tree():
+    """Starts a process with a child, both in a session of their own; returns it and the child's pid."""
+    started = []
+
+    def run():
+        process = subprocess.Popen(
+            [sys.executable, "-c", TREE], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process, int(process.stdout.readline())
+
+    yield run
+    for process in started:
+        processes.kill_tree(process.pid)
+        process.wait()
+        process.stdout.close()
+
+
+def test_recorded_processes_are_killed_with_their_trees_and_the_records_removed(run_tree, tmp_path):
+    (one, below_one), (two, below_two) = run_tree(), run_tree()
+    processes.record(records_directory(tmp_path, "run/worker"), one.pid)
+    processes.record(records_directory(tmp_path, "run/reviewer"), two.pid)
+    assert sorted(reap(tmp_path)) == sorted([one.pid, two.pid])
+    assert not any(map(processes.is_running, [one.pid, below_one, two.pid, below_two]))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert reap(tmp_path) == []
+
+
+def test_only_the_records_of_one_child_are_reaped_when_asked_for_it(run_tree, tmp_path):
+    (one, _), (two, _) = run_tree(), run_tree()
+    processes.record(records_directory(tmp_path, "run/worker"), one.pid)
+    processes.record(records_directory(tmp_path, "run/reviewer"), two.pid)
+    assert reap(records_directory(tmp_path, "run/worker")) == [one.pid]
+    assert processes.is_running(two.pid)
+
+
+def test_a_process_that_has_the_pid_of_a_recorded_one_is_left_alone(run_tree, tmp_path):
+    process, below = run_tree()
+    path = processes.record(tmp_path, process.pid)
+    record = msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, started=record.started + "1")))
+    assert reap(tmp_path) == []
+    assert processes.is_running(process.pid)
+    assert processes.is_running(below)
+    assert not path.exists()
+
+
+def test_a_process_that_ended_by_itself_leaves_a_record_that_does_nothing(run_tree, tmp_path):
+    process, _ = run_tree()
+    path = processes.record(tmp_path, process.pid)
+    processes.kill_tree(process.pid)
+    process.wait()
+    assert reap(tmp_path) == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "7"}', b"\xff"])
+def test_a_record_that_cannot_be_read_is_removed(tmp_path, content):
+    (tmp_path / "7.json").write_bytes(content)
+    assert reap(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_was_never_made_holds_nothing(tmp_path):
+    assert reap(tmp_path / "missing") == []
+
+
+def test_children_with_awkward_names_have_directories_of_their_own(tmp_path):
+    names = ["a/b", "a", "..", "a%2Fb", "ä b"]
+    directories = {records_directory(tmp_path, name) for name in names}
+    assert len(directories) == len(names)
+    assert all(directory.parent == tmp_path / "processes" for directory in directories)
