@@ -48,6 +48,12 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
     return handler
 
 
+def left_behind(state: RunState, event: TurnSettled) -> RunState:
+    """How the turn of the old task ended does not matter any more."""
+    state, _ = jobs.take(state, event.turn_id, TurnJob)
+    return steps.begin_when_free(state)
+
+
 def _wait_out_limit(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """No iteration is spent. A provider that keeps naming a time that has passed is asked less and less often."""
     resets_at_ms = outcome.resets_at_ms

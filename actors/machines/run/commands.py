@@ -11,7 +11,9 @@ from actors.settings import Role
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all commands. All but `Announce` and `BreakOffChecks` are given again by `outstanding`."""
+    """Base of all commands. `outstanding` gives all of them again but `Announce` and `BreakOffChecks`: a crash of the
+    driver ends the checks anyway.
+    """
 
 
 class StartTurn(Command, frozen=True, kw_only=True):

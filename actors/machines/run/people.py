@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
 from actors.machines.run import jobs, review, steps
-from actors.machines.run.commands import BreakOffTurn
 from actors.machines.run.events import (
     Event,
     FollowUpGiven,
@@ -115,7 +114,8 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         new_task = event.settings.task.strip() not in known
         state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
         if new_task:
-            return _begin_instead(state)
+            state = jobs.drop(state, *(job for job in state.jobs if job not in state.open_turns))
+            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE, detail=""), "the run has a new task"))
     if state.phase is Phase.COMPLETED:
         return steps.say(state, "the run is completed; give it a new task to go on")
     state = replace(state, detail="")
@@ -132,15 +132,6 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
     if new_task:
         return replace(new, run_uid=old.run_uid)
     return replace(new, run_uid=old.run_uid, task=old.task, needs_plan=old.needs_plan)
-
-
-def _begin_instead(state: RunState) -> RunState:
-    """The old task's turns are broken off, and their outcomes ignored; the sessions stay."""
-    breaks = tuple(
-        BreakOffTurn(turn_id=job.id, role=job.role, reason="the run has a new task") for job in state.open_turns
-    )
-    state = jobs.drop(state, *state.jobs)
-    return steps.begin(replace(state, once=(*state.once, *breaks)))
 
 
 def _more_iterations(state: RunState) -> RunState:

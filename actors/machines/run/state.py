@@ -31,6 +31,7 @@ class Phase(enum.Enum):
     REVIEWING = "reviewing"  # reviewers work in parallel
     FOLLOW_UP = "follow-up"  # out of iterations: a person is asked
     PULL_REQUEST = "pull-request"  # approved: the primary agent publishes the work
+    CLEARING = "clearing"  # there is a new task: the old one's turns are broken off
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -173,6 +174,8 @@ def place(state: RunState) -> str:
             return "out of iterations"
         case Phase.PULL_REQUEST:
             return "draft pull request"
+        case Phase.CLEARING:
+            return "leaving the old task"
         case _:
             return str(state.phase.value)
 

@@ -17,15 +17,22 @@ from actors.settings import Role, RunSettings
 
 
 def begin(state: RunState) -> RunState:
-    """The first step of a task, with nothing left of an earlier one but what keeps ids unique."""
+    """The first step of a task; of an earlier one nothing is left but what keeps ids unique, and what people want."""
     state = RunState(
         settings=state.settings,
         task=state.run.task,
         review_round=state.review_round,
+        hold=state.hold,
+        detail=state.detail,
         past=state.past,
         once=state.once,
     )
     return plan(state) if state.run.needs_plan else start_iteration(state)
+
+
+def begin_when_free(state: RunState) -> RunState:
+    """An agent's session takes one turn at a time, so the new task waits until the old one's turns have settled."""
+    return replace(state, phase=Phase.CLEARING) if state.jobs else begin(state)
 
 
 def plan(state: RunState) -> RunState:
@@ -69,7 +76,7 @@ def next_iteration(state: RunState) -> RunState:
 
 def out_of_iterations(state: RunState) -> RunState:
     """A person is asked; without one the run stops."""
-    detail = f"{state.iteration} iterations are used up, and the task is not proved done"
+    detail = f"iteration {state.iteration} of {state.run.max_iterations} is over, and the task is not proved done"
     if not state.run.interactive:
         return end(state, Phase.STOPPED, detail, goes_on_in=Phase.FOLLOW_UP)
     state = replace(state, phase=Phase.FOLLOW_UP)

@@ -51,7 +51,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         PauseRequested: _rule(people.pause, phase),
         ResumeRequested: _rule(people.resume, phase),
         StopRequested: _rule(people.stop, phase),
-        RunResumed: _rule(people.resumed, phase, *_FIRST_STEPS),
+        RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
     }
 
@@ -137,9 +137,15 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             CooldownEnded: _rule(answers.limit_over, _P.PULL_REQUEST),
         },
     ),
+    _P.CLEARING: _live(
+        _P.CLEARING,
+        {TurnSettled: _rule(answers.left_behind, _P.CLEARING, *_FIRST_STEPS)},
+    ),
     _P.COMPLETED: {RunResumed: _rule(people.resumed, _P.COMPLETED, *_FIRST_STEPS)},
     _P.FAILED: {
         RunResumed: _rule(people.resumed, _P.PLAN_REVIEW, _P.COOLDOWN, *_FIRST_STEPS),
     },
-    _P.STOPPED: {RunResumed: _rule(people.resumed, *sorted(LIVE_PHASES, key=lambda phase: phase.value))},
+    _P.STOPPED: {
+        RunResumed: _rule(people.resumed, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value))
+    },
 }

@@ -165,13 +165,13 @@ def test_a_plan_review_that_does_not_finish_fails_the_run() -> None:
     assert "claude" in story.one(run.EndRun).detail
 
 
-@pytest.mark.parametrize("text", [None, "", " \n"])
-def test_planning_without_a_plan_fails_the_run(text: str | None) -> None:
+@pytest.mark.parametrize(("text", "why"), [(None, "there is no PLAN.md"), ("", "is empty"), (" \n", "is empty")])
+def test_planning_without_a_plan_fails_the_run(text: str | None, why: str) -> None:
     story = Run(needs_plan=True)
     story.settle(finished())
     story.reads(text)
     assert story.one(run.EndRun).state == "failed"
-    assert "PLAN.md" in story.one(run.EndRun).detail
+    assert why in story.one(run.EndRun).detail
 
 
 def test_a_plan_that_its_reviewer_has_deleted_fails_the_run() -> None:
@@ -283,7 +283,7 @@ def test_out_of_iterations_without_a_person_the_run_stops() -> None:
 def test_out_of_iterations_a_person_is_asked() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished("half of it"))
-    assert "1 iterations" in story.one(run.AskFollowUp).question
+    assert "iteration 1 of 1 is over" in story.one(run.AskFollowUp).question
     assert story.state.phase is Phase.FOLLOW_UP
 
 
@@ -899,15 +899,37 @@ def test_a_new_task_begins_anew_with_ids_of_its_own() -> None:
     assert turn.turn_id != first
 
 
-def test_a_new_task_for_a_run_that_is_working_breaks_the_old_turn_off_and_ignores_its_end() -> None:
-    story = Run()
-    old = story.open().turn_id
+def test_a_new_task_for_a_run_that_is_working_begins_when_the_old_turns_have_settled() -> None:
+    story = in_review()
     story.happens(run.RunResumed(settings=settings(task="Fix the lexer.")))
-    assert story.one(run.BreakOffTurn).turn_id == old
+    assert len(story.all(run.BreakOffTurn)) == 2
+    assert run.describe(story.state) == "leaving the old task: waits for codex, claude"
+    story.settle(INTERRUPTED)
+    assert story.commands == []
+    story.settle(finished(PASS), "reviewer")
+    assert story.one(run.StartTurn).prompt.startswith("Iteration 1\n")
+    assert "Fix the lexer." in story.one(run.StartTurn).prompt
+
+
+def test_a_new_task_forgets_the_waits_of_the_old_one() -> None:
+    story = Run()
+    story.settle(limited())
+    timer = story.one(run.StartCooldown)
+    story.happens(run.RunResumed(settings=settings(task="Fix the lexer.")))
     assert "Fix the lexer." in story.one(run.StartTurn).prompt
     before = story.state
-    story.happens(run.TurnSettled(turn_id=old, outcome=INTERRUPTED))
+    story.happens(run.CooldownEnded(wait_id=timer.wait_id))
     assert story.state == before
+
+
+def test_a_new_task_that_is_stopped_before_it_began_begins_when_it_is_resumed() -> None:
+    story = Run()
+    story.happens(run.RunResumed(settings=settings(task="Fix the lexer.")))
+    story.happens(run.StopRequested(reason="ctrl-c"))
+    story.settle(INTERRUPTED)
+    assert story.one(run.EndRun).detail == "ctrl-c"
+    story.happens(run.RunResumed())
+    assert "Fix the lexer." in story.one(run.StartTurn).prompt
 
 
 @pytest.mark.parametrize("task", ["", "  ", "Fix the parser.", "Fix the parser.\n", "1. plan"])
@@ -1211,3 +1233,4 @@ def test_a_status_line_says_where_the_run_is_and_what_it_waits_for() -> None:
     story.settle(INTERRUPTED)
     story.settle(INTERRUPTED, "reviewer")
     assert run.describe(story.state) == "stopped: ctrl-c"
+    assert story.state.waits_for == ""

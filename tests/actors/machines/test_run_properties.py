@@ -66,7 +66,6 @@ class RunMachine(RuleBasedStateMachine):
         self.issued = {}  # answerable commands by id, for good
         self.answers = []  # all that were ever given
         self.settled = set()  # ids of turns that ended
-        self.abandoned = set()  # ids of turns whose end nobody waits for any more
 
     @initialize(of=SETTINGS)
     def starts(self, of):
@@ -81,8 +80,6 @@ class RunMachine(RuleBasedStateMachine):
         for command in commands:
             if isinstance(command, run.StartTurn):
                 assert command.turn_id not in self.issued, "a turn was started twice"
-            if isinstance(command, run.BreakOffTurn) and command not in run.outstanding(self.state, self.now_ms):
-                self.abandoned.add(command.turn_id)
             if isinstance(command, ANSWERABLE):
                 self.issued[identity(command)] = command
 
@@ -193,7 +190,7 @@ class RunMachine(RuleBasedStateMachine):
         assert {identity(each) for each in outstanding} <= set(self.issued)
         turns = {each.turn_id: each for each in outstanding if isinstance(each, run.StartTurn)}
         started = {each.turn_id: each for each in self.issued.values() if isinstance(each, run.StartTurn)}
-        assert set(turns) == set(started) - self.settled - self.abandoned, "a turn was forgotten, or asked for again"
+        assert set(turns) == set(started) - self.settled, "a turn was forgotten, or asked for again"
         assert all(started[turn_id] == turn for turn_id, turn in turns.items()), "a turn changed under its id"
         assert {each.turn_id for each in self.open(run.BreakOffTurn)} <= set(turns)
 
