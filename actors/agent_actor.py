@@ -22,6 +22,7 @@ from actors.messages import (
     MailAnswered,
     MailSeen,
     Message,
+    OtherWorkDone,
     Progress,
     Purpose,
     SessionOpened,
@@ -96,8 +97,14 @@ class AgentActor(ProcessActor):
         self.tell_people("session", session_id, agent=True)
 
     def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        """To the worker, which drives the run. The worker's own session reaches it through the same mailbox."""
-        self.context.ref("worker").tell(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
+        """To the worker, which drives the run; and the bridge counts its hops anew."""
+        self.report(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
+        if self.context.options["bridge"] is not None:
+            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended"))
+
+    def report(self, ended: TurnEnded) -> None:
+        """Sends the outcome to the worker."""
+        self.context.ref("worker").tell(ended)
 
     def mail_changed(self, mail_id: str, state: str) -> None:
         """To the bridge, which keeps the mail."""

@@ -313,6 +313,14 @@ class MailFailed(Message, frozen=True, kw_only=True):
     reason: str
 
 
+class OtherWorkDone(Message, frozen=True, kw_only=True):
+    """Session owner -> bridge: something happened that is not mail (a turn of the run has ended): hops start at 0."""
+
+    must_arrive = True
+
+    what: str  # for people, e.g. "work turn ended"
+
+
 # --- run ----------------------------------------------------------------------------------------------------
 
 

@@ -25,11 +25,9 @@ from actors.messages import (
     FollowUp,
     HoldTurns,
     Message,
-    Purpose,
     RunEnded,
     RunTurn,
     TurnEnded,
-    TurnOutcome,
 )
 from actors.settings import RunSettings
 from actors.stream import EventStream
@@ -117,9 +115,9 @@ class WorkerActor(AgentActor):
                 return super().receive(message, sender)
         return None
 
-    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+    def report(self, ended: TurnEnded) -> None:
         """The worker's own turns need no way over the wire."""
-        self.tell_self(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
+        self.tell_self(ended)
 
     def mail_changed(self, mail_id: str, state: str) -> None:
         """Also for the run: what the peer said over the bridge is not repeated in the next prompt."""

@@ -68,6 +68,7 @@ class Child:
     stuck: str = ""  # why it is being killed as a hang
     why_down: str = ""
     restarts: int = 0
+    was_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ class SupervisorActor(pykka.ThreadingActor):
         if child.phase != "starting":
             return
         self._phase(child, "ready")
+        child.was_ready = True
         logger.info("{}#{} is ready: pid {}", child.spec.id, child.incarnation, message.pid)
         child.heard_at = time.monotonic()
         self._options.tree.ready(child.spec.id, message.detail)
@@ -200,8 +202,8 @@ class SupervisorActor(pykka.ThreadingActor):
             if child.incarnation == 0:
                 self._start(child)
                 return
-            if child.phase == "starting" and child.incarnation == 1 and child.spec.id not in STOP_LEVELS[0]:
-                return  # the level of the agents starts in parallel
+            if not child.was_ready and child.spec.id not in STOP_LEVELS[0]:
+                return  # those of the agents' level start in parallel, once everybody before them was ready
 
     def _start(self, child: Child) -> None:
         child.incarnation += 1
