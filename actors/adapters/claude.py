@@ -1,0 +1,333 @@
+"""Claude Code behind the agent Protocol, over the official SDK's client.
+
+One adapter is one run of the `claude` program and one session. It runs in the session's asyncio loop; the SDK is
+imported when the program is started. It never retries, resends or decides what comes next.
+
+Rooms of its own: claude_program (what is started), claude_process (the running program), claude_events (events for
+people), claude_turn (when a turn is over, and how), claude_transcript (what became of a message).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.claude_events import describe
+from actors.adapters.claude_program import (
+    arguments,
+    child_environment,
+    config_folder,
+    locate,
+    preflight,
+    refuse_root,
+)
+from actors.adapters.claude_transcript import Transcript
+from actors.adapters.claude_turn import Conversation, taken_in
+from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
+from actors.messages import TurnOutcome
+
+if TYPE_CHECKING:
+    from claude_agent_sdk import ClaudeSDKClient
+
+    from actors.adapters.claude_process import ClaudeProcess
+
+__all__ = ["ClaudeAgent", "factory", "locate", "preflight"]
+
+# The program begins to tell the model of an ended background command after 40-50 ms.
+FOLLOW_UP_S = 3.0
+# How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends.
+# The program's own limit when it is to leave, by its own name and with its own default; 0 is no limit.
+SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
+SHELL_WAIT_MS = 600_000
+# The transcript is written every 100 ms.
+FLUSH_S = 2.0
+LOOK_AGAIN_S = 0.03
+
+_NO_SESSION = "No conversation found with session ID"
+_ROOT_REFUSED = "cannot be used with root"
+
+
+def factory(settings: AgentSettings, sink: EventSink) -> Agent:
+    """Makes the adapter; nothing is started or imported yet."""
+    return ClaudeAgent(settings, sink)
+
+
+class ClaudeAgent:
+    """See `actors.adapters.base.Agent`."""
+
+    can_steer = True
+
+    def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._client: ClaudeSDKClient | None = None
+        self._process: ClaudeProcess | None = None
+        self._conversation = Conversation()
+        self._transcript: Transcript | None = None
+        self._model = settings.model
+        self._news = asyncio.Event()
+        self._unseen: set[str] = set()  # sent, and not yet in the transcript
+        self._taken_in: set[str] = set()  # the program says that it has these
+        self._finished: set[str] = set()  # turns of this run of the program that were not cut off
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._closing = asyncio.Lock()
+        self._limit_s = _shell_wait_s(settings.environment)
+
+    # --- the Protocol ---
+
+    async def open(self, session_id: str | None) -> str:
+        """See the Protocol. Logging in is not checked here: `preflight` does, and a turn says so as well."""
+        program = locate(self._settings.environment)
+        refuse_root(self._settings.environment, user_id=os.getuid())
+        if not self._settings.cwd.is_dir():
+            raise AgentUnavailableError(f"claude cannot work in {self._settings.cwd}: there is no such folder")
+        from claude_agent_sdk import ClaudeSDKClient
+
+        from actors.adapters.claude_process import ClaudeProcess
+
+        opened = session_id or str(uuid.uuid4())
+        if not _is_uuid(opened):  # the program would take it for a title, and search for one
+            raise SessionNotFoundError(f"claude has no session {opened!r}: its sessions have UUIDs")
+        self._transcript = Transcript(config_folder(self._settings.environment), opened)
+        if session_id is not None:
+            self._conversation = Conversation(await asyncio.to_thread(self._transcript.cost_usd))
+            self._transcript.skip_to_end()
+        command = arguments(
+            program,
+            model=self._settings.model,
+            bridge=self._settings.bridge,
+            new_session="" if session_id else opened,
+            resume=session_id or "",
+        )
+        self._process = process = ClaudeProcess(
+            command,
+            cwd=self._settings.cwd,
+            environment=child_environment(self._settings, str(uuid.uuid4())),
+            on_event=self._take,
+            on_start=lambda pid: self._sink(AgentEvent(kind="process", text=str(program), pid=pid)),
+            on_end=self._news.set,
+        )
+        self._client = ClaudeSDKClient(transport=process)
+        try:
+            await self._client.connect()
+        except OSError as error:
+            raise AgentUnavailableError(f"{program} cannot be started: {error}: reinstall Claude Code") from error
+        except Exception as error:  # the SDK raises plain Exceptions as well
+            raise self._refusal(process, opened, error) from error
+        return opened
+
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+        """See the Protocol. A message id that the session already has is not run again: its outcome is looked up."""
+        client, process = self._alive()
+        if self._conversation.turn is not None:
+            raise ProtocolError(f"turn {turn_id} while turn {self._conversation.turn.turn_id} is running")
+        refused = await self._use_model(client, model or self._settings.model)
+        if refused:
+            return TurnOutcome(status="failed", error=refused)
+        turn = self._conversation.begin(turn_id)
+        try:
+            await self._send(turn_id, prompt)
+            await self._until_over(process)
+        finally:
+            self._conversation.turn = None
+        if turn.result is None:
+            return await self._swallowed(turn_id)
+        outcome = turn.outcome()
+        if outcome.status != "interrupted":
+            self._finished.add(turn_id)
+        return outcome
+
+    async def steer(self, message_id: str, text: str) -> bool:
+        """See the Protocol. One that comes too late for the running turn is answered right after it, in `turn`."""
+        turn = self._conversation.turn
+        if turn is None or self._conversation.over or turn.interrupting:
+            return False
+        turn.steered.add(message_id)
+        await self._send(message_id, text)
+        return True
+
+    async def interrupt(self) -> None:
+        """See the Protocol. Its background tasks are stopped; a message that waits is taken in, and not answered."""
+        if self._conversation.turn is None or self._conversation.over:
+            return
+        client, _ = self._alive()
+        self._conversation.interrupt()
+        running = list(self._conversation.tasks)
+        await self._stop_model(client)
+        for task_id in running:
+            with contextlib.suppress(Exception):  # it has ended meanwhile: that is what was wanted
+                await client.stop_task(task_id)
+        self._news.set()
+
+    async def find_turn(self, message_id: str) -> FoundTurn:
+        """See the Protocol. Waits for what the program is known to have and not yet to have written."""
+        transcript = self._transcript
+        if transcript is None:
+            raise ProtocolError(f"find_turn({message_id}) before open")
+        found = await asyncio.to_thread(transcript.find, message_id)
+        until = asyncio.get_running_loop().time() + FLUSH_S
+        while found.state != "finished" and self._to_be_written(message_id, found):
+            if asyncio.get_running_loop().time() > until:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+            found = await asyncio.to_thread(transcript.find, message_id)
+        return found
+
+    async def close(self) -> None:
+        """See the Protocol. A turn that is running fails with `AgentDiedError`."""
+        async with self._closing:
+            client, self._client = self._client, None
+            if client is not None:
+                await client.disconnect()
+            if self._process is not None:
+                await self._process.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- what the program says ---
+
+    def _take(self, event: dict[str, Any], raw: str) -> None:
+        self._sink(AgentEvent(kind="raw", raw=raw))
+        for shown in describe(event):
+            self._sink(shown)
+        self._conversation.take(event)
+        message_id = taken_in(event)
+        if message_id:
+            self._taken_in.add(message_id)
+            self._watch()
+        turn = self._conversation.turn
+        if turn is not None and turn.interrupting and event.get("subtype") == "init" and self._client:
+            # The program goes on with a message that waited behind the interrupted one.
+            self._spawn(self._stop_model(self._client))
+        self._news.set()
+
+    def _watch(self) -> None:
+        """Looks for messages in the transcript: an echo alone proves nothing (a repeated id is echoed and ignored)."""
+        if self._unseen & self._taken_in and (self._watching is None or self._watching.done()):
+            self._watching = self._spawn(self._watch_transcript())
+
+    async def _watch_transcript(self) -> None:
+        assert self._transcript is not None
+        until = asyncio.get_running_loop().time() + FLUSH_S
+        while self._unseen & self._taken_in and asyncio.get_running_loop().time() < until:
+            for message_id in self._transcript.new_message_ids() & self._unseen:
+                self._unseen.discard(message_id)
+                self._sink(AgentEvent(kind="seen", message_id=message_id))
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    # --- helpers ---
+
+    def _alive(self) -> tuple[ClaudeSDKClient, ClaudeProcess]:
+        if self._client is None or self._process is None:
+            raise AgentDiedError("claude is not running: open a session first")
+        if self._process.ended:
+            raise AgentDiedError(f"claude {self._process.how_it_ended}")
+        return self._client, self._process
+
+    async def _send(self, message_id: str, text: str) -> None:
+        client, process = self._alive()
+        self._unseen.add(message_id)
+        try:
+            await client.query(_one_message(message_id, text))
+        except Exception as error:  # the SDK's errors differ by where the pipe broke
+            raise AgentDiedError(f"claude {process.how_it_ended} ({error})") from error
+
+    async def _use_model(self, client: ClaudeSDKClient, model: str) -> str:
+        """Changes the session's model when it differs; says why it could not, or "". The program asks the API."""
+        if model == self._model:
+            return ""
+        try:
+            await client.set_model(model or None)
+        except Exception as error:  # a plain Exception with the program's words
+            self._alive()
+            return f"model {model!r} cannot be used: {error}"
+        self._model = model
+        return ""
+
+    async def _until_over(self, process: ClaudeProcess) -> None:
+        while not self._conversation.over:
+            self._news.clear()
+            if process.failure is not None:
+                raise process.failure
+            if process.ended:
+                raise AgentDiedError(f"claude {process.how_it_ended}")
+            try:
+                await asyncio.wait_for(self._news.wait(), self._patience_s())
+            except TimeoutError:
+                if self._conversation.follow_up_owed:
+                    self._conversation.follow_up_owed = False
+                else:
+                    left = len(self._conversation.tasks)
+                    self._sink(AgentEvent(kind="note", text=f"{left} background commands go on after this turn"))
+                    self._conversation.leave_tasks()
+
+    def _patience_s(self) -> float | None:
+        """How long nothing may happen; None while the model, or an agent of its own, is at work."""
+        if self._conversation.answered and self._conversation.follow_up_owed:
+            return FOLLOW_UP_S
+        return self._limit_s if self._conversation.only_shells_left else None
+
+    async def _swallowed(self, turn_id: str) -> TurnOutcome:
+        found = await self.find_turn(turn_id)
+        error = f"claude did not run the message: its id {turn_id} was used before in this session"
+        return found.outcome or TurnOutcome(status="failed", error=error)
+
+    async def _stop_model(self, client: ClaudeSDKClient) -> None:
+        try:
+            await client.interrupt()
+        except Exception as error:  # a plain Exception
+            _, process = self._alive()
+            raise AgentDiedError(f"claude (pid {process.pid}) does not answer: {error}") from error
+
+    def _to_be_written(self, message_id: str, found: FoundTurn) -> bool:
+        if self._process is None or self._process.ended or message_id not in self._taken_in:
+            return False
+        return found.state == "absent" or message_id in self._finished
+
+    def _refusal(self, process: ClaudeProcess, session_id: str, error: Exception) -> Exception:
+        words = "\n".join(process.last_words)
+        if _NO_SESSION in words:
+            return SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
+        if _ROOT_REFUSED in words:
+            return AgentUnavailableError(f"claude refuses to run unattended: {process.how_it_ended}")
+        return AgentDiedError(f"claude {process.how_it_ended}" if process.ended else f"claude does not start: {error}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # a dead program shows in the turn; nothing else can go wrong with these
+
+
+async def _one_message(message_id: str, text: str) -> AsyncIterator[dict[str, Any]]:
+    yield {
+        "type": "user",
+        "message": {"role": "user", "content": text},
+        "parent_tool_use_id": None,
+        "uuid": message_id,
+    }
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _shell_wait_s(environment: dict[str, str]) -> float | None:
+    said = environment.get(SHELL_WAIT_VARIABLE, "")
+    wait_ms = int(said) if said.isdecimal() else SHELL_WAIT_MS
+    return wait_ms / 1000 if wait_ms else None

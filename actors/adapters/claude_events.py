@@ -1,0 +1,103 @@
+"""What Claude Code's events look like to a person. Pure: one raw event in, `AgentEvent`s out; remembers nothing.
+
+Written against the JSON lines themselves, because the SDK's message types leave out what the adapter needs (echoes,
+message ids, the command life cycle). Unknown events and missing fields are not errors: the user's own `claude` may
+be older or newer than the SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.adapters.base import AgentEvent
+
+LINE_LENGTH = 160
+# The argument that says most about a call, in this order; otherwise the first text among them.
+_TELLING = ("command", "file_path", "path", "pattern", "url", "query", "description", "message", "prompt")
+
+RawEvent = Mapping[str, Any]
+
+
+def describe(event: RawEvent) -> Iterator[AgentEvent]:
+    """The events for people. Subagents' words are left out, their tool calls are not: they show that work goes on."""
+    match event.get("type"), event.get("subtype"):
+        case "assistant", _:
+            yield from _assistant(event)
+        case "user", _ if not event.get("isReplay"):
+            for block in _blocks(event):
+                if block.get("type") == "tool_result":
+                    prefix = "error: " if block.get("is_error") else ""
+                    yield AgentEvent(kind="tool-result", text=line(prefix + text_of(block.get("content"))))
+        case "system", "task_started":
+            yield AgentEvent(kind="note", text=line(f"background task started: {event.get('description', '')}"))
+        case "system", "task_notification":
+            summary = f"background task {event.get('status', '')}: {event.get('summary', '')}"
+            yield AgentEvent(kind="note", text=line(summary))
+        case "system", "api_retry":
+            reason = event.get("error") or event.get("error_status") or "no answer"
+            yield AgentEvent(kind="note", text=line(f"the model is asked again ({reason})"))
+        case "system", "compact_boundary":
+            yield AgentEvent(kind="note", text="the conversation was compacted")
+        case "rate_limit_event", _:
+            info = event.get("rate_limit_info") or {}
+            if info.get("status") != "allowed":
+                yield AgentEvent(kind="limit", text=_limit(info))
+        case "result", _:
+            yield AgentEvent(kind="usage", text=_usage(event))
+
+
+def line(text: str) -> str:
+    """`text` on one line of bounded length."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LINE_LENGTH else flat[: LINE_LENGTH - 1] + "…"
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's or tool result's content: a string, or a list of blocks."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in content or () if isinstance(block, dict) and "text" in block)
+
+
+def tokens(usage: Mapping[str, Any] | None) -> tuple[int, int]:
+    """Tokens in (cached ones included) and out."""
+    counted = usage or {}
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return sum(counted.get(name) or 0 for name in names), counted.get("output_tokens") or 0
+
+
+def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
+    subagent = event.get("parent_tool_use_id") is not None
+    for block in _blocks(event):
+        match block.get("type"):
+            case "text" if not subagent and block["text"].strip():
+                # Errors of the API come in the shape of something said.
+                yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
+            case "tool_use":
+                call = f"{block['name']}: {_argument(block.get('input') or {})}".removesuffix(": ")
+                yield AgentEvent(kind="tool", text=line(f"subagent: {call}" if subagent else call))
+
+
+def _blocks(event: RawEvent) -> list[dict[str, Any]]:
+    content = (event.get("message") or {}).get("content")
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _argument(arguments: Mapping[str, Any]) -> str:
+    texts = {name: value for name, value in arguments.items() if isinstance(value, str)}
+    return next((texts[name] for name in _TELLING if name in texts), next(iter(texts.values()), ""))
+
+
+def _limit(info: Mapping[str, Any]) -> str:
+    name = str(info.get("rateLimitType") or "rate").replace("_", "-")
+    ends = info.get("resetsAt")
+    until = f", resets at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC" if ends else ""
+    return f"{name} limit: {info.get('status', '')}{until}"
+
+
+def _usage(event: RawEvent) -> str:
+    tokens_in, tokens_out = tokens(event.get("usage"))
+    cost = event.get("total_cost_usd") or 0.0
+    return f"{tokens_in} tokens in, {tokens_out} out, ${cost:.4f} for the session so far"

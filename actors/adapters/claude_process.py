@@ -1,0 +1,211 @@
+"""The running `claude` program, as a transport of the official SDK.
+
+The SDK's own transport is not used: it adds our whole os.environ to the child's, leaves the child in our process
+group, and keeps no hold of what the agent starts. Control frames go to the SDK's client; all else goes to the adapter
+as it came, since the SDK's types drop what the adapter needs. Imports the SDK (about 1 s): import it late.
+
+Everything runs in the session's asyncio loop, except the search for left-over processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
+
+from actors.adapters.claude_program import MARK_VARIABLE
+from actors.edges import processes
+
+# With its end foreseen (the adapter says so), the client's complaints about it are noise on somebody's terminal.
+logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())
+
+LINE_LIMIT = 1 << 28  # one event may carry a whole file or an image
+# An idle program leaves 0.03-0.08 s after its input ends; a busy one 1.5 s after SIGTERM, if its tools let it.
+LEAVE_S = 0.5
+TERMINATE_S = 0.7
+SWEEP_S = 0.4
+
+_PIPE = asyncio.subprocess.PIPE
+
+
+class ClaudeProcess(Transport):
+    """One run of the program. `connect` and `close` are called by the SDK's client; `close` may be repeated.
+
+    `on_start(pid)` is called when it runs, `on_event(event, raw)` for each frame that is not the SDK's, and `on_end()`
+    once, when it is gone. An exception in `on_event` is kept in `failure`, and counts as the program's end.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        on_start: Callable[[int], None],
+        on_event: Callable[[dict[str, Any], str], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.failure: Exception | None = None
+        self.last_words: deque[str] = deque(maxlen=20)  # of its stderr
+        self._command = command
+        self._cwd = cwd
+        self._environment = dict(environment)
+        self._mark = environment[MARK_VARIABLE]
+        self._on_start = on_start
+        self._on_event = on_event
+        self._on_end = on_end
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._readers: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Lock()
+        self._ended = False
+
+    @property
+    def pid(self) -> int:
+        """Of the program; 0 before it was started."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program is gone, or cannot be followed any more."""
+        return self._ended
+
+    @property
+    def how_it_ended(self) -> str:
+        """One line for people."""
+        status = self._process.returncode if self._process else None
+        how = "was not started" if self._process is None else f"ended with exit status {status}"
+        words = [words for words in self.last_words if words.strip()]
+        return how + (f": {words[-1]}" if words else "")
+
+    async def connect(self) -> None:
+        """Starts the program. Raises OSError when that fails."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=_PIPE,
+            stdout=_PIPE,
+            stderr=_PIPE,
+            cwd=self._cwd,
+            env=self._environment,
+            limit=LINE_LIMIT,
+            start_new_session=True,  # a Ctrl-C at the terminal is for us alone
+        )
+        self._on_start(self._process.pid)
+        self._readers = [asyncio.create_task(self._read(self._process)), asyncio.create_task(self._listen())]
+
+    async def write(self, data: str) -> None:
+        """Sends one or more frames."""
+        process = self._process
+        if process is None or process.stdin is None or self._ended:
+            raise CLIConnectionError(f"claude {self.how_it_ended}")
+        async with self._writing:
+            try:
+                process.stdin.write(data.encode())
+                await process.stdin.drain()
+            except OSError as error:
+                raise CLIConnectionError(f"claude does not listen any more: {error}") from error
+
+    async def read_messages(self) -> AsyncIterator[dict[str, Any]]:
+        """The control frames, for the SDK's client. Its requests that are still open fail when the program ends."""
+        while (frame := await self._control.get()) is not None:
+            yield frame
+        raise ProcessError(f"claude {self.how_it_ended}")
+
+    async def end_input(self) -> None:
+        """Closes the program's input: it leaves when it has nothing to do."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def is_ready(self) -> bool:
+        """Whether frames can be sent."""
+        return self._process is not None and not self._ended
+
+    async def close(self) -> None:
+        """Ends the program and everything that it started, within 2 s."""
+        process = self._process
+        if process is None:
+            return
+        family = await asyncio.to_thread(lambda: _identified(processes.tree(process.pid) | _marked(self._mark)))
+        await self.end_input()
+        if not await _ends_within(process, LEAVE_S):
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            if not await _ends_within(process, TERMINATE_S):
+                await asyncio.to_thread(processes.kill_tree, process.pid, timeout_s=SWEEP_S)
+                await _ends_within(process, SWEEP_S)
+        await asyncio.to_thread(_sweep, family, self._mark)
+        _, late = await asyncio.wait(self._readers, timeout=SWEEP_S)
+        for reader in late:  # a stranger holds the other end of a pipe
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            assert process.stdout is not None
+            async for row in process.stdout:
+                self._take(row.decode(errors="replace"))
+            await process.wait()
+        except Exception as error:  # a bug of ours, or a line beyond all bounds: whoever waits must be told
+            self.failure = error
+        finally:
+            self._ended = True
+            self._control.put_nowait(None)
+            self._on_end()
+
+    def _take(self, row: str) -> None:
+        if not row.startswith("{"):
+            return  # not an event: some builds print other things as well
+        event: dict[str, Any] = json.loads(row)
+        if str(event.get("type")).startswith("control_"):
+            self._control.put_nowait(event)
+        else:
+            self._on_event(event, row.rstrip("\n"))
+
+    async def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for row in self._process.stderr:
+            self.last_words.append(row.decode(errors="replace").strip())
+
+
+async def _ends_within(process: asyncio.subprocess.Process, patience_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), patience_s)
+    return process.returncode is not None
+
+
+def _identified(pids: Iterable[int]) -> set[tuple[int, str]]:
+    """The processes with their start times: ids are used again."""
+    return {(pid, started) for pid in pids if (started := processes.start_time(pid)) is not None}
+
+
+def _marked(mark: str) -> set[int]:
+    """Who bears our mark: it finds those that no parent and no session leads to, since each command has its own.
+
+    macOS hides the environment of the system's own programs; what it hides is left to the reaper.
+    """
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK_VARIABLE) == mark and processes.is_running(process.pid):
+                found.add(process.pid)
+    return found
+
+
+def _sweep(family: Iterable[tuple[int, str]], mark: str) -> None:
+    """Kills the family, and whoever bears the mark; returns when they are gone, or soon after SWEEP_S."""
+    deadline = time.monotonic() + SWEEP_S
+    for pid, started in family:
+        processes.end_stale(pid, started)
+    while (left := _marked(mark)) and time.monotonic() < deadline:
+        for pid in left:
+            processes.kill_tree(pid, timeout_s=max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,144 @@
+"""Which `claude` is started, with which arguments and environment, and whether it can be started at all.
+
+Starts nothing but `claude auth status` (in `preflight`); never reads os.environ; never changes the user's login. Any
+thread; `preflight` blocks for about 0.4 s.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.errors import AgentUnavailableError
+
+TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
+# Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
+MARK_VARIABLE = "LOOP_AGENT_MARK"
+LOGIN_CHECK_S = 10.0
+
+
+def locate(environment: Mapping[str, str]) -> Path:
+    """The user's own `claude` on the PATH of `environment`; without one, the program that the SDK brings.
+
+    Raises `AgentUnavailableError` when the SDK is missing: it is needed to speak to either.
+    """
+    sdk = importlib.util.find_spec("claude_agent_sdk")
+    if sdk is None or sdk.origin is None:
+        raise AgentUnavailableError("claude cannot be driven without its SDK: pip install 'pairloop[claude]'")
+    own = shutil.which("claude", path=environment.get("PATH", ""))
+    if own is not None:
+        return Path(own)
+    bundled = Path(sdk.origin).with_name("_bundled") / "claude"
+    if not bundled.is_file():
+        raise AgentUnavailableError(
+            f"no claude on PATH, and the SDK has none for this platform ({bundled}): "
+            "install Claude Code from https://claude.com/claude-code"
+        )
+    return bundled
+
+
+def refuse_root(environment: Mapping[str, str], *, user_id: int) -> None:
+    """Raises `AgentUnavailableError` where `claude` itself would refuse to run unattended.
+
+    The rule is its own (2.1.330), and it is the user's to say that this is a sandbox, never ours.
+    """
+    if user_id == 0 and environment.get("IS_SANDBOX") != "1":
+        raise AgentUnavailableError(
+            "claude refuses to run unattended as root: run loop as another user, "
+            "or, only inside a container, set IS_SANDBOX=1"
+        )
+
+
+def preflight(settings: AgentSettings) -> None:
+    """Asks, without a model call, whether the agent can be started: installed, not refused as root, logged in.
+
+    Raises `AgentUnavailableError` with the next step. `claude auth status` knows every way to log in (API key, token,
+    stored login or keychain, Bedrock, Vertex, apiKeyHelper, settings), so none is looked for here.
+    """
+    program = locate(settings.environment)
+    refuse_root(settings.environment, user_id=os.getuid())
+    try:
+        answer = subprocess.run(
+            [program, "auth", "status"],
+            env=settings.environment,
+            cwd=settings.cwd,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=LOGIN_CHECK_S,
+        )
+    except OSError as error:
+        raise AgentUnavailableError(f"{program} cannot be run: {error}: reinstall Claude Code") from error
+    except subprocess.TimeoutExpired as error:
+        raise AgentUnavailableError(
+            f"`{program} auth status` did not answer in {LOGIN_CHECK_S:.0f} s: try it by hand"
+        ) from error
+    try:
+        logged_in = bool(json.loads(answer.stdout)["loggedIn"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise AgentUnavailableError(f"{program} does not know `auth status`: update it: claude update") from error
+    if not logged_in:
+        command = "claude" if shutil.which("claude", path=settings.environment.get("PATH", "")) else program
+        raise AgentUnavailableError(f"claude is not logged in: run `{command} auth login`, or set ANTHROPIC_API_KEY")
+
+
+def arguments(
+    program: Path, *, model: str, bridge: BridgeAccess | None, new_session: str = "", resume: str = ""
+) -> list[str]:
+    """The command line: one stream of JSON lines in, one out, unattended; exactly one of the two session ids is given.
+
+    The user's settings and CLAUDE.md files are loaded, since they hold how to log in (apiKeyHelper, Bedrock), the
+    default model, and what the agent must know of the project. Their hooks and MCP servers are not: they are made
+    for a person at the terminal. (`--setting-sources=` would leave out all of it.)
+    """
+    line = [
+        str(program),
+        *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
+        "--replay-user-messages",
+        *("--permission-mode", "bypassPermissions"),
+        *("--settings", '{"disableAllHooks":true}'),
+        "--strict-mcp-config",
+    ]
+    if bridge is not None:
+        # The token stays out of the command line, which every user of the machine can read.
+        server = {
+            "type": "http",
+            "url": bridge.url,
+            "headers": {"Authorization": f"Bearer ${{{TOKEN_VARIABLE}}}"},
+            "alwaysLoad": True,  # else the tools hide behind tool search
+        }
+        line += ["--mcp-config", json.dumps({"mcpServers": {"loop-bridge": server}})]
+    if model:
+        line += ["--model", model]
+    # One argument each: --resume takes an optional value, so a separate one might be read as something else.
+    line.append(f"--resume={resume}" if resume else f"--session-id={new_session}")
+    return line
+
+
+def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
+    """The whole environment of the program: that of `settings`, and what it needs to talk to us."""
+    environment = {name: value for name, value in settings.environment.items() if name != "CLAUDECODE"}
+    environment |= {
+        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",  # as the SDK says it
+        "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",  # running, idle: the only exact sign of a turn's end
+        "PWD": str(settings.cwd),
+        MARK_VARIABLE: mark,
+    }
+    if settings.bridge is not None:
+        environment[TOKEN_VARIABLE] = settings.bridge.token
+    return environment
+
+
+def config_folder(environment: Mapping[str, str]) -> Path:
+    """Where `claude` keeps its transcripts when it runs with `environment`."""
+    chosen = environment.get("CLAUDE_CONFIG_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".claude"

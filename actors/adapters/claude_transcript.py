@@ -1,0 +1,193 @@
+"""What Claude Code's own transcript says of a message of ours.
+
+`find` is pure. `Transcript` reads one session's file, which the program appends to about 100 ms behind what it does;
+it never writes. Any thread, one at a time.
+
+The SDK's get_session_messages is not used: it reads below the HOME of *this* process, leaves out messages that were
+steered into a turn (they stand as attachments), and shows neither interruptions nor what is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from actors.adapters.base import FoundTurn
+from actors.adapters.claude_events import text_of, tokens
+from actors.messages import TurnOutcome, Usage
+
+Entry = Mapping[str, Any]
+
+_INTERRUPTED = "[Request interrupted by user"
+_NOTIFICATION = "<task-notification>"
+_TASK_ID = re.compile(r"<task-id>(.*?)</task-id>")
+# A task that was stopped on purpose is not brought up again by the program.
+_STOPPED = re.compile(r"<status>(?:killed|stopped)</status>")
+
+
+def message_id(entry: Entry) -> str:
+    """The id that a user message was sent under, or "" for any other entry."""
+    if entry.get("isSidechain"):
+        return ""
+    if entry.get("type") == "user":
+        return str(entry.get("uuid") or "")
+    attachment = entry.get("attachment")
+    if isinstance(attachment, Mapping) and attachment.get("type") == "queued_command":
+        return str(attachment.get("source_uuid") or "")  # steered into a running turn
+    return ""
+
+
+def find(entries: Iterable[Entry], wanted: str) -> FoundTurn:
+    """What became of the message `wanted`.
+
+    finished: the model's last message after it ends the turn (or reports the API's refusal), and nothing followed
+    that takes this back: an interruption, a background task that had not ended, a report that was not answered.
+    The next prompt ends the search, unless background tasks of the turn were running then.
+    """
+    reading: _Reading | None = None
+    for entry in entries:
+        if reading is None:
+            reading = _Reading() if message_id(entry) == wanted else None
+        elif not reading.take(entry):
+            break
+    if reading is None:
+        return FoundTurn(state="absent")
+    outcome = reading.outcome()
+    return FoundTurn(state="finished" if outcome else "unfinished", outcome=outcome)
+
+
+class _Reading:
+    """One walk along a turn's entries."""
+
+    def __init__(self) -> None:
+        self._last: Entry | None = None  # the message that ended the turn, if one did
+        self._text: dict[str, str] = {}  # API message id → what it said; one message is several entries
+        self._tokens: dict[str, tuple[int, int]] = {}
+        self._tasks: set[str] = set()
+        self._report_due = False
+
+    def take(self, entry: Entry) -> bool:
+        """Notes the next entry. False: it begins another turn."""
+        if entry.get("isSidechain"):
+            return True
+        match entry.get("type"):
+            case "assistant":
+                self._assistant(entry)
+            case "user":
+                return self._user(entry)
+            case "queue-operation" if entry.get("operation") == "enqueue":
+                self._report(str(entry.get("content") or ""))
+        return True
+
+    def _assistant(self, entry: Entry) -> None:
+        message = entry.get("message") or {}
+        failed = bool(entry.get("isApiErrorMessage"))
+        if message.get("model") == "<synthetic>" and not failed:
+            return  # on resuming, the program closes an unfinished turn with words of its own
+        key = str(message.get("id"))
+        self._text[key] = "\n".join(filter(None, (self._text.get(key), text_of(message.get("content")))))
+        self._tokens[key] = tokens(message.get("usage"))
+        over = failed or message.get("stop_reason") not in {None, "tool_use", "pause_turn"}
+        self._last = entry if over else None
+        if over:
+            self._report_due = False
+
+    def _user(self, entry: Entry) -> bool:
+        content = (entry.get("message") or {}).get("content")
+        if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
+            self._last = None
+            self._task_started(entry.get("toolUseResult"))
+            return True
+        text = text_of(content).lstrip()
+        if text.startswith(_INTERRUPTED):
+            self._last = None
+            return True
+        # Reports of background tasks, reminders and summaries are the program's own, not prompts.
+        if text.startswith(_NOTIFICATION) or entry.get("isMeta") or entry.get("isCompactSummary"):
+            return True
+        return bool(self._tasks or self._report_due)  # then it was steered into a turn that went on
+
+    def _task_started(self, result: Any) -> None:
+        if isinstance(result, Mapping):
+            started = result.get("backgroundTaskId") or (result.get("isAsync") and result.get("agentId"))
+            if started:
+                self._tasks.add(str(started))
+
+    def _report(self, text: str) -> None:
+        if text.startswith(_NOTIFICATION):
+            self._tasks -= set(_TASK_ID.findall(text))
+            self._report_due = _STOPPED.search(text) is None
+
+    def outcome(self) -> TurnOutcome | None:
+        """How the turn ended, or None when it did not. The transcript knows no costs."""
+        last = self._last
+        if last is None or self._tasks or self._report_due:
+            return None
+        counted = self._tokens.values()
+        usage = Usage(input_tokens=sum(t[0] for t in counted), output_tokens=sum(t[1] for t in counted))
+        text = self._text[str((last.get("message") or {}).get("id"))]
+        if not last.get("isApiErrorMessage"):
+            return TurnOutcome(status="finished", text=text, usage=usage)
+        error = " ".join(text.split())
+        if last.get("apiErrorStatus") == 429 or last.get("error") == "rate_limit":
+            resets_at_s = (last.get("quotaLimits") or {}).get("resetsAt")
+            resets_at_ms = resets_at_s * 1000 if resets_at_s else None
+            return TurnOutcome(status="limited", error=error, resets_at_ms=resets_at_ms, usage=usage)
+        return TurnOutcome(status="failed", error=error, usage=usage)
+
+
+class Transcript:
+    """The file of one session below `folder` (~/.claude, or what CLAUDE_CONFIG_DIR says). It need not exist yet."""
+
+    def __init__(self, folder: Path, session_id: str) -> None:
+        self._folder = folder
+        self._session_id = session_id
+        self._offset = 0
+        self._path: Path | None = None
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries that are whole; a torn last line is left out."""
+        return _parsed(self._bytes(0))
+
+    def find(self, wanted: str) -> FoundTurn:
+        """See `find`."""
+        return find(self.entries(), wanted)
+
+    def skip_to_end(self) -> None:
+        """`new_message_ids` begins here."""
+        self._offset = len(self._bytes(0))
+
+    def new_message_ids(self) -> set[str]:
+        """The ids of the user messages that were written since the last call."""
+        fresh = self._bytes(self._offset)
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return {message_id(entry) for entry in _parsed(whole)} - {""}
+
+    def cost_usd(self) -> float:
+        """What the program will take as the session's cost so far when it resumes it. Written when it ends in order."""
+        states = [entry for entry in _parsed(self._bytes(0), b'"cost-state"') if entry.get("type") == "cost-state"]
+        return float(states[-1].get("totalCostUSD") or 0.0) if states else 0.0
+
+    def _bytes(self, start: int) -> bytes:
+        # Named after the session, below a folder for each working directory, whose naming is the program's affair.
+        self._path = self._path or next(self._folder.glob(f"projects/*/{self._session_id}.jsonl"), None)
+        if self._path is None:
+            return b""
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+
+
+def _parsed(data: bytes, holding: bytes = b"") -> Iterator[Entry]:
+    for row in data.splitlines():
+        if holding in row:
+            try:
+                entry = json.loads(row)
+            except ValueError:
+                continue  # torn by a crash, or still being written
+            if isinstance(entry, dict):
+                yield entry

@@ -1,0 +1,237 @@
+"""The bookkeeping of turns over Claude Code's events. Pure: no I/O, no clock.
+
+One turn of ours may be several of the program's, each with its own `result` event: a message that came too late to be
+taken into the running one starts another, and so does a background task that ends. The turn is over when the program
+is idle, our message and all that were steered into it have had their result, and its background tasks have ended.
+
+Which message a result answers stands in it (`user_message_uuids`); versions that do not say so (2.1.197) are followed
+by the echoes of our messages, which come when a message is taken in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.adapters.claude_events import RawEvent, text_of, tokens
+from actors.messages import TurnOutcome, Usage
+
+# These end by themselves and are waited for without a limit, as the program itself does; a shell may be a server.
+AGENT_TASKS = frozenset({"local_agent", "local_workflow"})
+ENDED = frozenset({"completed", "failed", "killed", "stopped"})
+# A task that was ended on purpose is not reported to the model in a turn of its own.
+REPORTED = frozenset({"completed", "failed"})
+
+
+class OpenTurn:
+    """One turn from its sending to its end. `dropped`: the program swallowed the message without running it."""
+
+    def __init__(self, turn_id: str) -> None:
+        self.turn_id = turn_id
+        self.steered: set[str] = set()  # handed over, not yet answered by a result
+        self.taken: set[str] = set()  # the program has taken these in; their result is to come
+        self.interrupting = False
+        self.dropped = False
+        self.result: RawEvent | None = None  # the newest one that is the turn's own
+        self.report_due = False  # a background task ended, and the model has not yet spoken since
+        self._begun = False
+        self._cut = False  # interrupted while it waited for background tasks
+        self._error_kind = ""
+        self._resets_at_s: int | None = None
+        self._message = ""  # the API's id of the newest message, whose blocks come one by one
+        self._said = ""
+        self._text = ""
+        self._tokens_in = self._tokens_out = 0
+        self._cost_usd = 0.0
+
+    def interrupt(self, *, work_left: bool) -> None:
+        """Notes that the turn is being interrupted. `work_left`: more is to come than the result that it has."""
+        self.interrupting = True
+        self._cut = self.result is not None and work_left
+
+    def take_in(self, message_id: str) -> None:
+        """The program says that it has begun with this message."""
+        self._begun = self._begun or message_id == self.turn_id
+        if message_id == self.turn_id or message_id in self.steered:
+            self.taken.add(message_id)
+
+    def give_up(self, message_id: str) -> None:
+        """The program says that it will never run this message."""
+        self.steered.discard(message_id)
+        self.taken.discard(message_id)
+        if message_id == self.turn_id and self.result is None:
+            self.dropped = True
+
+    def said(self, event: RawEvent) -> None:
+        """An assistant message of the main conversation."""
+        self._error_kind = event.get("error") or ""
+        message = event.get("message") or {}
+        text = text_of(message.get("content"))
+        if text:
+            self._said = f"{self._said}\n{text}" if message.get("id") == self._message and self._said else text
+        self._message = str(message.get("id"))
+
+    def limited(self, info: RawEvent) -> None:
+        """The provider refuses until `resetsAt`."""
+        self._resets_at_s = info.get("resetsAt")
+
+    def ended(self, result: RawEvent, cost_usd: float) -> None:
+        """One `result` event: the turn's own, or that of a message that was steered into it."""
+        tokens_in, tokens_out = tokens(result.get("usage"))
+        self._tokens_in += tokens_in
+        self._tokens_out += tokens_out
+        self._cost_usd += cost_usd
+        answered = set(result.get("user_message_uuids") or ()) or set(self.taken)
+        # What a background task brought up is ours, also when a steered message was answered along with it.
+        own = self.turn_id in answered or (self._begun and (self.report_due or not answered & self.steered))
+        self.steered -= answered
+        self.taken -= answered
+        if own:
+            self._begun = True
+            self.report_due = False
+            self.result = result
+            # The result has all blocks of the last message in one, without so much as a space between them.
+            self._text = self._said or str(result.get("result") or "")
+        self._said = ""
+
+    def idle(self) -> None:
+        """The program has nothing left to do: what it took in and did not answer, it has swallowed."""
+        for message_id in set(self.taken):
+            self.give_up(message_id)
+
+    def outcome(self) -> TurnOutcome:
+        """How the turn ended. Only when it has a result."""
+        result = self.result or {}
+        errors = "; ".join(str(one) for one in result.get("errors") or ())
+        aborted = str(result.get("terminal_reason") or "").startswith("aborted")
+        if not aborted and self.interrupting:
+            aborted = result.get("subtype") == "error_during_execution"
+        usage = Usage(input_tokens=self._tokens_in, output_tokens=self._tokens_out, cost_usd=round(self._cost_usd, 9))
+        if aborted or self._cut:
+            return TurnOutcome(status="interrupted", text=self._text, error="interrupted", usage=usage)
+        if not result.get("is_error"):
+            return TurnOutcome(status="finished", text=self._text, usage=usage)
+        error = " ".join((errors or str(result.get("result") or result.get("subtype"))).split())
+        if result.get("api_error_status") == 429 or self._error_kind == "rate_limit":
+            resets_at_ms = self._resets_at_s * 1000 if self._resets_at_s else None
+            return TurnOutcome(status="limited", error=error, resets_at_ms=resets_at_ms, usage=usage)
+        return TurnOutcome(status="failed", error=error, usage=usage)
+
+
+class Conversation:
+    """What the program says of itself, between turns as well. `cost_usd`: what the session had cost before."""
+
+    def __init__(self, cost_usd: float = 0.0) -> None:
+        self.turn: OpenTurn | None = None
+        self.tasks: dict[str, str] = {}  # background tasks that run: id → type
+        self.follow_up_owed = False  # a background task ended while idle: the program will begin to tell the model
+        self._state: str | None = None  # running, idle, requires_action; None: this version does not say
+        self._cost_usd = cost_usd
+        self._left: set[str] = set()
+
+    def begin(self, turn_id: str) -> OpenTurn:
+        """A turn is about to be sent."""
+        self.turn = OpenTurn(turn_id)
+        return self.turn
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model is at work, or (where the version does not say) may be."""
+        if self._state is None:
+            return self.turn is not None and self.turn.result is None
+        return self._state != "idle"
+
+    @property
+    def answered(self) -> bool:
+        """The model has had its last word, unless a background task brings it up again."""
+        turn = self.turn
+        return turn is not None and turn.result is not None and not turn.steered and not self.busy
+
+    @property
+    def over(self) -> bool:
+        """Whether the open turn is over, its background tasks included."""
+        turn = self.turn
+        if turn is None or turn.dropped:
+            return True
+        return self.answered and (turn.interrupting or not (self.tasks or self.follow_up_owed))
+
+    def interrupt(self) -> None:
+        """The open turn is being interrupted: background tasks are not waited for any more."""
+        if self.turn is not None:
+            self.turn.interrupt(work_left=bool(self.tasks or self.follow_up_owed or self.turn.steered))
+
+    @property
+    def only_shells_left(self) -> bool:
+        """Whether nothing but background commands keeps the turn open."""
+        return self.answered and bool(self.tasks) and not AGENT_TASKS & set(self.tasks.values())
+
+    def leave_tasks(self) -> None:
+        """The tasks that run now are not waited for any more, in later turns neither."""
+        self._left |= set(self.tasks)
+        self.tasks.clear()
+
+    def take(self, event: RawEvent) -> None:
+        """Notes one event."""
+        turn = self.turn
+        match event.get("type"), event.get("subtype"):
+            case "system", "session_state_changed":
+                self._state = event.get("state")
+                if self._state == "idle":
+                    if turn is not None:
+                        turn.idle()
+                else:
+                    self.follow_up_owed = False
+            case "system", "task_started" if event.get("task_id") not in self._left:
+                self.tasks[str(event.get("task_id"))] = str(event.get("task_type"))
+            case "system", "task_notification":
+                self._task_ended(event, event.get("status"))
+            case "system", "task_updated":
+                self._task_ended(event, (event.get("patch") or {}).get("status"))
+            case "result", _:
+                self._result(event)
+            case _ if turn is not None:
+                _note(turn, event)
+
+    def _task_ended(self, event: RawEvent, status: Any) -> None:
+        if status not in ENDED:
+            return
+        self.tasks.pop(str(event.get("task_id")), None)
+        if status in REPORTED:
+            self.follow_up_owed = self.follow_up_owed or self._state == "idle"
+            if self.turn is not None:
+                self.turn.report_due = True
+
+    def _result(self, event: RawEvent) -> None:
+        # The total is the session's, and grows. What a turn of nobody's costs falls to the next turn of ours.
+        if self.turn is None:
+            return
+        total = event.get("total_cost_usd")
+        cost = 0.0
+        if isinstance(total, int | float):
+            cost = total - self._cost_usd if total >= self._cost_usd else total  # it begins again after a reset
+            self._cost_usd = total
+        self.turn.ended(event, cost)
+
+
+def taken_in(event: RawEvent) -> str:
+    """The id of the message that this event says was taken in, or ""."""
+    match event:
+        case {"type": "user", "isReplay": True, "uuid": str(message_id)}:
+            return message_id
+        case {"type": "command_lifecycle", "state": "started", "command_uuid": str(message_id)}:
+            return message_id
+    return ""
+
+
+def _note(turn: OpenTurn, event: RawEvent) -> None:
+    message_id = taken_in(event)
+    if message_id:
+        turn.take_in(message_id)
+        return
+    match event:
+        case {"type": "assistant"} if event.get("parent_tool_use_id") is None:
+            turn.said(event)
+        case {"type": "command_lifecycle", "state": "cancelled" | "discarded" | "refused", "command_uuid": str(one)}:
+            if one != turn.turn_id:  # our own has a result, or `idle` tells that it will have none
+                turn.give_up(one)
+        case {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected"} as info}:
+            turn.limited(info)

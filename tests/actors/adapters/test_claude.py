@@ -1,0 +1,704 @@
+"""The Claude Code adapter with the real bundled `claude`, in a throw-away home, against the scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actors.adapters import claude
+from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.claude_program import refuse_root
+from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import parse_scenario
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, run
+
+pytestmark = pytest.mark.real_agents
+
+SCENARIO = '''
+[[turn]]
+when = "^use a tool"
+step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+[[turn]]
+when = "^hang"
+step = [{fault = {hang = true}}, {say = "went on"}]
+[[turn]]
+when = "^wait for a word"
+step = [{run = "mkfifo word; cat word"}, {say = "heard"}]
+[[turn]]
+when = "^by the way"
+aside = true
+step = [{say = "noted"}]
+[[turn]]
+when = "^leave processes"
+[[turn.step]]
+run = """
+mkfifo ready
+(setsid bash -c 'echo $$ > daemon; echo > ready; sleep 300 & wait' &)
+cat ready; echo $$ > shell; sleep 300
+"""
+[[turn]]
+when = "^tell the variables"
+step = [{run = 'echo "[$PYTEST_CURRENT_TEST] [$FROM_USER_SETTINGS]"'}, {say = "told"}]
+[[turn]]
+when = "^start a background command"
+[[turn.step]]
+tool = {name = "Bash", input = {command = "mkfifo word; cat word", run_in_background = true}}
+[[turn.step]]
+say = "waiting for it"
+[[turn]]
+when = "^start a background agent"
+[[turn.step]]
+[turn.step.tool]
+name = "Agent"
+input.description = "helps"
+input.prompt = "be an agent"
+input.subagent_type = "general-purpose"
+input.run_in_background = true
+[[turn.step]]
+say = "waiting for it"
+[[turn]]
+when = "^be an agent"
+step = [{run = "mkfifo word; cat word"}, {say = "the agent's report"}]
+[[turn]]
+when = "^reach the limit"
+step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
+[[turn]]
+when = "^ask too often"
+step = [{fault = {status = 429}}]
+[[turn]]
+when = "^overload"
+step = [{fault = {status = 529}}]
+[[turn]]
+when = "^write to codex"
+step = [{send = {target = "codex", message = "hello"}}, {say = "sent"}]
+[[turn]]
+when = ""
+step = [{say = "hello"}]
+'''
+
+
+class Bench:
+    """A model that plays SCENARIO and a home that knows it."""
+
+    def __init__(self, model: ModelServer, home: Path) -> None:
+        self.model = model
+        self.home = home
+        prepare_home(home, model.url)
+        self.work = home / "work"
+        self.work.mkdir()
+        base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
+        environment = agent_environment(home, model.url, "reviewer", base)
+        self.settings = AgentSettings(name="claude", cwd=self.work, environment=environment)
+
+    def with_variables(self, **variables: str) -> AgentSettings:
+        return replace(self.settings, environment=self.settings.environment | variables)
+
+    def without(self, *names: str) -> AgentSettings:
+        kept = {name: value for name, value in self.settings.environment.items() if name not in names}
+        return replace(self.settings, environment=kept)
+
+    def open(self, session_id: str | None = None, **changes: Any) -> Any:
+        return opened(claude.factory, replace(self.settings, **changes), session_id)
+
+    def prompts(self) -> list[str]:
+        """What the model was asked for the first time."""
+        return [request.prompt for request in self.model.requests if request.results == 0]
+
+    def say_the_word(self) -> None:
+        (self.work / "word").write_text("go on")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with ModelServer(parse_scenario(SCENARIO, "test_claude")) as model:
+        yield Bench(model, tmp_path / "home")
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+async def until_asked(bench: Bench, prompt: str, count: int = 1) -> None:
+    await asyncio.to_thread(bench.model.wait_for, lambda request: request.prompt == prompt, 20, count)
+
+
+async def until_seen(it: Opened, message_id: str) -> None:
+    await it.events.wait(lambda event: event.kind == "seen" and event.message_id == message_id)
+
+
+def transcript(bench: Bench, it: Opened) -> list[dict[str, Any]]:
+    [path] = (bench.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
+    return [json.loads(row) for row in path.read_text().splitlines()]
+
+
+# --- turns --------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "use a tool")
+            assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
+            assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (20, 10)
+            told = [(e.kind, e.text) for e in it.events.all if e.kind in {"say", "tool", "tool-result"}]
+            assert told == [
+                ("say", "let me look"),
+                ("tool", "Bash: echo one; echo two; exit 3"),
+                ("tool-result", "error: Exit code 3 one two"),
+                ("say", "all done"),
+            ]
+            await until_seen(it, turn_id)
+            raw = [json.loads(event.raw)["type"] for event in it.events.all if event.raw]
+            assert raw.count("result") == 1
+            assert "assistant" in raw
+
+    run(play())
+
+
+def test_each_turn_has_the_tokens_and_money_of_its_own_also_after_resuming(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            first = (await it.agent.turn(new_id(), "hello")).usage
+            second = (await it.agent.turn(new_id(), "use a tool")).usage
+        async with bench.open(it.session_id) as it:
+            third = (await it.agent.turn(new_id(), "hello")).usage
+        assert first.cost_usd > 0
+        assert third == first
+        assert second.cost_usd == pytest.approx(2 * first.cost_usd)
+        assert second.input_tokens == 2 * first.input_tokens
+
+    run(play())
+
+
+def test_a_prompt_stands_in_the_transcript_once_under_our_id(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            first, second = new_id(), new_id()
+            assert (await it.agent.find_turn(first)).state == "absent"
+            await it.agent.turn(first, "use a tool")
+            await it.agent.turn(second, "hello")
+            for turn_id, text in ((first, "all done"), (second, "hello")):
+                found = await it.agent.find_turn(turn_id)
+                assert (found.state, found.outcome.status, found.outcome.text) == ("finished", "finished", text)
+            assert (await it.agent.find_turn(first)).outcome.usage.input_tokens == 20
+            ids = [entry.get("uuid") for entry in transcript(bench, it) if entry["type"] == "user"]
+            assert (ids.count(first), ids.count(second)) == (1, 1)
+            assert bench.prompts() == ["use a tool", "hello"]
+
+    run(play())
+
+
+def test_the_same_message_id_is_not_run_twice(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            first = await it.agent.turn(turn_id, "hello")
+            again = await it.agent.turn(turn_id, "hello")
+            assert (again.status, again.text) == (first.status, first.text)
+            assert bench.prompts() == ["hello"]
+
+    run(play())
+
+
+def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open(model="claude-opus-5-5") as it:
+            for model in ("", "claude-sonnet-5-5", "", ""):
+                assert (await it.agent.turn(new_id(), "hello", model=model)).status == "finished"
+            used = [e["message"]["model"] for e in transcript(bench, it) if e["type"] == "assistant"]
+            assert used == ["claude-opus-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-opus-5-5"]
+
+    run(play())
+
+
+def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -> None:
+    assert "PYTEST_CURRENT_TEST" in os.environ
+
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "tell the variables")
+            assert it.events.texts("tool-result") == ["[] []"]
+
+    run(play())
+
+
+def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_server(bench: Bench) -> None:
+    touch = {"type": "command", "command": f"touch {bench.home}/hooked"}
+    hooks = {name: [{"hooks": [touch]}] for name in ("SessionStart", "UserPromptSubmit", "Stop")}
+    server = {"mcpServers": {"extra": {"command": "touch", "args": [f"{bench.home}/served"]}}}
+    for folder in (bench.home / ".claude", bench.work / ".claude"):
+        folder.mkdir()
+        settings = {"hooks": hooks, "env": {"FROM_USER_SETTINGS": "yes"}}
+        (folder / "settings.json").write_text(json.dumps(settings))
+    (bench.work / ".mcp.json").write_text(json.dumps(server))
+    (bench.work / "CLAUDE.md").write_text("Remember the project.")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "tell the variables")
+            assert it.events.texts("tool-result") == ["[] [yes]"]
+            assert any("Remember the project." in json.dumps(entry) for entry in transcript(bench, it))
+
+    run(play())
+    assert not (bench.home / "hooked").exists()
+    assert not (bench.home / "served").exists()
+
+
+# --- background tasks ---------------------------------------------------------------------------------------
+
+
+def test_a_turn_lasts_until_its_background_command_has_ended_and_was_reported(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, "start a background command"))
+            await it.events.wait(lambda event: event.kind == "usage")
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert not turn.done()
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
+            assert outcome.usage.input_tokens == 30
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome.text) == ("finished", "(end of the rule)")
+
+    run(play())
+
+
+def test_a_turn_lasts_until_its_background_agent_has_ended_and_was_reported(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "start a background agent"))
+            await it.events.wait(lambda event: event.text == "subagent: Bash: mkfifo word; cat word")
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
+            assert "the agent's report" not in it.events.texts("say")
+
+    run(play())
+
+
+def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs_own_limit(bench: Bench) -> None:
+    async def play() -> None:
+        settings = bench.with_variables(CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS="300")
+        async with opened(claude.factory, settings) as it:
+            outcome = await it.agent.turn(new_id(), "start a background command")
+            assert (outcome.status, outcome.text) == ("finished", "waiting for it")
+            assert "1 background commands go on after this turn" in it.events.texts("note")
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+@pytest.mark.parametrize("prompt", ["start a background command", "start a background agent"])
+def test_an_interrupt_ends_the_background_tasks_too(bench: Bench, prompt: str) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), prompt))
+            await it.events.wait(lambda event: event.kind == "usage")
+            await it.agent.interrupt()
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("interrupted", "waiting for it")
+            await it.events.wait(lambda event: event.text.startswith("background task stopped"))
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+# --- turns that do not finish -------------------------------------------------------------------------------
+
+
+def test_an_interrupt_ends_the_running_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.interrupt()  # none runs: nothing happens
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await until_asked(bench, "hang")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+def test_an_interrupt_at_the_very_beginning_of_a_turn_is_not_lost(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
+            await asyncio.sleep(0)  # the turn is on its way
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+
+    run(play())
+
+
+def test_an_interrupt_in_a_tool_ends_the_turn_and_the_tool(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+
+    run(play())
+
+
+def test_a_used_up_limit_says_when_it_ends(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            before_ms = time.time() * 1000
+            outcome = await it.agent.turn(turn_id, "reach the limit")
+            assert outcome.status == "limited"
+            assert "limit" in outcome.error
+            assert abs(outcome.resets_at_ms - before_ms - 3_600_000) < 60_000
+            assert it.events.texts("limit")[-1].startswith("five-hour limit: rejected, resets at ")
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome.status) == ("finished", "limited")
+            assert found.outcome.resets_at_ms == outcome.resets_at_ms
+            assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+
+    run(play())
+
+
+def test_too_many_requests_are_a_limit_without_a_known_end(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            outcome = await it.agent.turn(new_id(), "ask too often")
+            assert (outcome.status, outcome.resets_at_ms) == ("limited", None)
+
+    run(play())
+
+
+def test_an_error_of_the_provider_is_the_outcome_and_stays_in_the_transcript(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "overload")
+            assert outcome.status == "failed"
+            assert "529" in outcome.error
+            assert it.events.texts("say") == []
+        async with bench.open(it.session_id) as it:
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome.status) == ("finished", "failed")
+            assert "529" in found.outcome.error
+
+    run(play())
+
+
+# --- steering -----------------------------------------------------------------------------------------------
+
+
+def test_a_steered_message_is_seen_in_the_running_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            steered = new_id()
+            assert not await it.agent.steer(steered, "by the way, no turn runs")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            assert await it.agent.steer(steered, "by the way")
+            assert (await it.agent.find_turn(steered)).state == "absent"  # handed over, and not yet taken in
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "noted\nheard")
+            await until_seen(it, steered)
+            found = await it.agent.find_turn(steered)
+            assert (found.state, found.outcome.text) == ("finished", outcome.text)
+            assert not await it.agent.steer(new_id(), "by the way, it is over")
+            assert bench.prompts() == ["wait for a word", "by the way"]
+
+    run(play())
+
+
+def test_a_message_that_comes_too_late_is_answered_after_the_turn_whose_outcome_stays(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id, steered = new_id(), new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, "start a background command"))
+            await it.events.wait(lambda event: event.kind == "usage")  # the model has had its last word
+            assert await it.agent.steer(steered, "hello")
+            await it.events.wait(lambda event: event.kind == "say" and event.text == "hello")
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
+            assert (await it.agent.find_turn(turn_id)).outcome.text == "(end of the rule)"
+            assert (await it.agent.find_turn(steered)).state == "finished"
+
+    run(play())
+
+
+def test_what_waits_when_the_turn_is_interrupted_is_taken_in_and_not_answered(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            steered = new_id()
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            assert await it.agent.steer(steered, "hang")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert (await it.agent.find_turn(steered)).state == "unfinished"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+# --- death and resumption -----------------------------------------------------------------------------------
+
+
+def test_a_session_is_resumed_after_a_kill_between_turns(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            await it.agent.turn(turn_id, "hello")
+            assert (await it.agent.find_turn(turn_id)).state == "finished"  # it is written by now
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match=r"exit status -9|does not listen"):
+                await it.agent.turn(new_id(), "hello")
+        async with bench.open(it.session_id) as again:
+            assert again.session_id == it.session_id
+            assert (await again.agent.find_turn(turn_id)).state == "finished"
+            assert (await again.agent.turn(new_id(), "hello")).status == "finished"
+            assert bench.prompts() == ["hello", "hello"]
+
+    run(play())
+
+
+def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Bench) -> None:
+    async def play() -> None:
+        turn_id, steered = new_id(), new_id()
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(turn_id, "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            await until_seen(it, turn_id)
+            assert await it.agent.steer(steered, "by the way")
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="exit status -9"):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert (await it.agent.find_turn(steered)).state == "absent"
+            continued = new_id()
+            assert (await it.agent.turn(continued, "hello")).text == "hello"
+            assert (await it.agent.find_turn(continued)).state == "finished"
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"  # the program closed it with its own words
+            assert bench.prompts() == ["wait for a word", "hello"]
+
+    run(play())
+
+
+def test_a_message_that_was_seen_survives_a_kill_at_that_moment(bench: Bench) -> None:
+    async def play() -> None:
+        turn_id = new_id()
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await until_seen(it, turn_id)  # long before the model says anything
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+
+    run(play())
+
+
+@pytest.mark.parametrize("session_id", ["01a202bd-87ec-7452-82ef-9ed5de6a58a3", "nonsense", "--model=x"])
+def test_an_unknown_session_is_said_to_be_unknown(bench: Bench, session_id: str) -> None:
+    async def play() -> None:
+        with pytest.raises(SessionNotFoundError, match=session_id):
+            async with bench.open(session_id):
+                pass
+
+    run(play())
+
+
+def test_a_session_that_never_had_a_prompt_is_unknown(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            pass
+        with pytest.raises(SessionNotFoundError):
+            async with bench.open(it.session_id):
+                pass
+
+    run(play())
+
+
+# --- the bridge ---------------------------------------------------------------------------------------------
+
+
+class _Mcp(BaseHTTPRequestHandler):
+    """A stateless MCP server with the one tool that the scenario calls."""
+
+    server: Any
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.calls.append((request["method"], self.headers["authorization"], request.get("params")))
+        match request["method"]:
+            case "initialize":
+                version = request["params"]["protocolVersion"]
+                info = {"name": "loop-bridge", "version": "1"}
+                self._answer(request, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+            case "tools/list":
+                schema = {"type": "object", "properties": {"target": {"type": "string"}, "message": {"type": "string"}}}
+                tool = {"name": "send_message", "description": "sends", "inputSchema": schema}
+                self._answer(request, {"tools": [tool]})
+            case "tools/call":
+                self._answer(request, {"content": [{"type": "text", "text": "queued as 7"}]})
+            case _ if "id" in request:
+                error = {"code": -32601, "message": "no such method"}
+                self._send(200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode())
+            case _:
+                self._send(202, b"")
+
+    def do_GET(self) -> None:
+        self._send(405, b"")
+
+    def _answer(self, request: dict[str, Any], result: dict[str, Any]) -> None:
+        self._send(200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def mcp_server() -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Mcp)
+    server.calls = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/mcp", server.calls
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, calls):
+            async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+                outcome = await it.agent.turn(new_id(), "write to codex")
+                assert (outcome.status, outcome.text) == ("finished", "sent")
+                assert it.events.texts("tool") == ["mcp__loop-bridge__send_message: hello"]
+                assert it.events.texts("tool-result") == ["queued as 7"]
+                assert {token for _, token, _ in calls} == {"Bearer secret-token"}
+                called = [params for method, _, params in calls if method == "tools/call"]
+                assert [params["arguments"] for params in called] == [{"target": "codex", "message": "hello"}]
+                assert "secret-token" not in " ".join(psutil.Process(it.events.pid).cmdline())
+
+    run(play())
+
+
+# --- the end ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, *, killed_before: bool) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            os.mkfifo(bench.work / "shell")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "leave processes"))
+            shell = int(await asyncio.to_thread((bench.work / "shell").read_text))
+            left = [psutil.Process(int((bench.work / "daemon").read_text())), psutil.Process(shell)]
+            assert [is_alive(process) for process in left] == [True, True]
+            if killed_before:
+                os.kill(it.events.pid, signal.SIGKILL)
+                with pytest.raises(AgentDiedError):
+                    await turn
+                assert is_alive(left[0])
+            began = time.monotonic()
+            await it.agent.close()
+            assert time.monotonic() - began < 2
+            await it.agent.close()
+            assert [process for process in left if is_alive(process)] == []
+            with pytest.raises(AgentDiedError):
+                await turn
+
+    run(play())
+
+
+# --- what is started, and whether it can be -----------------------------------------------------------------
+
+
+def test_importing_the_adapter_does_not_import_the_sdk() -> None:
+    look = "import sys, actors.adapters.claude; print('claude_agent_sdk' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    assert answer.stdout.strip() == "False"
+
+
+def test_the_users_own_claude_is_preferred_and_the_bundled_one_is_the_fallback(tmp_path: Path) -> None:
+    bundled = claude.locate({"PATH": str(tmp_path)})
+    assert bundled.parts[-3:] == ("claude_agent_sdk", "_bundled", "claude")
+    own = tmp_path / "claude"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(own.stat().st_mode | stat.S_IXUSR)
+    assert claude.locate({"PATH": str(tmp_path)}) == own
+
+
+def test_preflight_is_content_with_any_way_to_be_logged_in(bench: Bench) -> None:
+    claude.preflight(bench.settings)
+    nothing = bench.without("CLAUDE_CODE_OAUTH_TOKEN")
+    for variable, value in (("ANTHROPIC_API_KEY", "x"), ("CLAUDE_CODE_USE_BEDROCK", "1")):
+        claude.preflight(replace(nothing, environment=nothing.environment | {variable: value}))
+
+
+def test_preflight_without_a_login_names_the_command_to_log_in(bench: Bench) -> None:
+    with pytest.raises(AgentUnavailableError, match=r"^claude is not logged in: run `.*claude auth login`, or set "):
+        claude.preflight(bench.without("CLAUDE_CODE_OAUTH_TOKEN"))
+
+
+def test_only_root_outside_a_sandbox_is_refused() -> None:
+    with pytest.raises(AgentUnavailableError, match=r"refuses to run unattended as root: .* set IS_SANDBOX=1$"):
+        refuse_root({"IS_SANDBOX": "yes"}, user_id=0)  # only "1" will do for claude itself
+    refuse_root({"IS_SANDBOX": "1"}, user_id=0)
+    refuse_root({}, user_id=1000)
+
+
+@pytest.mark.parametrize(("script", "said"), [("exit 3", "update it: claude update"), ("", "cannot be run")])
+def test_preflight_with_a_program_that_is_none_names_it(bench: Bench, tmp_path: Path, script: str, said: str) -> None:
+    own = tmp_path / "claude"
+    own.write_text(f"#!/bin/sh\n{script}\n" if script else "#!/nowhere/at/all\n")
+    own.chmod(0o755)
+    settings = bench.with_variables(PATH=f"{tmp_path}:{bench.settings.environment['PATH']}")
+    with pytest.raises(AgentUnavailableError, match=said) as caught:
+        claude.preflight(settings)
+    assert str(own) in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_is_started(bench: Bench) -> None:
+    async def play() -> None:
+        with pytest.raises(AgentUnavailableError, match="there is no such folder"):
+            async with bench.open(cwd=bench.home / "nowhere"):
+                pass
+
+    run(play())
