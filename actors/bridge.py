@@ -1,0 +1,266 @@
+"""BridgeActor: mail between the two agents. Runs in the bridge process.
+
+Serves the agents' tools (edges/mcp_endpoint), decides with the mail machine, makes each decision durable, and only
+then answers the caller and orders the delivery from the owner of the recipient's session. It tells nobody that a mail
+was delivered before the recipient's side has said so. It never reads an agent's transcript and never starts a turn.
+
+Threads: the mailbox (all decisions), the endpoint's, and one for each tool call that is being served; such a thread
+puts the call into the mailbox and waits for the answer.
+
+What an agent sees when the bridge dies: a call that is made while there is no bridge waits for the next one (its
+connection waits in the backlog of the socket). A call that was being served fails with the client's error of a broken
+connection; whether the mail was taken, the agent cannot know. It may simply call again: the machine recognises a
+repeated send_message, and hands out again what receive_messages may not have brought home (machines/mail).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import msgspec
+
+from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.errors import ProtocolError, UndeliverableError, UserError
+from actors.host import ActorContext, ProcessActor, Sender
+from actors.machines import mail, mail_report, prompts
+from actors.machines.mail_report import Receipt
+from actors.messages import (
+    ActorUp,
+    DeliverMail,
+    MailAccepted,
+    MailAnswered,
+    MailFailed,
+    MailSeen,
+    Message,
+    Note,
+    OtherWorkDone,
+    Progress,
+)
+from actors.settings import Role
+from actors.stream import EventStream
+
+# Codex gives a tool 60 s. A decision takes milliseconds; what takes longer is a journal that is being restarted.
+ANSWER_PATIENCE_S = 45.0
+# An owner that lives accepts a mail within milliseconds. To say "queued" is true as well, so a caller waits no longer.
+RECEIPT_PATIENCE_S = 1.0
+
+T = TypeVar("T")
+
+
+class ToolCall(Message, frozen=True, kw_only=True):
+    """Thread of a tool call -> bridge: run this in the mailbox's thread. Never leaves the process."""
+
+    work: Callable[[], object]
+    answer: Future[Any]
+
+
+class AlarmRang(Message, frozen=True, kw_only=True):
+    """Timer -> bridge: the time of a delivery has come. Never leaves the process."""
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a send_message. `receipt`: to be set to what the recipient's side says first, if it was asked."""
+
+    text: str
+    mail_id: str
+    target: Role
+    receipt: Future[Receipt] | None
+
+
+class BridgeActor(ProcessActor):
+    """Options: `agents` (name by role), `tokens` (bearer token by role), `run_id` (as people know the run)."""
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(context)
+        self._names = mail_report.display_names(context.options["agents"])
+        self._state = mail.initial()
+        self._receipts: dict[str, Future[Receipt]] = {}
+        self._alarm: threading.Timer | None = None
+
+    def on_start(self) -> None:
+        """Takes the mail up where the journal says it is, then serves: whoever is told that we are ready may call."""
+        context = self.context
+        if context.listen_fd is None:
+            raise ProtocolError("the bridge was started without a listening socket")
+        self._stream: EventStream[mail.Event] = EventStream(
+            context.ref("persistence"), "mail", context.incarnation, mail.EVENTS
+        )
+        for event in self._stream.load():
+            self._state = mail.apply(self._state, event)
+        outstanding = mail.outstanding(self._state)
+        self._happen(mail.restarted(self._state, context.clock()))
+        self._carry_out(outstanding)
+        tools = Tools(send_message=self._send_message, bridge_status=self._bridge_status, receive_messages=self._fetch)
+        self._endpoint = McpEndpoint(context.listen_fd, context.options["tokens"], tools, self._endpoint_crashed)
+        self._endpoint.start()
+        context.detail = self._endpoint.url
+
+    def on_stop(self) -> None:
+        """Loses nothing: mail that is not delivered is in the journal."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._endpoint.stop()
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """Receipts from the session owners, notices, and what this actor's own threads put into its mailbox."""
+        now_ms = self.context.clock()
+        match message:
+            case ToolCall():
+                _run(message)
+            case AlarmRang():
+                self._happen([])
+            case MailAccepted(mail_id=mail_id):
+                self._receipt("accepted", mail_id, mail.accepted(self._state, mail_id, now_ms))
+            case MailSeen(mail_id=mail_id):
+                self._receipt("seen", mail_id, mail.seen(self._state, mail_id, now_ms))
+            case MailAnswered(mail_id=mail_id):
+                self._receipt("answered", mail_id, mail.answered(self._state, mail_id, now_ms))
+            case MailFailed(mail_id=mail_id, reason=reason):
+                self._receipt("failed", mail_id, mail.failed(self._state, mail_id, reason, now_ms))
+            case OtherWorkDone(what=what):
+                self._happen(mail.other_work(self._state, what, now_ms))
+            case ActorUp(name="worker" | "reviewer" as owner):
+                self._carry_out(mail.outstanding_for(self._state, owner))
+            case _:
+                raise ProtocolError(f"the bridge does not take {type(message).__name__} from {sender.name}")
+        return None
+
+    # --- decide, journal, do ---
+
+    def _happen(self, facts: Sequence[mail.Event]) -> list[mail.Event]:
+        """Decides what follows from the facts, makes it durable, and only then carries it out. Returns the events."""
+        state, events, commands = mail.advance(self._state, facts, self.context.clock())
+        if events:
+            self._stream.append(events)
+        self._state = state
+        for event in events:
+            self._tell_people(event)
+        self._carry_out(commands)
+        return events
+
+    def _receipt(self, receipt: Receipt, mail_id: str, facts: Sequence[mail.Event]) -> None:
+        if facts:  # none: it says nothing new
+            self._happen(facts)
+        caller = self._receipts.pop(mail_id, None)
+        if caller is not None:
+            caller.set_result(receipt)
+
+    def _carry_out(self, commands: Sequence[mail.Command]) -> None:
+        for command in commands:
+            match command:
+                case mail.Deliver():
+                    self._deliver(command)
+                case mail.Wake():
+                    self._set_alarm(command.at_ms)
+
+    def _deliver(self, order: mail.Deliver) -> None:
+        sender = self._names[order.sender]
+        text = prompts.mail(sender, mail_report.marked_text(order.text, repeat=order.repeat))
+        self.context.ref(order.target).tell(
+            DeliverMail(mail_id=order.mail_id, sender=sender, text=text, attempt=order.attempt)
+        )
+
+    def _set_alarm(self, at_ms: int) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        after_s = max(0, at_ms - self.context.clock()) / 1_000
+        self._alarm = threading.Timer(after_s, lambda: self.tell_self(AlarmRang()))
+        self._alarm.daemon = True
+        self._alarm.start()
+
+    def _tell_people(self, event: mail.Event) -> None:
+        match event:
+            case mail.MailQueued():
+                sender, target = self._names[event.sender], self._names[event.target]
+                self.context.ref("persistence").tell(
+                    Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms)
+                )
+                self._progress("mail", f"{sender} -> {target}: {event.text}", agent=sender)
+            case mail.MailSuppressed():
+                sender, target = self._names[event.sender], self._names[event.target]
+                self._progress("note", f"{sender} only sent {target}'s own message back: not delivered")
+            case mail.DeliveryFailed():
+                self._progress("note", f"mail {event.mail_id} was not delivered ({event.reason}); it is tried again")
+            case mail.MailDied():
+                self._progress("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
+            case _:
+                pass  # for the journal only
+
+    def _progress(self, kind: str, text: str, *, agent: str = "") -> None:
+        self.context.ref("console").tell(
+            Progress(at_ms=self.context.clock(), source=self.context.name, agent=agent, kind=kind, text=text)
+        )
+
+    def _endpoint_crashed(self, error: BaseException) -> None:
+        self.context.crash("MCP endpoint", error)
+
+    # --- the tools, each in the thread of its call ---
+
+    def _send_message(self, caller: Role, target: str, message: str) -> str:
+        posted = self._ask_self(lambda: self._post(caller, mail.resolve_target(target, self._names), message))
+        if posted.receipt is None:
+            return posted.text
+        try:
+            receipt = posted.receipt.result(RECEIPT_PATIENCE_S)
+        except TimeoutError:
+            return posted.text
+        return mail_report.receipt_text(receipt, posted.mail_id, self._names[posted.target])
+
+    def _bridge_status(self, caller: Role) -> str:
+        run_id: str = self.context.options["run_id"]
+        return self._ask_self(lambda: mail_report.status_text(self._state, caller, self._names, run_id))
+
+    def _fetch(self, caller: Role) -> str:
+        return self._ask_self(lambda: self._hand_out(caller))
+
+    def _ask_self(self, work: Callable[[], T]) -> T:
+        """Runs `work` in the mailbox's thread. Raises the UserError that it raises; any other is a crash."""
+        answer: Future[T] = Future()
+        self.tell_self(ToolCall(work=work, answer=answer))
+        try:
+            return answer.result(ANSWER_PATIENCE_S)
+        except TimeoutError:
+            done = "it may still be done: look at bridge_status before you call again"
+            if answer.cancel():
+                done = "nothing was done: call again later"
+            raise UndeliverableError(f"the bridge gave no answer within {ANSWER_PATIENCE_S:g} s; {done}") from None
+
+    # --- the tools, in the mailbox's thread ---
+
+    def _post(self, caller: Role, target: Role, text: str) -> Posted:
+        fact = mail.post(
+            self._state,
+            mail_id=str(uuid.uuid4()),
+            sender=caller,
+            target=target,
+            text=text,
+            names=self._names,
+            now_ms=self.context.clock(),
+        )
+        events = self._happen([fact])
+        receipt: Future[Receipt] | None = None
+        if any(isinstance(event, mail.DeliveryStarted) and event.mail_id == fact.mail_id for event in events):
+            receipt = self._receipts[fact.mail_id] = Future()
+        told = mail_report.sent_text(self._state, fact, target, self._names)
+        return Posted(text=told, mail_id=fact.mail_id, target=target, receipt=receipt)
+
+    def _hand_out(self, caller: Role) -> str:
+        facts, mails = mail.fetch(self._state, caller, self.context.clock())
+        if facts:
+            self._happen(facts)
+        return mail_report.fetched_text(self._state, caller, mails, self._names)
+
+
+def _run(call: ToolCall) -> None:
+    if not call.answer.set_running_or_notify_cancel():
+        return  # the caller was told that nothing was done
+    try:
+        answer = call.work()
+    except UserError as error:
+        call.answer.set_exception(error)
+    else:
+        call.answer.set_result(answer)
