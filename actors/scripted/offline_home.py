@@ -67,6 +67,7 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
         "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`
+        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # what it does after a broken stream is a retry as well
     }
 
 
