@@ -24,6 +24,7 @@ import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 KILL_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds, unless it is in an uninterruptible sleep
+_STOP_TIMEOUT_S = 0.5  # a process stops as soon as its system call is over
 
 
 def start_time(pid: int) -> str | None:
@@ -40,30 +41,24 @@ def is_running(pid: int) -> bool:
 
 def tree(pid: int) -> set[int]:
     """What runs of the tree of `pid`, without `pid` itself and without the caller. Also after `pid` has ended."""
-    table = _table()
-    members = {pid}
-    while found := {p for p, r in table.items() if r.parent in members or r.session in members} - members:
-        members |= found
-    return {p for p in members - {pid, os.getpid()} if not table[p].ended}
+    return _members(_table(), pid) - {pid}
 
 
 def kill_tree(pid: int, *, itself: bool = True, timeout_s: float = KILL_TIMEOUT_S) -> set[int]:
     """Kills the tree of `pid`, and waits until it is gone. Returns what still runs: other users' processes, mostly.
 
-    Everything is stopped before anything is killed: what is stopped cannot fork, so nothing escapes between the
-    look and the blow. Leaves `pid` itself with `itself=False`: so an actor ends its own tree before it ends.
+    Leaves `pid` itself with `itself=False`: so an actor ends its own tree before it ends.
     """
     deadline = time.monotonic() + timeout_s
-    while True:
-        victims: set[int] = set()
-        while fresh := {p for p in _targets(pid, itself=itself) - victims if send(p, signal.SIGSTOP)}:
-            victims |= fresh
+    spared = set() if itself else {pid}
+    while victims := _stop_tree(pid, spared):
         for victim in victims:
             send(victim, signal.SIGKILL)
         for victim in victims:
             wait_ended(victim, deadline - time.monotonic())
-        if not victims or time.monotonic() >= deadline:
-            return _targets(pid, itself=itself)
+        if time.monotonic() >= deadline:
+            break
+    return _members(_table(), pid) - spared
 
 
 def end_stale(pid: int, started: str) -> bool:
@@ -118,6 +113,7 @@ class _Row:
     parent: int
     session: int
     ended: bool
+    moves: bool  # it runs or may wake up; neither stopped nor ended
     started: str
 
 
@@ -125,8 +121,30 @@ def _table() -> dict[int, _Row]:
     return {pid: row for pid in psutil.pids() if (row := _row(pid)) is not None}
 
 
-def _targets(pid: int, *, itself: bool) -> set[int]:
-    return tree(pid) | ({pid} if itself and pid != os.getpid() and is_running(pid) else set())
+def _members(table: dict[int, _Row], pid: int) -> set[int]:
+    """What runs of the tree of `pid`, and `pid` itself; never the caller, who has work to do."""
+    members = {pid}
+    while found := {p for p, r in table.items() if r.parent in members or r.session in members} - members:
+        members |= found
+    return {p for p in members - {os.getpid()} if p in table and not table[p].ended}
+
+
+def _stop_tree(pid: int, spared: set[int]) -> set[int]:
+    """Stops everything in the tree, and returns it. What is stopped cannot fork, so nothing escapes its killer.
+
+    Looks until nothing new is found while all that was found stands still: a fork that is under way when the signal
+    comes is finished first (Linux since 4.19), and may come too late for the next look.
+    """
+    stopped: set[int] = set()
+    patience_until = time.monotonic() + _STOP_TIMEOUT_S
+    while True:
+        table = _table()
+        members = _members(table, pid) - spared
+        fresh = {p for p in members - stopped if send(p, signal.SIGSTOP)}
+        stopped |= fresh
+        still = not any(table[p].moves for p in members & stopped)
+        if not fresh and (still or time.monotonic() >= patience_until):
+            return stopped & members
 
 
 if sys.platform == "linux":
@@ -173,7 +191,11 @@ if sys.platform == "linux":
             return None
         fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold blanks and brackets; proc(5)
         return _Row(
-            parent=int(fields[1]), session=int(fields[3]), ended=fields[0] in b"ZX", started=fields[19].decode()
+            parent=int(fields[1]),
+            session=int(fields[3]),
+            ended=fields[0] in b"ZX",
+            moves=fields[0] in b"RS",  # not D either: it cannot wake up by itself
+            started=fields[19].decode(),
         )
 
 else:
@@ -202,10 +224,12 @@ else:
     def _row(pid: int) -> _Row | None:
         try:
             process = psutil.Process(pid)
+            status = process.status()
             return _Row(
                 parent=process.ppid(),
                 session=os.getsid(pid),
-                ended=process.status() == psutil.STATUS_ZOMBIE,
+                ended=status == psutil.STATUS_ZOMBIE,
+                moves=status not in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED),
                 started=f"{process.create_time():.3f}",
             )
         except (psutil.Error, OSError):
