@@ -16,7 +16,7 @@ from pathlib import Path
 
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario import load_scenario
+from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 
 CHECK = "python3 -m unittest"
@@ -41,7 +41,7 @@ def main() -> int:
     git(base, "init", "-q", "--bare", "origin.git")
     git(project, "remote", "add", "origin", str(base / "origin.git"))
     git(project, "push", "-q", "-u", "origin", "main")
-    calls = stand_in_for_gh(base / "bin")
+    calls = stand_in_for_gh(base / "bin", home)
     scenario = resources.files("actors.scripted.scenarios") / "demo.toml"
 
     say(f"a repository with a failing test: {project}")
@@ -78,9 +78,12 @@ def main() -> int:
     return 0
 
 
-def stand_in_for_gh(folder: Path) -> Path:
+def stand_in_for_gh(folder: Path, home: Path) -> Path:
     folder.mkdir()
     calls = folder / "gh.calls"
+    # Codex runs its commands in a login shell, which on some systems sets PATH anew.
+    for profile in (".profile", ".zprofile"):
+        (home / profile).write_text(f'PATH="{folder}:$PATH"\n')
     program = folder / "gh"
     program.write_text(GH.format(calls=calls))
     program.chmod(0o755)

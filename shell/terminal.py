@@ -53,7 +53,7 @@ class TerminalConsole:
 
     def _write(self) -> None:
         while (progress := self._queue.get()) is not None:
-            if self._raw and progress.kind != "raw":
+            if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
                 continue
             text = progress.text if self._raw else "\n".join(render.lines(progress, zone=None, colour=self._colour))
             try:

@@ -51,6 +51,9 @@ class World:
         gh = base / "bin" / "gh"
         gh.write_text(GH)
         gh.chmod(0o755)
+        # Codex runs its commands in a login shell, which on some systems sets PATH anew.
+        for profile in (".profile", ".zprofile"):
+            (self.home / profile).write_text(f'PATH="{base / "bin"}:$PATH"\n')
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.environment = kept | {
             "HOME": str(self.home),
@@ -200,4 +203,29 @@ def embedded(world: World) -> World:
     return world
 
 
+@pytest.fixture
+def hanging(world: World) -> World:
+    """The world with embedded agents whose model never answers."""
+    scenario = world.base / "hang.toml"
+    scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
+    world.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
+    return world
+
+
+@pytest.fixture
+def real(world: World) -> Iterator[World]:
+    """The world with the real codex (worker) and claude (reviewer), and the demo scenario for their model."""
+    import actors.scripted.scenarios.demo_repo as beside
+    from actors.scripted.model_server import ModelServer
+    from actors.scripted.offline_home import agent_environment, prepare_home
+    from actors.scripted.scenario_file import load_scenario
+
+    with ModelServer(load_scenario(Path(beside.__file__).with_name("demo.toml"))) as server:
+        prepare_home(world.home, server.url)
+        world.environment = agent_environment(world.home, server.url, "reviewer", world.environment)
+        world.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
+        yield world
+
+
 TASK = DEMO_TASK
+CHECK = "python3 -m unittest"

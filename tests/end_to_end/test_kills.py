@@ -1,0 +1,129 @@
+"""kill -9 of any process at any point of a run: the run still completes, and nothing happens twice."""
+
+import json
+import signal
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.end_to_end.conftest import CHECK, TASK, Loop, World
+
+# Ten points of the run, by the line that is shown when it is reached.
+POINTS = [
+    r"planning: waits for embedded",
+    r"plan review: waits for embedded",
+    r"iteration 1 of 20: waits for",
+    r"I put comma and exclamation mark",
+    r"checks of iteration 1",
+    r"review round 1: waits for",
+    r"send_message",
+    r"iteration 2 of 20: waits for",
+    r"review round 2: waits for",
+    r"draft pull request: waits for",
+]
+ACTORS = ["worker", "reviewer", "bridge", "persistence"]
+
+
+def prompts_in_transcripts(home: Path) -> Counter[str]:
+    """How often each user message stands in the embedded agents' own transcripts."""
+    found: Counter[str] = Counter()
+    for path in (home / ".loop-embedded").glob("*.jsonl"):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            if entry.get("type") == "prompt":
+                found[entry["text"].strip()] += 1
+    return found
+
+
+def assert_nothing_lost_or_repeated(world: World) -> None:
+    assert world.manifest()["state"] == "completed"
+    prompts = prompts_in_transcripts(world.home)
+    assert len(prompts) >= 9
+    assert {text: count for text, count in prompts.items() if count > 1} == {}
+    mails = [line for line in world.transcript() if "from" in line]
+    assert len(mails) == 1
+    assert sum("Message from" in text for text in prompts) == 1
+    for line in (world.run_directory() / "transcript.jsonl").read_text().splitlines():
+        json.loads(line)
+    db = sqlite3.connect(world.run_directory() / "journal.sqlite")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("actor", ACTORS)
+def test_a_killed_actor_costs_the_run_nothing(embedded: World, actor: str, point: str):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop.wait_for(point)
+    psutil.Process(loop.pid_of(actor)).kill()
+    assert loop.wait() == 0, loop.output
+    assert f"{actor} ended: crash (signal 9)" in loop.output
+    assert_nothing_lost_or_repeated(embedded)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_root_takes_everything_with_it_and_the_run_is_resumed(embedded: World, point: str):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop.wait_for(point)
+    loop.signal(signal.SIGKILL)
+    loop.process.wait()
+    embedded.wait_until_empty(2)
+    resumed = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert resumed.process.returncode == 0, resumed.output
+    assert_nothing_lost_or_repeated(embedded)
+
+
+def nursery_of(loop: Loop) -> psutil.Process:
+    (nursery,) = psutil.Process(loop.process.pid).children()
+    return nursery
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="the nursery is Linux only; elsewhere there is none to kill")
+def test_a_killed_nursery_takes_all_actors_with_it_and_the_run_goes_on(embedded: World):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop.wait_for(POINTS[3])
+    nursery_of(loop).kill()
+    assert loop.wait() == 0, loop.output
+    assert_nothing_lost_or_repeated(embedded)
+
+
+def agent_of(loop: Loop, actor: str) -> psutil.Process:
+    return psutil.Process(loop.pid_of(actor)).children()[0]
+
+
+@pytest.mark.parametrize(("actor", "point"), [("worker", POINTS[3]), ("worker", POINTS[0]), ("reviewer", POINTS[6])])
+def test_a_killed_agent_is_resumed_in_its_session(embedded: World, actor: str, point: str):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop.wait_for(point)
+    agent_of(loop, actor).kill()
+    assert loop.wait() == 0, loop.output
+    assert_nothing_lost_or_repeated(embedded)
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(
+    ("actor", "point"), [("worker", r"I put comma and exclamation mark"), ("reviewer", r"I run the tests myself")]
+)
+def test_a_killed_actor_costs_a_run_of_the_real_agents_nothing(real: World, actor: str, point: str):
+    loop = real.start("--check", CHECK, TASK)
+    loop.wait_for(point)
+    psutil.Process(loop.pid_of(actor)).kill()
+    assert loop.wait(100) == 0, loop.output
+    assert real.manifest()["state"] == "completed"
+    assert len([line for line in real.transcript() if "from" in line]) == 1
+
+
+def test_the_portable_launcher_survives_the_same(embedded: World):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK, LOOP_PORTABLE="1")
+    loop.wait_for(POINTS[3])
+    psutil.Process(loop.pid_of("worker")).kill()
+    loop.wait_for(POINTS[8])
+    loop.signal(signal.SIGKILL)
+    loop.process.wait()
+    embedded.wait_until_empty(5)
+    resumed = embedded.run("--agent", "embedded", "--run-id", "1", LOOP_PORTABLE="1")
+    assert resumed.process.returncode == 0, resumed.output
+    assert_nothing_lost_or_repeated(embedded)

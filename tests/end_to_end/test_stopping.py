@@ -1,0 +1,83 @@
+"""Ctrl-C once and twice, SIGTERM, max iterations, a second root, and going on afterwards."""
+
+import signal
+
+import pytest
+
+from tests.end_to_end.conftest import CHECK, TASK, World
+
+WORKING = r"iteration 1 of 20: waits for"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_in_order_and_the_run_can_be_resumed(embedded: World, number: signal.Signals):
+    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop.wait_for(WORKING)
+    loop.signal(number)
+    assert loop.wait() == 130
+    assert (embedded.manifest()["state"], embedded.manifest()["status"]) == ("stopped", "stopped")
+    assert "[loop] to go on: loop --run-id 1" in loop.output
+    assert embedded.survivors() == []
+    resumed = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert resumed.process.returncode == 0, resumed.output
+    assert embedded.manifest()["state"] == "completed"
+
+
+def test_the_second_signal_ends_everything_at_once(hanging: World):
+    loop = hanging.start("--agent", "embedded", TASK)
+    loop.wait_for("planning: waits for")
+    loop.signal(signal.SIGINT)
+    loop.wait_for("once more: at once")
+    loop.signal(signal.SIGINT)
+    assert loop.wait(10) == 130
+    assert hanging.survivors() == []
+
+
+def test_a_turn_that_hangs_is_interrupted_by_a_stop(hanging: World):
+    loop = hanging.start("--agent", "embedded", TASK)
+    loop.wait_for("planning: waits for")
+    loop.wait_for("session .*-")
+    loop.signal(signal.SIGINT)
+    assert loop.wait(30) == 130
+    assert hanging.manifest()["state"] == "stopped"
+    assert hanging.survivors() == []
+
+
+def test_a_run_has_one_root(embedded: World):
+    first = embedded.start("--agent", "embedded", TASK)
+    first.wait_for(WORKING)
+    second = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert second.process.returncode == 2
+    assert f"already active in process {first.process.pid}" in second.output
+    assert first.wait() == 0
+
+
+def test_two_runs_of_one_repository_have_numbers_of_their_own(embedded: World):
+    first = embedded.start("--agent", "embedded", TASK)
+    first.wait_for("planning")
+    second = embedded.start("--agent", "embedded", TASK, LOOP_RUN_ID="other")
+    second.wait_for("planning")
+    first.signal(signal.SIGINT)
+    second.signal(signal.SIGINT)
+    assert {first.wait(), second.wait()} == {130}
+    assert {embedded.manifest("1")["runId"], embedded.manifest("other")["runId"]} == {"1", "other"}
+
+
+def test_a_session_id_finds_its_run(embedded: World):
+    loop = embedded.start("--agent", "embedded", TASK)
+    loop.wait_for(WORKING)
+    loop.signal(signal.SIGINT)
+    loop.wait()
+    session = embedded.manifest()["sessions"]["reviewer"]
+    resumed = embedded.run("--agent", "embedded", "--session", session)
+    assert resumed.process.returncode == 0, resumed.output
+    assert embedded.manifest()["state"] == "completed"
+
+
+def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let_it_go_on(embedded: World):
+    loop = embedded.run("--agent", "embedded", "-m", "1", TASK)
+    assert loop.process.returncode == 1
+    assert embedded.manifest()["state"] == "stopped"
+    resumed = embedded.run("--agent", "embedded", "--run-id", "1", "-m", "3")
+    assert resumed.process.returncode == 0, resumed.output
+    assert embedded.manifest()["state"] == "completed"

@@ -1,0 +1,82 @@
+"""From a plain-text prompt to an approved result, and what is left on disk and in the process table."""
+
+import json
+
+import pytest
+
+from tests.end_to_end.conftest import CHECK, TASK, World
+
+
+def reviews(world: World) -> list[tuple[str, str]]:
+    return [(line["reviewer"], line["status"]) for line in world.transcript() if line.get("kind") == "review"]
+
+
+def states(world: World) -> list[str]:
+    """The states in order, each run of equal ones once."""
+    found = [line["state"] for line in world.transcript() if line.get("kind") == "status"]
+    return [state for index, state in enumerate(found) if index == 0 or found[index - 1] != state]
+
+
+def assert_finished(world: World, worker: str, reviewer: str) -> None:
+    manifest = world.manifest()
+    assert (manifest["state"], manifest["status"]) == ("completed", "done")
+    assert (manifest["runId"], manifest["mode"]) == ("1", "paired")
+    assert set(manifest["sessions"]) == {"worker", "reviewer"}
+    assert all(manifest["sessions"].values())
+    assert states(world) == ["working", "reviewing", "working", "reviewing", "working", "completed"]
+    first, second = sorted(reviews(world)[:2]), sorted(reviews(world)[2:])
+    assert first == sorted([(worker, "pass"), (reviewer, "fail")])
+    assert second == sorted([(worker, "pass"), (reviewer, "pass")])
+    assert len([line for line in world.transcript() if "from" in line]) == 1
+    assert [call.split()[:3] for call in world.gh_calls()].count(["pr", "create", "--draft"]) == 1
+    assert world.survivors() == []
+
+
+def test_a_pair_of_embedded_agents_finishes_a_task(embedded: World):
+    loop = embedded.run("--agent", "embedded", "--check", CHECK, TASK)
+    assert loop.process.returncode == 0, loop.output
+    assert_finished(embedded, "embedded", "embedded-reviewer")
+
+
+@pytest.mark.real_agents
+def test_the_real_codex_and_claude_finish_a_task(real: World):
+    loop = real.run("--check", CHECK, TASK)
+    assert loop.process.returncode == 0, loop.output
+    manifest = real.manifest()
+    assert manifest["codexThreadId"] == manifest["sessions"]["worker"]
+    assert manifest["claudeSessionId"] == manifest["sessions"]["reviewer"]
+    assert_finished(real, "codex", "claude")
+
+
+@pytest.mark.real_agents
+def test_one_agent_alone_works_and_reviews_its_own_work_in_a_second_session(real: World):
+    loop = real.run("--codex-only", "--review-plan", "none", "-m", "1", TASK)
+    assert loop.process.returncode == 0, loop.output
+    manifest = real.manifest()
+    assert manifest["mode"] == "single"
+    assert manifest["claudeSessionId"] == ""
+    assert manifest["sessions"]["worker"] != manifest["sessions"]["reviewer"]
+    assert [status for _, status in reviews(real)] == ["pass"]
+
+
+def test_a_check_that_fails_is_never_called_done(embedded: World):
+    loop = embedded.run("--agent", "embedded", "--check", "echo not yet; exit 3", "-m", "2", TASK)
+    assert loop.process.returncode == 1
+    assert embedded.manifest()["state"] == "stopped"
+    assert reviews(embedded) == []
+    results = [line["result"] for line in embedded.transcript() if line.get("kind") == "result"]
+    assert results[-2:] == ["max-iterations-reached", "stopped"] or results[-1] == "max-iterations-reached"
+
+
+def test_raw_output_is_the_agents_own_events(embedded: World):
+    loop = embedded.run("--agent", "embedded", "--format", "raw", TASK)
+    events = [json.loads(line) for line in loop.lines if line.startswith("{")]
+    assert len(events) > 10
+    assert [line for line in loop.lines if not line.startswith(("{", "[loop]"))] == []
+
+
+def test_a_markdown_file_is_the_task_itself(embedded: World):
+    (embedded.project / "TASK.md").write_text(TASK)
+    loop = embedded.run("--agent", "embedded", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert not (embedded.project / "PLAN.md").exists()
