@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
+import queue
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
@@ -36,10 +33,10 @@ from actors.messages import (
     Ready,
     StopActor,
 )
+from supervisor.launchers import Exited, StartOrder, make_launcher
 
 RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}
-MAIN = "import sys; from actors.host import main; main(sys.stdin.buffer.read(), int(sys.argv[1]), int(sys.argv[2]))"
 PATIENCE_S = 20.0
 
 
@@ -60,70 +57,94 @@ class Owner:
         self.bridge.tell(receipt(mail_id=order.mail_id, **more))
 
 
-class Pair:
-    """A bridge between two agents, with its socket, its journal and its owners."""
+class Cradle:
+    """Starts the processes of all tests here from one nursery that has their imports: milliseconds, not a second."""
 
-    def __init__(self, world, agents):
-        self.world, self.agents = world, agents
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
-        self.sock.listen(128)
-        self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}/mcp"
-        self.worker, self.reviewer = Owner(world, "worker"), Owner(world, "reviewer")
-        self.run_dir = world.directory / "run"
-        self.run_dir.mkdir()
-        self.processes = []
-        self.lifelines = []
-        self.launch(
-            "persistence", "actors.persistence:PersistenceActor", directory=str(self.run_dir), generation=1, manifest={}
+    def __init__(self, directory):
+        self.events = queue.SimpleQueue()
+        self.launcher = make_launcher(
+            self.events.put, runtime_dir=directory, preload=("actors.host", "actors.persistence", "actors.bridge")
         )
-        self.ready()
-        self.incarnation = 0
-        self.start_bridge()
+        self.worlds = itertools.count(1)
 
-    def launch(self, name, actor, incarnation=1, **options):
-        self.world.router.set_live(RUN, name, incarnation)
+    def start(self, world, number, name, actor, incarnation=1, **options):
+        world.router.set_live(RUN, name, incarnation)
         arguments = StartArguments(
             run=RUN,
             name=name,
             incarnation=incarnation,
-            endpoint=self.world.router.endpoint,
+            endpoint=world.router.endpoint,
             actor=actor,
             options=options,
             log=LogSettings(level="DEBUG"),
         )
-        theirs, ours = os.pipe()
-        with (self.world.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, str(theirs), str(self.sock.fileno())],
-                stdin=subprocess.PIPE,
-                stderr=log,
-                pass_fds=[theirs, self.sock.fileno()],
-            )
-        os.close(theirs)
-        with process.stdin:
-            process.stdin.write(cloudpickle.dumps(arguments))
-        self.processes.append(process)
-        self.lifelines.append(ours)
+        order = StartOrder(
+            child=f"{number}/{name}",
+            incarnation=incarnation,
+            entry="actors.host:main",
+            arguments=cloudpickle.dumps(arguments),
+            wants_socket=name == "bridge",
+            log_path=world.directory / f"{name}.log",
+        )
+        self.launcher.start(order)
 
-    def ready(self):
-        process = self.processes[-1]
-        return self.world.supervisor_inbox.next(Ready, lambda ready: ready.pid == process.pid)
+    def kill(self, number, name, incarnation):
+        self.launcher.kill(f"{number}/{name}", incarnation)
+
+    def ended(self, number, name, incarnation):
+        """How this process ended; waits for it."""
+        while True:
+            event = self.events.get(timeout=PATIENCE_S)
+            if isinstance(event, Exited) and (event.child, event.incarnation) == (f"{number}/{name}", incarnation):
+                return event
+
+
+@pytest.fixture(scope="module")
+def cradle(tmp_path_factory):
+    cradle = Cradle(tmp_path_factory.mktemp("cradle"))
+    yield cradle
+    cradle.launcher.close()
+
+
+class Pair:
+    """A bridge between two agents, with its journal and its owners."""
+
+    def __init__(self, cradle, world, agents):
+        self.cradle, self.world, self.agents = cradle, world, agents
+        self.number = next(cradle.worlds)
+        self.worker, self.reviewer = Owner(world, "worker"), Owner(world, "reviewer")
+        self.run_dir = world.directory / "run"
+        self.run_dir.mkdir()
+        self.start("persistence", "PersistenceActor", directory=str(self.run_dir), generation=1, manifest={})
+        self.ready("persistence")
+        self.incarnation, self.url = 0, ""
+        self.start_bridge()
+
+    def start(self, name, actor, incarnation=1, **options):
+        self.cradle.start(self.world, self.number, name, f"actors.{name}:{actor}", incarnation, **options)
+
+    def ready(self, name):
+        inbox = self.world.supervisor_inbox.queue
+        while True:
+            message, sender = inbox.get(timeout=PATIENCE_S)
+            if isinstance(message, Ready) and sender.name == name:
+                return message
 
     def launch_bridge(self):
         self.incarnation += 1
-        options = {"agents": self.agents, "tokens": TOKENS, "run_id": "7"}
-        self.launch("bridge", "actors.bridge:BridgeActor", self.incarnation, **options)
+        self.start("bridge", "BridgeActor", self.incarnation, agents=self.agents, tokens=TOKENS, run_id="7")
 
     def start_bridge(self):
         self.launch_bridge()
-        ready = self.ready()
+        self.url = self.ready("bridge").detail
         self.world.router.broadcast(RUN, ActorUp(name="bridge", incarnation=self.incarnation))
-        return ready
 
     def kill_bridge(self):
-        self.processes[-1].send_signal(signal.SIGKILL)
-        self.processes[-1].wait(PATIENCE_S)
+        self.cradle.kill(self.number, "bridge", self.incarnation)
+        self.ended_bridge()
+
+    def ended_bridge(self):
+        return self.cradle.ended(self.number, "bridge", self.incarnation)
 
     def call(self, role, tool, **arguments):
         """What the agent of this role gets as text; raises what its client raises."""
@@ -150,6 +171,13 @@ class Pair:
     def status(self, role="worker"):
         return json.loads(self.call(role, "bridge_status"))
 
+    def status_when(self, role, test):
+        """The first status that passes; each question is a round through the bridge."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not test(status := self.status(role)):
+            assert time.monotonic() < deadline, status
+        return status
+
     def journal(self):
         kinds = {event.__name__: event for event in mail.EVENTS}
         answer = self.world.console.ref("persistence").ask(Load(stream="mail", epoch=self.incarnation), timeout_s=10)
@@ -159,17 +187,13 @@ class Pair:
         return [type(event).__name__ for event in self.journal()]
 
     def close(self):
-        for process in self.processes:
-            process.kill()
-            process.wait(PATIENCE_S)
-        for lifeline in self.lifelines:
-            os.close(lifeline)
-        self.sock.close()
+        for name, incarnation in (("bridge", self.incarnation), ("persistence", 1)):
+            self.cradle.kill(self.number, name, incarnation)
 
 
 @pytest.fixture
-def pair(world):
-    pair = Pair(world, {"worker": "codex", "reviewer": "claude"})
+def pair(cradle, world):
+    pair = Pair(cradle, world, {"worker": "codex", "reviewer": "claude"})
     yield pair
     pair.close()
 
@@ -211,8 +235,7 @@ def test_what_becomes_of_a_mail_is_seen_in_the_status_of_both(pair, pool):
     assert (status["run"], status["you"]["name"], status["peer"]["name"]) == ("7", "codex", "claude")
     assert status["to_peer"]["seen"] == [order.mail_id]
     pair.reviewer.says(MailAnswered, order)
-    pair.journal()
-    status = pair.status("reviewer")
+    status = pair.status_when("reviewer", lambda status: status["to_you"]["answered"])
     assert (status["you"]["name"], status["to_you"]["seen"], status["to_you"]["answered"]) == ("claude", [], 1)
 
 
@@ -244,8 +267,8 @@ def test_a_call_that_makes_no_sense_is_refused_and_leaves_no_trace(pair, target,
     assert pair.journal() == []
 
 
-def test_two_agents_of_one_name_are_told_apart(world):
-    pair = Pair(world, {"worker": "codex", "reviewer": "codex"})
+def test_two_agents_of_one_name_are_told_apart(cradle, world):
+    pair = Pair(cradle, world, {"worker": "codex", "reviewer": "codex"})
     try:
         assert pair.send("hello", target="codex-reviewer").startswith("queued")
         assert pair.reviewer.order().sender == "codex"
@@ -259,7 +282,7 @@ def test_an_echo_is_not_delivered_and_the_sender_is_told(pair):
     pair.send("looks good")
     pair.reviewer.says(MailAnswered, pair.reviewer.order())
     assert pair.send(" looks  good", role="reviewer", target="codex").startswith("suppressed, id ")
-    assert pair.kinds()[-1] == "MailSuppressed"
+    assert "MailSuppressed" in pair.kinds()
     assert pair.worker.nothing_ordered()
 
 
@@ -275,10 +298,11 @@ def test_the_recipient_can_fetch_what_waits(pair):
     assert pair.call("reviewer", "receive_messages").startswith("No messages wait for you.")
 
 
-def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair):
+def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, pool):
     for number in range(mail.MAX_HOPS):
-        pair.send(f"message {number}")
+        sent = pool.submit(pair.send, f"message {number}")
         pair.reviewer.says(MailAnswered, pair.reviewer.order())
+        assert sent.result(PATIENCE_S).startswith("delivered")
     assert "held back until a turn of the loop has ended" in pair.send("one too many")
     pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
     assert "one too many" in pair.reviewer.order().text
@@ -312,7 +336,8 @@ def test_a_new_bridge_serves_the_same_address_and_orders_again_what_was_outstand
     pair.send("please review")
     first = pair.reviewer.order()
     pair.kill_bridge()
-    assert pair.start_bridge().detail == url
+    pair.start_bridge()
+    assert pair.url == url
     assert pair.reviewer.order() == first
     assert pair.status()["to_peer"]["on_the_way"] == [first.mail_id]
 
@@ -357,18 +382,15 @@ def test_mail_that_was_fetched_from_a_bridge_that_died_comes_again_with_a_note(p
 
 def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
     texts = [f"message {number}" for number in range(8)]
-    killed = threading.Event()
 
     def send_all():
-        for number, text in enumerate(texts):
+        for text in texts:
             for _ in range(20):
                 try:
                     pair.send(text)
                     break
                 except Exception:  # the connection broke: an agent calls again
                     continue
-            if number % 3 == 0:
-                killed.clear()
 
     sending = pool.submit(send_all)
     arrived = []
@@ -388,4 +410,4 @@ def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
 
 def test_it_stops_in_time_when_asked(pair):
     pair.world.supervisor.ref("bridge").tell(StopActor(reason="the test is over", grace_s=3))
-    assert pair.processes[-1].wait(PATIENCE_S) == 0
+    assert pair.ended_bridge().code == 0
