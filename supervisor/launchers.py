@@ -101,7 +101,7 @@ def make_launcher(
     First ends what a root that was killed has left there. `preload`: the modules that actors need; a nursery
     imports them once for all. They must not start threads.
     """
-    reaper.reap(runtime_dir)
+    reaper.reap(reaper.records_root(runtime_dir))
     if portable or os.environ.get("LOOP_PORTABLE") == "1" or not processes.HAS_SUBREAPER:
         return PortableLauncher(on_event, runtime_dir=runtime_dir)
     return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
@@ -213,7 +213,7 @@ class _Nursery:
             except OSError as error:
                 return f"cannot start the nursery: {error}"
         self._pid = process.pid
-        record = processes.record(self._runtime_dir / "nursery", process.pid)
+        record = processes.record(reaper.records_root(self._runtime_dir) / reaper.NURSERY, process.pid)
         frames = Frames(Event)
         while data := self._receive():
             for event in frames.feed(data):

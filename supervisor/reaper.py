@@ -14,10 +14,17 @@ import msgspec
 
 from actors.edges import processes
 
+NURSERY = "nursery"  # beside the directories of the children, each of which begins with "of "
+
+
+def records_root(runtime_dir: Path) -> Path:
+    """What a root at its start reaps: all records of the one before it."""
+    return runtime_dir / "processes"
+
 
 def records_directory(runtime_dir: Path, child: str) -> Path:
     """Where the processes of a child are recorded. The child's id may be any text."""
-    return runtime_dir / "processes" / quote(child, safe="")
+    return records_root(runtime_dir) / f"of {quote(child, safe='')}"
 
 
 def reap(directory: Path) -> list[int]:
@@ -27,7 +34,7 @@ def reap(directory: Path) -> list[int]:
     and holds the lock of its runtime directory.
     """
     killed = []
-    for path in sorted(directory.rglob("*.json")):
+    for path in sorted(directory.rglob(f"*{processes.RECORD_SUFFIX}")):
         try:
             record = msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
         except msgspec.DecodeError:  # a power cut has emptied it; what it recorded went down as well

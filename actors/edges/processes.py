@@ -81,6 +81,9 @@ def send(pid: int, number: int) -> bool:
 # --- records ------------------------------------------------------------------------------------------------
 
 
+RECORD_SUFFIX = ".process"  # of the files of `record`, which nothing else in a run's directory has
+
+
 class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A process that must not outlive its actor, as it stands in a file."""
 
@@ -98,8 +101,8 @@ def record(directory: Path, pid: int) -> Path | None:
     if started is None:
         return None
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / f"{pid}.json"
-    unfinished = path.with_suffix(".new")  # a reader sees a whole record or none
+    path = directory / f"{pid}{RECORD_SUFFIX}"
+    unfinished = path.with_suffix(".unfinished")  # a reader sees a whole record or none
     unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
     unfinished.replace(path)
     return path

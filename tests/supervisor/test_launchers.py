@@ -387,7 +387,10 @@ def test_a_new_root_ends_what_root_and_launcher_killed_together_left(make_root, 
         os.kill(pid, signal.SIGKILL)
     root.wait()
     assert all(processes.is_running(one["pid"]) for one in facts)
-    make_launcher(print, runtime_dir=tmp_path / "other root", portable=True).close()
+    manifest = tmp_path / "other root" / "manifest.json"
+    manifest.write_text("{}")
+    make_launcher(print, runtime_dir=manifest.parent, portable=True).close()
+    assert manifest.exists()
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
 
 

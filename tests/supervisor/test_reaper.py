@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from actors.edges import processes
-from supervisor.reaper import reap, records_directory
+from supervisor.reaper import NURSERY, reap, records_directory, records_root
 
 TREE = "import os, time; pid = os.fork(); pid and print(pid, flush=True); os.close(1); time.sleep(1000)"
 
@@ -71,9 +71,15 @@ def test_a_process_that_ended_by_itself_leaves_a_record_that_does_nothing(run_tr
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "7"}', b"\xff"])
 def test_a_record_that_cannot_be_read_is_removed(tmp_path, content):
-    (tmp_path / "7.json").write_bytes(content)
+    (tmp_path / "7.process").write_bytes(content)
     assert reap(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_are_left_alone(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    reap(tmp_path)
+    assert (tmp_path / "manifest.json").exists()
 
 
 def test_a_directory_that_was_never_made_holds_nothing(tmp_path):
@@ -81,7 +87,8 @@ def test_a_directory_that_was_never_made_holds_nothing(tmp_path):
 
 
 def test_children_with_awkward_names_have_directories_of_their_own(tmp_path):
-    names = ["a/b", "a", "..", "a%2Fb", "ä b"]
+    names = ["a/b", "a", "..", "a%2Fb", "ä b", "nursery", ""]
     directories = {records_directory(tmp_path, name) for name in names}
     assert len(directories) == len(names)
-    assert all(directory.parent == tmp_path / "processes" for directory in directories)
+    assert all(directory.resolve().parent == records_root(tmp_path).resolve() for directory in directories)
+    assert records_root(tmp_path) / NURSERY not in directories
