@@ -103,7 +103,7 @@ def test_the_demo_goes_from_a_failing_test_to_an_approved_change(
     assert read_verdict(worker.turn(review(1))).approves
     verdict = read_verdict(reviewer.turn(review(1)))
     assert (verdict.kind, "empty name" in verdict.reason) == ("changes", True)
-    assert [call.arguments["target"] for call in reviewer.sent] == ["codex"]
+    assert [call.arguments["target"] for call in reviewer.sent] == ["worker"]
     mail = prompts.mail("claude", reviewer.sent[0].arguments["message"])
     assert worker.turn(mail).startswith("Understood")
 

@@ -27,9 +27,13 @@ from claude_agent_sdk import (
 from mcp.server import MCPServer
 from openai_codex import AsyncCodex, AsyncThread, AsyncTurnHandle, CodexConfig, Sandbox, TransportClosedError
 
+from actors.machines import prompts
+from actors.machines.verdict import read_verdict, says_done
 from actors.scripted.model_server import Api, ModelServer
 from actors.scripted.offline_home import FOREIGN, agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
+from actors.scripted.scenario_file import SHIPPED, parse_scenario
+from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
+from actors.settings import Role
 
 pytestmark = pytest.mark.real_agents
 
@@ -189,10 +193,10 @@ class Stage:
     folder: Path
 
     @asynccontextmanager
-    async def agent(self, kind: Kind, bridge: str = "") -> AsyncIterator[Agent]:
+    async def agent(self, kind: Kind, bridge: str = "", claude_role: Role = "worker") -> AsyncIterator[Agent]:
         # Both SDKs add this process's environment to what they are given, so logins are blanked out as well.
         blank = {name: "" for name in os.environ if name.startswith(FOREIGN)}
-        environment = agent_environment(self.home, self.server.url, "worker", os.environ)
+        environment = agent_environment(self.home, self.server.url, claude_role, os.environ)
         async with AsyncExitStack() as stack:
             agent = kind(self.folder, blank | environment | {"IS_SANDBOX": "1"}, bridge, stack)
             await agent.resume()
@@ -433,3 +437,21 @@ def test_a_message_goes_to_the_peer_through_the_bridges_tool(tmp_path: Path, kin
     with bridge(sent) as url:
         play(tmp_path, BRIDGE, kind, scene, url)
     assert sent == [("claude", "Please look.")]
+
+
+def test_codex_works_and_claude_reviews_the_demo(tmp_path: Path) -> None:
+    done = "<promise>DONE</promise>"
+    work = prompts.iteration(1, of=20, task=DEMO_TASK, proof="", done_signal=done, peer="claude")
+    review = prompts.review(1, task=DEMO_TASK, proof="", done_signal=done, send_notes_to="codex")
+    sent: list[tuple[str, str]] = []
+
+    async def scene(stage: Stage, codex: Agent) -> None:
+        make_demo_repository(stage.folder)
+        assert says_done((await codex.turn(work)).texts[-1], done)
+        async with stage.agent(Claude, url, claude_role="reviewer") as claude:
+            verdict = read_verdict((await claude.turn(review)).texts[-1])
+        assert (verdict.kind, [target for target, _ in sent]) == ("changes", ["worker"])
+        assert (await codex.turn(prompts.mail("claude", sent[0][1]))).texts[0].startswith("Understood")
+
+    with bridge(sent) as url:
+        play(tmp_path, (SHIPPED / "demo.toml").read_text(), Codex, scene)
