@@ -122,7 +122,7 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     if outcome.status != "finished":
         return _work_failed(state, job, outcome)
     # The agent has had these notes; those that came while it worked are still to be sent.
-    state = replace(state, failures=0, notes=state.notes[state.notes_sent :], notes_sent=0)
+    state = replace(state, failures=0, notes=state.notes[state.notes_sent :])
     if not says_done(outcome.text, state.run.done_signal):
         return steps.next_iteration(state)
     if state.notes:
@@ -139,7 +139,7 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
 def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """Notes stay for the next iteration. A person's interruption is no failure, but the iteration is spent."""
     failures = state.failures + (outcome.status == "failed")
-    state = replace(state, failures=failures, notes_sent=0)
+    state = replace(state, failures=failures)
     what = trouble(state, job, outcome)
     state = steps.say(state, what, error=True, resume_hint=True)
     if failures >= MAX_FAILURES_IN_A_ROW and state.iteration < state.run.max_iterations:
@@ -157,10 +157,9 @@ def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:
 def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     """All passed: on to the review. Otherwise their output is what the next iteration works on."""
     state, _ = jobs.take(state, event.checks_id, ChecksJob)
-    failed = [result for result in event.results if result.exit_code != 0]
-    proved = {result.command for result in event.results if result.exit_code == 0}
-    if not failed and proved.issuperset(state.run.checks):
+    if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return review.start(state)
+    failed = [result for result in event.results if result.exit_code != 0]
     texts = [f"`{each.command}` exited with {each.exit_code}:\n{each.output_tail.strip()}" for each in failed]
     text = "\n\n".join(texts) or "not all of the check commands were run"
     state = steps.say(state, f"checks failed: {', '.join(each.command for each in failed) or text}", error=True)

@@ -115,10 +115,9 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
         if new_task:
             state = jobs.drop(state, *(job for job in state.jobs if job not in state.open_turns))
-            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE, detail=""), "the run has a new task"))
+            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE), "the run has a new task"))
     if state.phase is Phase.COMPLETED:
         return steps.say(state, "the run is completed; give it a new task to go on")
-    state = replace(state, detail="")
     if state.phase in FINAL_PHASES:
         assert state.goes_on_in is not None, "only a completed run has nowhere to go on"
         state = replace(state, phase=state.goes_on_in, goes_on_in=None)

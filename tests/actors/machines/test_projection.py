@@ -176,6 +176,15 @@ def test_being_out_of_iterations_is_told_once() -> None:
     assert story.lines == [status("input-required", "out of iterations")]
 
 
+def test_a_run_that_was_stopped_and_resumed_tells_its_last_iteration_like_any_other() -> None:
+    story = Run(max_iterations=1, interactive=True)
+    story.happens(run.StopRequested())
+    story.settle(INTERRUPTED)
+    story.happens(run.RunResumed())
+    story.settle(NOT_DONE)
+    assert story.lines == [result("max-iterations-reached", "1 of 1"), status("input-required", "out of iterations")]
+
+
 def test_a_failure_is_a_state_and_a_result() -> None:
     story = Run(needs_plan=True)
     story.settle(BROKEN)

@@ -255,6 +255,13 @@ def test_failures_in_a_row_end_the_run_before_all_iterations_are_burnt() -> None
     assert story.state.iteration < story.state.run.max_iterations
 
 
+def test_failures_up_to_the_last_iteration_are_a_question_for_a_person() -> None:
+    story = Run(cooldown_ms=0, max_iterations=run.MAX_FAILURES_IN_A_ROW, interactive=True)
+    for _ in range(run.MAX_FAILURES_IN_A_ROW):
+        story.settle(failed())
+    assert story.one(run.AskFollowUp)
+
+
 def test_a_finished_turn_ends_a_row_of_failures() -> None:
     story = Run(cooldown_ms=0, max_iterations=50)
     for _ in range(3):
@@ -304,6 +311,15 @@ def test_a_follow_up_extends_the_task_and_the_iterations_start_again() -> None:
     assert "Fix the parser.\n\nFollow-up:\nUse a table." in turn.prompt
     story.settle(finished())
     assert story.open().prompt.startswith("Iteration 2\n")
+
+
+def test_a_follow_up_begins_a_new_row_of_failures() -> None:
+    story = Run(max_iterations=run.MAX_FAILURES_IN_A_ROW, cooldown_ms=0, interactive=True)
+    for _ in range(run.MAX_FAILURES_IN_A_ROW):
+        story.settle(failed())
+    story.happens(run.FollowUpGiven(text="try again"))
+    story.settle(failed())
+    assert story.state.phase is Phase.WORKING
 
 
 def test_a_second_follow_up_is_added_to_the_first() -> None:
@@ -358,6 +374,7 @@ def test_checks_that_fail_spare_the_reviewers_and_their_output_goes_into_the_nex
     assert turn.purpose == "work"
     assert "[checks] `ruff` exited with 1:\noutput of ruff" in turn.prompt
     assert "output of pytest" not in turn.prompt
+    assert story.said() == "checks failed: ruff"
 
 
 def test_checks_that_were_not_all_run_prove_nothing() -> None:
@@ -365,6 +382,7 @@ def test_checks_that_were_not_all_run_prove_nothing() -> None:
     story.settle(finished(DONE))
     story.checks(0)
     assert story.state.phase is Phase.COOLDOWN
+    assert story.said() == "checks failed: not all of the check commands were run"
 
 
 def test_notes_are_gone_once_a_turn_that_had_them_is_finished() -> None:
@@ -792,6 +810,13 @@ def test_a_stop_when_nothing_runs_is_in_force_at_once() -> None:
     story.settle(finished())
     story.happens(run.StopRequested())
     assert story.one(run.EndRun).state == "stopped"
+
+
+def test_a_stop_without_a_reason_has_one_all_the_same() -> None:
+    story = Run()
+    story.settle(finished())
+    story.happens(run.StopRequested())
+    assert story.one(run.EndRun).detail == "a stop was asked for"
 
 
 def test_a_paused_run_can_be_stopped() -> None:
