@@ -33,7 +33,7 @@ def prompts_in_transcripts(home: Path) -> Counter[str]:
     for path in (home / ".loop-embedded").glob("*.jsonl"):
         for line in path.read_text().splitlines():
             entry = json.loads(line)
-            if entry.get("type") == "prompt":
+            if entry["kind"] == "prompt":
                 found[entry["text"].strip()] += 1
     return found
 
