@@ -31,7 +31,7 @@ from loguru import logger
 from actors.edges.courier import Courier, monotonic_ms, refusal
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
-from actors.messages import Ack, Heartbeat, Message, Undeliverable
+from actors.messages import Ack, ActorDown, ActorUp, Heartbeat, Message, Undeliverable
 from actors.remote import RemoteRef
 from actors.wire.envelope import (
     MAX_FRAME_BYTES,
@@ -39,7 +39,6 @@ from actors.wire.envelope import (
     Envelope,
     Frames,
     Sender,
-    decode_body,
     decode_header,
     encode,
     encode_body,
@@ -179,15 +178,20 @@ class Router:
 
         def open_it() -> None:
             endpoint.courier.adopt_thread()
+            if (former := self._endpoints.get((run, name))) is not None:
+                former.courier.abandon(f"{former.address} was opened again")
             self._endpoints[run, name] = endpoint
 
         self._order(open_it)
         return endpoint
 
     def broadcast(self, run: str, message: Message) -> None:
-        """To every live actor of the run, before any mail that is sent after this call."""
-        kind, body = kind_of(message), encode_body(message)
-        self._order(lambda: self._broadcast(run, kind, body))
+        """To every live actor of the run, before any mail that is sent after this call.
+
+        ActorUp and ActorDown are not told to the actor that they speak of.
+        """
+        encode_body(message)  # raises in the caller
+        self._order(lambda: self._broadcast(run, message))
 
     def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
         """Oldest first; of all runs by default."""
@@ -328,7 +332,6 @@ class Router:
         return None
 
     def _bury(self, source: Address, envelope: Envelope, reason: str) -> None:
-        logger.debug("undeliverable: {} from {}: {}", envelope.kind, source, reason)
         with self._guard:
             known = self._dead.pop(envelope.id, None)
             self._dead[envelope.id] = DeadLetter(
@@ -350,43 +353,44 @@ class Router:
             reason=reason,
             kept=envelope.seq > 0,
         )
-        frames = _from_router(source.run, source.local, kind_of(notice), encode_body(notice))
+        frames = _from_router(source.run, source.local, notice)
         if (endpoint := self._endpoints.get((source.run, source.name))) is not None:
             endpoint.deliver(frames.header, frames.body)
         else:
             self._send(source, frames)
 
-    def _broadcast(self, run: str, kind: str, body: bytes) -> None:
+    def _broadcast(self, run: str, message: Message) -> None:
+        subject = message.name if isinstance(message, ActorUp | ActorDown) else None
         with self._guard:
             live = [
                 Address(run, name, seat.incarnation)
                 for (its_run, name), seat in self._seats.items()
-                if its_run == run and seat.alive
+                if its_run == run and seat.alive and name != subject
             ]
         for address in live:
-            refused = self._send(address, _from_router(run, address.local, kind, body))
+            refused = self._send(address, _from_router(run, address.local, message))
             if refused is not None:
-                logger.debug("{} not told to {}: {}", kind, address, refused)
+                logger.debug("{} not told to {}: {}", kind_of(message), address, refused)
         for (its_run, _name), endpoint in self._endpoints.items():
             if its_run == run:
-                endpoint.courier.note_peer(decode_body(kind, body), monotonic_ms())
+                endpoint.courier.note_peer(message, monotonic_ms())
 
 
 # Not worth a dead letter: lost ones come again by themselves, or nobody waits for them.
 _FORGOTTEN = frozenset(cls.__name__ for cls in (Ack, Heartbeat, Undeliverable))
 
 
-def _from_router(run: str, recipient: str, kind: str, body: bytes) -> Frames:
+def _from_router(run: str, recipient: str, message: Message) -> Frames:
     """A message of the router itself. Incarnation 0: it is no actor, and nothing can be told to it."""
     envelope = Envelope(
         id=str(uuid.uuid4()),
         run=run,
         sender=Address(run, "router", 0).local,
         recipient=recipient,
-        kind=kind,
+        kind=kind_of(message),
         sent_at_ms=_wall_ms(),
     )
-    return encode(envelope, body)
+    return encode(envelope, encode_body(message))
 
 
 def _wall_ms() -> int:

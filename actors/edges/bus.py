@@ -99,9 +99,10 @@ class Bus:
                 heartbeat_at_ms = now_ms + HEARTBEAT_MS
                 self.courier.tell("supervisor", mailbox.vitals(note()))
             ended = self._actor_ended.is_set()  # read first: what the actor said before that is then in `outgoing`
+            self._write(dealer)
             if not self._unsent:  # else the router is not reading, and resends would pile up
                 self._unsent.extend(self.courier.outgoing(now_ms))
-            self._write(dealer)
+                self._write(dealer)
             if (end := self._end(now_ms, ended=ended)) is not None:
                 return end
             poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0))

@@ -95,6 +95,7 @@ class Courier:
         self._work: deque[Callable[[int], None]] = deque()  # from any thread to the I/O thread
         self._letters: list[Frames] = []  # unnumbered, to be written
         self._questions: dict[str, _Question] = {}
+        self._abandoned = ""  # why nothing goes out any more
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class Courier:
             self._outbox.settle(request_id, now_ms)
 
         self._submit(put)
+        if self._abandoned:  # looked at last: a question put before `abandon` is ended by it, a later one here
+            raise UndeliverableError(self._abandoned)
         try:
             answer = question.answer.result(timeout_s)
         except TimeoutError:
@@ -225,14 +228,18 @@ class Courier:
                 pass
 
     def abandon(self, reason: str) -> None:
-        """The link is closed: whoever waits for an answer waits no longer."""
+        """The link is closed: whoever waits for an answer, or asks from now on, waits no longer."""
+        self._abandoned = reason
+        while self._work:
+            self._work.popleft()(monotonic_ms())
         for question in self._questions.values():
             question.answer.set_exception(UndeliverableError(reason))
         self._questions.clear()
 
     def _submit(self, work: Callable[[int], None]) -> None:
-        self._work.append(work)
-        self._wake()
+        if not self._abandoned:
+            self._work.append(work)
+            self._wake()
 
     def _letter(
         self, recipient: str, message: Message, *, numbered: bool, wants_answer: bool = False, reply_to: str = ""

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import cloudpickle
+import psutil
+import pytest
+
+from actors.errors import CircumstanceError, ProtocolError, UserError
+from actors.messages import (
+    Ack,
+    ActorDown,
+    ActorUp,
+    Applied,
+    Apply,
+    Heartbeat,
+    Load,
+    Loaded,
+    Note,
+    Peek,
+    Peeked,
+    Progress,
+    Ready,
+    StopActor,
+)
+
+STOP = StopActor(reason="the test is over", grace_s=5)
+
+
+def ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_ended(pid: int) -> None:
+    try:
+        psutil.Process(pid).wait(10)
+    except psutil.NoSuchProcess:
+        return
+
+
+# --- start --------------------------------------------------------------------------------------------------------
+
+
+def test_an_actor_reports_ready_with_its_pid_and_detail(world) -> None:
+    child = world.launch("worker")
+    ready = world.supervisor_inbox.next(Ready)
+    assert (ready.pid, ready.detail) == (child.process.pid, "at your service")
+
+
+def test_a_user_error_in_on_start_is_one_line_for_the_log_and_for_people(world) -> None:
+    child = world.launch("worker", on_start="user error")
+    progress = world.console_inbox.next(Progress)
+    assert child.exit_code() == 71
+    assert (progress.kind, progress.text) == ("error", "worker could not start: the moon is not there: look up")
+    assert "the moon is not there: look up" in child.log()
+    assert "Traceback" not in child.log()
+
+
+@pytest.mark.parametrize("how", ["bug", "exit"])
+def test_any_other_failure_of_on_start_is_exit_71_with_its_traceback(world, how: str) -> None:
+    child = world.launch("worker", on_start=how)
+    assert child.exit_code() == 71
+    assert "worker could not start" in child.log()
+    assert "sample_actors" in child.log().split("Traceback")[1]
+
+
+@pytest.mark.parametrize("actor", ["sample_actors:NoActor", "sample_actors:Nothing", "no_such_module:Actor"])
+def test_an_actor_that_cannot_be_loaded_is_exit_71(world, actor: str) -> None:
+    child = world.launch("worker", actor=actor)
+    assert child.exit_code() == 71
+    assert "worker could not start" in child.log()
+
+
+def test_mail_that_comes_during_on_start_is_handled_after_it(world) -> None:
+    world.tell("worker", "relay console early")
+    world.start("worker")
+    assert world.said() == "early"
+
+
+# --- handlers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_with_what_the_handler_returns(world) -> None:
+    world.start("worker")
+    answer = world.console.ref("worker").ask(Load(stream="run", epoch=1), timeout_s=10)
+    assert isinstance(answer, Loaded)
+    assert (answer.stream, answer.records[0].body) == ("run", "1")
+
+
+def test_a_handler_with_nothing_to_say_answers_a_request_with_ack(world) -> None:
+    world.start("worker")
+    assert isinstance(world.console.ref("worker").ask(Load(stream="nothing", epoch=1), timeout_s=10), Ack)
+
+
+def test_an_error_of_ours_refuses_the_request_and_the_actor_lives_on(world) -> None:
+    world.start("worker")
+    with pytest.raises(CircumstanceError, match="epoch 1 is fenced") as caught:
+        world.console.ref("worker").ask(Load(stream="conflict", epoch=1), timeout_s=10)
+    assert type(caught.value).__name__ == "JournalConflictError"
+    assert world.console.ref("worker").ask(Load(stream="run", epoch=1), timeout_s=10)
+
+
+@pytest.mark.parametrize("order", ["crash 1", "exit", "conflict"])
+def test_whatever_a_handler_of_a_tell_raises_is_exit_70_with_its_traceback(world, order: str) -> None:
+    child = world.start("worker")
+    world.tell("worker", order)
+    assert child.exit_code() == 70
+    assert "handler of Note from console#1 failed" in child.log()
+    assert "in obey" in child.log()
+
+
+def test_a_bug_in_the_handler_of_a_request_is_exit_70_too(world) -> None:
+    child = world.start("worker")
+    world.console.courier.tell("worker", Note(sender="", recipient="", text="self", at_ms=0))
+    with pytest.raises(CircumstanceError, match=r"no answer from worker to Load within 0.5 s"):
+        world.console.ref("worker").ask(Load(stream="bug", epoch=1), timeout_s=0.5)
+    assert child.exit_code() == 70
+
+
+def test_a_thread_that_fails_is_exit_70(world) -> None:
+    child = world.start("worker")
+    world.tell("worker", "thread")
+    assert child.exit_code() == 70
+    assert "thread failing failed: RuntimeError('in a thread')" in child.log()
+
+
+def test_a_message_that_the_actor_does_not_take_is_refused_and_it_lives_on(world) -> None:
+    child = world.start("worker")
+    ref = world.console.ref("worker")
+    ref.tell(Ready(pid=1))
+    with pytest.raises(ProtocolError, match="Sample does not take Ready"):
+        ref.ask(Ready(pid=1), timeout_s=10)
+    assert "Ready from console#1 refused: Sample does not take Ready" in child.log()
+
+
+def test_a_message_to_itself_needs_no_catalogue_and_no_router(world) -> None:
+    world.start("worker")
+    world.tell("worker", "self relay console from myself")
+    assert world.said() == "from myself"
+
+
+def test_tracebacks_and_logs_do_not_show_secrets(world) -> None:
+    child = world.start("worker")
+    world.tell("worker", "crash 1 sk-very-secret-0123")
+    assert child.exit_code() == 70
+    assert "RuntimeError" in child.log()
+    assert "sk-very-secret-0123" not in child.log()
+
+
+# --- apply --------------------------------------------------------------------------------------------------------
+
+
+def test_the_root_runs_a_function_on_the_actor(world) -> None:
+    world.start("worker", answer=41)
+    function = cloudpickle.dumps(lambda actor: actor.context.options["answer"] + 1)
+    assert world.console.ref("worker").ask(Apply(function=function), timeout_s=10) == Applied(text="42")
+
+
+def test_a_slip_in_an_applied_function_is_told_to_its_author_and_the_actor_lives_on(world) -> None:
+    world.start("worker")
+    ref = world.console.ref("worker")
+    with pytest.raises(UserError, match="ZeroDivisionError: division by zero"):
+        ref.ask(Apply(function=cloudpickle.dumps(lambda _actor: 1 / 0)), timeout_s=10)
+    assert ref.ask(Apply(function=cloudpickle.dumps(lambda _actor: "alive")), timeout_s=10) == Applied(text="'alive'")
+
+
+def test_code_from_another_actor_is_refused_unread(world) -> None:
+    world.start("worker")
+    world.start("reviewer")
+    world.tell("reviewer", "apply worker")
+    assert world.said() == "refused Apply from 'reviewer' refused: code is only taken from supervisor and console"
+
+
+# --- inspection ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stuck_handler_can_be_looked_at(world) -> None:
+    world.start("worker")
+    world.tell("worker", "first")
+    world.tell("worker", "stick")
+    assert world.said() == "stuck"
+    world.tell("worker", "behind")
+    seen = world.console.ref("worker").ask(Peek(), timeout_s=5)
+    assert isinstance(seen, Peeked)
+    assert seen.handling is not None
+    assert (seen.handling.kind, seen.handling.sender) == ("Note", "console#1")
+    assert [item.kind for item in seen.handled] == ["Note"]
+    assert "in obey" in seen.stacks
+    beat = world.heartbeat(lambda beat: beat.mailbox == 1)
+    assert (beat.handling, beat.handled) == ("Note", 1)
+    assert beat.handler_age_ms > 0
+
+
+def test_heartbeats_of_an_idle_actor_say_so_and_carry_its_note(world) -> None:
+    world.start("worker")
+    world.console.ref("worker").ask(
+        Apply(function=cloudpickle.dumps(lambda actor: setattr(actor.context, "note", "turn work-1"))), timeout_s=5
+    )
+    beat = world.heartbeat(lambda beat: beat.note == "turn work-1")
+    assert beat == Heartbeat(handler_age_ms=0, handling="", mailbox=0, handled=1, note="turn work-1")
+
+
+def test_sigusr2_dumps_the_stacks(world) -> None:
+    child = world.start("worker")
+    world.tell("worker", "stick")
+    world.said()
+    child.process.send_signal(signal.SIGUSR2)
+    world.console.ref("worker").ask(Peek(), timeout_s=5)
+    child.process.send_signal(signal.SIGTERM)
+    child.exit_code()
+    assert "sample_actors.py" in child.log().split("Thread 0x", 1)[1]
+
+
+# --- end ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_runs_on_stop_delivers_its_last_words_and_is_exit_0(world) -> None:
+    child = world.start("worker", on_stop="farewell")
+    world.supervisor.ref("worker").tell(STOP)
+    assert world.said() == "farewell"
+    assert child.exit_code() == 0
+    assert "stopping: the test is over" in child.log()
+
+
+def test_sigterm_is_a_stop_and_sigint_is_nothing(world) -> None:
+    child = world.start("worker", on_stop="farewell")
+    child.process.send_signal(signal.SIGINT)
+    world.tell("worker", "relay console still here")
+    assert world.said() == "still here"
+    child.process.send_signal(signal.SIGTERM)
+    assert world.said() == "farewell"
+    assert child.exit_code() == 0
+
+
+def test_an_actor_may_stop_itself(world) -> None:
+    child = world.start("worker", on_stop="farewell")
+    world.tell("worker", "stop")
+    assert world.said() == "farewell"
+    assert child.exit_code() == 0
+
+
+def test_a_stop_does_not_wait_behind_the_backlog(world, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    child = world.start("worker", seen=str(seen))
+    world.tell("worker", "relay console begun")
+    for _ in range(200):
+        world.tell("worker", "pause 20")  # 4 s of work
+    assert world.said() == "begun"
+    world.supervisor.ref("worker").tell(STOP)
+    started = time.monotonic()
+    assert child.exit_code() == 0
+    assert time.monotonic() - started < 2
+    assert len(seen.read_text().splitlines()) < 200
+
+
+def test_a_stuck_actor_is_ended_when_the_grace_is_over(world) -> None:
+    child = world.start("worker")
+    world.tell("worker", "stick")
+    world.said()
+    world.supervisor.ref("worker").tell(StopActor(reason="test", grace_s=0.2))
+    assert child.exit_code() == 70
+    assert "did not stop in time" in child.log()
+
+
+def test_an_on_stop_that_fails_is_exit_70(world) -> None:
+    child = world.start("worker", on_stop="bug")
+    world.supervisor.ref("worker").tell(STOP)
+    assert child.exit_code() == 70
+    assert "on_stop failed: KeyError('sun')" in child.log()
+
+
+@pytest.mark.parametrize("end", ["lifeline", "stop", "crash"])
+def test_however_it_ends_the_processes_below_it_end_with_it(world, end: str) -> None:
+    child = world.start("worker")
+    world.tell("worker", "child")
+    word, grandchild, _of, pid = world.said().split()
+    assert (word, int(pid)) == ("child", child.process.pid)
+    assert os.getsid(int(grandchild)) == int(grandchild)
+    if end == "lifeline":
+        child.cut_lifeline()
+    elif end == "stop":
+        world.supervisor.ref("worker").tell(STOP)
+    else:
+        world.tell("worker", "crash 1")
+    assert child.exit_code() == {"lifeline": 69, "stop": 0, "crash": 70}[end]
+    wait_ended(int(grandchild))
+    assert ended(int(grandchild))
+
+
+def test_a_stuck_actor_ends_with_its_lifeline(world) -> None:
+    child = world.start("worker")
+    world.tell("worker", "stick")
+    world.said()
+    child.cut_lifeline()
+    assert child.exit_code() == 69
+
+
+def test_notices_reach_the_actor_that_wants_them(world) -> None:
+    world.start("worker", notices=True)
+    bridge = world.start("bridge")
+    assert world.said() == f"notice {ActorUp(name='bridge', incarnation=1)!r}"
+    bridge.process.kill()
+    world.bury(bridge)
+    assert world.said() == f"notice {ActorDown(name='bridge', incarnation=1, reason='exit -9')!r}"
+
+
+def test_notices_go_before_mail(world) -> None:
+    world.start("worker")
+    bridge = world.start("bridge")
+    world.tell("worker", "stick")
+    assert world.said() == "stuck"
+    world.tell("worker", "behind")
+    bridge.process.kill()
+    world.bury(bridge)
+    seen = world.console.ref("worker").ask(Peek(), timeout_s=5)
+    assert [item.kind for item in seen.waiting] == ["ActorDown", "Note"]
