@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import queue
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
@@ -17,6 +19,8 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from actors.adapters import claude, codex
+from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.host import StartArguments
 from actors.logs import LogSettings
 from actors.machines import mail
@@ -33,10 +37,15 @@ from actors.messages import (
     Ready,
     StopActor,
 )
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import parse_scenario
 from supervisor.launchers import Exited, StartOrder, make_launcher
+from tests.actors.adapters.acp_rig import opened, run
 
 RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}
+PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
 PATIENCE_S = 20.0
 
 
@@ -406,6 +415,46 @@ def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
     assert [next(text for text in texts if text in body) for _, body in arrived] == texts
     queued = [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)]
     assert queued == texts
+
+
+SCENARIO = """
+[[turn]]
+when = "ask for a review"
+step = [
+    {send = {target = "PEER", message = "please review"}},
+    {send = {target = "PEER", message = "please review"}},
+    {say = "sent once", if_result = "queued before, id"},
+]
+"""
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("agent", [(codex, "worker", "claude"), (claude, "reviewer", "codex")], ids=["codex", "claude"])
+def test_a_real_agent_whose_call_breaks_calls_again_and_its_mail_is_there_once(pair, pool, tmp_path, agent):
+    program, role, peer = agent
+
+    async def play(url):
+        settings = AgentSettings(
+            name="agent",
+            cwd=tmp_path,
+            environment=agent_environment(tmp_path / "home", url, None, PLAIN_ENVIRONMENT),
+            bridge=BridgeAccess(url=pair.url, token=TOKENS[role]),
+        )
+        async with opened(program.factory, settings) as it:
+            outcome = await it.agent.turn(str(uuid.uuid4()), "ask for a review")
+            assert (outcome.status, outcome.text) == ("finished", "sent once")
+
+    with ModelServer(parse_scenario(SCENARIO.replace("PEER", peer), "test_bridge")) as model:
+        prepare_home(tmp_path / "home", model.url, codex_role=None)
+        playing = pool.submit(run, play(model.url))
+        target = pair.reviewer if role == "worker" else pair.worker
+        order = target.order()
+        pair.kill_bridge()  # the agent's call breaks, and its next one waits
+        pair.start_bridge()
+        playing.result(60)
+    assert target.order() == order
+    assert target.nothing_ordered()
+    assert pair.kinds().count("MailQueued") == 1
 
 
 def test_it_stops_in_time_when_asked(pair):

@@ -1,12 +1,14 @@
-"""The MCP endpoint over real sockets: with the client of `mcp` in both eras of the protocol, and with plain HTTP."""
+"""The MCP endpoint over real sockets: both eras of the client of `mcp`, plain HTTP, and the real agents."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import os
 import socket
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
@@ -15,11 +17,18 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from actors.adapters import claude, codex
+from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.edges.mcp_endpoint import McpEndpoint, Tools
 from actors.errors import CircumstanceError, ProtocolError, UserError
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import parse_scenario
+from tests.actors.adapters.acp_rig import opened, run
 
 TOKENS = {"worker": "token of the worker", "reviewer": "token of the reviewer"}
 MODES = ("legacy", "auto", "2026-07-28")
+PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 
@@ -307,3 +316,38 @@ def test_a_server_that_dies_says_so(sock, desk):
     endpoint._server.limit_max_requests = 0  # uvicorn's own way to end
     assert crashed.wait(10)
     assert "has ended" in str(crashes[0])
+
+
+# --- the real clients ---
+
+SCENARIO = """
+[[turn]]
+when = "use the bridge"
+step = [
+    {send = {target = "them", message = "hello"}},
+    {bridge = {tool = "bridge_status"}, if_result = "queued, id 1, from the (worker|reviewer)"},
+    {bridge = {tool = "receive_messages"}, if_result = "status for the (worker|reviewer)"},
+    {send = {target = "them", message = "bad"}, if_result = "messages for the (worker|reviewer)"},
+    {say = "the bridge answers, and says what is wrong", if_result = "target 'bob' is unknown"},
+]
+"""
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(("program", "role"), [(codex, "worker"), (claude, "reviewer")], ids=["codex", "claude"])
+def test_the_real_agents_call_the_tools_and_are_told_what_is_wrong(endpoint, desk, tmp_path, program, role):
+    async def play(url):
+        settings = AgentSettings(
+            name="agent",
+            cwd=tmp_path,
+            environment=agent_environment(tmp_path / "home", url, None, PLAIN_ENVIRONMENT),
+            bridge=BridgeAccess(url=endpoint.url, token=TOKENS[role]),
+        )
+        async with opened(program.factory, settings) as it:
+            outcome = await it.agent.turn(str(uuid.uuid4()), "use the bridge")
+            assert (outcome.status, outcome.text) == ("finished", "the bridge answers, and says what is wrong")
+
+    with ModelServer(parse_scenario(SCENARIO, "test_mcp_endpoint")) as model:
+        prepare_home(tmp_path / "home", model.url, codex_role=None)
+        run(play(model.url))
+    assert desk.calls == [(role, "them", "hello"), (role, "them", "bad")]
