@@ -13,12 +13,20 @@ from acp.schema import AgentMessageChunk, SessionInfoUpdate, ToolCallStart, User
 from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
 from actors.messages import FoundTurn, TurnOutcome, Usage
 
+LINE_LENGTH = 200  # characters
+
 _MARKER = re.compile(r"\(message ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
 _STOPPED_EARLY = {
     "refusal": "the agent refused to go on",
     "max_tokens": "the agent's answer reached the model's limit of tokens",
     "max_turn_requests": "the agent reached its limit of model requests in one turn",
 }
+
+
+def one_line(text: str) -> str:
+    """The text on one line of bounded length, for people; the raw event has it all."""
+    line = " ".join(text.split())
+    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
 
 
 def with_marker(message_id: str, prompt: str) -> str:
@@ -71,7 +79,7 @@ def stopped(reason: str, text: str, usage: Usage | None = None) -> TurnOutcome:
 def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
     """The outcome of a turn that the agent answered with a JSON-RPC error."""
     detail = data.get("details") or data.get("message") if isinstance(data, dict) else data
-    error = " ".join((message if not isinstance(detail, str) else f"{message}: {detail}").split())
+    error = one_line(f"{message}: {detail}" if isinstance(detail, str) else message)
     if code != USAGE_LIMIT_CODE:
         return TurnOutcome(status="failed", text=text, error=f"{error} (error {code})")
     resets_at_ms = data.get(RESETS_AT_MS) if isinstance(data, dict) else None

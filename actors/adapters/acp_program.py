@@ -1,7 +1,7 @@
 """The process of an ACP agent, as the transport of its connection: one JSON object a line on its stdin and stdout.
 
 Runs in the adapter's asyncio loop, in whatever thread that is. It starts the process in a session (setsid) of its own:
-a Ctrl-C at the terminal is for us to handle, and what the agent leaves behind can be found by that session.
+a Ctrl-C at the terminal is for us to handle, and what the agent leaves behind is found by that session.
 It reads nothing from os.environ (the package's own `spawn_stdio_transport` does, and may take 4 s to end a process).
 """
 
@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from actors.adapters.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
 from actors.edges import processes
 
 # Together below the 2 s that an adapter has to close.
 GRACE_S = 0.6  # after the end of its stdin: agents save their session and go
 TERMINATE_S = 0.5  # after SIGTERM
-KILL_S = 0.4  # after SIGKILL, for it and all its descendants
+KILL_S = 0.3  # after SIGKILL, for it and all that it started
+RELEASE_S = 0.2  # for the loop to let go of its pipes
 # An exited agent's last words may still be in the pipe; its end may never come, when a child of it holds it open.
 _LAST_WORDS_S = 0.2
 _STDERR_LINES = 20
@@ -31,19 +34,21 @@ class AgentProgram(asyncio.SubprocessProtocol):
     """One process. Fulfils the `acp` package's transport protocol: `send`, `receive` (None at the end), `close`."""
 
     def __init__(self) -> None:
+        self._mark = uuid.uuid4().hex
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)  # its last lines, and those of stdout that are not JSON
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._partial: dict[int, bytes] = {1: b"", 2: b""}
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited = asyncio.Event()
         self._released = asyncio.Event()
-        self._left_behind: set[tuple[int, str]] = set()  # pid and start time
+        self._left_behind: set[Identity] = set()
         self._last_words: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: dict[str, str], cwd: Path) -> AgentProgram:
         """Starts it. Raises OSError when it cannot be: not there, not executable, no such directory."""
         program = cls()
+        environment = {**environment, MARK_VARIABLE: program._mark}
         await asyncio.get_running_loop().subprocess_exec(
             lambda: program, *command, env=environment, cwd=cwd, start_new_session=True
         )
@@ -123,7 +128,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
     def process_exited(self) -> None:
         """Notes what it left behind, and ends the connection once its last words are read."""
         # Now, while no other process can have got its id: the id of the session is that of its leader.
-        self._left_behind = _identified(processes.tree(self.pid))
+        self._left_behind = identified(processes.tree(self.pid))
         self._exited.set()
         self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._lines.put_nowait, None)
 
@@ -139,12 +144,9 @@ class AgentProgram(asyncio.SubprocessProtocol):
     # --- its end ---
 
     async def end(self) -> None:
-        """Ends the process and all its descendants in less than 2 s.
-
-        Not found are only those that left both its session and its process tree before; they are the reaper's.
-        """
+        """Ends the process and all that it started, in less than 2 s."""
         assert self._transport is not None
-        family = self._left_behind if self._exited.is_set() else _identified(processes.tree(self.pid))
+        family = await asyncio.to_thread(self._family)
         stdin = self._transport.get_pipe_transport(0)
         if stdin is not None:
             stdin.close()
@@ -152,20 +154,19 @@ class AgentProgram(asyncio.SubprocessProtocol):
             self._transport.terminate()
             if not await self._exits_within(TERMINATE_S):
                 await asyncio.to_thread(processes.kill_tree, self.pid, timeout_s=KILL_S)
-        for pid, started in family | self._left_behind:
-            await asyncio.to_thread(processes.end_stale, pid, started)
+                await self._exits_within(KILL_S)
+        await asyncio.to_thread(sweep, family | self._left_behind, self._mark, KILL_S)
         if self._last_words is not None:
             self._last_words.cancel()
         self._transport.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._released.wait(), KILL_S)
+            await asyncio.wait_for(self._released.wait(), RELEASE_S)
+
+    def _family(self) -> set[Identity]:
+        """All that it started so far. Its own id means nothing any more when it has exited."""
+        return identified(marked(self._mark) | (set() if self._exited.is_set() else processes.tree(self.pid)))
 
     async def _exits_within(self, patience_s: float) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._exited.wait(), patience_s)
         return self._exited.is_set()
-
-
-def _identified(pids: Iterable[int]) -> set[tuple[int, str]]:
-    """The processes with their start times: ids are used again."""
-    return {(pid, started) for pid in pids if (started := processes.start_time(pid)) is not None}

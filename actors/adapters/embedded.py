@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from actors.adapters import acp
-from actors.adapters.base import AgentSettings, EventSink
+from actors.adapters.base import Agent, AgentSettings, EventSink
 from actors.errors import AgentUnavailableError, ProtocolError, UserError
 from actors.scripted.scenario_file import SHIPPED, load_scenario
 from actors.settings import Role
@@ -17,19 +17,17 @@ SCENARIO_VARIABLE = "LOOP_EMBEDDED_SCENARIO"
 DEFAULT_SCENARIO = SHIPPED / "demo.toml"
 
 
-def factory(settings: AgentSettings, sink: EventSink) -> acp.AcpAgent:
+def factory(settings: AgentSettings, sink: EventSink) -> Agent:
     """An adapter for the embedded agent. `settings.options["role"]` says whose rules it plays."""
     role = settings.options.get("role")
     if role not in get_args(Role):
         raise ProtocolError(f"the embedded agent was given the role {role!r}: one of {get_args(Role)} is needed")
-    # -P: the working directory is somebody's repository, and its modules must not be taken for ours.
-    program = (sys.executable, "-P", "-m", "actors.scripted.embedded_agent")
-    arguments = ("--scenario", str(scenario_path(settings)), "--role", str(role))
-    return acp.factory(replace(settings, command=program + arguments), sink)
+    return acp.factory(_with_command(settings, str(role)), sink)
 
 
 def preflight(settings: AgentSettings) -> None:
     """Raises `AgentUnavailableError` when the scenario cannot be played."""
+    acp.preflight(_with_command(settings, "worker"))
     try:
         load_scenario(scenario_path(settings))
     except UserError as error:
@@ -40,3 +38,9 @@ def scenario_path(settings: AgentSettings) -> Path:
     """The scenario that is played: the option, else the environment's, else the one that ships."""
     given = settings.options.get("scenario") or settings.environment.get(SCENARIO_VARIABLE)
     return settings.cwd / str(given) if given else DEFAULT_SCENARIO
+
+
+def _with_command(settings: AgentSettings, role: str) -> AgentSettings:
+    # -P: the working directory is somebody's repository, and its modules must not be taken for ours.
+    program = (sys.executable, "-P", "-m", "actors.scripted.embedded_agent")
+    return replace(settings, command=(*program, "--scenario", str(scenario_path(settings)), "--role", role))

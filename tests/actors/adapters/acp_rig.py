@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ async def opened(
         session = await agent.open(session_id)
         yield Opened(agent, events, session)
     finally:
-        if events.texts("process") and psutil.pid_exists(events.pid):
+        with suppress(psutil.NoSuchProcess, StopIteration):  # killed by the test; not started
             main = psutil.Process(events.pid)
             family = [main, *main.children(recursive=True)]
         began = asyncio.get_running_loop().time()

@@ -153,20 +153,25 @@ class PlainAgent:
     async def which_model(self, session_id: str) -> None:
         await self.say(session_id, self.model)
 
-    async def leave_child(self, session_id: str) -> str:
-        # It holds our stdout, ignores SIGTERM, and its parent is gone at once.
-        child = "(trap '' TERM; for n in 1 2 3; do sleep 20; done)"
-        holder = f"{{ {child} & echo $!; }} 3>&1 </dev/null 1>&2"
-        read, write = os.pipe()
-        shell = await asyncio.create_subprocess_exec("sh", "-c", holder, stdout=None, stderr=write)
-        await shell.wait()
-        os.close(write)
-        pid = os.read(read, 20).decode().strip()
-        await self.say(session_id, pid)
-        if self.cancelled.is_set():
-            return "cancelled"
+    async def leave_child(self, session_id: str) -> None:
+        await self.leave(session_id, "env={}")
+
+    async def leave_daemon(self, session_id: str) -> None:
+        await self.leave(session_id, "start_new_session=True")
+
+    async def leave(self, session_id: str, how: str) -> None:
+        """A process that holds our stdout and ignores SIGTERM, and whose parent is gone at once."""
+        stray = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+        parent = (
+            "import subprocess as s, sys;"
+            f"p = s.Popen([sys.executable, '-c', {stray!r}], stdin=s.DEVNULL, stderr=1, stdout=s.PIPE, {how});"
+            "p.stdout.readline(); print(p.pid, file=sys.stderr)"
+        )
+        arguments = (sys.executable, "-c", parent)
+        shell = await asyncio.create_subprocess_exec(*arguments, stdout=None, stderr=asyncio.subprocess.PIPE)
+        _, said = await shell.communicate()
+        await self.say(session_id, said.decode().strip())
         await asyncio.Event().wait()
-        return ""
 
     async def die(self, session_id: str) -> None:
         await self.say(session_id, "farewell")
@@ -175,4 +180,8 @@ class PlainAgent:
 
 
 assert PROTOCOL_VERSION == 1
+if "--stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 asyncio.run(run_agent(PlainAgent()))  # type: ignore[arg-type]
+while "--stubborn" in sys.argv:
+    signal.pause()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ import pytest
 from actors.adapters import acp
 from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from tests.actors.adapters.acp_rig import Events, is_alive, opened, run, settings
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, run, settings
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
 
@@ -118,13 +119,19 @@ def test_an_agent_that_is_killed_in_a_turn_is_reported_with_its_last_words(tmp_p
     run(play())
 
 
-def test_a_death_is_noticed_and_tidied_up_though_a_stray_child_holds_the_pipe(tmp_path: Path) -> None:
+async def stray_of(it: Opened) -> psutil.Process:
+    said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
+    stray = psutil.Process(int(json.loads(said.raw)["content"]["text"]))
+    assert is_alive(stray)
+    return stray
+
+
+@pytest.mark.parametrize("order", ["leave_child", "leave_daemon"])
+def test_a_death_is_noticed_and_tidied_up_though_a_stray_child_holds_the_pipe(tmp_path: Path, order: str) -> None:
     async def play() -> None:
         async with opened(acp.factory, plain(tmp_path)) as it:
-            turn = asyncio.create_task(it.agent.turn(new_id(), "leave_child"))
-            said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
-            stray = psutil.Process(int(said.raw.split('"text":"')[1].split('"')[0]))
-            assert is_alive(stray)
+            turn = asyncio.create_task(it.agent.turn(new_id(), order))
+            stray = await stray_of(it)
             os.kill(it.events.pid, signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
@@ -135,16 +142,25 @@ def test_a_death_is_noticed_and_tidied_up_though_a_stray_child_holds_the_pipe(tm
     run(play())
 
 
-def test_closing_in_the_middle_of_a_turn_ends_it_and_all_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["leave_child", "leave_daemon"])
+def test_closing_in_the_middle_of_a_turn_ends_it_and_all_processes(tmp_path: Path, order: str) -> None:
     async def play() -> None:
         async with opened(acp.factory, plain(tmp_path)) as it:
-            turn = asyncio.create_task(it.agent.turn(new_id(), "leave_child"))
-            said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
-            stray = psutil.Process(int(said.raw.split('"text":"')[1].split('"')[0]))
+            turn = asyncio.create_task(it.agent.turn(new_id(), order))
+            stray = await stray_of(it)
             await asyncio.gather(it.agent.close(), it.agent.close())
             with pytest.raises(AgentDiedError, match="closed"):
                 await turn
             assert not is_alive(stray)
+
+    run(play())
+
+
+def test_an_agent_that_heeds_neither_the_end_of_its_input_nor_sigterm_is_killed(tmp_path: Path) -> None:
+    async def play() -> None:
+        stubborn = plain(tmp_path, "--stubborn")
+        async with opened(acp.factory, stubborn) as it:  # asserts that it takes less than 2 s
+            await it.agent.turn(new_id(), "chunks")
 
     run(play())
 
@@ -213,10 +229,9 @@ def test_an_agent_without_mcp_over_http_works_without_the_bridge_and_says_so(tmp
 )
 def test_an_agent_that_cannot_be_used_is_one_clear_line(tmp_path: Path, command: tuple[str, ...], problem: str) -> None:
     async def play() -> None:
-        agent = acp.factory(settings(tmp_path, command=command), Events())
         with pytest.raises(AgentUnavailableError) as caught:
-            await agent.open(None)
-        await agent.close()
+            async with opened(acp.factory, settings(tmp_path, command=command)):
+                pass
         assert problem in str(caught.value)
         assert "\n" not in str(caught.value)
 

@@ -129,7 +129,7 @@ def test_a_turn_runs_its_commands_and_reacts_to_the_results(tmp_path: Path) -> N
             outcome = await it.agent.turn(turn_id, "work on it")
             assert (outcome.status, outcome.text) == ("finished", "it failed")
             assert it.events.texts("say") == ["looking", "it failed"]
-            assert it.events.texts("tool-result") == ["made\n\n(exit status 3)"]
+            assert it.events.texts("tool-result") == ["made (exit status 3)"]
             assert (tmp_path / "work" / "made.txt").read_text() == "made\n"
             assert prompts(tmp_path, it.session_id) == [turn_id]
             assert [e.message_id for e in it.events.all if e.kind == "seen"] == [turn_id]
