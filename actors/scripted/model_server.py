@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
@@ -134,6 +135,10 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = False  # so that server_close waits for all of them
     request_queue_size = 64
 
+    def server_bind(self) -> None:
+        """As any TCP server: the library's HTTP server would ask DNS for our name, which may take seconds."""
+        TCPServer.server_bind(self)
+
 
 def _role_and_path(target: str) -> tuple[Role | None, str]:
     path = target.partition("?")[0]
@@ -166,9 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {}, b"")
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         role, path = _role_and_path(self.path)
         try:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             match path:
                 case "/v1/messages":
                     self._answer_anthropic(role, request)
@@ -178,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer_openai(role, request)
                 case _:
                     self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
-        except (_Gone, ConnectionError):
+        except (_Gone, ConnectionError):  # agents are killed at any moment: no news
             self.close_connection = True
 
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:

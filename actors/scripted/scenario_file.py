@@ -21,6 +21,8 @@ The format is TOML:
     tool = {name = "Read", input = {file_path = "a.py"}}       # as it is; differs between agents
     [[turn.step]]
     fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true
+
+A call that was interrupted or cut off by a kill is made again, so commands are best written to bear that.
 """
 
 from __future__ import annotations
