@@ -64,6 +64,8 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
     return kept | {
         "HOME": str(home),
         "ANTHROPIC_BASE_URL": _with_role(url, role),
+        "NO_PROXY": "127.0.0.1",  # a proxy of the user's would be asked for the server
+        "no_proxy": "127.0.0.1",
         "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`

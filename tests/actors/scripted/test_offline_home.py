@@ -60,3 +60,8 @@ def test_nobodys_login_is_passed_on() -> None:
     assert environment["PATH"] == "/bin"
     assert not {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "CODEX_HOME", "CLAUDECODE"} & environment.keys()
     assert "CLAUDE_CODE_USE_BEDROCK" not in environment
+
+
+def test_the_users_proxy_is_not_asked_for_the_server() -> None:
+    environment = agent_environment(Path("/h"), URL, "reviewer", {"HTTP_PROXY": "http://p", "NO_PROXY": "x"})
+    assert (environment["NO_PROXY"], environment["no_proxy"]) == ("127.0.0.1", "127.0.0.1")
