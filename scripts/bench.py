@@ -1,0 +1,109 @@
+"""The benchmark's second half (scripts/bench is the first). Each row is a ratio of two things timed in turn.
+
+help   `loop --help` against `python -c pass`
+run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
+       the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import load_scenario
+from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
+
+LOOP = str(Path(sys.executable).with_name("loop"))
+
+
+def timed(action: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> None:
+    """Both in turn, so that a slow moment of the machine hits both; medians."""
+    pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
+    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"{name:<6} {mine:8.3f} s  against {other:8.3f} s: {mine / other:.2f}x  (median of {rounds})", flush=True)
+
+
+def quiet(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def bench_help() -> None:
+    compare("help", lambda: quiet(LOOP, "--help"), lambda: quiet(sys.executable, "-c", "pass"), rounds=20)
+
+
+def bench_run() -> None:
+    scenario = load_scenario(Path(str(resources.files("actors.scripted.scenarios") / "bench.toml")))
+    with ModelServer(scenario) as server, tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
+        base = Path(folder)
+        prepare_home(base / "home", server.url)
+        environment = agent_environment(base / "home", server.url, "reviewer", os.environ)
+        environment |= {"IS_SANDBOX": "1", "LOOP_COOLDOWN_MS": "0"}
+        numbers = iter(range(10_000))
+
+        def project() -> Path:
+            made = base / f"project-{next(numbers)}"
+            make_demo_repository(made)
+            return made
+
+        def ours() -> None:
+            command = [LOOP, "--review-plan", "claude", DEMO_TASK]
+            done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                sys.exit(done.stdout + done.stderr)
+
+        def theirs() -> None:
+            script = Path(__file__).with_name("bench_bare.py")
+            command = [sys.executable, str(script), json.dumps(prompts)]
+            subprocess.run(command, cwd=here, env=environment, check=True)
+
+        here = project()
+        ours()  # the prompts of a run, for the other side; and both programs are in the page cache now
+        prompts = prompts_of(base / "home")
+        compare("run", ours, theirs, rounds=5)
+
+
+def prompts_of(home: Path) -> list[tuple[str, str]]:
+    """(role, prompt) of each turn of the only run in `home`, in order, from its journal."""
+    import sqlite3
+
+    (journal,) = (home / ".loop" / "runs").glob("*/1/journal.sqlite")
+    db = sqlite3.connect(journal)
+    rows = db.execute(
+        "SELECT stream, body FROM events WHERE kind = 'TurnIntended' AND stream LIKE 'turns/%' ORDER BY seq"
+    ).fetchall()
+    db.close()
+    return [(stream.removeprefix("turns/"), json.loads(body)["prompt"]) for stream, body in rows]
+
+
+ROWS = {"help": bench_help, "run": bench_run}
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(ROWS)
+    unknown = [row for row in wanted if row not in ROWS]
+    if unknown:
+        print(f"[bench] error: no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
+        return 2
+    for row in wanted:
+        ROWS[row]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
