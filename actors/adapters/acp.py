@@ -1,23 +1,25 @@
-"""Any coding agent that speaks the Agent Client Protocol: the door to its adapter (acp_agent.py).
+"""The adapter of any coding agent that speaks the Agent Client Protocol (Gemini, OpenCode, Goose, the embedded agent).
 
-Imports nothing of the protocol's package: that takes 0.6 s of CPU, and it may not be installed. The package is
-imported when an adapter is made, in the process that drives the agent.
+Runs in the session's asyncio thread. What it does stands in acp_session.py, which is imported when the agent is
+opened: the protocol's package takes 0.6 s of CPU to import, and need not be installed.
 """
 
 from __future__ import annotations
 
 import shutil
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from actors.adapters.base import Agent, AgentSettings, EventSink
-from actors.errors import AgentUnavailableError
+from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn
+from actors.errors import AgentDiedError, AgentUnavailableError
+from actors.messages import TurnOutcome
+
+if TYPE_CHECKING:
+    from actors.adapters.acp_session import AcpSession
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
-    """An adapter for the program `settings.command`. Raises what `preflight` raises."""
-    preflight(settings)
-    from actors.adapters.acp_agent import AcpAgent
-
+    """An adapter for the program `settings.command`. Nothing is started or imported yet."""
     return AcpAgent(settings, sink)
 
 
@@ -36,3 +38,49 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(
             f"agent {settings.name!r} needs the Python package agent-client-protocol: pip install 'pairloop[acp]'"
         )
+
+
+class AcpAgent:
+    """One session of one ACP agent; see `base.Agent` for the contract."""
+
+    can_steer = False
+
+    def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._session: AcpSession | None = None
+
+    async def open(self, session_id: str | None) -> str:
+        """Besides the contract: gives up when the agent is silent for `acp_session.OPEN_PATIENCE_S`."""
+        preflight(self._settings)
+        from actors.adapters.acp_session import AcpSession
+
+        self._session = AcpSession(self._settings, self._sink)
+        return await self._session.open(session_id)
+
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+        """Besides the contract: for an agent that gives no ids back, the prompt ends with a marker line."""
+        return await self._opened().turn(turn_id, prompt, model=model)
+
+    async def steer(self, message_id: str, text: str) -> bool:  # noqa: ARG002 # the contract's names
+        """Never takes anything: the protocol has no way into a running turn."""
+        return False
+
+    async def interrupt(self) -> None:
+        """The agent answers its prompt when it has stopped."""
+        if self._session is not None:
+            await self._session.interrupt()
+
+    async def find_turn(self, message_id: str) -> FoundTurn:
+        """From the replay at `open` and our own turns since; the rule is `acp_history.History`'s."""
+        return self._opened().find_turn(message_id)
+
+    async def close(self) -> None:
+        """Ends the connection, then the program with all that it started."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> AcpSession:
+        if self._session is None:
+            raise AgentDiedError(f"agent {self._settings.name!r} was never opened")
+        return self._session

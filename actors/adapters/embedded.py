@@ -31,7 +31,8 @@ def preflight(settings: AgentSettings) -> None:
     try:
         load_scenario(scenario_path(settings))
     except UserError as error:
-        raise AgentUnavailableError(f"agent {settings.name!r}: {error} (from {SCENARIO_VARIABLE})") from error
+        hint = f"set {SCENARIO_VARIABLE} to the path of a scenario file"
+        raise AgentUnavailableError(f"agent {settings.name!r}: {error}; {hint}") from error
 
 
 def scenario_path(settings: AgentSettings) -> Path:

@@ -25,6 +25,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -196,7 +197,8 @@ async def run_command(command: str, cwd: str) -> tuple[str, bool]:
         try:
             status = await process.wait()
         except asyncio.CancelledError:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             raise
         output.seek(0)
@@ -294,7 +296,8 @@ class EmbeddedAgent:
                 case "session/cancel":
                     session = self._sessions.get(params["sessionId"])
                     if session is not None and session.turn is not None:
-                        session.turn.cancel()
+                        # Not at once: a turn that is cancelled before its first step never answers.
+                        asyncio.get_running_loop().call_soon(session.turn.cancel)
                 case method if request_id is not None:
                     self._fail(request_id, RpcError(METHOD_NOT_FOUND, f"no method {method!r}"))
         except RpcError as error:

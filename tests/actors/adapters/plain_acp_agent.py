@@ -147,6 +147,12 @@ class PlainAgent:
     async def talk_on(self, session_id: str) -> str:
         return "max_tokens"
 
+    async def invent(self, session_id: str) -> None:
+        """An answer that no version of the protocol knows."""
+        answer = {"jsonrpc": "2.0", "id": 2, "result": {"stopReason": "bored"}}
+        print(json.dumps(answer), flush=True)
+        await asyncio.Event().wait()
+
     async def limit(self, session_id: str) -> str:
         raise RequestError(429, "Rate limit exceeded. Try again later.")
 

@@ -17,9 +17,11 @@ import pytest
 from actors.adapters import acp
 from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from tests.actors.adapters.acp_rig import Opened, is_alive, opened, run, settings
+from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
+
+NO_PROTOCOL = """read line; echo '{"jsonrpc": "2.0", "id": 0, "result": {}}'; read line"""
 
 
 def plain(home: Path, *flags: str) -> AgentSettings:
@@ -80,21 +82,23 @@ def test_an_interrupted_turn_ends_as_interrupted(tmp_path: Path, order: str) -> 
     run(play())
 
 
-@pytest.mark.parametrize(
-    ("order", "status", "error"),
-    [
-        ("refuse", "failed", "the agent refused to go on"),
-        ("talk_on", "failed", "the agent's answer reached the model's limit of tokens"),
-        ("limit", "limited", "Rate limit exceeded. Try again later."),
-        ("no_such_order", "failed", "Internal error: 'PlainAgent' object has no attribute 'no_such_order'"),
-    ],
-)
-def test_a_turn_that_the_agent_gives_up_says_why(tmp_path: Path, order: str, status: str, error: str) -> None:
+def test_a_turn_that_the_agent_gives_up_says_why(tmp_path: Path) -> None:
     async def play() -> None:
         async with opened(acp.factory, plain(tmp_path)) as it:
-            outcome = await it.agent.turn(new_id(), order)
-            assert outcome.status == status
-            assert outcome.error.startswith(error)
+            for order, status, error in (
+                (
+                    "invent",
+                    "failed",
+                    "its answer does not follow the protocol: PromptResponse.stopReason: Input should",
+                ),
+                ("refuse", "failed", "the agent refused to go on"),
+                ("talk_on", "failed", "the agent's answer reached the model's limit of tokens"),
+                ("limit", "limited", "Rate limit exceeded. Try again later."),
+                ("no_such_order", "failed", "Internal error: 'PlainAgent' object has no attribute 'no_such_order'"),
+            ):
+                outcome = await it.agent.turn(new_id(), order)
+                assert outcome.status == status
+                assert outcome.error.startswith(error)
 
     run(play())
 
@@ -225,13 +229,15 @@ def test_an_agent_without_mcp_over_http_works_without_the_bridge_and_says_so(tmp
         (("sh", "-c", "echo wrong option >&2; exit 3"), "exited with status 3: wrong option"),
         ((sys.executable, str(PROGRAM), "--old"), "speaks version 0"),
         ((sys.executable, str(PROGRAM), "--login"), "is not logged in"),
+        (("sh", "-c", NO_PROTOCOL), "does not follow the protocol: InitializeResponse.protocolVersion: Field required"),
     ],
 )
 def test_an_agent_that_cannot_be_used_is_one_clear_line(tmp_path: Path, command: tuple[str, ...], problem: str) -> None:
     async def play() -> None:
+        agent = acp.factory(settings(tmp_path, command=command), Events())  # never fails
         with pytest.raises(AgentUnavailableError) as caught:
-            async with opened(acp.factory, settings(tmp_path, command=command)):
-                pass
+            await agent.open(None)
+        await agent.close()
         assert problem in str(caught.value)
         assert "\n" not in str(caught.value)
 

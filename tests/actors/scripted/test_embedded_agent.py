@@ -233,6 +233,32 @@ def _children_of(pid: int) -> list[psutil.Process]:
     return family
 
 
+def test_a_cancel_in_the_same_breath_as_its_prompt_is_answered(tmp_path: Path) -> None:
+    scenario = embedded_settings(tmp_path).options["scenario"]
+    program = (sys.executable, "-m", "actors.scripted.embedded_agent", "--scenario", str(scenario))
+    command = (*program, "--role", "worker", "--state", str(tmp_path / "state"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+
+        def send(*messages: dict[str, Any]) -> None:
+            lines = [json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n" for message in messages]
+            os.write(agent.stdin.fileno(), b"".join(lines))
+
+        send({"id": 1, "method": "session/new", "params": {"cwd": str(tmp_path), "mcpServers": []}})
+        session = {"sessionId": json.loads(agent.stdout.readline())["result"]["sessionId"]}
+        prompt = {
+            "id": 2,
+            "method": "session/prompt",
+            "params": {**session, "prompt": [{"type": "text", "text": "hang"}]},
+        }
+        send(prompt, {"method": "session/cancel", "params": session})
+        answers = (json.loads(line) for line in agent.stdout)
+        assert next(answer for answer in answers if answer.get("id") == 2)["result"] == {"stopReason": "cancelled"}
+        agent.stdin.close()
+        assert agent.wait(10) == 0
+
+
 def test_when_its_client_is_gone_it_ends_its_command_and_itself(tmp_path: Path) -> None:
     async def play() -> None:
         async with opened(embedded.factory, embedded_settings(tmp_path)) as it:

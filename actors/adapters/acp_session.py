@@ -1,6 +1,6 @@
-"""Drives any coding agent that speaks the Agent Client Protocol (Gemini, OpenCode, Goose, our embedded agent).
+"""A session of an ACP agent, from the start of its program to its end. Owned by the adapter, acp.AcpAgent.
 
-Made by acp.factory. Through the official `acp` package, in the session's asyncio thread. The agent works unattended:
+Through the official `acp` package, in the session's asyncio thread. The agent works unattended:
 every permission it asks for is granted. It is not offered our file system or terminals (optional in the protocol), so
 it uses its own. The protocol has no way into a running turn, so `steer` never takes anything.
 
@@ -39,6 +39,7 @@ from acp.schema import (
     UsageUpdate,
     UserMessageChunk,
 )
+from pydantic import ValidationError
 
 from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 from actors.adapters.acp_history import History, Speech, failed, one_line, stopped, with_marker
@@ -54,10 +55,8 @@ AUTHENTICATION_REQUIRED = -32000
 BRIDGE_NAME = "loop-bridge"
 
 
-class AcpAgent:
-    """One session of one ACP agent; see `base.Agent` for the contract."""
-
-    can_steer = False
+class AcpSession:
+    """What `base.Agent` asks for, but for steering. `open` once, then any number of turns, one at a time."""
 
     def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
         self._settings = settings
@@ -74,12 +73,11 @@ class AcpAgent:
         self._turn_id: str | None = None  # of the running turn
         self._interrupted = False
         self._seen = False
+        self._noted: set[str] = set()
         self._cost_usd: float | None = None  # of the session so far; None: not known yet
 
-    # --- the contract of base.Agent ---
-
     async def open(self, session_id: str | None) -> str:
-        """Besides the contract: gives up after `OPEN_PATIENCE_S`. After any error `close` is still to be called."""
+        """Starts the program, opens a new session or loads the old one. After any error `close` is to be called."""
         try:
             self._program = await AgentProgram.start(
                 self._settings.command, self._settings.environment, self._settings.cwd
@@ -106,15 +104,19 @@ class AcpAgent:
             raise AgentUnavailableError(
                 f"agent {self._settings.name!r} cannot be used: {failed(error.code, str(error), error.data, '').error}"
             ) from error
+        except ValidationError as error:
+            raise AgentUnavailableError(f"agent {self._settings.name!r} cannot be used: {_breach(error)}") from error
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """Besides the contract: the prompt carries a marker line for agents that give no ids back."""
+        """Sends the prompt and returns when the agent has answered it."""
         connection = self._open_connection()
         self._turn_id, self._interrupted, self._seen, self._speech = turn_id, False, False, Speech()
         cost_before = self._cost_usd
         text = prompt if self._gives_ids_back else with_marker(turn_id, prompt)
         try:
             await self._use_model(connection, model or self._settings.model)
+            if self._interrupted:  # before there was a prompt to cancel
+                return stopped("cancelled", "")
             self._history.begin(turn_id)
             response = await connection.prompt(self._session_id, [text_block(text)], **{TURN_ID: turn_id})
         except ConnectionError:
@@ -124,6 +126,9 @@ class AcpAgent:
             outcome = failed(error.code, str(error), error.data, self._speech.last)
             if self._interrupted:  # some agents answer a cancelled prompt with an error
                 outcome = stopped("cancelled", self._speech.last)
+        except ValidationError as error:
+            self._end_message()
+            outcome = TurnOutcome(status="failed", text=self._speech.last, error=_breach(error))
         else:
             self._end_message()
             self._saw_turn()
@@ -139,12 +144,8 @@ class AcpAgent:
         self._history.finish(turn_id, outcome)
         return outcome
 
-    async def steer(self, message_id: str, text: str) -> bool:  # noqa: ARG002 # the contract's names
-        """Never takes anything: the protocol has no way into a running turn."""
-        return False
-
     async def interrupt(self) -> None:
-        """session/cancel; the agent answers its prompt when it has stopped."""
+        """Cancels the running turn, if there is one."""
         if self._turn_id is None:
             return
         self._interrupted = True
@@ -153,12 +154,12 @@ class AcpAgent:
         except ConnectionError:
             await self._raise_died(opening=False)
 
-    async def find_turn(self, message_id: str) -> FoundTurn:
-        """From the replay at `open` and our own turns since; the rule is `History`'s."""
+    def find_turn(self, message_id: str) -> FoundTurn:
+        """What is known of the prompt with this id."""
         return self._history.find(message_id)
 
     async def close(self) -> None:
-        """Ends the connection, then the program with all its descendants."""
+        """Ends the connection, then the program. May be called at any time, also twice at once."""
         async with self._closing:
             connection, self._connection = self._connection, None
             program, self._program = self._program, None
@@ -239,7 +240,7 @@ class AcpAgent:
         if not model or (option is not None and option.current_value == model):
             return
         if option is None:
-            self._note(f"the agent offers no choice of model over ACP: {model!r} is not used")
+            self._note_once(f"the agent offers no choice of model over ACP: {model!r} is not used")
             return
         response = await connection.set_config_option(option.id, self._session_id, model)
         for changed in response.config_options:
@@ -269,6 +270,11 @@ class AcpAgent:
 
     def _note(self, text: str) -> None:
         self._sink(AgentEvent(kind="note", text=text))
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     # --- what the agent tells us ---
 
@@ -325,17 +331,23 @@ class AcpAgent:
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option.option_id))
 
 
+def _breach(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return one_line(f"its answer does not follow the protocol: {error.title}.{place}: {first['msg']}")
+
+
 class _Client:
     """Our side of the protocol: the two methods that an agent may call when nothing optional is offered."""
 
-    def __init__(self, agent: AcpAgent) -> None:
-        self._agent = agent
+    def __init__(self, session: AcpSession) -> None:
+        self._session = session
 
     async def session_update(self, session_id: str, update: Any, **_meta: Any) -> None:
-        self._agent.take_update(session_id, update)
+        self._session.take_update(session_id, update)
 
     async def request_permission(
         self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption], **_meta: Any
     ) -> RequestPermissionResponse:
         del session_id
-        return self._agent.grant(options, tool_call)
+        return self._session.grant(options, tool_call)
