@@ -225,6 +225,8 @@ class AgentSession:
         agent, carrier = self._agent, self._running
         if entry.status != "intended" or agent is None or not agent.can_steer or carrier is None:
             return
+        if not turn.may_carry(self._ledger, carrier):
+            return
         await self._record(turn.TurnSubmitted(turn_id=mail.mail_id, message_id=entry.message_id, carrier=carrier))
         try:
             taken = await asyncio.wait_for(agent.steer(entry.message_id, mail.text), STEER_PATIENCE_S)
@@ -307,7 +309,9 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
-        text = prompts.continuation(entry.prompt) if entry.cuts else entry.prompt
+        text = entry.prompt
+        if entry.cuts:
+            text = prompts.reminder(text) if entry.remembered else prompts.continuation(text)
         self._running, self._running_since = entry.turn_id, time.monotonic()
         self._turn_task = self._loop.create_task(self._turn(agent, entry, text))
 

@@ -5,8 +5,8 @@
 *Intended*: journalled, certainly not sent. *Submitted*: journalled just before it is handed to the agent under
 `message_id`, so it may or may not have arrived. *Running*: there is evidence that the agent has it. After any crash
 the agent's own transcript is asked about each submitted or running entry (`next_action` says `Look`), and `found`
-turns the answer into the event that follows: absent -> intended again; finished -> its result is taken; unfinished
--> *cut*: it goes on under a new message id with a note instead of the prompt.
+turns the answer into the event that follows: absent -> intended again; finished -> its result is taken; unfinished, or
+absent although it was seen -> *cut*: it goes on under a new message id, with a note that it was cut short.
 
 A mail may also be steered into a turn that is already running (its `carrier`); it then settles with that turn.
 """
@@ -70,10 +70,15 @@ class TurnReturned(_Event, frozen=True, kw_only=True):
 
 
 class TurnCut(_Event, frozen=True, kw_only=True):
-    """The agent has it but did not finish it; it goes on under `next_message_id`."""
+    """The agent had it but did not finish it; it goes on under `next_message_id`.
+
+    `remembered`: it stands in the agent's transcript. Not so when the agent was killed before it had written down
+    what it had already begun (Claude Code writes 50-150 ms late): the next message then gives the prompt again.
+    """
 
     turn_id: str
     next_message_id: str
+    remembered: bool = True
 
 
 class TurnConcluded(_Event, frozen=True, kw_only=True):
@@ -118,8 +123,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     status: Status = "intended"
     carrier: str = ""
+    remembered: bool = True  # as of the last cut
     cuts: int = 0  # how often it was cut: after the first, a continuation is sent instead of the prompt
     tries: int = 0  # how often it was handed over as a turn of its own
+
+
+# A verdict must be the last thing that a reviewer says, so nothing is slipped in between: mail waits for the turn's end.
+UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +194,12 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
             changed = msgspec.structs.replace(entry, status="intended", carrier="")
         case TurnCut():
             changed = msgspec.structs.replace(
-                entry, status="intended", carrier="", message_id=event.next_message_id, cuts=entry.cuts + 1
+                entry,
+                status="intended",
+                carrier="",
+                message_id=event.next_message_id,
+                remembered=event.remembered,
+                cuts=entry.cuts + 1,
             )
         case TurnConcluded():
             return _settle(ledger, entry, event.outcome)
@@ -202,9 +217,10 @@ def next_action(ledger: Ledger) -> Send | Look | None:
     return None if waiting is None else Send(entry=waiting)
 
 
-def riders(ledger: Ledger, carrier: str) -> list[Entry]:
-    """The mails that were steered into the turn `carrier` and have not settled."""
-    return [entry for entry in ledger.open.values() if entry.carrier == carrier and carrier]
+def may_carry(ledger: Ledger, turn_id: str) -> bool:
+    """Whether mail may be steered into this running turn."""
+    entry = ledger.open.get(turn_id)
+    return entry is not None and entry.purpose not in UNDISTURBED
 
 
 def found(entry: Entry, answer: FoundTurn, next_message_id: str) -> _Event:
@@ -217,9 +233,9 @@ def found(entry: Entry, answer: FoundTurn, next_message_id: str) -> _Event:
     if entry.tries >= MAX_TRIES:
         error = f"the agent was lost {entry.tries} times during this turn"
         return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="failed", error=error))
-    if answer.state == "absent":
+    if answer.state == "absent" and (entry.status == "submitted" or entry.carrier):
         return TurnReturned(turn_id=entry.turn_id)
-    return TurnCut(turn_id=entry.turn_id, next_message_id=next_message_id)
+    return TurnCut(turn_id=entry.turn_id, next_message_id=next_message_id, remembered=answer.state != "absent")
 
 
 def _entry(ledger: Ledger, event: _Event) -> Entry:

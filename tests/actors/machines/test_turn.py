@@ -65,6 +65,21 @@ def test_a_turn_that_was_cut_goes_on_under_a_new_message_id_and_is_not_the_promp
     action = turn.next_action(turn.apply(state, event))
     assert isinstance(action, turn.Send)
     assert (action.entry.turn_id, action.entry.message_id, action.entry.cuts) == ("a", "new", 1)
+    assert action.entry.remembered
+
+
+def test_a_turn_that_was_seen_but_not_written_down_is_cut_too_and_its_prompt_is_not_remembered():
+    state = ledger(intended(), submitted(), turn.TurnSeen(turn_id="a"))
+    event = turn.found(state.open["a"], FoundTurn(state="absent"), "new")
+    entry = turn.apply(state, event).open["a"]
+    assert (entry.message_id, entry.cuts, entry.remembered) == ("new", 1, False)
+
+
+def test_a_verdict_is_not_disturbed_by_mail_and_other_turns_are():
+    state = ledger(turn.TurnIntended(turn_id="r", purpose="review", prompt="x"), intended("w", "work"))
+    assert not turn.may_carry(state, "r")
+    assert turn.may_carry(state, "w")
+    assert not turn.may_carry(state, "unknown")
 
 
 @pytest.mark.parametrize("answer", ["absent", "unfinished"])
