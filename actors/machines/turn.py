@@ -128,7 +128,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0  # how often it was handed over as a turn of its own
 
 
-# A verdict must be the last thing that a reviewer says, so nothing is slipped in between: mail waits for the turn's end.
+# A verdict must be the last thing that a reviewer says: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
 
