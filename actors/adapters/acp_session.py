@@ -1,8 +1,7 @@
 """A session of an ACP agent, from the start of its program to its end. Owned by the adapter, acp.AcpAgent.
 
-Through the official `acp` package, in the session's asyncio thread. The agent works unattended:
-every permission it asks for is granted. It is not offered our file system or terminals (optional in the protocol), so
-it uses its own. The protocol has no way into a running turn, so `steer` never takes anything.
+Through the official `acp` package, in the session's asyncio thread. The agent works unattended: every permission it
+asks for is granted. It is not offered our file system or terminals (optional in the protocol), so it uses its own.
 
 After a crash the session is loaded again, and the agent's replay of it says which prompts it has: by their ids, for
 an agent that knows our extension (acp_extension.py), else by the marker line that every prompt then carries. The rule
