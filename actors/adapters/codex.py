@@ -72,6 +72,7 @@ class CodexAgent:
         self._thread_id = ""
         self._model = ""  # the session's own
         self._turn: _Turn | None = None
+        self._limit = ""  # as it was told last
 
     async def open(self, session_id: str | None) -> str:
         """See `base.Agent.open`. 0.2 s, and 0.7 s for the first import of the SDK."""
@@ -225,6 +226,11 @@ class CodexAgent:
 
     def _heard(self, notification: Json) -> None:
         for event in events(notification, self._thread_id):
+            if event.kind == "limit" and event.text == self._limit:  # it comes with every answer of the model
+                self._sink(AgentEvent(kind="raw", raw=event.raw))
+                continue
+            if event.kind == "limit":
+                self._limit = event.text
             self._sink(event)
         if self._turn is not None:
             self._turn.take(notification["method"], notification.get("params") or {})

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,10 +36,9 @@ from actors.errors import AgentDiedError
 
 # All requests are answered at once or within a second; a long thread may take a few to resume.
 REQUEST_PATIENCE_S = 60.0
-# The app-server takes 40 ms to end when asked. Together less than the 2 s that an adapter has for closing.
+# The app-server takes 40 ms to end when asked, and an adapter has 2 s for closing.
 ASK_PATIENCE_S = 0.5
-SWEEP_PATIENCE_S = 0.8
-JOIN_PATIENCE_S = 0.25
+STOP_PATIENCE_S = 1.8
 
 _T = TypeVar("_T")
 
@@ -98,13 +98,28 @@ class CodexLink:
     async def _call(self, method: str, work: Callable[[], _T]) -> _T:
         try:
             async with asyncio.timeout(REQUEST_PATIENCE_S):
-                return await in_thread(work)
+                return await in_thread(partial(self._work, work))
         except JsonRpcError as error:
             raise RequestRefusedError(method, error.message) from error
         except TimeoutError as error:
             raise AgentDiedError(f"codex did not answer {method} within {REQUEST_PATIENCE_S:.0f} s") from error
         except (CodexError, OSError, ValueError) as error:  # ValueError: its pipe is closed on our side
             raise self._death() from error
+
+    def _work(self, work: Callable[[], _T]) -> _T:
+        """In the request's thread."""
+        try:
+            return work()
+        except JsonRpcError:
+            raise
+        except (CodexError, OSError, ValueError):
+            self._await_exit()
+            raise
+
+    def _await_exit(self) -> None:
+        """The pipes of a dying process close a moment before it can be waited for."""
+        with suppress(subprocess.TimeoutExpired):
+            self._client.process.wait(1)
 
     def _death(self) -> AgentDiedError:
         return AgentDiedError(f"codex app-server {_ending(self.exit_code)} {self.last_words}".rstrip())
@@ -116,8 +131,7 @@ class CodexLink:
             self._loop.call_soon_threadsafe(self._on_notification, message)
 
     def _broken(self) -> None:
-        with suppress(subprocess.TimeoutExpired):  # its pipes close a moment before it can be waited for
-            self._client.process.wait(1)
+        self._await_exit()
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._on_lost, self._death())
 
@@ -128,27 +142,30 @@ class CodexLink:
             if self._stopped or not self._client.started:
                 return
             self._stopped = True
+            deadline = time.monotonic() + STOP_PATIENCE_S
             process = self._client.process
-            family = {(pid, processes.start_time(pid)) for pid in processes.tree(process.pid)}
+            # Not of a dead one: its pid may be another's by now. What it left behind bears our mark.
+            tree = processes.tree(process.pid) if process.poll() is None else set()
+            family = {(pid, processes.start_time(pid)) for pid in tree}
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(ASK_PATIENCE_S)
             if process.poll() is None:
-                processes.kill_tree(process.pid, timeout_s=SWEEP_PATIENCE_S)
+                processes.kill_tree(process.pid, timeout_s=deadline - time.monotonic())
             for pid, started in family:
                 if started is not None:
                     processes.end_stale(pid, started)
-            self._sweep()
-            process.wait()
-            self._client.release()
+            self._sweep(deadline)
+            with suppress(subprocess.TimeoutExpired):  # in an uninterruptible sleep: it ends when the disk answers
+                process.wait(max(0.0, deadline - time.monotonic()))
+            self._client.release(deadline)
 
-    def _sweep(self) -> None:
+    def _sweep(self, deadline: float) -> None:
         """Kills whoever bears our mark: what a dead app-server had started, and what left its tree.
 
         Codex runs each command in a session of its own, so that neither parents nor sessions lead to it any more
         once the app-server is dead.
         """
-        deadline = time.monotonic() + SWEEP_PATIENCE_S
         while (found := _marked(self._mark)) and time.monotonic() < deadline:
             for pid in found:
                 processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
@@ -217,13 +234,13 @@ class _Client(CodexClient):
             self._router.fail_all(closed)
             self._broken()
 
-    def release(self) -> None:
-        """Ends the threads and closes the pipes of a dead process."""
+    def release(self, deadline: float) -> None:
+        """Closes the pipes of a dead process, once the threads that read them have ended."""
         for thread, pipe in ((self._reader_thread, self.process.stdout), (self._stderr_thread, self.process.stderr)):
             assert thread is not None
             assert pipe is not None
-            thread.join(JOIN_PATIENCE_S)
-            if not thread.is_alive():  # else a stranger holds the other end, and closing would wait for the thread
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if not thread.is_alive():  # else a stranger holds the other end, and closing would wait for ever
                 pipe.close()
         assert self.process.stdin is not None
         with suppress(OSError):  # what was never read by the dead process

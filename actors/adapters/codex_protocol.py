@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,9 @@ from actors.messages import TurnOutcome, Usage
 LINE_LENGTH = 200  # characters of an event's line for people; the raw event has it all
 
 Json = dict[str, Any]
+
+# What reading a message of another version of Codex may raise. A line for people is not worth a broken turn.
+_UNKNOWN_SHAPE = (KeyError, TypeError, AttributeError)
 
 # The user's allowance is used up, or the provider asks to slow down: waiting helps, and nothing else does.
 _LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
@@ -52,7 +56,10 @@ def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
     params: Json = notification.get("params") or {}
     if method.endswith(("Delta", "/delta")):
         return []
-    told = _told(method, params) if params.get("threadId", thread_id) == thread_id else None
+    told = None
+    if not thread_id or params.get("threadId", thread_id) == thread_id:  # "": the thread is just being opened
+        with suppress(*_UNKNOWN_SHAPE):
+            told = _told(method, params)
     raw = json.dumps(notification, ensure_ascii=False, separators=(",", ":"))
     if told is None:
         return [AgentEvent(kind="raw", raw=raw)]
@@ -194,17 +201,21 @@ class TurnProgress:
 
     def take(self, method: str, params: Json) -> None:
         """Notes what the notification says of this turn."""
-        if method == "account/rateLimits/updated" and limits_text(params["rateLimits"]):
-            self._limits = params["rateLimits"]
-        elif method == "turn/started" and not self.turn_id:
+        if method == "turn/started" and not self.turn_id:
             self.turn_id = params["turn"]["id"]
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
             self.outcome = turn_outcome(params["turn"], self._text, self._usage(), self._limits)
-        elif params.get("turnId") == self.turn_id:
-            self._take_own(method, params)
+        else:
+            with suppress(*_UNKNOWN_SHAPE):
+                self._take_detail(method, params)
 
-    def _take_own(self, method: str, params: Json) -> None:
-        if method == "item/completed" and params["item"]["type"] == "agentMessage":
+    def _take_detail(self, method: str, params: Json) -> None:
+        if method == "account/rateLimits/updated":
+            if _windows(params["rateLimits"]):
+                self._limits = params["rateLimits"]
+        elif params["turnId"] != self.turn_id:
+            return
+        elif method == "item/completed" and params["item"]["type"] == "agentMessage":
             self._text = params["item"]["text"]
         elif method == "thread/tokenUsage/updated":
             usage = params["tokenUsage"]

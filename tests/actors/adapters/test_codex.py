@@ -256,6 +256,7 @@ def test_a_used_up_limit_says_when_it_ends(bench: Bench) -> None:
             assert abs(outcome.resets_at_ms - before_ms - 3_600_000) < 60_000
             assert it.events.texts("limit")[-1].startswith("5 h limit used 100 %, until ")
             assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+            assert len(it.events.texts("limit")) == 1
 
     run(play())
 
@@ -531,13 +532,17 @@ def test_closing_leaves_no_thread(bench: Bench) -> None:
             await it.agent.turn(new_id(), "hello")
 
     run(play())
-    assert {thread for thread in threading.enumerate() if thread not in before} == set()
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(1)  # the last one may just be on its way out
+    assert [thread for thread in left if thread.is_alive()] == []
 
 
 def test_a_request_without_an_answer_does_not_hold_up_closing(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
             os.kill(it.events.pid, signal.SIGSTOP)
+            await asyncio.to_thread(os.waitid, os.P_PID, it.events.pid, os.WSTOPPED | os.WNOWAIT)
             request = asyncio.create_task(it.agent.find_turn(new_id()))
             await asyncio.sleep(0)
             began = time.monotonic()
@@ -561,6 +566,7 @@ async def hang():
     agent = codex.factory(settings, lambda event: pids.append(event.pid))
     await agent.open(None)
     os.kill(pids[0], signal.SIGSTOP)
+    os.waitid(os.P_PID, pids[0], os.WSTOPPED | os.WNOWAIT)
     request = asyncio.create_task(agent.find_turn("x"))
     await asyncio.sleep(0)
     print(pids[0], flush=True)
