@@ -41,7 +41,7 @@ def main() -> int:
     git(base, "init", "-q", "--bare", "origin.git")
     git(project, "remote", "add", "origin", str(base / "origin.git"))
     git(project, "push", "-q", "-u", "origin", "main")
-    calls = stand_in_for_gh(base / "bin", home)
+    calls = stand_in_for_gh(base / "bin")
     scenario = resources.files("actors.scripted.scenarios") / "demo.toml"
 
     say(f"a repository with a failing test: {project}")
@@ -78,12 +78,9 @@ def main() -> int:
     return 0
 
 
-def stand_in_for_gh(folder: Path, home: Path) -> Path:
+def stand_in_for_gh(folder: Path) -> Path:
     folder.mkdir()
     calls = folder / "gh.calls"
-    # Codex runs its commands in a login shell, which on some systems sets PATH anew.
-    for profile in (".profile", ".zprofile"):
-        (home / profile).write_text(f'PATH="{folder}:$PATH"\n')
     program = folder / "gh"
     program.write_text(GH.format(calls=calls))
     program.chmod(0o755)

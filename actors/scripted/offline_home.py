@@ -39,6 +39,7 @@ def _codex_config(base_url: str) -> str:
 model = "scripted"
 model_provider = "scripted"
 check_for_update_on_startup = false
+allow_login_shell = false  # commands find programs on the PATH that the caller gave; /etc/profile may set it anew
 
 [analytics]
 enabled = false

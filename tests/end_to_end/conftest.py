@@ -51,9 +51,6 @@ class World:
         gh = base / "bin" / "gh"
         gh.write_text(GH)
         gh.chmod(0o755)
-        # Codex runs its commands in a login shell, which on some systems sets PATH anew.
-        for profile in (".profile", ".zprofile"):
-            (self.home / profile).write_text(f'PATH="{base / "bin"}:$PATH"\n')
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.environment = kept | {
             "HOME": str(self.home),
