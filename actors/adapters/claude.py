@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.claude_events import describe
 from actors.adapters.claude_program import (
+    UNATTENDED,
     arguments,
     child_environment,
     config_folder,
     locate,
     preflight,
-    refuse_root,
+    startable,
 )
 from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
@@ -49,7 +49,6 @@ FLUSH_S = 2.0
 LOOK_AGAIN_S = 0.03
 
 _NO_SESSION = "No conversation found with session ID"
-_ROOT_REFUSED = "cannot be used with root"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
@@ -76,6 +75,7 @@ class ClaudeAgent:
         self._finished: set[str] = set()  # turns of this run of the program that were not cut off
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._watch_until = 0.0
         self._closing = asyncio.Lock()
         self._limit_s = _shell_wait_s(settings.environment)
 
@@ -83,10 +83,7 @@ class ClaudeAgent:
 
     async def open(self, session_id: str | None) -> str:
         """See the Protocol. Logging in is not checked here: `preflight` does, and a turn says so as well."""
-        program = locate(self._settings.environment)
-        refuse_root(self._settings.environment, user_id=os.getuid())
-        if not self._settings.cwd.is_dir():
-            raise AgentUnavailableError(f"claude cannot work in {self._settings.cwd}: there is no such folder")
+        program = startable(self._settings)
         from claude_agent_sdk import ClaudeSDKClient
 
         from actors.adapters.claude_process import ClaudeProcess
@@ -120,6 +117,12 @@ class ClaudeAgent:
             raise AgentUnavailableError(f"{program} cannot be started: {error}: reinstall Claude Code") from error
         except Exception as error:  # the SDK raises plain Exceptions as well
             raise self._refusal(process, opened, error) from error
+        mode = (await self._client.get_server_info() or {}).get("current_permission_mode", UNATTENDED)
+        if mode != UNATTENDED:
+            raise AgentUnavailableError(
+                f"claude may not work unattended here, its permission mode is {mode!r}: "
+                "take permissions.disableBypassPermissionsMode out of its settings"
+            )
         return opened
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
@@ -201,7 +204,7 @@ class ClaudeAgent:
         message_id = taken_in(event)
         if message_id:
             self._taken_in.add(message_id)
-            self._watch()
+        self._watch()
         turn = self._conversation.turn
         if turn is not None and turn.interrupting and event.get("subtype") == "init" and self._client:
             # The program goes on with a message that waited behind the interrupted one.
@@ -209,14 +212,18 @@ class ClaudeAgent:
         self._news.set()
 
     def _watch(self) -> None:
-        """Looks for messages in the transcript: an echo alone proves nothing (a repeated id is echoed and ignored)."""
-        if self._unseen & self._taken_in and (self._watching is None or self._watching.done()):
-            self._watching = self._spawn(self._watch_transcript())
+        """Looks for our messages in the transcript while something happens, and a little longer.
+
+        An echo proves nothing: a repeated id is echoed and ignored. And it comes late, with the model's first words.
+        """
+        if self._unseen:
+            self._watch_until = asyncio.get_running_loop().time() + FLUSH_S
+            if self._watching is None or self._watching.done():
+                self._watching = self._spawn(self._watch_transcript())
 
     async def _watch_transcript(self) -> None:
         assert self._transcript is not None
-        until = asyncio.get_running_loop().time() + FLUSH_S
-        while self._unseen & self._taken_in and asyncio.get_running_loop().time() < until:
+        while self._unseen and asyncio.get_running_loop().time() < self._watch_until:
             for message_id in self._transcript.new_message_ids() & self._unseen:
                 self._unseen.discard(message_id)
                 self._sink(AgentEvent(kind="seen", message_id=message_id))
@@ -292,11 +299,10 @@ class ClaudeAgent:
         return found.state == "absent" or message_id in self._finished
 
     def _refusal(self, process: ClaudeProcess, session_id: str, error: Exception) -> Exception:
-        words = "\n".join(process.last_words)
-        if _NO_SESSION in words:
+        if _NO_SESSION in "\n".join(process.last_words):
             return SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
-        if _ROOT_REFUSED in words:
-            return AgentUnavailableError(f"claude refuses to run unattended: {process.how_it_ended}")
+        if process.failed_by_itself:
+            return AgentUnavailableError(f"claude does not start: it {process.how_it_ended}")
         return AgentDiedError(f"claude {process.how_it_ended}" if process.ended else f"claude does not start: {error}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -36,8 +36,8 @@ def describe(event: RawEvent) -> Iterator[AgentEvent]:
             summary = f"background task {event.get('status', '')}: {event.get('summary', '')}"
             yield AgentEvent(kind="note", text=line(summary))
         case "system", "api_retry":
-            reason = event.get("error") or event.get("error_status") or "no answer"
-            yield AgentEvent(kind="note", text=line(f"the model is asked again ({reason})"))
+            attempt = f"{event.get('error')}, attempt {event.get('attempt')} of {event.get('max_retries')}"
+            yield AgentEvent(kind="note", text=line(f"the model is asked again ({attempt})"))
         case "system", "compact_boundary":
             yield AgentEvent(kind="note", text="the conversation was compacted")
         case "rate_limit_event", _:
@@ -76,7 +76,9 @@ def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
                 # Errors of the API come in the shape of something said.
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
             case "tool_use":
-                call = f"{block['name']}: {_argument(block.get('input') or {})}".removesuffix(": ")
+                # mcp__loop-bridge__send_message → loop-bridge.send_message
+                name = block["name"].removeprefix("mcp__").replace("__", ".", 1)
+                call = f"{name}: {_argument(block.get('input') or {})}".removesuffix(": ")
                 yield AgentEvent(kind="tool", text=line(f"subagent: {call}" if subagent else call))
 
 

@@ -87,6 +87,11 @@ class ClaudeProcess(Transport):
         words = [words for words in self.last_words if words.strip()]
         return how + (f": {words[-1]}" if words else "")
 
+    @property
+    def failed_by_itself(self) -> bool:
+        """Whether it has exited with an error status, rather than being killed or still running."""
+        return self._process is not None and (self._process.returncode or 0) > 0
+
     async def connect(self) -> None:
         """Starts the program. Raises OSError when that fails."""
         self._process = await asyncio.create_subprocess_exec(

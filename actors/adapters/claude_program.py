@@ -22,6 +22,7 @@ TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not th
 # Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
 MARK_VARIABLE = "LOOP_AGENT_MARK"
 LOGIN_CHECK_S = 10.0
+UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
 
 
 def locate(environment: Mapping[str, str]) -> Path:
@@ -44,6 +45,18 @@ def locate(environment: Mapping[str, str]) -> Path:
     return bundled
 
 
+def startable(settings: AgentSettings) -> Path:
+    """The program to start, after everything was looked at that can be seen without starting it.
+
+    Raises `AgentUnavailableError` with the next step.
+    """
+    program = locate(settings.environment)
+    refuse_root(settings.environment, user_id=os.getuid())
+    if not settings.cwd.is_dir():
+        raise AgentUnavailableError(f"claude cannot work in {settings.cwd}: there is no such folder")
+    return program
+
+
 def refuse_root(environment: Mapping[str, str], *, user_id: int) -> None:
     """Raises `AgentUnavailableError` where `claude` itself would refuse to run unattended.
 
@@ -62,8 +75,7 @@ def preflight(settings: AgentSettings) -> None:
     Raises `AgentUnavailableError` with the next step. `claude auth status` knows every way to log in (API key, token,
     stored login or keychain, Bedrock, Vertex, apiKeyHelper, settings), so none is looked for here.
     """
-    program = locate(settings.environment)
-    refuse_root(settings.environment, user_id=os.getuid())
+    program = startable(settings)
     try:
         answer = subprocess.run(
             [program, "auth", "status"],
@@ -102,7 +114,7 @@ def arguments(
         str(program),
         *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
         "--replay-user-messages",
-        *("--permission-mode", "bypassPermissions"),
+        *("--permission-mode", UNATTENDED),
         *("--settings", '{"disableAllHooks":true}'),
         "--strict-mcp-config",
     ]

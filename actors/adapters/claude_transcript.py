@@ -98,7 +98,6 @@ class _Reading:
     def _user(self, entry: Entry) -> bool:
         content = (entry.get("message") or {}).get("content")
         if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
-            self._last = None
             self._task_started(entry.get("toolUseResult"))
             return True
         text = text_of(content).lstrip()

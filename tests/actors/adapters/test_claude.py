@@ -224,7 +224,9 @@ def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Ben
     async def play() -> None:
         async with bench.open(model="claude-opus-5-5") as it:
             for model in ("", "claude-sonnet-5-5", "", ""):
-                assert (await it.agent.turn(new_id(), "hello", model=model)).status == "finished"
+                turn_id = new_id()
+                assert (await it.agent.turn(turn_id, "hello", model=model)).status == "finished"
+                assert (await it.agent.find_turn(turn_id)).state == "finished"  # it is written by now
             used = [e["message"]["model"] for e in transcript(bench, it) if e["type"] == "assistant"]
             assert used == ["claude-opus-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-opus-5-5"]
 
@@ -609,7 +611,7 @@ def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
             async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
                 outcome = await it.agent.turn(new_id(), "write to codex")
                 assert (outcome.status, outcome.text) == ("finished", "sent")
-                assert it.events.texts("tool") == ["mcp__loop-bridge__send_message: hello"]
+                assert it.events.texts("tool") == ["loop-bridge.send_message: hello"]
                 assert it.events.texts("tool-result") == ["queued as 7"]
                 assert {token for _, token, _ in calls} == {"Bearer secret-token"}
                 called = [params for method, _, params in calls if method == "tools/call"]
@@ -699,6 +701,33 @@ def test_a_folder_that_is_not_there_is_said_before_anything_is_started(bench: Be
     async def play() -> None:
         with pytest.raises(AgentUnavailableError, match="there is no such folder"):
             async with bench.open(cwd=bench.home / "nowhere"):
+                pass
+
+    run(play())
+
+
+def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
+    (bench.home / ".claude").mkdir()
+    forbidden = {"permissions": {"disableBypassPermissionsMode": "disable"}}
+    (bench.home / ".claude" / "settings.json").write_text(json.dumps(forbidden))
+
+    async def play() -> None:
+        with pytest.raises(AgentUnavailableError, match=r"take permissions\.disableBypassPermissionsMode out"):
+            async with bench.open():
+                pass
+
+    run(play())
+
+
+def test_a_program_that_ends_at_once_is_unavailable_with_its_own_words(bench: Bench, tmp_path: Path) -> None:
+    own = tmp_path / "claude"
+    own.write_text("#!/bin/sh\necho 'this machine is too old' >&2; exit 3\n")
+    own.chmod(0o755)
+
+    async def play() -> None:
+        settings = bench.with_variables(PATH=f"{tmp_path}:{bench.settings.environment['PATH']}")
+        with pytest.raises(AgentUnavailableError, match="it ended with exit status 3: this machine is too old"):
+            async with opened(claude.factory, settings):
                 pass
 
     run(play())
