@@ -127,10 +127,10 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
-    """All ids derive from run_uid, so it never changes. A task that is not new is the old one, planned or not."""
+    """All ids derive from run_uid, so it never changes. A task that is not new is the old one."""
     if new_task:
         return replace(new, run_uid=old.run_uid)
-    return replace(new, run_uid=old.run_uid, task=old.task, needs_plan=old.needs_plan)
+    return replace(new, run_uid=old.run_uid, task=old.task)
 
 
 def _more_iterations(state: RunState) -> RunState:

@@ -967,6 +967,14 @@ def test_a_task_that_is_blank_or_known_is_not_a_new_one(task: str) -> None:
     assert story.state.task == "1. plan"
 
 
+def test_a_run_that_is_resumed_without_a_task_plans_the_one_that_it_has() -> None:
+    story = Run(needs_plan=True)
+    story.settle(failed())
+    story.happens(run.RunResumed(settings=settings(task="", max_iterations=3)))
+    assert "Fix the parser." in story.one(run.StartTurn).prompt
+    assert story.state.run.max_iterations == 3
+
+
 def test_a_completed_run_stays_completed_unless_it_gets_a_new_task() -> None:
     story = in_review()
     story.reviews(PASS, PASS)
