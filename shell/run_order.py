@@ -9,12 +9,13 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
-from actors.edges import git, run_dir
+from actors.edges import git, run_dir, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
 from actors.settings import Role, RunSettings
@@ -90,7 +91,13 @@ def order_run(options: Options) -> RunOrder:
             interactive=sys.stdin.isatty() and sys.stdout.isatty(),
         )
     _preflight(agents, configuration, cwd, environment)
-    directory = resumed.directory if resumed and resumed.directory else _new_directory(repo_runs, environment)
+    directory = resumed.directory if resumed and resumed.directory else None
+    if options.worktree:
+        directory, cwd = _enter_worktree(cwd, repository, repo_runs, directory, environment)
+    elif (note := git.branch_note(cwd)) is not None:
+        _say(note)
+    if directory is None:
+        directory = run_dir.new_run_directory(repo_runs, _wanted_id(environment))
     manifest = run_dir.read_manifest(directory) or {}
     return RunOrder(
         key=f"{repo_runs.name}/{directory.name}",
@@ -217,6 +224,34 @@ def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environ
         find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
 
 
-def _new_directory(repo_runs: Path, environment: Mapping[str, str]) -> Path:
+def _wanted_id(environment: Mapping[str, str]) -> str | None:
     wanted = environment.get("LOOP_RUN_ID", "").strip()
-    return run_dir.new_run_directory(repo_runs, run_dir.check_run_id(wanted) if wanted else None)
+    return run_dir.check_run_id(wanted) if wanted else None
+
+
+def _enter_worktree(
+    cwd: Path, repository: Path | None, repo_runs: Path, directory: Path | None, environment: Mapping[str, str]
+) -> tuple[Path | None, Path]:
+    """The run directory, if there is one now, and the directory to work in."""
+    if repository is None:
+        raise UserError(f"--worktree needs a git repository, and {cwd} is in none: run git init, or leave it out")
+    if worktree.is_linked_worktree(cwd):
+        _say("--worktree skipped: this is a worktree already")
+        return directory, cwd
+    if directory is None:
+        directory = run_dir.new_run_directory(
+            repo_runs, _wanted_id(environment), is_free=lambda run_id: worktree.is_free(repository, run_id)
+        )
+    try:
+        place = worktree.enter(cwd, repository, directory.name)
+    except UserError:
+        with suppress(OSError):  # a new run's directory is still empty, and goes; a resumed one's is not, and stays
+            directory.rmdir()
+        raise
+    for note in place.notes:
+        _say(note)
+    return directory, place.cwd
+
+
+def _say(note: str) -> None:
+    print(f"[loop] {note}", file=sys.stderr)

@@ -8,10 +8,11 @@ persistence process alone.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -179,19 +180,26 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
-def new_run_directory(repo_runs: Path, run_id: str | None) -> Path:
-    """Makes the directory of a new run: `run_id`, or the highest numeric one + 1. Safe when two start at once."""
+def new_run_directory(
+    repo_runs: Path, run_id: str | None, is_free: Callable[[str], bool] = lambda _run_id: True
+) -> Path:
+    """Makes the directory of a new run: `run_id`, or the first number after the highest one that `is_free`.
+
+    Safe when two start at once.
+    """
     repo_runs.mkdir(parents=True, exist_ok=True, mode=0o700)
     if run_id is not None:
         directory = repo_runs / run_id
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory
-    while True:
-        numbers = [int(entry.name) for entry in repo_runs.iterdir() if entry.name.isascii() and entry.name.isdigit()]
-        directory = repo_runs / str(max(numbers, default=0) + 1)
+    numbers = [int(entry.name) for entry in repo_runs.iterdir() if entry.name.isascii() and entry.name.isdigit()]
+    for number in itertools.count(max(numbers, default=0) + 1):
+        directory = repo_runs / str(number)
         with suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
-            return directory
+            if is_free(directory.name):
+                directory.mkdir(mode=0o700)
+                return directory
+    raise AssertionError("numbers do not end")
 
 
 def find_run(repo_runs: Path, wanted: str) -> Path | None:

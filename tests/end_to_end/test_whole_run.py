@@ -80,3 +80,14 @@ def test_a_markdown_file_is_the_task_itself(embedded: World):
     loop = embedded.run("--agent", "embedded", "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert not (embedded.project / "PLAN.md").exists()
+
+
+def test_a_run_in_a_worktree_leaves_the_repository_alone(embedded: World):
+    loop = embedded.run("--agent", "embedded", "--worktree", TASK)
+    assert loop.process.returncode == 0, loop.output
+    place = embedded.project.parent / "project-loop-1"
+    assert embedded.manifest()["cwd"] == str(place)
+    assert "Hello, {name.strip()" in (place / "greeting.py").read_text()
+    assert "Hello {name}" in (embedded.project / "greeting.py").read_text()
+    again = embedded.run("--agent", "embedded", "--worktree", "--run-id", "1")
+    assert "re-entered" in again.output
