@@ -1,0 +1,232 @@
+"""A whole `loop` in a throw-away home and repository, followed line by line: for the end-to-end tests and the chaos.
+
+`World` makes the place and knows every process that was started in it, however that detached itself; `Loop` is one
+`loop` process there. Starts programs and reads files; belongs to the thread that made it. It never looks at a home,
+login or repository of the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+
+from actors.edges import run_dir
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import load_scenario
+from actors.scripted.scenarios.demo_repo import make_demo_repository
+
+PATIENCE_S = 60.0
+MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
+FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
+CHECK = "python3 -m unittest"
+
+GH = """#!/bin/sh
+printf '%s\\n' "$*" >> "$(dirname "$0")/gh.calls"
+case "$1 $2" in
+  "pr create") echo "https://example.invalid/demo/pull/1" ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+class World:
+    """A home, a repository with a remote, `gh` on PATH, and the loops that were started in them."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.home = base / "home"
+        self.project = base / "project"
+        self.mark = uuid.uuid4().hex
+        self.loops: list[Loop] = []
+        self.home.mkdir()
+        make_demo_repository(self.project)
+        for arguments in (
+            ["init", "-q", "--bare", str(base / "origin.git")],
+            ["remote", "add", "origin", str(base / "origin.git")],
+            ["push", "-q", "-u", "origin", "main"],
+        ):
+            subprocess.run(["git", *arguments], cwd=self.project, check=True)
+        (base / "bin").mkdir()
+        gh = base / "bin" / "gh"
+        gh.write_text(GH)
+        gh.chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        self.environment = kept | {
+            "HOME": str(self.home),
+            "PATH": f"{base / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "LOOP_COOLDOWN_MS": "0",
+            "TMPDIR": "/tmp",  # noqa: S108 - sockets need a short path; the loop makes a private folder there
+            MARK: self.mark,
+        }
+
+    def play_embedded(self, scenario: Path) -> None:
+        """Embedded agents play the scenario from now on."""
+        self.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
+
+    @contextmanager
+    def play_real(self, scenario: Path) -> Iterator[None]:
+        """Within it, the real codex (worker) and claude (reviewer) talk to a model that plays the scenario."""
+        with ModelServer(load_scenario(scenario)) as server:
+            prepare_home(self.home, server.url)
+            self.environment = agent_environment(self.home, server.url, "reviewer", self.environment)
+            self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
+            yield
+
+    def start(self, *words: str, **changes: str) -> Loop:
+        """Starts `loop words…`; `changes` are variables of its environment, and `cwd`."""
+        loop = Loop(self, words, changes)
+        self.loops.append(loop)
+        return loop
+
+    def run(self, *words: str, **changes: str) -> Loop:
+        """Starts it and waits for its end."""
+        loop = self.start(*words, **changes)
+        loop.wait()
+        return loop
+
+    def run_directory(self, run_id: str = "1") -> Path:
+        """The directory of the run, of whatever repository."""
+        found = list((self.home / ".loop" / "runs").glob(f"*/{run_id}"))
+        assert len(found) == 1, found
+        return found[0]
+
+    def manifest(self, run_id: str = "1") -> dict[str, Any]:
+        """The run's manifest, which must be there."""
+        manifest = run_dir.read_manifest(self.run_directory(run_id))
+        assert manifest is not None
+        return manifest
+
+    def transcript(self, run_id: str = "1") -> list[dict[str, Any]]:
+        """The lines of the run's transcript.jsonl."""
+        return run_dir.read_transcript(self.run_directory(run_id))
+
+    def survivors(self) -> list[psutil.Process]:
+        """Every process that carries this world's mark, other than this one."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get(MARK) == self.mark:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def wait_until_empty(self, timeout_s: float) -> None:
+        """Waits for the end of each survivor; fails when some are left."""
+        deadline = time.monotonic() + timeout_s
+        while survivors := self.survivors():
+            left = deadline - time.monotonic()
+            assert left > 0, [(process.pid, process.cmdline()) for process in survivors]
+            psutil.wait_procs(survivors, timeout=left)
+
+    def end(self) -> None:
+        """Kills whatever is left. Called once."""
+        for loop in self.loops:
+            loop.end()
+        for process in self.survivors():
+            process.send_signal(signal.SIGKILL)
+
+    def gh_calls(self) -> list[str]:
+        """What `gh` was asked."""
+        calls = self.base / "bin" / "gh.calls"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+
+class Loop:
+    """One `loop` process. Its output is read as it comes; `wait_for` returns when a line matches."""
+
+    def __init__(self, world: World, words: tuple[str, ...], changes: dict[str, str]) -> None:
+        self.world = world
+        self.lines: list[str] = []
+        self.times: list[float] = []  # Unix time of each line's arrival
+        self._news = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "shell.cli", *words],
+            cwd=changes.pop("cwd", None) or world.project,
+            env=world.environment | changes,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        """All lines so far."""
+        return "\n".join(self.lines)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                with self._news:
+                    self.lines.append(line.rstrip("\n"))
+                    self.times.append(time.time())
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def wait_for(self, pattern: str, timeout_s: float = PATIENCE_S) -> str:
+        """The first line that matches; fails with the whole output when the loop ends without one."""
+        compiled = re.compile(pattern)
+
+        def hit() -> str | None:
+            return next((line for line in self.lines if compiled.search(line)), None)
+
+        self.wait_until(lambda: hit() is not None, timeout_s)
+        found = hit()
+        assert found is not None, f"no line matches {pattern!r} in:\n{self.output}"
+        return found
+
+    def wait_until(self, met: Callable[[], bool], timeout_s: float) -> bool:
+        """Waits until `met`, which is asked at each new line, or the end of the output. Returns what `met` says."""
+        with self._news:
+            self._news.wait_for(lambda: met() or self._ended, timeout_s)
+            return met()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the output is over."""
+        return self._ended
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """The exit status, once all output is read."""
+        code = self.process.wait(timeout_s)
+        self._reader.join(timeout_s)
+        return code
+
+    def pid_of(self, actor: str, run_id: str = "1") -> int:
+        """The pid of the actor's newest incarnation, from the run's log."""
+        log = (self.world.run_directory(run_id) / "log").read_text()
+        found = re.findall(rf"{actor}#\d+ is ready: pid (\d+)", log)
+        assert found, log
+        return int(found[-1])
+
+    def signal(self, number: int) -> None:
+        """To the root process."""
+        os.kill(self.process.pid, number)
+
+    def end(self) -> None:
+        """Kills the root process if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join()
