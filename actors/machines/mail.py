@@ -44,7 +44,6 @@ MAX_HOPS = 12
 # delivery: its owner keeps the mail.
 MAX_ATTEMPTS = 10
 FIRST_RETRY_MS = 1_000
-LONGEST_RETRY_MS = 300_000
 
 # A model repeats a failed tool call within seconds; the bridge is back within two.
 DOUBT_MS = 120_000
@@ -464,7 +463,7 @@ def apply(state: State, event: Event) -> State:
 
 def retry_after_ms(attempts: int) -> int:
     """How long a mail waits after its n-th attempt has failed."""
-    return min(FIRST_RETRY_MS << (attempts - 1), LONGEST_RETRY_MS)
+    return FIRST_RETRY_MS << (attempts - 1)
 
 
 def normalise(text: str) -> str:
