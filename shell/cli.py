@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`loop`."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _command(parse(words))
+        return _command(parse(words), words)
     except UserError as error:
         print(f"[loop] error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -47,7 +47,7 @@ def main_codex_only() -> int:
     return main(["--codex-only", *sys.argv[1:]])
 
 
-def _command(options: Options) -> int:
+def _command(options: Options, words: Sequence[str]) -> int:
     match options.command:
         case "help":
             print(help_text())
@@ -58,7 +58,7 @@ def _command(options: Options) -> int:
         case "workspace":
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
         case _:
-            return _run(options)
+            return _run_in_tmux(options, words) if options.tmux else _run(options)
 
 
 def _version() -> str:
@@ -73,6 +73,21 @@ def _run(options: Options) -> int:
 
     order = order_run(options)
     return _follow(order)
+
+
+def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
+    """Everything is checked here first, where a refusal can be seen."""
+    _check_packages()
+    import os
+
+    from shell import tmux
+    from shell.run_order import order_run
+
+    tmux.check(os.environ)
+    order = order_run(options, only_reserve=True)
+    inner = [word for word in words if word != "--tmux"]
+    environment = {**os.environ, "LOOP_RUN_ID": order.run_id}
+    return tmux.start(order.workspace_name, inner, order.directory, environment)
 
 
 def _follow(order: RunOrder) -> int:

@@ -20,6 +20,7 @@ from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
 from actors.settings import Role, RunSettings
 from shell.options import BOTH, MAX_ITERATIONS, Options
+from shell.tmux import SESSION_VARIABLE
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
@@ -55,8 +56,11 @@ class _Resumed:
     session_id: str = ""
 
 
-def order_run(options: Options) -> RunOrder:
-    """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run)."""
+def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
+    """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run).
+
+    `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
+    """
     environment = dict(os.environ)
     cwd = Path.cwd()
     home = Path(environment.get("HOME") or Path.home())
@@ -93,7 +97,9 @@ def order_run(options: Options) -> RunOrder:
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory if resumed and resumed.directory else None
     if options.worktree:
-        directory, cwd = _enter_worktree(cwd, repository, repo_runs, directory, environment)
+        directory, cwd = _enter_worktree(
+            cwd, repository, repo_runs, directory, _wanted_id(environment), only_reserve=only_reserve
+        )
     elif (note := git.branch_note(cwd)) is not None:
         _say(note)
     if directory is None:
@@ -115,6 +121,8 @@ def order_run(options: Options) -> RunOrder:
         raw_output=options.format == "raw",
         configured=dict(configuration.agents),
         session_ids=_session_ids(agents, manifest, resumed),
+        workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
+        tmux_session=environment.get(SESSION_VARIABLE, ""),
     )
 
 
@@ -230,7 +238,13 @@ def _wanted_id(environment: Mapping[str, str]) -> str | None:
 
 
 def _enter_worktree(
-    cwd: Path, repository: Path | None, repo_runs: Path, directory: Path | None, environment: Mapping[str, str]
+    cwd: Path,
+    repository: Path | None,
+    repo_runs: Path,
+    directory: Path | None,
+    wanted_id: str | None,
+    *,
+    only_reserve: bool,
 ) -> tuple[Path | None, Path]:
     """The run directory, if there is one now, and the directory to work in."""
     if repository is None:
@@ -240,8 +254,10 @@ def _enter_worktree(
         return directory, cwd
     if directory is None:
         directory = run_dir.new_run_directory(
-            repo_runs, _wanted_id(environment), is_free=lambda run_id: worktree.is_free(repository, run_id)
+            repo_runs, wanted_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
         )
+    if only_reserve:
+        return directory, cwd
     try:
         place = worktree.enter(cwd, repository, directory.name)
     except UserError:

@@ -142,6 +142,7 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
         "pid": os.getpid(),
         "repoId": order.repo_id,
         "runId": order.run_id,
+        **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
         "agents": {"worker": order.worker, "reviewer": order.reviewer},
     }
 

@@ -43,6 +43,8 @@ class RunOrder:
     raw_output: bool = False
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
+    workspace_name: str = ""  # of the run's worktree, branch and tmux session
+    tmux_session: str = ""  # the one that it runs in
 
     @property
     def labels(self) -> dict[Role, str]:

@@ -37,6 +37,12 @@ def top_level(cwd: Path) -> Path | None:
     return Path(found) if found else None
 
 
+def main_top_level(cwd: Path) -> Path | None:
+    """The directory of the main repository, the same in all its worktrees. None outside a repository."""
+    common = common_directory(cwd)
+    return common.parent if common is not None else None
+
+
 def common_directory(cwd: Path) -> Path | None:
     """Git's common dir: the same for all worktrees of one repository. None outside a repository."""
     found = git(cwd, "rev-parse", "--path-format=absolute", "--git-common-dir")

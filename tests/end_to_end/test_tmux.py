@@ -1,0 +1,63 @@
+"""`--tmux`: a detached session in a real tmux on a private socket, which survives the terminal that started it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import TASK, World
+
+
+class Tmux:
+    """A tmux server of this test alone: TMUX_TMPDIR gives it a socket of its own."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.environment = world.environment | {"TMUX_TMPDIR": str(folder)}
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+
+@pytest.fixture
+def tmux(embedded: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tmux]:
+    server = Tmux(embedded, tmp_path_factory.mktemp("tmux"))
+    embedded.environment = server.environment
+    yield server
+    subprocess.run(["tmux", "kill-server"], env=server.environment, capture_output=True, check=False)
+
+
+def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
+    loop = embedded.run("--agent", "embedded", "--tmux", TASK)
+    assert loop.process.returncode == 0
+    assert loop.lines == ["[loop] tmux attach -t project-loop-1"]
+    # remain-on-exit keeps the pane: wait-for is signalled by the hook when the loop in it has ended.
+    tmux("set-hook", "-t", "project-loop-1", "pane-died", "wait-for -S ended")
+    if tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_dead}").strip() == "0":
+        tmux("wait-for", "ended")
+    assert "run 1 completed: review approved" in tmux("capture-pane", "-p", "-S", "-", "-t", "project-loop-1")
+    assert embedded.manifest()["state"] == "completed"
+    assert embedded.manifest()["tmuxSession"] == "project-loop-1"
+    assert not (embedded.run_directory() / "tmux.json").exists()
+
+
+def test_inside_tmux_it_says_so_instead_of_nesting(embedded: World, tmux: Tmux):
+    loop = embedded.run("--agent", "embedded", "--tmux", TASK, TMUX="/tmp/x,1,0")
+    assert loop.process.returncode == 2
+    assert "a tmux session already" in loop.lines[0]
+    assert not (embedded.home / ".loop").exists()
+
+
+def test_without_tmux_it_names_the_package(embedded: World, tmp_path: Path):
+    (tmp_path / "few").mkdir()
+    for name in ("git", "sh"):
+        (tmp_path / "few" / name).symlink_to(next(p for d in os.defpath.split(":") if (p := Path(d) / name).exists()))
+    loop = embedded.run("--agent", "embedded", "--tmux", TASK, PATH=str(tmp_path / "few"))
+    assert loop.process.returncode == 2
+    assert "apt-get install tmux" in loop.lines[0]
+    assert sys.executable not in loop.output
