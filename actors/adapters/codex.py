@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CodexAgent", "factory", "locate", "preflight"]
 
+# In codex 0.163 and 0.169; the second is of threads in the older history format.
+_NOT_ON_DISK = re.compile(r"list_turns is not supported yet|not materialized yet")
+_UP_TO_THE_USER = re.compile(r"failed to load configuration|is archived")
 _UNKNOWN_THREAD = re.compile(r"no rollout found|invalid session id|thread not found")
 
 
@@ -45,7 +48,8 @@ class _Turn:
 
     def take(self, method: str, params: Json) -> None:
         self.progress.take(method, params)
-        if method == "turn/started":
+        # The second: Codex had a turn of its own running (a sub-agent came back), and ours has joined it.
+        if method == "turn/started" or (self.progress.turn_id and params.get("turnId") == self.progress.turn_id):
             self.begun.set()
         if self.progress.outcome is not None:
             self.end(self.progress.outcome)
@@ -59,8 +63,9 @@ class _Turn:
 class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
-    A thread is on Codex's disk as soon as `open` has returned its id. An interrupted turn drops what was steered
-    into it and not yet seen; `find_turn` then says absent.
+    A thread comes to Codex's disk with its first turn: before that, the id that `open` returned is good as long as the
+    program runs, and then `SessionNotFoundError` (thread/name/set would write it at once, and take 0.3 s). An
+    interrupted turn drops what was steered into it and not yet seen; `find_turn` then says absent.
     """
 
     can_steer = True
@@ -82,11 +87,11 @@ class CodexAgent:
             await self._log_in(link)
             await (self._begin(link) if session_id is None else self._resume(link, session_id))
         except RequestRefusedError as error:
-            if "failed to load configuration" in error.message:
-                raise AgentUnavailableError(f"codex does not take its configuration: {error.message}") from error
+            if _UP_TO_THE_USER.search(error.message):
+                raise AgentUnavailableError(str(error)) from error
             raise
         except AgentDiedError as error:
-            if link.exit_code:  # it ended by itself: a configuration that it refuses, say
+            if (link.exit_code or 0) > 0:  # it ended by itself, and will do so again
                 raise AgentUnavailableError(f"codex does not start: {link.last_words or error}") from error
             raise
         return self._thread_id
@@ -134,7 +139,13 @@ class CodexAgent:
     async def find_turn(self, message_id: str) -> FoundTurn:
         """See `base.Agent.find_turn`. A turn that was interrupted, by whomever, counts as unfinished."""
         # Newer CLIs would rather have the history read in pages (thread/turns/list); threads of older ones have none.
-        answer = await self._opened().request("thread/read", {"threadId": self._thread_id, "includeTurns": True})
+        params = {"threadId": self._thread_id, "includeTurns": True}
+        try:
+            answer = await self._opened().request("thread/read", params)
+        except RequestRefusedError as error:
+            if _NOT_ON_DISK.search(error.message):
+                return FoundTurn(state="absent")
+            raise
         return find_turn(answer["thread"]["turns"], message_id)
 
     async def close(self) -> None:
@@ -173,9 +184,6 @@ class CodexAgent:
         answer = await link.request("thread/start", self._thread_settings())
         self._thread_id = answer["thread"]["id"]
         self._model = answer["model"]
-        # Without a turn a thread is only in the app-server's memory and cannot be resumed; one with a name is on disk.
-        name = f"loop: {self._settings.cwd.name}"
-        await link.request("thread/name/set", {"threadId": self._thread_id, "name": name})
 
     async def _resume(self, link: CodexLink, session_id: str) -> None:
         params = self._thread_settings() | {"threadId": session_id, "excludeTurns": True}

@@ -154,8 +154,8 @@ def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str
                 message = json.loads(line)
                 if "method" not in message:
                     answers[message["id"]] = message
-        except (BrokenPipeError, json.JSONDecodeError):
-            pass  # what it said last is in the error below
+        except (BrokenPipeError, ValueError, TypeError, KeyError):
+            pass  # not an app-server; what it said last is in the error below
         process.kill()
         errors = process.communicate()[1]
     finally:

@@ -381,14 +381,13 @@ def test_a_message_that_was_seen_survives_a_kill_at_that_moment(bench: Bench) ->
     run(play())
 
 
-def test_a_session_without_any_turn_is_resumed_after_a_kill(bench: Bench) -> None:
+def test_a_session_that_never_had_a_turn_is_unknown_once_its_program_has_ended(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
-            os.kill(it.events.pid, signal.SIGKILL)
-        async with bench.open(it.session_id) as again:
-            assert again.session_id == it.session_id
-            assert (await again.agent.find_turn(new_id())).state == "absent"
-            assert (await again.agent.turn(new_id(), "hello")).status == "finished"
+            pass
+        with pytest.raises(SessionNotFoundError, match=it.session_id):
+            async with bench.open(it.session_id):
+                pass
 
     run(play())
 
@@ -403,9 +402,22 @@ def test_an_unknown_session_is_said_to_be_unknown(bench: Bench, session_id: str)
     run(play())
 
 
+def test_an_archived_session_is_up_to_the_user(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            await it.agent._opened().request("thread/archive", {"threadId": it.session_id})
+        with pytest.raises(AgentUnavailableError, match="codex unarchive"):
+            async with bench.open(it.session_id):
+                pass
+
+    run(play())
+
+
 def test_a_session_that_another_codex_still_holds_is_refused(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
             with pytest.raises(AgentError, match="active writer") as refused:
                 async with bench.open(it.session_id):
                     pass
@@ -659,12 +671,36 @@ def test_a_working_directory_that_is_not_there_is_named(bench: Bench) -> None:
     run(play())
 
 
-def own_codex(directory: Path, version: str) -> Path:
+def own_codex(directory: Path, version: str, otherwise: str = "exit 1") -> Path:
     directory.mkdir(exist_ok=True)
     program = directory / "codex"
-    program.write_text(f"#!/bin/sh\necho codex-cli {version}\n")
+    answer = f'if [ "$1" = --version ]; then echo codex-cli {version}; else {otherwise}; fi'
+    program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(0o755)
     return program
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "error", "text"),
+    [
+        ("echo no such luck >&2; exit 3", AgentUnavailableError, "no such luck"),
+        ("kill -9 $$", AgentDiedError, "SIGKILL"),
+    ],
+)
+def test_a_program_that_ends_at_once_is_unavailable_and_one_that_was_killed_is_not(
+    bench: Bench, otherwise: str, error: type[AgentError], text: str
+) -> None:
+    program = own_codex(bench.home / "bin", "1.0.0", otherwise)
+    settings = bench.with_variables(PATH=f"{program.parent}:/usr/bin:/bin")
+
+    async def play() -> None:
+        with pytest.raises(error, match=text):
+            async with opened(codex.factory, settings):
+                pass
+
+    run(play())
+    with pytest.raises(AgentUnavailableError, match="does not run"):
+        codex.preflight(settings)
 
 
 @pytest.mark.parametrize(("version", "preferred"), [("0.163.0", True), ("1.0.0", True), ("0.99.0", False)])
