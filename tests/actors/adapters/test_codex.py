@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,7 +109,12 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     with ModelServer(parse_scenario(SCENARIO, "test_codex")) as model:
-        yield Bench(model, tmp_path / "home")
+        bench = Bench(model, tmp_path / "home")
+        yield bench
+    for process in psutil.process_iter():  # what a failed test left behind, stopped ones among them
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("HOME") == str(bench.home):
+                process.kill()
 
 
 def new_id() -> str:
@@ -597,8 +602,7 @@ def test_a_request_without_an_answer_does_not_keep_the_interpreter(bench: Bench)
         timeout=30,
         check=True,
     )
-    stale = psutil.Process(int(ended.stdout))
-    stale.kill()
+    assert is_alive(psutil.Process(int(ended.stdout)))
     assert "Exception" not in ended.stderr
 
 
