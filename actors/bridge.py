@@ -48,6 +48,9 @@ ANSWER_PATIENCE_S = 45.0
 # An owner that lives accepts a mail within milliseconds. To say "queued" is true as well, so a caller waits no longer.
 RECEIPT_PATIENCE_S = 1.0
 
+# More than can follow one another between a mail's event and the message that carries its transcript line.
+RECENT_EVENTS = 50
+
 T = TypeVar("T")
 
 
@@ -89,8 +92,12 @@ class BridgeActor(ProcessActor):
         self._stream: EventStream[mail.Event] = EventStream(
             context.ref("persistence"), "mail", context.incarnation, mail.EVENTS
         )
-        for event in self._stream.load():
+        events = self._stream.load()
+        for event in events:
             self._state = mail.apply(self._state, event)
+        for event in events[-RECENT_EVENTS:]:
+            if isinstance(event, mail.MailQueued):
+                self._note(event)  # the line may have been lost with the bridge that died; it is written once
         outstanding = mail.outstanding(self._state)
         self._happen(mail.restarted(self._state, context.clock()))
         self._carry_out(outstanding)
@@ -176,9 +183,7 @@ class BridgeActor(ProcessActor):
         match event:
             case mail.MailQueued():
                 sender, target = self._names[event.sender], self._names[event.target]
-                self.context.ref("persistence").tell(
-                    Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms)
-                )
+                self._note(event)
                 self._progress("mail", f"{sender} -> {target}: {event.text}", agent=sender)
             case mail.MailSuppressed():
                 sender, target = self._names[event.sender], self._names[event.target]
@@ -189,6 +194,13 @@ class BridgeActor(ProcessActor):
                 self._progress("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
             case _:
                 pass  # for the journal only
+
+    def _note(self, event: mail.MailQueued) -> None:
+        """The mail as a line of the transcript."""
+        sender, target = self._names[event.sender], self._names[event.target]
+        self.context.ref("persistence").tell(
+            Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms, note_id=event.mail_id)
+        )
 
     def _progress(self, kind: str, text: str, *, agent: str = "") -> None:
         self.context.ref("console").tell(

@@ -191,17 +191,22 @@ class Appended(Message, frozen=True, kw_only=True):
 
 
 class Load(Message, frozen=True, kw_only=True):
-    """Actor -> persistence: all records of a stream. Answered by `Loaded`. Fences older epochs of the stream."""
+    """Actor -> persistence: the records of a stream from number `after` on. Answered by `Loaded`.
+
+    Fences older epochs of the stream.
+    """
 
     stream: str
     epoch: int
+    after: int = 0
 
 
 class Loaded(Message, frozen=True, kw_only=True):
-    """Answer to `Load`, in order of writing."""
+    """Answer to `Load`, in order of writing. `more`: the stream goes on after these, too many for one message."""
 
     stream: str
     records: list[Record]
+    more: bool = False
 
 
 class Note(Message, frozen=True, kw_only=True):
@@ -213,6 +218,7 @@ class Note(Message, frozen=True, kw_only=True):
     recipient: str
     text: str
     at_ms: int
+    note_id: str = ""  # a line with an id that was written before is not written again; "" = always written
 
 
 class SessionOpened(Message, frozen=True, kw_only=True):
@@ -369,6 +375,85 @@ class AskHuman(Message, frozen=True, kw_only=True):
     """Worker -> console: a question is open (state input-required). Answered with `FollowUp`."""
 
     question: str
+
+
+class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that the run waits for."""
+
+    turn_id: str
+    role: Literal["worker", "reviewer"]
+    purpose: Purpose
+
+
+class RunStatus(Message, frozen=True, kw_only=True):
+    """Worker -> console, whenever the run changes; and the answer to what a console asks of the run."""
+
+    must_arrive = True
+
+    at_ms: int
+    state: RunState
+    phase: str
+    place: str  # the phase for people, e.g. "iteration 2 of 20"
+    iteration: int
+    max_iterations: int
+    hold: Literal["none", "pause", "stop"]
+    waits_for: str
+    open_turns: list[OpenTurn]
+    question: str  # the open one; "" when there is none
+    detail: str  # why it is stopping or has ended
+    task: str
+
+
+class AgentStatus(Message, frozen=True, kw_only=True):
+    """Session owner -> console, whenever the session changes."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    agent: str
+    label: str  # what people call it
+    session_id: str
+    can_steer: bool
+    turn_id: str  # of the turn that runs now; "" when none does
+    purpose: str
+    since_ms: int  # Unix time at which it began
+    waiting: int  # turns and messages that wait for their turn
+    turns: int  # that have settled
+    usage: Usage  # of all turns so far
+
+
+class RequestReview(Message, frozen=True, kw_only=True):
+    """Console -> worker: review what there is at the next opportunity, as if the agent had said that it is done."""
+
+    must_arrive = True
+
+
+class GiveVerdict(Message, frozen=True, kw_only=True):
+    """Console -> worker: a person decides in place of the reviewers."""
+
+    must_arrive = True
+
+    approved: bool
+    notes: str = ""
+
+
+class SayToAgent(Message, frozen=True, kw_only=True):
+    """Console -> session owner: bring this to your agent: into the running turn where that is possible, else as a
+    turn of its own. The same `message_id` again changes nothing. Every change is told with `HumanHeard`.
+    """
+
+    must_arrive = True
+
+    message_id: str
+    text: str
+
+
+class HumanHeard(Message, frozen=True, kw_only=True):
+    """Session owner -> console: what has become of a `SayToAgent`. May be lost."""
+
+    message_id: str
+    how: Literal["steered", "turn", "waits", "settled"]  # in the running turn; its own; not yet; it is over
+    detail: str = ""  # for people: what it waits for, or how it ended
 
 
 def _catalogue(base: type[Message]) -> dict[str, type[Message]]:

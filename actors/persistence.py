@@ -7,6 +7,7 @@ original's format, in step with them. It decides nothing: the projection is the 
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import cast
 
@@ -53,15 +54,16 @@ class PersistenceActor(ProcessActor):
         self._transcript.close()
         self._journal.close()
 
-    def receive(self, message: Message, sender: Sender) -> Message | None:
+    def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
         """Append and Load are answered; Note and SessionOpened are done when they are acknowledged."""
         match message:
             case Append():
                 return self._append(message)
             case Load():
-                return Loaded(stream=message.stream, records=self._journal.load(message.stream, message.epoch))
+                records, more = self._journal.load(message.stream, message.epoch, message.after)
+                return Loaded(stream=message.stream, records=records, more=more)
             case Note():
-                self._note(message, sender)
+                self._note(message)
             case SessionOpened():
                 self._session_opened(message)
             case _:
@@ -94,7 +96,7 @@ class PersistenceActor(ProcessActor):
         self._state, _commands = run.decide(before, event, record.at_ms)
         return projection.project(before, event, self._state, run_dir.iso(record.at_ms))
 
-    def _note(self, message: Note, sender: Sender) -> None:
+    def _note(self, message: Note) -> None:
         line = _json_line(
             {
                 "at": run_dir.iso(message.at_ms),
@@ -103,7 +105,7 @@ class PersistenceActor(ProcessActor):
                 "message": message.text,
             }
         )
-        source = f"{sender.name}#{sender.incarnation}:{message.at_ms}:{message.sender}>{message.recipient}"
+        source = message.note_id or str(uuid.uuid4())
         if self._journal.note(source, line):
             self._transcript.append([line])
 

@@ -40,11 +40,16 @@ class EventStream(Generic[E]):
 
     def load(self) -> list[E]:
         """All events so far, oldest first; fences every older epoch of the stream."""
-        answer = self._journal.ask(Load(stream=self._name, epoch=self._epoch), timeout_s=JOURNAL_PATIENCE_S)
-        if not isinstance(answer, Loaded):
-            raise ProtocolError(f"persistence answered {type(answer).__name__} to Load")
-        self._version = len(answer.records)
-        return [self._decode(record) for record in answer.records]
+        events: list[E] = []
+        while True:
+            order = Load(stream=self._name, epoch=self._epoch, after=len(events))
+            answer = self._journal.ask(order, timeout_s=JOURNAL_PATIENCE_S)
+            if not isinstance(answer, Loaded):
+                raise ProtocolError(f"persistence answered {type(answer).__name__} to Load")
+            events.extend(self._decode(record) for record in answer.records)
+            if not answer.more:
+                self._version = len(events)
+                return events
 
     def append(self, events: Sequence[E]) -> None:
         """Returns when all events are durable, in this order."""

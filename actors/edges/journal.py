@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from actors.errors import JournalConflictError, JournalError
@@ -36,6 +36,9 @@ def m001_events(db: sqlite3.Connection) -> None:
 
 MIGRATIONS: list[Migration] = [m001_events]  # ordered; a name that was applied is never applied again
 
+# A message holds 64 MiB; a page stays far below, and a stream of any length can be loaded.
+PAGE_BYTES = 8 * 1024 * 1024
+
 LOCK_PATIENCE_S = 10.0  # a killed predecessor is gone within 2 s; longer means that somebody else owns the run
 
 
@@ -60,22 +63,33 @@ class Journal:
                 f"cannot open the journal {path}: {error}; the run's files are left as they are"
             ) from error
 
-    def load(self, stream: str, epoch: int) -> list[Record]:
-        """All records of the stream in order; from now on, older epochs are refused."""
+    def load(self, stream: str, epoch: int, after: int = 0) -> tuple[list[Record], bool]:
+        """The records of the stream in order from number `after` on, a page of them, and whether there are more.
+
+        From now on, older epochs are refused.
+        """
         with self._transaction():
             self._check_epoch(stream, epoch)
             self._db.execute(
                 "INSERT INTO streams VALUES (?, 0, ?) ON CONFLICT (stream) DO UPDATE SET epoch = excluded.epoch",
                 (stream, self._fence(epoch)),
             )
-            return self.read(stream)
+        page: list[Record] = []
+        size = 0
+        for record in self.read(stream, after):
+            size += len(record.body)
+            if page and size > PAGE_BYTES:
+                return page, True
+            page.append(record)
+        return page, False
 
-    def read(self, stream: str) -> list[Record]:
-        """All records of the stream in order; fences nobody."""
+    def read(self, stream: str, after: int = 0) -> Iterator[Record]:
+        """All records of the stream in order from number `after` on; fences nobody."""
         rows = self._db.execute(
-            "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)
+            "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? AND version > ? ORDER BY version",
+            (stream, after),
         )
-        return [Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows]
+        return (Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows)
 
     def append(
         self,
@@ -213,7 +227,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     unknown = applied - {migration.__name__ for migration in MIGRATIONS}
     if unknown:
         raise JournalError(
-            f"the journal {path} was written by a newer version of loop (it has {min(unknown)}): update loop, then resume"
+            f"the journal {path} was written by a newer version of loop (it has {min(unknown)}): "
+            "update loop, then resume"
         )
     for migration in MIGRATIONS:
         if migration.__name__ not in applied:

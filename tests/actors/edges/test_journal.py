@@ -27,7 +27,17 @@ def journal(tmp_path: Path):
 def test_events_come_back_in_the_order_of_writing(journal: Journal):
     assert journal.append("run", 1, 0, [record("a"), record("b")]) == 2
     assert journal.append("run", 1, 2, [record("c")]) == 3
-    assert [entry.event_id for entry in journal.load("run", 1)] == ["a", "b", "c"]
+    assert [entry.event_id for entry in journal.load("run", 1)[0]] == ["a", "b", "c"]
+
+
+def test_a_long_stream_comes_in_pages(journal: Journal):
+    big = "x" * (journal_module.PAGE_BYTES // 3)
+    for number in range(5):
+        journal.append("run", 1, number, [Record(event_id=str(number), at_ms=1, kind="Thing", body=big)])
+    first, more = journal.load("run", 1)
+    rest, no_more = journal.load("run", 1, len(first))
+    assert (more, no_more) == (True, False)
+    assert [entry.event_id for entry in first + rest] == list("01234")
 
 
 def test_streams_do_not_share_versions(journal: Journal):
@@ -62,7 +72,7 @@ def test_a_new_root_starts_its_epochs_over_and_still_fences_the_old_ones(tmp_pat
     first.load("run", 7)
     first.close()
     second = Journal(tmp_path / "journal.sqlite", generation=2)
-    assert second.load("run", 1) == []
+    assert second.load("run", 1) == ([], False)
     second.close()
     stale = Journal(tmp_path / "journal.sqlite", generation=1)
     with pytest.raises(JournalConflictError):
@@ -155,5 +165,5 @@ def test_a_torn_write_ahead_log_costs_only_what_was_never_acknowledged(tmp_path:
     (torn / "journal.sqlite").write_bytes(database)
     (torn / "journal.sqlite-wal").write_bytes(log + log[-5000:-2500])  # a half-written transaction at its end
     again = Journal(torn / "journal.sqlite", generation=1)
-    assert len(again.read("run")) == 50
+    assert len(list(again.read("run"))) == 50
     again.close()
