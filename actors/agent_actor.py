@@ -7,6 +7,9 @@ messages between the two and decides nothing.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from actors.adapters import find_adapter
 from actors.adapters.base import Agent as AgentAdapter
@@ -15,9 +18,11 @@ from actors.edges import processes
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import turn
 from actors.messages import (
+    AgentStatus,
     BreakOffTurn,
     DeliverMail,
     HoldTurns,
+    HumanHeard,
     MailAccepted,
     MailAnswered,
     MailSeen,
@@ -25,11 +30,12 @@ from actors.messages import (
     OtherWorkDone,
     Progress,
     Purpose,
+    SayToAgent,
     SessionOpened,
     TurnEnded,
     TurnOutcome,
 )
-from actors.session import AgentSession
+from actors.session import AgentSession, SessionStatus
 from actors.settings import Role
 from actors.stream import EventStream
 
@@ -68,6 +74,8 @@ class AgentActor(ProcessActor):
         match message:
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
+            case SayToAgent():
+                self.session.say(message.message_id, message.text)
             case BreakOffTurn():
                 self.session.break_off(message.turn_id, message.reason)
             case HoldTurns():
@@ -110,6 +118,22 @@ class AgentActor(ProcessActor):
         """To the bridge, which keeps the mail."""
         receipt = {"accepted": MailAccepted, "seen": MailSeen, "answered": MailAnswered}[state]
         self.context.ref("bridge").tell(receipt(mail_id=mail_id))
+
+    def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
+        """To the console that it came from; and the bridge counts its hops anew."""
+        self.context.ref("console").tell(HumanHeard(message_id=message_id, how=how, detail=detail))
+        if how == "settled" and detail:
+            self.tell_people("error", f"your message's turn ended: {detail}", agent=True)
+        if how == "settled" and self.context.options["bridge"] is not None:
+            self.context.ref("bridge").tell(OtherWorkDone(what="a person's message was dealt with"))
+
+    def session_changed(self, status: SessionStatus) -> None:
+        """To the consoles."""
+        options = self.context.options
+        known = msgspec.structs.asdict(status)
+        self.context.ref("console").tell(
+            AgentStatus(role=self.role, agent=options["agent"], label=options["label"], **known)
+        )
 
     def agent_event(self, event: AgentEvent) -> None:
         """For people; and the agent's processes are recorded, so that nothing of a killed actor stays behind."""

@@ -1,4 +1,4 @@
-"""One agent session beside a mailbox: turns and mail in, events out.
+"""One agent session beside a mailbox: turns and messages in, events out.
 
 Runs an asyncio loop in a thread of its own, so that its actor's mailbox is free while a turn of three hours runs.
 Every step is first an event in the actor's turn ledger (machines/turn), durable, then an act of the adapter. It never
@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from loguru import logger
@@ -21,7 +21,7 @@ from loguru import logger
 from actors.adapters.base import Agent, AgentEvent, EventSink
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, LoopError, SessionNotFoundError
 from actors.machines import prompts, turn
-from actors.messages import Purpose, RunTurn, TurnOutcome
+from actors.messages import Purpose, RunTurn, TurnOutcome, Usage
 from actors.stream import EventStream
 
 # An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
@@ -30,6 +30,19 @@ INTERRUPT_PATIENCE_S = 10.0
 STEER_PATIENCE_S = 10.0
 # Pauses before the agent's program is started again after it died, by the number of failures in a row.
 REOPEN_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+
+
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session does now; the fields are those of `messages.AgentStatus`."""
+
+    session_id: str
+    can_steer: bool
+    turn_id: str
+    purpose: str
+    since_ms: int
+    waiting: int
+    turns: int
+    usage: Usage
 
 
 class SessionListener(Protocol):
@@ -44,6 +57,12 @@ class SessionListener(Protocol):
     def mail_changed(self, mail_id: str, state: str) -> None:
         """`state` is accepted, seen or answered."""
 
+    def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
+        """See `messages.HumanHeard`."""
+
+    def session_changed(self, status: SessionStatus) -> None:
+        """What the session does now is something else than before."""
+
     def agent_event(self, event: AgentEvent) -> None:
         """Something the agent did, for people."""
 
@@ -51,8 +70,11 @@ class SessionListener(Protocol):
         """The session cannot go on (a bug, or this incarnation is fenced off): its actor must end."""
 
 
-class _Mail(msgspec.Struct, frozen=True):
-    mail_id: str
+class _Brought(msgspec.Struct, frozen=True):
+    """Somebody's message to the agent."""
+
+    message_id: str
+    purpose: Purpose
     text: str
 
 
@@ -78,7 +100,7 @@ class _InterruptOverdue(msgspec.Struct, frozen=True):
     turn_id: str
 
 
-_Item = RunTurn | _Mail | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue
+_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue
 
 
 class AgentSession:
@@ -102,7 +124,8 @@ class AgentSession:
         self._ledger = turn.Ledger()
         self._agent: Agent | None = None
         self._running: str | None = None  # turn id
-        self._running_since = 0.0
+        self._running_since_ms = 0  # Unix time
+        self._status: SessionStatus | None = None  # the last one that was told
         self._turn_task: asyncio.Task[None] | None = None
         self._held = False
         self._interrupting = False
@@ -124,7 +147,11 @@ class AgentSession:
 
     def deliver(self, mail_id: str, text: str) -> None:
         """Brings a mail to the agent: into the running turn where the agent can, else as a turn of its own."""
-        self._put(_Mail(mail_id, text))
+        self._put(_Brought(mail_id, "mail", text))
+
+    def say(self, message_id: str, text: str) -> None:
+        """Brings a person's words to the agent, as `deliver` does with mail."""
+        self._put(_Brought(message_id, "human", text))
 
     def hold(self, *, held: bool) -> None:
         """While held, no turn starts, mail included; what runs goes on."""
@@ -133,12 +160,6 @@ class AgentSession:
     def break_off(self, turn_id: str, reason: str) -> None:
         """Ends this turn now, or before it has begun. It settles as interrupted, unless it was faster."""
         self._put(_BreakOff(turn_id, reason))
-
-    def busy_note(self) -> str:
-        """What runs and for how long, for people; "" when nothing does."""
-        running = self._running
-        entry = self._ledger.open.get(running) if running else None
-        return f"{entry.purpose} turn for {time.monotonic() - self._running_since:.0f} s" if entry else ""
 
     def close(self, timeout_s: float) -> None:
         """Ends the agent's program. An unfinished turn stays open in the ledger and is taken up next time."""
@@ -175,6 +196,7 @@ class AgentSession:
             await self._ready_agent()
             while True:
                 await self._advance()
+                self._tell_status()
                 await self._take(await self._inbox.get())
         finally:
             await self._drop_agent()
@@ -183,8 +205,8 @@ class AgentSession:
         match item:
             case RunTurn():
                 await self._intend(item)
-            case _Mail():
-                await self._take_mail(item)
+            case _Brought():
+                await self._take_message(item)
             case _Hold():
                 self._held = item.held
             case _BreakOff():
@@ -212,28 +234,76 @@ class AgentSession:
                 turn.TurnIntended(turn_id=order.turn_id, purpose=order.purpose, prompt=order.prompt, model=order.model)
             )
 
-    async def _take_mail(self, mail: _Mail) -> None:
-        if turn.is_settled(self._ledger, mail.mail_id):
-            self._listener.mail_changed(mail.mail_id, "answered")
+    async def _take_message(self, brought: _Brought) -> None:
+        message_id = brought.message_id
+        if turn.is_settled(self._ledger, message_id):
+            self._message_changed(brought.purpose, message_id, "answered")
             return
-        if not turn.knows(self._ledger, mail.mail_id):
-            await self._record(turn.TurnIntended(turn_id=mail.mail_id, purpose="mail", prompt=mail.text))
-        self._listener.mail_changed(mail.mail_id, "accepted")
-        entry = self._ledger.open[mail.mail_id]
+        if not turn.knows(self._ledger, message_id):
+            await self._record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
+        self._message_changed(brought.purpose, message_id, "accepted")
+        entry = self._ledger.open[message_id]
         if entry.status == "running":
-            self._listener.mail_changed(mail.mail_id, "seen")
+            self._message_changed(brought.purpose, message_id, "seen")
+        if entry.status == "intended":
+            await self._steer(entry)
+
+    async def _steer(self, entry: turn.Entry) -> None:
+        """Into the running turn, if there is one that takes it; else it waits for its own."""
         agent, carrier = self._agent, self._running
-        if entry.status != "intended" or agent is None or not agent.can_steer or carrier is None:
+        why = self._why_not_steered()
+        if agent is None or carrier is None or why:
+            if why and entry.purpose == "human":
+                self._listener.human_heard(entry.turn_id, "waits", why)
             return
-        if not turn.may_carry(self._ledger, carrier):
-            return
-        await self._record(turn.TurnSubmitted(turn_id=mail.mail_id, message_id=entry.message_id, carrier=carrier))
+        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
         try:
-            taken = await asyncio.wait_for(agent.steer(entry.message_id, mail.text), STEER_PATIENCE_S)
+            taken = await asyncio.wait_for(agent.steer(entry.message_id, entry.prompt), STEER_PATIENCE_S)
         except (AgentError, TimeoutError):
             return  # in doubt: the transcript is asked when the carrier is over
         if not taken:
-            await self._record(turn.TurnReturned(turn_id=mail.mail_id))
+            await self._record(turn.TurnReturned(turn_id=entry.turn_id))
+        if entry.purpose == "human":
+            self._listener.human_heard(
+                entry.turn_id, "steered" if taken else "waits", "" if taken else "the turn's end"
+            )
+
+    def _why_not_steered(self) -> str:
+        """What a message waits for, for people; "" when the running turn takes it, or it has a turn of its own now."""
+        if self._agent is None:
+            return "the agent's program"
+        if self._running is None:
+            return "the run to go on" if self._held else ""
+        purpose = self._ledger.open[self._running].purpose
+        if not self._agent.can_steer:
+            return f"the end of the {purpose} turn: this agent takes nothing in the middle of one"
+        if not turn.may_carry(self._ledger, self._running):
+            return f"the end of the {purpose} turn, which is not disturbed"
+        return ""
+
+    def _message_changed(self, purpose: Purpose, message_id: str, state: str) -> None:
+        if purpose == "mail":
+            self._listener.mail_changed(message_id, state)
+        elif state == "answered":
+            self._listener.human_heard(message_id, "settled", "")
+
+    def _tell_status(self) -> None:
+        """Only what has changed."""
+        running = self._ledger.open.get(self._running or "")
+        waiting = [each for each in self._ledger.open.values() if each is not running and not each.carrier]
+        status = SessionStatus(
+            session_id=self._ledger.session_id,
+            can_steer=self._agent is not None and self._agent.can_steer,
+            turn_id=running.turn_id if running else "",
+            purpose=running.purpose if running else "",
+            since_ms=self._running_since_ms if running else 0,
+            waiting=len(waiting),
+            turns=self._ledger.turns,
+            usage=self._ledger.spent,
+        )
+        if status != self._status:
+            self._status = status
+            self._listener.session_changed(status)
 
     async def _break_off(self, order: _BreakOff) -> None:
         entry = self._ledger.open.get(order.turn_id)
@@ -263,7 +333,9 @@ class AgentSession:
 
     async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
-        if entry.purpose == "mail":
+        if entry.purpose == "human":
+            self._listener.human_heard(entry.turn_id, "settled", outcome.error)
+        elif entry.purpose in turn.MESSAGES:
             self._listener.mail_changed(entry.turn_id, "answered")
         else:
             self._listener.turn_ended(entry.turn_id, entry.purpose, outcome)
@@ -273,8 +345,7 @@ class AgentSession:
         if entry is None or entry.status != "submitted":
             return
         await self._record(turn.TurnSeen(turn_id=entry.turn_id))
-        if entry.purpose == "mail":
-            self._listener.mail_changed(entry.turn_id, "seen")
+        self._message_changed(entry.purpose, entry.turn_id, "seen")
 
     async def _advance(self) -> None:
         """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
@@ -298,8 +369,8 @@ class AgentSession:
             await self._agent_failed(error)
             return
         event = turn.found(entry, answer, str(uuid.uuid4()))
-        if entry.purpose == "mail" and answer.state != "absent":
-            self._listener.mail_changed(entry.turn_id, "seen")
+        if answer.state != "absent":
+            self._message_changed(entry.purpose, entry.turn_id, "seen")
         if isinstance(event, turn.TurnConcluded):
             await self._conclude(entry, event.outcome)
         else:
@@ -312,7 +383,9 @@ class AgentSession:
         text = entry.prompt
         if entry.cuts:
             text = prompts.reminder(text) if entry.remembered else prompts.continuation(text)
-        self._running, self._running_since = entry.turn_id, time.monotonic()
+        self._running, self._running_since_ms = entry.turn_id, time.time_ns() // 1_000_000
+        if entry.purpose == "human":
+            self._listener.human_heard(entry.turn_id, "turn", "")
         self._turn_task = self._loop.create_task(self._turn(agent, entry, text))
 
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:

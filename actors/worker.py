@@ -16,16 +16,20 @@ from actors.agent_actor import AgentActor
 from actors.edges.checks import CheckRun
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
-from actors.machines import run
+from actors.machines import projection, run
 from actors.messages import (
     ActorUp,
     AskHuman,
     BreakOffTurn,
     ControlRun,
     FollowUp,
+    GiveVerdict,
     HoldTurns,
     Message,
+    OpenTurn,
+    RequestReview,
     RunEnded,
+    RunStatus,
     RunTurn,
     TurnEnded,
 )
@@ -80,6 +84,8 @@ class WorkerActor(AgentActor):
             return
         if opened[-1].generation != generation:
             self._record(run.RunResumed(settings=settings, generation=generation))
+        else:
+            self._tell_status()
         self._hold_sessions()
         self._carry_out(run.outstanding(self._state, self.context.clock()))
 
@@ -92,8 +98,11 @@ class WorkerActor(AgentActor):
         super().on_stop()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
-        """What happens to the run; then what any session owner takes."""
+        """What happens to the run; then what any session owner takes. What people ask is answered with RunStatus."""
         match message:
+            case FollowUp() | ControlRun() | GiveVerdict() | RequestReview():
+                self._happen(_asked(message))
+                return self._status()
             case TurnEnded():
                 self._happen(run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome))
             case CooldownOver():
@@ -101,16 +110,10 @@ class WorkerActor(AgentActor):
             case ChecksOver():
                 self._checks.pop(message.checks_id, None)
                 self._happen(run.ChecksEnded(checks_id=message.checks_id, results=message.results))
-            case FollowUp():
-                self._happen(run.FollowUpGiven(text=message.text))
             case PeerWrote():
                 self._happen(run.MailReachedWorker(sender=self.context.options["peer"]))
-            case ControlRun():
-                self._control(message)
             case ActorUp() if message.name == "reviewer":
                 self._reissue_to_reviewer()
-            case ActorUp() if message.name == "console":
-                self._ask_again()
             case _:
                 return super().receive(message, sender)
         return None
@@ -125,16 +128,30 @@ class WorkerActor(AgentActor):
         if state == "seen":
             self.tell_self(PeerWrote())
 
-    def _control(self, message: ControlRun) -> None:
-        match message.action:
-            case "stop":
-                self._happen(run.StopRequested(reason=message.reason))
-            case "pause":
-                self._happen(run.PauseRequested())
-            case "pause-now":
-                self._happen(run.PauseRequested(now=True))
-            case "resume":
-                self._happen(run.ResumeRequested())
+    def _tell_status(self) -> None:
+        self.context.ref("console").tell(self._status())
+
+    def _status(self) -> RunStatus:
+        state = self._state
+        questions = [
+            command.question
+            for command in run.outstanding(state, self.context.clock())
+            if isinstance(command, run.AskFollowUp)
+        ]
+        return RunStatus(
+            at_ms=self.context.clock(),
+            state=projection.manifest_state(state),
+            phase=state.phase.value,
+            place=run.place(state),
+            iteration=state.iteration,
+            max_iterations=state.run.max_iterations,
+            hold=state.hold.value,
+            waits_for=state.waits_for,
+            open_turns=[OpenTurn(turn_id=job.id, role=job.role, purpose=job.purpose) for job in state.open_turns],
+            question=questions[0] if questions else "",
+            detail=state.detail,
+            task=state.task,
+        )
 
     # --- decide, journal, do ---
 
@@ -166,6 +183,7 @@ class WorkerActor(AgentActor):
         if held is not after.hold:
             self._hold_sessions()
         self.tell_people("status", run.describe(after))
+        self._tell_status()
         return commands
 
     def _carry_out(self, commands: list[run.Command]) -> None:
@@ -240,11 +258,6 @@ class WorkerActor(AgentActor):
             if isinstance(command, run.StartTurn | run.BreakOffTurn) and command.role == "reviewer":
                 self._do(command)
 
-    def _ask_again(self) -> None:
-        for command in run.outstanding(self._state, self.context.clock()):
-            if isinstance(command, run.AskFollowUp):
-                self._do(command)
-
     @property
     def _held(self) -> bool:
         return self._state.hold is not run.Hold.NONE
@@ -252,3 +265,20 @@ class WorkerActor(AgentActor):
     def _hold_sessions(self) -> None:
         self.session.hold(held=self._held)
         self.context.ref("reviewer").tell(HoldTurns(held=self._held))
+
+
+def _asked(message: FollowUp | ControlRun | GiveVerdict | RequestReview) -> run.Event:
+    """What people ask, as what happens to the run."""
+    match message:
+        case FollowUp():
+            return run.FollowUpGiven(text=message.text)
+        case GiveVerdict():
+            return run.HumanVerdictGiven(approved=message.approved, notes=message.notes)
+        case RequestReview():
+            return run.ReviewRequested()
+        case ControlRun(action="stop"):
+            return run.StopRequested(reason=message.reason)
+        case ControlRun(action="resume"):
+            return run.ResumeRequested()
+        case ControlRun():
+            return run.PauseRequested(now=message.action == "pause-now")

@@ -8,7 +8,8 @@ the agent's own transcript is asked about each submitted or running entry (`next
 turns the answer into the event that follows: absent -> intended again; finished -> its result is taken; unfinished, or
 absent although it was seen -> *cut*: it goes on under a new message id, with a note that it was cut short.
 
-A mail may also be steered into a turn that is already running (its `carrier`); it then settles with that turn.
+A message (of the peer or of a person) may also be steered into a turn that is already running (its `carrier`); it
+then settles with that turn.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from actors.errors import IllegalEventError
-from actors.messages import FoundTurn, Purpose, TurnOutcome
+from actors.messages import FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often over one and the same turn does not have bad luck: the turn itself kills it.
 MAX_TRIES = 6
@@ -128,17 +129,25 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0  # how often it was handed over as a turn of its own
 
 
+# Turns that bring somebody's message, and that the run does not wait for.
+MESSAGES: frozenset[Purpose] = frozenset({"mail", "human"})
+
 # A verdict must be the last thing that a reviewer says: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """Open turns in order of intention, how the run's own turns ended, and the last mails that were settled."""
+    """Open turns in order of intention, how the run's own turns ended, and the last messages that were settled.
+
+    `turns` counts all that have settled as turns of their own, and `spent` is what they cost together.
+    """
 
     session_id: str = ""
     open: dict[str, Entry] = {}
     settled: dict[str, TurnOutcome] = {}
     settled_mail: tuple[str, ...] = ()
+    turns: int = 0
+    spent: Usage = Usage()
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,8 +259,20 @@ def _entry(ledger: Ledger, event: _Event) -> Entry:
 
 
 def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome) -> Ledger:
-    still_open = {turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id}
-    if entry.purpose == "mail":
-        mails = (*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:]
-        return msgspec.structs.replace(ledger, open=still_open, settled_mail=mails)
-    return msgspec.structs.replace(ledger, open=still_open, settled={**ledger.settled, entry.turn_id: outcome})
+    after = msgspec.structs.replace(
+        ledger,
+        open={turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id},
+        turns=ledger.turns + (not entry.carrier),
+        spent=_sum(ledger.spent, outcome.usage),
+    )
+    if entry.purpose in MESSAGES:
+        return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])
+    return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome})
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cost_usd=one.cost_usd + other.cost_usd,
+    )

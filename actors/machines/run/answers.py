@@ -123,17 +123,12 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
         return _work_failed(state, job, outcome)
     # The agent has had these notes; those that came while it worked are still to be sent.
     state = replace(state, failures=0, notes=state.notes[state.notes_sent :])
-    if not says_done(outcome.text, state.run.done_signal):
+    if not (state.review_wanted or says_done(outcome.text, state.run.done_signal)):
         return steps.next_iteration(state)
     if state.notes:
-        state = steps.say(
-            state, "done is claimed, but there are notes that the agent has not seen yet: they come first"
-        )
+        state = steps.say(state, "no review yet: there are notes that the agent has not seen, and they come first")
         return steps.next_iteration(state)
-    if not state.run.checks:
-        return review.start(state)
-    state = replace(state, phase=Phase.CHECKING)
-    return jobs.add(state, ChecksJob(id="", label=f"checks-{state.iteration}"))
+    return review.after_checks(state)
 
 
 def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:

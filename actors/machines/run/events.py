@@ -97,6 +97,10 @@ class HumanVerdictGiven(Event, frozen=True, kw_only=True):
     notes: str = ""
 
 
+class ReviewRequested(Event, frozen=True, kw_only=True):
+    """A person wants what there is to be reviewed, also if the agent does not say that it is done."""
+
+
 class MailReachedWorker(Event, frozen=True, kw_only=True):
     """The primary agent has seen a bridge message from its peer: notes sent that way are not repeated."""
 
@@ -116,5 +120,6 @@ EVENTS: tuple[type[Event], ...] = (
     StopRequested,
     RunResumed,
     HumanVerdictGiven,
+    ReviewRequested,
     MailReachedWorker,
 )

@@ -18,6 +18,7 @@ from actors.machines.run.events import (
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
+    ReviewRequested,
     RunResumed,
     StopRequested,
 )
@@ -39,6 +40,7 @@ _SAID_BY_PEOPLE: Mapping[type[Event], str] = {
     ResumeRequested: "resuming",
     StopRequested: "a stop",
     HumanVerdictGiven: "this verdict",
+    ReviewRequested: "asking for a review",
 }
 
 
@@ -72,6 +74,16 @@ def human_verdict_as_follow_up(state: RunState, event: HumanVerdictGiven) -> Run
     if not event.notes.strip():
         return unfitting(state, event)
     return follow_up(state, FollowUpGiven(text=event.notes))
+
+
+def review_of_work(state: RunState, _event: ReviewRequested) -> RunState:
+    """At the end of the turn, which is in the middle of something."""
+    return replace(state, review_wanted=True)
+
+
+def review_while_waiting(state: RunState, _event: ReviewRequested) -> RunState:
+    """At once: nobody works."""
+    return review.after_checks(jobs.drop(state, *state.jobs))
 
 
 def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:

@@ -8,14 +8,21 @@ from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import jobs, steps
 from actors.machines.run.events import HumanVerdictGiven
-from actors.machines.run.state import Phase, RoundVerdict, RunState, TurnJob, agent_label
+from actors.machines.run.state import ChecksJob, Phase, RoundVerdict, RunState, TurnJob, agent_label
 from actors.machines.verdict import read_verdict, unavailable
 from actors.messages import TurnOutcome
 
 
+def after_checks(state: RunState) -> RunState:
+    """Our own checks come first: what they find is not worth a reviewer's time."""
+    if not state.run.checks:
+        return start(state)
+    return jobs.add(replace(state, phase=Phase.CHECKING), ChecksJob(id="", label=f"checks-{state.iteration}"))
+
+
 def start(state: RunState) -> RunState:
     """All reviewers at once. Without any, our checks or the agent's word are all there is."""
-    run = state.run
+    run, state = state.run, replace(state, review_wanted=False)
     if not run.reviewers:
         return steps.pull_request(state)
     number = state.review_round + 1

@@ -117,6 +117,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     notes_sent: int = 0  # how many of them stand in the last work prompt
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
+    review_wanted: bool = False  # by a person, whatever the agent says of being done
     overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended

@@ -20,6 +20,7 @@ from actors.machines.run.events import (
     PauseRequested,
     PlanRead,
     ResumeRequested,
+    ReviewRequested,
     RunResumed,
     RunStarted,
     StopRequested,
@@ -87,6 +88,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {
             CooldownEnded: _rule(answers.cooldown_over, _P.WORKING),
             HumanVerdictGiven: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
+            ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
     _P.WORKING: _live(
@@ -102,6 +104,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             ),
             CooldownEnded: _rule(answers.limit_over, _P.WORKING),
             HumanVerdictGiven: _rule(people.human_verdict_on_work, _P.WORKING),
+            ReviewRequested: _rule(people.review_of_work, _P.WORKING),
         },
     ),
     _P.CHECKING: _live(
@@ -128,6 +131,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {
             FollowUpGiven: _rule(people.follow_up, _P.WORKING, _P.STOPPED),
             HumanVerdictGiven: _rule(people.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP),
+            ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
     _P.PULL_REQUEST: _live(

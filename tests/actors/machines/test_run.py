@@ -1086,6 +1086,42 @@ def test_what_a_person_wants_changed_is_a_follow_up_when_one_is_asked_for() -> N
     assert "Follow-up:\ntoo slow" in story.one(run.StartTurn).prompt
 
 
+def test_a_person_can_have_the_work_reviewed_that_is_not_said_to_be_done() -> None:
+    story = Run(checks=("pytest",))
+    story.happens(run.ReviewRequested())
+    assert story.commands == []
+    story.settle(finished("half of it"))
+    story.checks(0)
+    assert (story.state.phase, story.state.review_wanted) == (Phase.REVIEWING, False)
+
+
+def test_a_review_that_is_wanted_waits_for_notes_that_the_agent_has_not_seen() -> None:
+    story = Run(cooldown_ms=0)
+    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.ReviewRequested())
+    story.settle(finished("half of it"))
+    assert "[human] too slow" in story.one(run.StartTurn).prompt
+    story.settle(finished("the other half"))
+    assert story.state.phase is Phase.REVIEWING
+
+
+def test_a_turn_that_fails_before_the_review_that_is_wanted_does_not_make_it_forgotten() -> None:
+    story = Run(cooldown_ms=0)
+    story.happens(run.ReviewRequested())
+    story.settle(failed())
+    story.settle(finished("half of it"))
+    assert story.state.phase is Phase.REVIEWING
+
+
+@pytest.mark.parametrize("changes", [{}, {"max_iterations": 1, "interactive": True}], ids=["cool-down", "follow-up"])
+def test_a_person_can_have_a_review_while_nobody_works(changes: dict[str, Any]) -> None:
+    story = Run(**changes)
+    story.settle(finished("half of it"))
+    story.happens(run.ReviewRequested())
+    assert {each.purpose for each in story.all(run.StartTurn)} == {"review"}
+    assert {type(each) for each in run.outstanding(story.state, NOW)} == {run.StartTurn}
+
+
 # --- what does not fit ---
 
 
@@ -1120,6 +1156,7 @@ def asking() -> Run:
         (Run(), run.FollowUpGiven(text="x"), "waits for codex"),
         (Run(), run.ResumeRequested(), "waits for codex"),
         (Run(), run.HumanVerdictGiven(approved=True), "waits for codex"),
+        (in_review(), run.ReviewRequested(), "waits for codex, claude"),
         (paused(), run.PauseRequested(), "is paused"),
         (stopping(), run.PauseRequested(), "is stopping"),
         (stopping(), run.ResumeRequested(), "is stopping"),
@@ -1237,6 +1274,7 @@ def test_every_event_survives_the_journal() -> None:
     story.settle(finished(DONE))
     story.checks(0)
     story.happens(run.MailReachedWorker(sender="claude", text="x"))
+    story.happens(run.ReviewRequested())
     story.happens(run.HumanVerdictGiven(approved=False, notes="x"))
     story.happens(run.PauseRequested(now=True))
     story.happens(run.ResumeRequested())

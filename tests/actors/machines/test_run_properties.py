@@ -153,6 +153,10 @@ class RunMachine(RuleBasedStateMachine):
         self.happens(run.FollowUpGiven(text=text))
 
     @rule()
+    def somebody_wants_a_review(self):
+        self.happens(run.ReviewRequested())
+
+    @rule()
     def the_peer_writes(self):
         self.happens(run.MailReachedWorker(sender="claude"))
 

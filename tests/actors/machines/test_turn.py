@@ -2,7 +2,7 @@ import pytest
 
 from actors.errors import IllegalEventError
 from actors.machines import turn
-from actors.messages import FoundTurn, TurnOutcome
+from actors.messages import FoundTurn, TurnOutcome, Usage
 
 DONE = TurnOutcome(status="finished", text="did it")
 
@@ -119,6 +119,23 @@ def test_the_memory_of_settled_mails_is_bounded_and_that_of_turns_is_not():
     assert len(state.settled_mail) == turn.MAIL_MEMORY
     assert len(state.settled) == turn.MAIL_MEMORY * 2
     assert turn.is_settled(state, f"mail-{turn.MAIL_MEMORY * 2 - 1}")
+
+
+def test_a_persons_message_is_remembered_as_mail_is():
+    state = turn.apply(ledger(intended("m", "human")), turn.TurnConcluded(turn_id="m", outcome=DONE))
+    assert (state.settled, state.settled_mail) == ({}, ("m",))
+    assert turn.is_settled(state, "m")
+
+
+def test_what_all_turns_cost_is_added_up_and_a_message_in_another_turn_is_no_turn():
+    state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
+    usage = Usage(input_tokens=10, output_tokens=2, cost_usd=0.5)
+    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=TurnOutcome(status="failed", usage=usage)))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="m", outcome=DONE))
+    state = turn.apply(state, intended("b"))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="b", outcome=TurnOutcome(status="finished", usage=usage)))
+    assert state.turns == 2
+    assert state.spent == Usage(input_tokens=20, output_tokens=4, cost_usd=1.0)
 
 
 ILLEGAL = [
