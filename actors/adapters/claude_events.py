@@ -30,6 +30,10 @@ def describe(event: RawEvent) -> Iterator[AgentEvent]:
                 if block.get("type") == "tool_result":
                     prefix = "error: " if block.get("is_error") else ""
                     yield AgentEvent(kind="tool-result", text=line(prefix + text_of(block.get("content"))))
+        case "system", "init":  # at the beginning of each turn
+            for server in event.get("mcp_servers") or ():
+                if server.get("status") == "failed":
+                    yield AgentEvent(kind="note", text=line(f"MCP server {server.get('name')} cannot be reached"))
         case "system", "task_started":
             yield AgentEvent(kind="note", text=line(f"background task started: {event.get('description', '')}"))
         case "system", "task_notification":

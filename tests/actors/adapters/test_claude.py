@@ -24,7 +24,7 @@ import pytest
 
 from actors.adapters import claude
 from actors.adapters.base import AgentSettings, BridgeAccess
-from actors.adapters.claude_program import refuse_root
+from actors.adapters.claude_program import arguments, child_environment, refuse_root
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
@@ -233,6 +233,20 @@ def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Ben
     run(play())
 
 
+def test_a_model_that_cannot_be_used_fails_the_turn_which_is_not_sent(bench: Bench) -> None:
+    async def play() -> None:
+        # With an API key the program asks the API for the model first; there is none here.
+        settings = bench.with_variables(ANTHROPIC_BASE_URL="http://127.0.0.1:1", ANTHROPIC_API_KEY="any")
+        async with opened(claude.factory, settings) as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "hello", model="claude-nowhere-1")
+            assert outcome.status == "failed"
+            assert outcome.error.startswith("model 'claude-nowhere-1' cannot be used: ")
+            assert (await it.agent.find_turn(turn_id)).state == "absent"
+
+    run(play())
+
+
 def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -> None:
     assert "PYTEST_CURRENT_TEST" in os.environ
 
@@ -240,6 +254,7 @@ def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -
         async with bench.open() as it:
             await it.agent.turn(new_id(), "tell the variables")
             assert it.events.texts("tool-result") == ["[] []"]
+            assert os.getsid(it.events.pid) == it.events.pid  # a Ctrl-C in our terminal is not for it
 
     run(play())
 
@@ -621,6 +636,17 @@ def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
     run(play())
 
 
+def test_a_bridge_that_is_not_there_is_noted_and_the_turn_goes_on(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, _):
+            pass
+        async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+            assert it.events.texts("note") == ["MCP server loop-bridge cannot be reached"]
+
+    run(play())
+
+
 # --- the end ------------------------------------------------------------------------------------------------
 
 
@@ -649,6 +675,14 @@ def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, 
     run(play())
 
 
+def test_closing_ends_a_program_that_does_not_react(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:  # which measures how long closing takes
+            os.kill(it.events.pid, signal.SIGSTOP)
+
+    run(play())
+
+
 # --- what is started, and whether it can be -----------------------------------------------------------------
 
 
@@ -656,6 +690,18 @@ def test_importing_the_adapter_does_not_import_the_sdk() -> None:
     look = "import sys, actors.adapters.claude; print('claude_agent_sdk' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.strip() == "False"
+
+
+def test_the_command_line_holds_the_bridge_but_not_its_token(bench: Bench) -> None:
+    bridge = BridgeAccess(url="http://127.0.0.1:7/mcp", token="secret-token")
+    line = arguments(Path("claude"), model="m", bridge=bridge, resume="some-id")
+    server = json.loads(line[line.index("--mcp-config") + 1])["mcpServers"]["loop-bridge"]
+    assert server["headers"] == {"Authorization": "Bearer ${LOOP_BRIDGE_TOKEN}"}
+    assert (server["url"], server["alwaysLoad"]) == (bridge.url, True)
+    assert line[-3:] == ["--model", "m", "--resume=some-id"]
+    environment = child_environment(replace(bench.with_variables(CLAUDECODE="1"), bridge=bridge), "mark")
+    assert environment["LOOP_BRIDGE_TOKEN"] == "secret-token"
+    assert "CLAUDECODE" not in environment  # else the program takes itself for a child of another one
 
 
 def test_the_users_own_claude_is_preferred_and_the_bundled_one_is_the_fallback(tmp_path: Path) -> None:
