@@ -18,6 +18,7 @@ housekeeping), and could not tell them from what an actor left.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -137,11 +138,13 @@ class NurseryLauncher:
             self._sockets.forget(child)
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._sockets.close()
+        self._closed = True
         self._reporter.silence()
-        self._nursery.close()
+        self._nursery.hang_up()  # before the lock: it frees a start() whose order nobody reads
+        with self._lock:
+            self._sockets.close()
+            self._nursery.hang_up()  # start() may just have made a new one
+            self._nursery.wait()
 
 
 class _Nursery:
@@ -151,7 +154,7 @@ class _Nursery:
         self._reporter = reporter
         self._runtime_dir = runtime_dir
         self._children: dict[tuple[str, int], tuple[StartOrder, Started | None]] = {}  # what lives or is to live there
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the children; never held while an order is sent
         self._gone = False
         self._pid: int | None = None
         # Orders wait in the socket until the process reads them, so nobody waits for it to start.
@@ -165,32 +168,33 @@ class _Nursery:
             if self._gone:
                 return False
             self._children[order.child, order.incarnation] = (order, None)
-            self._send(frame(order), listening)
-            return True
+        self._send(frame(order), listening)
+        return True
 
     def kill(self, child: str, incarnation: int, number: int) -> None:
-        with self._lock:
-            if not self._gone:
-                self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
+        self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
 
-    def close(self) -> None:
-        with self._lock:
-            if not self._gone:
-                self._link.shutdown(socket.SHUT_RDWR)  # the nursery kills everything; our thread waits for its end
+    def hang_up(self) -> None:
+        """The nursery kills everything and ends. May be called twice."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._link.shutdown(socket.SHUT_RDWR)
+
+    def wait(self) -> None:
+        """Waits until it is gone, and all that it had; helps if need be."""
         self._thread.join(_NURSERY_TIMEOUT_S)
-        if self._thread.is_alive() and self._pid is not None:
+        if (pid := self._pid) is not None:  # it is stopped or stuck
             deadline = time.monotonic() + CLOSE_TIMEOUT_S - _NURSERY_TIMEOUT_S
-            processes.kill_tree(self._pid, timeout_s=deadline - time.monotonic())
+            processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
             self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
-        try:
+        if (pid := self._pid) is not None:
+            processes.send(pid, signal.SIGCONT)  # one that somebody has stopped would never take the order
+        with contextlib.suppress(OSError):  # it has died: our thread reports that for all its children
             if listening:
                 sent = socket.send_fds(self._link, [data], [listening.fileno()])
                 data = data[sent:]
             self._link.sendall(data)
-        except OSError:
-            return  # the nursery has died: our thread reports that for all its children
 
     # --- in the thread ------------------------------------------------------------------------------------------
 
@@ -218,6 +222,8 @@ class _Nursery:
         while data := self._receive():
             for event in frames.feed(data):
                 self._take(event)
+        processes.wait_ended(process.pid)
+        self._pid = None  # before it may become another's
         status = process.wait()
         if record:
             record.unlink(missing_ok=True)
@@ -261,17 +267,24 @@ class PortableLauncher:
         with self._lock:
             if self._closed:
                 raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
-            thread = threading.Thread(
-                target=self._tend,
-                args=(order, self._sockets.of(order)),
-                name=f"waits for {order.child}",
-                daemon=True,
+            key = (order.child, order.incarnation)
+            link, theirs = socket.socketpair()
+            listening = self._sockets.of(order)
+            fds = [theirs, listening] if listening else [theirs]
+            process: subprocess.Popen[bytes] | OSError
+            try:
+                with theirs:
+                    process = _exec(["actor", *(str(fd.fileno()) for fd in fds)], fds)
+                self._pids[key] = process.pid
+            except OSError as error:
+                process = error
+            self._threads[key] = threading.Thread(
+                target=self._tend, args=(order, process, link), name=f"waits for {order.child}", daemon=True
             )
-            self._threads[order.child, order.incarnation] = thread
-            thread.start()
+            self._threads[key].start()
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
-        with self._lock:  # the waiting thread takes it too, before the pid may go to somebody else
+        with self._lock:
             pid = self._pids.get((child, incarnation))
             if pid is None:
                 return
@@ -299,33 +312,23 @@ class PortableLauncher:
 
     # --- in the thread of one child -----------------------------------------------------------------------------
 
-    def _tend(self, order: StartOrder, listening: socket.socket | None) -> None:
-        event = self._run(order, listening)
+    def _tend(self, order: StartOrder, process: subprocess.Popen[bytes] | OSError, link: socket.socket) -> None:
+        with link:
+            if isinstance(process, OSError):
+                event: Event = failed(order, f"cannot start a process: {process}")
+            else:
+                event = self._run(order, process, link)
         with self._lock:
             del self._threads[order.child, order.incarnation]
         self._reporter.report(event)
 
-    def _run(self, order: StartOrder, listening: socket.socket | None) -> Exited | StartFailed:
-        """From the start of the process until it and all that it left behind is gone."""
-        key = (order.child, order.incarnation)
-        link, theirs = socket.socketpair()
-        with link:
-            fds = [theirs, listening] if listening else [theirs]
-            try:
-                with theirs:
-                    process = _exec(["actor", *(str(fd.fileno()) for fd in fds)], fds)
-            except OSError as error:
-                return failed(order, f"cannot start a process: {error}")
-            with self._lock:
-                self._pids[key] = process.pid
-                closed = self._closed
-            if closed:  # close() has come too early to see it
-                processes.kill_tree(process.pid)
-            started, reason = self._see_start(order, link, process.pid)
-            processes.wait_ended(process.pid)
-            with self._lock:
-                del self._pids[key]
-                exited = ended(order, process.wait())
+    def _run(self, order: StartOrder, process: subprocess.Popen[bytes], link: socket.socket) -> Exited | StartFailed:
+        """Until the process, and all that it left behind, is gone."""
+        started, reason = self._see_start(order, link, process.pid)
+        processes.wait_ended(process.pid)
+        with self._lock:  # only now may its pid become another's
+            del self._pids[order.child, order.incarnation]
+            exited = ended(order, process.wait())
         _end_what_is_left(started, reaper.records_directory(self._runtime_dir, order.child))
         if started:
             return exited

@@ -36,11 +36,12 @@ class Stage:
 
     def __init__(self, launcher, events, ear, records):
         self.launcher, self.events, self._ear, self.records = launcher, events, ear, records
+        self.address = ear.getsockname()
         self._seen = {}
         self._links = []
 
     def start(self, entry, child="run/worker", incarnation=1, *, arguments=None, **settings):
-        told = {"ear": self._ear.getsockname(), "records": str(self.records(child)), **(arguments or {})}
+        told = {"ear": self.address, "records": str(self.records(child)), **(arguments or {})}
         order = StartOrder(
             child=child,
             incarnation=incarnation,
@@ -231,6 +232,14 @@ def test_a_signal_reaches_the_process_and_not_its_children(stage):
     assert not processes.is_running(facts["below"]["plain"])  # it went with the process, not by the signal
 
 
+def test_a_kill_may_follow_the_start_at_once(stage):
+    stage.start("tree")
+    stage.launcher.kill("run/worker", 1)
+    event = stage.next((Started, StartFailed))
+    if isinstance(event, Started):
+        assert stage.next(Exited).signal == signal.SIGKILL
+
+
 def test_a_signal_to_an_incarnation_that_is_gone_does_nothing(stage):
     stage.start("leave", arguments={"code": 0})
     stage.next(Started)
@@ -341,7 +350,7 @@ def make_root(make_stage, tmp_path):
     def make(portable):
         stage = make_stage(True)  # only to listen
         root = subprocess.Popen(
-            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage._ear.getsockname(), str(portable)],
+            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage.address, str(portable)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -423,16 +432,24 @@ def test_a_nursery_told_to_terminate_ends_all_that_it_has(nursery_stage):
     assert not any(map(processes.is_running, [facts["pid"], *facts["below"].values()]))
 
 
-def test_an_order_that_meets_a_dying_nursery_is_a_failed_start(nursery_stage):
-    nursery_stage.started("describe")
-    nursery = nursery_pid(nursery_stage)
-    os.kill(nursery, signal.SIGSTOP)
-    nursery_stage.start("describe", child="run/late")
-    os.kill(nursery, signal.SIGKILL)
-    nursery_stage.next(Exited)
-    assert nursery_stage.next(StartFailed) == StartFailed(
-        child="run/late", incarnation=1, reason="the nursery ended: exit status -9"
+def test_an_order_that_meets_a_dying_nursery_is_a_failed_start(make_stage, tmp_path):
+    stage = make_stage(False, preload=("stops_while_it_loads",))
+    (tmp_path / "stops_while_it_loads.py").write_text(
+        f"import launched, os; launched.tell({stage.address!r}, pid=os.getpid()); launched.sleep()"
     )
+    stage.start("describe")
+    os.kill(stage.hear()["pid"], signal.SIGKILL)
+    reason = "the nursery ended: exit status -9"
+    assert stage.next(StartFailed) == StartFailed(child="run/worker", incarnation=1, reason=reason)
+
+
+def test_a_stopped_nursery_is_woken_by_the_next_order(nursery_stage):
+    facts = nursery_stage.started("tree")
+    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
+    nursery_stage.launcher.kill("run/worker", 1)
+    nursery_stage.next(Exited)
+    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
+    assert nursery_stage.started("describe", incarnation=2)["pid"] != facts["pid"]
 
 
 def test_a_nursery_does_not_fork_with_threads(make_stage, tmp_path, capfd):
