@@ -25,6 +25,7 @@ from actors.messages import (
     HumanHeard,
     MailAccepted,
     MailAnswered,
+    MailFailed,
     MailSeen,
     Message,
     OtherWorkDone,
@@ -114,10 +115,15 @@ class AgentActor(ProcessActor):
         """Sends the outcome to the worker."""
         self.context.ref("worker").tell(ended)
 
-    def mail_changed(self, mail_id: str, state: str) -> None:
+    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """To the bridge, which keeps the mail."""
-        receipt = {"accepted": MailAccepted, "seen": MailSeen, "answered": MailAnswered}[state]
-        self.context.ref("bridge").tell(receipt(mail_id=mail_id))
+        receipts: dict[str, Message] = {
+            "accepted": MailAccepted(mail_id=mail_id),
+            "seen": MailSeen(mail_id=mail_id),
+            "answered": MailAnswered(mail_id=mail_id),
+            "failed": MailFailed(mail_id=mail_id, reason=reason),
+        }
+        self.context.ref("bridge").tell(receipts[state])
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
         """To the console that it came from; and the bridge counts its hops anew."""

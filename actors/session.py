@@ -28,8 +28,10 @@ from actors.stream import EventStream
 INTERRUPT_PATIENCE_S = 10.0
 # Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
 STEER_PATIENCE_S = 10.0
-# Pauses before the agent's program is started again after it died, by the number of failures in a row.
+# Pauses before the agent's program is started again, by the number of failures in a row; then what waits for it fails.
 REOPEN_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+# What is still in doubt then (the agent may have it) only the agent can clear up: it is asked again now and then.
+DOUBT_DELAY_S = 60.0
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +56,8 @@ class SessionListener(Protocol):
     def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         """A turn of the run (not a mail) has settled."""
 
-    def mail_changed(self, mail_id: str, state: str) -> None:
-        """`state` is accepted, seen or answered."""
+    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
+        """`state` is accepted, seen, answered or failed (for this `reason`)."""
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
         """See `messages.HumanHeard`."""
@@ -100,7 +102,11 @@ class _InterruptOverdue(msgspec.Struct, frozen=True):
     turn_id: str
 
 
-_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue
+class _Rested(msgspec.Struct, frozen=True):
+    pass
+
+
+_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested
 
 
 class AgentSession:
@@ -130,6 +136,7 @@ class AgentSession:
         self._held = False
         self._interrupting = False
         self._failures = 0  # of the agent's program, in a row
+        self._resting = False  # before the next attempt to start it
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
@@ -215,6 +222,8 @@ class AgentSession:
                 await self._turn_over(item)
             case _Seen():
                 await self._seen(item.message_id)
+            case _Rested():
+                self._resting = False
             case _InterruptOverdue():
                 if self._running == item.turn_id:
                     await self._drop_agent()
@@ -327,16 +336,20 @@ class AgentSession:
             await self._conclude(entry, over.outcome)
             return
         await self._drop_agent()
-        self._failures += 1
         if interrupting:
             await self._conclude(entry, TurnOutcome(status="interrupted", error="the agent had to be killed"))
+        else:
+            self._failures += 1
+            self._rest(REOPEN_DELAYS_S[min(self._failures, len(REOPEN_DELAYS_S)) - 1])
 
     async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
-        elif entry.purpose in turn.MESSAGES:
-            self._listener.mail_changed(entry.turn_id, "answered")
+        elif entry.purpose == "mail":
+            failed = outcome.status in ("failed", "limited")
+            self._listener.mail_changed(entry.turn_id, "seen")  # the agent took it, whatever became of its turn
+            self._listener.mail_changed(entry.turn_id, "failed" if failed else "answered", outcome.error)
         else:
             self._listener.turn_ended(entry.turn_id, entry.purpose, outcome)
 
@@ -349,12 +362,12 @@ class AgentSession:
 
     async def _advance(self) -> None:
         """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
-        while self._running is None:
+        while self._running is None and not self._resting:
             action = turn.next_action(self._ledger)
             if action is None or (self._held and isinstance(action, turn.Send)):
                 return
             if not await self._ready_agent():
-                continue
+                return
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
             else:
@@ -403,11 +416,9 @@ class AgentSession:
         self._inbox.put_nowait(_TurnOver(entry.turn_id, outcome))
 
     async def _ready_agent(self) -> bool:
-        """Starts the agent's program when there is none. False: it failed, and what waited for it was concluded."""
+        """Starts the agent's program when there is none. False: it failed, and is tried again after a rest."""
         if self._agent is not None:
             return True
-        delay_s = REOPEN_DELAYS_S[min(self._failures, len(REOPEN_DELAYS_S) - 1)]
-        await asyncio.sleep(delay_s)
         agent = self._make_agent(self._on_agent_event)
         wanted = self._ledger.session_id or self._first_session_id
         try:
@@ -433,14 +444,27 @@ class AgentSession:
         return True
 
     async def _agent_failed(self, error: AgentError) -> None:
-        """The program cannot be started or asked. After a few tries everything that waits for it fails with why."""
+        """The program cannot be started or asked. After a few tries what waits for it fails with the reason."""
         await self._drop_agent()
         self._failures += 1
         self._note(str(error))
-        if self._failures >= len(REOPEN_DELAYS_S) or isinstance(error, AgentUnavailableError):
-            self._failures = 0
-            for entry in list(self._ledger.open.values()):
+        if self._failures < len(REOPEN_DELAYS_S) and not isinstance(error, AgentUnavailableError):
+            self._rest(REOPEN_DELAYS_S[self._failures - 1])
+            return
+        self._failures = 0
+        for entry in list(self._ledger.open.values()):
+            if entry.purpose != "mail":
                 await self._conclude(entry, TurnOutcome(status="failed", error=str(error)))
+            elif entry.status == "intended":
+                await self._record(turn.TurnWithdrawn(turn_id=entry.turn_id))
+                self._listener.mail_changed(entry.turn_id, "failed", str(error))
+        if self._ledger.open:
+            self._rest(DOUBT_DELAY_S)
+
+    def _rest(self, delay_s: float) -> None:
+        """No attempt to start the program before that; the inbox is served meanwhile."""
+        self._resting = True
+        self._loop.call_later(delay_s, self._inbox.put_nowait, _Rested())
 
     async def _drop_agent(self) -> None:
         agent, self._agent = self._agent, None

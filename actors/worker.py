@@ -122,9 +122,9 @@ class WorkerActor(AgentActor):
         """The worker's own turns need no way over the wire."""
         self.tell_self(ended)
 
-    def mail_changed(self, mail_id: str, state: str) -> None:
+    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """Also for the run: what the peer said over the bridge is not repeated in the next prompt."""
-        super().mail_changed(mail_id, state)
+        super().mail_changed(mail_id, state, reason)
         if state == "seen":
             self.tell_self(PeerWrote())
 

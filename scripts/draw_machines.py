@@ -53,6 +53,7 @@ _TURN_EVENTS = {
     turn.TurnSubmitted: turn.TurnSubmitted(turn_id="t", message_id="m"),
     turn.TurnSeen: turn.TurnSeen(turn_id="t"),
     turn.TurnReturned: turn.TurnReturned(turn_id="t"),
+    turn.TurnWithdrawn: turn.TurnWithdrawn(turn_id="t"),
     turn.TurnCut: turn.TurnCut(turn_id="t", next_message_id="n"),
     turn.TurnConcluded: turn.TurnConcluded(turn_id="t", outcome=TurnOutcome(status="finished")),
 }

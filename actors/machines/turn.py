@@ -70,6 +70,12 @@ class TurnReturned(_Event, frozen=True, kw_only=True):
     turn_id: str
 
 
+class TurnWithdrawn(_Event, frozen=True, kw_only=True):
+    """A message that was never handed over and now will not be: whoever brought it may bring it again."""
+
+    turn_id: str
+
+
 class TurnCut(_Event, frozen=True, kw_only=True):
     """The agent had it but did not finish it; it goes on under `next_message_id`.
 
@@ -89,13 +95,14 @@ class TurnConcluded(_Event, frozen=True, kw_only=True):
     outcome: TurnOutcome
 
 
-Event = SessionBegan | TurnIntended | TurnSubmitted | TurnSeen | TurnReturned | TurnCut | TurnConcluded
+Event = SessionBegan | TurnIntended | TurnSubmitted | TurnSeen | TurnReturned | TurnWithdrawn | TurnCut | TurnConcluded
 EVENTS: tuple[type[_Event], ...] = (
     SessionBegan,
     TurnIntended,
     TurnSubmitted,
     TurnSeen,
     TurnReturned,
+    TurnWithdrawn,
     TurnCut,
     TurnConcluded,
 )
@@ -108,6 +115,7 @@ TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
         TurnSubmitted: ("intended",),
         TurnSeen: ("submitted", "running"),
         TurnReturned: ("submitted", "running"),
+        TurnWithdrawn: ("intended",),
         TurnCut: ("submitted", "running"),
         TurnConcluded: ("intended", "submitted", "running"),
     }
@@ -199,6 +207,9 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
             )
         case TurnSeen():
             changed = msgspec.structs.replace(entry, status="running")
+        case TurnWithdrawn():
+            still_open = {turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id}
+            return msgspec.structs.replace(ledger, open=still_open)
         case TurnReturned():
             changed = msgspec.structs.replace(entry, status="intended", carrier="")
         case TurnCut():

@@ -1,0 +1,318 @@
+"""The session against an agent in memory that keeps a transcript, as the real ones do."""
+
+import asyncio
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from actors.adapters.base import AgentEvent, EventSink
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.machines import turn
+from actors.messages import FoundTurn, RunTurn, TurnOutcome
+from actors.session import AgentSession
+
+PATIENCE_S = 10.0
+DONE = TurnOutcome(status="finished", text="did it")
+
+
+class Program:
+    """What outlives a session: the agent's transcript, and how its program behaves."""
+
+    def __init__(self) -> None:
+        self.transcript: dict[str, tuple[str, str]] = {}  # message id -> (state, text)
+        self.sessions: set[str] = set()
+        self.opened = 0
+        self.refuses: Callable[[int], Exception | None] = lambda _attempt: None
+        self.dies_in: set[str] = set()  # prompts in whose turn it dies, once
+        self.outcome = DONE
+        self.holds: set[str] = set()  # prompts whose turn waits until it is let go or interrupted
+        self.can_steer = True
+
+
+class FakeAgent:
+    def __init__(self, program: Program, sink: EventSink) -> None:
+        self.program = program
+        self.sink = sink
+        self.can_steer = program.can_steer
+        self._interrupted = asyncio.Event()
+
+    async def open(self, session_id: str | None) -> str:
+        self.program.opened += 1
+        refusal = self.program.refuses(self.program.opened)
+        if refusal is not None:
+            raise refusal
+        if session_id is not None and session_id not in self.program.sessions:
+            raise SessionNotFoundError(f"no session {session_id}")
+        name = session_id or f"session-{self.program.opened}"
+        self.program.sessions.add(name)
+        return name
+
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+        self.program.transcript[turn_id] = ("unfinished", prompt)
+        self.sink(AgentEvent(kind="seen", message_id=turn_id))
+        if prompt in self.program.dies_in:
+            self.program.dies_in.remove(prompt)
+            raise AgentDiedError("killed")
+        if prompt in self.program.holds:
+            self._interrupted.clear()
+            self.sink(AgentEvent(kind="say", text=f"holding {prompt}"))
+            await self._interrupted.wait()
+            return TurnOutcome(status="interrupted")
+        self.program.transcript[turn_id] = ("finished", prompt)
+        return self.program.outcome
+
+    async def steer(self, message_id: str, text: str) -> bool:
+        self.program.transcript[message_id] = ("unfinished", text)
+        self.sink(AgentEvent(kind="seen", message_id=message_id))
+        return True
+
+    async def interrupt(self) -> None:
+        self._interrupted.set()
+
+    async def find_turn(self, message_id: str) -> FoundTurn:
+        state, _ = self.program.transcript.get(message_id, ("absent", ""))
+        return FoundTurn(state=state, outcome=DONE if state == "finished" else None)  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        self._interrupted.set()
+
+
+class Stream:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[turn._Event] = []
+
+    def load(self) -> list[turn._Event]:
+        return list(self.events)
+
+    def append(self, events: Any) -> None:
+        self.events.extend(events)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.told: queue.Queue[tuple[Any, ...]] = queue.Queue()
+
+    def session_opened(self, session_id: str) -> None:
+        self.told.put(("opened", session_id))
+
+    def turn_ended(self, turn_id: str, purpose: str, outcome: TurnOutcome) -> None:
+        self.told.put(("ended", turn_id, outcome.status, outcome.error))
+
+    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
+        self.told.put(("mail", mail_id, state, reason))
+
+    def human_heard(self, message_id: str, how: str, detail: str) -> None:
+        self.told.put(("human", message_id, how, detail))
+
+    def session_changed(self, status: object) -> None:
+        pass
+
+    def agent_event(self, event: AgentEvent) -> None:
+        self.told.put((event.kind, event.text))
+
+    def session_crashed(self, error: BaseException) -> None:
+        self.told.put(("crashed", repr(error)))
+
+    def wait_for(self, *head: Any) -> tuple[Any, ...]:
+        """The next thing told that begins so; what comes before it is passed over."""
+        while True:
+            told = self.told.get(timeout=PATIENCE_S)
+            assert told[0] != "crashed", told
+            if told[: len(head)] == head:
+                return told
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.program = Program()
+        self.stream = Stream()
+        self.sessions: list[AgentSession] = []
+
+    def start(self) -> tuple[AgentSession, Listener]:
+        listener = Listener()
+        session = AgentSession(
+            make_agent=lambda sink: FakeAgent(self.program, sink),
+            stream=self.stream,  # type: ignore[arg-type]
+            listener=listener,
+        )
+        self.sessions.append(session)
+        session.start()
+        return session, listener
+
+    def prompts(self) -> list[str]:
+        return [text for _, text in self.program.transcript.values()]
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    for session in made.sessions:
+        session.close(PATIENCE_S)
+
+
+def order(name: str, purpose: str = "work") -> RunTurn:
+    return RunTurn(turn_id=name, purpose=purpose, prompt=f"do {name}")  # type: ignore[arg-type]
+
+
+def test_a_turn_runs_once_however_often_it_is_asked_for(rig: Rig):
+    session, listener = rig.start()
+    for _ in range(3):
+        session.want(order("a"))
+        assert listener.wait_for("ended")[1:3] == ("a", "finished")
+    assert rig.prompts() == ["do a"]
+
+
+def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
+    session, listener = rig.start()
+    session.want(order("a"))
+    listener.wait_for("ended")
+    kinds = [type(event).__name__ for event in rig.stream.events]
+    assert kinds.index("SessionBegan") < kinds.index("TurnSubmitted")
+
+
+def test_a_turn_during_which_the_agent_dies_is_continued_without_its_prompt(rig: Rig):
+    rig.program.dies_in = {"do a"}
+    session, listener = rig.start()
+    session.want(order("a"))
+    assert listener.wait_for("ended")[1:3] == ("a", "finished")
+    first, second = rig.prompts()
+    assert first == "do a"
+    assert second.startswith("do a (continued)")
+    assert second.count("do a") == 1
+
+
+def test_a_new_session_adopts_what_finished_while_nobody_listened(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="s"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.TurnSubmitted(turn_id="a", message_id="a"),
+    ]
+    rig.program.sessions = {"s"}
+    rig.program.transcript = {"a": ("finished", "do a")}
+    _, listener = rig.start()
+    assert listener.wait_for("ended")[1:3] == ("a", "finished")
+    assert rig.prompts() == ["do a"]
+
+
+def test_a_new_session_sends_what_was_never_taken_in(rig: Rig):
+    rig.stream.events = [
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.TurnSubmitted(turn_id="a", message_id="a"),
+    ]
+    _, listener = rig.start()
+    listener.wait_for("ended", "a", "finished")
+    assert rig.prompts() == ["do a"]
+
+
+def test_mail_to_an_idle_agent_is_a_turn_of_its_own(rig: Rig):
+    session, listener = rig.start()
+    session.deliver("m", "hello")
+    assert [listener.wait_for("mail")[2] for _ in range(2)] == ["accepted", "seen"]
+    listener.wait_for("mail", "m", "answered")
+
+
+def test_mail_reaches_a_running_work_turn_and_waits_for_the_end_of_a_review(rig: Rig):
+    rig.program.holds = {"do w", "do r"}
+    session, listener = rig.start()
+    session.want(order("w"))
+    listener.wait_for("say", "holding do w")
+    session.deliver("m1", "during work")
+    listener.wait_for("mail", "m1", "seen")
+    session.break_off("w", "enough")
+    listener.wait_for("ended", "w", "interrupted")
+    session.want(order("r", "review"))
+    listener.wait_for("say", "holding do r")
+    session.deliver("m2", "during review")
+    listener.wait_for("mail", "m2", "accepted")
+    session.break_off("r", "enough")
+    assert listener.wait_for("ended")[1] == "r"
+    listener.wait_for("mail", "m2", "answered")
+    assert rig.prompts() == ["do w", "during work", "do r", "during review"]
+
+
+def test_mail_that_an_unavailable_agent_never_got_fails_and_may_be_brought_again(rig: Rig):
+    rig.program.refuses = lambda attempt: AgentUnavailableError("not logged in") if attempt <= 2 else None
+    session, listener = rig.start()
+    session.deliver("m", "hello")
+    assert listener.wait_for("mail", "m", "failed")[3] == "not logged in"
+    session.deliver("m", "hello")
+    listener.wait_for("mail", "m", "answered")
+    assert rig.prompts() == ["hello"]
+
+
+def test_mail_whose_turn_failed_was_seen_and_says_why(rig: Rig):
+    rig.program.outcome = TurnOutcome(status="failed", error="overloaded")
+    session, listener = rig.start()
+    session.deliver("m", "hello")
+    listener.wait_for("mail", "m", "seen")
+    assert listener.wait_for("mail", "m", "failed")[3] == "overloaded"
+    session.deliver("m", "hello")
+    listener.wait_for("mail", "m", "answered")
+    assert rig.prompts() == ["hello"]
+
+
+def test_a_program_that_does_not_start_is_tried_again_and_then_the_turn_fails_with_the_reason(rig: Rig):
+    rig.program.refuses = lambda attempt: AgentError("port taken") if attempt <= 2 else None
+    session, listener = rig.start()
+    session.want(order("a"))
+    listener.wait_for("ended", "a", "finished")
+    assert rig.program.opened == 3
+    assert rig.prompts() == ["do a"]
+
+
+def test_a_turn_of_an_agent_that_cannot_run_here_fails_at_once_with_the_next_step(rig: Rig):
+    rig.program.refuses = lambda _attempt: AgentUnavailableError("not logged in: run codex login")
+    session, listener = rig.start()
+    session.want(order("a"))
+    assert listener.wait_for("ended", "a", "failed")[3] == "not logged in: run codex login"
+
+
+def test_nothing_starts_while_held_and_it_goes_on_afterwards(rig: Rig):
+    session, listener = rig.start()
+    session.hold(held=True)
+    session.deliver("m", "hello")
+    listener.wait_for("mail", "m", "accepted")
+    assert rig.prompts() == []
+    session.hold(held=False)
+    listener.wait_for("mail", "m", "answered")
+
+
+def test_a_turn_that_has_not_begun_is_broken_off_without_being_sent(rig: Rig):
+    session, listener = rig.start()
+    session.hold(held=True)
+    session.want(order("a"))
+    session.break_off("a", "stopped")
+    assert listener.wait_for("ended", "a", "interrupted")[3] == "stopped"
+    assert rig.prompts() == []
+
+
+def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="gone"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.TurnConcluded(turn_id="a", outcome=DONE),
+    ]
+    session, listener = rig.start()
+    assert "session gone is gone" in listener.wait_for("note")[1]
+    session.want(order("b"))
+    listener.wait_for("ended", "b", "finished")
+
+
+def test_a_fenced_session_ends_its_actor(rig: Rig):
+    session, listener = rig.start()
+    listener.wait_for("opened")
+
+    def refuse(_events: object) -> None:
+        raise AgentError("stream was taken over")
+
+    rig.stream.append = refuse  # type: ignore[method-assign]
+    session.want(order("a"))
+    told = listener.told.get(timeout=PATIENCE_S)
+    while told[0] != "crashed":
+        told = listener.told.get(timeout=PATIENCE_S)
+    assert "taken over" in told[1]
