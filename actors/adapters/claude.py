@@ -313,8 +313,10 @@ class ClaudeAgent:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # a dead program shows in the turn; nothing else can go wrong with these
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, AgentDiedError):  # a death shows in the turn
+            context = {"message": "a helper of the Claude adapter failed", "exception": error, "task": task}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def _one_message(message_id: str, text: str) -> AsyncIterator[dict[str, Any]]:

@@ -67,6 +67,7 @@ class ClaudeProcess(Transport):
         self._control: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._readers: list[asyncio.Task[None]] = []
         self._writing = asyncio.Lock()
+        self._left_behind: set[tuple[int, str]] = set()
         self._ended = False
 
     @property
@@ -139,15 +140,15 @@ class ClaudeProcess(Transport):
         process = self._process
         if process is None:
             return
-        family = await asyncio.to_thread(lambda: _identified(processes.tree(process.pid) | _marked(self._mark)))
+        known = set() if self._ended else {process.pid}
+        family = self._left_behind | await asyncio.to_thread(_family, known, self._mark)
         await self.end_input()
         if not await _ends_within(process, LEAVE_S):
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
-            if not await _ends_within(process, TERMINATE_S):
-                await asyncio.to_thread(processes.kill_tree, process.pid, timeout_s=SWEEP_S)
-                await _ends_within(process, SWEEP_S)
+            await _ends_within(process, TERMINATE_S)
         await asyncio.to_thread(_sweep, family, self._mark)
+        await _ends_within(process, SWEEP_S)
         _, late = await asyncio.wait(self._readers, timeout=SWEEP_S)
         for reader in late:  # a stranger holds the other end of a pipe
             reader.cancel()
@@ -159,6 +160,8 @@ class ClaudeProcess(Transport):
             async for row in process.stdout:
                 self._take(row.decode(errors="replace"))
             await process.wait()
+            # Now, while no other process can have got its id.
+            self._left_behind = _identified(processes.tree(process.pid))
         except Exception as error:  # a bug of ours, or a line beyond all bounds: whoever waits must be told
             self.failure = error
         finally:
@@ -167,8 +170,8 @@ class ClaudeProcess(Transport):
             self._on_end()
 
     def _take(self, row: str) -> None:
-        if not row.startswith("{"):
-            return  # not an event: some builds print other things as well
+        if not (row.startswith("{") and row.endswith("\n")):
+            return  # some builds print other things as well; the last line may be torn by a kill
         event: dict[str, Any] = json.loads(row)
         if str(event.get("type")).startswith("control_"):
             self._control.put_nowait(event)
@@ -186,6 +189,11 @@ async def _ends_within(process: asyncio.subprocess.Process, patience_s: float) -
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), patience_s)
     return process.returncode is not None
+
+
+def _family(known: set[int], mark: str) -> set[tuple[int, str]]:
+    """Those that are `known`, what they started, and whoever bears the mark."""
+    return _identified(known.union(_marked(mark), *map(processes.tree, known)))
 
 
 def _identified(pids: Iterable[int]) -> set[tuple[int, str]]:
