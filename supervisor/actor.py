@@ -18,10 +18,11 @@ import cloudpickle
 import pykka
 from loguru import logger
 
-from actors.host import Sender, StartArguments
+from actors.host import Sender, StartArguments, wall_ms
 from actors.logs import LogSettings
 from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
 from supervisor import policy
+from supervisor.console_wire import ActorReport, Liveness
 from supervisor.launchers import Launcher
 from supervisor.orders import Exited, Started, StartFailed, StartOrder
 from supervisor.run_tree import STOP_LEVELS, RunTree, launch_name
@@ -33,6 +34,8 @@ SILENCE_S = 10.0
 TICK_S = 1.0
 # The whole tree is gone by then: under a Procfile manager the whole stop has 5 s.
 STOP_S = 3.0
+# A handler takes milliseconds; one that takes this long is worth a word. A turn runs beside the mailbox.
+BUSY_MS = 1_000
 # A graceful stop first lets the worker interrupt its turns and say how the run ended.
 GRACE_S = 15.0
 
@@ -63,10 +66,14 @@ class Child:
     incarnation: int = 0
     pid: int = 0
     since: float = 0.0  # monotonic, of the phase
+    since_ms: int = 0  # Unix time, of being ready
     heartbeat: Heartbeat | None = None
     heard_at: float = 0.0
+    heard_at_ms: int = 0
     stuck: str = ""  # why it is being killed as a hang
     why_down: str = ""
+    restart_due: bool = False  # it waits for its back-off
+    restart_wanted: bool = False  # by a person, once it is down
     restarts: int = 0
     was_ready: bool = False
 
@@ -95,6 +102,20 @@ class _Stop:
 
 
 @dataclass(frozen=True)
+class _Change:
+    action: Literal["restart", "kill", "start"]
+    child: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What has come of `change_child`. `refused`: nothing was done."""
+
+    text: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
 class FromActor:
     """A message that the router has for the supervisor."""
 
@@ -104,7 +125,9 @@ class FromActor:
 
 @dataclass
 class SupervisorOptions:
-    """What the supervisor is given. `done` is called once, when every child is gone; `tell` speaks to an actor."""
+    """What the supervisor is given. `done` is called once, when every child is gone; `tell` speaks to an actor;
+    `publish` is told how the children stand, after everything that happens. All must return at once.
+    """
 
     key: str
     tree: RunTree
@@ -114,6 +137,7 @@ class SupervisorOptions:
     announce: Callable[[str, str], None]  # (kind, text) for people
     done: Callable[[RunResult], None]
     log: LogSettings
+    publish: Callable[[list[ActorReport]], None] = lambda _actors: None
     jitter: Callable[[], float] = field(default=random.random)
 
 
@@ -135,20 +159,26 @@ class SupervisorActor(pykka.ThreadingActor):
         self._finished = False
 
     def on_start(self) -> None:
-        """Starts the first child; each next one is started when the one before it is ready."""
-        self._start_next()
+        """Starts the children in order. None waits for the one before it: what it asks of it waits in the router."""
+        for child in self._children.values():
+            self._start(child)
         self._timer(TICK_S, _Due("tick"))
 
-    def on_receive(self, message: object) -> None:
+    def on_receive(self, message: object) -> object:
         """Pykka's hook. An unforeseen error here would leave a tree without supervisor: the run ends instead."""
         try:
-            self._receive(message)
+            answer = self._receive(message)
+            self._options.publish([self._report(child) for child in self._children.values()])
+            return answer
         except Exception as error:
             logger.exception("the supervisor failed")
             self._end(RunResult("failed", f"the supervisor failed: {type(error).__name__}: {error}"))
+            return None
 
-    def _receive(self, message: object) -> None:
+    def _receive(self, message: object) -> object:
         match message:
+            case _Change():
+                return self._change(message)
             case Started():
                 self._children[_name(message.child)].pid = message.pid
             case Exited():
@@ -163,6 +193,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 self._stop_asked(message)
             case _:
                 logger.error("the supervisor does not take {}", message)
+        return None
 
     # --- what children say ---
 
@@ -174,7 +205,7 @@ class SupervisorActor(pykka.ThreadingActor):
             case Ready():
                 self._ready(child, message)
             case Heartbeat():
-                child.heartbeat, child.heard_at = message, time.monotonic()
+                child.heartbeat, child.heard_at, child.heard_at_ms = message, time.monotonic(), wall_ms()
                 self._look_for_hang(child)
             case RunEnded() if child.spec.id == "worker":
                 self._end(RunResult(message.state, message.detail))
@@ -187,27 +218,16 @@ class SupervisorActor(pykka.ThreadingActor):
         self._phase(child, "ready")
         child.was_ready = True
         logger.info("{}#{} is ready: pid {}", child.spec.id, child.incarnation, message.pid)
-        child.heard_at = time.monotonic()
-        self._options.tree.ready(child.spec.id, message.detail)
+        child.heard_at, child.heard_at_ms, child.since_ms = time.monotonic(), wall_ms(), wall_ms()
         self._options.router.broadcast(self._options.key, ActorUp(name=child.spec.id, incarnation=child.incarnation))
-        self._start_next()
+        if all(each.phase == "ready" for each in self._children.values()):
+            self._options.announce("ready", f"{', '.join(self._children)} are ready")
 
     # --- starting ---
 
-    def _start_next(self) -> None:
-        """The first child that was never started, once all before it are ready for the first time."""
-        if self._stopping:
-            return
-        for child in self._children.values():
-            if child.incarnation == 0:
-                self._start(child)
-                return
-            if not child.was_ready and child.spec.id not in STOP_LEVELS[0]:
-                return  # those of the agents' level start in parallel, once everybody before them was ready
-
     def _start(self, child: Child) -> None:
         child.incarnation += 1
-        child.stuck, child.heartbeat, child.pid = "", None, 0
+        child.stuck, child.heartbeat, child.pid, child.restart_due = "", None, 0, False
         self._phase(child, "starting")
         name = child.spec.id
         self._options.router.set_live(self._options.key, name, child.incarnation)
@@ -230,7 +250,6 @@ class SupervisorActor(pykka.ThreadingActor):
             )
         )
         self._timer(child.spec.ready_within_s, _Due("not-ready", name, child.incarnation))
-        self._start_next()
 
     # --- ending ---
 
@@ -259,6 +278,11 @@ class SupervisorActor(pykka.ThreadingActor):
         if self._stopping:
             self._stop_level()
             return
+        if child.restart_wanted:
+            child.restart_wanted = False
+            child.restarts += 1
+            self._start(child)
+            return
         end = policy.ChildExit(child=name, exit_class=exit_class, detail=detail, healthy_s=healthy_s)
         decision, self._history = policy.decide(
             self._spec,
@@ -266,7 +290,7 @@ class SupervisorActor(pykka.ThreadingActor):
             self._history,
             alive=[other.spec.id for other in self._children.values() if other.phase != "down"],
             held=self._held,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=wall_ms(),
             jitter=self._options.jitter(),
         )
         self._carry_out(decision)
@@ -280,6 +304,7 @@ class SupervisorActor(pykka.ThreadingActor):
                     self._ask_to_stop(self._children[name], "a sibling is restarted")
                 for name in decision.start:
                     child = self._children[name]
+                    child.restart_due = True
                     self._timer(decision.after_s, _Due("restart", name, child.incarnation))
             case policy.GiveUp():
                 self._end(RunResult("failed", f"{decision.why}: giving up"))
@@ -322,7 +347,7 @@ class SupervisorActor(pykka.ThreadingActor):
             case "not-ready" if child.phase == "starting":
                 child.stuck = f"not ready within {child.spec.ready_within_s:g} s"
                 self._kill(child)
-            case "restart" if child.phase == "down" and not self._stopping:
+            case "restart" if child.phase == "down" and child.restart_due and not self._stopping:
                 child.restarts += 1
                 self._start(child)
             case "restart" if child.phase == "stopping":
@@ -352,6 +377,8 @@ class SupervisorActor(pykka.ThreadingActor):
     def _stop_asked(self, stop: _Stop) -> None:
         if stop.now:
             self._end(RunResult("stopped", stop.reason))
+        elif not self._is_up("worker") and not self._children["worker"].restart_due:
+            self._end(RunResult("stopped", f"{stop.reason}; the worker was down"))
         elif not self._asked_to_end:
             self._asked_to_end = True
             self._options.tell("worker", ControlRun(action="stop", reason=stop.reason))
@@ -390,6 +417,84 @@ class SupervisorActor(pykka.ThreadingActor):
         self._options.tell(child.spec.id, StopActor(reason=reason, grace_s=child.spec.shutdown_s))
         self._timer(min(child.spec.shutdown_s, STOP_S), _Due("kill", child.spec.id, child.incarnation))
 
+    # --- what people want of a child ---
+
+    def _change(self, change: _Change) -> Changed:
+        child = self._children.get(change.child)
+        if child is None:
+            return Changed(f"no actor {change.child!r}: there are {', '.join(self._children)}", refused=True)
+        if self._stopping:
+            return Changed("the run is ending: its actors are not changed any more", refused=True)
+        name, up = child.spec.id, self._is_up(change.child)
+        match change.action:
+            case "kill" if not up and not child.restart_due:
+                self._held.add(name)
+                return Changed(f"{name} is down already, and stays down until: start {name}")
+            case "kill":
+                self._held.add(name)
+                child.restart_due = child.restart_wanted = False
+                self._stop_child(child)
+                return Changed(f"{name} is being stopped, and stays down until: start {name}")
+            case "start" if up:
+                return Changed(f"{name} is up already; restart {name} makes a new one", refused=True)
+            case "restart" if up:
+                self._held.discard(name)
+                child.restart_wanted = True
+                self._stop_child(child)
+                return Changed(f"{name} is being restarted")
+            case _:
+                self._held.discard(name)
+                child.restarts += child.was_ready
+                self._start(child)
+                return Changed(f"{name} is being started")
+
+    def _stop_child(self, child: Child) -> None:
+        if child.phase in ("starting", "ready"):
+            self._ask_to_stop(child, "a person wants it")
+
+    def _report(self, child: Child) -> ActorReport:
+        beat = child.heartbeat
+        slow = beat is not None and beat.handler_age_ms >= BUSY_MS
+        state, why = self._liveness(child)
+        return ActorReport(
+            name=child.spec.id,
+            state="busy" if slow and state == "running" else state,
+            why=why,
+            incarnation=child.incarnation,
+            pid=child.pid if self._is_up(child.spec.id) else 0,
+            since_ms=child.since_ms if child.phase == "ready" else 0,
+            heard_at_ms=child.heard_at_ms,
+            restarts=child.restarts,
+            mailbox=beat.mailbox if beat else 0,
+            handled=beat.handled if beat else 0,
+            doing=beat.handling if beat and slow else "",
+            doing_since_ms=child.heard_at_ms - beat.handler_age_ms if beat and slow else 0,
+        )
+
+    def _liveness(self, child: Child) -> tuple[Liveness, str]:
+        intensity = self._spec.intensity
+        so_far = policy.restarts_within(self._history, intensity.period_s, wall_ms())
+        again = f"{so_far} of {intensity.max_restarts} in {intensity.period_s:g} s: {child.why_down}"
+        if child.stuck and child.phase != "down":
+            return "stuck", child.stuck
+        match child.phase:
+            case "ready":
+                return "running", ""
+            case "starting":
+                return ("restarting", again) if child.incarnation > 1 else ("starting", "")
+            case "stopping":
+                return ("restarting" if child.restart_wanted else "stopping"), ""
+            case "down" if child.incarnation == 0:
+                return "starting", "those before it come first"
+            case "down" if child.spec.id in self._held:
+                return "stopped", "by hand"
+            case "down" if child.restart_due:
+                return "restarting", again
+            case "down" if self._stopping:
+                return "stopped", "the run is over"
+            case _:
+                return "dead", child.why_down
+
     # --- small things ---
 
     def _phase(self, child: Child, phase: Phase) -> None:
@@ -416,3 +521,12 @@ def describe_end(event: Exited) -> str:
 def stop_run(supervisor: pykka.ActorRef[Any], reason: str, *, now: bool) -> None:
     """Asks for the end of the run: gracefully (the worker interrupts its turns and says so), or at once."""
     supervisor.tell(_Stop(reason, now))
+
+
+def change_child(
+    supervisor: pykka.ActorRef[Any], action: Literal["restart", "kill", "start"], child: str, *, timeout_s: float
+) -> Changed:
+    """Kills (it stays down), starts or restarts one actor, whatever the policy would do. Blocks; not its thread."""
+    changed = supervisor.ask(_Change(action, child), timeout=timeout_s)
+    assert isinstance(changed, Changed)
+    return changed

@@ -1,0 +1,297 @@
+"""What a console and the desk of a run say to each other. Pure: structs, and bytes to and from them.
+
+A console sends requests, each in one frame, and gets one answer to each, with its id. One that follows also gets
+news, with id 0. Nothing here is ever unpickled. Adding a request = one struct here and one branch in the clerk.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.errors import ProtocolError
+from actors.messages import AgentStatus, MailboxItem, Progress, RunStatus
+
+# The desk and the consoles of one run may come from two installations: a console says which words it knows.
+CONSOLE_VERSION = 1
+# A follow-up or a message may be a file that somebody pasted.
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+
+# running: ready, with nothing to do. busy: at work, see `doing`. stuck: no progress, it is being killed.
+# restarting: down for the moment. stopped: on purpose, until somebody starts it. dead: down, nobody starts it again.
+Liveness = Literal["starting", "running", "busy", "stuck", "restarting", "stopping", "stopped", "dead"]
+
+
+class ActorReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One actor as the supervisor sees it. Times are Unix ms; 0 = never, or not now."""
+
+    name: str
+    state: Liveness
+    why: str = ""  # of stuck, restarting ("2 of 10: crash (signal 9)"), stopped and dead
+    incarnation: int = 0
+    pid: int = 0
+    since_ms: int = 0  # of the incarnation's being ready
+    heard_at_ms: int = 0  # last heartbeat
+    restarts: int = 0
+    mailbox: int = 0  # messages that wait
+    handled: int = 0
+    doing: str = ""  # the message that is being handled for long, or the turn that runs
+    doing_since_ms: int = 0
+    last_event: str = ""  # the last thing that was heard of its agent
+    last_event_at_ms: int = 0
+
+
+class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was not handed over."""
+
+    at_ms: int
+    id: str
+    sender: str
+    recipient: str
+    kind: str
+    reason: str
+    attempts: int
+
+
+# --- requests -----------------------------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a console asks."""
+
+
+class Follow(Request, frozen=True, kw_only=True, tag=True):
+    """Send me news from now on, after the last `last` ones. Answered with `Done`."""
+
+    last: int = 0
+
+
+class GetReport(Request, frozen=True, kw_only=True, tag=True):
+    """How does the run stand? Answered with `Report` from what is known: no actor is asked."""
+
+
+class LookIntoMailbox(Request, frozen=True, kw_only=True, tag=True):
+    """Answered with `MailboxReport`, also while the actor's handler is stuck."""
+
+    actor: str
+    limit: int = 20
+
+
+class Inspect(Request, frozen=True, kw_only=True, tag=True):
+    """Evaluate a Python expression in the actor, where `actor` is the actor; "" = an overview. Answered with `Done`."""
+
+    actor: str
+    expression: str = ""
+
+
+class Say(Request, frozen=True, kw_only=True, tag=True):
+    """Bring this to the agent. `agent` is what people call it, or its role; "" = the one whose turn runs."""
+
+    message_id: str  # a UUID of the console's choice
+    agent: str
+    text: str
+
+
+class Interrupt(Request, frozen=True, kw_only=True, tag=True):
+    """Break off the running turn of this agent; "" = of all."""
+
+    agent: str = ""
+
+
+class Control(Request, frozen=True, kw_only=True, tag=True):
+    """pause at the turn's end, or now; go on; stop gracefully, or at once."""
+
+    action: Literal["pause", "pause-now", "resume", "stop", "stop-now"]
+
+
+class AnswerQuestion(Request, frozen=True, kw_only=True, tag=True):
+    """A follow-up; blank stops the run."""
+
+    text: str
+
+
+class AskForReview(Request, frozen=True, kw_only=True, tag=True):
+    """Review what there is."""
+
+
+class Judge(Request, frozen=True, kw_only=True, tag=True):
+    """A person's verdict."""
+
+    approved: bool
+    notes: str = ""
+
+
+class ChangeActor(Request, frozen=True, kw_only=True, tag=True):
+    """kill: stop it and leave it down. start: up again. restart: both."""
+
+    action: Literal["restart", "kill", "start"]
+    actor: str
+
+
+class Trace(Request, frozen=True, kw_only=True, tag=True):
+    """Show me the messages between actors from now on, or no longer. `only`: a text that their line must contain."""
+
+    on: bool
+    only: str = ""
+    bodies: bool = False
+
+
+AnyRequest = (
+    Follow
+    | GetReport
+    | LookIntoMailbox
+    | Inspect
+    | Say
+    | Interrupt
+    | Control
+    | AnswerQuestion
+    | AskForReview
+    | Judge
+    | ChangeActor
+    | Trace
+)
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a request is answered with."""
+
+
+class Done(Answer, frozen=True, kw_only=True, tag=True):
+    """`text` says what has come of it, for people."""
+
+    text: str = ""
+
+
+class Refusal(Answer, frozen=True, kw_only=True, tag=True):
+    """Nothing was done, or (`in_doubt`) nobody knows yet whether it was."""
+
+    text: str
+    in_doubt: bool = False
+
+
+class Report(Answer, frozen=True, kw_only=True, tag=True):
+    """How the run stands. `status` is None until the worker has said something."""
+
+    at_ms: int
+    run_id: str
+    key: str
+    directory: str
+    cwd: str
+    root_pid: int
+    started_at_ms: int
+    status: RunStatus | None
+    actors: list[ActorReport]
+    agents: list[AgentStatus]
+    dead_letters: int
+    consoles: int
+
+
+class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):
+    """What waits, what is being handled, what was handled last; and the dead letters from or to the actor."""
+
+    actor: str
+    state: Liveness
+    waiting: list[MailboxItem]
+    handling: MailboxItem | None
+    handled: list[MailboxItem]
+    dead_letters: list[DeadLetterReport]
+    stacks: str = ""
+
+
+# --- news ---------------------------------------------------------------------------------------------------
+
+
+class Shown(Answer, frozen=True, kw_only=True, tag=True):
+    """Something happened. `missed`: how many news this console did not get before it, as it did not read."""
+
+    progress: Progress
+    missed: int = 0
+
+
+class Traced(Answer, frozen=True, kw_only=True, tag=True):
+    """A message between two actors, as the router saw it."""
+
+    at_ms: int
+    kind: str
+    sender: str
+    recipient: str
+    size: int  # of its body, in bytes
+    latency_ms: int  # from its sender's `tell` to the router
+    attempt: int
+    answers: bool
+    lost: str = ""  # why it was not handed over
+    body: str = ""  # JSON, where it was asked for
+    missed: int = 0
+
+
+class Ended(Answer, frozen=True, kw_only=True, tag=True):
+    """The run is over, and the desk closes."""
+
+    state: str
+    detail: str
+
+
+AnyNews = Shown | Traced | Ended
+AnyAnswer = Done | Refusal | Report | MailboxReport | AnyNews
+
+
+class FromConsole(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame from a console. The request is decoded by itself, so that one which is unknown can be answered."""
+
+    version: int = CONSOLE_VERSION
+    id: int
+    request: msgspec.Raw
+
+
+class ToConsole(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame to a console. `id` of the request that is answered, or 0 for news."""
+
+    id: int
+    body: AnyAnswer
+
+
+_encoder = msgspec.msgpack.Encoder()
+_from_console = msgspec.msgpack.Decoder(FromConsole)
+_request = msgspec.msgpack.Decoder(AnyRequest)
+_to_console = msgspec.msgpack.Decoder(ToConsole)
+
+
+def encode_request(request_id: int, request: Request) -> bytes:
+    """The frame of a request."""
+    return _encoder.encode(FromConsole(id=request_id, request=msgspec.Raw(_encoder.encode(request))))
+
+
+def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
+    """The id and the request, or the refusal of one that this version does not know. Raises ProtocolError when there
+    is not even an id to answer.
+    """
+    try:
+        envelope = _from_console.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"bad request ({error}): {frame[:40]!r}") from error
+    if envelope.version != CONSOLE_VERSION:
+        return envelope.id, Refusal(
+            text=f"this console speaks version {envelope.version}, the run {CONSOLE_VERSION}: "
+            "use the loop that started the run"
+        )
+    try:
+        return envelope.id, _request.decode(envelope.request)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return envelope.id, Refusal(text=f"the run does not know this request ({error})")
+
+
+def encode_answer(request_id: int, body: AnyAnswer) -> bytes:
+    """The frame of an answer, or of news under id 0."""
+    return _encoder.encode(ToConsole(id=request_id, body=body))
+
+
+def decode_answer(frame: bytes) -> ToConsole:
+    """Raises ProtocolError for bytes that cannot be read."""
+    try:
+        return _to_console.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"the run answered what this console does not know ({error})") from error
