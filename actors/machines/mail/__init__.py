@@ -1,0 +1,133 @@
+"""Mail between the two agents: queued, delivered with evidence, answered; or suppressed, received, dead. Pure.
+
+    queued -> in flight -> accepted -> seen -> answered
+       |          |            |         `---> dead   (seen, but its turn broke)
+       |          `------------`---> waiting for the next attempt -> ... -> dead
+       |---> received    (the recipient fetched it itself)
+       `---> suppressed  (never queued: it was an echo)
+
+The journal has the events, oldest first; the state is their fold and holds only mail that is not finished, some
+counters, and what is needed to recognise an echo or a repeated call. So a mail costs the same at any length of run.
+
+*Order.* Mail for one recipient goes out in the order in which it was queued, one delivery in flight at a time. The
+slot is free again when the mail was seen, not when it was accepted: an accepted mail may still fail, and would then be
+overtaken. Mail that waits for its next attempt holds back what came after it.
+
+*Hops.* A hop is the first delivery of a mail. They are counted over both directions, and start again at 0 when
+something happens that is not mail: a turn of the loop ends, or a human acts. At 12 the rest stays queued; the
+recipient can still fetch it. Further attempts of the same mail are not hops.
+
+*Evidence.* Only the recipient's side moves a mail on from "in flight". Receipts may come twice, late, or out of order:
+one that says nothing new makes no event.
+
+*A call that breaks.* When the bridge dies while it answers a tool call, the agent sees an error and may call again.
+So at a restart, what was queued or handed out in the last two minutes is in doubt: the same text from the same sender
+to the same target is then taken for the repeated call, once; and mail that was handed out goes back to the head of
+its queue, marked as a possible repeat, unless its reader has shown with a later call that it got the answer.
+"""
+
+from actors.machines.mail.calls import (
+    fetch,
+    is_echo,
+    post,
+    resolve_target,
+)
+from actors.machines.mail.commands import (
+    Command,
+    Deliver,
+    Wake,
+)
+from actors.machines.mail.events import (
+    EVENTS,
+    BridgeRestarted,
+    CallRepeated,
+    DeliveryFailed,
+    DeliveryStarted,
+    Event,
+    HopsReset,
+    MailAccepted,
+    MailAnswered,
+    MailDied,
+    MailQueued,
+    MailReceived,
+    MailSeen,
+    MailSuppressed,
+)
+from actors.machines.mail.fold import FIRST_RETRY_MS, apply, retry_after_ms
+from actors.machines.mail.machine import (
+    advance,
+    decide,
+    outstanding,
+    outstanding_for,
+)
+from actors.machines.mail.receipts import (
+    MAX_ATTEMPTS,
+    accepted,
+    answered,
+    failed,
+    other_work,
+    restarted,
+    seen,
+)
+from actors.machines.mail.state import (
+    DEAD_SHOWN,
+    DOUBT_MS,
+    MAX_HOPS,
+    ROLES,
+    Box,
+    Counts,
+    Mail,
+    Sent,
+    State,
+    initial,
+    normalise,
+)
+
+__all__ = [
+    "DEAD_SHOWN",
+    "DOUBT_MS",
+    "EVENTS",
+    "FIRST_RETRY_MS",
+    "MAX_ATTEMPTS",
+    "MAX_HOPS",
+    "ROLES",
+    "Box",
+    "BridgeRestarted",
+    "CallRepeated",
+    "Command",
+    "Counts",
+    "Deliver",
+    "DeliveryFailed",
+    "DeliveryStarted",
+    "Event",
+    "HopsReset",
+    "Mail",
+    "MailAccepted",
+    "MailAnswered",
+    "MailDied",
+    "MailQueued",
+    "MailReceived",
+    "MailSeen",
+    "MailSuppressed",
+    "Sent",
+    "State",
+    "Wake",
+    "accepted",
+    "advance",
+    "answered",
+    "apply",
+    "decide",
+    "failed",
+    "fetch",
+    "initial",
+    "is_echo",
+    "normalise",
+    "other_work",
+    "outstanding",
+    "outstanding_for",
+    "post",
+    "resolve_target",
+    "restarted",
+    "retry_after_ms",
+    "seen",
+]

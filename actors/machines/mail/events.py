@@ -1,0 +1,124 @@
+"""What happened to mail: the events, as they stand in the journal. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.settings import Role
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the mail events. `at_ms` is Unix time of the moment it was decided."""
+
+    at_ms: int
+
+
+class MailQueued(_Event, frozen=True, kw_only=True):
+    """A sender's tool call was taken; the mail is ours to deliver."""
+
+    mail_id: str
+    sender: Role
+    target: Role
+    text: str
+
+
+class MailSuppressed(_Event, frozen=True, kw_only=True):
+    """The text only bounces back what was last delivered to its sender; it is not delivered."""
+
+    mail_id: str
+    sender: Role
+    target: Role
+    text: str
+
+
+class CallRepeated(_Event, frozen=True, kw_only=True):
+    """The sender called again because the answer to `mail_id` was lost in a restart; nothing is queued."""
+
+    mail_id: str
+    sender: Role
+
+
+class DeliveryStarted(_Event, frozen=True, kw_only=True):
+    """The mail goes to the owner of the target's session."""
+
+    mail_id: str
+    attempt: int
+
+
+class MailAccepted(_Event, frozen=True, kw_only=True):
+    """The owner has it in its durable turn ledger, or has handed it to the running turn."""
+
+    mail_id: str
+
+
+class MailSeen(_Event, frozen=True, kw_only=True):
+    """Evidence that the agent has it."""
+
+    mail_id: str
+
+
+class MailAnswered(_Event, frozen=True, kw_only=True):
+    """The turn that carried it has ended."""
+
+    mail_id: str
+
+
+class DeliveryFailed(_Event, frozen=True, kw_only=True):
+    """An attempt failed; the mail waits for the next one."""
+
+    mail_id: str
+    reason: str
+
+
+class MailDied(_Event, frozen=True, kw_only=True):
+    """It is not tried again: a dead letter."""
+
+    mail_id: str
+    reason: str
+
+
+class MailReceived(_Event, frozen=True, kw_only=True):
+    """The recipient fetched these itself, in one call."""
+
+    reader: Role
+    mail_ids: tuple[str, ...]
+
+
+class HopsReset(_Event, frozen=True, kw_only=True):
+    """Something happened that is not mail."""
+
+    reason: str
+
+
+class BridgeRestarted(_Event, frozen=True, kw_only=True):
+    """A new bridge has taken over; answers that were under way may be lost."""
+
+
+Event = (
+    MailQueued
+    | MailSuppressed
+    | CallRepeated
+    | DeliveryStarted
+    | MailAccepted
+    | MailSeen
+    | MailAnswered
+    | DeliveryFailed
+    | MailDied
+    | MailReceived
+    | HopsReset
+    | BridgeRestarted
+)
+EVENTS: tuple[type[Event], ...] = (
+    MailQueued,
+    MailSuppressed,
+    CallRepeated,
+    DeliveryStarted,
+    MailAccepted,
+    MailSeen,
+    MailAnswered,
+    DeliveryFailed,
+    MailDied,
+    MailReceived,
+    HopsReset,
+    BridgeRestarted,
+)

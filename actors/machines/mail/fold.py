@@ -1,0 +1,148 @@
+"""The state after an event. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from actors.errors import IllegalEventError
+from actors.machines.mail.events import (
+    BridgeRestarted,
+    CallRepeated,
+    DeliveryFailed,
+    DeliveryStarted,
+    Event,
+    HopsReset,
+    MailAccepted,
+    MailAnswered,
+    MailDied,
+    MailQueued,
+    MailReceived,
+    MailSeen,
+    MailSuppressed,
+)
+from actors.machines.mail.state import (
+    DEAD_SHOWN,
+    DOUBTFUL_SENDS,
+    ROLES,
+    Mail,
+    Sent,
+    State,
+    counted,
+    doubtful_handouts,
+    doubtful_sends,
+    find,
+    need,
+    normalise,
+    put,
+    without,
+)
+from actors.settings import Role
+
+FIRST_RETRY_MS = 1_000  # with receipts.MAX_ATTEMPTS: 1 s, 2 s, 4 s ... 256 s
+
+
+def apply(state: State, event: Event) -> State:
+    """The state after the event: the fold. Raises `IllegalEventError`, changing nothing."""
+    match event:
+        case MailQueued():
+            return _queue(state, event)
+        case MailSuppressed():
+            state = put(state, event.target, counted(state.boxes[event.target], "suppressed"))
+            return _answer_arrived(state, event.sender)
+        case CallRepeated():
+            kept = tuple(sent for sent in state.doubtful[event.sender] if sent.mail_id != event.mail_id)
+            state = replace(state, doubtful={**state.doubtful, event.sender: kept})
+            return _answer_arrived(state, event.sender)
+        case DeliveryStarted():
+            return _start(state, event)
+        case MailReceived():
+            return _receive(state, event)
+        case HopsReset():
+            return replace(state, hops=0)
+        case BridgeRestarted():
+            return _restart(state, event.at_ms)
+        case MailAccepted():
+            found = need(state, event.mail_id, "in flight")
+            box = replace(found.box, in_flight=replace(found.mail, accepted=True))
+        case MailSeen():
+            found = need(state, event.mail_id, "in flight", "waiting")
+            box = without(found)
+            box = replace(box, seen=(*box.seen, found.mail), last_delivered=found.mail.text)
+        case MailAnswered():
+            found = need(state, event.mail_id, "in flight", "waiting", "seen")
+            box = counted(without(found), "answered")
+            if found.place != "seen":
+                box = replace(box, last_delivered=found.mail.text)
+        case DeliveryFailed():
+            found = need(state, event.mail_id, "in flight")
+            retry_at_ms = event.at_ms + retry_after_ms(found.mail.attempts)
+            mail = replace(found.mail, accepted=False, not_before_ms=retry_at_ms)
+            box = without(found)
+            box = replace(box, waiting=(mail, *box.waiting))
+        case MailDied():
+            found = need(state, event.mail_id, "waiting", "seen")
+            box = counted(without(found), "dead")
+            box = replace(box, dead=(*box.dead, event)[-DEAD_SHOWN:])
+    return put(state, found.mail.target, box)
+
+
+def retry_after_ms(attempts: int) -> int:
+    """How long a mail waits after its n-th attempt has failed."""
+    return FIRST_RETRY_MS << (attempts - 1)
+
+
+def _queue(state: State, event: MailQueued) -> State:
+    if find(state, event.mail_id) is not None:
+        raise IllegalEventError(f"mail {event.mail_id!r} is queued twice")
+    mail = Mail(
+        mail_id=event.mail_id,
+        sender=event.sender,
+        target=event.target,
+        text=event.text,
+        queued_at_ms=event.at_ms,
+    )
+    box = state.boxes[event.target]
+    state = put(state, event.target, counted(replace(box, waiting=(*box.waiting, mail)), "queued"))
+    sent = Sent(mail_id=mail.mail_id, target=mail.target, text=normalise(mail.text), at_ms=event.at_ms)
+    recent = (*state.recent[event.sender], sent)[-DOUBTFUL_SENDS:]
+    return _answer_arrived(replace(state, recent={**state.recent, event.sender: recent}), event.sender)
+
+
+def _answer_arrived(state: State, caller: Role) -> State:
+    """The agent calls again without having lost an answer, so it has what it fetched before."""
+    return put(state, caller, replace(state.boxes[caller], handed=()))
+
+
+def _start(state: State, event: DeliveryStarted) -> State:
+    found = need(state, event.mail_id, "waiting")
+    box, mail = found.box, found.mail
+    if box.in_flight is not None or box.waiting[0] is not mail or event.attempt != mail.attempts + 1:
+        raise IllegalEventError(f"attempt {event.attempt} of mail {event.mail_id!r} is out of order")
+    mail = replace(mail, attempts=event.attempt, not_before_ms=0)
+    hops = state.hops + (1 if event.attempt == 1 else 0)
+    return replace(put(state, mail.target, replace(without(found), in_flight=mail)), hops=hops)
+
+
+def _receive(state: State, event: MailReceived) -> State:
+    box = state.boxes[event.reader]
+    size = len(event.mail_ids)
+    batch = box.waiting[:size]
+    if not batch or tuple(mail.mail_id for mail in batch) != event.mail_ids:
+        raise IllegalEventError(f"mails {event.mail_ids} are not the first that wait for the {event.reader}")
+    box = replace(
+        box,
+        waiting=box.waiting[size:],
+        handed=batch,
+        handed_at_ms=event.at_ms,
+        last_delivered=batch[-1].text,
+    )
+    return put(state, event.reader, counted(box, "received", size))
+
+
+def _restart(state: State, at_ms: int) -> State:
+    for role in ROLES:
+        box = state.boxes[role]
+        again = tuple(replace(mail, repeat=True, not_before_ms=0) for mail in doubtful_handouts(box, at_ms))
+        box = replace(counted(box, "received", -len(again)), waiting=again + box.waiting, handed=())
+        state = put(state, role, box)
+    return replace(state, doubtful={role: doubtful_sends(state.recent[role], at_ms) for role in ROLES})

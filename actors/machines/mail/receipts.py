@@ -1,0 +1,70 @@
+"""What the recipient's side and the run say, as facts. A receipt that says nothing new makes none. Pure."""
+
+from __future__ import annotations
+
+from actors.machines.mail.events import (
+    BridgeRestarted,
+    DeliveryFailed,
+    Event,
+    HopsReset,
+    MailAccepted,
+    MailAnswered,
+    MailDied,
+    MailSeen,
+)
+from actors.machines.mail.state import ROLES, State, doubtful_handouts, doubtful_sends, find
+
+# 1 s, 2 s, 4 s ... 256 s: about eight minutes until a mail is dead. An agent that is limited for hours is no failed
+# delivery: its owner keeps the mail.
+MAX_ATTEMPTS = 10
+
+
+def accepted(state: State, mail_id: str, now_ms: int) -> list[Event]:
+    """The owner has the mail."""
+    found = find(state, mail_id)
+    if found is None or found.place != "in flight" or found.mail.accepted:
+        return []
+    return [MailAccepted(mail_id=mail_id, at_ms=now_ms)]
+
+
+def seen(state: State, mail_id: str, now_ms: int) -> list[Event]:
+    """The agent has the mail. Evidence counts also when the attempt was given up meanwhile."""
+    found = find(state, mail_id)
+    if found is None or not found.was_sent or found.place == "seen":
+        return []
+    return [MailSeen(mail_id=mail_id, at_ms=now_ms)]
+
+
+def answered(state: State, mail_id: str, now_ms: int) -> list[Event]:
+    """The turn that carried the mail has ended."""
+    found = find(state, mail_id)
+    if found is None or not found.was_sent:
+        return []
+    return [MailAnswered(mail_id=mail_id, at_ms=now_ms)]
+
+
+def failed(state: State, mail_id: str, reason: str, now_ms: int) -> list[Event]:
+    """The attempt failed. A mail that was seen is not sent again: the agent has it, and would do the work twice."""
+    found = find(state, mail_id)
+    if found is None or found.place == "waiting":
+        return []
+    if found.place == "seen":
+        return [MailDied(mail_id=mail_id, reason=f"seen, but its turn failed: {reason}", at_ms=now_ms)]
+    failure = DeliveryFailed(mail_id=mail_id, reason=reason, at_ms=now_ms)
+    if found.mail.attempts < MAX_ATTEMPTS:
+        return [failure]
+    death = f"{found.mail.attempts} attempts failed, the last one: {reason}"
+    return [failure, MailDied(mail_id=mail_id, reason=death, at_ms=now_ms)]
+
+
+def other_work(state: State, reason: str, now_ms: int) -> list[Event]:
+    """Something happened that is not mail: hops start again."""
+    return [HopsReset(reason=reason, at_ms=now_ms)] if state.hops else []
+
+
+def restarted(state: State, now_ms: int) -> list[Event]:
+    """A new bridge starts from this state. No event when there is nothing to doubt."""
+    doubt = any(
+        doubtful_sends(state.recent[role], now_ms) or doubtful_handouts(state.boxes[role], now_ms) for role in ROLES
+    )
+    return [BridgeRestarted(at_ms=now_ms)] if doubt else []
