@@ -13,16 +13,14 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
 
-from actors.adapters.claude_program import MARK_VARIABLE
+from actors.adapters.marked_processes import MARK_VARIABLE, identified, marked, sweep
 from actors.edges import processes
 
 # With its end foreseen (the adapter says so), the client's complaints about it are noise on somebody's terminal.
@@ -147,7 +145,7 @@ class ClaudeProcess(Transport):
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             await _ends_within(process, TERMINATE_S)
-        await asyncio.to_thread(_sweep, family, self._mark)
+        await asyncio.to_thread(sweep, family, self._mark, SWEEP_S)
         await _ends_within(process, SWEEP_S)
         _, late = await asyncio.wait(self._readers, timeout=SWEEP_S)
         for reader in late:  # a stranger holds the other end of a pipe
@@ -161,7 +159,7 @@ class ClaudeProcess(Transport):
                 self._take(row.decode(errors="replace"))
             await process.wait()
             # Now, while no other process can have got its id.
-            self._left_behind = _identified(processes.tree(process.pid))
+            self._left_behind = identified(processes.tree(process.pid))
         except Exception as error:  # a bug of ours, or a line beyond all bounds: whoever waits must be told
             self.failure = error
         finally:
@@ -193,32 +191,4 @@ async def _ends_within(process: asyncio.subprocess.Process, patience_s: float) -
 
 def _family(known: set[int], mark: str) -> set[tuple[int, str]]:
     """Those that are `known`, what they started, and whoever bears the mark."""
-    return _identified(known.union(_marked(mark), *map(processes.tree, known)))
-
-
-def _identified(pids: Iterable[int]) -> set[tuple[int, str]]:
-    """The processes with their start times: ids are used again."""
-    return {(pid, started) for pid in pids if (started := processes.start_time(pid)) is not None}
-
-
-def _marked(mark: str) -> set[int]:
-    """Who bears our mark: it finds those that no parent and no session leads to, since each command has its own.
-
-    macOS hides the environment of the system's own programs; what it hides is left to the reaper.
-    """
-    found = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK_VARIABLE) == mark and processes.is_running(process.pid):
-                found.add(process.pid)
-    return found
-
-
-def _sweep(family: Iterable[tuple[int, str]], mark: str) -> None:
-    """Kills the family, and whoever bears the mark; returns when they are gone, or soon after SWEEP_S."""
-    deadline = time.monotonic() + SWEEP_S
-    for pid, started in family:
-        processes.end_stale(pid, started)
-    while (left := _marked(mark)) and time.monotonic() < deadline:
-        for pid in left:
-            processes.kill_tree(pid, timeout_s=max(0.0, deadline - time.monotonic()))
+    return identified(known.union(marked(mark), *map(processes.tree, known)))

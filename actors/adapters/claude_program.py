@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
 # Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
-MARK_VARIABLE = "LOOP_AGENT_MARK"
 LOGIN_CHECK_S = 10.0
 UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
 

@@ -13,7 +13,6 @@ child's pipes open; its notifications come from two queues, of which the unread 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import threading
@@ -24,13 +23,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 from openai_codex.client import CodexClient
 from openai_codex.errors import CodexError, JsonRpcError, TransportClosedError
 from pydantic import RootModel
 
-from actors.adapters.codex_program import MARK_VARIABLE
 from actors.adapters.codex_protocol import Json, RequestRefusedError, one_line
+from actors.adapters.marked_processes import MARK_VARIABLE, identified, sweep
 from actors.edges import processes
 from actors.errors import AgentDiedError
 
@@ -146,29 +144,17 @@ class CodexLink:
             process = self._client.process
             # Not of a dead one: its pid may be another's by now. What it left behind bears our mark.
             tree = processes.tree(process.pid) if process.poll() is None else set()
-            family = {(pid, processes.start_time(pid)) for pid in tree}
+            family = identified(tree)
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(ASK_PATIENCE_S)
             if process.poll() is None:
                 processes.kill_tree(process.pid, timeout_s=deadline - time.monotonic())
-            for pid, started in family:
-                if started is not None:
-                    processes.end_stale(pid, started)
-            self._sweep(deadline)
+            # Codex runs each command in a session of its own: neither parents nor sessions lead to it any more.
+            sweep(family, self._mark, deadline - time.monotonic())
             with suppress(subprocess.TimeoutExpired):  # in an uninterruptible sleep: it ends when the disk answers
                 process.wait(max(0.0, deadline - time.monotonic()))
             self._client.release(deadline)
-
-    def _sweep(self, deadline: float) -> None:
-        """Kills whoever bears our mark: what a dead app-server had started, and what left its tree.
-
-        Codex runs each command in a session of its own, so that neither parents nor sessions lead to it any more
-        once the app-server is dead.
-        """
-        while (found := _marked(self._mark)) and time.monotonic() < deadline:
-            for pid in found:
-                processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
 
 
 class _Client(CodexClient):
@@ -291,12 +277,3 @@ def _ending(exit_code: int | None) -> str:
     if exit_code < 0:
         return f"was killed by {signal.Signals(-exit_code).name}."
     return f"ended with exit code {exit_code}."
-
-
-def _marked(mark: str) -> set[int]:
-    found = set()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
-            if process.environ().get(MARK_VARIABLE) == mark and processes.is_running(process.pid):
-                found.add(process.pid)
-    return found - {os.getpid()}

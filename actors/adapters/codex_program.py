@@ -18,6 +18,7 @@ from typing import Any
 
 from actors.adapters.base import AgentSettings
 from actors.adapters.codex_protocol import one_line
+from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
 PATIENCE_S = 20.0
@@ -29,7 +30,6 @@ OLDEST = (0, 163, 0)
 INSTALL = "pip install 'pairloop[codex]'"
 KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` takes it as well
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - a variable's name
-MARK_VARIABLE = "LOOP_AGENT_MARK"  # inherited by all that the app-server starts: by it they are found again
 
 
 def locate(environment: Mapping[str, str]) -> Path:
