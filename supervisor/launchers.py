@@ -82,6 +82,10 @@ class Launcher(Protocol):
         """Sends a signal to an actor's process. Nothing happens when it has ended. SIGKILL ends its tree, too."""
         ...
 
+    def listening_port(self, child: str) -> int:
+        """The loopback port of a child that wants a socket; known, and open, before the child is started."""
+        ...
+
     def forget(self, child: str) -> None:
         """Closes the listening socket of a child that will not be started again. May be called twice."""
         ...
@@ -132,6 +136,10 @@ class NurseryLauncher:
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         with self._lock:
             self._nursery.kill(child, incarnation, number)
+
+    def listening_port(self, child: str) -> int:
+        with self._lock:
+            return self._sockets.port(child)
 
     def forget(self, child: str) -> None:
         with self._lock:
@@ -293,6 +301,10 @@ class PortableLauncher:
             else:
                 processes.send(pid, number)
 
+    def listening_port(self, child: str) -> int:
+        with self._lock:
+            return self._sockets.port(child)
+
     def forget(self, child: str) -> None:
         with self._lock:
             self._sockets.forget(child)
@@ -375,11 +387,15 @@ class _ListeningSockets:
         self._sockets: dict[str, socket.socket] = {}
 
     def of(self, order: StartOrder) -> socket.socket | None:
-        if not order.wants_socket:
-            return None
-        if order.child not in self._sockets:
-            self._sockets[order.child] = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
-        return self._sockets[order.child]
+        return self._made(order.child) if order.wants_socket else None
+
+    def port(self, child: str) -> int:
+        return int(self._made(child).getsockname()[1])
+
+    def _made(self, child: str) -> socket.socket:
+        if child not in self._sockets:
+            self._sockets[child] = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        return self._sockets[child]
 
     def forget(self, child: str) -> None:
         if child in self._sockets:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actors.adapters import ConfiguredAgent
-from actors.adapters.base import BridgeAccess
+from actors.adapters.base import BridgeAccess, bridge_url
 from actors.settings import Role, RunSettings
 from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
@@ -54,14 +55,20 @@ class RunOrder:
 
 
 class RunTree:
-    """Specs and start options of one run's actors. The bridge's address is known once it is ready."""
+    """Specs and start options of one run's actors.
 
-    def __init__(self, order: RunOrder, generation: int, manifest: dict[str, object]) -> None:
+    `port_of` gives the port of a child that listens. It is open before the child runs, so the agents need not wait
+    for the bridge: a call that is made before it is there waits in the socket.
+    """
+
+    def __init__(
+        self, order: RunOrder, generation: int, manifest: dict[str, object], port_of: Callable[[str], int]
+    ) -> None:
         self._order = order
         self._generation = generation
         self._manifest = manifest
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
-        self._bridge_url = ""
+        self._port_of = port_of
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A single agent has nobody to write to, so there is no bridge."""
@@ -74,11 +81,6 @@ class RunTree:
                 ChildSpec(id="reviewer", entry=ENTRY),
             )
         )
-
-    def ready(self, child: str, detail: str) -> None:
-        """Told when a child is ready: the bridge says where it listens."""
-        if child == "bridge":
-            self._bridge_url = detail
 
     def actor(self, child: str) -> str:
         """The actor class, as "module:Class"."""
@@ -118,6 +120,10 @@ class RunTree:
 
     def _agent_options(self, role: Role, agent: str, model: str) -> dict[str, Any]:
         order = self._order
+        bridge = None
+        if order.paired:
+            url = bridge_url(self._port_of(launch_name(order.key, "bridge")))
+            bridge = BridgeAccess(url=url, token=self._tokens[role])
         return {
             "role": role,
             "agent": agent,
@@ -125,7 +131,7 @@ class RunTree:
             "cwd": str(order.cwd),
             "environment": order.environment,
             "model": model,
-            "bridge": BridgeAccess(url=self._bridge_url, token=self._tokens[role]) if order.paired else None,
+            "bridge": bridge,
             "configured": order.configured,
             "first_session_id": order.session_ids.get(role),
             "raw_output": order.raw_output,

@@ -16,6 +16,11 @@ from actors.messages import FoundTurn as FoundTurn  # part of this contract, a v
 from actors.messages import TurnOutcome
 
 
+def bridge_url(port: int) -> str:
+    """Where the bridge serves its tools, on a loopback port."""
+    return f"http://127.0.0.1:{port}/mcp"
+
+
 @dataclass(frozen=True, kw_only=True)
 class BridgeAccess:
     """Where the agent finds the bridge: a loopback MCP endpoint and the bearer token that is its identity."""
