@@ -15,10 +15,12 @@ from typing import Literal, Protocol
 from actors.messages import FoundTurn as FoundTurn  # part of this contract, a value that machines use too
 from actors.messages import TurnOutcome
 
+BRIDGE_PATH = "/mcp"
+
 
 def bridge_url(port: int) -> str:
     """Where the bridge serves its tools, on a loopback port."""
-    return f"http://127.0.0.1:{port}/mcp"
+    return f"http://127.0.0.1:{port}{BRIDGE_PATH}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,10 +38,10 @@ from mcp.shared.exceptions import MCPError
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.adapters.base import BRIDGE_PATH, bridge_url
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.settings import Role
 
-PATH = "/mcp"
 CALLER = "loop.caller"  # our key in the ASGI scope
 
 INSTRUCTIONS = (
@@ -145,7 +145,6 @@ class McpEndpoint:
         if not ipaddress.ip_address(host).is_loopback:
             self._socket.close()
             raise ProtocolError(f"the bridge listens on loopback addresses only, not on {host}")
-        self._host = f"[{host}]" if ":" in host else host
         self._tokens = {role: token.encode() for role, token in tokens.items()}
         self._tools = tools
         self._crashed = crashed
@@ -168,7 +167,7 @@ class McpEndpoint:
     @property
     def url(self) -> str:
         """Where the agents find it."""
-        return f"http://{self._host}:{self._port}{PATH}"
+        return bridge_url(self._port)
 
     def start(self) -> None:
         """Returns when calls are served. Raises CircumstanceError when that cannot be."""
@@ -204,7 +203,7 @@ class McpEndpoint:
             "loop-bridge", instructions=INSTRUCTIONS, on_list_tools=_list_tools, on_call_tool=self._call_tool
         )
         inner = server.streamable_http_app(
-            streamable_http_path=PATH,
+            streamable_http_path=BRIDGE_PATH,
             json_response=True,
             stateless_http=True,
             transport_security=TransportSecuritySettings(
