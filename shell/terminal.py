@@ -1,4 +1,4 @@
-"""The console of one run on standard output: a line per event, and the follow-up question on a terminal.
+"""The console of one run on standard output, without a prompt: a line per event.
 
 Its own thread writes, so that a terminal that stopped scrolling (Ctrl-S), or a slow pipe, never slows the run.
 """
@@ -9,7 +9,6 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
 
 from actors.messages import Progress
 from shell import render
@@ -28,23 +27,15 @@ class TerminalConsole:
         self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
         self._thread.start()
 
+    def opened(self, endpoint: str) -> None:
+        """It is told everything without asking."""
+
     def show(self, progress: Progress) -> None:
         """Never blocks."""
         try:
             self._queue.put_nowait(progress)
         except queue.Full:
             return
-
-    def ask(self, question: str, answer: Callable[[str], None]) -> None:
-        """Asks on the terminal, in a thread of its own: the run's messages go on meanwhile."""
-
-        def work() -> None:
-            try:
-                answer(input(f"{question} "))
-            except EOFError:
-                answer("")
-
-        threading.Thread(target=work, name="question", daemon=True).start()
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Writes what is left."""

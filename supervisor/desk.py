@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError
 from actors.host import wall_ms
+from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from supervisor.console_wire import (
     MAX_REQUEST_BYTES,
@@ -87,11 +88,13 @@ class _Console:
 class Desk:
     """Bound and served when the constructor returns. `publish` and `close` are for any thread.
 
+    `show` is the root's own console: called in the desk's thread with all that is told, it must pass it on and return.
     Raises CircumstanceError when the path is not free. `path` lies in a directory that is accessible to the user alone:
     whoever can connect may order anything.
     """
 
-    def __init__(self, path: Path, clerk: Clerk) -> None:
+    def __init__(self, path: Path, clerk: Clerk, show: Callable[[Progress], None]) -> None:
+        self._show = show
         self.endpoint = f"ipc://{path}"
         self._clerk = clerk
         self._wakeup = Wakeup()
@@ -201,6 +204,7 @@ class Desk:
     def _publish(self, news: Shown) -> None:
         self._recent.append(news)
         self._clerk.news(news)
+        self._show(news.progress)
         self._tell_all(news)
 
     def _tell_all(self, news: AnyNews) -> None:

@@ -1,7 +1,8 @@
 """The root process of one run: takes the run's lock, makes router, launcher and supervisor, waits for the end.
 
-Its main thread waits and takes signals; the router, the launcher and the supervisor have threads of their own. It
-never drives the run. The console is given to it as callbacks, so it knows nothing of terminals.
+Its main thread waits and takes signals; the router, the launcher, the supervisor and the desk have threads of their
+own. It never drives the run. Its own console is given to it as a callback, so it knows nothing of terminals; all others
+come to the desk, whose address stands in the run's lock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import queue
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,21 +22,24 @@ from actors import logs
 from actors.edges import run_dir
 from actors.host import Sender, wall_ms
 from actors.logs import LogSettings
-from actors.messages import AskHuman, FollowUp, Message, Progress
+from actors.messages import AskHuman, Message, Progress
 from supervisor.actor import FromActor, RunResult, SupervisorActor, SupervisorOptions, stop_run
+from supervisor.clerk import RunClerk
+from supervisor.console_wire import Ended, Shown
+from supervisor.desk import Desk
 from supervisor.launchers import make_launcher
 from supervisor.router import Router
 from supervisor.run_tree import RunOrder, RunTree
 
 
 class Console(Protocol):
-    """Who follows the run. Called in the router's thread: must pass on and return."""
+    """The root's own console. `show` and `opened` must pass on and return."""
+
+    def opened(self, endpoint: str) -> None:
+        """Main thread: consoles may come to this address from now on. Called once, before the run starts."""
 
     def show(self, progress: Progress) -> None:
-        """Something happened."""
-
-    def ask(self, question: str, answer: Callable[[str], None]) -> None:
-        """A human is asked; `answer` may be called from any thread, once, or never."""
+        """Desk's thread: something happened."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,9 @@ class Ending:
     interrupted: bool
 
 
-# Two of these end the run at once; one lets it stop in order.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 def run_root(order: RunOrder, console: Console) -> Ending:
     """Runs one run to its end. Raises `UserError` when another root holds it. Leaves no process behind."""
-    lock = run_dir.lock_run(order.directory, str(_runtime_base()))
+    lock = run_dir.lock_run(order.directory, lambda generation: f"ipc://{_desk_path(order.directory, generation)}")
     runtime = _runtime_directory(order.directory, lock.generation)
     try:
         return _Root(order, console, lock.generation, runtime).run()
@@ -65,7 +64,6 @@ def run_root(order: RunOrder, console: Console) -> Ending:
 class _Root:
     def __init__(self, order: RunOrder, console: Console, generation: int, runtime: Path) -> None:
         self._order = order
-        self._console = console
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
         log = LogSettings(stderr=False, file=str(order.directory / "log"))
@@ -73,27 +71,37 @@ class _Root:
         self._router = Router(runtime)
         self._launcher = make_launcher(self._from_launcher, runtime_dir=order.directory)
         mail = self._router.open_local(order.key, "supervisor", self._to_supervisor)
-        self._desk = self._router.open_local(order.key, "console", self._to_console)
+        desk_mail = self._router.open_local(order.key, "console", self._to_console)
+        self._clerk = RunClerk(order, self._router, ref=desk_mail.ref, stop=self._stop, show=self._show)
+        self._desk = Desk(_desk_path(order.directory, generation), self._clerk, console.show)
+        console.opened(self._desk.endpoint)
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=order.key,
-                tree=RunTree(order, generation, first_manifest(order)),
+                tree=RunTree(order, generation, first_manifest(order), self._launcher.listening_port),
                 router=self._router,
                 launcher=self._launcher,
                 tell=lambda name, message: mail.ref(name).tell(message),
                 announce=self._announce,
                 done=self._ended.put,
                 log=log,
+                publish=self._clerk.children,
             )
         )
+        self._clerk.supervised_by(self._supervisor)
 
     def run(self) -> Ending:
         """Blocks until every process of the run is gone."""
-        before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
+        on_hangup = self._on_hangup if self._order.headless else self._on_signal
+        handlers = {signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal, signal.SIGHUP: on_hangup}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        result = None
         try:
-            return Ending(result=self._ended.get(), interrupted=self._signals > 0)
+            result = self._ended.get()
+            return Ending(result=result, interrupted=self._signals > 0)
         finally:
             self._supervisor.stop(block=False)
+            self._desk.close(Ended(state=result.state, detail=result.detail) if result else None)
             self._launcher.close()
             self._router.close()
             for number, handler in before.items():
@@ -104,7 +112,15 @@ class _Root:
         name = signal.Signals(number).name
         if self._signals == 1:
             self._announce("note", f"{name}: stopping after the agents were interrupted; once more: at once")
-        stop_run(self._supervisor, f"stopped by {name}", now=self._signals > 1)
+        self._stop(f"stopped by {name}", self._signals > 1)
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
+        self._announce("note", "SIGHUP: the log is open again")
+
+    def _stop(self, reason: str, now: bool) -> None:
+        if self._supervisor.is_alive():
+            stop_run(self._supervisor, reason, now=now)
 
     def _from_launcher(self, event: object) -> None:
         if self._supervisor.is_alive():
@@ -117,17 +133,18 @@ class _Root:
     def _to_console(self, message: Message, _sender: Sender) -> None:
         match message:
             case Progress():
-                self._console.show(message)
+                self._show(message)
             case AskHuman():
-                self._console.ask(message.question, self._answer)
+                hint = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.run_id}"
+                self._announce("question", message.question + hint)
             case _:
-                pass
+                self._clerk.note(message)
 
-    def _answer(self, text: str) -> None:
-        self._desk.ref("worker").tell(FollowUp(text=text))
+    def _show(self, progress: Progress) -> None:
+        self._desk.publish(Shown(progress=progress))
 
     def _announce(self, kind: str, text: str) -> None:
-        self._console.show(Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
+        self._show(Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
 
 
 def first_manifest(order: RunOrder) -> dict[str, object]:
@@ -154,13 +171,20 @@ def _runtime_base() -> Path:
     return base / f"loop-{os.getuid()}"
 
 
-def _runtime_directory(run: Path, generation: int) -> Path:
+def _runtime_path(run: Path, generation: int) -> Path:
     """A directory of this root alone: an actor of a killed predecessor must not find our socket under its old name."""
-    base = _runtime_base()
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:10]
-    for stale in base.glob(f"{stem}-*"):
+    return _runtime_base() / f"{stem}-{generation}"
+
+
+def _desk_path(run: Path, generation: int) -> Path:
+    return _runtime_path(run, generation) / "console.sock"
+
+
+def _runtime_directory(run: Path, generation: int) -> Path:
+    path = _runtime_path(run, generation)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for stale in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    directory = base / f"{stem}-{generation}"
-    directory.mkdir(mode=0o700)
-    return directory
+    path.mkdir(mode=0o700)
+    return path

@@ -53,6 +53,8 @@ MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
 P = ParamSpec("P")
 OnMessage = Callable[[Message, Sender], Message | None]
+# Called in the router's thread with (envelope, body, why it was not handed over): must only pass it on.
+Tap = Callable[[Envelope, bytes, str], None]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ class Router:
         self._guard = threading.Lock()
         self._seats: dict[tuple[str, str], _Seat] = {}
         self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
+        self._taps: dict[str, Tap] = {}  # by run; replaced as a whole
         self._endpoints: dict[tuple[str, str], LocalEndpoint] = {}  # router's thread only
         self._local_incarnations: dict[tuple[str, str], int] = {}
         self._closing = False
@@ -197,6 +200,12 @@ class Router:
         """Oldest first; of all runs by default."""
         with self._guard:
             return [letter for letter in self._dead.values() if run in (None, letter.run)]
+
+    def set_tap(self, run: str, tap: Tap | None) -> None:
+        """Shows all messages of the run to `tap` from now on; None: to nobody. Costs a look-up when nobody looks."""
+        with self._guard:
+            others = {key: other for key, other in self._taps.items() if key != run}
+            self._taps = others if tap is None else {**others, run: tap}
 
     def close(self) -> None:
         """Closes the socket and releases the directory. Idempotent."""
@@ -271,9 +280,11 @@ class Router:
         source = Address.parse(routing_id.decode("utf-8", "replace"))
         if len(frames) != len(Frames._fields):
             raise ProtocolError(f"{len(frames)} frames instead of {len(Frames._fields)} from {source}")
-        self._route(source, Frames(*frames))
+        if (source.run, source.name) in self._endpoints:
+            raise ProtocolError(f"somebody has connected as {source}, an address of the root itself")
+        self._route(source, Frames(*frames), muted=self._mute(source))
 
-    def _route(self, source: Address, frames: Frames) -> None:
+    def _route(self, source: Address, frames: Frames, *, muted: str | None = None) -> None:
         try:
             envelope = decode_header(frames.header)
         except ProtocolError as error:
@@ -282,7 +293,9 @@ class Router:
             raise ProtocolError(f"{source} sent {envelope.kind} in the name of {envelope.run}/{envelope.sender}")
         if frames.recipient != f"{envelope.run}/{envelope.recipient}".encode():
             raise ProtocolError(f"{source} sent {envelope.kind} whose frame and header name two recipients")
-        reason = self._mute(source) or self._forward(envelope, frames)
+        reason = muted or self._forward(envelope, frames)
+        if tap := self._taps.get(envelope.run):
+            tap(envelope, frames.body, reason or "")
         if reason is None:
             if envelope.attempt > 1:
                 with self._guard:
@@ -291,9 +304,7 @@ class Router:
             self._bury(source, envelope, reason)
 
     def _mute(self, source: Address) -> str | None:
-        """Why this sender is not heard."""
-        if (endpoint := self._endpoints.get((source.run, source.name))) is not None:
-            return None if endpoint.address == source else f"{source} is no address of the root"
+        """Why this connection is not heard."""
         with self._guard:
             seat = self._seats.get((source.run, source.name))
         if seat is None:

@@ -42,6 +42,8 @@ class RunOrder:
     worker_model: str = ""
     reviewer_model: str = ""
     raw_output: bool = False
+    headless: bool = False  # nobody sits before it
+    has_prompt: bool = False  # people type where it runs
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session

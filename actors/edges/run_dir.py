@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -137,40 +138,71 @@ class RunLock:
         os.close(self.descriptor)
 
 
-def lock_run(directory: Path, endpoint: str) -> RunLock:
-    """Takes the run for this process, or raises `UserError` that says who holds it and how to attach."""
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The live root of a run. `endpoint`: where its consoles come to; "" in the moment before it is known."""
+
+    pid: int
+    endpoint: str
+
+
+def lock_run(directory: Path, endpoint_of: Callable[[int], str]) -> RunLock:
+    """Takes the run for this process, or raises `UserError` that says who holds it and how to attach.
+
+    `endpoint_of` gives the console endpoint of a generation: each root has its own.
+    """
     descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    before = _read_lock(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _take(descriptor):
+        holder = _read_lock(descriptor).get("pid", "?")
         os.close(descriptor)
         raise UserError(
-            f"run {directory.name} is already active in process {before.get('pid', '?')}: "
-            f"stop that one first, or follow it in {directory / 'log'}"
-        ) from None
-    generation = int(str(before.get("generation", 0))) + 1
-    text = json.dumps({"pid": os.getpid(), "endpoint": endpoint, "generation": generation})
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
+            f"run {directory.name} is already active in process {holder}: attach to it with loop shell "
+            f"{directory.name}, or end it with loop stop {directory.name}"
+        )
+    generation = int(str(_read_lock(descriptor).get("generation", 0))) + 1
+    text = json.dumps({"pid": os.getpid(), "endpoint": endpoint_of(generation), "generation": generation})
+    # In one write, over what is there: a generation that is lost in between would be counted again from 1.
+    os.pwrite(descriptor, text.encode().ljust(_LOCK_BYTES), 0)
     os.fsync(descriptor)
     return RunLock(descriptor=descriptor, generation=generation)
 
 
-def is_active(directory: Path) -> bool:
-    """Whether a live root holds the run now."""
+_LOCK_BYTES = 1024
+
+
+def _take(descriptor: int) -> bool:
+    """Somebody who only looks whether the run is active holds the lock for microseconds: it is tried a few times."""
+    for pause_s in (0.001, 0.01, 0.05, None):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pause_s is not None:
+                time.sleep(pause_s)
+        else:
+            return True
+    return False
+
+
+def holder(directory: Path) -> Holder | None:
+    """The live root that holds the run now; None when nobody does."""
     try:
         descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: any number may look at once
     except BlockingIOError:
-        return True
+        known = _read_lock(descriptor)
+        return Holder(pid=int(str(known.get("pid", 0))), endpoint=str(known.get("endpoint", "")))
     else:
-        return False
+        return None
     finally:
         os.close(descriptor)
+
+
+def is_active(directory: Path) -> bool:
+    """Whether a live root holds the run now."""
+    return holder(directory) is not None
 
 
 def check_run_id(run_id: str) -> str:

@@ -97,7 +97,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from actors.edges import run_dir
-run_dir.lock_run(Path(sys.argv[1]), "ipc:///x")
+run_dir.lock_run(Path(sys.argv[1]), "ipc:///x-{}".format)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -111,12 +111,13 @@ def test_a_run_has_one_root_and_the_second_is_told_who_holds_it(tmp_path: Path):
         assert holder.stdin is not None
         holder.stdout.readline()
         assert run_dir.is_active(tmp_path)
-        with pytest.raises(UserError, match=f"already active in process {holder.pid}"):
-            run_dir.lock_run(tmp_path, "ipc:///y")
+        assert run_dir.holder(tmp_path) == run_dir.Holder(pid=holder.pid, endpoint="ipc:///x-1")
+        with pytest.raises(UserError, match=f"already active in process {holder.pid}: attach .* loop shell"):
+            run_dir.lock_run(tmp_path, "ipc:///y-{}".format)
         holder.stdin.close()
         holder.wait()
     assert not run_dir.is_active(tmp_path)
-    lock = run_dir.lock_run(tmp_path, "ipc:///y")
+    lock = run_dir.lock_run(tmp_path, "ipc:///y-{}".format)
     assert lock.generation == 2
     lock.release()
     assert not run_dir.is_active(tmp_path)

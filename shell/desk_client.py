@@ -1,0 +1,138 @@
+"""A console's side of the link to a run: requests out, answers and news in. One I/O thread owns the socket.
+
+It never decides what a request means, and it never blocks the run: a console that is slow only misses news.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import zmq
+
+from actors.edges import run_dir
+from actors.edges.wakeup import Wakeup
+from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
+from supervisor.console_wire import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
+from supervisor.console_wire import decode_answer as decode
+from supervisor.console_wire import encode_request as encode
+
+# The desk answers what it knows in milliseconds, and waits 2 s for an actor before it says so.
+PATIENCE_S = 5.0
+# News that wait in this console's own socket while it does not read; the desk counts what it misses after that.
+BACKLOG = 1_000
+
+
+class RunEndedError(CircumstanceError):
+    """The run ended while something was asked of it."""
+
+
+def find_desk(directory: Path) -> str:
+    """The address of the desk of the run in `directory`. Raises `CircumstanceError` when no root holds it."""
+    holder = run_dir.holder(directory)
+    if holder is None or not holder.endpoint:
+        raise CircumstanceError(
+            f"run {directory.name} is not running: to go on with it: loop --run-id {directory.name}"
+        )
+    return holder.endpoint
+
+
+class DeskClient:
+    """Connected when the constructor returns, or as soon as there is a desk. `ask` is for any thread but `on_news`'s.
+
+    `on_news` is called in the I/O thread and must not block; `alive` says whether the run's root is still there.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        alive: Callable[[], bool],
+        on_news: Callable[[AnyNews], None] = lambda _news: None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._alive = alive
+        self._on_news = on_news
+        self._ids = itertools.count(1)
+        self._wakeup = Wakeup()
+        self._out: deque[bytes] = deque()
+        self._questions: dict[int, Future[AnyAnswer]] = {}
+        self._closing = False
+        self.ended: Ended | None = None
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: Request, *, timeout_s: float = PATIENCE_S) -> AnyAnswer:
+        """The answer. Raises `UserError` for a refusal, `UndeliverableError` when there is none in time, and
+        `RunEndedError` when there will be none.
+        """
+        request_id = next(self._ids)
+        question: Future[AnyAnswer] = Future()
+        self._questions[request_id] = question
+        self._out.append(encode(request_id, request))
+        self._wakeup.wake()
+        if self._closing:
+            raise RunEndedError("the run is over")
+        try:
+            answer = question.result(timeout_s)
+        except TimeoutError:
+            if not self._alive():
+                raise RunEndedError("the run has ended") from None
+            raise UndeliverableError(f"the run gave no answer within {timeout_s:g} s") from None
+        finally:
+            self._questions.pop(request_id, None)
+        if isinstance(answer, Refusal):
+            raise UndeliverableError(answer.text) if answer.in_doubt else UserError(answer.text)
+        return answer
+
+    def close(self) -> None:
+        """Idempotent. Not in `on_news`."""
+        self._closing = True
+        self._wakeup.wake()
+        self._thread.join()
+
+    # --- I/O thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        context = zmq.Context()
+        socket = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVHWM, BACKLOG)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)  # the desk may be about to open
+        socket.connect(self._endpoint)
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self._wakeup.fd, zmq.POLLIN)
+        try:
+            while not self._closing:
+                while self._out:
+                    socket.send(self._out.popleft())
+                ready = dict(poller.poll())
+                if self._wakeup.fd in ready:
+                    self._wakeup.clear()
+                if socket in ready:
+                    self._take(socket.recv())
+        finally:
+            self._closing = True
+            for question in list(self._questions.values()):
+                question.set_exception(RunEndedError("the run is over"))
+            socket.close(0)
+            context.term()
+            self._wakeup.close()
+
+    def _take(self, frame: bytes) -> None:
+        try:
+            message = decode(frame)
+        except ProtocolError:
+            return  # news of a newer version: the console shows what it knows
+        question = self._questions.pop(message.id, None)
+        if question is not None:
+            question.set_result(message.body)
+        elif isinstance(message.body, Shown | Traced | Ended):
+            if isinstance(message.body, Ended):
+                self.ended = message.body
+            self._on_news(message.body)

@@ -1,0 +1,381 @@
+"""The clerk: knows how one run stands, and carries out what consoles ask. Lives in the root process.
+
+What actors tell about themselves is kept here, so that the state of the run is shown without asking anybody. Only
+`serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. It decides nothing:
+orders go to the worker, the session owners and the supervisor, and what those say is the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import cloudpickle
+import pykka
+from loguru import logger
+from msgspec.structs import replace
+
+from actors.errors import CircumstanceError, UndeliverableError, UserError
+from actors.host import wall_ms
+from actors.messages import (
+    AgentStatus,
+    Applied,
+    Apply,
+    BreakOffTurn,
+    ControlRun,
+    FollowUp,
+    GiveVerdict,
+    HumanHeard,
+    Message,
+    Peek,
+    Peeked,
+    Progress,
+    RequestReview,
+    RunStatus,
+    SayToAgent,
+)
+from actors.remote import RemoteRef
+from actors.settings import Role
+from supervisor.actor import change_child
+from supervisor.console_wire import (
+    ActorReport,
+    AnswerQuestion,
+    AnyAnswer,
+    AnyRequest,
+    AskForReview,
+    ChangeActor,
+    Control,
+    DeadLetterReport,
+    Done,
+    GetReport,
+    Inspect,
+    Interrupt,
+    Judge,
+    LookIntoMailbox,
+    MailboxReport,
+    Refusal,
+    Report,
+    Say,
+    Shown,
+)
+from supervisor.desk import TraceTap
+from supervisor.router import DeadLetter, Router
+from supervisor.run_tree import RunOrder
+
+# An actor answers in milliseconds, unless it is stuck or being replaced. A person gets an answer by then anyway.
+PATIENCE_S = 2.0
+# A message is taken into a turn, or begins one, within milliseconds after it has arrived.
+HEARING_S = 1.5
+PLANNING = ("plan", "plan-review")
+
+
+class RunClerk:
+    """One run's clerk. `note` and the callbacks of the desk are quick; `serve` blocks its thread.
+
+    `tell` and `ref` speak to the run's actors as "console"; `stop` ends the run, gracefully or at once.
+    """
+
+    def __init__(
+        self,
+        order: RunOrder,
+        router: Router,
+        *,
+        ref: Callable[[str], RemoteRef],
+        stop: Callable[[str, bool], None],
+        show: Callable[[Progress], None],
+    ) -> None:
+        self._order = order
+        self._router = router
+        self._ref = ref
+        self._stop = stop
+        self._show = show
+        self._supervisor: pykka.ActorRef[Any] | None = None
+        self._started_at_ms = wall_ms()
+        self._status: RunStatus | None = None
+        self._agents: dict[str, AgentStatus] = {}
+        self._actors: list[ActorReport] = []
+        self._last: dict[str, Progress] = {}  # by source
+        self._heard: dict[str, Future[HumanHeard]] = {}
+        self._guard = threading.Lock()  # of `_heard`
+
+    def supervised_by(self, supervisor: pykka.ActorRef[Any]) -> None:
+        """Told once, before the first console can ask."""
+        self._supervisor = supervisor
+
+    def note(self, message: Message) -> None:
+        """Router's thread: something that an actor tells about itself."""
+        match message:
+            case RunStatus():
+                self._status = message
+            case AgentStatus():
+                self._agents = {**self._agents, message.role: message}
+            case HumanHeard():
+                with self._guard:
+                    waiting = self._heard.get(message.message_id)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+            case _:
+                pass
+
+    def children(self, actors: list[ActorReport]) -> None:
+        """Supervisor's thread: how the actors stand."""
+        self._actors = actors
+
+    # --- what the desk asks -----------------------------------------------------------------------------------------
+
+    def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
+        """From memory."""
+        order = self._order
+        return Report(
+            at_ms=wall_ms(),
+            run_id=order.run_id,
+            key=order.key,
+            directory=str(order.directory),
+            cwd=str(order.cwd),
+            root_pid=os.getpid(),
+            started_at_ms=self._started_at_ms,
+            status=self._status,
+            actors=[self._with_turn(actor) for actor in self._actors],
+            agents=list(self._agents.values()),
+            dead_letters=len(self._router.dead_letters(order.key)),
+            consoles=consoles,
+        )
+
+    def news(self, news: Shown) -> None:
+        """Into the log, which is what `loop logs` shows; and the last event of each actor is kept."""
+        progress = news.progress
+        if progress.kind == "raw":
+            return
+        self._last[progress.source] = progress
+        if progress.kind != "usage":
+            who = progress.agent or progress.source
+            logger.info("{}: {}: {}", who, progress.kind, progress.text.rstrip())
+
+    def set_tap(self, tap: TraceTap | None) -> None:
+        """See `Router.set_tap`."""
+        self._router.set_tap(self._order.key, tap)
+
+    def serve(self, request: AnyRequest) -> AnyAnswer:
+        """Raises `LoopError` when it cannot be done."""
+        match request:
+            case LookIntoMailbox():
+                return self._mailbox(request)
+            case Inspect():
+                return self._inspect(request)
+            case Say():
+                return self._say(request)
+            case Interrupt():
+                return self._interrupt(request)
+            case Control(action="stop" | "stop-now" as action):
+                self._stop("stopped from a console", action == "stop-now")
+                return Done(text="stopping" if action == "stop" else "stopping at once")
+            case Control(action="pause" | "pause-now" | "resume" as action):
+                return self._ask_run(ControlRun(action=action))
+            case AnswerQuestion():
+                return self._ask_run(FollowUp(text=request.text))
+            case AskForReview():
+                return self._ask_run(RequestReview())
+            case Judge():
+                return self._ask_run(GiveVerdict(approved=request.approved, notes=request.notes))
+            case ChangeActor():
+                return self._change(request)
+            case _:
+                return Refusal(text=f"the run does not serve {type(request).__name__}")
+
+    # --- the run ----------------------------------------------------------------------------------------------------
+
+    def _ask_run(self, message: Message) -> AnyAnswer:
+        """An order is not lost with a worker that is stuck: it is then left for the next incarnation."""
+        worker = self._ref(self._up("worker").name)
+        try:
+            answer = worker.ask(message, timeout_s=PATIENCE_S)
+        except UndeliverableError:
+            worker.tell(message)
+            return Done(text=f"the worker is {self._actor('worker').state}: it is told as soon as it listens")
+        if not isinstance(answer, RunStatus):
+            return Refusal(text=f"the worker answered {type(answer).__name__}", in_doubt=True)
+        self._status = answer
+        return Done(text=run_line(answer))
+
+    def _change(self, request: ChangeActor) -> AnyAnswer:
+        assert self._supervisor is not None
+        try:
+            changed = change_child(self._supervisor, request.action, request.actor, timeout_s=PATIENCE_S)
+        except pykka.ActorDeadError:
+            return Refusal(text="the run is ending")
+        except pykka.Timeout:
+            return Refusal(text=f"the supervisor did not answer within {PATIENCE_S:g} s", in_doubt=True)
+        if not changed.refused:
+            self._show(_said(f"{request.action} {request.actor}: {changed.text}"))
+        return Refusal(text=changed.text) if changed.refused else Done(text=changed.text)
+
+    # --- agents -----------------------------------------------------------------------------------------------------
+
+    def _say(self, request: Say) -> AnyAnswer:
+        if not request.text.strip():
+            raise UserError("there is nothing to say: give a text")
+        role = self._role(request.agent) if request.agent else self._at_work()
+        label = self._order.labels[role]
+        heard: Future[HumanHeard] = Future()
+        with self._guard:
+            self._heard[request.message_id] = heard
+        try:
+            self._ref(self._up(role).name).tell(SayToAgent(message_id=request.message_id, text=request.text))
+            self._show(_said(f"you -> {label}: {request.text}"))
+            return Done(text=_how_heard(label, heard.result(HEARING_S)))
+        except TimeoutError:
+            return Done(text=f"{label} has not taken it yet: it waits in the mailbox of the {role}")
+        finally:
+            with self._guard:
+                del self._heard[request.message_id]
+
+    def _interrupt(self, request: Interrupt) -> AnyAnswer:
+        wanted = [self._role(request.agent)] if request.agent else list(self._order.labels)
+        running = [agent for agent in self._agents.values() if agent.role in wanted and agent.turn_id]
+        if not running:
+            raise UserError(f"{self._order.labels[wanted[0]] if request.agent else 'no agent'} has no turn running")
+        for agent in running:
+            if agent.purpose in PLANNING:
+                # A plan that ends early is an error of the run. A pause breaks the turn off, and keeps its place.
+                return self._ask_run(ControlRun(action="pause-now"))
+            self._ref(agent.role).tell(BreakOffTurn(turn_id=agent.turn_id, reason="interrupted from a console"))
+        names = ", ".join(f"{agent.label}'s {agent.purpose} turn" for agent in running)
+        self._show(_said(f"you interrupt {names}"))
+        return Done(text=f"interrupting {names}")
+
+    def _role(self, name: str) -> Role:
+        """Of what people call the agent, or of the role itself."""
+        for role, label in self._order.labels.items():
+            if name.lower() in (label.lower(), role):
+                return role
+        known = ", ".join(self._order.labels.values())
+        raise UserError(f"no agent {name!r} in this run: there are {known}")
+
+    def _at_work(self) -> Role:
+        """Whom `steer` means: the agent whose turn runs; the worker's, when both do."""
+        for role in ("worker", "reviewer"):
+            if (agent := self._agents.get(role)) is not None and agent.turn_id:
+                return agent.role
+        raise UserError("no turn runs: use say AGENT text")
+
+    # --- actors -----------------------------------------------------------------------------------------------------
+
+    def _actor(self, name: str) -> ActorReport:
+        for actor in self._actors:
+            if actor.name == name:
+                return actor
+        known = ", ".join(actor.name for actor in self._actors)
+        raise UserError(f"no actor {name!r}: there are {known}")
+
+    def _up(self, name: str) -> ActorReport:
+        actor = self._actor(name)
+        if actor.state in ("stopped", "dead"):
+            raise CircumstanceError(f"{name} is {actor.state} ({actor.why}): start {name} first")
+        return actor
+
+    def _with_turn(self, actor: ActorReport) -> ActorReport:
+        """A turn runs beside the mailbox, so the supervisor does not see it."""
+        agent, last = self._agents.get(actor.name), self._last.get(actor.name)
+        if last is not None:
+            actor = replace(actor, last_event=f"{last.kind}: {last.text}"[:200], last_event_at_ms=last.at_ms)
+        if agent is None or not agent.turn_id or actor.state != "running":
+            return actor
+        return replace(actor, state="busy", doing=f"{agent.purpose} turn", doing_since_ms=agent.since_ms)
+
+    def _mailbox(self, request: LookIntoMailbox) -> AnyAnswer:
+        actor = self._actor(request.actor)
+        peeked = None
+        if actor.state not in ("stopped", "dead", "restarting", "starting"):
+            peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S)
+        letters = [_dead_letter(each) for each in self._router.dead_letters(self._order.key)]
+        mine = [each for each in letters if actor.name in (_name(each.sender), _name(each.recipient))]
+        found = peeked if isinstance(peeked, Peeked) else None
+        return MailboxReport(
+            actor=actor.name,
+            state=actor.state,
+            waiting=found.waiting if found else [],
+            handling=found.handling if found else None,
+            handled=found.handled if found else [],
+            dead_letters=mine[-request.limit :],
+            stacks=found.stacks if found else "",
+        )
+
+    def _inspect(self, request: Inspect) -> AnyAnswer:
+        actor = self._up(request.actor)
+        function = _evaluation(request.expression) if request.expression.strip() else _overview()
+        answer = self._ref(actor.name).ask(Apply(function=cloudpickle.dumps(function)), timeout_s=PATIENCE_S)
+        return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
+
+
+def run_line(status: RunStatus) -> str:
+    """How the run stands, in one line for people."""
+    held = {"none": "", "pause": "paused, " if status.state == "input-required" else "pausing, ", "stop": "stopping, "}
+    rest = f": waits for {status.waits_for}" if status.waits_for else f": {status.detail}" if status.detail else ""
+    return f"{held[status.hold]}{status.place}{rest}"
+
+
+def _how_heard(label: str, heard: HumanHeard) -> str:
+    match heard.how:
+        case "steered":
+            return f"{label} gets it in the turn that runs"
+        case "turn":
+            return f"{label} begins a turn with it"
+        case "waits":
+            return f"{label} gets it later: it waits for {heard.detail}"
+        case "settled":
+            return f"{label} has had it already"
+
+
+def _said(text: str) -> Progress:
+    return Progress(at_ms=wall_ms(), source="console", agent="", kind="note", text=text)
+
+
+def _dead_letter(letter: DeadLetter) -> DeadLetterReport:
+    return DeadLetterReport(
+        at_ms=letter.at_ms,
+        id=letter.message_id,
+        sender=letter.sender,
+        recipient=letter.recipient,
+        kind=letter.kind,
+        reason=letter.reason,
+        attempts=letter.attempts,
+    )
+
+
+def _name(local: str) -> str:
+    return local.partition("#")[0]
+
+
+# Both make functions within functions: such are shipped by value, so the actor need not import this module.
+
+
+def _evaluation(expression: str) -> Callable[[Any], object]:
+    try:
+        compile(expression, "<inspect>", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"not a Python expression: {expression!r} ({error})") from error
+
+    def evaluate(actor: Any) -> object:
+        return eval(expression, {"actor": actor})  # noqa: S307 - what `inspect` is for; it comes from the run's owner
+
+    return evaluate
+
+
+def _overview() -> Callable[[Any], object]:
+    class Text(str):
+        """Shown as it is: the answer is the repr of the result."""
+
+        __slots__ = ()
+        __repr__ = str.__str__
+
+    def overview(actor: Any) -> object:
+        lines = [f"{type(actor).__name__} {actor.context.name}#{actor.context.incarnation}"]
+        for name, value in sorted(vars(actor).items()):
+            text = repr(value)
+            lines.append(f"  {name} = {text if len(text) <= 300 else text[:300] + '…'}")
+        return Text("\n".join(lines))
+
+    return overview
