@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -107,8 +106,8 @@ class Sample(ProcessActor):
                 self.apply_to(rest)
             case "self":
                 self.tell_self(Note(sender="self", recipient="self", text=rest, at_ms=0))
-            case "child":
-                self.start_child()
+            case "child" | "daemon":
+                self.start_child(order)
             case "stop":
                 self.stop()
             case "pause":
@@ -127,11 +126,16 @@ class Sample(ProcessActor):
         except ProtocolError as error:
             self.tell("console", f"refused {error}")
 
-    def start_child(self) -> None:
-        code = "import os,time; os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
+    def start_child(self, how: str) -> None:
+        """A process in a session of its own; as a daemon, its parent has ended as well."""
+        fork = "import os\nif os.fork(): os._exit(0)\n" if how == "daemon" else ""
+        code = f"{fork}import os,time; os.setsid(); print(os.getpid(), flush=True); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
-        self.tell("console", f"child {child.stdout.readline().strip()} of {os.getpid()}")
+        pid = child.stdout.readline().strip()
+        if how == "daemon":
+            child.wait(10)
+        self.tell("console", f"child {pid}")
 
     def thread_that_fails(self) -> None:
         raise RuntimeError("in a thread")

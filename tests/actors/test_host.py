@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import cloudpickle
-import psutil
 import pytest
 
+from actors.edges import processes
 from actors.errors import CircumstanceError, ProtocolError, UserError
 from actors.messages import (
     Ack,
@@ -28,20 +29,6 @@ from actors.messages import (
 )
 
 STOP = StopActor(reason="the test is over", grace_s=5)
-
-
-def ended(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def wait_ended(pid: int) -> None:
-    try:
-        psutil.Process(pid).wait(10)
-    except psutil.NoSuchProcess:
-        return
 
 
 # --- start --------------------------------------------------------------------------------------------------------
@@ -275,22 +262,22 @@ def test_an_on_stop_that_fails_is_exit_70(world) -> None:
     assert "on_stop failed: KeyError('sun')" in child.log()
 
 
+# Where there is no child subreaper, a daemon leaves the tree for good.
+@pytest.mark.parametrize("how", ["child", "daemon"] if sys.platform == "linux" else ["child"])
 @pytest.mark.parametrize("end", ["lifeline", "stop", "crash"])
-def test_however_it_ends_the_processes_below_it_end_with_it(world, end: str) -> None:
-    child = world.start("worker")
-    world.tell("worker", "child")
-    word, grandchild, _of, pid = world.said().split()
-    assert (word, int(pid)) == ("child", child.process.pid)
-    assert os.getsid(int(grandchild)) == int(grandchild)
+def test_however_it_ends_the_processes_below_it_end_with_it(world, end: str, how: str) -> None:
+    actor = world.start("worker")
+    world.tell("worker", how)
+    below = int(world.said().removeprefix("child "))
+    assert os.getsid(below) == below
     if end == "lifeline":
-        child.cut_lifeline()
+        actor.cut_lifeline()
     elif end == "stop":
         world.supervisor.ref("worker").tell(STOP)
     else:
         world.tell("worker", "crash 1")
-    assert child.exit_code() == {"lifeline": 69, "stop": 0, "crash": 70}[end]
-    wait_ended(int(grandchild))
-    assert ended(int(grandchild))
+    assert actor.exit_code() == {"lifeline": 69, "stop": 0, "crash": 70}[end]
+    assert processes.wait_ended(below, 10)
 
 
 def test_a_stuck_actor_ends_with_its_lifeline(world) -> None:
@@ -308,6 +295,14 @@ def test_notices_reach_the_actor_that_wants_them(world) -> None:
     bridge.process.kill()
     world.bury(bridge)
     assert world.said() == f"notice {ActorDown(name='bridge', incarnation=1, reason='exit -9')!r}"
+
+
+def test_a_notice_that_the_actor_does_not_take_leaves_no_complaint(world) -> None:
+    child = world.start("worker")
+    world.start("bridge")
+    world.tell("worker", "relay console after the notice")
+    world.said()
+    assert "refused" not in child.log()
 
 
 def test_notices_go_before_mail(world) -> None:

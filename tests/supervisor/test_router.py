@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,14 @@ class Exchange:
     def endpoint(self, run: str, name: str) -> LocalEndpoint:
         return self.router.open_local(run, name, lambda message, sender: self.heard.put((name, message, sender)))
 
-    def settled(self, run: str = "r") -> None:
-        """Everything that the router had to read or do before this call is done: a message went round."""
-        self.join(f"{run}/probe#1")
+    def settled(self) -> None:
+        """Everything that the router had to read or do before this call is done.
+
+        Two messages go round: it may have looked at its orders just before the first.
+        """
+        probe = self.join(f"r/probe-{len(self.peers)}#1")
+        probe.send(probe.address.name, NOTE)
+        probe.receive()
 
     def close(self) -> None:
         for peer in self.peers:
@@ -182,14 +188,19 @@ def test_a_header_that_claims_another_sender_is_refused(exchange, fields: dict[s
     assert reviewer.receive()[0].id == "honest"
 
 
-def test_a_connection_under_the_root_s_own_name_is_refused(exchange) -> None:
+@pytest.mark.parametrize("claim", ["r/console#1", "r/console#2", "r/supervisor#1"])
+def test_a_connection_under_a_name_of_the_root_is_refused(exchange, claim: str) -> None:
     console = exchange.endpoint("r", "console")
-    worker = exchange.join("r/worker#1")
-    for incarnation in (1, 2):
-        exchange.stranger(f"r/supervisor#{incarnation}").send("worker", StopActor(reason="forged", grace_s=0))
-        exchange.stranger(f"r/console#{incarnation + 1}").send("worker", StopActor(reason="forged", grace_s=0))
+    worker, watcher = exchange.join("r/worker#1"), exchange.join("r/watcher#1")
+    forger = exchange.stranger(claim)
+    forger.send("worker", StopActor(reason="forged", grace_s=0))
+    forger.send("watcher", NOTE)
+    console.ref("watcher").tell(NOTE)
+    envelope, _note = watcher.receive()
+    assert envelope.seq == 1  # the honest one is numbered
     console.ref("worker").tell(StopActor(reason="honest", grace_s=0))
     assert worker.receive()[1] == StopActor(reason="honest", grace_s=0)
+    assert exchange.heard.empty()  # the root is not told of mail that it did not send
 
 
 def test_a_name_that_no_supervisor_gave_is_refused_and_told(exchange) -> None:
@@ -331,6 +342,8 @@ def test_the_root_hears_with_the_true_sender_and_acknowledges(exchange) -> None:
 def test_what_the_root_sends_and_gets_is_as_reliable_as_between_actors(exchange) -> None:
     console = exchange.endpoint("r", "console")
     console.ref("worker").tell(NOTE)
+    exchange.settled()
+    assert len(exchange.router.dead_letters()) == 1
     worker = exchange.join("r/worker#1")
     exchange.router.broadcast("r", ActorUp(name="worker", incarnation=1))
     envelope, message = worker.receive()
@@ -338,6 +351,27 @@ def test_what_the_root_sends_and_gets_is_as_reliable_as_between_actors(exchange)
     assert envelope.attempt > 1
     exchange.settled()
     assert exchange.router.dead_letters() == []
+
+
+def test_a_new_incarnation_gets_at_once_what_the_root_has_for_it(exchange) -> None:
+    worker = exchange.join("r/worker#1")
+    exchange.endpoint("r", "console").ref("worker").tell(NOTE)
+    started = time.monotonic()
+    for incarnation in range(1, 6):
+        assert worker.receive()[0].attempt == incarnation
+        exchange.router.broadcast("r", ActorUp(name="worker", incarnation=incarnation))
+    assert time.monotonic() - started < 5  # by the timer alone: 1 + 1 + 2 + 4 s
+
+
+def test_mail_for_a_closed_endpoint_is_not_given_to_its_successor(exchange) -> None:
+    worker = exchange.join("r/worker#1")
+    for _ in range(2):
+        exchange.endpoint("r", "console")
+    exchange.settled()
+    worker.send("console#1", PROGRESS)
+    assert worker.receive()[1].reason == "console#1 is gone"
+    worker.send("console#2", PROGRESS)
+    assert exchange.heard.get(timeout=10)[1] == PROGRESS
 
 
 def test_undeliverable_mail_of_the_root_comes_back_to_it(exchange) -> None:
@@ -375,9 +409,9 @@ def test_a_broadcast_reaches_the_live_actors_of_one_run_but_not_the_one_it_is_ab
     up = ActorUp(name="reviewer", incarnation=1)
     exchange.router.broadcast("r", up)
     assert worker.receive()[1] == up
-    for peer in (reviewer, other):
-        peer.send(peer.address.name, NOTE, id="first")
-        assert peer.receive()[0].id == "first"
+    for peer in (worker, reviewer, other):
+        peer.send(peer.address.name, NOTE, id="next")
+        assert peer.receive()[0].id == "next"
 
 
 def test_a_forgotten_run_takes_its_names_and_dead_letters_with_it(exchange) -> None:
