@@ -1,0 +1,240 @@
+"""Whether a run that was disturbed lost, repeated or mixed up anything: its files against the agents' own transcripts.
+
+Only reads. The witnesses are the agents: what stands in their transcripts is what they were told, whatever we believe
+to have sent them. Scenarios that name the role and the round in each verdict (chaos.toml) can be checked for mix-ups.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actors.adapters.claude_events import text_of
+from actors.adapters.claude_transcript import message_id
+from actors.edges import run_dir
+from actors.machines.prompts import CONTINUED
+from actors.settings import Role
+
+ROLES: tuple[Role, ...] = ("worker", "reviewer")
+_MAIL_HEAD = "Message from "
+_VERDICT = re.compile(r"(worker|reviewer)-verdict-(\d+)")
+_ROUND = re.compile(r"Review round (\d+)")
+_ADDED_BY_CODEX = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>")
+_ADDED_BY_CLAUDE = ("[Request interrupted by user", "<task-notification>")
+
+
+@dataclass
+class Findings:
+    """What is wrong, in words. All empty: nothing is."""
+
+    lost: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # out of order, mixed up, damaged, not completed
+
+    def __iter__(self) -> Iterator[str]:
+        for kind in ("lost", "repeated", "broken"):
+            yield from (f"{kind}: {what}" for what in getattr(self, kind))
+
+
+class Prompt(NamedTuple):
+    """A user message in an agent's transcript. `id` is "" where that agent keeps none."""
+
+    id: str
+    text: str
+
+    @property
+    def head(self) -> str:
+        """Its first line."""
+        return self.text.strip().partition("\n")[0]
+
+
+class Event(NamedTuple):
+    """One journalled event."""
+
+    kind: str
+    body: dict[str, Any]
+
+
+def inspect(home: Path, directory: Path, mails: Iterable[str] = ()) -> Findings:
+    """Looks through the finished run in `directory`. `mails`: the texts that must have been sent and seen."""
+    found = Findings()
+    journal = directory / "journal.sqlite"
+    if not journal.exists():
+        found.lost.append("there is no journal")
+        return found
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
+        damage = db.execute("PRAGMA integrity_check").fetchone()[0]
+        if damage != "ok":
+            found.broken.append(f"journal: {damage}")
+        lines = [row[0] for row in db.execute("SELECT line FROM transcript ORDER BY number")]
+        streams = {name: list(_events(db, name)) for name in ("run", "mail", *(f"turns/{role}" for role in ROLES))}
+    prompts = {role: list(_prompts(home, streams[f"turns/{role}"])) for role in ROLES}
+    _files(directory, lines, found)
+    for role in ROLES:
+        _turns(role, streams[f"turns/{role}"], prompts[role], found)
+        _mails(role, streams["mail"], prompts[role], found)
+    _all_sent(streams["mail"], mails, found)
+    _verdicts(streams, directory, found)
+    return found
+
+
+def _events(db: sqlite3.Connection, stream: str) -> Iterator[Event]:
+    for kind, body in db.execute("SELECT kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)):
+        yield Event(kind, json.loads(body))
+
+
+# --- what the agents were told ------------------------------------------------------------------------------
+
+
+def _prompts(home: Path, turns: Iterable[Event]) -> Iterator[Prompt]:
+    """All user messages in all sessions that this role has had, in order."""
+    for session_id in dict.fromkeys(event.body["session_id"] for event in turns if event.kind == "SessionBegan"):
+        for path in home.glob(f".loop-embedded/{session_id}.jsonl"):
+            yield from _embedded(_entries(path))
+        for path in home.glob(f".claude/projects/*/{session_id}.jsonl"):
+            yield from _claude(_entries(path))
+        for path in home.glob(f".codex/sessions/**/rollout-*{session_id}.jsonl"):
+            yield from _codex(_entries(path))
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:  # torn when its agent was killed
+            continue
+
+
+def _embedded(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
+    for entry in entries:
+        if entry["kind"] == "prompt":
+            yield Prompt(entry["id"], entry["text"])
+
+
+def _claude(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
+    for entry in entries:
+        if not (name := message_id(entry)) or entry.get("isMeta") or entry.get("isCompactSummary"):
+            continue
+        content = (entry.get("message") or {}).get("content") or entry.get("attachment", {}).get("prompt")
+        if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
+            continue
+        text = text_of(content)
+        if not text.startswith(_ADDED_BY_CLAUDE):
+            yield Prompt(name, text)
+
+
+def _codex(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
+    for entry in entries:
+        said = entry.get("payload") or {}
+        if entry.get("type") == "response_item" and said.get("type") == "message" and said.get("role") == "user":
+            for part in said["content"]:
+                text = part.get("text", "")
+                if text and not text.startswith(_ADDED_BY_CODEX):
+                    yield Prompt("", text)
+
+
+# --- the invariants -----------------------------------------------------------------------------------------
+
+
+def _files(directory: Path, lines: list[str], found: Findings) -> None:
+    manifest = run_dir.read_manifest(directory)
+    if manifest is None:
+        found.broken.append("manifest.json cannot be read")
+    elif (manifest["state"], manifest["status"]) != ("completed", "done"):
+        found.broken.append(f"the manifest says {manifest['state']}, {manifest['status']}")
+    text = (directory / "transcript.jsonl").read_text("utf-8")
+    if text.splitlines() != lines or not text.endswith("\n"):
+        found.broken.append("transcript.jsonl is not what the journal has")
+    for line in lines:
+        json.loads(line)
+
+
+def _turns(role: Role, turns: list[Event], prompts: list[Prompt], found: Findings) -> None:
+    """Each prompt at most once, by id and by text; each one that finished is there; none that we do not know."""
+    ids = Counter(prompt.id for prompt in prompts if prompt.id)
+    texts = Counter(prompt.text.strip() for prompt in prompts if not prompt.head.endswith(CONTINUED))
+    for what, count in [*ids.items(), *texts.items()]:
+        if count > 1:
+            found.repeated.append(f"{role} was told {count} times: {what[:60]!r}")
+    submitted = {event.body["message_id"] for event in turns if event.kind == "TurnSubmitted"}
+    for unknown in ids.keys() - submitted:
+        found.broken.append(f"{role} has a prompt that nobody submitted: {unknown}")
+    intended = {event.body["turn_id"]: event.body for event in turns if event.kind == "TurnIntended"}
+    for event in turns:
+        if event.kind == "TurnConcluded" and event.body["outcome"]["status"] == "finished":
+            prompt = intended[event.body["turn_id"]]["prompt"].strip()
+            head = prompt.partition("\n")[0]
+            if prompt not in texts and not any(told.head == head + CONTINUED for told in prompts):
+                found.lost.append(f"{role} never had the prompt of a finished turn: {prompt[:60]!r}")
+
+
+def _mails(role: Role, mails: list[Event], prompts: list[Prompt], found: Findings) -> None:
+    """Each mail for `role` once and in order. A continuation may give a mail again, and says so."""
+    queued = [event.body["text"] for event in mails if event.kind == "MailQueued" and event.body["target"] == role]
+    told = [prompt.text for prompt in prompts if prompt.head.startswith(_MAIL_HEAD)]
+    first_told = [text for text in told if not text.strip().partition("\n")[0].endswith(CONTINUED)]
+    seen = [_named(text, queued) for text in first_told]
+    for text in queued:
+        if not any(text.strip() in each for each in told):
+            found.lost.append(f"{role} never had the mail {text[:60]!r}")
+    for text, count in Counter(seen).items():
+        if count > 1:
+            found.repeated.append(f"{role} had {count} times the mail {text[:60]!r}")
+    if (order := [text for text in queued if text in seen]) != list(dict.fromkeys(seen)):
+        found.broken.append(f"{role} had its mail in the order {seen}, sent was {order}")
+
+
+def _named(text: str, queued: list[str]) -> str:
+    return next((each for each in queued if each.strip() in text), f"unknown mail: {text[:200]}")
+
+
+def _all_sent(mails: list[Event], expected: Iterable[str], found: Findings) -> None:
+    queued = Counter(event.body["text"] for event in mails if event.kind == "MailQueued")
+    for text, count in queued.items():
+        if count > 1:
+            found.repeated.append(f"queued {count} times: {text[:60]!r}")
+    for text in expected:
+        if not any(text in each for each in queued):
+            found.lost.append(f"never queued: {text!r}")
+    for event in mails:
+        if event.kind == "MailDied":
+            found.lost.append(f"a mail died: {event.body['reason']}")
+
+
+def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings) -> None:
+    """What the run took for the outcome of a turn is what the session of that role wrote down for it; each verdict
+    belongs to the round that was asked for; and each review is one line of the transcript.
+    """
+    settled = {event.body["turn_id"]: event.body["outcome"] for event in streams["run"] if event.kind == "TurnSettled"}
+    reviews = 0
+    for role in ROLES:
+        intended = {e.body["turn_id"]: e.body for e in streams[f"turns/{role}"] if e.kind == "TurnIntended"}
+        for event in streams[f"turns/{role}"]:
+            if event.kind != "TurnConcluded" or intended[event.body["turn_id"]]["purpose"] in {"mail", "human"}:
+                continue
+            turn, outcome = intended[event.body["turn_id"]], event.body["outcome"]
+            if settled.get(turn["turn_id"], outcome) != outcome:
+                found.broken.append(f"the run has another outcome than the {role} for {turn['prompt'][:30]!r}")
+            asked = _ROUND.match(turn["prompt"])
+            reviews += bool(asked) and outcome["status"] in {"finished", "failed"}
+            said = _VERDICT.search(outcome.get("text", ""))
+            if said and (not asked or said.groups() != (role, asked[1])):
+                found.broken.append(f"the {role} answered {turn['prompt'][:20]!r} with {said[0]}")
+    lines = [line for line in run_dir.read_transcript(directory) if line.get("kind") == "review"]
+    if len(lines) != reviews:
+        found.broken.append(f"transcript.jsonl has {len(lines)} reviews, the sessions {reviews}")
+    named = [hit[0] for line in lines if (hit := _VERDICT.search(str(line.get("reason", ""))))]
+    for verdict, count in Counter(named).items():
+        if count > 1:
+            found.repeated.append(f"{count} review lines with {verdict}")
+    mails = [line for line in run_dir.read_transcript(directory) if "from" in line]
+    queued = sum(event.kind == "MailQueued" for event in streams["mail"])
+    if len(mails) != queued:
+        found.lost.append(f"transcript.jsonl has {len(mails)} messages, the bridge took {queued}")
