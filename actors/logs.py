@@ -1,5 +1,7 @@
 """Set-up of the log of one process: loguru, with the keys run, actor and pid on every line.
 
+A log file that was moved away (logrotate) is made anew with the next line, in each process by itself.
+
 Tracebacks never show the values of variables, and the values of the environment's secrets are struck out of every
 line, whoever logs them. What libraries log with the standard library's `logging` goes the same way.
 """
@@ -38,14 +40,14 @@ def set_up(settings: LogSettings, *, run: str, actor: str) -> None:
     strike_out = _censor(os.environ)
     logger.remove()
     logger.configure(extra={"run": run, "actor": actor})
-    descriptors = [STDERR] if settings.stderr else []
+    writers: list[Callable[[bytes], None]] = []
+    if settings.stderr:
+        writers.append(lambda line: _write(STDERR, line))
     if settings.file:
-        path = Path(settings.file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptors.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-    for descriptor in descriptors:
+        writers.append(_LogFile(Path(settings.file)).write)
+    for write in writers:
         logger.add(
-            _sink(descriptor, strike_out),
+            _sink(write, strike_out),
             level=settings.level,
             format=_LINE,
             serialize=settings.json,
@@ -55,11 +57,36 @@ def set_up(settings: LogSettings, *, run: str, actor: str) -> None:
     logging.basicConfig(handlers=[_Forward()], level=settings.level, force=True)
 
 
-def _sink(descriptor: int, strike_out: Callable[[str], str]) -> Callable[[Message], None]:
-    def write(message: Message) -> None:
-        os.write(descriptor, strike_out(str(message)).encode(errors="backslashreplace"))
+class _LogFile:
+    """Appends; to a new file when there is none at the path, or another one than was opened. One thread at a time."""
 
-    return write
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        if not self._is_there():
+            os.close(self._descriptor)
+            self._open()
+        _write(self._descriptor, line)
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    os.write(descriptor, line)
+
+
+def _sink(write: Callable[[bytes], None], strike_out: Callable[[str], str]) -> Callable[[Message], None]:
+    return lambda message: write(strike_out(str(message)).encode(errors="backslashreplace"))
 
 
 def _censor(environment: Mapping[str, str]) -> Callable[[str], str]:
