@@ -24,7 +24,7 @@ import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 KILL_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds, unless it is in an uninterruptible sleep
-_STOP_TIMEOUT_S = 0.5  # a process stops as soon as its system call is over
+_STOP_TIMEOUT_S = 1.0  # a process stops as soon as its system call is over
 
 
 def start_time(pid: int) -> str | None:
@@ -135,19 +135,20 @@ def _members(table: dict[int, _Row], pid: int) -> set[int]:
 def _stop_tree(pid: int, spared: set[int]) -> set[int]:
     """Stops everything in the tree, and returns it. What is stopped cannot fork, so nothing escapes its killer.
 
-    Looks until nothing new is found while all that was found stands still: a fork that is under way when the signal
-    comes is finished first (Linux since 4.19), and may come too late for the next look.
+    Looks until nothing new is found after all that was found before was seen to stand still: a fork that is under
+    way when the signal comes is finished first (Linux since 4.19), and its child may be missing in the same look.
     """
     stopped: set[int] = set()
+    still = True
     patience_until = time.monotonic() + _STOP_TIMEOUT_S
     while True:
         table = _table()
         members = _members(table, pid) - spared
         fresh = {p for p in members - stopped if send(p, signal.SIGSTOP)}
         stopped |= fresh
-        still = not any(table[p].moves for p in members & stopped)
         if not fresh and (still or time.monotonic() >= patience_until):
             return stopped & members
+        still = not any(table[p].moves for p in members & stopped)
 
 
 if sys.platform == "linux":
