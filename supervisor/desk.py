@@ -106,7 +106,12 @@ class Desk:
         bound: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(bound,), name="desk", daemon=True)
         self._thread.start()
-        bound.result()
+        try:
+            bound.result()
+        except CircumstanceError:
+            self._thread.join()
+            self._wakeup.close()
+            raise
 
     def publish(self, news: Shown) -> None:
         """Tells whoever follows. Never waits."""
