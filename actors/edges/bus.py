@@ -73,10 +73,14 @@ class Bus:
         self.courier.adopt_thread()
         context = zmq.Context()
         dealer = self._connect(context)
+        linger_ms = 0  # nobody waits for the last words of a process that has to go at once
         try:
-            return self._pump(dealer, mailbox, note)
+            end = self._pump(dealer, mailbox, note)
+            if end is End.STOPPED:
+                linger_ms = LINGER_MS
+            return end
         finally:
-            dealer.close(LINGER_MS)
+            dealer.close(linger_ms)
             context.term()
 
     def _connect(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.errors import ProtocolError, UndeliverableError, UserError
 from actors.machines.outbox import WINDOW
-from actors.messages import ControlRun, Load, Loaded, Message, Peek, Progress, Ready
+from actors.messages import ControlRun, Load, Loaded, Message, Note, Peek, Progress, Ready
 
 ECHO = Load(stream="run", epoch=1)
 
@@ -99,6 +99,28 @@ def test_a_crash_with_mail_and_a_request_in_flight_loses_and_repeats_nothing(wor
     if lines[0] == "2 console#1 n before":  # its acknowledgement died with the first incarnation
         lines.pop(0)
     assert lines == [f"2 console#1 n {number}" for number in range(300)]
+
+
+def test_kill_after_kill_loses_nothing_and_disorders_nothing(world, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    worker = world.start("worker", seen=str(seen))
+    for number in range(3_000):
+        world.tell("worker", f"n {number}" if number % 500 else f"relay console {number}")
+    for incarnation, mark in enumerate(range(0, 2_500, 500), start=2):
+        world.console_inbox.next(Note, lambda note, mark=mark: note.text == str(mark))
+        worker.process.kill()
+        world.bury(worker)
+        worker = world.start("worker", incarnation, seen=str(seen))
+    world.tell("worker", "relay console done")
+    world.console_inbox.next(Note, lambda note: note.text == "done")
+    handled: dict[str, list[int]] = {}
+    for line in seen.read_text().splitlines():
+        incarnation_that_handled, _sender, order, *number = line.split()
+        if order == "n":
+            handled.setdefault(incarnation_that_handled, []).append(int(number[0]))
+    assert {number for numbers in handled.values() for number in numbers} == {n for n in range(3_000) if n % 500}
+    for numbers in handled.values():
+        assert numbers == sorted(set(numbers))
 
 
 def test_a_request_whose_handler_crashed_is_answered_by_the_next_incarnation(world) -> None:
