@@ -16,7 +16,8 @@ from actors.agent_actor import AgentActor
 from actors.edges.checks import CheckRun
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
-from actors.machines import projection, run
+from actors.machines import run
+from actors.machines.run_status import run_status
 from actors.messages import (
     ActorUp,
     AskHuman,
@@ -26,7 +27,6 @@ from actors.messages import (
     GiveVerdict,
     HoldTurns,
     Message,
-    OpenTurn,
     RequestReview,
     RunEnded,
     RunStatus,
@@ -132,26 +132,7 @@ class WorkerActor(AgentActor):
         self.context.ref("console").tell(self._status())
 
     def _status(self) -> RunStatus:
-        state = self._state
-        questions = [
-            command.question
-            for command in run.outstanding(state, self.context.clock())
-            if isinstance(command, run.AskFollowUp)
-        ]
-        return RunStatus(
-            at_ms=self.context.clock(),
-            state=projection.manifest_state(state),
-            phase=state.phase.value,
-            place=run.place(state),
-            iteration=state.iteration,
-            max_iterations=state.run.max_iterations,
-            hold=state.hold.value,
-            waits_for=state.waits_for,
-            open_turns=[OpenTurn(turn_id=job.id, role=job.role, purpose=job.purpose) for job in state.open_turns],
-            question=questions[0] if questions else "",
-            detail=state.detail,
-            task=state.task,
-        )
+        return run_status(self._state, self.context.clock())
 
     # --- decide, journal, do ---
 
