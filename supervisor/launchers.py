@@ -104,7 +104,8 @@ def make_launcher(
     """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
 
     First ends what a root that was killed has left there. `preload`: the modules that actors need; a nursery
-    imports them once for all. They must not start threads.
+    imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started. They
+    must not start threads.
     """
     reaper.reap(reaper.records_root(runtime_dir))
     if portable or os.environ.get("LOOP_PORTABLE") == "1" or not processes.HAS_SUBREAPER:

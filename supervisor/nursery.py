@@ -57,6 +57,12 @@ _MOST_FDS = 16
 _EXIT_NOT_STARTED = 71
 
 
+# Put before the name of a module that is to be imported when nothing has happened for IDLE_S. While it is, for up to a
+# second, exits are reported late; by then the first actors have long been started.
+WHEN_IDLE = "+"
+IDLE_S = 3.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Newborn:
     """What a fresh process is to become. Handed up to `main`, so that an actor's stack holds nothing of the nursery."""
@@ -79,8 +85,9 @@ class _Actor:
 class Nursery:
     """Serves one root over `link`. Made and used by the main thread of a process of its own."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, when_idle: Sequence[str] = ()) -> None:
         self._link = link
+        self._when_idle = deque(when_idle)  # modules that are dear to import, and only matter for a restart
         self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
         self._selector = selectors.DefaultSelector()
         self._frames = Frames(Order)
@@ -99,8 +106,11 @@ class Nursery:
         self._selector.register(self._link, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
         while True:
-            patience_s = self._sweep_until - time.monotonic() if self._ended else None
-            for key, _ in self._selector.select(patience_s):
+            patience_s = self._sweep_until - time.monotonic() if self._ended else IDLE_S if self._when_idle else None
+            ready = self._selector.select(patience_s)
+            if not ready and not self._ended and self._when_idle:
+                _preload([self._when_idle.popleft()])
+            for key, _ in ready:
                 if key.fileobj is self._link:
                     data = self._receive()
                     if not data:
@@ -265,8 +275,10 @@ def _kill(pids: Collection[int]) -> bool:
 def main() -> NoReturn:
     """`nursery LINK_FD MODULE…` serves a root; `actor LINK_FD [LISTEN_FD]` runs the one order that LINK_FD brings."""
     match sys.argv[1:]:
-        case ["nursery", link_fd, *preload]:
-            newborn = _nursery(_inherited(link_fd), preload)
+        case ["nursery", link_fd, *modules]:
+            at_once = [name for name in modules if not name.startswith(WHEN_IDLE)]
+            when_idle = [name.removeprefix(WHEN_IDLE) for name in modules if name.startswith(WHEN_IDLE)]
+            newborn = _nursery(_inherited(link_fd), at_once, when_idle)
         case ["actor", link_fd, *listen_fd]:
             newborn = _single(_inherited(link_fd), *map(int, listen_fd))
         case other:
@@ -282,19 +294,23 @@ def _inherited(fd: str) -> socket.socket:
     return link
 
 
-def _nursery(link: socket.socket, preload: Sequence[str]) -> Newborn | None:
+def _nursery(link: socket.socket, at_once: Sequence[str], when_idle: Sequence[str]) -> Newborn | None:
     gc.disable()  # a collection in the nursery would only touch, and so copy, pages that the actors share
-    for module in preload:
+    _preload(at_once)
+    processes.become_subreaper()
+    return Nursery(link, when_idle).serve()
+
+
+def _preload(modules: Sequence[str]) -> None:
+    for module in modules:
         try:
             importlib.import_module(module)
         except Exception:  # the actor that needs it says so in its own words
             traceback.print_exc()
     if psutil.Process().num_threads() != 1:
-        raise ProtocolError(f"one of {preload} starts a thread when it is imported: a process with threads cannot fork")
+        raise ProtocolError(f"one of {modules} starts a thread when it is imported: such a process cannot fork")
     gc.collect()
     gc.freeze()
-    processes.become_subreaper()
-    return Nursery(link).serve()
 
 
 def _single(link: socket.socket, listen_fd: int | None = None) -> Newborn | None:

@@ -29,7 +29,7 @@ from supervisor.console_wire import Ended, Shown
 from supervisor.desk import Desk
 from supervisor.launchers import make_launcher
 from supervisor.router import Router
-from supervisor.run_tree import RunOrder, RunTree
+from supervisor.run_tree import PRELOAD, RunOrder, RunTree
 
 
 class Console(Protocol):
@@ -69,7 +69,7 @@ class _Root:
         log = LogSettings(stderr=False, file=str(order.directory / "log"))
         logs.set_up(log, run=order.key, actor="root")
         self._router = Router(runtime)
-        self._launcher = make_launcher(self._from_launcher, runtime_dir=order.directory)
+        self._launcher = make_launcher(self._from_launcher, runtime_dir=order.directory, preload=PRELOAD)
         mail = self._router.open_local(order.key, "supervisor", self._to_supervisor)
         desk_mail = self._router.open_local(order.key, "console", self._to_console)
         self._clerk = RunClerk(order, self._router, ref=desk_mail.ref, stop=self._stop, show=self._show)

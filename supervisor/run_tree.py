@@ -11,10 +11,15 @@ from typing import Any
 from actors.adapters import ConfiguredAgent
 from actors.adapters.base import BridgeAccess, bridge_url
 from actors.settings import Role, RunSettings
+from supervisor.nursery import WHEN_IDLE
 from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
 
 ENTRY = "actors.host:main"
+
+# What a nursery imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
+# bridge imports it beside the others, who need not wait for it; after that the nursery has it for the next bridge.
+PRELOAD = ("actors.persistence", "actors.worker", "actors.reviewer", f"{WHEN_IDLE}actors.bridge")
 
 # Stopped in this order, each level in parallel: those who still have something to write go before the writer.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
