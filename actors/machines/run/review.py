@@ -26,7 +26,7 @@ def start(state: RunState) -> RunState:
     if not run.reviewers:
         return steps.pull_request(state)
     number = state.review_round + 1
-    state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), overruled=None, peer_wrote=False)
+    state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
     for role in steps.reviewers(run):
         prompt = prompts.review(
             number,
@@ -71,9 +71,10 @@ def human_verdict_on_checks(state: RunState, event: HumanVerdictGiven) -> RunSta
 
 def overrule_when_free(state: RunState) -> RunState:
     """An agent's session takes one turn at a time, so what follows waits until the broken-off turns have settled."""
-    event = state.overruled
-    if event is None or state.jobs:
+    if state.jobs:
         return state
+    event = state.overruled
+    assert event is not None, "nobody has decided anything"
     state = replace(state, overruled=None)
     if event.approved:
         return steps.pull_request(state)

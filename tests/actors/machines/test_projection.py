@@ -212,6 +212,14 @@ def test_a_pause_is_told_when_it_is_in_force_and_when_it_is_over() -> None:
     assert story.lines == [status("working", "iteration 1 of 20")]
 
 
+def test_a_run_that_is_completed_while_a_pause_was_asked_for_is_completed() -> None:
+    story = Run(reviewers=())
+    story.settle(DONE_CLAIMED)
+    story.happens(run.PauseRequested())
+    story.settle(NOT_DONE)
+    assert story.lines == [status("completed", "review approved")]
+
+
 def test_an_answer_that_comes_twice_is_told_once() -> None:
     story = Run()
     [turn] = story.state.open_turns

@@ -152,6 +152,7 @@ def test_a_task_from_a_file_is_worked_on_without_planning() -> None:
 def test_a_plan_turn_that_does_not_finish_fails_the_run(outcome: TurnOutcome) -> None:
     story = Run(needs_plan=True)
     story.settle(outcome)
+    assert story.state.open_turns == ()
     assert story.one(run.EndRun).state == "failed"
     assert outcome.error in story.one(run.EndRun).detail
 
@@ -535,6 +536,14 @@ def test_review_rounds_are_counted_over_the_whole_run() -> None:
     assert story.open("reviewer").prompt.startswith("Review round 2\n")
 
 
+def test_each_round_is_judged_by_its_own_verdicts() -> None:
+    story = in_review(cooldown_ms=0)
+    story.reviews(FAIL, FAIL)
+    story.settle(finished(DONE))
+    story.reviews(PASS, PASS)
+    assert story.state.phase is Phase.PULL_REQUEST
+
+
 def test_in_single_agent_mode_labels_tell_the_two_sessions_apart_and_nobody_hears_of_a_bridge() -> None:
     story = in_review(cooldown_ms=0, paired=False, reviewer="codex")
     assert "bridge" not in story.open("reviewer").prompt
@@ -696,9 +705,10 @@ def test_a_pause_now_interrupts_and_the_turn_is_continued_on_resume() -> None:
     story.happens(run.PauseRequested(now=True))
     assert story.one(run.BreakOffTurn).turn_id == first.turn_id
     story.settle(INTERRUPTED)
-    assert story.state.paused
+    assert (story.state.paused, story.state.open_turns) == (True, ())
     story.happens(run.ResumeRequested())
     again = story.one(run.StartTurn)
+    assert story.commands == [again]
     assert again.turn_id != first.turn_id
     assert again.prompt.startswith("Iteration 1 (continued)\n")
     assert "the run was paused" in again.prompt
@@ -803,6 +813,15 @@ def test_a_turn_that_settles_does_not_order_the_others_to_break_off_again() -> N
     story.happens(run.StopRequested())
     story.settle(INTERRUPTED)
     assert not story.all(run.BreakOffTurn)
+
+
+def test_a_turn_that_is_being_interrupted_for_a_pause_is_not_interrupted_again_for_a_stop() -> None:
+    story = Run()
+    story.happens(run.PauseRequested(now=True))
+    story.happens(run.StopRequested())
+    assert story.commands == []
+    story.settle(INTERRUPTED)
+    assert story.one(run.EndRun).state == "stopped"
 
 
 def test_a_stop_when_nothing_runs_is_in_force_at_once() -> None:
@@ -1031,6 +1050,35 @@ def test_a_person_need_not_wait_for_a_reviewer_at_its_limit() -> None:
     assert story.one(run.StartTurn).purpose == "pull-request"
 
 
+def test_a_person_can_decide_while_the_review_is_paused() -> None:
+    story = in_review()
+    story.happens(run.PauseRequested(now=True))
+    story.settle(INTERRUPTED)
+    story.settle(INTERRUPTED, "reviewer")
+    story.happens(run.HumanVerdictGiven(approved=True))
+    assert (story.state.paused, story.commands) == (True, [])
+    story.happens(run.ResumeRequested())
+    assert story.one(run.StartTurn).purpose == "pull-request"
+
+
+def test_what_a_person_has_decided_is_not_decided_again_when_the_pull_request_is_interrupted() -> None:
+    story = in_review(reviewers=("reviewer",))
+    story.happens(run.HumanVerdictGiven(approved=True))
+    story.settle(INTERRUPTED, "reviewer")
+    story.happens(run.PauseRequested(now=True))
+    story.settle(INTERRUPTED)
+    story.happens(run.ResumeRequested())
+    assert story.one(run.StartTurn).prompt.startswith("Draft pull request (continued)\n")
+
+
+def test_checks_that_are_held_need_not_be_broken_off() -> None:
+    story = Run(checks=("pytest",))
+    story.settle(finished(DONE))
+    story.happens(run.PauseRequested(now=True))
+    story.happens(run.HumanVerdictGiven(approved=True))
+    assert not story.all(run.BreakOffChecks)
+
+
 def test_a_person_need_not_wait_for_the_checks() -> None:
     story = Run(checks=("pytest",))
     story.settle(finished(DONE))
@@ -1043,7 +1091,7 @@ def test_a_person_can_turn_the_work_down_before_the_checks_are_through() -> None
     story = Run(checks=("pytest",), cooldown_ms=0)
     story.settle(finished(DONE))
     story.happens(run.HumanVerdictGiven(approved=False))
-    assert "[human]" in story.one(run.StartTurn).prompt
+    assert "[human] a person has turned the work down" in story.one(run.StartTurn).prompt
 
 
 def test_a_person_can_approve_in_the_cool_down() -> None:
@@ -1051,6 +1099,7 @@ def test_a_person_can_approve_in_the_cool_down() -> None:
     story.reviews(PASS, FAIL)
     story.happens(run.HumanVerdictGiven(approved=True))
     assert story.one(run.StartTurn).purpose == "pull-request"
+    assert not story.all(run.BreakOffChecks)
 
 
 def test_a_persons_notes_in_the_cool_down_go_into_the_next_iteration_once() -> None:
