@@ -17,6 +17,8 @@ from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
 from actors.edges import git, run_dir, worktree
 from actors.edges.configuration import Configuration, read_configuration
+from actors.edges.journal import FILE_NAME as JOURNAL
+from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import UserError
 from actors.settings import Role, RunSettings
 from shell.options import BOTH, MAX_ITERATIONS, Options
@@ -180,13 +182,20 @@ def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed 
 
 def _task(options: Options, cwd: Path, resumed: _Resumed | None) -> _Task | None:
     """What is to be done; None only when a run with a journal goes on with what it has."""
+    directory = resumed.directory if resumed is not None else None
+    begun = directory is not None and has_events(directory / JOURNAL, RUN_STREAM)
     prompt = options.task
     if prompt is not None:
         if not _MARKDOWN_PATH.fullmatch(prompt):
             return _Task(prompt, needs_plan=True)
         return _Task(_read(cwd / prompt), needs_plan=False)
-    if resumed is not None and resumed.directory is not None and (resumed.directory / "journal.sqlite").exists():
+    if begun:
         return _Task("", needs_plan=False) if _says_more(options) else None
+    if resumed is not None and resumed.directory is not None and (resumed.directory / JOURNAL).exists():
+        raise UserError(
+            f"run {resumed.directory.name} was ended before it had begun: "
+            f'give its task again, as in loop --run-id {resumed.directory.name} "fix the failing test"'
+        )
     if (cwd / PLAN).is_file():
         return _Task(_read(cwd / PLAN), needs_plan=False)
     raise UserError(

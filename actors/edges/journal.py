@@ -11,12 +11,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from actors.errors import JournalConflictError, JournalError
 from actors.messages import Record
 
 Migration = Callable[[sqlite3.Connection], None]
+
+FILE_NAME = "journal.sqlite"  # in the run directory
+RUN_STREAM = "run"  # the stream that tells what has happened to the run itself
 
 
 def m001_events(db: sqlite3.Connection) -> None:
@@ -221,15 +225,40 @@ def _take_lock(path: Path) -> int:
             return descriptor
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
-    applied = {row[0] for row in db.execute("SELECT name FROM migrations")}
+def has_events(path: Path, stream: str) -> bool:
+    """Whether anything stands in this stream of the journal, which need not exist. Changes nothing; needs no lock.
+
+    Raises `JournalError` when the journal cannot be read, or was written by a newer version.
+    """
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_PATIENCE_S)) as db:
+            tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+            if "migrations" in tables:
+                _applied(db, path)
+            if "events" not in tables:  # its first writer was killed before it had made them
+                return False
+            return db.execute("SELECT 1 FROM events WHERE stream = ? LIMIT 1", (stream,)).fetchone() is not None
+    except sqlite3.Error as error:
+        raise JournalError(f"cannot read the journal {path}: {error}; the run's files are left as they are") from error
+
+
+def _applied(db: sqlite3.Connection, path: Path) -> set[str]:
+    """The names of the migrations that the journal has had. Raises `JournalError` for one that is unknown here."""
+    applied = {str(row[0]) for row in db.execute("SELECT name FROM migrations")}
     unknown = applied - {migration.__name__ for migration in MIGRATIONS}
     if unknown:
         raise JournalError(
             f"the journal {path} was written by a newer version of loop (it has {min(unknown)}): "
             "update loop, then resume"
         )
+    return applied
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
+    applied = _applied(db, path)
     for migration in MIGRATIONS:
         if migration.__name__ not in applied:
             with _Transaction(db):

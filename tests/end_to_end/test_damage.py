@@ -1,0 +1,72 @@
+"""Runs whose journal is of another version, or was never begun: taken up, or refused in one line and left alone."""
+
+import hashlib
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from actors.edges import git, journal, run_dir
+from tests.end_to_end.conftest import CHECK, TASK, World
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+
+
+def run_directory(world: World) -> Path:
+    """Of a run that an earlier root has left, with nothing in it yet but its manifest."""
+    directory = run_dir.runs_root(world.home) / git.repository_id(world.project) / "1"
+    directory.mkdir(parents=True)
+    manifest = {"runId": "1", "state": "working", "agents": {"worker": "embedded", "reviewer": "embedded"}}
+    run_dir.write_manifest(directory, manifest)
+    return directory
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
+
+
+def test_a_run_with_a_journal_of_the_first_schema_goes_on_where_it_was(embedded: World):
+    directory = run_directory(embedded)
+    shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
+    loop = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert loop.process.returncode == 0, loop.output
+    assert "planning" not in loop.output
+    assert "review round 1" not in loop.output
+    assert "review round 2" in loop.output
+    assert embedded.manifest()["state"] == "completed"
+    reviews = [line for line in embedded.transcript() if line.get("kind") == "review"]
+    assert len(reviews) == 4  # two of the recording, two of now
+
+
+def test_a_journal_of_a_newer_version_is_refused_in_one_line_and_nothing_is_changed(embedded: World):
+    directory = run_directory(embedded)
+    shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
+    with closing(sqlite3.connect(directory / journal.FILE_NAME)) as db, db:
+        db.execute("INSERT INTO migrations VALUES ('m999_future')")
+    before = contents(directory)
+    loop = embedded.run("--agent", "embedded", "--run-id", "1", TASK)
+    assert loop.process.returncode == 1
+    assert len(loop.lines) == 1
+    assert "was written by a newer version of loop (it has m999_future): update loop, then resume" in loop.lines[0]
+    assert contents(directory) == before
+
+
+def test_a_run_that_was_killed_before_it_had_begun_asks_for_its_task_and_then_begins(embedded: World):
+    directory = run_directory(embedded)
+    journal.Journal(directory / journal.FILE_NAME).close()  # a first start came this far
+    refused = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert refused.process.returncode == 2
+    assert len(refused.lines) == 1
+    assert "run 1 was ended before it had begun: give its task again" in refused.lines[0]
+    loop = embedded.run("--agent", "embedded", "--run-id", "1", "--check", CHECK, TASK)
+    assert loop.process.returncode == 0, loop.output
+    assert embedded.manifest()["state"] == "completed"
+
+
+def test_a_file_that_is_no_journal_is_refused_in_one_line(embedded: World):
+    directory = run_directory(embedded)
+    (directory / journal.FILE_NAME).write_text("this is not a database, and it is longer than a header " * 10)
+    loop = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert loop.process.returncode == 1
+    assert len(loop.lines) == 1
+    assert "cannot read the journal" in loop.lines[0]
