@@ -7,6 +7,7 @@ original's format, in step with them. It decides nothing: the projection is the 
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
 from typing import cast
@@ -14,13 +15,16 @@ from typing import cast
 import msgspec
 
 from actors.edges import run_dir
-from actors.edges.journal import Journal
-from actors.errors import LoopError, ProtocolError
+from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
+from actors.errors import JournalError, LoopError, ProtocolError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import projection, run
-from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
+from actors.messages import Append, Appended, Load, Loaded, Message, Note, Progress, Record, SessionOpened
 
-RUN_STREAM = "run"
+# A full disk: everybody waits for us, and we for whoever frees it. Then the writer is told, before it or we would be
+# taken for stuck (supervisor/spec.ChildSpec.stuck_after_s); its next incarnation waits again.
+DISK_PATIENCE_S = 40.0
+DISK_RETRY_S = 0.5
 
 
 class PersistenceActor(ProcessActor):
@@ -34,12 +38,10 @@ class PersistenceActor(ProcessActor):
 
     def on_start(self) -> None:
         """Opens the journal, completes the transcript from it, and brings the manifest up to date."""
-        self._journal = Journal(self._directory / "journal.sqlite", generation=self.context.options["generation"])
+        self._journal = Journal(self._directory / FILE_NAME, generation=self.context.options["generation"])
         self._transcript = run_dir.TranscriptFile(self._directory)
         if self._journal.fact("foreign_lines") is None:
             self._journal.set_fact("foreign_lines", str(len(self._transcript.whole_lines())))
-        lines = self._journal.lines()
-        self._transcript.restore(int(self._journal.fact("foreign_lines") or 0), lines)
         self._state = run.initial()
         for record in self._journal.read(RUN_STREAM):
             self._fold(record)
@@ -47,7 +49,9 @@ class PersistenceActor(ProcessActor):
             **(run_dir.read_manifest(self._directory) or {}),
             **self.context.options["manifest"],
         }
-        self._write_manifest()
+        self._behind = True  # whether transcript.jsonl may lack lines that the journal has
+        self._no_room = ""  # why the last attempt to write failed
+        self._show([])
 
     def on_stop(self) -> None:
         """Everything was durable already; this only closes."""
@@ -55,7 +59,23 @@ class PersistenceActor(ProcessActor):
         self._journal.close()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
-        """Append and Load are answered; Note and SessionOpened are done when they are acknowledged."""
+        """Append and Load are answered; Note and SessionOpened are done when they are acknowledged.
+
+        What the disk does not take is tried again for `DISK_PATIENCE_S`; then a JournalError is raised.
+        """
+        deadline = time.monotonic() + DISK_PATIENCE_S
+        while True:
+            try:
+                answer = self._serve(message)
+            except JournalError as error:
+                self._tell_room(str(error))
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(DISK_RETRY_S)  # nothing here can go on before there is room, and nothing tells when
+            else:
+                return answer
+
+    def _serve(self, message: Message) -> Message | None:
         match message:
             case Append():
                 return self._append(message)
@@ -76,18 +96,17 @@ class PersistenceActor(ProcessActor):
             return Appended(stream=message.stream, version=repeated + len(message.records) - 1)
         before = self._state
         lines: list[str] = []
-        if message.stream == RUN_STREAM:
-            lines = [_json_line(entry) for record in message.records for entry in self._fold(record)]
         try:
+            if message.stream == RUN_STREAM:
+                lines = [_json_line(entry) for record in message.records for entry in self._fold(record)]
             version = self._journal.append(
                 message.stream, message.epoch, message.expected_version, message.records, lines
             )
         except LoopError:
             self._state = before
             raise
-        if message.stream == RUN_STREAM:
-            self._transcript.append(lines)
-            self._write_manifest()
+        if message.stream == RUN_STREAM or self._no_room:
+            self._show(lines)
         return Appended(stream=message.stream, version=version)
 
     def _fold(self, record: Record) -> list[dict[str, object]]:
@@ -107,7 +126,7 @@ class PersistenceActor(ProcessActor):
         )
         source = message.note_id or str(uuid.uuid4())
         if self._journal.note(source, line):
-            self._transcript.append([line])
+            self._show([line])
 
     def _session_opened(self, message: SessionOpened) -> None:
         sessions = cast("dict[str, str]", self._manifest.get("sessions") or {})
@@ -117,7 +136,33 @@ class PersistenceActor(ProcessActor):
         # Where both roles are played by the same program, the original's key is the worker's.
         if key is not None and (message.role == "worker" or agents["worker"] != message.agent):
             self._manifest[key] = message.session_id
-        self._write_manifest()
+        self._show([])
+
+    def _show(self, lines: list[str]) -> None:
+        """Brings the two projections up to date. What finds no room now is made up for next time from the journal."""
+        try:
+            if self._behind:
+                self._transcript.restore(int(self._journal.fact("foreign_lines") or 0), self._journal.lines())
+            else:
+                self._transcript.append(lines)
+            self._behind = False
+            self._write_manifest()
+        except OSError as error:
+            self._behind = True
+            self._tell_room(f"the run's files cannot be written: {error}")
+        else:
+            self._tell_room("")
+
+    def _tell_room(self, trouble: str) -> None:
+        """People hear once that the disk takes nothing, and once that it does again."""
+        if bool(trouble) is not bool(self._no_room):
+            kind, text = (
+                ("error", f"{trouble}; waiting until it can") if trouble else ("note", "the disk takes the run again")
+            )
+            self.context.ref("console").tell(
+                Progress(at_ms=self.context.clock(), source=self.context.name, agent="", kind=kind, text=text)
+            )
+        self._no_room = trouble
 
     def _write_manifest(self) -> None:
         state = projection.manifest_state(self._state)

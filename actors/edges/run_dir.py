@@ -7,6 +7,7 @@ persistence process alone.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import json
@@ -59,7 +60,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
     """Replaces manifest.json atomically; durable when it returns. 2-space JSON, keys sorted, newline at the end."""
     text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    temporary = directory / f".manifest.{os.getpid()}.tmp"
+    temporary = directory / ".manifest.tmp"  # there is one writer; what a killed one left is overwritten
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -109,9 +110,13 @@ class TranscriptFile:
         self.append(lines[len(ours) :])
 
     def append(self, lines: list[str]) -> None:
-        """One write for all lines, so a reader sees none or whole ones."""
-        if lines:
-            os.write(self._file, "".join(line + "\n" for line in lines).encode())
+        """One write for all lines, so a reader sees none or whole ones.
+
+        Raises OSError, also when the disk took only a part of them: `restore` then completes the file.
+        """
+        data = "".join(line + "\n" for line in lines).encode()
+        if data and os.write(self._file, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def close(self) -> None:
         """Durable when it returns."""
