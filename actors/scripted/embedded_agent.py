@@ -233,6 +233,9 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
         except MCPError as error:
             return f"{tool}: {error}", False
         except Exception as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the library may answer it with an error of its own
+                raise asyncio.CancelledError from error
             cause = _cause(error)
             if time.monotonic() > deadline or not isinstance(cause, httpx2.ConnectError):
                 return f"{tool}: {cause!r}", False
@@ -270,14 +273,16 @@ class EmbeddedAgent:
         self._state = state
         self._send = send
         self._sessions: dict[str, Session] = {}
+        self._client_gone = False
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Serves until the client is gone. A turn running then is left unfinished in the transcript."""
         while line := await reader.readline():
             self._receive(json.loads(line))
+        self._client_gone = True
         for session in self._sessions.values():
             if session.turn is not None:
-                session.turn.cancel("the client is gone")
+                session.turn.cancel()
                 await asyncio.wait([session.turn])
 
     def _receive(self, message: Json) -> None:
@@ -343,9 +348,9 @@ class EmbeddedAgent:
     async def _turn(self, session: Session, turn_id: str, request_id: object) -> None:
         try:
             await self._play(session)
-        except asyncio.CancelledError as cancelled:
-            if cancelled.args:
-                return  # the client is gone: nobody to answer
+        except asyncio.CancelledError:
+            if self._client_gone:
+                return  # nobody to answer
             self._record(session, "end", id=turn_id, stop_reason="cancelled")
             self._answer(request_id, {"stopReason": "cancelled"})
         except RpcError as error:
