@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
+from actors.scripted.world import World
 
 LOOP = str(Path(sys.executable).with_name("loop"))
 
@@ -91,7 +94,55 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
     return [(stream.removeprefix("turns/"), json.loads(body)["prompt"]) for stream, body in rows]
 
 
-ROWS = {"help": bench_help, "run": bench_run}
+ACTORS = ("worker", "reviewer", "bridge", "persistence")
+
+
+def bench_recovery() -> None:
+    starts = [timed(lambda: quiet(sys.executable, "-c", "import zmq, pykka")) for _ in range(10)]
+    yardstick = statistics.median(starts)
+    for name, changes in (("nursery", {}), ("portable", {"LOOP_PORTABLE": "1"})):
+        rounds = [recoveries(changes) for _ in range(3)]
+        for actor in ACTORS:
+            median = statistics.median(found[actor] for found in rounds)
+            print(f"recovery, {name}: {actor:<11} {median:.3f} s: {median / yardstick:.2f}x  (median of 3)")
+        median = statistics.median(time for found in rounds for time in found.values())
+        print(
+            f"recovery, {name}: all         {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s", flush=True
+        )
+
+
+def recoveries(changes: dict[str, str]) -> dict[str, float]:
+    """Seconds from the kill of each actor to the line in the log that says that its successor is ready.
+
+    Each is killed once: the first restart is immediate, and further ones in a row wait on purpose.
+    """
+    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
+        world = World(Path(folder))
+        scenario = world.base / "hang.toml"
+        scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
+        world.play_embedded(scenario)
+        loop = world.start("--agent", "embedded", "wait", **changes)
+        try:
+            loop.wait_for("are ready")
+            log = world.run_directory() / "log"
+            time.sleep(6)  # the nursery imports the rest when nothing has happened for a while
+            return {actor: recovery(log, loop.pid_of(actor), actor) for actor in ACTORS}
+        finally:
+            loop.end()
+            world.end()
+
+
+def recovery(log: Path, pid: int, actor: str) -> float:
+    line = re.compile(rf"{actor}#\d+ is ready")
+    known = len(line.findall(log.read_text()))
+    start = time.perf_counter()
+    os.kill(pid, signal.SIGKILL)
+    while len(line.findall(log.read_text())) == known:
+        time.sleep(0.001)
+    return time.perf_counter() - start
+
+
+ROWS = {"help": bench_help, "run": bench_run, "recovery": bench_recovery}
 
 
 def main() -> int:
