@@ -26,19 +26,23 @@ import msgspec
 from actors.edges.mcp_endpoint import McpEndpoint, Tools
 from actors.errors import ProtocolError, UndeliverableError, UserError
 from actors.host import ActorContext, ProcessActor, Sender
-from actors.machines import mail, mail_report, prompts
+from actors.machines import mail, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
 from actors.messages import (
     ActorUp,
+    ChangeMail,
     DeliverMail,
+    ListMail,
     MailAccepted,
     MailAnswered,
     MailFailed,
     MailSeen,
+    MailShown,
     Message,
     Note,
     OtherWorkDone,
     Progress,
+    ShowMail,
 )
 from actors.settings import Role
 from actors.stream import EventStream
@@ -47,6 +51,9 @@ from actors.stream import EventStream
 ANSWER_PATIENCE_S = 45.0
 # An owner that lives accepts a mail within milliseconds. To say "queued" is true as well, so a caller waits no longer.
 RECEIPT_PATIENCE_S = 1.0
+
+# Endpoints of the root. The router lets nobody else speak in their names.
+ROOT = ("console", "supervisor")
 
 # More than can follow one another between a mail's event and the message that carries its transcript line.
 RECENT_EVENTS = 50
@@ -96,7 +103,7 @@ class BridgeActor(ProcessActor):
         for event in events:
             self._state = mail.apply(self._state, event)
         for event in events[-RECENT_EVENTS:]:
-            if isinstance(event, mail.MailQueued):
+            if isinstance(event, mail.MailQueued | mail.MailRequeued):
                 self._note(event)  # the line may have been lost with the bridge that died; it is written once
         outstanding = mail.outstanding(self._state)
         self._happen(mail.restarted(self._state, context.clock()))
@@ -113,7 +120,9 @@ class BridgeActor(ProcessActor):
         self._endpoint.stop()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
-        """Receipts from the session owners, notices, and what this actor's own threads put into its mailbox."""
+        """Receipts from the session owners, notices, orders of people, and what this actor's own threads put in."""
+        if isinstance(message, ListMail | ShowMail | ChangeMail):
+            return self._serve_people(message, sender)
         now_ms = self.context.clock()
         match message:
             case ToolCall():
@@ -192,11 +201,22 @@ class BridgeActor(ProcessActor):
                 self._progress("note", f"mail {event.mail_id} was not delivered ({event.reason}); it is tried again")
             case mail.MailDied():
                 self._progress("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
+            case mail.MailHeld():
+                self._progress("note", f"mail {event.mail_id} is held back by a person")
+            case mail.MailReleased():
+                self._progress("note", f"mail {event.mail_id} was released by a person")
+            case mail.MailEdited():
+                self._progress("note", f"mail {event.mail_id} was edited by a person: {event.text}")
+            case mail.MailRequeued():
+                self._note(event)
+                self._progress("note", f"mail {event.mail_id} was queued again by a person: it was {event.was}")
+            case mail.MailDropped():
+                self._progress("note", f"mail {event.mail_id} was dropped by a person: {event.reason}")
             case _:
                 pass  # for the journal only
 
-    def _note(self, event: mail.MailQueued) -> None:
-        """The mail as a line of the transcript."""
+    def _note(self, event: mail.MailQueued | mail.MailRequeued) -> None:
+        """The mail as a line of the transcript. One that is queued again has its line, unless it was suppressed."""
         sender, target = self._names[event.sender], self._names[event.target]
         self.context.ref("persistence").tell(
             Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms, note_id=event.mail_id)
@@ -209,6 +229,33 @@ class BridgeActor(ProcessActor):
 
     def _endpoint_crashed(self, error: BaseException) -> None:
         self.context.crash("MCP endpoint", error)
+
+    # --- people ---
+
+    def _serve_people(self, message: ListMail | ShowMail | ChangeMail, sender: Sender) -> Message:
+        if sender.name not in ROOT:
+            raise ProtocolError(f"{type(message).__name__} from {sender.name!r} refused: it is for people")
+        stories = self._stories()
+        if isinstance(message, ListMail):
+            return mail_view.listed(stories, self._names, message.finished)
+        mail_id = mail.find_id(message.mail_id, stories)
+        if isinstance(message, ChangeMail):
+            facts = mail.change(
+                self._state,
+                stories[mail_id],
+                message.action,
+                change_id=message.change_id,
+                text=message.text,
+                now_ms=self.context.clock(),
+            )
+            if facts:
+                self._happen(facts)
+                stories = self._stories()
+        return MailShown(mail=mail_view.shown(stories[mail_id], self._names))
+
+    def _stories(self) -> dict[str, mail.Story]:
+        """From the journal, since finished mail is not kept here."""
+        return mail.stories(self._stream.load())
 
     # --- the tools, each in the thread of its call ---
 

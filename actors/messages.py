@@ -327,6 +327,68 @@ class OtherWorkDone(Message, frozen=True, kw_only=True):
     what: str  # for people, e.g. "work turn ended"
 
 
+class MailMoment(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a mail, for people."""
+
+    at_ms: int
+    what: str
+
+
+class MailRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One mail between the agents, as people see it."""
+
+    mail_id: str
+    sender: str  # what people call the agent
+    recipient: str
+    status: str  # queued, held, in flight, accepted, seen, answered, fetched, suppressed, dead, dropped
+    text: str  # in a list only its beginning
+    sent_at_ms: int
+    changed_at_ms: int
+    attempts: int
+    reason: str  # why it is not delivered, as far as that is known
+    moments: list[MailMoment]  # oldest first; in a list none
+
+
+class ListMail(Message, frozen=True, kw_only=True):
+    """Console -> bridge: all mail that is not finished, dead letters, and the newest `finished` of the rest.
+
+    Answered by `MailList`.
+    """
+
+    finished: int = 20
+
+
+class MailList(Message, frozen=True, kw_only=True):
+    """Answer to `ListMail`, in the order in which it was sent."""
+
+    mails: list[MailRecord]
+    left_out: int = 0  # finished mail that is not in the list
+
+
+class ShowMail(Message, frozen=True, kw_only=True):
+    """Console -> bridge: all about one mail. Answered by `MailShown`."""
+
+    mail_id: str  # or the beginning of it, if that is of one mail only
+
+
+class ChangeMail(Message, frozen=True, kw_only=True):
+    """Console -> bridge: a person's order. Answered by `MailShown`, when it is durable and carried out.
+
+    The same `change_id` again changes nothing.
+    """
+
+    change_id: str
+    action: Literal["hold", "release", "edit", "requeue", "drop"]
+    mail_id: str  # as in `ShowMail`
+    text: str = ""  # the new text of an edit; the reason of a drop
+
+
+class MailShown(Message, frozen=True, kw_only=True):
+    """Answer to `ShowMail` and `ChangeMail`."""
+
+    mail: MailRecord
+
+
 # --- run ----------------------------------------------------------------------------------------------------
 
 
@@ -393,7 +455,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     at_ms: int
     state: RunState
     phase: str
-    place: str  # the phase for people, e.g. "iteration 2 of 20"
+    line: str  # all of it for people, e.g. "pausing, iteration 2 of 20: waits for codex"
     iteration: int
     max_iterations: int
     hold: Literal["none", "pause", "stop"]

@@ -109,12 +109,14 @@ def _box(box: Box) -> dict[str, Any]:
     in_flight = box.in_flight
     return {
         "queued": _ids(box.waiting),
+        "held_by_a_human": _ids(box.held),
         "on_the_way": _ids([in_flight] if in_flight is not None and not in_flight.accepted else []),
         "accepted": _ids([in_flight] if in_flight is not None and in_flight.accepted else []),
         "seen": _ids(box.seen),
         "answered": box.counts.answered,
         "fetched": box.counts.received,
         "suppressed": box.counts.suppressed,
+        "dropped_by_a_human": box.counts.dropped,
         "dead": box.counts.dead,
         "last_dead": [{"id": dead.mail_id, "reason": dead.reason} for dead in box.dead],
     }

@@ -1,10 +1,12 @@
 """Mail between the two agents: queued, delivered with evidence, answered; or suppressed, received, dead. Pure.
 
     queued -> in flight -> accepted -> seen -> answered
-       |          |            |         `---> dead   (seen, but its turn broke)
-       |          `------------`---> waiting for the next attempt -> ... -> dead
-       |---> received    (the recipient fetched it itself)
-       `---> suppressed  (never queued: it was an echo)
+     |  ^         |            |         `---> dead   (seen, but its turn broke)
+     |  |         `------------`---> waiting for the next attempt -> ... -> dead
+     |  `---> held  (by a person, until it is released)
+     |---> received    (the recipient fetched it itself)
+     |---> dropped     (by a person, also when it was held)
+     `---> suppressed  (never queued: it was an echo)
 
 The journal has the events, oldest first; the state is their fold and holds only mail that is not finished, some
 counters, and what is needed to recognise an echo or a repeated call. So a mail costs the same at any length of run.
@@ -12,6 +14,9 @@ counters, and what is needed to recognise an echo or a repeated call. So a mail 
 *Order.* Mail for one recipient goes out in the order in which it was queued, one delivery in flight at a time. The
 slot is free again when the mail was seen, not when it was accepted: an accepted mail may still fail, and would then be
 overtaken. Mail that waits for its next attempt holds back what came after it.
+
+*People* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. `stories`
+tells what became of every mail of a run, also of those that the state has forgotten.
 
 *Hops.* A hop is the first delivery of a mail. They are counted over both directions, and start again at 0 when
 something happens that is not mail: a turn of the loop ends, or a human acts. At 12 the rest stays queued; the
@@ -24,6 +29,9 @@ one that says nothing new makes no event.
 So at a restart, what was queued or handed out in the last two minutes is in doubt: the same text from the same sender
 to the same target is then taken for the repeated call, once; and mail that was handed out goes back to the head of
 its queue, marked as a possible repeat, unless its reader has shown with a later call that it got the answer.
+
+Inside: events, commands and state are data; calls, receipts and people turn what happens outside into events; fold is
+the state after an event, machine what follows from it; history is for people who ask.
 """
 
 from actors.machines.mail.calls import (
@@ -41,6 +49,7 @@ from actors.machines.mail.events import (
     EVENTS,
     BridgeRestarted,
     CallRepeated,
+    Change,
     DeliveryFailed,
     DeliveryStarted,
     Event,
@@ -48,18 +57,25 @@ from actors.machines.mail.events import (
     MailAccepted,
     MailAnswered,
     MailDied,
+    MailDropped,
+    MailEdited,
+    MailHeld,
     MailQueued,
     MailReceived,
+    MailReleased,
+    MailRequeued,
     MailSeen,
     MailSuppressed,
 )
 from actors.machines.mail.fold import FIRST_RETRY_MS, apply, retry_after_ms
+from actors.machines.mail.history import Moment, Status, Story, stories
 from actors.machines.mail.machine import (
     advance,
     decide,
     outstanding,
     outstanding_for,
 )
+from actors.machines.mail.people import Action, change, find_id, short
 from actors.machines.mail.receipts import (
     MAX_ATTEMPTS,
     accepted,
@@ -91,9 +107,11 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_HOPS",
     "ROLES",
+    "Action",
     "Box",
     "BridgeRestarted",
     "CallRepeated",
+    "Change",
     "Command",
     "Counts",
     "Deliver",
@@ -105,20 +123,30 @@ __all__ = [
     "MailAccepted",
     "MailAnswered",
     "MailDied",
+    "MailDropped",
+    "MailEdited",
+    "MailHeld",
     "MailQueued",
     "MailReceived",
+    "MailReleased",
+    "MailRequeued",
     "MailSeen",
     "MailSuppressed",
+    "Moment",
     "Sent",
     "State",
+    "Status",
+    "Story",
     "Wake",
     "accepted",
     "advance",
     "answered",
     "apply",
+    "change",
     "decide",
     "failed",
     "fetch",
+    "find_id",
     "initial",
     "is_echo",
     "normalise",
@@ -130,4 +158,6 @@ __all__ = [
     "restarted",
     "retry_after_ms",
     "seen",
+    "short",
+    "stories",
 ]

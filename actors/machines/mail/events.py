@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from actors.settings import Role
@@ -94,6 +96,46 @@ class BridgeRestarted(_Event, frozen=True, kw_only=True):
     """A new bridge has taken over; answers that were under way may be lost."""
 
 
+class _Change(_Event, frozen=True, kw_only=True):
+    """What a person did to one mail. `change_id` is the console's: the same change is not made twice."""
+
+    mail_id: str
+    change_id: str
+
+
+class MailHeld(_Change, frozen=True, kw_only=True):
+    """It was queued, and is kept back; what was queued behind it goes on."""
+
+
+class MailReleased(_Change, frozen=True, kw_only=True):
+    """It was held, and takes its old place in the queue again."""
+
+
+class MailEdited(_Change, frozen=True, kw_only=True):
+    """Its text is another now; nothing of it has reached the recipient."""
+
+    text: str
+
+
+class MailRequeued(_Change, frozen=True, kw_only=True):
+    """It is queued as if it had been sent now. What it was before is not in the state, so all of it stands here."""
+
+    sender: Role
+    target: Role
+    text: str
+    was: Literal["held", "dead", "suppressed", "dropped"]
+    repeat: bool = False  # it may have been read before
+
+
+class MailDropped(_Change, frozen=True, kw_only=True):
+    """A person ended it. A dead letter is put out of sight by it."""
+
+    target: Role
+    was: Literal["queued", "held", "dead"]
+    reason: str
+
+
+Change = MailHeld | MailReleased | MailEdited | MailRequeued | MailDropped
 Event = (
     MailQueued
     | MailSuppressed
@@ -107,6 +149,7 @@ Event = (
     | MailReceived
     | HopsReset
     | BridgeRestarted
+    | Change
 )
 EVENTS: tuple[type[Event], ...] = (
     MailQueued,
@@ -121,4 +164,9 @@ EVENTS: tuple[type[Event], ...] = (
     MailReceived,
     HopsReset,
     BridgeRestarted,
+    MailHeld,
+    MailReleased,
+    MailEdited,
+    MailRequeued,
+    MailDropped,
 )

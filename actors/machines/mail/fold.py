@@ -8,6 +8,7 @@ from actors.errors import IllegalEventError
 from actors.machines.mail.events import (
     BridgeRestarted,
     CallRepeated,
+    Change,
     DeliveryFailed,
     DeliveryStarted,
     Event,
@@ -15,15 +16,22 @@ from actors.machines.mail.events import (
     MailAccepted,
     MailAnswered,
     MailDied,
+    MailDropped,
+    MailEdited,
+    MailHeld,
     MailQueued,
     MailReceived,
+    MailReleased,
+    MailRequeued,
     MailSeen,
     MailSuppressed,
 )
 from actors.machines.mail.state import (
+    CHANGES_KEPT,
     DEAD_SHOWN,
     DOUBTFUL_SENDS,
     ROLES,
+    Box,
     Mail,
     Sent,
     State,
@@ -64,12 +72,14 @@ def apply(state: State, event: Event) -> State:
         case MailAccepted():
             found = need(state, event.mail_id, "in flight")
             box = replace(found.box, in_flight=replace(found.mail, accepted=True))
+        case MailHeld() | MailReleased() | MailEdited() | MailRequeued() | MailDropped():
+            return _change(state, event)
         case MailSeen():
-            found = need(state, event.mail_id, "in flight", "waiting")
+            found = need(state, event.mail_id, "in flight", "waiting", "held")
             box = without(found)
             box = replace(box, seen=(*box.seen, found.mail), last_delivered=found.mail.text)
         case MailAnswered():
-            found = need(state, event.mail_id, "in flight", "waiting", "seen")
+            found = need(state, event.mail_id, "in flight", "waiting", "held", "seen")
             box = counted(without(found), "answered")
             if found.place != "seen":
                 box = replace(box, last_delivered=found.mail.text)
@@ -92,20 +102,80 @@ def retry_after_ms(attempts: int) -> int:
 
 
 def _queue(state: State, event: MailQueued) -> State:
+    state = _append(state, event)
+    sent = Sent(mail_id=event.mail_id, target=event.target, text=normalise(event.text), at_ms=event.at_ms)
+    recent = (*state.recent[event.sender], sent)[-DOUBTFUL_SENDS:]
+    return _answer_arrived(replace(state, recent={**state.recent, event.sender: recent}), event.sender)
+
+
+def _append(state: State, event: MailQueued | MailRequeued) -> State:
+    """At the end of its queue."""
     if find(state, event.mail_id) is not None:
         raise IllegalEventError(f"mail {event.mail_id!r} is queued twice")
+    box = state.boxes[event.target]
     mail = Mail(
         mail_id=event.mail_id,
         sender=event.sender,
         target=event.target,
         text=event.text,
-        queued_at_ms=event.at_ms,
+        number=box.numbered + 1,
+        repeat=isinstance(event, MailRequeued) and event.repeat,
     )
+    box = replace(box, waiting=(*box.waiting, mail), numbered=mail.number)
+    return put(state, event.target, counted(box, "queued"))
+
+
+def _change(state: State, event: Change) -> State:
+    """What a person did. To let mail go is an act that is not mail, so hops start again."""
+    state = replace(state, changes=(*state.changes, event.change_id)[-CHANGES_KEPT:])
+    match event:
+        case MailRequeued():
+            return _requeue(replace(state, hops=0), event)
+        case MailDropped(was="dead"):
+            box = counted(_bury(state.boxes[event.target], event.mail_id), "dropped")
+            return put(state, event.target, box)
+        case MailHeld():
+            found = need(state, event.mail_id, "waiting")
+            box = without(found)
+            box = replace(box, held=(*box.held, found.mail))
+        case MailReleased():
+            found = need(state, event.mail_id, "held")
+            state = replace(state, hops=0)
+            box = _sort_in(without(found), replace(found.mail, not_before_ms=0))
+        case MailEdited():
+            found = need(state, event.mail_id, "waiting", "held")
+            box, edited = found.box, replace(found.mail, text=event.text)
+            box = replace(
+                box,
+                waiting=tuple(edited if mail is found.mail else mail for mail in box.waiting),
+                held=tuple(edited if mail is found.mail else mail for mail in box.held),
+            )
+        case MailDropped():
+            found = need(state, event.mail_id, "waiting", "held")
+            box = counted(without(found), "dropped")
+    return put(state, found.mail.target, box)
+
+
+def _requeue(state: State, event: MailRequeued) -> State:
     box = state.boxes[event.target]
-    state = put(state, event.target, counted(replace(box, waiting=(*box.waiting, mail)), "queued"))
-    sent = Sent(mail_id=mail.mail_id, target=mail.target, text=normalise(mail.text), at_ms=event.at_ms)
-    recent = (*state.recent[event.sender], sent)[-DOUBTFUL_SENDS:]
-    return _answer_arrived(replace(state, recent={**state.recent, event.sender: recent}), event.sender)
+    if event.was == "held":
+        box = counted(without(need(state, event.mail_id, "held")), "queued", -1)
+    else:
+        box = _bury(box, event.mail_id) if event.was == "dead" else counted(box, event.was, -1)
+        if event.was != "suppressed":  # which was never counted as queued
+            box = counted(box, "queued", -1)
+    return _append(put(state, event.target, box), event)
+
+
+def _bury(box: Box, mail_id: str) -> Box:
+    """No dead letter any more."""
+    return replace(counted(box, "dead", -1), dead=tuple(dead for dead in box.dead if dead.mail_id != mail_id))
+
+
+def _sort_in(box: Box, mail: Mail) -> Box:
+    """Before the first that was queued later."""
+    at = next((at for at, other in enumerate(box.waiting) if other.number > mail.number), len(box.waiting))
+    return replace(box, waiting=(*box.waiting[:at], mail, *box.waiting[at:]))
 
 
 def _answer_arrived(state: State, caller: Role) -> State:

@@ -46,7 +46,7 @@ def answered(state: State, mail_id: str, now_ms: int) -> list[Event]:
 def failed(state: State, mail_id: str, reason: str, now_ms: int) -> list[Event]:
     """The attempt failed. A mail that was seen is not sent again: the agent has it, and would do the work twice."""
     found = find(state, mail_id)
-    if found is None or found.place == "waiting":
+    if found is None or found.place in ("waiting", "held"):
         return []
     if found.place == "seen":
         return [MailDied(mail_id=mail_id, reason=f"seen, but its turn failed: {reason}", at_ms=now_ms)]

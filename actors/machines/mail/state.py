@@ -20,6 +20,7 @@ DOUBT_MS = 120_000
 DOUBTFUL_SENDS = 8  # calls that one agent may have open at the same time
 
 DEAD_SHOWN = 8
+CHANGES_KEPT = 32  # of people, who make them one after the other; one that comes again follows within seconds
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     sender: Role
     target: Role
     text: str
-    queued_at_ms: int
+    number: int  # its place among all mail for its target
     attempts: int = 0
     not_before_ms: int = 0
     accepted: bool = False
@@ -44,18 +45,21 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     received: int = 0
     suppressed: int = 0
     dead: int = 0
+    dropped: int = 0
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):
     """Mail for one recipient."""
 
     waiting: tuple[Mail, ...] = ()
+    held: tuple[Mail, ...] = ()  # kept back by a person
     in_flight: Mail | None = None
     seen: tuple[Mail, ...] = ()
     handed: tuple[Mail, ...] = ()  # the last batch that the recipient fetched, until it is sure to have it
     handed_at_ms: int = 0
     last_delivered: str = ""  # its text
     dead: tuple[MailDied, ...] = ()  # the newest few, for people
+    numbered: int = 0  # numbers that were given to mail
     counts: Counts = Counts()
 
 
@@ -75,6 +79,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     recent: Mapping[Role, tuple[Sent, ...]]
     doubtful: Mapping[Role, tuple[Sent, ...]]
     hops: int = 0
+    changes: tuple[str, ...] = ()  # ids of the last ones that people made
 
 
 def initial() -> State:
@@ -86,7 +91,7 @@ def initial() -> State:
     )
 
 
-Place = Literal["waiting", "in flight", "seen"]
+Place = Literal["waiting", "held", "in flight", "seen"]
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +104,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def was_sent(self) -> bool:
         """Whether the recipient's side may have it."""
-        return self.place != "waiting" or self.mail.attempts > 0
+        return self.place in ("in flight", "seen") or self.mail.attempts > 0
 
 
 def find(state: State, mail_id: str) -> Found | None:
@@ -114,6 +119,9 @@ def find(state: State, mail_id: str) -> Found | None:
         for mail in box.waiting:
             if mail.mail_id == mail_id:
                 return Found(box=box, mail=mail, place="waiting")
+        for mail in box.held:
+            if mail.mail_id == mail_id:
+                return Found(box=box, mail=mail, place="held")
     return None
 
 
@@ -135,6 +143,8 @@ def without(found: Found) -> Box:
             return replace(box, in_flight=None)
         case "seen":
             return replace(box, seen=tuple(other for other in box.seen if other is not mail))
+        case "held":
+            return replace(box, held=tuple(other for other in box.held if other is not mail))
         case "waiting":
             return replace(box, waiting=tuple(other for other in box.waiting if other is not mail))
 

@@ -490,6 +490,250 @@ def test_a_restart_with_nothing_in_doubt_writes_nothing(desk):
     assert desk.crash() == []
 
 
+# --- people ---
+
+
+def person(desk, action, mail_id, text="", change_id=None):
+    """A person's order, made as the bridge makes it."""
+    story = mail.stories(desk.journal)[mail_id]
+    change_id = change_id or f"change-{len(desk.journal)}"
+    return desk.take(mail.change(desk.state, story, action, change_id=change_id, text=text, now_ms=desk.now_ms))
+
+
+def dead_letter(desk, text="hello"):
+    event = desk.send(text)
+    for _ in range(mail.MAX_ATTEMPTS):
+        desk.tell(mail.failed, event.mail_id, "no agent")
+        desk.now_ms += LONG_MS
+        desk.take([])
+    return event.mail_id
+
+
+def status(desk, mail_id):
+    return mail.stories(desk.journal)[mail_id].status
+
+
+def test_held_mail_steps_aside_and_takes_its_old_place_when_it_is_released(desk):
+    first, second, third, fourth = (desk.send(text).mail_id for text in ("1", "2", "3", "4"))
+    person(desk, "hold", second)
+    desk.tell(mail.seen, first)
+    assert desk.delivered == [first, third]
+    person(desk, "release", second)
+    desk.tell(mail.seen, third)
+    assert desk.delivered == [first, third, second]
+    desk.tell(mail.seen, second)
+    assert desk.delivered == [first, third, second, fourth]
+
+
+def test_held_mail_cannot_be_fetched(desk):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    person(desk, "hold", second)
+    assert mail.fetch(desk.state, "reviewer", NOW) == ([], ())
+
+
+def test_released_mail_goes_out_at_once_also_when_it_waited_for_its_next_attempt(desk):
+    first = desk.send("1").mail_id
+    desk.tell(mail.failed, first, "no agent")
+    person(desk, "hold", first)
+    person(desk, "release", first)
+    assert desk.delivered == [first, first]
+
+
+def test_to_let_mail_go_starts_the_hops_again(desk):
+    ping_pong(desk, 13)
+    (last,) = [one for box in desk.state.boxes.values() for one in box.waiting]
+    person(desk, "hold", last.mail_id)
+    assert desk.state.hops == mail.MAX_HOPS
+    person(desk, "release", last.mail_id)
+    assert desk.delivered[-1] == last.mail_id
+    assert desk.state.hops == 1
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_edited_mail_is_delivered_with_its_new_text(desk, held):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    if held:
+        person(desk, "hold", second)
+    person(desk, "edit", second, "two")
+    if held:
+        person(desk, "release", second)
+    desk.tell(mail.seen, desk.delivered[0])
+    assert (desk.orders[-1].mail_id, desk.orders[-1].text) == (second, "two")
+
+
+def test_an_edit_needs_a_text(desk):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    with pytest.raises(UserError, match=f"mail {second} needs a text"):
+        person(desk, "edit", second, " ")
+
+
+def test_a_dead_letter_that_is_requeued_is_delivered_again_with_its_attempts_counted_anew(desk):
+    dead = dead_letter(desk)
+    assert [one.mail_id for one in desk.state.boxes["reviewer"].dead] == [dead]
+    person(desk, "requeue", dead)
+    assert (desk.orders[-1].mail_id, desk.orders[-1].text, desk.orders[-1].attempt) == (dead, "hello", 1)
+    box = desk.state.boxes["reviewer"]
+    assert (box.dead, box.counts.dead, box.counts.queued) == ((), 0, 1)
+    assert status(desk, dead) == "in flight"
+
+
+def test_mail_that_is_requeued_goes_to_the_end(desk):
+    dead = dead_letter(desk)
+    first, second = desk.send("1").mail_id, desk.send("2").mail_id
+    person(desk, "requeue", dead)
+    desk.tell(mail.seen, first)
+    desk.tell(mail.seen, second)
+    assert desk.delivered[-3:] == [first, second, dead]
+
+
+def test_an_echo_can_be_delivered_after_all(desk):
+    desk.deliver_fully("looks good")
+    echo = desk.send("looks good", "reviewer", "worker").mail_id
+    person(desk, "requeue", echo)
+    assert desk.delivered[-1] == echo
+    counts = desk.state.boxes["worker"].counts
+    assert (counts.suppressed, counts.queued) == (0, 1)
+
+
+def test_dropped_mail_is_not_delivered_and_can_be_requeued(desk):
+    first, second, third = (desk.send(text).mail_id for text in ("1", "2", "3"))
+    person(desk, "drop", second, "out of date")
+    desk.tell(mail.seen, first)
+    assert desk.delivered == [first, third]
+    story = mail.stories(desk.journal)[second]
+    assert (story.status, story.reason) == ("dropped", "out of date")
+    person(desk, "requeue", second)
+    desk.tell(mail.seen, third)
+    assert desk.delivered == [first, third, second]
+
+
+def test_a_dead_letter_that_is_dropped_is_out_of_sight(desk):
+    dead = dead_letter(desk)
+    person(desk, "drop", dead)
+    box = desk.state.boxes["reviewer"]
+    assert (box.dead, box.counts.dead, box.counts.dropped) == ((), 0, 1)
+    assert status(desk, dead) == "dropped"
+
+
+def test_evidence_for_held_mail_counts(desk):
+    first = desk.send("1").mail_id
+    desk.tell(mail.failed, first, "no agent")
+    person(desk, "hold", first)
+    desk.tell(mail.seen, first)
+    assert status(desk, first) == "seen"
+    assert desk.state.boxes["reviewer"].held == ()
+
+
+def test_mail_that_was_seen_is_not_requeued(desk):
+    first = desk.send("1").mail_id
+    desk.tell(mail.seen, first)
+    desk.tell(mail.failed, first, "the agent broke")
+    assert status(desk, first) == "dead"
+    with pytest.raises(UserError, match=f"mail {first} was seen by its recipient before: send a new message"):
+        person(desk, "requeue", first)
+
+
+STATUSES = {
+    "queued": lambda desk: [desk.send("0"), desk.send("1").mail_id][1],
+    "held": lambda desk: person(desk, "hold", STATUSES["queued"](desk))[0].mail_id,
+    "in flight": lambda desk: desk.send("1").mail_id,
+    "accepted": lambda desk: desk.tell(mail.accepted, STATUSES["in flight"](desk))[0].mail_id,
+    "seen": lambda desk: desk.tell(mail.seen, STATUSES["in flight"](desk))[0].mail_id,
+    "answered": lambda desk: desk.tell(mail.answered, STATUSES["in flight"](desk))[0].mail_id,
+    "fetched": lambda desk: [
+        STATUSES["queued"](desk),
+        desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])[0].mail_ids[0],
+    ][1],
+    "suppressed": lambda desk: [desk.deliver_fully("1"), desk.send("1", "reviewer", "worker").mail_id][1],
+    "dead": dead_letter,
+    "dropped": lambda desk: person(desk, "drop", STATUSES["queued"](desk))[0].mail_id,
+}
+LEGAL = {
+    "hold": {"queued"},
+    "release": {"held"},
+    "edit": {"queued", "held"},
+    "requeue": {"dead", "suppressed", "dropped", "held"},
+    "drop": {"queued", "held", "dead"},
+}
+
+
+@pytest.mark.parametrize("before", STATUSES)
+@pytest.mark.parametrize("action", LEGAL)
+def test_an_order_that_the_status_does_not_allow_is_refused_and_changes_nothing(desk, action, before):
+    mail_id = STATUSES[before](desk)
+    assert status(desk, mail_id) == before
+    state = desk.state
+    if before in LEGAL[action]:
+        assert person(desk, action, mail_id, "text")
+    else:
+        with pytest.raises(UserError, match=f"mail {mail_id} is {before}: only mail that is "):
+            person(desk, action, mail_id, "text")
+        assert desk.state == state
+
+
+def test_the_same_change_is_not_made_twice(desk):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    assert person(desk, "hold", second, change_id="once")
+    desk.crash()
+    assert person(desk, "hold", second, change_id="once") == []
+
+
+@pytest.mark.parametrize(("typed", "found"), [("ab1", "ab12"), ("AB12 ", "ab12"), ("ab", "ab")])
+def test_an_id_may_be_shortened_as_long_as_it_is_of_one_mail(typed, found):
+    assert mail.find_id(typed, ["ab", "ab12", "ab34", "cd"]) == found
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("a", "3 mails have an id that begins with 'a'"), ("x", "no mail has the id 'x'"), (" ", "no mail id")],
+)
+def test_an_id_that_is_of_no_mail_or_of_several_is_refused(typed, said):
+    with pytest.raises(UserError, match=said):
+        mail.find_id(typed, ["ab", "ab12", "ab34", "cd"])
+
+
+# --- stories ---
+
+
+def test_the_story_of_a_mail_tells_all_that_happened_to_it(desk):
+    first, second = desk.send("1").mail_id, desk.send("2").mail_id
+    desk.tell(mail.accepted, first)
+    person(desk, "hold", second)
+    person(desk, "edit", second, "two")
+    person(desk, "release", second)
+    desk.tell(mail.answered, first)
+    desk.tell(mail.failed, second, "no agent")
+    story = mail.stories(desk.journal)[second]
+    assert (story.sender, story.target, story.text) == ("worker", "reviewer", "two")
+    assert (story.status, story.attempts, story.reason) == ("queued", 1, "no agent")
+    assert [moment.what for moment in story.moments] == [
+        "queued",
+        "held by a person",
+        "edited by a person",
+        "released by a person",
+        "attempt 1 to deliver it",
+        "attempt failed: no agent",
+    ]
+
+
+def test_mail_that_was_fetched_from_a_bridge_that_died_is_queued_again_in_its_story(desk):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
+    assert status(desk, second) == "fetched"
+    desk.crash()
+    story = mail.stories(desk.journal)[second]
+    assert (story.status, story.repeat) == ("queued", True)
+    person(desk, "hold", second)
+    person(desk, "requeue", second)
+    desk.tell(mail.seen, desk.delivered[0])
+    assert (desk.orders[-1].mail_id, desk.orders[-1].repeat) == (second, True)
+
+
 # --- cost ---
 
 

@@ -1,0 +1,168 @@
+"""What became of every mail of a run: the fold of the whole journal, for people who ask. Pure.
+
+The bridge does not keep it, because it grows with the run. It is made when it is asked for, of a run that is live or
+over, and by the same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.machines.mail.events import (
+    CallRepeated,
+    DeliveryFailed,
+    DeliveryStarted,
+    Event,
+    MailAccepted,
+    MailAnswered,
+    MailDied,
+    MailDropped,
+    MailEdited,
+    MailHeld,
+    MailQueued,
+    MailReceived,
+    MailReleased,
+    MailRequeued,
+    MailSeen,
+    MailSuppressed,
+)
+from actors.machines.mail.fold import apply
+from actors.machines.mail.state import ROLES, State, initial
+from actors.settings import Role
+
+Status = Literal[
+    "queued", "held", "in flight", "accepted", "seen", "answered", "fetched", "suppressed", "dead", "dropped"
+]
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a mail, for people."""
+
+    at_ms: int
+    what: str
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """One mail and all that happened to it."""
+
+    mail_id: str
+    sender: Role
+    target: Role
+    text: str  # as it is now
+    status: Status
+    attempts: int = 0  # since it was queued the last time
+    reason: str = ""  # why it is not delivered, as far as that is known
+    was_seen: bool = False
+    repeat: bool = False  # it may have been read before: it was fetched, and then the bridge died
+    moments: tuple[Moment, ...]
+
+
+def stories(events: Iterable[Event]) -> dict[str, Story]:
+    """By mail id, in the order in which the mail was sent."""
+    found: dict[str, Story] = {}
+    state = initial()
+    for event in events:
+        before, state = state, apply(state, event)
+        for story in _told(found, event, before, state):
+            found[story.mail_id] = story
+    return found
+
+
+def _told(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:
+    """The stories that the event adds to."""
+    match event:
+        case MailQueued():
+            return [_begun(event, "queued", "queued")]
+        case MailSuppressed():
+            return [_begun(event, "suppressed", "suppressed: it only repeats what its sender was told last")]
+        case MailReceived():
+            return [_next(found[mail_id], event, "fetched", "fetched by its recipient") for mail_id in event.mail_ids]
+        case MailRequeued():
+            told = _next(found[event.mail_id], event, "queued", f"queued again by a person, it was {event.was}")
+            return [replace(told, attempts=0, reason="")]
+        case MailEdited():
+            edited = replace(found[event.mail_id], text=event.text)
+            return [_next(edited, event, edited.status, "edited by a person")]
+        case CallRepeated():
+            story = found[event.mail_id]
+            return [_next(story, event, story.status, "its sender called again; nothing was queued twice")]
+        case (
+            DeliveryStarted()
+            | MailAccepted()
+            | MailSeen()
+            | MailAnswered()
+            | DeliveryFailed()
+            | MailDied()
+            | MailHeld()
+            | MailReleased()
+            | MailDropped()
+        ):
+            return [_moved(found[event.mail_id], event)]
+        case _:
+            return _taken_back(found, event, before, after)
+
+
+def _moved(
+    story: Story,
+    event: DeliveryStarted
+    | MailAccepted
+    | MailSeen
+    | MailAnswered
+    | DeliveryFailed
+    | MailDied
+    | MailHeld
+    | MailReleased
+    | MailDropped,
+) -> Story:
+    match event:
+        case DeliveryStarted():
+            told = _next(story, event, "in flight", f"attempt {event.attempt} to deliver it")
+            return replace(told, attempts=event.attempt)
+        case MailAccepted():
+            return _next(story, event, "accepted", "accepted for delivery")
+        case MailSeen():
+            return replace(_next(story, event, "seen", "seen by its recipient"), was_seen=True, reason="")
+        case MailAnswered():
+            return replace(_next(story, event, "answered", "its turn has ended"), was_seen=True, reason="")
+        case DeliveryFailed():
+            return replace(_next(story, event, "queued", f"attempt failed: {event.reason}"), reason=event.reason)
+        case MailDied():
+            return replace(_next(story, event, "dead", f"dead: {event.reason}"), reason=event.reason)
+        case MailHeld():
+            return _next(story, event, "held", "held by a person")
+        case MailReleased():
+            return _next(story, event, "queued", "released by a person")
+        case MailDropped():
+            return replace(_next(story, event, "dropped", f"dropped by a person: {event.reason}"), reason=event.reason)
+
+
+def _taken_back(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:
+    """Mail that was fetched from a bridge that died waits again."""
+    waited = {mail.mail_id for role in ROLES for mail in before.boxes[role].waiting}
+    waits = [mail.mail_id for role in ROLES for mail in after.boxes[role].waiting]
+    return [
+        replace(
+            _next(found[mail_id], event, "queued", "the bridge died while it was fetched: queued again"), repeat=True
+        )
+        for mail_id in waits
+        if mail_id not in waited
+    ]
+
+
+def _begun(event: MailQueued | MailSuppressed, status: Status, what: str) -> Story:
+    return Story(
+        mail_id=event.mail_id,
+        sender=event.sender,
+        target=event.target,
+        text=event.text,
+        status=status,
+        moments=(Moment(at_ms=event.at_ms, what=what),),
+    )
+
+
+def _next(story: Story, event: Event, status: Status, what: str) -> Story:
+    return replace(story, status=status, moments=(*story.moments, Moment(at_ms=event.at_ms, what=what)))
