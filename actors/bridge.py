@@ -44,7 +44,7 @@ from actors.messages import (
     Progress,
     ShowMail,
 )
-from actors.settings import Role
+from actors.settings import Role, display_names
 from actors.stream import EventStream
 
 # Codex gives a tool 60 s. A decision takes milliseconds; what takes longer is a journal that is being restarted.
@@ -86,7 +86,7 @@ class BridgeActor(ProcessActor):
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
-        self._names = mail_report.display_names(context.options["agents"])
+        self._names = display_names(**context.options["agents"])
         self._state = mail.initial()
         self._receipts: dict[str, Future[Receipt]] = {}
         self._alarm: threading.Timer | None = None

@@ -35,3 +35,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
     raw_output: bool = False  # --format raw
+
+
+def display_names(worker: str, reviewer: str) -> dict[Role, str]:
+    """What people, and the agents themselves, call the two: their names, told apart when they are the same."""
+    same = worker.casefold() == reviewer.casefold()
+    return {"worker": worker, "reviewer": f"{reviewer}-reviewer" if same else reviewer}

@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.adapters import ConfiguredAgent
 from actors.adapters.base import BridgeAccess, bridge_url
-from actors.settings import Role, RunSettings
+from actors.settings import Role, RunSettings, display_names
 from supervisor.nursery import WHEN_IDLE
 from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
@@ -23,6 +23,7 @@ PRELOAD = ("actors.persistence", "actors.worker", "actors.reviewer", f"{WHEN_IDL
 
 # Stopped in this order, each level in parallel: those who still have something to write go before the writer.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
+CHILDREN = tuple(child for level in STOP_LEVELS for child in level)
 
 
 def launch_name(key: str, child: str) -> str:
@@ -57,8 +58,7 @@ class RunOrder:
     @property
     def labels(self) -> dict[Role, str]:
         """What people, and the agents themselves, call the two."""
-        same = self.worker == self.reviewer
-        return {"worker": self.worker, "reviewer": f"{self.reviewer}-reviewer" if same else self.reviewer}
+        return display_names(self.worker, self.reviewer)
 
 
 class RunTree:
@@ -76,6 +76,11 @@ class RunTree:
         self._manifest = manifest
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
         self._port_of = port_of
+
+    @property
+    def directory(self) -> Path:
+        """The run's. Its processes are recorded there, so that whoever takes the run up next can end them."""
+        return self._order.directory
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A single agent has nobody to write to, so there is no bridge."""

@@ -22,13 +22,6 @@ REPEAT_NOTE = (
 )
 
 
-def display_names(agents: Mapping[Role, str]) -> dict[Role, str]:
-    """What people, and the agents themselves, call the two: their names, told apart when they are the same."""
-    worker, reviewer = agents["worker"], agents["reviewer"]
-    same = worker.casefold() == reviewer.casefold()
-    return {"worker": worker, "reviewer": f"{reviewer}-reviewer" if same else reviewer}
-
-
 def sent_text(
     state: State, fact: MailQueued | MailSuppressed | CallRepeated, target: Role, names: Mapping[Role, str]
 ) -> str:

@@ -65,7 +65,7 @@ def _reviews(before: RunState, event: run.Event, after: RunState) -> list[Line]:
     lines: list[Line] = []
     for each in after.verdicts:
         if each not in before.verdicts:
-            name = after.run.worker if each.role == "worker" else after.run.reviewer
+            name = run.agent_label(after.run, each.role)
             lines.append(_review(name, approved=each.verdict.approves, reason=each.verdict.reason))
     if isinstance(event, run.HumanVerdictGiven):
         lines.append(_review("human", approved=event.approved, reason=event.notes.strip()))

@@ -14,7 +14,7 @@ from actors.machines.run.commands import Command
 from actors.machines.run.events import HumanVerdictGiven
 from actors.machines.verdict import Verdict
 from actors.messages import Purpose, TurnOutcome
-from actors.settings import Role, RunSettings
+from actors.settings import Role, RunSettings, display_names
 
 
 class Phase(enum.Enum):
@@ -153,9 +153,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agent_label(settings: RunSettings, role: Role) -> str:
-    """The name that people and notes use for this session: the agent's, and the role where both are the same agent."""
-    name = settings.worker if role == "worker" else settings.reviewer
-    return f"{name} ({role})" if settings.worker == settings.reviewer else name
+    """The name that people and notes use for this session."""
+    return display_names(settings.worker, settings.reviewer)[role]
 
 
 def place(state: RunState) -> str:

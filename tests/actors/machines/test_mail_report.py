@@ -7,6 +7,7 @@ import json
 import pytest
 
 from actors.machines import mail, mail_report
+from actors.settings import display_names
 
 NAMES = {"worker": "codex", "reviewer": "claude"}
 NOW = 1_000_000
@@ -35,7 +36,7 @@ def filled(count):
     ],
 )
 def test_two_agents_of_one_name_get_different_ones(agents, names):
-    shown = mail_report.display_names({"worker": agents[0], "reviewer": agents[1]})
+    shown = display_names(*agents)
     assert (shown["worker"], shown["reviewer"]) == names
 
 

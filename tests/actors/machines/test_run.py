@@ -549,8 +549,8 @@ def test_in_single_agent_mode_labels_tell_the_two_sessions_apart_and_nobody_hear
     assert "bridge" not in story.open("reviewer").prompt
     story.reviews(f"a\n{FAIL}", f"b\n{FAIL}")
     prompt = story.one(run.StartTurn).prompt
-    assert "[codex (worker)] a" in prompt
-    assert "[codex (reviewer)] b" in prompt
+    assert "[codex] a" in prompt
+    assert "[codex-reviewer] b" in prompt
     assert "bridge" not in prompt
 
 
