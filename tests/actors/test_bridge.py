@@ -21,12 +21,16 @@ from mcp.shared.exceptions import MCPError
 
 from actors.adapters import claude, codex
 from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.errors import ProtocolError, UserError
 from actors.host import StartArguments
 from actors.logs import LogSettings
 from actors.machines import mail
 from actors.messages import (
     ActorUp,
+    Append,
+    ChangeMail,
     DeliverMail,
+    ListMail,
     Load,
     MailAccepted,
     MailAnswered,
@@ -35,6 +39,8 @@ from actors.messages import (
     OtherWorkDone,
     Progress,
     Ready,
+    Record,
+    ShowMail,
     StopActor,
 )
 from actors.scripted.model_server import ModelServer
@@ -187,6 +193,34 @@ class Pair:
             assert time.monotonic() < deadline, status
         return status
 
+    def ask(self, message):
+        """As the console does."""
+        return self.world.console.ref("bridge").ask(message, timeout_s=PATIENCE_S)
+
+    def change(self, action, mail_id, text="", change_id=None):
+        change_id = change_id or str(uuid.uuid4())
+        return self.ask(ChangeMail(change_id=change_id, action=action, mail_id=mail_id, text=text)).mail
+
+    def listed(self):
+        return [(one.text, one.status) for one in self.ask(ListMail()).mails]
+
+    def write_journal(self, events):
+        """In the name of a bridge, while there is none."""
+        self.incarnation += 1
+        persistence = self.world.console.ref("persistence")
+        known = persistence.ask(Load(stream="mail", epoch=self.incarnation), timeout_s=PATIENCE_S).records
+        records = [
+            Record(
+                event_id=str(uuid.uuid4()),
+                at_ms=event.at_ms,
+                kind=type(event).__name__,
+                body=msgspec.json.encode(event).decode(),
+            )
+            for event in events
+        ]
+        append = Append(stream="mail", epoch=self.incarnation, expected_version=len(known), records=records)
+        persistence.ask(append, timeout_s=PATIENCE_S)
+
     def journal(self):
         kinds = {event.__name__: event for event in mail.EVENTS}
         answer = self.world.console.ref("persistence").ask(Load(stream="mail", epoch=self.incarnation), timeout_s=10)
@@ -335,6 +369,115 @@ def test_an_owner_that_comes_back_gets_its_outstanding_mail_again(pair):
     pair.world.router.broadcast(RUN, ActorUp(name="reviewer", incarnation=2))
     again = pair.reviewer.order()
     assert again == first
+
+
+def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeued(pair):
+    pair.send("please review")
+    first = pair.reviewer.order()
+    pair.reviewer.says(MailFailed, first, reason="no agent")
+    assert pair.reviewer.order().attempt == 2  # after a second
+    pair.kill_bridge()
+    # What would take eight minutes: the attempts up to the last but one.
+    failure = mail.DeliveryFailed(mail_id=first.mail_id, reason="no agent", at_ms=0)
+    attempts = [
+        [failure, mail.DeliveryStarted(mail_id=first.mail_id, attempt=attempt, at_ms=0)]
+        for attempt in range(3, mail.MAX_ATTEMPTS)
+    ]
+    pair.write_journal([*itertools.chain(*attempts), failure])
+    pair.start_bridge()
+    last = pair.reviewer.order()
+    assert (last.mail_id, last.attempt) == (first.mail_id, mail.MAX_ATTEMPTS)
+    pair.reviewer.says(MailFailed, last, reason="the agent is gone")
+    told = pair.world.console_inbox.next(Progress, lambda progress: progress.kind == "error")
+    assert told.text == (f"mail {first.mail_id} is a dead letter: 10 attempts failed, the last one: the agent is gone")
+    assert pair.kinds()[-2:] == ["DeliveryFailed", "MailDied"]
+    assert pair.listed() == [("please review", "dead")]
+    assert pair.status()["to_peer"]["dead"] == 1
+    assert pair.change("requeue", first.mail_id).status == "in flight"
+    again = pair.reviewer.order()
+    assert (again.mail_id, again.text, again.attempt) == (first.mail_id, first.text, 1)
+    pair.reviewer.says(MailAnswered, again)
+    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+    assert pair.listed() == [("please review", "answered")]
+
+
+# --- people ---
+
+
+def two_mails(pair):
+    """One is in flight, and one waits behind it."""
+    pair.send("first")
+    first = pair.reviewer.order()
+    pair.send("second")
+    (second,) = [one.mail_id for one in pair.ask(ListMail()).mails if one.text == "second"]
+    return first, second
+
+
+def test_a_person_sees_all_mail(pair):
+    first, second = two_mails(pair)
+    assert pair.listed() == [("first", "in flight"), ("second", "queued")]
+    one = pair.ask(ShowMail(mail_id=second[:8])).mail
+    assert (one.mail_id, one.sender, one.recipient, one.text) == (second, "codex", "claude", "second")
+    assert [moment.what for moment in one.moments] == ["queued"]
+    pair.reviewer.says(MailAnswered, first)
+    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+    assert pair.listed() == [("first", "answered"), ("second", "in flight")]
+
+
+def test_a_person_holds_edits_and_releases_a_mail_and_each_act_is_journalled(pair):
+    first, second = two_mails(pair)
+    assert pair.change("hold", second).status == "held"
+    assert pair.status("reviewer")["to_you"]["held_by_a_human"] == [second]
+    assert "No messages wait" in pair.call("reviewer", "receive_messages")
+    pair.reviewer.says(MailSeen, first)
+    assert pair.change("edit", second, "the second").text == "the second"
+    assert pair.reviewer.nothing_ordered()
+    assert pair.change("release", second).status == "in flight"
+    assert "the second" in pair.reviewer.order().text
+    assert [kind for kind in pair.kinds() if kind in ("MailHeld", "MailEdited", "MailReleased")] == [
+        "MailHeld",
+        "MailEdited",
+        "MailReleased",
+    ]
+
+
+def test_a_person_drops_a_mail_and_others_are_told(pair):
+    first, second = two_mails(pair)
+    assert pair.change("drop", second, "out of date").reason == "out of date"
+    pair.world.console_inbox.next(
+        Progress, lambda progress: progress.text == f"mail {second} was dropped by a person: out of date"
+    )
+    pair.reviewer.says(MailAnswered, first)
+    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+    assert pair.reviewer.nothing_ordered()
+
+
+def test_a_held_mail_stays_held_in_the_next_bridge_and_the_same_order_is_not_carried_out_twice(pair):
+    _, second = two_mails(pair)
+    pair.change("hold", second, change_id="once")
+    pair.kill_bridge()
+    pair.start_bridge()
+    assert pair.change("hold", second, change_id="once").status == "held"
+    with pytest.raises(UserError, match=f"mail {second[:8]} is held: only mail that is queued can be held"):
+        pair.change("hold", second)
+    assert pair.kinds().count("MailHeld") == 1
+
+
+def test_an_order_about_a_mail_that_does_not_exist_is_refused(pair):
+    with pytest.raises(UserError, match="no mail has the id '123'"):
+        pair.ask(ShowMail(mail_id="123"))
+
+
+def test_only_people_may_look_at_mail_and_change_it(pair):
+    _, second = two_mails(pair)
+    for message in (
+        ListMail(),
+        ShowMail(mail_id=second),
+        ChangeMail(change_id="c", action="drop", mail_id=second),
+    ):
+        with pytest.raises(ProtocolError, match="from 'worker' refused: it is for people"):
+            pair.worker.bridge.ask(message, timeout_s=PATIENCE_S)
+    assert "MailDropped" not in pair.kinds()
 
 
 # --- the bridge is killed ---
