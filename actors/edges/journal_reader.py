@@ -1,0 +1,68 @@
+"""Looks into a run's journal without being its writer: beside one that is live, or after its end.
+
+Takes no lock of the run, fences nobody, and leaves nothing behind: SQLite makes files beside a database that it
+reads, which the run's owner could not write any more if somebody else had looked, so where they are missing they are
+not made. It reads what is durable, also what a killed writer has left in the write-ahead log. Runs in the caller's
+thread, in any process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from actors.errors import JournalError
+from actors.messages import Record
+
+BUSY_S = 5.0  # a writer that recovers or checkpoints lets us wait for milliseconds
+
+
+def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Record]]:
+    """All records of these streams, in order; none at all of a run that has no journal (the original's have none).
+
+    Raises `JournalError` when there is one that cannot be read.
+    """
+    path = directory / "journal.sqlite"
+    found: dict[str, list[Record]] = {stream: [] for stream in streams}
+    try:
+        if not path.exists():
+            return found
+        with _opened(path) as db:
+            for stream, records in found.items():
+                rows = db.execute(
+                    "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)
+                )
+                records += [Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows]
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"cannot read the journal {path}: {error}") from error
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
+    if not log.exists():
+        with _connected(path, "immutable=1") as db:  # its writer has closed it: all of it is in this one file
+            yield db
+    elif index.exists():
+        with _connected(path, "mode=ro") as db:
+            yield db
+    else:
+        with tempfile.TemporaryDirectory(prefix="loop-journal-") as directory:
+            copy = Path(directory) / path.name
+            shutil.copyfile(path, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            with _connected(copy, "mode=rw") as db:
+                yield db
+
+
+@contextmanager
+def _connected(path: Path, how: str) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=BUSY_S)) as db:
+        db.execute("BEGIN")  # one view of all streams
+        yield db
