@@ -159,9 +159,9 @@ class WorkerActor(AgentActor):
         if after == self._state and not commands:
             return []  # an answer that nobody waits for any more
         self._stream.append([event])
-        held = self._state.hold
+        held = self._held
         self._state = after
-        if held is not after.hold:
+        if held is not self._held:
             self._hold_sessions()
         self.tell_people("status", run.describe(after))
         self._tell_status()
@@ -241,7 +241,8 @@ class WorkerActor(AgentActor):
 
     @property
     def _held(self) -> bool:
-        return self._state.hold is not run.Hold.NONE
+        """What waits for its turn in a session is not begun when the run is held, nor when it is over."""
+        return self._state.hold is not run.Hold.NONE or self._state.phase in run.FINAL_PHASES
 
     def _hold_sessions(self) -> None:
         self.session.hold(held=self._held)

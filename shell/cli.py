@@ -14,6 +14,8 @@ from actors.errors import LoopError, UserError
 from shell.options import Options, help_text, parse
 
 if TYPE_CHECKING:
+    from shell.repl import ReplConsole
+    from shell.terminal import TerminalConsole
     from supervisor.run_tree import RunOrder
 
 EXIT_COMPLETED = 0
@@ -50,11 +52,17 @@ def main_codex_only() -> int:
 def _command(options: Options, words: Sequence[str]) -> int:
     match options.command:
         case "help":
-            print(help_text())
+            print(help_text(options.errand))
             return EXIT_COMPLETED
         case "version":
             print(_version())
             return EXIT_COMPLETED
+        case "errand":
+            assert options.errand is not None
+            _check_packages()
+            from shell.errands import run_errand
+
+            return run_errand(options.errand)
         case "workspace":
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
         case _:
@@ -72,7 +80,7 @@ def _run(options: Options) -> int:
     from shell.run_order import order_run
 
     order = order_run(options)
-    return _follow(order)
+    return _follow(order, options)
 
 
 def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
@@ -90,11 +98,21 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     return tmux.start(order.workspace_name, inner, order.directory, environment)
 
 
-def _follow(order: RunOrder) -> int:
+def _console(order: RunOrder, options: Options) -> ReplConsole | TerminalConsole:
+    """A prompt for people; prompt_toolkit is not imported for others."""
+    if order.has_prompt:
+        from shell.repl import ReplConsole
+
+        return ReplConsole(order.directory)
     from shell.terminal import TerminalConsole
+
+    return TerminalConsole(order.run_id, raw=order.raw_output, as_json=options.log_format == "json")
+
+
+def _follow(order: RunOrder, options: Options) -> int:
     from supervisor.root import run_root
 
-    console = TerminalConsole(raw=order.raw_output)
+    console = _console(order, options)
     try:
         ending = run_root(order, console)
     finally:
@@ -105,7 +123,7 @@ def _follow(order: RunOrder) -> int:
     if result.state == "completed":
         return EXIT_COMPLETED
     print(f"[loop] to go on: loop --run-id {order.run_id}", file=sys.stderr)
-    return EXIT_INTERRUPTED if ending.interrupted else EXIT_NOT_DONE
+    return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 
 
 def _check_packages() -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from actors.errors import UserError
+from shell.subcommands import SUBCOMMANDS as ERRANDS
+from shell.subcommands import Errand, meant_subcommand, parse_errand
 
-Command = Literal["run", "workspace", "dashboard", "update", "help", "version"]
+Command = Literal["run", "workspace", "dashboard", "update", "errand", "help", "version"]
 
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
@@ -45,6 +47,9 @@ class Options:
     session: str = ""
     tmux: bool = False
     worktree: bool = False
+    headless: bool = False
+    log_format: str = "text"
+    errand: Errand | None = None  # of command "errand"
 
     @property
     def task(self) -> str | None:
@@ -210,6 +215,15 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(("--tmux",), "run in a detached tmux session, which survives the terminal", _flag(tmux=True)),
     Option(("--worktree",), "work in a git worktree and on a branch of its own", _flag(worktree=True)),
+    Option(("--headless",), "no prompt, no questions, one line a record, as without a terminal", _flag(headless=True)),
+    Option(
+        ("--log-format",),
+        "of what is printed without a prompt; json: one object a line",
+        _choice("log_format"),
+        value="text|json",
+        choices=("text", "json"),
+        default="text",
+    ),
     Option(("-v", "--version"), "print the version", _flag(command="version")),
     Option(("-h", "--help"), "print this help", _flag(command="help")),
 )
@@ -223,10 +237,16 @@ def parse(arguments: Sequence[str]) -> Options:
         return Options(command="workspace")
     if len(arguments) == 1 and arguments[0].lower() in SUBCOMMANDS:
         return Options(command=SUBCOMMANDS[arguments[0].lower()])
+    if (name := arguments[0].lower()) in ERRANDS:
+        if any(word in ("-h", "--help") for word in arguments[1:]):
+            return Options(command="help", errand=Errand(name=name))
+        return Options(command="errand", errand=parse_errand(name, arguments[1:]))
     options = Options()
     words = _Peekable(arguments)
+    literal = False
     for word in words:
         if word == "--":
+            literal = True
             options = replace(options, words=(*options.words, *words))
         elif word.startswith("-") and word != "-":
             options = _take_flag(options, word, words)
@@ -234,7 +254,17 @@ def parse(arguments: Sequence[str]) -> Options:
                 return options
         else:
             options = replace(options, words=(*options.words, word))
+    if len(options.words) == 1 and not literal:
+        _refuse_near_miss(options.words[0])
     return _checked(options)
+
+
+def _refuse_near_miss(word: str) -> None:
+    meant = "" if any(letter in word for letter in " ./") else meant_subcommand(word)
+    if meant:
+        raise UserError(
+            f"{word!r} is no command (did you mean loop {meant}?); for a task of this one word: loop -- {word}"
+        )
 
 
 def _take_flag(options: Options, word: str, words: _Peekable) -> Options:
@@ -296,13 +326,17 @@ class _Peekable(Iterator[str]):
         return self._words.pop(0)
 
 
-def help_text() -> str:
-    """Every option with its default; fits 80 columns."""
+def help_text(errand: Errand | None = None) -> str:
+    """Every option with its default, or one subcommand; fits 80 columns."""
+    if errand is not None:
+        return f"{ERRANDS[errand.name].usage}\n  {ERRANDS[errand.name].help}"
     lines = [
         "loop: runs coding agents in a loop, one working and one reviewing, until the task is proved done",
         "",
         "  loop                        paired workspace, no task yet",
         "  loop [options] [prompt]     run a task; without a prompt, PLAN.md in this directory is the task",
+        *(f"  {each.words:<27} {each.help}" for each in ERRANDS.values()),
+        "                              RUN: a run id; the newest active run here by default",
         "  loop dashboard              live panel of runs and agents",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",

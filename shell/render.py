@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
+
+import msgspec
 
 from actors.messages import Progress
 
 NAME_WIDTH = 10
 
 _COLOURS = {"worker": "36", "reviewer": "35", "bridge": "33", "supervisor": "34"}
-_MARKS = {"tool": "$ ", "tool-result": "  ", "check": "check $ ", "error": "error: ", "session": "session "}
+_MARKS = {
+    "tool": "$ ",
+    "tool-result": "  ",
+    "check": "check $ ",
+    "error": "error: ",
+    "session": "session ",
+    "question": "question: ",
+    "ready": "ready: ",
+}
 
 
 def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterator[str]:
     """The lines of one event: time, who, what. Further lines of a text are indented below the first."""
     moment = datetime.fromtimestamp(progress.at_ms / 1000, zone).strftime("%H:%M:%S")
-    who = progress.agent or ("loop" if progress.source in ("supervisor", "worker") else progress.source)
+    who = progress.agent or ("loop" if progress.source in ("supervisor", "worker", "console") else progress.source)
     mark = _MARKS.get(progress.kind, "")
     first, *rest = progress.text.rstrip().splitlines() or [""]
     yield f"{moment} {_paint(who.ljust(NAME_WIDTH), progress, colour=colour)} {mark}{first}"
     indent = " " * (len(moment) + 1 + NAME_WIDTH + 1)
     for line in rest:
         yield f"{indent}{line}"
+
+
+def json_record(progress: Progress, run_id: str) -> str:
+    """The event as one JSON object, in one line."""
+    at = datetime.fromtimestamp(progress.at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    record = {
+        "at": at,
+        "run": run_id,
+        **{name: getattr(progress, name) for name in ("source", "agent", "kind", "text")},
+    }
+    return msgspec.json.encode(record).decode()
 
 
 def _paint(text: str, progress: Progress, *, colour: bool) -> str:

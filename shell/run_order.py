@@ -75,6 +75,7 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
     resumed = _resumed(options, agents, repo_runs)
     task = _task(options, cwd, resumed)
     models = _models(options, agents, environment)
+    has_prompt = _has_prompt(options)
     settings = None
     if task is not None:
         settings = RunSettings(
@@ -94,7 +95,7 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
             worker_model=models.worker,
             worker_review_model=models.worker_review,
             reviewer_model=models.reviewer,
-            interactive=sys.stdin.isatty() and sys.stdout.isatty(),
+            interactive=has_prompt,
         )
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory if resumed and resumed.directory else None
@@ -121,6 +122,8 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
         worker_model=models.worker,
         reviewer_model=models.reviewer,
         raw_output=options.format == "raw",
+        headless=options.headless or not sys.stdin.isatty(),
+        has_prompt=has_prompt,
         configured=dict(configuration.agents),
         session_ids=_session_ids(agents, manifest, resumed),
         workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
@@ -234,6 +237,12 @@ def _cooldown_ms(environment: Mapping[str, str]) -> int:
     """`LOOP_COOLDOWN_MS`: 0 is allowed, a bad value falls back (behaviour.md)."""
     text = environment.get("LOOP_COOLDOWN_MS", "").strip()
     return int(text) if text.isascii() and text.isdigit() else COOLDOWN_MS
+
+
+def _has_prompt(options: Options) -> bool:
+    """Whether somebody sits there who reads what happens and can type."""
+    person = sys.stdin.isatty() and sys.stdout.isatty()
+    return person and not options.headless and options.format != "raw" and options.log_format != "json"
 
 
 def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:

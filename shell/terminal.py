@@ -9,6 +9,7 @@ import os
 import queue
 import sys
 import threading
+from contextlib import suppress
 
 from actors.messages import Progress
 from shell import render
@@ -18,10 +19,16 @@ BACKLOG = 10_000
 
 
 class TerminalConsole:
-    """Implements `supervisor.root.Console`. `raw`: the agents' own JSON events and nothing else."""
+    """Implements `supervisor.root.Console`. `raw`: the agents' own JSON events and nothing else. `as_json`: each record
+    as one JSON object.
+    """
 
-    def __init__(self, *, raw: bool) -> None:
+    interrupted = False  # only a signal can, and the root knows that
+
+    def __init__(self, run_id: str, *, raw: bool, as_json: bool) -> None:
+        self._run_id = run_id
         self._raw = raw
+        self._as_json = as_json
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._queue: queue.Queue[Progress | None] = queue.Queue(BACKLOG)
         self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
@@ -39,15 +46,22 @@ class TerminalConsole:
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Writes what is left."""
-        self._queue.put(None)
-        self._thread.join(timeout_s)
+        with suppress(queue.Full):  # nobody reads: there is no use in waiting for it
+            self._queue.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
 
     def _write(self) -> None:
         while (progress := self._queue.get()) is not None:
             if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
                 continue
-            text = progress.text if self._raw else "\n".join(render.lines(progress, zone=None, colour=self._colour))
             try:
-                print(text, flush=True)
+                print(self._text(progress), flush=True)
             except OSError:
                 return  # the reader is gone; the run goes on without it
+
+    def _text(self, progress: Progress) -> str:
+        if self._as_json:
+            return render.json_record(progress, self._run_id)
+        if self._raw:
+            return progress.text
+        return "\n".join(render.lines(progress, zone=None, colour=self._colour))

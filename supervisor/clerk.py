@@ -88,6 +88,7 @@ class RunClerk:
         show: Callable[[Progress], None],
     ) -> None:
         self._order = order
+        self._log = logger.bind(run=order.key)
         self._router = router
         self._ref = ref
         self._stop = stop
@@ -152,7 +153,7 @@ class RunClerk:
         self._last[progress.source] = progress
         if progress.kind != "usage":
             who = progress.agent or progress.source
-            logger.info("{}: {}: {}", who, progress.kind, progress.text.rstrip())
+            self._log.info("{}: {}: {}", who, progress.kind, progress.text.rstrip())
 
     def set_tap(self, tap: TraceTap | None) -> None:
         """See `Router.set_tap`."""
@@ -198,7 +199,7 @@ class RunClerk:
         if not isinstance(answer, RunStatus):
             return Refusal(text=f"the worker answered {type(answer).__name__}", in_doubt=True)
         self._status = answer
-        return Done(text=run_line(answer))
+        return Done(text=answer.line)
 
     def _change(self, request: ChangeActor) -> AnyAnswer:
         assert self._supervisor is not None
@@ -308,13 +309,6 @@ class RunClerk:
         function = _evaluation(request.expression) if request.expression.strip() else _overview()
         answer = self._ref(actor.name).ask(Apply(function=cloudpickle.dumps(function)), timeout_s=PATIENCE_S)
         return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
-
-
-def run_line(status: RunStatus) -> str:
-    """How the run stands, in one line for people."""
-    held = {"none": "", "pause": "paused, " if status.state == "input-required" else "pausing, ", "stop": "stopping, "}
-    rest = f": waits for {status.waits_for}" if status.waits_for else f": {status.detail}" if status.detail else ""
-    return f"{held[status.hold]}{status.place}{rest}"
 
 
 def _how_heard(label: str, heard: HumanHeard) -> str:

@@ -15,7 +15,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         at_ms=now_ms,
         state=projection.manifest_state(state),
         phase=state.phase.value,
-        place=run.place(state),
+        line=run.describe(state),
         iteration=state.iteration,
         max_iterations=state.run.max_iterations,
         hold=state.hold.value,

@@ -1,0 +1,245 @@
+"""`loop status` and the other one-shot commands: each asks one run one thing and prints the answer.
+
+A run that is not running is shown from its files; orders to it are refused with the way to go on with it. With --json
+one object is printed (`logs`: one a line); errors are one line on stderr in both cases.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.edges import run_dir
+from actors.errors import UndeliverableError, UserError
+from actors.host import wall_ms
+from shell import log_lines, run_files, tables
+from shell.desk_client import DeskClient, RunEndedError, find_desk
+from shell.log_lines import LogRecord
+from shell.run_files import RunFiles
+from shell.subcommands import Errand
+from supervisor.console_wire import (
+    AnyAnswer,
+    AnyNews,
+    Control,
+    Done,
+    Ended,
+    Follow,
+    GetReport,
+    LookIntoMailbox,
+    MailboxReport,
+    Report,
+    Request,
+    Say,
+)
+
+# A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
+STOP_PATIENCE_S = 40.0
+LOOK_AGAIN_S = 0.2  # a log file, and the end of a run's root, tell nobody that they change
+
+
+def run_errand(errand: Errand) -> int:
+    """Prints the answer; returns an exit status. Raises `LoopError` for what cannot be done."""
+    return _ERRANDS[errand.name](errand)
+
+
+def _status(errand: Errand) -> int:
+    found = run_files.choose(errand.run, running=False)
+    report = _report(found)
+    if errand.json:
+        _print_json({"running": bool(report.root_pid), "state": found.state, **_builtins(report)})
+    else:
+        print("\n".join(tables.report_lines(report, now_ms=wall_ms(), state=found.state)))
+        if not report.root_pid and found.state != "completed":
+            print(f"  {run_files.resume_hint(found)}")
+    return 0
+
+
+def _report(found: RunFiles) -> Report:
+    """From its desk; from its files, when it is not running or ends at this moment."""
+    if found.pid:
+        try:
+            answer = _ask(found, GetReport())
+        except RunEndedError:
+            pass
+        else:
+            assert isinstance(answer, Report)
+            return answer
+    return run_files.report(found, wall_ms())
+
+
+def _runs(errand: Errand) -> int:
+    runs = run_files.all_runs(run_files.runs_here())
+    if errand.json:
+        _print_json(
+            [{"runId": each.run_id, "running": bool(each.pid), "rootPid": each.pid} | each.manifest for each in runs]
+        )
+        return 0
+    print("\n".join(run_files.run_lines(runs)) or "no run of this repository yet")
+    return 0
+
+
+def _say(errand: Errand) -> int:
+    return _order(errand, Say(message_id=str(uuid.uuid4()), agent=errand.agent, text=errand.text))
+
+
+def _pause(errand: Errand) -> int:
+    return _order(errand, Control(action="pause-now" if errand.now else "pause"))
+
+
+def _resume(errand: Errand) -> int:
+    return _order(errand, Control(action="resume"))
+
+
+def _order(errand: Errand, request: Request) -> int:
+    found = run_files.choose(errand.run, running=True)
+    answer = _ask(found, request)
+    assert isinstance(answer, Done)
+    _print_text(errand, found, answer.text)
+    return 0
+
+
+def _stop(errand: Errand) -> int:
+    """Returns when the run is over and its processes are gone."""
+    found = run_files.choose(errand.run, running=True)
+    last: list[Ended] = []
+    client = _client(found, lambda news: last.append(news) if isinstance(news, Ended) else None)
+    try:
+        client.ask(Follow())
+        client.ask(Control(action="stop-now" if errand.now else "stop"))
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while run_dir.is_active(found.directory):
+            if time.monotonic() > deadline:
+                raise UndeliverableError(f"run {found.run_id} is still stopping: loop stop --now {found.run_id}")
+            time.sleep(LOOK_AGAIN_S)
+    except RunEndedError:
+        pass
+    finally:
+        client.close()
+    ended = last[0] if last else Ended(state=found.state, detail="")
+    _print_text(errand, found, f"run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
+    return 0
+
+
+def _mailbox(errand: Errand) -> int:
+    found = run_files.choose(errand.run, running=False)
+    if found.pid:
+        answer = _ask(found, LookIntoMailbox(actor=errand.actor))
+        assert isinstance(answer, MailboxReport)
+    else:
+        answer = run_files.mailbox(found, errand.actor, wall_ms())
+    if errand.json:
+        _print_json({"running": bool(found.pid), **_builtins(answer)})
+        return 0
+    print("\n".join(tables.mailbox_lines(answer, now_ms=wall_ms())))
+    if not found.pid:
+        print("  (from the files: the run is not running; dead letters ended with it)")
+    return 0
+
+
+def _logs(errand: Errand) -> int:
+    found = run_files.choose(errand.run, running=False)
+    show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
+    for record in read_log(found.directory, follow=errand.follow):
+        show(record)
+    return 0
+
+
+def _show_json(record: LogRecord) -> None:
+    print(msgspec.json.encode(record).decode(), flush=True)
+
+
+def _show_plain(record: LogRecord) -> None:
+    print(log_lines.plain(record), flush=True)
+
+
+def read_log(directory: Path, *, follow: bool) -> Iterator[LogRecord]:
+    """The records of the run's log; with `follow` also those to come, until its root is gone."""
+    yield from log_lines.records(_lines(directory / "log", lambda: follow and run_dir.is_active(directory)))
+
+
+def _lines(path: Path, more_to_come: Callable[[], bool]) -> Iterator[str]:
+    """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
+    if not path.exists():
+        raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
+    while True:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            torn = ""
+            while True:
+                there = more_to_come()  # asked before reading: what was written before the end is then read
+                for line in file:
+                    torn += line
+                    if torn.endswith("\n"):
+                        yield torn
+                        torn = ""
+                if not there:
+                    return
+                yield ""
+                if not _same(path, file.fileno()):
+                    break
+                time.sleep(LOOK_AGAIN_S)
+
+
+def _same(path: Path, descriptor: int) -> bool:
+    import os
+
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return True  # the next line makes it
+
+
+def _shell(errand: Errand) -> int:
+    from shell.repl import attach
+
+    return attach(run_files.choose(errand.run, running=True))
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> DeskClient:
+    return DeskClient(find_desk(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news)
+
+
+def _ask(found: RunFiles, request: Request) -> AnyAnswer:
+    client = _client(found)
+    try:
+        return client.ask(request)
+    finally:
+        client.close()
+
+
+def _print_text(errand: Errand, found: RunFiles, text: str) -> None:
+    if errand.json:
+        _print_json({"runId": found.run_id, "text": text})
+    else:
+        print(text)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def _builtins(struct: msgspec.Struct) -> dict[str, Any]:
+    found = msgspec.to_builtins(struct)
+    found.pop("type", None)
+    return dict(found)
+
+
+_ERRANDS: dict[str, Callable[[Errand], int]] = {
+    "status": _status,
+    "runs": _runs,
+    "shell": _shell,
+    "say": _say,
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "logs": _logs,
+    "mailbox": _mailbox,
+}

@@ -1,0 +1,66 @@
+"""Reads lines of a run's log (actors/logs.py writes them). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+_LINE = re.compile(
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?P<level>[A-Z]+) +(?P<pid>\d+) "
+    r"(?P<run>\S*)/(?P<actor>[^/\s]*) (?P<where>\S+:\d+) (?P<text>.*)"
+)
+
+
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record; a traceback, or a text of several lines, belongs to the line that it follows."""
+
+    at: str  # local time
+    level: str
+    pid: int
+    run: str
+    actor: str  # with its incarnation: "worker#2", or "root"
+    where: str  # module:line
+    text: str
+
+
+def records(lines: Iterable[str]) -> Iterator[LogRecord]:
+    """The records of these lines; "" says that there are no more for the moment. Lines before the first record are
+    left out.
+    """
+    last: LogRecord | None = None
+    more: list[str] = []
+    for line in lines:
+        if not line:
+            if last is not None:
+                yield _with_more(last, more)
+            last, more = None, []
+            continue
+        hit = _LINE.fullmatch(line.rstrip("\n"))
+        if hit is None:
+            more.append(line.rstrip("\n"))
+            continue
+        if last is not None:
+            yield _with_more(last, more)
+        more = []
+        known: dict[str, Any] = hit.groupdict()
+        last = LogRecord(**(known | {"pid": int(known["pid"])}))
+    if last is not None:
+        yield _with_more(last, more)
+
+
+def _with_more(record: LogRecord, more: list[str]) -> LogRecord:
+    return msgspec.structs.replace(record, text="\n".join([record.text, *more])) if more else record
+
+
+def is_of(record: LogRecord, actor: str) -> bool:
+    """Whether the actor wrote it, in whatever incarnation."""
+    return record.actor.partition("#")[0] == actor
+
+
+def plain(record: LogRecord) -> str:
+    """The record for people."""
+    level = "" if record.level == "INFO" else f"{record.level} "
+    return f"{record.at[11:19]} {record.actor:<13} {level}{record.text}"

@@ -1,0 +1,447 @@
+"""The loop> prompt: a run's output above it, commands below. A client of the run's desk like any other console.
+
+Threads: the prompt's own, with its asyncio loop; the client's, which only puts news into a queue; one that prints what
+is in there, above the prompt, so that output never tears it; one that carries out commands, so that the prompt is back
+at once; and one that asks how the run stands, for the toolbar. A terminal that does not take output makes this console
+miss news, and changes nothing for the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from pathlib import Path
+
+from loguru import logger
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import in_terminal
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from actors.edges import run_dir
+from actors.errors import LoopError
+from actors.host import wall_ms
+from actors.messages import Progress
+from shell import render, tables
+from shell.commands import COMMANDS, execute
+from shell.desk_client import DeskClient, RunEndedError, find_desk
+from shell.run_files import RunFiles
+from supervisor.console_wire import (
+    AnswerQuestion,
+    AnyAnswer,
+    AnyNews,
+    Control,
+    Ended,
+    Follow,
+    GetReport,
+    Report,
+    Request,
+    Shown,
+    Traced,
+)
+
+REFRESH_S = 1.0  # of the toolbar
+BACKLOG = 10_000  # news that wait for the terminal; those after that are counted, not kept
+ATTACHED_LAST = 20  # news from before that somebody who attaches is shown
+END_PATIENCE_S = 3.0
+# Changes of these kinds can change what the prompt says.
+_TELLING = ("status", "question", "note")
+
+
+class Repl:
+    """One prompt. `own`: it is in the run's own terminal, and cannot be left without ending the run."""
+
+    def __init__(self, endpoint: str, directory: Path, *, own: bool) -> None:
+        self.directory = directory
+        self.own = own
+        self._colour = "NO_COLOR" not in os.environ
+        self._report: Report | None = None
+        self._confirming = False  # whether the prompt asks about stopping
+        self._stopping = False
+        self.interrupted = False  # Ctrl-C has ended the run
+        self._over = threading.Event()
+        self._news: queue.Queue[str] = queue.Queue(BACKLOG)
+        self._unprinted = 0
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._refresh = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client = DeskClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
+        self._session: PromptSession[str] = PromptSession(
+            self._message,
+            history=FileHistory(str(_history_file())),
+            completer=_Completer(self),
+            complete_while_typing=False,
+            bottom_toolbar=lambda: tables.toolbar(self._report, now_ms=wall_ms()),
+            refresh_interval=REFRESH_S,
+            key_bindings=_keys(),
+        )
+
+    # --- what commands use ------------------------------------------------------------------------------------------
+
+    def ask(self, request: Request) -> AnyAnswer:
+        """See `DeskClient.ask`."""
+        return self._client.ask(request)
+
+    def leave(self) -> None:
+        """Ends the prompt. Any thread."""
+        self._over.set()
+        self._refresh.set()
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it is closed: the prompt has ended
+                loop.call_soon_threadsafe(self._exit)
+
+    @property
+    def report(self) -> Report | None:
+        """The last one; for completion."""
+        return self._report
+
+    # --- the prompt's thread ----------------------------------------------------------------------------------------
+
+    def run(self) -> Ended | None:
+        """Prompts until the run is over (then returns how it ended), or until it is left."""
+        threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("commands", self._carry_out), ("toolbar", self._look), ("printer", self._print))
+        ]
+        try:
+            asyncio.run(self._prompt(threads))
+        finally:
+            self._over.set()
+            self._lines.put(None)
+            self._refresh.set()
+            self._client.close()
+            for thread in threads:
+                thread.join(END_PATIENCE_S)
+        return self._client.ended
+
+    async def _prompt(self, threads: list[threading.Thread]) -> None:
+        self._loop = asyncio.get_running_loop()
+        for thread in threads:
+            thread.start()
+        with patch_stdout(raw=True):
+            while not self._over.is_set():
+                try:
+                    text = await self._session.prompt_async(handle_sigint=False)
+                except EOFError:
+                    self._end_of_input()
+                except KeyboardInterrupt:
+                    self._interrupted()
+                else:
+                    self._typed(text)
+
+    def _exit(self) -> None:
+        app = self._session.app
+        if app.is_running and not app.is_done:
+            app.exit(result="")
+
+    def _message(self) -> str:
+        if self._confirming:
+            return "stop the run? [y/N] "
+        return "follow-up> " if self._question() else "loop> "
+
+    def _question(self) -> str:
+        report = self._report
+        return report.status.question if report is not None and report.status is not None else ""
+
+    def _typed(self, text: str) -> None:
+        if self._over.is_set():
+            return
+        if self._confirming:
+            self._confirming = False
+            if text.strip().lower() in ("y", "yes"):
+                self.interrupted = True
+                self._stop()
+            else:
+                self._show("the run goes on")
+        elif self._question() or text.strip():
+            self._lines.put(text)
+
+    def _interrupted(self) -> None:
+        """Ctrl-C at an empty prompt."""
+        if not self.own:
+            self._show("Ctrl-D leaves the run alone; stop ends it")
+        elif self._confirming or self._stopping:
+            self._confirming, self.interrupted = False, True
+            self._show("stopping at once")
+            self._order(Control(action="stop-now"))
+        else:
+            self._confirming = True
+            self._show("Ctrl-C: y stops the run when its agents were interrupted; Ctrl-C once more: at once")
+
+    def _end_of_input(self) -> None:
+        """Ctrl-D at an empty prompt."""
+        run_id = self.directory.name
+        if not self.own:
+            self._show(f"detached: run {run_id} goes on; loop shell {run_id} attaches again")
+            self._over.set()
+        elif self._stopping:
+            self._show("the run is stopping; Ctrl-C: at once")
+        else:
+            self._confirming = False
+            self._show(
+                f"Ctrl-D: stopping run {run_id}, as this is its own terminal; its turn goes on when it is resumed"
+            )
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._order(Control(action="stop"))
+
+    def _order(self, request: Request) -> None:
+        """Beside the commands, which may be waiting for something."""
+
+        def work() -> None:
+            with suppress(LoopError):  # it is ending already
+                self.ask(request)
+
+        threading.Thread(target=work, name="stop", daemon=True).start()
+
+    # --- the thread of commands -------------------------------------------------------------------------------------
+
+    def _carry_out(self) -> None:
+        while (line := self._lines.get()) is not None:
+            answers = self._question() and not line.startswith("/")
+            answer = self._answer(line) if answers else execute(self, line)
+            if answer:
+                self._show(answer)
+            self._refresh.set()
+
+    def _answer(self, text: str) -> str:
+        try:
+            self.ask(AnswerQuestion(text=text))
+        except LoopError as error:
+            return f"error: {error}"
+        return "" if text.strip() else "no follow-up: the run stops"
+
+    # --- the thread of the toolbar ----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Follows the run, and asks how it stands, until it is over."""
+        try:
+            self._client.ask(Follow(last=BACKLOG if self.own else ATTACHED_LAST))
+            while not self._over.is_set():
+                report = self._client.ask(GetReport())
+                if isinstance(report, Report):
+                    self._report = report
+                    self._session.app.invalidate()
+                self._refresh.wait(REFRESH_S)
+                self._refresh.clear()
+        except RunEndedError:
+            pass
+        except LoopError as error:
+            self._show(f"error: {error}")
+        self.leave()
+
+    # --- the client's thread, and the printer's ---------------------------------------------------------------------
+
+    def _take(self, news: AnyNews) -> None:
+        match news:
+            case Shown(progress=Progress(kind="raw" | "usage")):
+                pass
+            case Shown():
+                self._missed(news.missed)
+                self._show("\n".join(render.lines(news.progress, zone=None, colour=self._colour)))
+                if news.progress.kind in _TELLING:
+                    self._refresh.set()
+            case Traced():
+                self._missed(news.missed)
+                self._show(tables.trace_line(news))
+            case Ended():
+                self.leave()
+
+    def _missed(self, count: int) -> None:
+        if count:
+            self._show(f"({count} lines were not shown: this terminal did not keep up; the log has them)")
+
+    def _show(self, text: str) -> None:
+        """Any thread; never waits."""
+        try:
+            self._news.put_nowait(text)
+        except queue.Full:
+            self._unprinted += 1
+
+    def _print(self) -> None:
+        """Prints all that has come as one piece above the prompt, waits for the terminal to take it, and so on."""
+        assert self._loop is not None
+        while not (self._over.is_set() and self._news.empty()):
+            texts = list(self._waiting())
+            if not texts:
+                continue
+            unprinted, self._unprinted = self._unprinted, 0
+            if unprinted:
+                texts.append(f"({unprinted} lines were not shown: this terminal did not keep up; the log has them)")
+            piece = "\n".join(texts) + "\n"
+            try:
+                asyncio.run_coroutine_threadsafe(_write_above_prompt(piece), self._loop).result()
+            except (RuntimeError, asyncio.CancelledError, CancelledError):  # no prompt is on the screen any more
+                _write(piece)
+
+    def _waiting(self) -> Iterator[str]:
+        with suppress(queue.Empty):
+            yield self._news.get(timeout=0.1)
+            while True:
+                yield self._news.get_nowait()
+
+
+async def _write_above_prompt(text: str) -> None:
+    async with in_terminal():
+        _write(text)
+
+
+def _write(text: str) -> None:
+    """Past `patch_stdout`, which is for whatever else writes to the terminal."""
+    stream = sys.__stdout__
+    if stream is not None:
+        with suppress(OSError):  # the terminal is gone; the run goes on without it
+            stream.write(text)
+            stream.flush()
+
+
+def _history_file() -> Path:
+    path = Path.home() / ".loop" / "history"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _keys() -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("c-c")
+    def _interrupt(event: KeyPressEvent) -> None:
+        """Takes back what was typed; at an empty prompt it is for the run."""
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    return keys
+
+
+class _Completer(Completer):
+    def __init__(self, repl: Repl) -> None:
+        self._repl = repl
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
+        """The commands; after one, what it takes."""
+        *before, word = document.text_before_cursor.removeprefix("/").split(" ")
+        if not before:
+            return self._matching(COMMANDS, word)
+        found = COMMANDS.get(before[0])
+        if found is None or len(before) > 2:
+            return []
+        return self._matching(self._values(found.completes), word)
+
+    def _values(self, kinds: Iterable[str]) -> Iterator[str]:
+        report = self._repl.report
+        for kind in kinds:
+            match kind:
+                case "actor":
+                    yield from (actor.name for actor in report.actors) if report else ()
+                case "agent":
+                    yield from (agent.label for agent in report.agents) if report else ()
+                case "command":
+                    yield from COMMANDS
+                case _:
+                    yield kind
+
+    @staticmethod
+    def _matching(values: Iterable[str], word: str) -> list[Completion]:
+        return [Completion(value, -len(word)) for value in values if value.startswith(word)]
+
+
+# --- in the run's own terminal, and attached ------------------------------------------------------------------
+
+
+class ReplConsole:
+    """The root's own console with a prompt: implements `supervisor.root.Console`. A thread of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._endpoint = ""
+        self._repl: Repl | None = None
+        self._thread = threading.Thread(target=self._run, name="prompt", daemon=True)
+
+    def opened(self, endpoint: str) -> None:
+        """The prompt is a client of the desk, like all others."""
+        self._endpoint = endpoint
+        self._thread.start()
+
+    def show(self, progress: Progress) -> None:
+        """It comes from the desk."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has ended the run."""
+        return self._repl is not None and self._repl.interrupted
+
+    def close(self) -> None:
+        """Prints what is left and gives the terminal back as it was."""
+        if self._repl is not None:
+            self._repl.leave()
+        if self._thread.ident is not None:
+            self._thread.join(2 * END_PATIENCE_S)
+
+    def _run(self) -> None:
+        try:
+            self._repl = Repl(self._endpoint, self._directory, own=True)
+            self._repl.run()
+        except Exception as error:  # the run is worth more than its prompt
+            logger.opt(exception=error).error("the prompt failed")
+            run_id = self._directory.name
+            print(f"[loop] the prompt failed ({error!r}): loop shell {run_id} attaches another", file=sys.stderr)
+
+
+def attach(found: RunFiles) -> int:
+    """`loop shell`: a prompt on a run that runs elsewhere. Returns an exit status."""
+    endpoint = find_desk(found.directory)
+    if not sys.stdin.isatty():
+        return _follow_orders(endpoint, found)
+    print(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
+    ended = Repl(endpoint, found.directory, own=False).run()
+    if ended is not None:
+        print(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
+    elif not run_dir.is_active(found.directory):
+        print(f"[loop] run {found.run_id} is not running any more")
+    return 0
+
+
+class _Pipe:
+    """What a command knows when its line comes from a pipe."""
+
+    own = False
+
+    def __init__(self, client: DeskClient, directory: Path) -> None:
+        self._client = client
+        self.directory = directory
+        self.left = False
+
+    def ask(self, request: Request) -> AnyAnswer:
+        return self._client.ask(request)
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def _follow_orders(endpoint: str, found: RunFiles) -> int:
+    """Without a terminal: each line of the input is a command."""
+    client = DeskClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
+    pipe = _Pipe(client, found.directory)
+    try:
+        for line in sys.stdin:
+            if line.strip() and (answer := execute(pipe, line)):
+                print(answer, flush=True)
+            if pipe.left:
+                break
+    finally:
+        client.close()
+    return 0

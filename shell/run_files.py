@@ -1,0 +1,222 @@
+"""Runs as their files show them: which there are, which is meant, how one stands that is not running. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.edges import git, run_dir
+from actors.edges.journal_view import read_streams
+from actors.errors import CircumstanceError, UserError
+from actors.machines import run, turn
+from actors.machines.run_status import run_status
+from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
+from actors.settings import Role
+from shell import tables
+from supervisor.console_wire import ActorReport, MailboxReport, Report
+
+ROLES: tuple[Role, ...] = ("worker", "reviewer")
+ACTORS = ("persistence", "bridge", "worker", "reviewer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """One run of this repository."""
+
+    directory: Path
+    manifest: run_dir.Manifest
+    pid: int  # of its root; 0: it is not running
+
+    @property
+    def run_id(self) -> str:
+        """As people know it."""
+        return self.directory.name
+
+    @property
+    def state(self) -> str:
+        """As in the manifest; a run that was killed still says "working" there."""
+        return str(self.manifest.get("state", "?"))
+
+    def text(self, key: str) -> str:
+        """A value of the manifest, for people."""
+        return str(self.manifest.get(key, ""))
+
+
+def home_runs() -> Path:
+    """Where the runs of all repositories are."""
+    return run_dir.runs_root(Path.home())
+
+
+def runs_here() -> Path:
+    """Where the runs of this repository are."""
+    return home_runs() / git.repository_id(Path.cwd())
+
+
+def all_runs(repo_runs: Path) -> list[RunFiles]:
+    """Newest first; those that are running before all others."""
+    found = list(_runs(repo_runs))
+    return sorted(found, key=lambda each: (each.pid != 0, each.text("createdAt"), each.run_id), reverse=True)
+
+
+def _runs(repo_runs: Path) -> Iterator[RunFiles]:
+    if repo_runs.is_dir():
+        for directory in repo_runs.iterdir():
+            found = look_at(directory)
+            if found is not None:
+                yield found
+
+
+def look_at(directory: Path) -> RunFiles | None:
+    """The run in this directory; None when there is none. One that has only just begun has no manifest yet."""
+    manifest = run_dir.read_manifest(directory)
+    holder = run_dir.holder(directory)
+    if manifest is None and holder is None:
+        return None
+    return RunFiles(directory=directory, manifest=manifest or {}, pid=holder.pid if holder else 0)
+
+
+def choose(wanted: str, *, running: bool) -> RunFiles:
+    """The run with this id, or "<repo id>/<run id>" of another repository; "" = the newest one that is running here,
+    else the newest. `running`: raises `CircumstanceError` for one that is not. Raises `UserError` when there is none.
+    """
+    repo_runs = runs_here()
+    if wanted:
+        repo, _, run_id = wanted.rpartition("/")
+        directory = (home_runs() / repo if repo else repo_runs) / run_dir.check_run_id(run_id)
+        found = look_at(directory)
+        if found is None:
+            raise UserError(f"no run {wanted!r} in {directory.parent}: loop runs lists them")
+    else:
+        found = next(iter(all_runs(repo_runs)), None)
+        if found is None:
+            raise UserError(f"no run of this repository yet{_elsewhere()}")
+    if running and not found.pid:
+        elsewhere = "" if wanted else _elsewhere()
+        raise CircumstanceError(f"run {found.run_id} is not running ({found.state}); {resume_hint(found)}{elsewhere}")
+    return found
+
+
+def run_lines(runs: Iterable[RunFiles]) -> list[str]:
+    """A line for each run."""
+    rows = [
+        [
+            each.run_id,
+            f"{each.state} (process {each.pid})" if each.pid else each.state,
+            each.text("mode"),
+            each.text("updatedAt").replace("T", " ")[:19],
+            each.text("cwd"),
+        ]
+        for each in runs
+    ]
+    return tables.columns(rows)
+
+
+def resume_hint(found: RunFiles) -> str:
+    """How to go on with a run that is not running."""
+    return f"to go on with it: loop --run-id {found.run_id}"
+
+
+def _elsewhere() -> str:
+    """What runs in other repositories, for people."""
+    root = home_runs()
+    repos = [each for each in root.iterdir() if each.is_dir() and each != runs_here()] if root.is_dir() else []
+    active = [f"{repo.name}/{each.run_id}" for repo in repos for each in _runs(repo) if each.pid]
+    return f"; running elsewhere: {', '.join(sorted(active))}" if active else ""
+
+
+# --- how a run stands that is not running ---------------------------------------------------------------------
+
+
+def report(found: RunFiles, now_ms: int) -> Report:
+    """From the journal, as far as it can be read; of a run of the original there is only the manifest."""
+    streams = read_streams(found.directory, ("run", *(f"turns/{role}" for role in ROLES)))
+    status: RunStatus | None = None
+    agents: list[AgentStatus] = []
+    if streams["run"]:
+        state = run.fold(_events(streams["run"], run.EVENTS))
+        status = run_status(state, now_ms)
+        names: dict[Role, str] = {"worker": state.run.worker, "reviewer": state.run.reviewer}
+        agents = [_agent(role, names, _ledger(streams[f"turns/{role}"])) for role in ROLES]
+    return Report(
+        at_ms=now_ms,
+        run_id=found.run_id,
+        key=f"{found.directory.parent.name}/{found.run_id}",
+        directory=str(found.directory),
+        cwd=found.text("cwd"),
+        root_pid=0,
+        started_at_ms=0,
+        status=status,
+        actors=[ActorReport(name=name, state="dead", why="the run is not running") for name in ACTORS],
+        agents=agents,
+        dead_letters=0,
+        consoles=0,
+    )
+
+
+def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStatus:
+    same = names["worker"] == names["reviewer"]
+    return AgentStatus(
+        role=role,
+        agent=names[role],
+        label=f"{names[role]}-reviewer" if same and role == "reviewer" else names[role],
+        session_id=ledger.session_id,
+        can_steer=False,
+        turn_id="",
+        purpose="",
+        since_ms=0,
+        waiting=len(ledger.open),
+        turns=ledger.turns,
+        usage=ledger.spent,
+    )
+
+
+def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
+    """What the actor will take up when the run goes on. Messages that were under way are sent again then."""
+    if actor not in ACTORS:
+        raise UserError(f"no actor {actor!r}: there are {', '.join(ACTORS)}")
+    waiting: list[MailboxItem] = []
+    handled: list[MailboxItem] = []
+    if actor in ROLES:
+        records = read_streams(found.directory, (f"turns/{actor}",))[f"turns/{actor}"]
+        ledger = _ledger(records)
+        times = {str(_field(record, "turn_id")): record.at_ms for record in records if record.kind == "TurnIntended"}
+        waiting = [
+            MailboxItem(
+                id=entry.turn_id,
+                kind=f"{entry.purpose} turn, {entry.status}",
+                sender="journal",
+                age_ms=now_ms - times.get(entry.turn_id, now_ms),
+            )
+            for entry in ledger.open.values()
+        ]
+        ended = [record for record in records if record.kind == "TurnConcluded"]
+        handled = [
+            MailboxItem(
+                id=str(_field(record, "turn_id")), kind="turn, settled", sender="journal", age_ms=now_ms - record.at_ms
+            )
+            for record in reversed(ended[-20:])
+        ]
+    return MailboxReport(actor=actor, state="dead", waiting=waiting, handling=None, handled=handled, dead_letters=[])
+
+
+def _ledger(records: list[Record]) -> turn.Ledger:
+    ledger = turn.Ledger()
+    for event in _events(records, turn.EVENTS):
+        ledger = turn.apply(ledger, event)
+    return ledger
+
+
+def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
+    known = {cls.__name__: cls for cls in types}
+    try:
+        return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
+    except (KeyError, msgspec.DecodeError) as error:
+        raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
+
+
+def _field(record: Record, name: str) -> object:
+    return msgspec.json.decode(record.body).get(name, "")

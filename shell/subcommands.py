@@ -1,0 +1,124 @@
+"""The commands beside a run, `loop status` and its like: grammar and help. Pure.
+
+Their options come after them. A word that only looks like one of them is asked about, since it would otherwise be
+taken for a task, and agents would set to work on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actors.errors import UserError
+
+TEXT = "text..."  # takes all the words that are left
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What was typed after a subcommand. "" = not given."""
+
+    name: str
+    run: str = ""
+    actor: str = ""
+    agent: str = ""
+    text: str = ""
+    json: bool = False
+    follow: bool = False
+    now: bool = False
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """`takes` names the words in order; the last one may be `TEXT`."""
+
+    name: str
+    help: str
+    takes: tuple[str, ...] = ("run",)
+    flags: tuple[str, ...] = ("--json",)
+
+    @property
+    def words(self) -> str:
+        """As people type it, without options."""
+        words = ("[RUN]" if word == "run" else word.upper() for word in self.takes)
+        return " ".join(["loop", self.name, *words])
+
+    @property
+    def usage(self) -> str:
+        """As people type it."""
+        return " ".join([self.words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
+
+
+_HELP = {"--json": "--json", "--run": "--run RUN", "--follow": "-f", "--now": "--now"}
+_SHORT = {"-f": "--follow"}
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    each.name: each
+    for each in (
+        Subcommand("status", "state, iteration, actors, tokens and cost of a run"),
+        Subcommand("runs", "the runs of this repository", takes=()),
+        Subcommand("shell", "attach a loop> prompt to a run", flags=()),
+        Subcommand("say", "say something to an agent", ("agent", TEXT), ("--run", "--json")),
+        Subcommand("pause", "pause at the turn's end, or --now", flags=("--now", "--json")),
+        Subcommand("resume", "let a paused run go on"),
+        Subcommand("stop", "end a run in order, or --now", flags=("--now", "--json")),
+        Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
+        Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
+    )
+}  # fmt: skip
+
+
+def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
+    """Raises `UserError` with one line for the first thing that is wrong."""
+    command = SUBCOMMANDS[name]
+    errand = Errand(name=name)
+    words: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        flag, has_value, value = word.partition("=")
+        flag = _SHORT.get(flag, flag)
+        if word == "--":
+            words += rest
+            break
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+        elif flag not in command.flags and not (flag == "--run" and "run" in command.takes):
+            raise UserError(f"loop {name} has no option {word!r}: {command.usage}")
+        elif flag == "--run":
+            if not has_value and not rest:
+                raise UserError(f"--run needs a value: {command.usage}")
+            errand = replace(errand, run=value if has_value else rest.pop(0))
+        elif has_value:
+            raise UserError(f"{flag} takes no value, but got {value!r}")
+        else:
+            field = {"--json": "json", "--follow": "follow", "--now": "now"}[flag]
+            set_flag: dict[str, Any] = {field: True}
+            errand = replace(errand, **set_flag)
+    return _with_words(command, errand, words)
+
+
+def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand:
+    given: dict[str, Any] = {}
+    for name in command.takes:
+        if name == TEXT:
+            given["text"], words = " ".join(words).strip(), []
+        elif words:
+            given[name] = words.pop(0)
+        if name != "run" and not given.get("text" if name == TEXT else name):
+            raise UserError(f"loop {command.name} needs {name.upper()}: {command.usage}")
+    if words:
+        raise UserError(
+            f"loop {command.name} takes no further words, but got {' '.join(words)!r}: {command.usage}; "
+            f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
+        )
+    return replace(errand, **given)
+
+
+def meant_subcommand(word: str) -> str:
+    """The subcommand that a prompt of one word looks like; "" when it does not."""
+    import difflib  # only for a prompt of one word
+
+    close = difflib.get_close_matches(word.lower(), [*SUBCOMMANDS, "dashboard", "update", "upgrade"], n=1, cutoff=0.75)
+    return close[0] if close else ""

@@ -1,0 +1,157 @@
+"""How runs, actors and mailboxes stand, as lines for people. Pure: structs in, text out; readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from actors.messages import AgentStatus, MailboxItem, Usage
+from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
+
+TASK_WIDTH = 100
+
+
+def duration(ms: int) -> str:
+    """Milliseconds for people: 340 ms, 12 s, 4 m 5 s, 3 h 12 m."""
+    if ms < 1_000:
+        return f"{max(0, ms)} ms"
+    seconds = ms // 1_000
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3_600:
+        return f"{seconds // 60} m {seconds % 60} s"
+    return f"{seconds // 3_600} h {seconds % 3_600 // 60} m"
+
+
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Left-aligned, two blanks between columns; the last one is as long as it is."""
+    rows = [list(row) for row in rows]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)] if rows else []
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+
+
+def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
+    """All that `status` says. `state` is the manifest's word, for a run whose journal says nothing."""
+    stands = f"{report.status.state}  {report.status.line}" if report.status else state
+    if not report.root_pid:
+        stands += " (not running)"
+    lines = [f"run {report.run_id}  {stands}"]
+    facts = []
+    if report.status is not None:
+        facts.append(("task", _first_line(report.status.task)))
+        if report.status.question:
+            facts.append(("question", report.status.question))
+    facts.append(("files", report.directory))
+    if report.root_pid:
+        since = duration(now_ms - report.started_at_ms)
+        watching = f", {report.consoles} attached" if report.consoles else ""
+        facts.append(("root", f"process {report.root_pid} for {since}{watching}"))
+    if report.dead_letters:
+        facts.append(("dead letters", f"{report.dead_letters}: mailbox ACTOR shows them"))
+    lines += [f"  {line}" for line in columns(facts)]
+    if report.root_pid:
+        lines += [f"  {line}" for line in actor_lines(report.actors, now_ms=now_ms)]
+    lines += [f"  {line}" for line in cost_lines(report.agents)]
+    return lines
+
+
+def _first_line(text: str) -> str:
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return first if len(first) <= TASK_WIDTH else f"{first[:TASK_WIDTH]}..."
+
+
+def actor_lines(actors: Iterable[ActorReport], *, now_ms: int) -> list[str]:
+    """One line an actor: its state, what it is busy with and for how long, its last event, its mailbox."""
+    rows = []
+    for actor in actors:
+        doing = _doing(actor, now_ms)
+        counts = [f"{actor.mailbox} waiting"] if actor.mailbox else []
+        counts += [f"{actor.restarts} restarts"] if actor.restarts else []
+        rows.append([actor.name, actor.state, f"pid {actor.pid}" if actor.pid else "", "; ".join([*counts, *doing])])
+    return columns(rows)
+
+
+def _doing(actor: ActorReport, now_ms: int) -> list[str]:
+    found = []
+    if actor.why:
+        found.append(actor.why)
+    if actor.doing:
+        found.append(f"{actor.doing} for {duration(now_ms - actor.doing_since_ms)}")
+    if actor.last_event and actor.state == "busy":
+        first = actor.last_event.splitlines()[0]
+        found.append(f"{duration(now_ms - actor.last_event_at_ms)} ago: {first[:70]}")
+    return found
+
+
+def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
+    """Tokens and money by agent, and together."""
+    agents = list(agents)
+    if not agents:
+        return []
+    rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage)] for agent in agents]
+    total = Usage(
+        input_tokens=sum(agent.usage.input_tokens for agent in agents),
+        output_tokens=sum(agent.usage.output_tokens for agent in agents),
+        cost_usd=sum(agent.usage.cost_usd for agent in agents),
+    )
+    rows.append(["together", f"{sum(agent.turns for agent in agents)} turns", *_usage(total)])
+    return columns(rows)
+
+
+def _usage(usage: Usage) -> list[str]:
+    return [f"{usage.input_tokens:,} tokens in", f"{usage.output_tokens:,} out", f"${usage.cost_usd:.2f}"]
+
+
+def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:
+    """What waits, what is being handled, what was handled last, dead letters."""
+    lines = [f"{report.actor} ({report.state})"]
+    lines += _items("waiting", report.waiting)
+    lines += _items("handling", [report.handling] if report.handling else [], "for")
+    lines += _items("handled", report.handled)
+    letters = [
+        [f"{duration(now_ms - each.at_ms)} ago", each.kind, f"{each.sender} -> {each.recipient}", each.reason]
+        for each in report.dead_letters
+    ]
+    lines.append(f"  dead letters: {len(letters) or 'none'}")
+    lines += [f"    {line}" for line in columns(letters)]
+    if stacks and report.stacks:
+        lines += ["  stacks:", *(f"    {line}" for line in report.stacks.splitlines())]
+    return lines
+
+
+def _items(title: str, items: Sequence[MailboxItem], ago: str = "") -> list[str]:
+    if not items:
+        return [f"  {title}: nothing"]
+    rows = [
+        [f"{ago} {duration(each.age_ms)}" if ago else f"{duration(each.age_ms)} ago", each.kind, f"from {each.sender}"]
+        for each in items
+    ]
+    return [f"  {title}: {len(items)}", *(f"    {line}" for line in columns(rows))]
+
+
+def trace_line(traced: Traced) -> str:
+    """One message, as the router saw it."""
+    marks = [f"attempt {traced.attempt}"] if traced.attempt > 1 else []
+    marks += ["answer"] if traced.answers else []
+    marks += [f"not handed over: {traced.lost}"] if traced.lost else []
+    marks += [traced.body] if traced.body else []
+    facts = f"{traced.size} bytes, {traced.latency_ms} ms"
+    return f"{traced.sender} -> {traced.recipient} {traced.kind} ({', '.join([facts, *marks])})"
+
+
+def toolbar(report: Report | None, *, now_ms: int) -> str:
+    """One line below the prompt: state, iteration, each actor, tokens and cost."""
+    if report is None:
+        return " the run is starting"
+    parts = [f"run {report.run_id}"]
+    if report.status is not None:
+        parts.append(f"{report.status.state}: {report.status.line}")
+    for actor in report.actors:
+        busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""
+        parts.append(f"{actor.name} {actor.state}{busy}")
+    tokens = sum(agent.usage.input_tokens + agent.usage.output_tokens for agent in report.agents)
+    cost = sum(agent.usage.cost_usd for agent in report.agents)
+    parts.append(f"{tokens:,} tokens ${cost:.2f}")
+    return " " + " | ".join(parts)
