@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from actors.edges import git, run_dir
-from actors.edges.journal_view import read_streams
+from actors.edges.journal_reader import read_streams
 from actors.errors import CircumstanceError, UserError
 from actors.machines import run, turn
 from actors.machines.run_status import run_status
