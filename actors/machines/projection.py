@@ -47,7 +47,7 @@ def project(before: RunState, event: run.Event, after: RunState, at: str) -> lis
             *_reviews(before, event, after),
             *_end_of_iterations(before, after),
             *_status(before, event, after),
-            *_result(before, after),
+            *_result(after),
         )
     ]
 
@@ -115,15 +115,13 @@ def _what_now(before: RunState, event: run.Event, after: RunState) -> str:
         return f"paused in {run.place(after)}"
     if isinstance(event, run.FollowUpGiven):
         return "follow-up received"
-    if after.phase is not Phase.PULL_REQUEST:
-        if before.phase is Phase.CHECKING and after.phase is not Phase.REVIEWING:
-            return "checks failed" if isinstance(event, run.ChecksEnded) else "changes asked for"
-        if before.phase is Phase.REVIEWING and after.phase is not Phase.REVIEWING:
-            return "changes asked for"
+    turned_down = before.phase in {Phase.CHECKING, Phase.REVIEWING} and after.phase in {Phase.COOLDOWN, Phase.WORKING}
+    if turned_down and not isinstance(event, run.RunResumed):
+        return "checks failed" if isinstance(event, run.ChecksEnded) else "changes asked for"
     return run.place(after)
 
 
-def _result(before: RunState, after: RunState) -> list[Line]:
-    if after.phase is before.phase or after.phase not in {Phase.FAILED, Phase.STOPPED}:
+def _result(after: RunState) -> list[Line]:
+    if after.phase not in {Phase.FAILED, Phase.STOPPED}:
         return []
     return [{"kind": "result", "result": after.phase.value, "detail": after.detail}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.machines import projection, run
@@ -88,6 +89,19 @@ def test_the_done_signal_is_a_result_and_the_review_a_state() -> None:
     assert story.lines == [result("done-signal-detected", DONE), status("reviewing", "review round 1")]
 
 
+def test_the_done_signal_in_a_turn_that_failed_is_no_result() -> None:
+    story = Run()
+    story.settle(TurnOutcome(status="failed", text=DONE))
+    assert [line["kind"] for line in story.lines] == ["status"]
+
+
+def test_the_done_signal_in_a_review_is_no_result() -> None:
+    story = Run()
+    story.settle(DONE_CLAIMED)
+    story.settle(DONE_CLAIMED, "reviewer")
+    assert [line["kind"] for line in story.lines] == ["review"]
+
+
 def test_checks_come_between_the_signal_and_the_review() -> None:
     story = Run(checks=("pytest",))
     story.settle(DONE_CLAIMED)
@@ -101,6 +115,13 @@ def test_a_failed_turn_is_told_with_its_error() -> None:
     story = Run()
     story.settle(BROKEN)
     assert story.lines == [status("working", "iteration 1 of 20: codex's turn failed: boom")]
+
+
+def test_a_failed_turn_that_ends_the_run_is_told_once_with_the_end() -> None:
+    story = Run(max_iterations=1)
+    story.settle(BROKEN)
+    assert [line["kind"] for line in story.lines] == ["result", "status", "result"]
+    assert story.lines[1] == status("stopped", story.state.detail)
 
 
 def test_a_review_that_passes_is_told_under_the_agents_name() -> None:
@@ -209,6 +230,32 @@ def test_a_pause_is_told_when_it_is_in_force_and_when_it_is_over() -> None:
     story.settle(INTERRUPTED)
     assert story.lines == [status("input-required", "paused in iteration 1 of 20")]
     story.happens(run.ResumeRequested())
+    assert story.lines == [status("working", "iteration 1 of 20")]
+
+
+def test_checks_that_go_on_after_a_pause_have_not_failed() -> None:
+    story = Run(checks=("pytest",))
+    story.settle(DONE_CLAIMED)
+    story.happens(run.PauseRequested(now=True))
+    story.happens(run.ResumeRequested())
+    assert story.lines == [status("working", "checks of iteration 1")]
+
+
+def test_a_review_that_goes_on_after_a_pause_has_not_failed() -> None:
+    story = Run(reviewers=("reviewer",))
+    story.settle(DONE_CLAIMED)
+    story.happens(run.PauseRequested(now=True))
+    story.settle(INTERRUPTED, "reviewer")
+    story.happens(run.ResumeRequested())
+    assert story.lines == [status("reviewing", "review round 1")]
+
+
+def test_a_new_task_is_no_verdict_on_the_old_one() -> None:
+    story = Run(reviewers=("reviewer",))
+    story.settle(DONE_CLAIMED)
+    story.happens(run.PauseRequested(now=True))
+    story.settle(INTERRUPTED, "reviewer")
+    story.happens(run.RunResumed(settings=msgspec.structs.replace(story.state.run, task="Fix that.")))
     assert story.lines == [status("working", "iteration 1 of 20")]
 
 
