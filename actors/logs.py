@@ -35,26 +35,45 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     json: bool = False
 
 
-def set_up(settings: LogSettings, *, run: str, actor: str) -> None:
-    """Replaces all sinks of this process. Called once at its start; the environment is read here."""
+def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -> None:
+    """Replaces all sinks of this process. Called once at its start; the environment is read here.
+
+    `only`: lines that are bound to another run are left to `add_file`.
+    """
     strike_out = _censor(os.environ)
     logger.remove()
     logger.configure(extra={"run": run, "actor": actor})
-    writers: list[Callable[[bytes], None]] = []
     if settings.stderr:
-        writers.append(lambda line: _write(STDERR, line))
+        _add(lambda line: _write(STDERR, line), settings, strike_out, run if only else None)
     if settings.file:
-        writers.append(_LogFile(Path(settings.file)).write)
-    for write in writers:
-        logger.add(
-            _sink(write, strike_out),
-            level=settings.level,
-            format=_LINE,
-            serialize=settings.json,
-            backtrace=False,
-            diagnose=False,  # would print the values of variables
-        )
+        _add(_LogFile(Path(settings.file)).write, settings, strike_out, run if only else None)
     logging.basicConfig(handlers=[_Forward()], level=settings.level, force=True)
+
+
+def add_file(settings: LogSettings, *, run: str) -> Callable[[], None]:
+    """A further file, for the lines of this process that are bound to `run`. Returns what closes it."""
+    file = _LogFile(Path(settings.file))
+    sink = _add(file.write, settings, _censor(os.environ), run)
+
+    def close() -> None:
+        logger.remove(sink)
+        file.close()
+
+    return close
+
+
+def _add(
+    write: Callable[[bytes], None], settings: LogSettings, strike_out: Callable[[str], str], run: str | None
+) -> int:
+    return logger.add(
+        _sink(write, strike_out),
+        level=settings.level,
+        format=_LINE,
+        filter=None if run is None else lambda record: record["extra"].get("run") == run,
+        serialize=settings.json,
+        backtrace=False,
+        diagnose=False,  # would print the values of variables
+    )
 
 
 class _LogFile:
@@ -70,6 +89,9 @@ class _LogFile:
             os.close(self._descriptor)
             self._open()
         _write(self._descriptor, line)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def _open(self) -> None:
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -149,6 +149,7 @@ class SupervisorActor(pykka.ThreadingActor):
     def __init__(self, options: SupervisorOptions) -> None:
         super().__init__()
         self._options = options
+        self._log = logger.bind(run=options.key)
         self._spec = options.tree.spec()
         self._children = {spec.id: Child(spec) for spec in self._spec.children}
         self._history: policy.History = ()
@@ -192,7 +193,7 @@ class SupervisorActor(pykka.ThreadingActor):
             case _Stop():
                 self._stop_asked(message)
             case _:
-                logger.error("the supervisor does not take {}", message)
+                self._log.error("the supervisor does not take {}", message)
         return None
 
     # --- what children say ---
@@ -217,7 +218,7 @@ class SupervisorActor(pykka.ThreadingActor):
             return
         self._phase(child, "ready")
         child.was_ready = True
-        logger.info("{}#{} is ready: pid {}", child.spec.id, child.incarnation, message.pid)
+        self._log.info("{}#{} is ready: pid {}", child.spec.id, child.incarnation, message.pid)
         child.heard_at, child.heard_at_ms, child.since_ms = time.monotonic(), wall_ms(), wall_ms()
         self._options.router.broadcast(self._options.key, ActorUp(name=child.spec.id, incarnation=child.incarnation))
         if all(each.phase == "ready" for each in self._children.values()):
@@ -247,6 +248,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 entry=child.spec.entry,
                 arguments=cloudpickle.dumps(arguments),
                 wants_socket=child.spec.wants_socket,
+                runtime_dir=self._options.tree.directory,
             )
         )
         self._timer(child.spec.ready_within_s, _Due("not-ready", name, child.incarnation))
@@ -297,7 +299,7 @@ class SupervisorActor(pykka.ThreadingActor):
 
     def _carry_out(self, decision: policy.Decision) -> None:
         self._options.announce("note", decision.why)
-        logger.info(decision.why)
+        self._log.info(decision.why)
         match decision:
             case policy.RestartChildren():
                 for name in decision.stop:

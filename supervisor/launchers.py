@@ -214,7 +214,7 @@ class _Nursery:
             children = list(self._children.values())
             self._link.close()
         for order, started in children:
-            _end_what_is_left(started, reaper.records_directory(self._runtime_dir, order.child))
+            _end_what_is_left(started, _records(order, self._runtime_dir))
         for order, started in children:
             self._reporter.report(lost(order) if started else failed(order, why))
 
@@ -252,7 +252,7 @@ class _Nursery:
                 self._children[key] = (order, event)
             else:
                 del self._children[key]
-        records = reaper.records_directory(self._runtime_dir, event.child)
+        records = _records(order, self._runtime_dir)
         if isinstance(event, Started):
             processes.record(records, event.pid)
         else:
@@ -342,7 +342,7 @@ class PortableLauncher:
         with self._lock:  # only now may its pid become another's
             del self._pids[order.child, order.incarnation]
             exited = ended(order, process.wait())
-        _end_what_is_left(started, reaper.records_directory(self._runtime_dir, order.child))
+        _end_what_is_left(started, _records(order, self._runtime_dir))
         if started:
             return exited
         return failed(order, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
@@ -359,7 +359,7 @@ class PortableLauncher:
         if said != RUNNING:
             return None, said.decode(errors="replace")
         started = Started(child=order.child, incarnation=order.incarnation, pid=pid, started=born)
-        processes.record(reaper.records_directory(self._runtime_dir, order.child), pid)
+        processes.record(_records(order, self._runtime_dir), pid)
         self._reporter.report(started)
         return started, ""
 
@@ -417,6 +417,10 @@ def _exec(arguments: Sequence[str], fds: Sequence[socket.socket]) -> subprocess.
         pass_fds=[fd.fileno() for fd in fds],
         start_new_session=True,
     )
+
+
+def _records(order: StartOrder, runtime_dir: Path) -> Path:
+    return reaper.records_directory(order.runtime_dir or runtime_dir, order.child)
 
 
 def _end_what_is_left(started: Started | None, records: Path) -> None:

@@ -66,7 +66,18 @@ def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / "manifest.json")
-    _sync_directory(directory)
+    sync_directory(directory)
+
+
+def set_state(directory: Path, state: str, at_ms: int) -> None:
+    """For a run whose actors are not there: what becomes of it is written by whoever holds its lock.
+
+    The journal has the last word: the manifest is made from it again when the run goes on.
+    """
+    manifest = read_manifest(directory)
+    if manifest is not None and manifest.get("state") != state:
+        status = {"completed": "done", "failed": "failed", "stopped": "stopped"}.get(state, "running")
+        write_manifest(directory, {**manifest, "state": state, "status": status, "updatedAt": iso(at_ms)})
 
 
 def read_transcript(directory: Path) -> list[dict[str, object]]:
@@ -156,14 +167,23 @@ def lock_run(directory: Path, endpoint_of: Callable[[int], str]) -> RunLock:
 
     `endpoint_of` gives the console endpoint of a generation: each root has its own.
     """
-    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if not _take(descriptor):
-        holder = _read_lock(descriptor).get("pid", "?")
-        os.close(descriptor)
-        raise UserError(
+    return lock_directory(
+        directory,
+        endpoint_of,
+        lambda holder: (
             f"run {directory.name} is already active in process {holder}: attach to it with loop shell "
             f"{directory.name}, or end it with loop stop {directory.name}"
-        )
+        ),
+    )
+
+
+def lock_directory(directory: Path, endpoint_of: Callable[[int], str], refusal: Callable[[str], str]) -> RunLock:
+    """As `lock_run`; `refusal` gives the words for the pid of the process that has it."""
+    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _take(descriptor):
+        holder = str(_read_lock(descriptor).get("pid", "?"))
+        os.close(descriptor)
+        raise UserError(refusal(holder))
     generation = int(str(_read_lock(descriptor).get("generation", 0))) + 1
     text = json.dumps({"pid": os.getpid(), "endpoint": endpoint_of(generation), "generation": generation})
     # In one write, over what is there: a generation that is lost in between would be counted again from 1.
@@ -273,7 +293,8 @@ def _read_lock(descriptor: int) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """What was made, renamed or removed in it is durable when it returns."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

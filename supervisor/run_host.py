@@ -1,0 +1,234 @@
+"""What all runs of one root share, and one run among them. Lives in the root process.
+
+A `RunHost` has the router and the launcher; a `HostedRun` is a sub-tree of its own: supervisor, desk, clerk, endpoints.
+What one run does, or how it ends, is nothing to the others. Neither knows of signals or terminals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from actors.edges import run_dir
+from actors.host import Sender, wall_ms
+from actors.logs import LogSettings
+from actors.messages import AskHuman, Message, Progress
+from supervisor import reaper
+from supervisor.actor import FromActor, RunResult, SupervisorActor, SupervisorOptions, stop_run
+from supervisor.clerk import RunClerk
+from supervisor.console_wire import Ended, Shown
+from supervisor.desk import Desk
+from supervisor.launchers import Event, make_launcher
+from supervisor.router import Router
+from supervisor.run_tree import CHILDREN, PRELOAD, RunOrder, RunTree, launch_name
+
+FINAL_STATES = ("completed", "failed", "stopped")
+
+
+class Console(Protocol):
+    """The root's own console. `show` and `opened` must pass on and return."""
+
+    def opened(self, endpoint: str) -> None:
+        """Main thread: consoles may come to this address from now on. Called once, before the run starts."""
+
+    def show(self, progress: Progress) -> None:
+        """Desk's thread: something happened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """A directory that this root holds, and a place for its sockets that is this root's alone."""
+
+    lock: run_dir.RunLock
+    runtime: Path
+
+    def release(self) -> None:
+        """Called once, when nothing of it is used any more."""
+        shutil.rmtree(self.runtime, ignore_errors=True)
+        self.lock.release()
+
+
+def hold_run(directory: Path) -> Hold:
+    """Takes the run, and ends what a root that was killed has left of it. Raises `UserError` when another has it."""
+    lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_desk_path(runtime_path(directory, generation))}")
+    reaper.reap(reaper.records_root(directory))
+    return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+
+
+class RunHost:
+    """Router and launcher. `runtime`: for sockets; `records`: the launcher's own. Made in the main thread."""
+
+    def __init__(self, runtime: Path, records: Path) -> None:
+        self._runs: dict[str, HostedRun] = {}
+        self.router = Router(runtime)
+        self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=PRELOAD)
+
+    def add(self, key: str, run: HostedRun) -> None:
+        """Its children's events go to it from now on."""
+        self._runs[key] = run
+
+    def remove(self, key: str) -> None:
+        """The run is over: nothing of it is known here any more."""
+        self._runs.pop(key, None)
+        self.router.forget_run(key)
+        for child in CHILDREN:
+            self.launcher.forget(launch_name(key, child))
+
+    def close(self) -> None:
+        """Kills what is left of all runs."""
+        self.launcher.close()
+        self.router.close()
+
+    def _from_launcher(self, event: Event) -> None:
+        run = self._runs.get(event.child.rpartition("/")[0])
+        if run is not None:
+            run.from_launcher(event)
+
+
+class HostedRun:
+    """One run, begun when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
+    processes are gone; `close` comes after that. `on_purpose` is called when somebody wants it to stop, before it does.
+    """
+
+    def __init__(
+        self,
+        host: RunHost,
+        order: RunOrder,
+        hold: Hold,
+        console: Console,
+        *,
+        ended: Callable[[RunResult], None],
+        on_purpose: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._host = host
+        self._order = order
+        self._on_purpose = on_purpose
+        key = order.key
+        mail = host.router.open_local(key, "supervisor", self._to_supervisor)
+        desk_mail = host.router.open_local(key, "console", self._to_console)
+        self._clerk = RunClerk(order, host.router, ref=desk_mail.ref, stop=self._stop_from_desk, show=self._show)
+        self._desk = Desk(_desk_path(hold.runtime), self._clerk, console.show)
+        console.opened(self._desk.endpoint)
+        host.add(key, self)
+        self._supervisor = SupervisorActor.start(
+            SupervisorOptions(
+                key=key,
+                tree=RunTree(order, hold.lock.generation, first_manifest(order), host.launcher.listening_port),
+                router=host.router,
+                launcher=host.launcher,
+                tell=lambda name, message: mail.ref(name).tell(message),
+                announce=self.announce,
+                done=ended,
+                log=run_log(order),
+                publish=self._clerk.children,
+            )
+        )
+        self._clerk.supervised_by(self._supervisor)
+
+    def stop(self, reason: str, *, now: bool) -> None:
+        """Any thread. Gracefully: the worker interrupts its turns and journals the stop. Now: the tree is stopped in
+        order, and nothing is journalled, so that it goes on like a run that crashed.
+        """
+        if self._supervisor.is_alive():
+            stop_run(self._supervisor, reason, now=now)
+
+    def announce(self, kind: str, text: str) -> None:
+        """Any thread: for people."""
+        self._show(Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
+
+    def from_launcher(self, event: Event) -> None:
+        """The launcher's thread."""
+        if self._supervisor.is_alive():
+            self._supervisor.tell(event)
+
+    def close(self, result: RunResult | None) -> None:
+        """Says goodbye to its consoles. Main thread, once."""
+        self._supervisor.stop(block=False)
+        self._desk.close(Ended(state=result.state, detail=result.detail) if result else None)
+        self._host.remove(self._order.key)
+
+    def _stop_from_desk(self, reason: str, now: bool) -> None:
+        self._on_purpose()
+        self.stop(reason, now=now)
+
+    def _to_supervisor(self, message: Message, sender: Sender) -> None:
+        if self._supervisor.is_alive():
+            self._supervisor.tell(FromActor(message, sender))
+
+    def _to_console(self, message: Message, _sender: Sender) -> None:
+        match message:
+            case Progress():
+                self._show(message)
+            case AskHuman():
+                hint = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.run_id}"
+                self.announce("question", message.question + hint)
+            case _:
+                self._clerk.note(message)
+
+    def _show(self, progress: Progress) -> None:
+        self._desk.publish(Shown(progress=progress))
+
+
+def run_log(order: RunOrder) -> LogSettings:
+    """All processes of a run write into one file."""
+    return LogSettings(stderr=False, file=str(order.directory / "log"))
+
+
+def write_end(order: RunOrder, result: RunResult) -> None:
+    """Into the manifest, where the worker could not. Call it while the run is held and its actors are gone."""
+    manifest = run_dir.read_manifest(order.directory) or {}
+    if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
+        run_dir.set_state(order.directory, result.state, wall_ms())
+
+
+def first_manifest(order: RunOrder) -> dict[str, object]:
+    """What the root knows of the run's manifest; the persistence actor adds state, times and session ids."""
+    known = run_dir.read_manifest(order.directory) or {}
+    return {
+        "claudeSessionId": known.get("claudeSessionId", ""),
+        "codexThreadId": known.get("codexThreadId", ""),
+        "createdAt": known.get("createdAt") or run_dir.iso(wall_ms()),
+        "cwd": str(order.cwd),
+        "mode": "paired" if order.paired else "single",
+        "pid": os.getpid(),
+        "repoId": order.repo_id,
+        "runId": order.run_id,
+        **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
+        "agents": {"worker": order.worker, "reviewer": order.reviewer},
+    }
+
+
+# --- where sockets are ----------------------------------------------------------------------------------------------
+
+
+def runtime_path(held: Path, generation: int) -> Path:
+    """A directory of this root alone: an actor of a killed predecessor must not find our socket under its old name."""
+    stem = hashlib.sha256(str(held.resolve()).encode()).hexdigest()[:10]
+    return _runtime_base() / f"{stem}-{generation}"
+
+
+def make_runtime(held: Path, generation: int) -> Path:
+    """Made anew, and what predecessors left is removed. `held` is locked by this process."""
+    path = runtime_path(held, generation)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for stale in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _runtime_base() -> Path:
+    """Where sockets live: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(given) if given and len(given) < 50 and os.access(given, os.W_OK) else Path(tempfile.gettempdir())
+    return base / f"loop-{os.getuid()}"
+
+
+def _desk_path(runtime: Path) -> Path:
+    return runtime / "console.sock"

@@ -1,0 +1,299 @@
+"""`loop serve`: one root for many runs, which come from the queue (submissions.py). At most so many at once, in order.
+
+Its main thread starts runs, takes signals, and waits. A run that fails, or whose actors crash, is nothing to the
+others. When it is told to stop, it stops the trees of all runs at once, within the 5 s that a Procfile manager gives;
+nothing is journalled then, so those runs go on next time exactly as after `kill -9`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from loguru import logger
+
+from actors import logs
+from actors.edges import run_dir
+from actors.errors import LoopError, UserError
+from actors.host import wall_ms
+from actors.logs import LogSettings
+from actors.messages import Progress
+from supervisor import submissions
+from supervisor.actor import RunResult
+from supervisor.root import handled
+from supervisor.run_host import Hold, HostedRun, RunHost, hold_run, make_runtime, run_log, runtime_path, write_end
+from supervisor.run_tree import RunOrder
+
+# A Procfile manager kills after 5 s. What is left by then is killed, which costs no more than a look at a transcript.
+STOP_S = 3.5
+# A submitter wakes us. One that was killed in that moment, or a run that somebody else holds, is noticed by looking.
+LOOK_S = 5.0
+SUSPENDED = RunResult("stopped", "loop serve is stopping: it goes on with the next loop serve")
+
+
+class ServeConsole(Protocol):
+    """Where the lines go. `show` must pass on and return."""
+
+    def show(self, run: str, progress: Progress) -> None:
+        """Any thread. `run` is "<repo id>/<run id>"; "" for `loop serve` itself."""
+
+
+def serve(home: Path, environment: dict[str, str], max_runs: int, console: ServeConsole, *, on_terminal: bool) -> None:
+    """Serves until a signal. Raises `UserError` when another one serves this home. Leaves no process behind.
+
+    `on_terminal`: the end of the terminal is a wish to stop.
+    """
+    directory = submissions.serve_directory(home)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = run_dir.lock_directory(
+        directory,
+        lambda generation: str(_doorbell_path(runtime_path(directory, generation))),
+        lambda holder: f"loop serve is already active in process {holder} for {home}: submit to it, or end it first",
+    )
+    hold = Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+    try:
+        logs.set_up(LogSettings(stderr=False, file=str(directory / "log")), run="serve", actor="root", only=True)
+        _Server(home, environment, max_runs, console, hold).run(on_terminal=on_terminal)
+    finally:
+        hold.release()
+
+
+@dataclass(kw_only=True)
+class _Active:
+    """A run in our hands."""
+
+    order: RunOrder
+    hold: Hold
+    run: HostedRun
+    close_log: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """There may be something in the queue."""
+
+
+@dataclass(frozen=True)
+class _Begun:
+    directory: Path
+
+
+@dataclass(frozen=True)
+class _Over:
+    directory: Path
+    result: RunResult
+
+
+@dataclass(frozen=True)
+class _Signal:
+    name: str
+    stops: bool
+
+
+class _Server:
+    """Belongs to the main thread; other threads and signal handlers only put events into its queue."""
+
+    def __init__(
+        self, home: Path, environment: dict[str, str], max_runs: int, console: ServeConsole, hold: Hold
+    ) -> None:
+        self._home = home
+        self._environment = environment
+        self._max_runs = max_runs
+        self._console = console
+        self._events: queue.SimpleQueue[_Look | _Begun | _Over | _Signal] = queue.SimpleQueue()
+        self._active: dict[Path, _Active] = {}
+        self._elsewhere: set[Path] = set()  # held by another root: said once
+        self._submissions = threading.Lock()  # `begun` must not write what `withdraw` has just removed
+        self._stop_at: float | None = None
+        self._doorbell = _Doorbell(_doorbell_path(hold.runtime), lambda: self._events.put(_Look()))
+        self._host = RunHost(hold.runtime, submissions.serve_directory(home))
+
+    def run(self, *, on_terminal: bool) -> None:
+        """Blocks until it was told to stop and every process is gone."""
+        on_hangup = self._on_signal if on_terminal else self._on_hangup
+        with handled({signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal, signal.SIGHUP: on_hangup}):
+            try:
+                waiting = len(submissions.queued(self._home))
+                self._say("ready", f"pid {os.getpid()}, at most {self._max_runs} runs at once, {waiting} in the queue")
+                self._serve()
+            finally:
+                self._doorbell.close()
+                self._host.launcher.close()
+                for directory in list(self._active):
+                    self._settle(directory, SUSPENDED)
+                self._host.close()
+                self._say("note", "stopped")
+
+    def _serve(self) -> None:
+        while self._stop_at is None or self._active:
+            if self._stop_at is None:
+                self._start_what_may()
+                patience_s = LOOK_S
+            else:
+                patience_s = self._stop_at - time.monotonic()
+            if patience_s <= 0:
+                return
+            try:
+                event = self._events.get(timeout=patience_s)
+            except queue.Empty:
+                continue
+            match event:
+                case _Look():
+                    pass
+                case _Begun():
+                    with self._submissions:
+                        submissions.begun(event.directory)
+                case _Over():
+                    self._settle(event.directory, event.result)
+                case _Signal(stops=False):
+                    self._say("note", f"{event.name}: the log is open again")
+                case _Signal() if self._stop_at is None:
+                    self._stop(event.name)
+                case _Signal():
+                    pass  # a terminal and a Procfile manager both send one
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def _start_what_may(self) -> None:
+        for directory in submissions.queued(self._home):
+            if len(self._active) >= self._max_runs:
+                return
+            if directory not in self._active and self._stop_at is None:
+                self._start(directory)
+
+    def _start(self, directory: Path) -> None:
+        key = f"{directory.parent.name}/{directory.name}"
+        if (holder := run_dir.holder(directory)) is not None:
+            if directory not in self._elsewhere:
+                self._elsewhere.add(directory)
+                self._say("note", f"waits: it is active in process {holder.pid}", run=key)
+            return
+        self._elsewhere.discard(directory)
+        try:
+            hold = hold_run(directory)
+        except LoopError as error:  # taken in this moment
+            logger.info("{} is not started: {}", key, error)
+            return
+        try:
+            self._active[directory] = self._host_run(directory, hold)
+        except Exception as error:  # the others must not suffer
+            logger.opt(exception=error).error("{} cannot be started", key)
+            self._say("error", f"failed: it cannot be started: {error}", run=key)
+            self._withdraw(directory)
+            run_dir.set_state(directory, "failed", wall_ms())
+            self._host.remove(key)
+            hold.release()
+
+    def _host_run(self, directory: Path, hold: Hold) -> _Active:
+        submission = submissions.read(directory)
+        if submission is None:
+            raise UserError("its submission was withdrawn")
+        order = submissions.order_of(directory, submission, self._environment, self._home)
+        self._say("note", f"starts in {order.cwd}", run=order.key)
+        close_log = logs.add_file(run_log(order), run=order.key)
+        try:
+            run = HostedRun(
+                self._host,
+                order,
+                hold,
+                _RunConsole(self._console, order.key, lambda: self._events.put(_Begun(directory))),
+                ended=lambda result: self._events.put(_Over(directory, result)),
+                on_purpose=lambda: self._withdraw(directory),
+            )
+        except BaseException:
+            close_log()
+            raise
+        return _Active(order=order, hold=hold, run=run, close_log=close_log)
+
+    def _settle(self, directory: Path, result: RunResult) -> None:
+        """The run is over, or stopped with us: then it stays in the queue."""
+        active = self._active.pop(directory)
+        active.run.close(result)
+        if result == SUSPENDED and submissions.read(directory) is not None:
+            run_dir.set_state(directory, "submitted", wall_ms())
+            self._say("note", SUSPENDED.detail, run=active.order.key)
+        else:
+            self._withdraw(directory)
+            write_end(active.order, result)
+            detail = f": {result.detail}" if result.detail else ""
+            kind = "error" if result.state == "failed" else "note"
+            self._say(kind, f"{result.state}{detail}", run=active.order.key)
+        active.close_log()
+        active.hold.release()
+
+    def _withdraw(self, directory: Path) -> None:
+        """Any thread."""
+        with self._submissions:
+            submissions.withdraw(directory)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _stop(self, why: str) -> None:
+        self._stop_at = time.monotonic() + STOP_S
+        self._say("note", f"{why}: stopping; {len(self._active)} active runs go on with the next loop serve")
+        for active in self._active.values():
+            active.run.stop(SUSPENDED.detail, now=True)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._events.put(_Signal(signal.Signals(number).name, stops=True))
+
+    def _on_hangup(self, number: int, _frame: FrameType | None) -> None:
+        """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
+        self._events.put(_Signal(signal.Signals(number).name, stops=False))
+
+    def _say(self, kind: str, text: str, *, run: str = "") -> None:
+        logger.info("{}: {}", run or "serve", text)
+        self._console.show(run, Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
+
+
+class _RunConsole:
+    """The console of one run: names the run, and notices when its journal has the settings."""
+
+    def __init__(self, console: ServeConsole, key: str, begun: Callable[[], None]) -> None:
+        self._console = console
+        self._key = key
+        self._begun: Callable[[], None] | None = begun
+
+    def opened(self, endpoint: str) -> None:
+        """It is told everything without asking."""
+
+    def show(self, progress: Progress) -> None:
+        if self._begun is not None and (progress.source, progress.kind) == ("worker", "status"):
+            self._begun()
+            self._begun = None
+        self._console.show(self._key, progress)
+
+
+class _Doorbell:
+    """A datagram socket that submitters ring, and the thread that listens."""
+
+    def __init__(self, path: Path, rung: Callable[[], None]) -> None:
+        self._rung = rung
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Called once."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.sendto(b"", self._socket.getsockname())  # closing a socket does not end a wait for it
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while self._socket.recv(64):
+            self._rung()
+
+
+def _doorbell_path(runtime: Path) -> Path:
+    return runtime / "doorbell.sock"

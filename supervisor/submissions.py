@@ -1,0 +1,161 @@
+"""The queue of `loop serve`: `submission.json` in the directory of each run that waits for it or is in its hands.
+
+`loop submit` writes it, also while nothing is serving; it goes when the run has ended or is stopped on purpose. So a
+run goes on by itself after a reboot exactly as long as the file is there. Reads and writes files, in any process;
+starts nothing. The environment is not in it, as that holds secrets: agents have the environment of `loop serve`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.adapters import BUILT_IN_NAMES
+from actors.edges import git, run_dir
+from actors.edges.configuration import read_configuration
+from actors.errors import UserError
+from actors.settings import Role, RunSettings
+from supervisor.run_tree import RunOrder
+
+FILE = "submission.json"
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, checked. `settings` is None when the run's journal has them."""
+
+    submitted_at_ns: int  # the queue's order
+    cwd: str
+    worker: str
+    reviewer: str
+    paired: bool
+    settings: RunSettings | None
+    worker_model: str = ""
+    reviewer_model: str = ""
+    session_ids: dict[Role, str] = {}
+    workspace_name: str = ""
+
+
+def serve_directory(home: Path) -> Path:
+    """Lock, log and process records of `loop serve`: there is one for each home."""
+    return home / ".loop" / "serve"
+
+
+def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int | None:
+    """Durable when it returns. `manifest` is what the root knows of the run.
+
+    Returns the pid of the `loop serve` that has been told, or None when there is none. Raises `UserError` when the
+    run is active.
+    """
+    if (holder := run_dir.holder(order.directory)) is not None:
+        raise UserError(
+            f"run {order.run_id} is already active in process {holder.pid}: end it first with loop stop {order.run_id}"
+        )
+    # Nobody can be asked where a queued run ends; loop shell gives it more to do while it is active.
+    settings = None if order.settings is None else replace(order.settings, interactive=False)
+    run_dir.write_manifest(order.directory, {**(run_dir.read_manifest(order.directory) or {}), **manifest})
+    run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
+    _write(
+        order.directory,
+        Submission(
+            submitted_at_ns=time.time_ns(),
+            cwd=str(order.cwd),
+            worker=order.worker,
+            reviewer=order.reviewer,
+            paired=order.paired,
+            settings=settings,
+            worker_model=order.worker_model,
+            reviewer_model=order.reviewer_model,
+            session_ids=order.session_ids,
+            workspace_name=order.workspace_name,
+        ),
+    )
+    return _ring(home)
+
+
+def queued(home: Path) -> list[Path]:
+    """The directories of all submitted runs, first submitted first; those in the hands of `loop serve` included."""
+    found = []
+    for path in run_dir.runs_root(home).glob(f"*/*/{FILE}"):
+        submission = read(path.parent)
+        if submission is not None:
+            found.append((submission.submitted_at_ns, path.parent))
+    return [directory for _, directory in sorted(found)]
+
+
+def read(directory: Path) -> Submission | None:
+    """None when the run is not submitted, or its file is of another version: it stays where it is."""
+    try:
+        return msgspec.json.decode((directory / FILE).read_bytes(), type=Submission)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def order_of(directory: Path, submission: Submission, environment: dict[str, str], home: Path) -> RunOrder:
+    """The order to run it here. Raises `UserError` when its place is gone, or the configuration is bad."""
+    cwd = Path(submission.cwd)
+    if not cwd.is_dir():
+        raise UserError(f"{cwd} is gone, where the run was to work")
+    configuration = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES)
+    return RunOrder(
+        key=f"{directory.parent.name}/{directory.name}",
+        run_id=directory.name,
+        repo_id=directory.parent.name,
+        directory=directory,
+        cwd=cwd,
+        environment=environment,
+        worker=submission.worker,
+        reviewer=submission.reviewer,
+        paired=submission.paired,
+        settings=submission.settings,
+        worker_model=submission.worker_model,
+        reviewer_model=submission.reviewer_model,
+        headless=True,
+        configured=dict(configuration.agents),
+        session_ids=submission.session_ids,
+        workspace_name=submission.workspace_name,
+    )
+
+
+def begun(directory: Path) -> None:
+    """The run's journal has its settings: a task that a person has changed since then must not be set back."""
+    submission = read(directory)
+    if submission is not None and submission.settings is not None:
+        _write(directory, replace(submission, settings=None))
+
+
+def withdraw(directory: Path) -> bool:
+    """It does not go on by itself any more. False: it was not submitted. Durable when it returns."""
+    try:
+        (directory / FILE).unlink()
+    except FileNotFoundError:
+        return False
+    run_dir.sync_directory(directory)
+    return True
+
+
+def _write(directory: Path, submission: Submission) -> None:
+    temporary = directory / f".{FILE}.{os.getpid()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(submission), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(directory / FILE)
+    run_dir.sync_directory(directory)
+
+
+def _ring(home: Path) -> int | None:
+    """Wakes the `loop serve` of this home, whose doorbell is a datagram socket. It looks by itself after a while."""
+    holder = run_dir.holder(serve_directory(home))
+    if holder is None:
+        return None
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.sendto(b"look", holder.endpoint)
+    return holder.pid
