@@ -146,9 +146,13 @@ class StuckError(Exception):
 def plan(chance: random.Random, limit: int) -> tuple[list[Strike], str]:
     """The strikes of one run, in order, and the scenario's text with a fault in it."""
     kinds, weights = list(STRIKES), list(STRIKES.values())
-    count = min(limit, chance.randint(8, 14))
+    count = min(limit, chance.randint(10, 18))
     strikes = []
-    for point in sorted(chance.choices(range(len(POINTS)), k=count)):
+    if chance.random() < 0.3:  # before anything of the run is durable
+        strikes.append(
+            Strike("kill", chance.choice(["root", "root", "nursery", "persistence"]), 0, chance.uniform(0, 1.5))
+        )
+    for point in sorted(chance.choices(range(len(POINTS)), k=count - len(strikes))):
         what, whom = chance.choices(kinds, weights)[0]
         after_s = 0.0 if POINTS[point][0] and chance.random() < 0.5 else chance.uniform(0, 1.2)
         strikes.append(Strike(what, whom, point, after_s))
