@@ -344,7 +344,7 @@ class Run:
             self.report.troubles.append("there is no run")
             return
         without_error = not any("scripted fault: HTTP" in line for _, line in self.lines())
-        found = inspect(self.world.home, self.world.run_directory(run_id), MAILS if without_error else ())
+        found = inspect(self.world.home, self.world.run_directory(run_id), MAILS if without_error else None)
         self.report.troubles += list(found)
         self.report.lost, self.report.repeated = len(found.lost), len(found.repeated)
         log = self._log()

@@ -62,8 +62,11 @@ class Event(NamedTuple):
     body: dict[str, Any]
 
 
-def inspect(home: Path, directory: Path, mails: Iterable[str] = ()) -> Findings:
-    """Looks through the finished run in `directory`. `mails`: the texts that must have been sent and seen."""
+def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> Findings:
+    """Looks through the finished run in `directory`.
+
+    `mails`: the texts that must have been sent, once each. None: the agents may have begun turns anew.
+    """
     found = Findings()
     journal = directory / "journal.sqlite"
     if not journal.exists():
@@ -80,7 +83,8 @@ def inspect(home: Path, directory: Path, mails: Iterable[str] = ()) -> Findings:
     for role in ROLES:
         _turns(role, streams[f"turns/{role}"], prompts[role], found)
         _mails(role, streams["mail"], prompts[role], found)
-    _all_sent(streams["mail"], mails, found)
+    if mails is not None:
+        _all_sent(streams["mail"], mails, found)
     _verdicts(streams, directory, found)
     return found
 
@@ -174,7 +178,7 @@ def _turns(role: Role, turns: list[Event], prompts: list[Prompt], found: Finding
         if event.kind == "TurnConcluded" and event.body["outcome"]["status"] == "finished":
             prompt = intended[event.body["turn_id"]]["prompt"].strip()
             head = prompt.partition("\n")[0]
-            if prompt not in texts and not any(told.head == head + CONTINUED for told in prompts):
+            if not any(told.text.strip() == prompt or told.head == head + CONTINUED for told in prompts):
                 found.lost.append(f"{role} never had the prompt of a finished turn: {prompt[:60]!r}")
 
 
@@ -188,9 +192,9 @@ def _mails(role: Role, mails: list[Event], prompts: list[Prompt], found: Finding
         if not any(text.strip() in each for each in told):
             found.lost.append(f"{role} never had the mail {text[:60]!r}")
     for text, count in Counter(seen).items():
-        if count > 1:
+        if count > queued.count(text):
             found.repeated.append(f"{role} had {count} times the mail {text[:60]!r}")
-    if (order := [text for text in queued if text in seen]) != list(dict.fromkeys(seen)):
+    if (order := [text for text in queued if text in seen]) != seen:
         found.broken.append(f"{role} had its mail in the order {seen}, sent was {order}")
 
 
