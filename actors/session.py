@@ -377,7 +377,7 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         try:
-            answer = await agent.find_turn(entry.message_id)
+            answer = await agent.find_turn(entry.message_id, _text_of(entry))
         except AgentError as error:
             await self._agent_failed(error)
             return
@@ -393,13 +393,10 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
-        text = entry.prompt
-        if entry.cuts:
-            text = prompts.reminder(text) if entry.remembered else prompts.continuation(text)
         self._running, self._running_since_ms = entry.turn_id, time.time_ns() // 1_000_000
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "turn", "")
-        self._turn_task = self._loop.create_task(self._turn(agent, entry, text))
+        self._turn_task = self._loop.create_task(self._turn(agent, entry, _text_of(entry)))
 
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
         outcome: TurnOutcome | None
@@ -483,3 +480,10 @@ class AgentSession:
 
     def _note(self, text: str) -> None:
         self._listener.agent_event(AgentEvent(kind="note", text=text))
+
+
+def _text_of(entry: turn.Entry) -> str:
+    """What the agent is sent under the entry's message id."""
+    if not entry.cuts:
+        return entry.prompt
+    return prompts.reminder(entry.prompt) if entry.remembered else prompts.continuation(entry.prompt)

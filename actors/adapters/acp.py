@@ -71,7 +71,7 @@ class AcpAgent:
         if self._session is not None:
             await self._session.interrupt()
 
-    async def find_turn(self, message_id: str) -> FoundTurn:
+    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:  # noqa: ARG002 - the id comes first here
         """From the replay at `open` and our own turns since; the rule is `acp_history.History`'s."""
         return self._opened().find_turn(message_id)
 

@@ -102,8 +102,11 @@ class Agent(Protocol):
         """Ends the running turn; `turn` then returns with status interrupted. Nothing happens when none runs."""
         ...
 
-    async def find_turn(self, message_id: str) -> FoundTurn:
-        """Looks the user message up in the agent's own transcript of the open session. No side effect."""
+    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:
+        """Looks the user message up in the agent's own transcript of the open session. No side effect.
+
+        `text` is what was sent under the id: an agent may have been killed with the text written down and the id not.
+        """
         ...
 
     async def close(self) -> None:

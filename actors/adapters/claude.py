@@ -168,7 +168,7 @@ class ClaudeAgent:
                 await client.stop_task(task_id)
         self._news.set()
 
-    async def find_turn(self, message_id: str) -> FoundTurn:
+    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:  # noqa: ARG002 - one line has both
         """See the Protocol. Waits for what the program is known to have and not yet to have written."""
         transcript = self._transcript
         if transcript is None:

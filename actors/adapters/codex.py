@@ -10,14 +10,16 @@ pipe), codex_protocol (what Codex's words mean; pure).
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.codex_program import KEY_VARIABLE, child_environment, command, locate, preflight
-from actors.adapters.codex_protocol import Json, RequestRefusedError, TurnProgress, events, find_turn
+from actors.adapters.codex_protocol import Json, RequestRefusedError, TurnProgress, events, find_turn, has_without_id
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
 
@@ -35,6 +37,12 @@ _UNKNOWN_THREAD = re.compile(r"no rollout found|invalid session id|thread not fo
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
     """See `base.AgentFactory`."""
     return CodexAgent(settings, sink)
+
+
+def _has_without_id(path: Path, text: str) -> bool:
+    if not path.exists():
+        return False
+    return has_without_id((json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line), text)
 
 
 class _Turn:
@@ -136,7 +144,7 @@ class CodexAgent:
         with suppress(RequestRefusedError):  # the turn has just ended
             await self._opened().request("turn/interrupt", params)
 
-    async def find_turn(self, message_id: str) -> FoundTurn:
+    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:
         """See `base.Agent.find_turn`. A turn that was interrupted, by whomever, counts as unfinished."""
         # Newer CLIs would rather have the history read in pages (thread/turns/list); threads of older ones have none.
         params = {"threadId": self._thread_id, "includeTurns": True}
@@ -146,7 +154,11 @@ class CodexAgent:
             if _NOT_ON_DISK.search(error.message):
                 return FoundTurn(state="absent")
             raise
-        return find_turn(answer["thread"]["turns"], message_id)
+        found = find_turn(answer["thread"]["turns"], message_id)
+        path = answer["thread"].get("path")
+        if found.state == "absent" and path and await asyncio.to_thread(_has_without_id, Path(path), text):
+            return FoundTurn(state="unfinished")
+        return found
 
     async def close(self) -> None:
         """See `base.Agent.close`. Ends also what escaped from the app-server's process tree."""

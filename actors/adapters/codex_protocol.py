@@ -268,3 +268,25 @@ def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:
             outcome = turn_outcome(turn, texts[-1] if texts else "", Usage(), {})
             return FoundTurn(state="finished", outcome=outcome)
     return FoundTurn(state="absent")
+
+
+def has_without_id(rollout: Iterable[Json], text: str) -> bool:
+    """Whether a thread's file holds a user message with this text whose id was never written.
+
+    Codex writes two lines for each: first what the model is told, which has no id of ours, and 1 ms later the item
+    that `thread/read` shows. After a kill between the two the model knows the message and `thread/read` does not.
+    """
+    told = 0
+    for entry in rollout:
+        said = entry.get("payload") or {}
+        match entry.get("type"):
+            case "response_item" if said.get("type") == "message" and said.get("role") == "user":
+                told += _plain_text(said) == text
+            case "event_msg" if said.get("type") == "item_completed":
+                item = said.get("item") or {}
+                told -= item.get("type") == "UserMessage" and _plain_text(item) == text
+    return told > 0
+
+
+def _plain_text(message: Json) -> str:
+    return "\n".join(str(part.get("text", "")) for part in message.get("content") or [])

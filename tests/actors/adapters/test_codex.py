@@ -386,6 +386,27 @@ def test_a_message_that_was_seen_survives_a_kill_at_that_moment(bench: Bench) ->
     run(play())
 
 
+def test_a_message_whose_id_a_kill_kept_from_being_written_is_known_by_its_text(bench: Bench) -> None:
+    async def play() -> None:
+        turn_id = new_id()
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
+            await until_asked(bench, "hang")
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="SIGKILL"):
+                await turn
+        (rollout,) = bench.home.glob(f".codex/sessions/**/rollout-*{it.session_id}.jsonl")
+        lines = rollout.read_bytes().splitlines(keepends=True)
+        rollout.write_bytes(b"".join(line for line in lines if turn_id.encode() not in line))
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id, "hang")).state == "unfinished"
+            assert (await it.agent.find_turn(new_id(), "hello")).state == "absent"  # that one has its id
+            assert (await it.agent.find_turn(new_id(), "never said")).state == "absent"
+
+    run(play())
+
+
 def test_a_session_that_never_had_a_turn_is_unknown_once_its_program_has_ended(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
