@@ -100,9 +100,11 @@ class AgentActor(ProcessActor):
     # --- SessionListener: called in the session's thread ---
 
     def session_opened(self, session_id: str) -> None:
-        """Into the manifest, for the resume hint."""
-        agent = self.context.options["agent"]
-        self.context.ref("persistence").tell(SessionOpened(role=self.role, agent=agent, session_id=session_id))
+        """Into the manifest, for the resume hint; and to the bridge, before the agent can call it again."""
+        opened = SessionOpened(role=self.role, agent=self.context.options["agent"], session_id=session_id)
+        self.context.ref("persistence").tell(opened)
+        if self.context.options["bridge"] is not None:
+            self.context.ref("bridge").tell(opened)
         self.tell_people("session", session_id, agent=True)
 
     def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:

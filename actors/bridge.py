@@ -42,6 +42,7 @@ from actors.messages import (
     Note,
     OtherWorkDone,
     Progress,
+    SessionOpened,
     ShowMail,
 )
 from actors.settings import Role, display_names
@@ -139,6 +140,8 @@ class BridgeActor(ProcessActor):
                 self._receipt("failed", mail_id, mail.failed(self._state, mail_id, reason, now_ms))
             case OtherWorkDone(what=what):
                 self._happen(mail.other_work(self._state, what, now_ms))
+            case SessionOpened(role=role):
+                self._happen(mail.agent_restarted(self._state, role, now_ms))
             case ActorUp(name="worker" | "reviewer" as owner):
                 self._carry_out(mail.outstanding_for(self._state, owner))
             case _:

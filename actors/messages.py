@@ -222,7 +222,9 @@ class Note(Message, frozen=True, kw_only=True):
 
 
 class SessionOpened(Message, frozen=True, kw_only=True):
-    """Session owner -> persistence: the agent's session id for the manifest."""
+    """Session owner -> persistence: the agent's session id for the manifest. Also -> bridge: the agent's program was
+    started, so what was being answered to a former one may be lost.
+    """
 
     must_arrive = True
 

@@ -18,7 +18,7 @@ Receipt = Literal["accepted", "seen", "answered", "failed"]
 IDS_SHOWN = 20
 
 REPEAT_NOTE = (
-    "(You may have read this before: the bridge was restarted while it was handing it to you. If so, ignore it.)"
+    "(You may have read this before: you or the bridge were restarted while it was handed to you. If so, ignore it.)"
 )
 
 
@@ -34,7 +34,7 @@ def sent_text(
             )
         case CallRepeated():
             return (
-                f"queued before, id {fact.mail_id}: you have already sent this, just before the bridge was restarted. "
+                f"queued before, id {fact.mail_id}: you have already sent this, and its answer may have been lost. "
                 "It was not queued again."
             )
         case MailQueued():

@@ -40,6 +40,7 @@ from actors.messages import (
     Progress,
     Ready,
     Record,
+    SessionOpened,
     ShowMail,
     StopActor,
 )
@@ -516,6 +517,16 @@ def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_secon
     assert pair.reviewer.order() == order
     assert pair.reviewer.nothing_ordered()
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "BridgeRestarted", "CallRepeated"]
+
+
+def test_an_agent_that_was_started_again_before_it_was_answered_may_repeat_its_call(pair, pool):
+    sent = pool.submit(pair.send, "please review")
+    order = pair.reviewer.order()  # it is durable; the agent dies before it is told
+    sent.result(PATIENCE_S)
+    pair.worker.bridge.tell(SessionOpened(role="worker", agent="codex", session_id="s"))
+    assert pair.send("please review").startswith(f"queued before, id {order.mail_id}")
+    assert pair.reviewer.nothing_ordered()
+    assert pair.kinds() == ["MailQueued", "DeliveryStarted", "AgentRestarted", "CallRepeated"]
 
 
 def test_mail_that_was_fetched_from_a_bridge_that_died_comes_again_with_a_note(pair):

@@ -25,8 +25,9 @@ recipient can still fetch it. Further attempts of the same mail are not hops.
 *Evidence.* Only the recipient's side moves a mail on from "in flight". Receipts may come twice, late, or out of order:
 one that says nothing new makes no event.
 
-*A call that breaks.* When the bridge dies while it answers a tool call, the agent sees an error and may call again.
-So at a restart, what was queued or handed out in the last two minutes is in doubt: the same text from the same sender
+*A call that breaks.* When the bridge dies while it answers a tool call, the agent sees an error and may call again;
+when the agent dies while it is answered, it is resumed without the answer, and may call again, too. So at a restart
+of either, what was queued or handed out in the last two minutes is in doubt: the same text from the same sender
 to the same target is then taken for the repeated call, once; and mail that was handed out goes back to the head of
 its queue, marked as a possible repeat, unless its reader has shown with a later call that it got the answer.
 
@@ -47,6 +48,7 @@ from actors.machines.mail.commands import (
 )
 from actors.machines.mail.events import (
     EVENTS,
+    AgentRestarted,
     BridgeRestarted,
     CallRepeated,
     Change,
@@ -79,6 +81,7 @@ from actors.machines.mail.people import Action, change, find_id, short
 from actors.machines.mail.receipts import (
     MAX_ATTEMPTS,
     accepted,
+    agent_restarted,
     answered,
     failed,
     other_work,
@@ -108,6 +111,7 @@ __all__ = [
     "MAX_HOPS",
     "ROLES",
     "Action",
+    "AgentRestarted",
     "Box",
     "BridgeRestarted",
     "CallRepeated",
@@ -140,6 +144,7 @@ __all__ = [
     "Wake",
     "accepted",
     "advance",
+    "agent_restarted",
     "answered",
     "apply",
     "change",

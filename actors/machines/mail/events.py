@@ -96,6 +96,12 @@ class BridgeRestarted(_Event, frozen=True, kw_only=True):
     """A new bridge has taken over; answers that were under way may be lost."""
 
 
+class AgentRestarted(_Event, frozen=True, kw_only=True):
+    """The program of this agent was started again; answers that were under way to it may be lost."""
+
+    role: Role
+
+
 class _Change(_Event, frozen=True, kw_only=True):
     """What a person did to one mail. `change_id` is the console's: the same change is not made twice."""
 
@@ -149,6 +155,7 @@ Event = (
     | MailReceived
     | HopsReset
     | BridgeRestarted
+    | AgentRestarted
     | Change
 )
 EVENTS: tuple[type[Event], ...] = (
@@ -164,6 +171,7 @@ EVENTS: tuple[type[Event], ...] = (
     MailReceived,
     HopsReset,
     BridgeRestarted,
+    AgentRestarted,
     MailHeld,
     MailReleased,
     MailEdited,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
 from actors.machines.mail.events import (
+    AgentRestarted,
     BridgeRestarted,
     CallRepeated,
     Change,
@@ -68,7 +71,9 @@ def apply(state: State, event: Event) -> State:
         case HopsReset():
             return replace(state, hops=0)
         case BridgeRestarted():
-            return _restart(state, event.at_ms)
+            return _doubt(state, ROLES, event.at_ms)
+        case AgentRestarted():
+            return _doubt(state, (event.role,), event.at_ms)
         case MailAccepted():
             found = need(state, event.mail_id, "in flight")
             box = replace(found.box, in_flight=replace(found.mail, accepted=True))
@@ -209,10 +214,12 @@ def _receive(state: State, event: MailReceived) -> State:
     return put(state, event.reader, counted(box, "received", size))
 
 
-def _restart(state: State, at_ms: int) -> State:
-    for role in ROLES:
+def _doubt(state: State, roles: Iterable[Role], at_ms: int) -> State:
+    """These agents may lack the answers to their last calls."""
+    for role in roles:
         box = state.boxes[role]
         again = tuple(replace(mail, repeat=True, not_before_ms=0) for mail in doubtful_handouts(box, at_ms))
         box = replace(counted(box, "received", -len(again)), waiting=again + box.waiting, handed=())
         state = put(state, role, box)
-    return replace(state, doubtful={role: doubtful_sends(state.recent[role], at_ms) for role in ROLES})
+        state = replace(state, doubtful={**state.doubtful, role: doubtful_sends(state.recent[role], at_ms)})
+    return state

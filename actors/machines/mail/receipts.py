@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.machines.mail.events import (
+    AgentRestarted,
     BridgeRestarted,
     DeliveryFailed,
     Event,
@@ -13,6 +14,7 @@ from actors.machines.mail.events import (
     MailSeen,
 )
 from actors.machines.mail.state import ROLES, State, doubtful_handouts, doubtful_sends, find
+from actors.settings import Role
 
 # 1 s, 2 s, 4 s ... 256 s: about eight minutes until a mail is dead. An agent that is limited for hours is no failed
 # delivery: its owner keeps the mail.
@@ -64,7 +66,13 @@ def other_work(state: State, reason: str, now_ms: int) -> list[Event]:
 
 def restarted(state: State, now_ms: int) -> list[Event]:
     """A new bridge starts from this state. No event when there is nothing to doubt."""
-    doubt = any(
-        doubtful_sends(state.recent[role], now_ms) or doubtful_handouts(state.boxes[role], now_ms) for role in ROLES
-    )
-    return [BridgeRestarted(at_ms=now_ms)] if doubt else []
+    return [BridgeRestarted(at_ms=now_ms)] if any(_doubt(state, role, now_ms) for role in ROLES) else []
+
+
+def agent_restarted(state: State, role: Role, now_ms: int) -> list[Event]:
+    """The agent's program was started again. No event when there is nothing to doubt."""
+    return [AgentRestarted(role=role, at_ms=now_ms)] if _doubt(state, role, now_ms) else []
+
+
+def _doubt(state: State, role: Role, now_ms: int) -> bool:
+    return bool(doubtful_sends(state.recent[role], now_ms) or doubtful_handouts(state.boxes[role], now_ms))

@@ -760,3 +760,27 @@ def cost_us(count):
 def test_a_mail_costs_the_same_after_ten_thousand_as_after_a_hundred():
     few, many = cost_us(100), cost_us(10_000)
     assert many < 5 * few
+
+
+def test_only_the_agent_that_was_started_again_may_repeat_its_calls(desk):
+    desk.send("one", sender="worker")
+    desk.send("two", sender="reviewer", target="worker")
+    desk.take(mail.agent_restarted(desk.state, "worker", desk.now_ms))
+    assert isinstance(desk.send("one", sender="worker"), mail.CallRepeated)
+    assert isinstance(desk.send("one", sender="worker"), mail.MailQueued)
+    assert isinstance(desk.send("two", sender="reviewer", target="worker"), mail.MailQueued)
+
+
+def test_what_an_agent_had_fetched_when_it_died_waits_for_it_again(desk):
+    desk.send("first")
+    desk.send("second")
+    desk.take(mail.fetch(desk.state, "reviewer", desk.now_ms)[0])
+    desk.take(mail.agent_restarted(desk.state, "reviewer", desk.now_ms))
+    (again,) = desk.state.boxes["reviewer"].waiting
+    assert (again.text, again.repeat) == ("second", True)
+
+
+def test_an_agent_that_starts_with_nothing_in_doubt_makes_no_event(desk):
+    desk.send("one", sender="worker")
+    assert mail.agent_restarted(desk.state, "reviewer", desk.now_ms) == []
+    assert mail.agent_restarted(desk.state, "worker", desk.now_ms + mail.DOUBT_MS + 1) == []
