@@ -62,7 +62,7 @@ class WorkerActor(AgentActor):
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
-        self._timer: threading.Timer | None = None
+        self._timers: dict[str, threading.Timer] = {}  # by wait id: two limited reviewers wait side by side
         self._checks: dict[str, CheckRun] = {}
         self._happening: deque[run.Event] = deque()
         self._busy = False
@@ -83,7 +83,8 @@ class WorkerActor(AgentActor):
             self._happen(run.RunStarted(settings=settings, generation=generation))
             return
         if opened[-1].generation != generation:
-            self._record(run.RunResumed(settings=settings, generation=generation))
+            resumed = self._record(run.RunResumed(settings=settings, generation=generation))
+            self._carry_out([command for command in resumed if isinstance(command, run.Announce)])
         else:
             self._tell_status()
         self._hold_sessions()
@@ -91,8 +92,8 @@ class WorkerActor(AgentActor):
 
     def on_stop(self) -> None:
         """Stops what runs beside the mailbox; nothing of it is lost, it is issued again."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in self._timers.values():
+            timer.cancel()
         for checks in self._checks.values():
             checks.break_off()
         super().on_stop()
@@ -106,6 +107,7 @@ class WorkerActor(AgentActor):
             case TurnEnded():
                 self._happen(run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome))
             case CooldownOver():
+                self._timers.pop(message.wait_id, None)
                 self._happen(run.CooldownEnded(wait_id=message.wait_id))
             case ChecksOver():
                 self._checks.pop(message.checks_id, None)
@@ -226,11 +228,10 @@ class WorkerActor(AgentActor):
         threading.Thread(target=work, name="checks", daemon=True).start()
 
     def _start_timer(self, command: run.StartCooldown) -> None:
-        if self._timer is not None:
-            self._timer.cancel()  # the machine has one wait at a time; a new one replaces it
-        self._timer = threading.Timer(command.ms / 1000, lambda: self.tell_self(CooldownOver(wait_id=command.wait_id)))
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(command.ms / 1000, lambda: self.tell_self(CooldownOver(wait_id=command.wait_id)))
+        timer.daemon = True
+        self._timers[command.wait_id] = timer
+        timer.start()
 
     def _reissue_to_reviewer(self) -> None:
         """A new reviewer has its ledger, but not the orders that were lost with the old one."""
