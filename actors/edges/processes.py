@@ -92,7 +92,8 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def record(directory: Path, pid: int) -> Path | None:
-    """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: it is already gone.
+    """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: it is already gone, or
+    the disk takes no file: a record is a second net, and not worth the life of who lives above the first.
 
     `supervisor.reaper.reap` kills what is recorded and removes the file. Nobody has to remove a record before: the
     identity of a process that has ended never comes again.
@@ -100,11 +101,14 @@ def record(directory: Path, pid: int) -> Path | None:
     started = start_time(pid)
     if started is None:
         return None
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / f"{pid}{RECORD_SUFFIX}"
     unfinished = path.with_suffix(".unfinished")  # a reader sees a whole record or none
-    unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
-    unfinished.replace(path)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
+        unfinished.replace(path)
+    except OSError:
+        return None
     return path
 
 

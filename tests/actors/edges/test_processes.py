@@ -231,3 +231,8 @@ def test_a_process_that_is_gone_is_not_recorded(run_python, tmp_path):
     process.wait()
     assert not processes.record(tmp_path / "records", process.pid)
     assert not (tmp_path / "records").exists()
+
+
+def test_a_record_that_finds_no_room_costs_nobody_his_life(tmp_path):
+    (tmp_path / "full").write_text("no directory can be made here")
+    assert processes.record(tmp_path / "full" / "of worker", os.getpid()) is None
