@@ -86,6 +86,7 @@ STRIKES = {
     ("kill", "worker's agent"): 8,
     ("kill", "reviewer's agent"): 8,
     ("full disk", "persistence"): 3,
+    ("stop", "nursery"): 0.5,
     ("stop", "worker"): 0.5,
     ("stop", "reviewer"): 0.5,
     ("stop", "bridge"): 0.5,
@@ -239,7 +240,7 @@ class Run:
     # --- striking ---
 
     def _carry_out(self, strike: Strike) -> None:
-        cost = RESTARTS.get(strike.whom, 1)
+        cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "nursery") else 0
         now = time.time()
         if cost and sum(at > now - 61 for at in self._restarts) + cost > RESTARTS_PER_MINUTE:
             strike.what, strike.whom = "kill", "root"
@@ -362,7 +363,7 @@ def readies(log: str) -> Iterator[tuple[float, str, int]]:
 
 def recovery(strike: Strike, log: str, lines: list[tuple[float, str]]) -> float | None:
     """Seconds until what was hit was back. None: it was not needed again, or nothing had to come back."""
-    if strike.what == "full disk":
+    if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "nursery"):
         return None
     if strike.whom.endswith("agent"):
         role = strike.whom.removesuffix("'s agent")
