@@ -63,6 +63,11 @@ def _command(options: Options, words: Sequence[str]) -> int:
             from shell.errands import run_errand
 
             return run_errand(options.errand)
+        case "submit":
+            _check_packages()
+            from shell.submit import submit
+
+            return submit(options)
         case "workspace":
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
         case _:

@@ -23,6 +23,7 @@ from shell.desk_client import DeskClient, RunEndedError, find_desk
 from shell.log_lines import LogRecord
 from shell.run_files import RunFiles
 from shell.subcommands import Errand
+from supervisor import submissions
 from supervisor.console_wire import (
     AnyAnswer,
     AnyNews,
@@ -105,7 +106,12 @@ def _order(errand: Errand, request: Request) -> int:
 
 
 def _stop(errand: Errand) -> int:
-    """Returns when the run is over and its processes are gone."""
+    """Returns when the run is over and its processes are gone. One that only waits for `loop serve` waits no longer."""
+    found = run_files.choose(errand.run, running=False)
+    if not found.pid and submissions.withdraw(found.directory):
+        run_dir.set_state(found.directory, "stopped", wall_ms())
+        _print_text(errand, found, f"run {found.run_id} is not in the queue of loop serve any more")
+        return 0
     found = run_files.choose(errand.run, running=True)
     last: list[Ended] = []
     client = _client(found, lambda news: last.append(news) if isinstance(news, Ended) else None)
@@ -140,6 +146,12 @@ def _mailbox(errand: Errand) -> int:
     if not found.pid:
         print("  (from the files: the run is not running; dead letters ended with it)")
     return 0
+
+
+def _serve(errand: Errand) -> int:
+    from shell.serve import serve_here
+
+    return serve_here(errand.max_runs, as_json=errand.log_format == "json")
 
 
 def _logs(errand: Errand) -> int:
@@ -236,6 +248,7 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "status": _status,
     "runs": _runs,
     "shell": _shell,
+    "serve": _serve,
     "say": _say,
     "pause": _pause,
     "resume": _resume,

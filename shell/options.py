@@ -14,7 +14,7 @@ from actors.errors import UserError
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import Errand, meant_subcommand, parse_errand
 
-Command = Literal["run", "workspace", "dashboard", "update", "errand", "help", "version"]
+Command = Literal["run", "workspace", "dashboard", "update", "submit", "errand", "help", "version"]
 
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
@@ -240,7 +240,13 @@ def parse(arguments: Sequence[str]) -> Options:
     if (name := arguments[0].lower()) in ERRANDS:
         if any(word in ("-h", "--help") for word in arguments[1:]):
             return Options(command="help", errand=Errand(name=name))
+        if name == "submit":
+            return _submission(_parse_run(arguments[1:]))
         return Options(command="errand", errand=parse_errand(name, arguments[1:]))
+    return _parse_run(arguments)
+
+
+def _parse_run(arguments: Sequence[str]) -> Options:
     options = Options()
     words = _Peekable(arguments)
     literal = False
@@ -257,6 +263,16 @@ def parse(arguments: Sequence[str]) -> Options:
     if len(options.words) == 1 and not literal:
         _refuse_near_miss(options.words[0])
     return _checked(options)
+
+
+def _submission(options: Options) -> Options:
+    """What concerns a terminal has no meaning in the queue."""
+    defaults = Options()
+    for flag in ("--tmux", "--headless", "--log-format", "--format"):
+        name = flag[2:].replace("-", "_")
+        if getattr(options, name) != getattr(defaults, name):
+            raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
+    return options if options.command == "version" else replace(options, command="submit")
 
 
 def _refuse_near_miss(word: str) -> None:
@@ -329,7 +345,9 @@ class _Peekable(Iterator[str]):
 def help_text(errand: Errand | None = None) -> str:
     """Every option with its default, or one subcommand; fits 80 columns."""
     if errand is not None:
-        return f"{ERRANDS[errand.name].usage}\n  {ERRANDS[errand.name].help}"
+        command = ERRANDS[errand.name]
+        more = _wrapped(command.more, indent=2, width=80) if command.more else []
+        return "\n".join([command.usage, f"  {command.help}", *more])
     lines = [
         "loop: runs coding agents in a loop, one working and one reviewing, until the task is proved done",
         "",

@@ -35,6 +35,13 @@ def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterato
         yield f"{indent}{line}"
 
 
+def record(progress: Progress, run: str, *, zone: timezone | None) -> str:
+    """The event in one line, with the run that it belongs to: for one output of many runs."""
+    first, *rest = lines(progress, zone=zone, colour=False)
+    moment, what = first.split(" ", 1)
+    return " | ".join([f"{moment} {run} {what}", *(line.strip() for line in rest if line.strip())])
+
+
 def json_record(progress: Progress, run_id: str) -> str:
     """The event as one JSON object, in one line."""
     at = datetime.fromtimestamp(progress.at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

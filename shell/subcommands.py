@@ -6,11 +6,13 @@ taken for a task, and agents would set to work on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.errors import UserError
+
+MAX_RUNS = 2  # of loop serve, at once
 
 TEXT = "text..."  # takes all the words that are left
 
@@ -27,6 +29,8 @@ class Errand:
     json: bool = False
     follow: bool = False
     now: bool = False
+    max_runs: int = MAX_RUNS
+    log_format: str = "text"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Subcommand:
     help: str
     takes: tuple[str, ...] = ("run",)
     flags: tuple[str, ...] = ("--json",)
+    more: str = ""  # shown by its own help alone
 
     @property
     def words(self) -> str:
@@ -50,7 +55,14 @@ class Subcommand:
         return " ".join([self.words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
 
 
-_HELP = {"--json": "--json", "--run": "--run RUN", "--follow": "-f", "--now": "--now"}
+_HELP = {
+    "--json": "--json",
+    "--run": "--run RUN",
+    "--follow": "-f",
+    "--now": "--now",
+    "--max-runs": "--max-runs N",
+    "--log-format": "--log-format text|json",
+}
 _SHORT = {"-f": "--follow"}
 
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -63,6 +75,20 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         Subcommand("pause", "pause at the turn's end, or --now", flags=("--now", "--json")),
         Subcommand("resume", "let a paused run go on"),
         Subcommand("stop", "end a run in order, or --now", flags=("--now", "--json")),
+        Subcommand(
+            "submit", "queue a run for loop serve", ("[options]", "[prompt]"), (),
+            "As loop [options] [prompt], but for a later time. The run gets a worktree of its own where the directory "
+            "is in a git repository, and its task is read now. The queue is on disk: nothing needs to be serving. "
+            "Options and directory are stored, the environment is not, as it holds secrets: the agents have the "
+            "environment of loop serve.",
+        ),
+        Subcommand(
+            "serve", "do what was submitted, until a signal comes", (), ("--max-runs", "--log-format"),
+            f"At most N runs at once (default: {MAX_RUNS}), first submitted first; a line on stdout for each thing "
+            "that happens. There is one for each home directory. A signal stops it within 5 s; runs that were not "
+            "done go on with the next loop serve, also after kill -9 or a reboot; those that were stopped with loop "
+            "stop, and those that failed, do not.",
+        ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
     )
@@ -86,10 +112,10 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
             words.append(word)
         elif flag not in command.flags and not (flag == "--run" and "run" in command.takes):
             raise UserError(f"loop {name} has no option {word!r}: {command.usage}")
-        elif flag == "--run":
+        elif flag in _TAKE_VALUE:
             if not has_value and not rest:
-                raise UserError(f"--run needs a value: {command.usage}")
-            errand = replace(errand, run=value if has_value else rest.pop(0))
+                raise UserError(f"{flag} needs a value: {command.usage}")
+            errand = _TAKE_VALUE[flag](errand, value if has_value else rest.pop(0))
         elif has_value:
             raise UserError(f"{flag} takes no value, but got {value!r}")
         else:
@@ -114,6 +140,25 @@ def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand
             f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
         )
     return replace(errand, **given)
+
+
+def _max_runs(errand: Errand, value: str) -> Errand:
+    if not (value.isascii() and value.isdigit()) or int(value) < 1:
+        raise UserError(f"--max-runs takes a whole number from 1, not {value!r}")
+    return replace(errand, max_runs=int(value))
+
+
+def _log_format(errand: Errand, value: str) -> Errand:
+    if value not in ("text", "json"):
+        raise UserError(f"--log-format takes one of text, json, not {value!r}")
+    return replace(errand, log_format=value)
+
+
+_TAKE_VALUE: dict[str, Callable[[Errand, str], Errand]] = {
+    "--run": lambda errand, value: replace(errand, run=value),
+    "--max-runs": _max_runs,
+    "--log-format": _log_format,
+}
 
 
 def meant_subcommand(word: str) -> str:

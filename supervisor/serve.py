@@ -187,7 +187,7 @@ class _Server:
             self._active[directory] = self._host_run(directory, hold)
         except Exception as error:  # the others must not suffer
             logger.opt(exception=error).error("{} cannot be started", key)
-            self._say("error", f"failed: it cannot be started: {error}", run=key)
+            self._say("error", f"over: failed: it cannot be started: {error}", run=key)
             self._withdraw(directory)
             run_dir.set_state(directory, "failed", wall_ms())
             self._host.remove(key)
@@ -226,7 +226,7 @@ class _Server:
             write_end(active.order, result)
             detail = f": {result.detail}" if result.detail else ""
             kind = "error" if result.state == "failed" else "note"
-            self._say(kind, f"{result.state}{detail}", run=active.order.key)
+            self._say(kind, f"over: {result.state}{detail}", run=active.order.key)
         active.close_log()
         active.hold.release()
 

@@ -1,0 +1,67 @@
+"""`loop serve` on standard output: one line for each thing that happens, whichever run it is in.
+
+Its own thread writes, so that a slow reader never slows a run.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from actors.messages import Progress
+from shell import render
+from supervisor.serve import serve
+
+# A reader that reads nothing for this many lines misses the rest; the journals and the logs have them all.
+BACKLOG = 10_000
+
+
+def serve_here(max_runs: int, *, as_json: bool) -> int:
+    """Serves the home of the environment until a signal. Returns an exit status: to stop when told is no failure."""
+    environment = dict(os.environ)
+    home = Path(environment.get("HOME") or Path.home())
+    lines = _Lines(as_json=as_json)
+    try:
+        serve(home, environment, max_runs, lines, on_terminal=sys.stdin.isatty())
+    finally:
+        lines.close()
+    return os.EX_OK
+
+
+class _Lines:
+    """Implements `supervisor.serve.ServeConsole`."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._queue: queue.Queue[tuple[str, Progress] | None] = queue.Queue(BACKLOG)
+        self._thread = threading.Thread(target=self._write, name="output", daemon=True)
+        self._thread.start()
+
+    def show(self, run: str, progress: Progress) -> None:
+        """Never blocks."""
+        if progress.kind not in ("raw", "usage"):
+            with suppress(queue.Full):
+                self._queue.put_nowait((run, progress))
+
+    def close(self, timeout_s: float = 0.5) -> None:
+        """Writes what is left. A Procfile manager does not wait for long."""
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
+
+    def _write(self) -> None:
+        while (shown := self._queue.get()) is not None:
+            run, progress = shown
+            try:
+                print(self._text(run, progress), flush=True)
+            except OSError:
+                return  # the reader is gone; the runs go on without it
+
+    def _text(self, run: str, progress: Progress) -> str:
+        if self._as_json:
+            return render.json_record(progress, run)
+        return render.record(progress, run or "serve", zone=None)
