@@ -22,6 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -199,8 +200,10 @@ class Run:
                 time.sleep(strike.after_s)
                 self._carry_out(strike)
             self._finish()
-        except (StuckError, AssertionError) as error:
+        except StuckError as error:
             self.report.troubles.append(str(error)[:2000])
+        except Exception:  # a campaign of hours is not to end with a slip of its own
+            self.report.troubles.append(traceback.format_exc())
         self.report.seconds = time.monotonic() - begun
         return self.report
 
@@ -240,6 +243,8 @@ class Run:
     # --- striking ---
 
     def _carry_out(self, strike: Strike) -> None:
+        if self.loop.process.poll() is not None:
+            return  # too late
         cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "nursery") else 0
         now = time.time()
         if cost and sum(at > now - 61 for at in self._restarts) + cost > RESTARTS_PER_MINUTE:
