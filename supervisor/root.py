@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 from actors import logs
+from actors.edges import run_dir
+from actors.errors import LoopError
 from supervisor import submissions
 from supervisor.actor import RunResult
 from supervisor.run_host import Console, Hold, HostedRun, RunHost, hold_run, run_log, write_end
@@ -43,6 +45,9 @@ def run_root(order: RunOrder, console: Console) -> Ending:
         ending = _Root(order, console, hold).run()
         write_end(order, ending.result)
         return ending
+    except LoopError:
+        run_dir.forget_unbegun(order.directory)
+        raise
     finally:
         hold.release()
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -223,6 +224,12 @@ def holder(directory: Path) -> Holder | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def forget_unbegun(directory: Path) -> None:
+    """Removes the directory of a new run that could not be started. One with a manifest is a run, and stays."""
+    if not (directory / "manifest.json").exists():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def is_active(directory: Path) -> bool:

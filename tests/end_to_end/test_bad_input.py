@@ -64,3 +64,13 @@ def test_a_program_that_is_missing_is_named_before_anything_starts(world: World)
     assert (loop.process.returncode, len(loop.lines)) == (2, 1)
     assert "no-such-program-here" in loop.lines[0]
     assert runs(world) == []
+
+
+def test_a_run_that_cannot_be_started_leaves_no_directory(embedded: World):
+    too_long = embedded.base / ("x" * 120)
+    too_long.mkdir()
+    loop = embedded.run("--agent", "embedded", "task", TMPDIR=str(too_long))
+    assert loop.process.returncode == 2
+    assert len(loop.lines) == 1
+    assert "choose a shorter directory" in loop.lines[0]
+    assert list((embedded.home / ".loop" / "runs").glob("*/*")) == []
