@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
 from actors.host import wall_ms
-from shell import log_lines, run_files, tables
+from shell import log_lines, mails, run_files, tables
 from shell.errands import read_log
 from supervisor.console_wire import (
     AnswerQuestion,
@@ -32,6 +32,7 @@ from supervisor.console_wire import (
     Judge,
     LookIntoMailbox,
     MailboxReport,
+    MailReport,
     Report,
     Request,
     Say,
@@ -59,7 +60,9 @@ Run = Callable[[Prompt, str], str]
 
 @dataclass(frozen=True)
 class Command:
-    """`completes`: "actor", "agent", "command", or the words themselves."""
+    """`completes`: for each place after the name, what can stand there, separated by "|": "actor", "agent", "command",
+    "mail", or the words themselves.
+    """
 
     name: str
     usage: str
@@ -150,7 +153,7 @@ def inspect(prompt: Prompt, rest: str) -> str:
     return _done(prompt, Inspect(actor=_needed(actor, "inspect"), expression=expression))
 
 
-@command("on|off [FILTER] [bodies]", completes=("on", "off"))
+@command("on|off [FILTER] [bodies]", completes=("on|off",))
 def trace(prompt: Prompt, rest: str) -> str:
     """Shows the messages between actors as they pass: sender, recipient, kind, size, latency.
 
@@ -185,6 +188,24 @@ def _transcript_line(line: dict[str, object]) -> str:
         return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"
     facts = {key: value for key, value in line.items() if key not in ("at", "kind")}
     return f"{at} {line.get('kind', '?'):<7} {' '.join(str(value) for value in facts.values()) or json.dumps(line)}"
+
+
+@command(mails.USAGE.removeprefix("mail "), completes=("|".join(mails.ACTIONS), "mail"))
+def mail(prompt: Prompt, rest: str) -> str:
+    """The mail between the agents: what waits and what became of it; and orders about one, by the beginning of its ID.
+
+    list: all that is not finished, dead letters, and what was finished last.
+    show: one mail in full, and all that happened to it.
+    hold: keeps a mail back that is queued; what came after it goes on.
+    release: a held mail takes its old place again.
+    edit: another text, until the mail is on its way to the agent.
+    requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now.
+    drop: ends a mail that is queued, held or dead.
+    """
+    request = mails.parse(rest)
+    report = prompt.ask(request)
+    assert isinstance(report, MailReport)
+    return "\n".join(mails.lines(request, report, now_ms=wall_ms()))
 
 
 # --- saying ---------------------------------------------------------------------------------------------------
@@ -300,7 +321,7 @@ def quit_(prompt: Prompt, _rest: str) -> str:
 def help_(_prompt: Prompt, rest: str) -> str:
     """All commands, or one of them in full."""
     if not rest:
-        rows = [[each.usage, each.help.splitlines()[0]] for each in COMMANDS.values()]
+        rows = [[each.name, each.help.splitlines()[0]] for each in COMMANDS.values()]
         return "\n".join(tables.columns(rows))
     found = COMMANDS.get(rest.lower())
     if found is None:

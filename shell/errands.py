@@ -18,7 +18,7 @@ import msgspec
 from actors.edges import run_dir
 from actors.errors import UndeliverableError, UserError
 from actors.host import wall_ms
-from shell import log_lines, run_files, tables
+from shell import log_lines, mails, run_files, tables
 from shell.desk_client import DeskClient, RunEndedError, find_desk
 from shell.log_lines import LogRecord
 from shell.run_files import RunFiles
@@ -32,8 +32,11 @@ from supervisor.console_wire import (
     Ended,
     Follow,
     GetReport,
+    LookAtMail,
     LookIntoMailbox,
     MailboxReport,
+    MailReport,
+    OrderMail,
     Report,
     Request,
     Say,
@@ -148,6 +151,40 @@ def _mailbox(errand: Errand) -> int:
     return 0
 
 
+def _mail(errand: Errand) -> int:
+    if errand.action.lower() not in mails.ACTIONS:
+        raise UserError(
+            f"loop mail has no {errand.action!r}: {mails.USAGE}; "
+            'a task that begins with this word is put in quotes: loop "mail ..."'
+        )
+    request = mails.parse(f"{errand.action} {errand.text}")
+    found = run_files.choose(errand.run, running=False)
+    answer = _mail_report(found, request)
+    if not errand.json:
+        print("\n".join(mails.lines(request, answer, now_ms=wall_ms())))
+        if not found.pid and request == LookAtMail():
+            print("(from the files: the run is not running)")
+    elif request == LookAtMail():
+        _print_json({"runId": found.run_id, "running": bool(found.pid), **_builtins(answer)})
+    else:
+        _print_json({"runId": found.run_id, "running": bool(found.pid), **_builtins(answer.mails[0])})
+    return 0
+
+
+def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
+    """From the bridge; from the journal, when the run is not running or ends at this moment."""
+    if found.pid:
+        try:
+            answer = _ask(found, request)
+        except RunEndedError:
+            if isinstance(request, OrderMail):
+                raise
+        else:
+            assert isinstance(answer, MailReport)
+            return answer
+    return mails.from_files(found, request)
+
+
 def _serve(errand: Errand) -> int:
     from shell.serve import serve_here
 
@@ -255,4 +292,5 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "stop": _stop,
     "logs": _logs,
     "mailbox": _mailbox,
+    "mail": _mail,
 }

@@ -30,6 +30,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from actors.edges import run_dir
 from actors.errors import LoopError
 from actors.host import wall_ms
+from actors.machines.mail import short
 from actors.messages import Progress
 from shell import render, tables
 from shell.commands import COMMANDS, execute
@@ -43,6 +44,8 @@ from supervisor.console_wire import (
     Ended,
     Follow,
     GetReport,
+    LookAtMail,
+    MailReport,
     Report,
     Request,
     Shown,
@@ -80,6 +83,7 @@ class Repl:
             history=FileHistory(str(_history_file())),
             completer=_Completer(self),
             complete_while_typing=False,
+            complete_in_thread=True,  # it may ask the run
             bottom_toolbar=lambda: tables.toolbar(self._report, now_ms=wall_ms()),
             refresh_interval=REFRESH_S,
             key_bindings=_keys(),
@@ -99,6 +103,14 @@ class Repl:
         if loop is not None:
             with suppress(RuntimeError):  # it is closed: the prompt has ended
                 loop.call_soon_threadsafe(self._exit)
+
+    def mail_ids(self) -> list[str]:
+        """Of the mail that can be spoken of, as people type them; for completion."""
+        with suppress(LoopError):
+            answer = self._client.ask(LookAtMail())
+            if isinstance(answer, MailReport):
+                return [short(each.mail_id) for each in answer.mails]
+        return []
 
     @property
     def report(self) -> Report | None:
@@ -337,13 +349,14 @@ class _Completer(Completer):
         if not before:
             return self._matching(COMMANDS, word)
         found = COMMANDS.get(before[0])
-        if found is None or len(before) > 2:
+        place = len(before) - 1
+        if found is None or place >= len(found.completes):
             return []
-        return self._matching(self._values(found.completes), word)
+        return self._matching(self._values(found.completes[place]), word)
 
-    def _values(self, kinds: Iterable[str]) -> Iterator[str]:
+    def _values(self, kinds: str) -> Iterator[str]:
         report = self._repl.report
-        for kind in kinds:
+        for kind in kinds.split("|"):
             match kind:
                 case "actor":
                     yield from (actor.name for actor in report.actors) if report else ()
@@ -351,6 +364,8 @@ class _Completer(Completer):
                     yield from (agent.label for agent in report.agents) if report else ()
                 case "command":
                     yield from COMMANDS
+                case "mail":
+                    yield from self._repl.mail_ids()
                 case _:
                     yield kind
 

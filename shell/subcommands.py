@@ -15,6 +15,7 @@ from actors.errors import UserError
 MAX_RUNS = 2  # of loop serve, at once
 
 TEXT = "text..."  # takes all the words that are left
+MORE = "..."  # takes all the words that are left, if there are any
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Errand:
     run: str = ""
     actor: str = ""
     agent: str = ""
+    action: str = ""
     text: str = ""
     json: bool = False
     follow: bool = False
@@ -35,7 +37,7 @@ class Errand:
 
 @dataclass(frozen=True)
 class Subcommand:
-    """`takes` names the words in order; the last one may be `TEXT`."""
+    """`takes` names the words in order; the last one may be `TEXT` or `MORE`."""
 
     name: str
     help: str
@@ -91,6 +93,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
+        Subcommand(
+            "mail", "mail between agents: list, show, hold, release, edit, ...", ("action", MORE), ("--run", "--json")
+        ),
     )
 }  # fmt: skip
 
@@ -128,11 +133,11 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
 def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand:
     given: dict[str, Any] = {}
     for name in command.takes:
-        if name == TEXT:
+        if name in (TEXT, MORE):
             given["text"], words = " ".join(words).strip(), []
         elif words:
             given[name] = words.pop(0)
-        if name != "run" and not given.get("text" if name == TEXT else name):
+        if name not in ("run", MORE) and not given.get("text" if name == TEXT else name):
             raise UserError(f"loop {command.name} needs {name.upper()}: {command.usage}")
     if words:
         raise UserError(

@@ -25,10 +25,14 @@ from actors.messages import (
     Applied,
     Apply,
     BreakOffTurn,
+    ChangeMail,
     ControlRun,
     FollowUp,
     GiveVerdict,
     HumanHeard,
+    ListMail,
+    MailList,
+    MailShown,
     Message,
     Peek,
     Peeked,
@@ -36,6 +40,7 @@ from actors.messages import (
     RequestReview,
     RunStatus,
     SayToAgent,
+    ShowMail,
 )
 from actors.remote import RemoteRef
 from actors.settings import Role
@@ -54,8 +59,11 @@ from supervisor.console_wire import (
     Inspect,
     Interrupt,
     Judge,
+    LookAtMail,
     LookIntoMailbox,
     MailboxReport,
+    MailReport,
+    OrderMail,
     Refusal,
     Report,
     Say,
@@ -183,6 +191,8 @@ class RunClerk:
                 return self._ask_run(GiveVerdict(approved=request.approved, notes=request.notes))
             case ChangeActor():
                 return self._change(request)
+            case LookAtMail() | OrderMail():
+                return self._mail(request)
             case _:
                 return Refusal(text=f"the run does not serve {type(request).__name__}")
 
@@ -303,6 +313,26 @@ class RunClerk:
             dead_letters=mine[-request.limit :],
             stacks=found.stacks if found else "",
         )
+
+    def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
+        """An order that the bridge gives no answer to may have been carried out: it is known by its id."""
+        bridge = self._ref(self._up("bridge").name)
+        match request:
+            case LookAtMail(mail_id=""):
+                question: Message = ListMail(finished=request.finished)
+            case LookAtMail():
+                question = ShowMail(mail_id=request.mail_id)
+            case OrderMail():
+                question = ChangeMail(
+                    change_id=request.change_id, action=request.action, mail_id=request.mail_id, text=request.text
+                )
+        match bridge.ask(question, timeout_s=PATIENCE_S):
+            case MailList(mails=mails, left_out=left_out):
+                return MailReport(mails=mails, left_out=left_out)
+            case MailShown(mail=mail):
+                return MailReport(mails=[mail])
+            case answer:
+                return Refusal(text=f"the bridge answered {type(answer).__name__}", in_doubt=True)
 
     def _inspect(self, request: Inspect) -> AnyAnswer:
         actor = self._up(request.actor)

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from actors.errors import ProtocolError
-from actors.messages import AgentStatus, MailboxItem, Progress, RunStatus
+from actors.messages import AgentStatus, MailboxItem, MailRecord, Progress, RunStatus
 
 # The desk and the consoles of one run may come from two installations: a console says which words it knows.
 CONSOLE_VERSION = 1
@@ -129,6 +129,24 @@ class ChangeActor(Request, frozen=True, kw_only=True, tag=True):
     actor: str
 
 
+class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
+    """The mail between the agents: all that is not finished and the newest `finished` of the rest, or the one that is
+    called `mail_id`. Answered with `MailReport`.
+    """
+
+    mail_id: str = ""  # or its beginning
+    finished: int = 20
+
+
+class OrderMail(Request, frozen=True, kw_only=True, tag=True):
+    """Change a mail. Answered with `MailReport`: the mail as it is then."""
+
+    change_id: str  # a UUID of the console's choice: the same change is made once
+    action: Literal["hold", "release", "edit", "requeue", "drop"]
+    mail_id: str  # or its beginning
+    text: str = ""  # the new text of an edit; the reason of a drop
+
+
 class Trace(Request, frozen=True, kw_only=True, tag=True):
     """Show me the messages between actors from now on, or no longer. `only`: a text that their line must contain."""
 
@@ -149,6 +167,8 @@ AnyRequest = (
     | AskForReview
     | Judge
     | ChangeActor
+    | LookAtMail
+    | OrderMail
     | Trace
 )
 
@@ -202,6 +222,13 @@ class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):
     stacks: str = ""
 
 
+class MailReport(Answer, frozen=True, kw_only=True, tag=True):
+    """Mail between the agents: a list of it, or one in full."""
+
+    mails: list[MailRecord]
+    left_out: int = 0  # finished mail that is not in the list
+
+
 # --- news ---------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +263,7 @@ class Ended(Answer, frozen=True, kw_only=True, tag=True):
 
 
 AnyNews = Shown | Traced | Ended
-AnyAnswer = Done | Refusal | Report | MailboxReport | AnyNews
+AnyAnswer = Done | Refusal | Report | MailboxReport | MailReport | AnyNews
 
 
 class FromConsole(msgspec.Struct, frozen=True, kw_only=True):

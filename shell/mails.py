@@ -1,0 +1,129 @@
+"""The mail between the agents, as people see and change it: what they type, and the lines they get. Pure but for
+`from_files`, which reads the journal of a run that is not running.
+"""
+
+from __future__ import annotations
+
+import difflib
+import uuid
+from collections.abc import Iterable
+from typing import Any, cast, get_args
+
+import msgspec
+
+from actors.edges.journal_reader import read_streams
+from actors.errors import CircumstanceError, UserError
+from actors.machines import mail, mail_view
+from actors.messages import MailRecord, Record
+from actors.settings import Role, display_names
+from shell import tables
+from shell.run_files import RunFiles, resume_hint
+from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+
+CHANGES: tuple[mail.Action, ...] = get_args(mail.Action)
+ACTIONS = ("list", "show", *CHANGES)
+USAGE = "mail list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
+TEXT_SHOWN = 60  # characters of a text in a list
+
+STREAM = "mail"
+
+
+def parse(typed: str) -> LookAtMail | OrderMail:
+    """What was typed after `mail`; nothing is `list`. Raises `UserError` in one line."""
+    action, _, rest = typed.strip().partition(" ")
+    mail_id, _, text = rest.strip().partition(" ")
+    action = action.lower() or "list"
+    if action not in ACTIONS:
+        close = difflib.get_close_matches(action, ACTIONS, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(f"mail has no {action!r}{meant}: {USAGE}")
+    if action == "list":
+        if rest:
+            raise UserError(f"mail list takes nothing more, but got {rest.strip()!r}: {USAGE}")
+        return LookAtMail()
+    if not mail_id:
+        raise UserError(f"mail {action} needs the ID of a mail, see mail list: {USAGE}")
+    if text and action not in ("edit", "drop"):
+        raise UserError(f"mail {action} takes one ID, but got {text.strip()!r} as well: {USAGE}")
+    if action == "edit" and not text.strip():
+        raise UserError(f"mail edit needs the new text: {USAGE}")
+    if action == "show":
+        return LookAtMail(mail_id=mail_id)
+    change = cast("mail.Action", action)
+    return OrderMail(change_id=str(uuid.uuid4()), action=change, mail_id=mail_id, text=text.strip())
+
+
+def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
+    """What the bridge would answer. Raises `CircumstanceError` for a change: nobody is there to make it."""
+    if isinstance(request, OrderMail):
+        raise CircumstanceError(
+            f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
+        )
+    stories = mail.stories(_events(read_streams(found.directory, [STREAM])[STREAM]))
+    names = _names(found)
+    if not request.mail_id:
+        listed = mail_view.listed(stories, names, request.finished)
+        return MailReport(mails=listed.mails, left_out=listed.left_out)
+    return MailReport(mails=[mail_view.shown(stories[mail.find_id(request.mail_id, stories)], names)])
+
+
+def _names(found: RunFiles) -> dict[Role, str]:
+    agents = cast("dict[str, str]", found.manifest.get("agents") or {})
+    return display_names(agents.get("worker", "worker"), agents.get("reviewer", "reviewer"))
+
+
+def _events(records: Iterable[Record]) -> list[mail.Event]:
+    known: dict[str, Any] = {cls.__name__: cls for cls in mail.EVENTS}
+    try:
+        return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
+    except (KeyError, msgspec.DecodeError) as error:
+        raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
+
+
+# --- lines ----------------------------------------------------------------------------------------------------
+
+
+def lines(request: LookAtMail | OrderMail, report: MailReport, *, now_ms: int) -> list[str]:
+    """The answer for people."""
+    match request:
+        case LookAtMail(mail_id=""):
+            return _list(report, now_ms)
+        case LookAtMail():
+            return _all_of(report.mails[0], now_ms)
+        case OrderMail():
+            return [_stands(report.mails[0])]
+
+
+def _list(report: MailReport, now_ms: int) -> list[str]:
+    rows = [
+        [
+            mail.short(each.mail_id),
+            each.status,
+            f"{each.sender} -> {each.recipient}",
+            f"{tables.duration(now_ms - each.changed_at_ms)} ago",
+            _beginning(each),
+        ]
+        for each in report.mails
+    ]
+    left_out = [f"({report.left_out} finished before are not shown)"] if report.left_out else []
+    return [*tables.columns(rows), *left_out] or ["no mail yet"]
+
+
+def _beginning(each: MailRecord) -> str:
+    text = " ".join(each.text.split())
+    text = text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}..."
+    return f"{text}  ({each.reason})" if each.reason else text
+
+
+def _all_of(each: MailRecord, now_ms: int) -> list[str]:
+    attempts = f", {each.attempts} attempts" if each.attempts > 1 else ""
+    moments = [[f"{tables.duration(now_ms - moment.at_ms)} ago", moment.what] for moment in each.moments]
+    return [
+        f"mail {each.mail_id}  {each.sender} -> {each.recipient}  {each.status}{attempts}",
+        *(f"  {line}" for line in tables.columns(moments)),
+        *(f"  | {line}" for line in each.text.splitlines()),
+    ]
+
+
+def _stands(each: MailRecord) -> str:
+    return f"mail {mail.short(each.mail_id)} ({each.sender} -> {each.recipient}) is {each.status}: {_beginning(each)}"
