@@ -18,6 +18,7 @@ Command = Literal["run", "workspace", "dashboard", "update", "submit", "errand",
 
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
+DEFAULT_AGENT = "codex"
 BOTH = "claudex"
 
 SUBCOMMANDS: dict[str, Command] = {"dashboard": "dashboard", "update": "update", "upgrade": "update"}
@@ -28,7 +29,7 @@ class Options:
     """What was typed, checked as far as words alone allow. None or "" = not given."""
 
     command: Command = "run"
-    agent: str = "codex"
+    agent: str = ""  # DEFAULT_AGENT, or that of the run that goes on
     only: str = ""  # the one agent of single-agent mode
     prompt: str | None = None
     words: tuple[str, ...] = ()  # the positional prompt
@@ -119,7 +120,7 @@ OPTIONS: tuple[Option, ...] = (
         "primary worker: codex, claude, embedded, or one from the configuration; the other one is its peer",
         _text("agent", what="--agent"),
         value="NAME",
-        default="codex",
+        default=DEFAULT_AGENT,
     ),
     Option(("--claude-only",), "one agent: Claude works, reviews and reviews the plan", _only("claude")),
     Option(("--codex-only",), "one agent: Codex works, reviews and reviews the plan", _only("codex")),

@@ -19,9 +19,9 @@ from actors.edges import git, run_dir, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
-from actors.errors import UserError
+from actors.errors import CircumstanceError, UserError
 from actors.settings import Role, RunSettings
-from shell.options import BOTH, MAX_ITERATIONS, Options
+from shell.options import BOTH, DEFAULT_AGENT, Options
 from shell.tmux import SESSION_VARIABLE
 from supervisor.run_tree import RunOrder
 
@@ -54,8 +54,13 @@ class _Task:
 class _Resumed:
     """The run to go on with: its directory, or only a session id that no run is known by."""
 
-    directory: Path | None
+    directory: Path | None = None
     session_id: str = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a journal to go on with. A run of the original has none, nor has one that never started."""
+        return self.directory is not None and has_events(self.directory / JOURNAL, RUN_STREAM)
 
 
 def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
@@ -64,49 +69,46 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
     `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
     """
     environment = dict(os.environ)
-    cwd = Path.cwd()
+    cwd = _current_directory()
     home = Path(environment.get("HOME") or Path.home())
     repository = git.top_level(cwd)
     configuration = read_configuration(home, repository or cwd, BUILT_IN_NAMES)
-    agents = _agents(options, configuration)
+    repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
+    wanted_id = _wanted_id(environment)
+    resumed = _resumed(options, repo_runs, wanted_id)
+    agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
     plan_reviewer = _plan_reviewer(options, agents)
-    repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
-    resumed = _resumed(options, agents, repo_runs)
     task = _task(options, cwd, resumed)
     models = _models(options, agents, environment)
     has_prompt = _has_prompt(options)
-    settings = None
-    if task is not None:
-        settings = RunSettings(
-            run_uid=str(uuid.uuid4()),
-            task=task.text,
-            needs_plan=task.needs_plan,
-            worker=agents.worker,
-            reviewer=agents.reviewer,
-            paired=agents.paired,
-            reviewers=reviewers,
-            plan_reviewer=plan_reviewer,
-            proof=options.proof,
-            checks=(*configuration.checks, *options.checks),
-            done_signal=options.done,
-            max_iterations=options.max_iterations,
-            cooldown_ms=_cooldown_ms(environment),
-            worker_model=models.worker,
-            worker_review_model=models.worker_review,
-            reviewer_model=models.reviewer,
-            interactive=has_prompt,
-        )
+    settings = RunSettings(
+        run_uid=str(uuid.uuid4()),
+        task=task.text,
+        needs_plan=task.needs_plan,
+        worker=agents.worker,
+        reviewer=agents.reviewer,
+        paired=agents.paired,
+        reviewers=reviewers,
+        plan_reviewer=plan_reviewer,
+        proof=options.proof,
+        checks=(*configuration.checks, *options.checks),
+        done_signal=options.done,
+        max_iterations=options.max_iterations,
+        cooldown_ms=_cooldown_ms(environment),
+        worker_model=models.worker,
+        worker_review_model=models.worker_review,
+        reviewer_model=models.reviewer,
+        interactive=has_prompt,
+    )
     _preflight(agents, configuration, cwd, environment)
-    directory = resumed.directory if resumed and resumed.directory else None
+    directory = resumed.directory
     if options.worktree:
-        directory, cwd = _enter_worktree(
-            cwd, repository, repo_runs, directory, _wanted_id(environment), only_reserve=only_reserve
-        )
+        directory, cwd = _enter_worktree(cwd, repository, repo_runs, directory, wanted_id, only_reserve=only_reserve)
     elif (note := git.branch_note(cwd)) is not None:
         _say(note)
     if directory is None:
-        directory = run_dir.new_run_directory(repo_runs, _wanted_id(environment))
+        directory = run_dir.new_run_directory(repo_runs, wanted_id)
     manifest = run_dir.read_manifest(directory) or {}
     return RunOrder(
         key=f"{repo_runs.name}/{directory.name}",
@@ -131,11 +133,44 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
     )
 
 
-def _agents(options: Options, configuration: Configuration) -> _Agents:
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise CircumstanceError("the current directory is gone: change to another one") from error
+
+
+def _agents(options: Options, configuration: Configuration, resumed: _Resumed) -> _Agents:
+    """Those that were asked for; a run that goes on keeps its own, since the sessions are theirs."""
+    kept = _kept_agents(resumed, configuration)
+    if kept is None or options.only or options.agent:
+        asked = _asked_agents(options, configuration)
+        if kept is None:
+            return asked
+        if (asked.worker, asked.paired) != (kept.worker, kept.paired):
+            whose = f"{kept.worker} and {kept.reviewer}" if kept.paired else f"{kept.worker} alone"
+            flag = f"--{options.only}-only" if options.only else f"--agent {options.agent}"
+            assert resumed.directory is not None
+            raise UserError(f"{flag}: run {resumed.directory.name} is one of {whose}; leave it out, or start a new run")
+    return kept
+
+
+def _asked_agents(options: Options, configuration: Configuration) -> _Agents:
     if options.only:
         return _Agents(options.only, options.only, paired=False)
-    worker = find_adapter(options.agent, configuration.agents)
+    worker = find_adapter(options.agent or DEFAULT_AGENT, configuration.agents)
     return _Agents(worker.name, find_adapter(worker.peer, configuration.agents).name, paired=True)
+
+
+def _kept_agents(resumed: _Resumed, configuration: Configuration) -> _Agents | None:
+    if resumed.directory is None or not resumed.begun:
+        return None
+    manifest = run_dir.read_manifest(resumed.directory) or {}
+    names = manifest.get("agents")
+    if not isinstance(names, dict) or not {"worker", "reviewer"} <= names.keys():
+        return None
+    worker, reviewer = (find_adapter(str(names[role]), configuration.agents).name for role in ("worker", "reviewer"))
+    return _Agents(worker, reviewer, paired=manifest.get("mode") != "single")
 
 
 def _reviewers(options: Options, agents: _Agents) -> tuple[Role, ...]:
@@ -162,39 +197,40 @@ def _role_of(flag: str, agent: str, agents: _Agents) -> Role:
     raise UserError(f"{flag} {agent}: this run has only {agents.worker} and {agents.reviewer}; leave it out")
 
 
-def _resumed(options: Options, agents: _Agents, repo_runs: Path) -> _Resumed | None:
+def _resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> _Resumed:
     if options.run_id:
         directory = repo_runs / run_dir.check_run_id(options.run_id)
         if run_dir.read_manifest(directory) is None:
             raise UserError(f"no run {options.run_id!r} in {repo_runs}: leave --run-id out to start a new one")
         return _Resumed(directory)
     if options.session:
-        found = run_dir.find_run(repo_runs, options.session) if agents.paired else None
-        return _Resumed(found) if found else _Resumed(None, options.session)
-    return None
+        found = None if options.only else run_dir.find_run(repo_runs, options.session)
+        return _Resumed(found) if found else _Resumed(session_id=options.session)
+    if wanted_id is not None and run_dir.read_manifest(repo_runs / wanted_id) is not None:
+        return _Resumed(repo_runs / wanted_id)
+    return _Resumed()
 
 
-def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed | None) -> dict[Role, str]:
+def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed) -> dict[Role, str]:
     """For sessions that no journal of ours knows: a run of the original, or an id given by hand."""
-    if resumed is not None and resumed.session_id:
+    if resumed.session_id:
         return {"worker": resumed.session_id}
     known = run_dir.session_ids(manifest)
     roles: dict[Role, str] = {"worker": agents.worker, "reviewer": agents.reviewer}
     return {role: known[name] for role, name in roles.items() if name in known and agents.paired}
 
 
-def _task(options: Options, cwd: Path, resumed: _Resumed | None) -> _Task | None:
-    """What is to be done; None only when a run with a journal goes on with what it has."""
-    directory = resumed.directory if resumed is not None else None
-    begun = directory is not None and has_events(directory / JOURNAL, RUN_STREAM)
+def _task(options: Options, cwd: Path, resumed: _Resumed) -> _Task:
+    """What is to be done; blank only when a run with a journal goes on with its own task."""
+    begun = resumed.begun
     prompt = options.task
     if prompt is not None:
         if not _MARKDOWN_PATH.fullmatch(prompt):
             return _Task(prompt, needs_plan=True)
         return _Task(_read(cwd / prompt), needs_plan=False)
     if begun:
-        return _Task("", needs_plan=False) if _says_more(options) else None
-    if resumed is not None and resumed.directory is not None and (resumed.directory / JOURNAL).exists():
+        return _Task("", needs_plan=False)
+    if resumed.directory is not None and (resumed.directory / JOURNAL).exists():
         raise UserError(
             f"run {resumed.directory.name} was ended before it had begun: "
             f'give its task again, as in loop --run-id {resumed.directory.name} "fix the failing test"'
@@ -205,11 +241,6 @@ def _task(options: Options, cwd: Path, resumed: _Resumed | None) -> _Task | None
         'no task: give it as text (loop "fix the failing test"), as a file (loop --prompt TASK.md), '
         f"or as {PLAN} in {cwd}"
     )
-
-
-def _says_more(options: Options) -> bool:
-    """Whether a resumed run is to be changed: a blank task keeps its own."""
-    return bool(options.proof or options.checks) or options.max_iterations != MAX_ITERATIONS
 
 
 def _read(path: Path) -> str:

@@ -18,7 +18,7 @@ def test_one_signal_stops_in_order_and_the_run_can_be_resumed(embedded: World, n
     assert (embedded.manifest()["state"], embedded.manifest()["status"]) == ("stopped", "stopped")
     assert "[loop] to go on: loop --run-id 1" in loop.output
     assert embedded.survivors() == []
-    resumed = embedded.run("--agent", "embedded", "--run-id", "1")
+    resumed = embedded.run("--run-id", "1")  # as the hint says: the run knows its agents
     assert resumed.process.returncode == 0, resumed.output
     assert embedded.manifest()["state"] == "completed"
 
@@ -69,15 +69,19 @@ def test_a_session_id_finds_its_run(embedded: World):
     loop.signal(signal.SIGINT)
     loop.wait()
     session = embedded.manifest()["sessions"]["reviewer"]
-    resumed = embedded.run("--agent", "embedded", "--session", session)
+    refused = embedded.run("--agent", "claude", "--session", session)
+    assert (refused.process.returncode, len(refused.lines)) == (2, 1)
+    assert "--agent claude: run 1 is one of embedded and embedded" in refused.lines[0]
+    resumed = embedded.run("--session", session)
     assert resumed.process.returncode == 0, resumed.output
     assert embedded.manifest()["state"] == "completed"
 
 
 def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let_it_go_on(embedded: World):
-    loop = embedded.run("--agent", "embedded", "-m", "1", TASK)
+    loop = embedded.run("--agent", "embedded", "--check", CHECK, "-m", "1", TASK)
     assert loop.process.returncode == 1
     assert embedded.manifest()["state"] == "stopped"
-    resumed = embedded.run("--agent", "embedded", "--run-id", "1", "-m", "3")
+    resumed = embedded.run("--run-id", "1", "-m", "3")
     assert resumed.process.returncode == 0, resumed.output
+    assert f"check $ {CHECK}" in resumed.output
     assert embedded.manifest()["state"] == "completed"

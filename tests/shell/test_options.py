@@ -27,7 +27,7 @@ def test_two_dashes_end_the_options():
 
 def test_defaults():
     options = parse(["x"])
-    assert (options.agent, options.max_iterations, options.done) == ("codex", 20, "<promise>DONE</promise>")
+    assert (options.agent, options.max_iterations, options.done) == ("", 20, "<promise>DONE</promise>")
     assert (options.review, options.review_plan, options.format) == ("claudex", "other", "pretty")
 
 

@@ -80,8 +80,9 @@ class StopRequested(Event, frozen=True, kw_only=True):
 class RunResumed(Event, frozen=True, kw_only=True):
     """A new root has opened the run: it goes on where it was, out of a stop, a failure or a pause.
 
-    `settings` replace the old ones (`run_uid` stays). A blank `task`, or the one that the run has, keeps the task and
-    the place; another task begins anew with it: planning if `needs_plan`, a new count of iterations. A run that was out
+    A blank `task` in `settings`, or the one that the run has, keeps the task and the place, and of the settings only
+    what is said anew is taken over. Another task comes with all settings of its own (`run_uid` stays) and begins anew:
+    planning if `needs_plan`, a new count of iterations. A run that was out
     of iterations gets a new count if a person cannot be asked, or more of them if `max_iterations` is higher now.
     To reopen a paused run without letting it go on, do not send this: the fold alone keeps the pause.
     """

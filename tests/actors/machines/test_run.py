@@ -925,6 +925,15 @@ def test_a_run_that_was_out_of_iterations_goes_on_counting_when_it_gets_more_of_
     assert story.one(run.StartTurn).prompt.startswith("Iteration 2\n")
 
 
+def test_with_more_iterations_the_old_task_keeps_all_that_was_said_of_it() -> None:
+    story = Run(max_iterations=1, proof="the tests pass", done_signal="OK", checks=("make",), worker_model="m")
+    story.settle(finished())
+    story.happens(run.RunResumed(settings=settings(task="", max_iterations=5, checks=("make lint",))))
+    now = story.state.run
+    assert (now.proof, now.done_signal, now.worker_model) == ("the tests pass", "OK", "m")
+    assert (now.max_iterations, now.checks) == (5, ("make", "make lint"))
+
+
 def test_an_open_question_is_not_left_to_nobody_when_the_run_is_reopened_without_a_terminal() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
