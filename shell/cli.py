@@ -6,6 +6,8 @@ the top, so that --help and --version are quick; no agent's SDK is imported in t
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_NOT_DONE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_NOT_DONE
+    except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
+        where = f": {error.filename}" if error.filename else ""
+        print(f"[loop] error: {(error.strerror or str(error)).lower()}{where}", file=sys.stderr)
+        return EXIT_NOT_DONE
 
 
 def main_claude_only() -> int:
@@ -52,10 +61,10 @@ def main_codex_only() -> int:
 def _command(options: Options, words: Sequence[str]) -> int:
     match options.command:
         case "help":
-            print(help_text(options.errand))
+            print(help_text(options.errand), flush=True)
             return EXIT_COMPLETED
         case "version":
-            print(_version())
+            print(_version(), flush=True)
             return EXIT_COMPLETED
         case "errand":
             assert options.errand is not None
@@ -70,6 +79,11 @@ def _command(options: Options, words: Sequence[str]) -> int:
             return submit(options)
         case "workspace":
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
+        case "dashboard":
+            raise UserError("there is no dashboard yet: loop status tells how a run stands")
+        case "update":
+            print(_how_to_update(), flush=True)
+            return EXIT_COMPLETED
         case _:
             return _run_in_tmux(options, words) if options.tmux else _run(options)
 
@@ -80,8 +94,32 @@ def _version() -> str:
     return version("pairloop")
 
 
+def _how_to_update() -> str:
+    from pathlib import Path
+
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / ".git").exists():
+        return f"[loop] this is a source checkout; to update it: git -C {shlex.quote(str(checkout))} pull"
+    return f"[loop] install the newer version over this one: {shlex.quote(sys.executable)} -m pip install --upgrade …"
+
+
+def _keep_standard_streams_open() -> None:
+    """A stream that was closed (`loop >&-`) is the null device from here on.
+
+    Otherwise the next file that is opened, be it the journal, gets its number, and what is printed goes into it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+
+
 def _run(options: Options) -> int:
     _check_packages()
+    _keep_standard_streams_open()
     from shell.run_order import order_run
 
     order = order_run(options)
@@ -91,8 +129,7 @@ def _run(options: Options) -> int:
 def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     """Everything is checked here first, where a refusal can be seen."""
     _check_packages()
-    import os
-
+    _keep_standard_streams_open()
     from shell import tmux
     from shell.run_order import order_run
 

@@ -28,6 +28,9 @@ from supervisor.launchers import Event, make_launcher
 from supervisor.router import Router
 from supervisor.run_tree import CHILDREN, PRELOAD, RunOrder, RunTree, launch_name
 
+# A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
+LONGEST_BASE = 60
+
 FINAL_STATES = ("completed", "failed", "stopped")
 
 
@@ -225,9 +228,12 @@ def make_runtime(held: Path, generation: int) -> Path:
 
 def _runtime_base() -> Path:
     """Where sockets live: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    base = Path(given) if given and len(given) < 50 and os.access(given, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"loop-{os.getuid()}"
+    given, usual = os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
+    if given and len(given) < LONGEST_BASE and os.access(given, os.W_OK):
+        base = given
+    else:
+        base = usual if len(usual) < LONGEST_BASE else "/tmp"  # noqa: S108 - what we make in it is private
+    return Path(base) / f"loop-{os.getuid()}"
 
 
 def _desk_path(runtime: Path) -> Path:

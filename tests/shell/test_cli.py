@@ -1,0 +1,59 @@
+"""The command line as a process of its own: what it does with its streams and directories, before any run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LOOP = [sys.executable, "-P", "-m", "shell.cli"]
+
+
+def loop(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LOOP, *words], capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def through_shell(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`script` has $loop and $1, $2 …"""
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *arguments],
+        env={**os.environ, "loop": " ".join(LOOP)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_that_cannot_be_written_is_one_line(tmp_path: Path):
+    done = through_shell('ulimit -f 0; $loop --help > "$1"', str(tmp_path / "help"))
+    assert (done.returncode, done.stderr) == (1, "[loop] error: file too large\n")
+
+
+def test_help_whose_reader_has_seen_enough_says_nothing():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*LOOP, "--help"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert done.stderr == ""
+
+
+def test_help_without_any_stream_is_fine():
+    assert through_shell("$loop --help <&- >&- 2>&-").returncode == 0
+
+
+def test_a_directory_that_is_gone_is_one_line(tmp_path: Path):
+    done = through_shell('mkdir "$1" && cd "$1" && rmdir "$1" && $loop task', str(tmp_path / "gone"))
+    assert (done.returncode, done.stderr) == (1, "[loop] error: the current directory is gone: change to another one\n")
+
+
+def test_update_tells_the_way_and_starts_nothing():
+    done = loop("update")
+    assert done.returncode == 0
+    assert "git -C" in done.stdout
+    assert "pull" in done.stdout
+
+
+def test_dashboard_starts_no_run(tmp_path: Path):
+    done = loop("dashboard", cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
