@@ -10,6 +10,8 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.errors import LoopError, UserError
@@ -78,14 +80,26 @@ def _command(options: Options, words: Sequence[str]) -> int:
 
             return submit(options)
         case "workspace":
-            raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
+            return _run(replace(options, command="run", words=(_ask_for_task(),)))
         case "dashboard":
-            raise UserError("there is no dashboard yet: loop status tells how a run stands")
+            raise UserError("this version has no dashboard: see loop runs, loop status, and loop shell")
         case "update":
             print(_how_to_update(), flush=True)
             return EXIT_COMPLETED
         case _:
             return _run_in_tmux(options, words) if options.tmux else _run(options)
+
+
+def _ask_for_task() -> str:
+    """The first task, from a person at a terminal."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        import readline  # noqa: F401 - importing it is what makes input() editable
+
+        with suppress(EOFError):
+            task = input("what is to be done? ").strip()
+            if task:
+                return task
+    raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
 
 
 def _version() -> str:

@@ -352,11 +352,10 @@ def help_text(errand: Errand | None = None) -> str:
     lines = [
         "loop: runs coding agents in a loop, one working and one reviewing, until the task is proved done",
         "",
-        "  loop                        paired workspace, no task yet",
+        "  loop                        ask for the task and run it",
         "  loop [options] [prompt]     run a task; without a prompt, PLAN.md in this directory is the task",
         *(f"  {each.words:<27} {each.help}" for each in ERRANDS.values()),
         "                              RUN: a run id; the newest active run here by default",
-        "  loop dashboard              live panel of runs and agents",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
         "",
