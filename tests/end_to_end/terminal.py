@@ -1,0 +1,62 @@
+"""A `loop` in a real pseudo-terminal: typed at, and read until something stands there."""
+
+import re
+import sys
+
+import pexpect
+
+from tests.end_to_end.conftest import World
+
+PATIENCE_S = 30
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
+
+
+class Terminal:
+    """The program sees a terminal that cannot say where its cursor is, so there is no toolbar; tmux has one."""
+
+    def __init__(self, world: World, *words: str) -> None:
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "shell.cli", *words],
+            cwd=str(world.project),
+            env=world.environment | {"TERM": "xterm", "NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "1"},
+            dimensions=(50, 250),
+            encoding="utf-8",
+            timeout=PATIENCE_S,
+        )
+        self.seen = ""
+
+    def expect(self, pattern: str) -> str:
+        """Waits for the pattern, after what was expected before; returns what stood before it, and it."""
+        try:
+            self.child.expect(pattern)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            rest = _CONTROL.sub("", self.seen + str(self.child.before))
+            raise AssertionError(f"no {pattern!r} in:\n{rest}") from None
+        text = f"{self.child.before}{self.child.after}"
+        self.seen += text
+        return _CONTROL.sub("", text)
+
+    def type(self, line: str) -> None:
+        self.child.sendline(line)
+
+    def ask(self, line: str, pattern: str) -> str:
+        self.type(line)
+        return self.expect(pattern)
+
+    def control(self, letter: str) -> None:
+        self.child.sendcontrol(letter)
+
+    def wait(self) -> int:
+        """The exit status, once all that it says is read."""
+        self.child.expect(pexpect.EOF)
+        self.seen += str(self.child.before)
+        self.child.close()
+        return self.child.exitstatus
+
+    @property
+    def text(self) -> str:
+        return _CONTROL.sub("", self.seen)
+
+    def end(self) -> None:
+        self.child.close(force=True)

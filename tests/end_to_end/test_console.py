@@ -1,0 +1,442 @@
+"""The loop> prompt, loop shell and the one-shot commands, on live runs, through a real pseudo-terminal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Loop, World
+from tests.end_to_end.terminal import Terminal
+
+# Turns that wait at a gate until the test opens it, or somebody interrupts them.
+SCENARIO = '''
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+say = "at work"
+[[turn.step]]
+run = "cat GATE"
+[[turn.step]]
+say = "half of it"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+run = "cat GATE"
+[[turn.step]]
+say = """
+good
+
+<review>PASS</review>"""
+
+[[turn]]
+when = "."
+[[turn.step]]
+say = "I hear you"
+'''
+
+
+class Gate:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+
+    def open(self) -> None:
+        """Lets the turn go on that waits there, as soon as one does."""
+        self.path.write_text("open")
+
+
+@pytest.fixture
+def gate(world: World) -> Gate:
+    made = Gate(world.base / "gate")
+    scenario = world.base / "gated.toml"
+    scenario.write_text(SCENARIO.replace("GATE", str(made.path)))
+    world.play_embedded(scenario)
+    (world.project / "TASK.md").write_text("Greet people politely.\n")
+    return made
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(world: World) -> Iterator[Open]:
+    opened: list[Terminal] = []
+
+    def open_one(*words: str) -> Terminal:
+        opened.append(Terminal(world, *words))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.end()
+
+
+RUN = ("--agent", "embedded", "-p", "TASK.md")
+
+
+def loop(world: World, *words: str) -> tuple[int, str]:
+    done = world.run(*words)
+    return done.process.returncode, done.output
+
+
+def as_json(world: World, *words: str) -> dict:
+    code, output = loop(world, *words, "--json")
+    assert code == 0, output
+    return json.loads(output)
+
+
+def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN, "-m", "2")
+    own.expect("loop>")
+    own.expect("at work")
+
+    # looking
+    text = own.ask("status", "together .*")
+    assert "run 1  working  iteration 1 of 2: waits for embedded" in text
+    assert "Greet people politely." in text
+    assert "worker       busy" in text
+    own.ask("actors", r"reviewer +running +pid \d+")
+    own.ask("mailbox worker", r"waiting: nothing[\s\S]*dead letters: none")
+    own.ask("mailbox worker stacks", "thread agent-session")
+    own.ask("inspect worker", r"WorkerActor worker#1[\s\S]*_state = RunState")
+    own.ask("inspect worker actor.session._running", "'[0-9a-f-]{36}'")
+    own.ask("runs", "1  working .process [0-9]+.  paired")
+    own.ask("cost", "together +1 turns|together +0 turns")
+    own.ask("log worker", r"worker#1|has logged nothing")
+    own.ask("transcript", "status +working iteration 1 of 2")
+
+    # slips of the fingers: one line, and the prompt is back
+    for line, answer in [
+        ("statsu", "error: unknown command 'statsu' .did you mean status"),
+        ("xyzzy", "error: unknown command 'xyzzy'; help lists"),
+        ("say embedded", "error: say needs an agent and a text: say AGENT TEXT"),
+        ("say nobody hello", "error: no agent 'nobody' in this run: there are embedded, embedded-reviewer"),
+        ("mailbox nobody", "error: no actor 'nobody': there are persistence"),
+        ("inspect worker 1 +", "error: not a Python expression"),
+        ("inspect worker 1/0", "error: ZeroDivisionError"),
+        ("pause tomorrow", "error: pause takes now or nothing, not 'tomorrow'"),
+        ("trace maybe", "error: trace takes on or off"),
+        ("detach", "error: this is the run's own terminal"),
+        ("followup", "error: followup needs more"),
+    ]:
+        own.ask(line, answer)
+        own.expect("loop>")
+    own.ask("help", r"followup +Answers the question[\s\S]*quit")
+    own.ask("help say", r"say AGENT TEXT[\s\S]*in a turn of its own")
+    own.child.send("mailb\t")
+    own.expect("mailb[^a-z]*ox")  # only what is new is drawn
+    own.child.send(" rev\t")
+    own.expect("rev[^a-z]*iewer")
+    own.ask("", r"reviewer .running.")
+
+    # saying, interrupting
+    own.ask("steer look at the tests", "embedded gets it later: it waits for the end of the work turn")
+    own.ask("say embedded-reviewer hello", "embedded-reviewer begins a turn with it")
+    own.expect("embedded-reviewer I hear you")
+    own.ask("interrupt", "interrupting embedded's work turn")
+    own.expect("embedded   I hear you")  # what was to be steered is a turn of its own now
+    own.expect("at work")
+    assert "iteration 2 of 2: waits for embedded" in own.ask("status", "together")
+
+    # pausing at the turn's end, and now
+    own.ask("reject say it louder", "iteration 2 of 2")
+    own.ask("pause", "pausing, iteration 2 of 2")
+    own.ask("resume", "iteration 2 of 2: waits for embedded")
+    own.ask("pause now", "pausing")
+    own.expect("paused, iteration 2 of 2: waits for a person to resume it")
+    own.ask("say embedded one more thing", "it waits for the run to go on")
+    own.ask("resume", "iteration 2 of 2")
+    own.expect("I hear you")
+    own.expect("at work")
+
+    # the question at the end
+    gate.open()
+    own.expect("question: iteration 2 of 2 is over")
+    own.expect("follow-up>")
+    own.ask("/status", "waits for a person's answer")
+    own.type("stop shouting, and add a test")
+    own.expect("iteration 1 of 2: waits for embedded")
+    own.expect("at work")
+    assert "stop shouting, and add a test" in own.ask("inspect worker actor._state.task", "add a test.*")
+
+    # actors
+    own.ask("kill reviewer", "reviewer is being stopped, and stays down until")
+    own.expect("stopped by hand")
+    own.ask("actors", "reviewer +stopped +by hand")
+    own.ask("say embedded-reviewer hello", "error: reviewer is stopped .by hand.: start reviewer first")
+    own.ask("start reviewer", "reviewer is being started")
+    own.expect("are ready")
+    own.ask("restart bridge", "bridge is being restarted")
+    own.expect("are ready")
+    own.ask("actors", "bridge +running +pid [0-9]+ +1 restarts")
+    own.ask("trace on RunStatus bodies", "trace on")
+    own.ask("pause", r'worker#1 -> console RunStatus .* bytes, \d+ ms.*"hold": ?"pause"')
+    own.ask("trace off", "trace off")
+
+    # leaving: Ctrl-C takes back what was typed, asks at an empty prompt; Ctrl-D stops
+    own.child.send("kill wor")
+    own.control("c")
+    own.control("c")
+    own.expect(r"stop the run\? \[y/N\]")
+    own.ask("n", "the run goes on")
+    own.control("d")
+    own.expect("Ctrl-D: stopping run 1, as this is its own terminal")
+    assert own.wait() == 1
+    assert "run 1 stopped: stopped from a console" in own.text
+    assert world.manifest()["state"] == "stopped"
+    assert "steer look at the tests" in (world.home / ".loop" / "history").read_text()
+    assert world.survivors() == []
+
+
+def test_ctrl_c_twice_ends_a_run_at_once(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN)
+    own.expect("at work")
+    own.control("c")
+    own.expect("stop the run")
+    own.control("c")
+    own.expect("stopping at once")
+    assert own.wait() == 130
+    assert world.survivors() == []
+
+
+def test_a_person_has_the_work_reviewed_and_approves_it(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN)
+    own.expect("at work")
+    own.ask("approve", "this verdict changes nothing: the run waits for embedded")
+    own.ask("review", "iteration 1 of 20")
+    gate.open()
+    own.expect("review round 1: waits for")
+    own.ask("approve", "review round 1")
+    own.expect("draft pull request")
+    assert own.wait() == 0
+    reviews = [(line["reviewer"], line["status"]) for line in world.transcript() if line.get("kind") == "review"]
+    assert reviews == [("human", "pass")]
+
+
+def start_headless(world: World, *words: str) -> Loop:
+    running = world.start(*RUN, *words)
+    running.wait_for("are ready")
+    running.wait_for("at work")
+    return running
+
+
+def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: World, gate: Gate, terminal: Open):
+    running = start_headless(world)
+
+    report = as_json(world, "status")
+    assert (report["running"], report["run_id"], report["state"]) == (True, "1", "working")
+    assert (
+        report["status"]["line"] == "iteration 1 of 20: waits for embedded (worker)"
+        or report["status"]["iteration"] == 1
+    )
+    assert {actor["name"]: actor["state"] for actor in report["actors"]} == {
+        "persistence": "running",
+        "bridge": "running",
+        "worker": "busy",
+        "reviewer": "running",
+    }
+    code, output = loop(world, "status", "1")
+    assert code == 0
+    assert output.startswith("run 1  working  iteration 1 of 20")
+    assert as_json(world, "runs")[0]["running"] is True
+    assert as_json(world, "mailbox", "worker", "--run", "1")["state"] == "running"
+    assert "begins a turn" in as_json(world, "say", "embedded-reviewer", "hello", "there")["text"]
+    running.wait_for("you -> embedded-reviewer: hello there")
+    assert "pausing" in as_json(world, "pause")["text"]
+    assert "waits for embedded" in as_json(world, "resume")["text"]
+    assert loop(world, "status", "7") == (
+        2,
+        f"[loop] error: no run '7' in {world.run_directory().parent}: loop runs lists them",
+    )
+
+    # a second root is told how to attach instead
+    code, output = loop(world, "--agent", "embedded", "--run-id", "1")
+    assert (code, output.count("\n")) == (2, 0)
+    assert "attach to it with loop shell 1" in output
+
+    # two shells at once; one detaches, the other sees the end
+    one, two = terminal("shell"), terminal("shell", "1")
+    for shell in (one, two):
+        shell.expect("loop>")
+        shell.expect("at work")  # what was shown before it came
+        shell.ask("status", "run 1  working")
+    one.ask("say embedded-reviewer and again", "begins a turn")
+    two.expect("you -> embedded-reviewer: and again")
+    one.control("c")
+    one.expect("Ctrl-D leaves the run alone")
+    one.control("d")
+    one.expect("detached: run 1 goes on; loop shell 1 attaches again")
+    assert one.wait() == 0
+    piped = orders(world, "status", "xyzzy", "detach", "stop")
+    assert "run 1  working" in piped
+    assert "unknown command 'xyzzy'" in piped
+    assert "stopping" not in piped
+
+    follower = world.start("logs", "-f")
+    follower.wait_for("at work")
+    assert loop(world, "stop") == (0, "run 1 stopped: stopped from a console")
+    assert running.wait() == 1
+    two.expect("run 1 stopped: stopped from a console")
+    assert two.wait() == 0
+    assert follower.wait() == 0
+    assert "worker#1" in follower.output
+
+    # read-only from its files
+    report = as_json(world, "status")
+    assert (report["running"], report["state"]) == (False, "stopped")
+    assert report["status"]["iteration"] == 1
+    code, output = loop(world, "status")
+    assert "(not running)" in output
+    assert "to go on with it: loop --run-id 1" in output
+    assert [item["kind"] for item in as_json(world, "mailbox", "worker")["handled"]] == ["turn, settled"]
+    records = [json.loads(line) for line in loop(world, "logs", "--json")[1].splitlines()]
+    assert {record["actor"] for record in records} >= {"root", "worker#1", "persistence#1"}
+    for words in (["pause"], ["resume"], ["say", "embedded", "x"], ["stop"], ["shell"]):
+        code, output = loop(world, *words)
+        assert (code, output) == (
+            1,
+            "[loop] error: run 1 is not running (stopped); to go on with it: loop --run-id 1",
+        )
+
+
+def test_a_run_that_was_killed_is_shown_from_its_files(world: World, gate: Gate):
+    running = start_headless(world)
+    running.signal(signal.SIGKILL)
+    running.process.wait()
+    world.wait_until_empty(5)
+    report = as_json(world, "status")
+    assert (report["running"], report["state"]) == (False, "working")
+    assert report["status"]["line"].startswith("iteration 1 of 20")
+    assert [item["kind"].split(",")[0] for item in as_json(world, "mailbox", "worker")["waiting"]] == ["work turn"]
+
+
+FOLLOWER = """
+import sys
+from pathlib import Path
+from actors.edges import run_dir
+from shell.desk_client import DeskClient, find_desk
+from supervisor.console_wire import Ended, Follow, Shown
+directory = Path(sys.argv[1])
+client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory),
+                    on_news=lambda news: print("ended" if isinstance(news, Ended) else news.progress.text, flush=True))
+client.ask(Follow(last=500))
+print("follows", flush=True)
+sys.stdin.read()
+client.close()
+"""
+
+
+class Follower:
+    """A console that follows the run, in a process of its own."""
+
+    def __init__(self, world: World) -> None:
+        self.lines: list[str] = []
+        self.news = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", FOLLOWER, str(world.run_directory())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=world.environment,
+            text=True,
+        )
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self.news:
+                self.lines.append(line.strip())
+                self.news.notify_all()
+
+    def sees(self, text: str, timeout_s: float = 30) -> bool:
+        with self.news:
+            return self.news.wait_for(lambda: text in self.lines, timeout_s)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture
+def followers(world: World) -> Iterator[Callable[[], Follower]]:
+    started: list[Follower] = []
+
+    def follow() -> Follower:
+        started.append(Follower(world))
+        return started[-1]
+
+    yield follow
+    for each in started:
+        each.end()
+
+
+def test_ten_consoles_at_once_of_which_one_stops_reading_and_one_is_killed(
+    world: World, gate: Gate, followers: Callable[[], Follower]
+):
+    running = start_headless(world)
+    consoles = [followers() for _ in range(10)]
+    assert all(console.sees("follows") and console.sees("at work") for console in consoles)
+    assert as_json(world, "status")["consoles"] == 10
+    lazy, dead, *others = consoles
+    lazy.process.send_signal(signal.SIGSTOP)
+    dead.process.kill()
+    dead.process.wait()
+
+    # more than all buffers hold, through the worker's own mouth
+    storm = "[actor.tell_people('note', f'storm {n} ' + 'x' * 1000) for n in range(5000)] and None"
+    answers = orders(world, f"inspect worker {storm}", "say embedded-reviewer hello", "status")
+    assert "begins a turn with it" in answers
+    assert "run 1  working" in answers
+    running.wait_for("storm 4999")
+    while not all(console.sees("calm", 0.5) for console in others):
+        orders(world, "inspect worker actor.tell_people('note', 'calm')")
+    assert as_json(world, "status")["consoles"] <= 9
+    assert "storm 4999" not in "".join(lazy.lines)
+
+    assert loop(world, "stop")[0] == 0
+    assert running.wait() == 1
+    assert all(console.sees("ended") for console in others)
+    lazy.process.send_signal(signal.SIGCONT)
+
+
+def orders(world: World, *lines: str) -> str:
+    """What a shell answers to commands that come through a pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "shell.cli", "shell"],
+        input="".join(f"{line}\n" for line in lines),
+        cwd=world.project,
+        env=world.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+def test_headless_output_is_one_json_object_a_line_and_hangup_reopens_the_log(world: World, gate: Gate):
+    running = world.start(*RUN, "--headless", "--log-format", "json")
+    running.wait_for('"kind":"ready"')
+    running.wait_for("at work")
+    log = world.run_directory() / "log"
+    log.rename(log.with_name("log.1"))
+    running.signal(signal.SIGHUP)
+    running.wait_for("SIGHUP: the log is open again")
+    assert "SIGHUP" in log.read_text()
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 130
+    records = [json.loads(line) for line in running.lines if not line.startswith("[loop]")]
+    assert {"at", "run", "source", "agent", "kind", "text"} == set(records[0])
+    assert {record["kind"] for record in records} >= {"ready", "status", "session", "say", "note"}
+    assert world.survivors() == []
