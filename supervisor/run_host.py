@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -187,7 +188,8 @@ def write_end(order: RunOrder, result: RunResult) -> None:
     """Into the manifest, where the worker could not. Call it while the run is held and its actors are gone."""
     manifest = run_dir.read_manifest(order.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
-        run_dir.set_state(order.directory, result.state, wall_ms())
+        with suppress(OSError):  # a full disk: the caller says it to people, and resuming writes it anew
+            run_dir.set_state(order.directory, result.state, wall_ms())
 
 
 def first_manifest(order: RunOrder) -> dict[str, object]:
