@@ -21,25 +21,18 @@ from loguru import logger
 from actors.host import Sender, StartArguments, wall_ms
 from actors.logs import LogSettings
 from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
-from supervisor import policy
-from supervisor.console_wire import ActorReport, Liveness
+from supervisor import children, policy
+from supervisor.children import Child, Phase
+from supervisor.console_wire import ActorReport
 from supervisor.launchers import Launcher
 from supervisor.orders import Exited, Started, StartFailed, StartOrder
 from supervisor.run_tree import STOP_LEVELS, RunTree, launch_name
-from supervisor.spec import ChildSpec
 
-# Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
-# stopped (SIGSTOP) or starved, and nothing that it owes to others will come.
-SILENCE_S = 10.0
 TICK_S = 1.0
 # The whole tree is gone by then: under a Procfile manager the whole stop has 5 s.
 STOP_S = 3.0
-# A handler takes milliseconds; one that takes this long is worth a word. A turn runs beside the mailbox.
-BUSY_MS = 1_000
 # A graceful stop first lets the worker interrupt its turns and say how the run ended.
 GRACE_S = 15.0
-
-Phase = Literal["down", "starting", "ready", "stopping"]
 
 
 class RunRouter(Protocol):
@@ -55,27 +48,6 @@ class RunRouter(Protocol):
 
     def broadcast(self, run: str, message: Message) -> None:
         """To every live actor of the run, before ordinary mail."""
-
-
-@dataclass
-class Child:
-    """What is known of one child now."""
-
-    spec: ChildSpec
-    phase: Phase = "down"
-    incarnation: int = 0
-    pid: int = 0
-    since: float = 0.0  # monotonic, of the phase
-    since_ms: int = 0  # Unix time, of being ready
-    heartbeat: Heartbeat | None = None
-    heard_at: float = 0.0
-    heard_at_ms: int = 0
-    stuck: str = ""  # why it is being killed as a hang
-    why_down: str = ""
-    restart_due: bool = False  # it waits for its back-off
-    restart_wanted: bool = False  # by a person, once it is down
-    restarts: int = 0
-    was_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -360,16 +332,10 @@ class SupervisorActor(pykka.ThreadingActor):
                 pass
 
     def _look_for_hang(self, child: Child) -> None:
-        """Alive is not enough: a handler that makes no progress, or a process that says nothing, is a hang."""
-        if child.phase != "ready" or child.stuck:
-            return
-        beat = child.heartbeat
-        if beat is not None and beat.handler_age_ms > child.spec.stuck_after_s * 1000:
-            child.stuck = f"stuck in {beat.handling} for {beat.handler_age_ms / 1000:.0f} s"
-        elif time.monotonic() - child.heard_at > SILENCE_S:
-            child.stuck = f"no sign of life for {SILENCE_S:g} s"
-        if child.stuck:
-            self._kill(child)
+        if child.phase == "ready" and not child.stuck:
+            child.stuck = children.hang(child, time.monotonic())
+            if child.stuck:
+                self._kill(child)
 
     def _kill(self, child: Child) -> None:
         self._options.launcher.kill(self._launch_name(child), child.incarnation)
@@ -455,47 +421,14 @@ class SupervisorActor(pykka.ThreadingActor):
             self._ask_to_stop(child, "a person wants it")
 
     def _report(self, child: Child) -> ActorReport:
-        beat = child.heartbeat
-        slow = beat is not None and beat.handler_age_ms >= BUSY_MS
-        state, why = self._liveness(child)
-        return ActorReport(
-            name=child.spec.id,
-            state="busy" if slow and state == "running" else state,
-            why=why,
-            incarnation=child.incarnation,
-            pid=child.pid if self._is_up(child.spec.id) else 0,
-            since_ms=child.since_ms if child.phase == "ready" else 0,
-            heard_at_ms=child.heard_at_ms,
-            restarts=child.restarts,
-            mailbox=beat.mailbox if beat else 0,
-            handled=beat.handled if beat else 0,
-            doing=beat.handling if beat and slow else "",
-            doing_since_ms=child.heard_at_ms - beat.handler_age_ms if beat and slow else 0,
-        )
-
-    def _liveness(self, child: Child) -> tuple[Liveness, str]:
         intensity = self._spec.intensity
-        so_far = policy.restarts_within(self._history, intensity.period_s, wall_ms())
-        again = f"{so_far} of {intensity.max_restarts} in {intensity.period_s:g} s: {child.why_down}"
-        if child.stuck and child.phase != "down":
-            return "stuck", child.stuck
-        match child.phase:
-            case "ready":
-                return "running", ""
-            case "starting":
-                return ("restarting", again) if child.incarnation > 1 else ("starting", "")
-            case "stopping":
-                return ("restarting" if child.restart_wanted else "stopping"), ""
-            case "down" if child.incarnation == 0:
-                return "starting", "those before it come first"
-            case "down" if child.spec.id in self._held:
-                return "stopped", "by hand"
-            case "down" if child.restart_due:
-                return "restarting", again
-            case "down" if self._stopping:
-                return "stopped", "the run is over"
-            case _:
-                return "dead", child.why_down
+        return children.report(
+            child,
+            restarts_now=policy.restarts_within(self._history, intensity.period_s, wall_ms()),
+            intensity=intensity,
+            held=child.spec.id in self._held,
+            run_is_over=self._stopping,
+        )
 
     # --- small things ---
 

@@ -28,7 +28,14 @@ LAYERS = [
 ]
 
 PURE = ("actors.errors", "actors.messages", "actors.settings", "actors.machines", "actors.wire", "actors.adapters.base")
-PURE_FILES = ("supervisor.spec", "supervisor.policy", "supervisor.orders", "shell.options", "shell.render")
+PURE_FILES = (
+    "supervisor.spec",
+    "supervisor.policy",
+    "supervisor.children",
+    "supervisor.orders",
+    "shell.options",
+    "shell.render",
+)
 OUTSIDE_WORLD = {
     "asyncio", "multiprocessing", "os", "psutil", "queue", "random", "secrets", "shutil", "signal", "socket", "sqlite3",
     "subprocess", "tempfile", "threading", "time", "zmq", "pykka", "loguru",

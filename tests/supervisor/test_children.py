@@ -1,0 +1,72 @@
+import pytest
+
+from actors.messages import Heartbeat
+from supervisor import children
+from supervisor.children import Child
+from supervisor.spec import ChildSpec, Intensity
+
+SPEC = ChildSpec(id="worker", entry="actors.host:main", stuck_after_s=60)
+
+
+def beat(age_ms: int) -> Heartbeat:
+    return Heartbeat(handler_age_ms=age_ms, handling="RunTurn" if age_ms else "", mailbox=3, handled=9)
+
+
+def ready(age_ms: int = 0, heard_at: float = 100.0) -> Child:
+    return Child(
+        SPEC, phase="ready", incarnation=1, pid=7, heartbeat=beat(age_ms), heard_at=heard_at, heard_at_ms=5_000
+    )
+
+
+def report(child: Child, *, held: bool = False, over: bool = False) -> tuple[str, str]:
+    shown = children.report(child, restarts_now=2, intensity=Intensity(), held=held, run_is_over=over)
+    return shown.state, shown.why
+
+
+def test_a_child_that_is_heard_and_makes_progress_does_not_hang():
+    assert children.hang(ready(59_000), 105.0) == ""
+
+
+def test_a_handler_without_end_is_a_hang():
+    assert children.hang(ready(61_000), 100.0) == "stuck in RunTurn for 61 s"
+
+
+def test_silence_is_a_hang():
+    assert children.hang(ready(), 100.0 + children.SILENCE_S) == ""
+    assert children.hang(ready(), 100.1 + children.SILENCE_S) == "no sign of life for 10 s"
+
+
+@pytest.mark.parametrize(
+    ("child", "state"),
+    [
+        (ready(), "running"),
+        (ready(2_000), "busy"),
+        (Child(SPEC, phase="ready", incarnation=1, stuck="no sign of life for 10 s"), "stuck"),
+        (Child(SPEC, phase="starting", incarnation=1), "starting"),
+        (Child(SPEC, phase="starting", incarnation=2), "restarting"),
+        (Child(SPEC, phase="stopping", incarnation=1), "stopping"),
+        (Child(SPEC, phase="stopping", incarnation=1, restart_wanted=True), "restarting"),
+        (Child(SPEC), "starting"),
+        (Child(SPEC, incarnation=1, restart_due=True), "restarting"),
+        (Child(SPEC, incarnation=1, why_down="crash (signal 9)"), "dead"),
+    ],
+)
+def test_each_child_is_called_what_it_is(child: Child, state: str):
+    assert report(child)[0] == state
+
+
+def test_a_child_that_is_down_says_why():
+    dead = Child(SPEC, incarnation=1, why_down="crash (signal 9)")
+    assert report(dead) == ("dead", "crash (signal 9)")
+    assert report(dead, held=True) == ("stopped", "by hand")
+    assert report(dead, over=True) == ("stopped", "the run is over")
+
+
+def test_a_child_that_comes_back_says_how_often_that_may_be():
+    again = Child(SPEC, incarnation=1, restart_due=True, why_down="crash (signal 9)")
+    assert report(again) == ("restarting", "2 of 10 in 60 s: crash (signal 9)")
+
+
+def test_a_slow_handler_is_named_with_its_beginning():
+    shown = children.report(ready(2_000), restarts_now=0, intensity=Intensity(), held=False, run_is_over=False)
+    assert (shown.doing, shown.doing_since_ms, shown.mailbox, shown.pid) == ("RunTurn", 3_000, 3, 7)
