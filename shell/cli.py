@@ -128,6 +128,7 @@ def _keep_standard_streams_open() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
+            os.set_inheritable(descriptor, True)  # our processes need them as much
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
@@ -151,7 +152,12 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     order = order_run(options, only_reserve=True)
     inner = [word for word in words if word != "--tmux"]
     environment = {**os.environ, "LOOP_RUN_ID": order.run_id}
-    return tmux.start(order.workspace_name, inner, order.directory, environment)
+    try:
+        return tmux.start(order.workspace_name, inner, order.directory, environment)
+    except LoopError:
+        with suppress(OSError):  # a new run's directory is still empty, and goes; a resumed one's is not, and stays
+            order.directory.rmdir()
+        raise
 
 
 def _console(order: RunOrder, options: Options) -> ReplConsole | TerminalConsole:

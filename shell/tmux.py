@@ -16,6 +16,7 @@ from pathlib import Path
 
 from actors.errors import CircumstanceError, UserError
 
+_RUN_OPTION = "@loop_run"  # a session's note of whose it is
 SESSION_VARIABLE = "LOOP_TMUX_SESSION"  # tells the loop in the session what to write into its manifest
 
 
@@ -28,25 +29,37 @@ def check(environment: Mapping[str, str]) -> None:
 
 
 def start(session: str, words: Sequence[str], run: Path, environment: Mapping[str, str]) -> int:
-    """Starts `loop` with `words` in the session, unless that is there already; attaches on a terminal.
+    """Starts `loop` with `words` in the session, unless it runs there already; attaches on a terminal.
 
-    `run` is the run's directory. Returns an exit status.
+    `run` is the run's directory. Returns an exit status. Raises `UserError` when the session is another run's.
     """
     target = f"={session}"  # exactly this name; tmux takes a prefix otherwise
+    pane = f"{target}:"
     if _tmux("has-session", "-t", target).returncode != 0:
         size = shutil.get_terminal_size((200, 50))
-        command = [sys.executable, "-P", "-m", "shell.tmux", str(_handed_over(words, run, environment, session))]
-        made = _tmux(
+        _must(
             *("new-session", "-d", "-s", session, "-x", str(size.columns), "-y", str(size.lines)),
-            *("-c", str(Path.cwd()), shlex.join(command)),
-            *(";", "set-option", "-t", f"{target}:", "remain-on-exit", "on"),
+            *("-c", str(Path.cwd()), _command(words, run, environment, session)),
+            *(";", "set-option", "-t", pane, "remain-on-exit", "on"),
+            *(";", "set-option", "-t", pane, _RUN_OPTION, str(run)),
         )
-        if made.returncode != 0:
-            raise CircumstanceError(f"tmux cannot start session {session}: {made.stderr.strip()}")
+    elif (other := _tmux("show-options", "-qv", "-t", pane, _RUN_OPTION).stdout.strip()) != str(run):
+        # Repositories of one name in different places have sessions of one name.
+        whose = f"another run's ({other})" if other else "not loop's"
+        raise UserError(
+            f"the tmux session {session} is {whose}: end it (tmux kill-session -t {session}), or leave --tmux out"
+        )
+    elif _tmux("display-message", "-p", "-t", pane, "#{pane_dead}").stdout.strip() == "1":
+        # What ran in it has ended; remain-on-exit has only kept its last screen.
+        _must("respawn-pane", "-t", pane, "-c", str(Path.cwd()), _command(words, run, environment, session))
     print(f"[loop] tmux attach -t {session}", flush=True)
     if sys.stdin.isatty() and sys.stdout.isatty():
         os.execvp("tmux", ["tmux", "attach-session", "-t", target])  # noqa: S606 - no shell is wanted
     return 0
+
+
+def _command(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str) -> str:
+    return shlex.join([sys.executable, "-P", "-m", "shell.tmux", str(_handed_over(words, run, environment, session))])
 
 
 def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str) -> Path:
@@ -63,6 +76,12 @@ def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str]
 
 def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["tmux", *arguments], capture_output=True, text=True, check=False)
+
+
+def _must(*arguments: str) -> None:
+    done = _tmux(*arguments)
+    if done.returncode != 0:
+        raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
 
 
 def main() -> int:

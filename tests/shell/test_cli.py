@@ -41,6 +41,19 @@ def test_help_without_any_stream_is_fine():
     assert through_shell("$loop --help <&- >&- 2>&-").returncode == 0
 
 
+def test_streams_that_were_closed_are_there_again_for_us_and_for_our_processes():
+    script = """
+import os, subprocess, sys
+from shell.cli import _keep_standard_streams_open
+_keep_standard_streams_open()
+print("nowhere")
+child = "import sys; sys.exit(0 if None not in (sys.stdin, sys.stdout, sys.stderr) else 9)"
+sys.exit(subprocess.run([sys.executable, "-c", child]).returncode)
+"""
+    done = through_shell('"$1" -P -c "$2" <&- >&- 2>&-', sys.executable, script)
+    assert done.returncode == 0
+
+
 def test_a_directory_that_is_gone_is_one_line(tmp_path: Path):
     done = through_shell('mkdir "$1" && cd "$1" && rmdir "$1" && $loop task', str(tmp_path / "gone"))
     assert (done.returncode, done.stderr) == (1, "[loop] error: the current directory is gone: change to another one\n")
