@@ -24,7 +24,17 @@ from pathlib import Path
 from actors.errors import UserError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_SNAKE = re.compile(r"_([a-z0-9])")
+_FROM_SNAKE = {
+    "claude_channel_server": "claudeChannelServer",
+    "claude_session_id": "claudeSessionId",
+    "codex_remote_url": "codexRemoteUrl",
+    "codex_thread_id": "codexThreadId",
+    "created_at": "createdAt",
+    "repo_id": "repoId",
+    "run_id": "runId",
+    "tmux_session": "tmuxSession",
+    "updated_at": "updatedAt",
+}
 
 Manifest = dict[str, object]  # unknown keys are kept, so it stays a mapping
 
@@ -41,7 +51,7 @@ def iso(at_ms: int) -> str:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest with camelCase keys, or None when there is none that can be read.
+    """The manifest with camelCase keys, or None when there is none that can be read. Unknown keys are as they are.
 
     Accepts snake_case keys and old files that have only `status`.
     """
@@ -51,7 +61,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     if not isinstance(raw, dict):
         return None
-    manifest: Manifest = {_SNAKE.sub(lambda hit: hit[1].upper(), key): value for key, value in raw.items()}
+    manifest: Manifest = {_FROM_SNAKE.get(str(key), str(key)): value for key, value in raw.items()}
     if "state" not in manifest:
         from_status = {"done": "completed", "failed": "failed", "stopped": "stopped"}
         manifest["state"] = from_status.get(str(manifest.get("status", "")), "working")

@@ -23,12 +23,14 @@ def test_the_manifest_is_two_space_json_with_a_newline_and_keeps_unknown_keys(tm
 
 
 def test_snake_case_keys_and_files_with_only_a_status_are_read(tmp_path: Path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"run_id": "7", "claude_session_id": "c", "status": "done"}))
+    content = {"run_id": "7", "claude_session_id": "c", "status": "done", "some_key": 1}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
     assert run_dir.read_manifest(tmp_path) == {
         "runId": "7",
         "claudeSessionId": "c",
         "status": "done",
         "state": "completed",
+        "some_key": 1,  # not ours to rename
     }
 
 
