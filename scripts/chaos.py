@@ -86,6 +86,10 @@ STRIKES = {
     ("kill", "nursery"): 4,
     ("kill", "worker's agent"): 8,
     ("kill", "reviewer's agent"): 8,
+    ("kill at start", "worker"): 2,
+    ("kill at start", "reviewer"): 2,
+    ("kill at start", "bridge"): 2,
+    ("kill at start", "persistence"): 2,
     ("full disk", "persistence"): 3,
     ("stop", "nursery"): 0.5,
     ("stop", "worker"): 0.5,
@@ -246,6 +250,7 @@ class Run:
         if self.loop.process.poll() is not None:
             return  # too late
         cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "nursery") else 0
+        cost += strike.what == "kill at start"
         now = time.time()
         if cost and sum(at > now - 61 for at in self._restarts) + cost > RESTARTS_PER_MINUTE:
             strike.what, strike.whom = "kill", "root"
@@ -257,7 +262,9 @@ class Run:
             return
         number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}.get(strike.what)
         with suppress(psutil.NoSuchProcess):
-            if number is None:
+            if strike.what == "kill at start":
+                self._kill_twice(victim, strike)
+            elif number is None:
                 self._fill_disk(victim, strike)
             else:
                 victim.send_signal(number)
@@ -296,6 +303,23 @@ class Run:
     def _log(self) -> str:
         found = [path for path in self.world.home.glob(".loop/runs/*/*/log") if path.exists()]
         return "".join(path.read_text("utf-8", "replace") for path in found)
+
+    def _kill_twice(self, victim: psutil.Process, strike: Strike) -> None:
+        """The actor, and then its successor before that is ready."""
+        victim.send_signal(signal.SIGKILL)
+        self._struck(strike)
+        nursery = self._victim("nursery")
+        deadline = time.monotonic() + 8
+        while nursery is not None and time.monotonic() < deadline:
+            ready = {pid for _, _, pid in readies(self._log())}
+            newborn = [child for child in nursery.children() if child.pid not in ready | {victim.pid}]
+            if newborn:
+                newborn[0].send_signal(signal.SIGKILL)
+                strike.at = time.time()
+                return
+            if any(at > strike.at and actor == strike.whom for at, actor, _ in readies(self._log())):
+                return  # it was too quick for us
+            time.sleep(0.005)
 
     def _fill_disk(self, victim: psutil.Process, strike: Strike) -> None:
         """Files of the persistence process cannot grow for a while: what a full disk is to it, without being root."""
