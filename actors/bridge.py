@@ -178,7 +178,7 @@ class BridgeActor(ProcessActor):
 
     def _deliver(self, order: mail.Deliver) -> None:
         sender = self._names[order.sender]
-        text = prompts.mail(sender, mail_report.marked_text(order.text, repeat=order.repeat))
+        text = prompts.mail(sender, mail_report.marked_text(order.text, repeat=order.repeat, edited=order.edited))
         self.context.ref(order.target).tell(
             DeliverMail(mail_id=order.mail_id, sender=sender, text=text, attempt=order.attempt)
         )

@@ -20,6 +20,8 @@ IDS_SHOWN = 20
 REPEAT_NOTE = (
     "(You may have read this before: you or the bridge were restarted while it was handed to you. If so, ignore it.)"
 )
+# The frame says that no human wrote what it holds (prompts.mail).
+EDITED_NOTE = "(The human has edited this message.)"
 
 
 def sent_text(
@@ -60,15 +62,16 @@ def fetched_text(state: State, reader: Role, mails: Sequence[Mail], names: Mappi
         return f"No messages wait for you. {coming}".strip()
     parts = [
         f"[{number} of {len(mails)}] from {names[mail.sender]}, id {mail.mail_id}\n\n"
-        f"{marked_text(mail.text, repeat=mail.repeat)}"
+        f"{marked_text(mail.text, repeat=mail.repeat, edited=mail.edited)}"
         for number, mail in enumerate(mails, 1)
     ]
     return "\n\n".join([*parts, coming] if coming else parts)
 
 
-def marked_text(text: str, *, repeat: bool) -> str:
-    """The text of a mail, with a note when the recipient may have it already."""
-    return f"{REPEAT_NOTE}\n\n{text}" if repeat else text
+def marked_text(text: str, *, repeat: bool, edited: bool) -> str:
+    """The text of a mail, with a note when the recipient may have it already, or its sender did not write it so."""
+    notes = [note for note, wanted in ((REPEAT_NOTE, repeat), (EDITED_NOTE, edited)) if wanted]
+    return "\n\n".join([*notes, text])
 
 
 def status_text(state: State, caller: Role, names: Mapping[Role, str], run_id: str) -> str:

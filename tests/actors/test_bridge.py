@@ -434,7 +434,7 @@ def test_a_person_holds_edits_and_releases_a_mail_and_each_act_is_journalled(pai
     assert pair.change("edit", second, "the second").text == "the second"
     assert pair.reviewer.nothing_ordered()
     assert pair.change("release", second).status == "in flight"
-    assert "the second" in pair.reviewer.order().text
+    assert "(The human has edited this message.)\n\nthe second\n" in pair.reviewer.order().text
     assert [kind for kind in pair.kinds() if kind in ("MailHeld", "MailEdited", "MailReleased")] == [
         "MailHeld",
         "MailEdited",

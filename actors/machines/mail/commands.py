@@ -16,6 +16,7 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     attempt: int
     repeat: bool  # it may have been read before: it was fetched, and then the bridge died
+    edited: bool  # by a person
 
 
 class Wake(msgspec.Struct, frozen=True, kw_only=True):

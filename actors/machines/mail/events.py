@@ -131,6 +131,7 @@ class MailRequeued(_Change, frozen=True, kw_only=True):
     text: str
     was: Literal["held", "dead", "suppressed", "dropped"]
     repeat: bool = False  # it may have been read before
+    edited: bool = False
 
 
 class MailDropped(_Change, frozen=True, kw_only=True):

@@ -125,6 +125,7 @@ def _append(state: State, event: MailQueued | MailRequeued) -> State:
         text=event.text,
         number=box.numbered + 1,
         repeat=isinstance(event, MailRequeued) and event.repeat,
+        edited=isinstance(event, MailRequeued) and event.edited,
     )
     box = replace(box, waiting=(*box.waiting, mail), numbered=mail.number)
     return put(state, event.target, counted(box, "queued"))
@@ -149,7 +150,7 @@ def _change(state: State, event: Change) -> State:
             box = _sort_in(without(found), replace(found.mail, not_before_ms=0))
         case MailEdited():
             found = need(state, event.mail_id, "waiting", "held")
-            box, edited = found.box, replace(found.mail, text=event.text)
+            box, edited = found.box, replace(found.mail, text=event.text, edited=True)
             box = replace(
                 box,
                 waiting=tuple(edited if mail is found.mail else mail for mail in box.waiting),

@@ -57,7 +57,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0  # since it was queued the last time
     reason: str = ""  # why it is not delivered, as far as that is known
     was_seen: bool = False
-    repeat: bool = False  # it may have been read before: it was fetched, and then the bridge died
+    repeat: bool = False  # it may have been read before: it was fetched, and then the bridge or the agent died
+    edited: bool = False
     moments: tuple[Moment, ...]
 
 
@@ -85,7 +86,7 @@ def _told(found: Mapping[str, Story], event: Event, before: State, after: State)
             told = _next(found[event.mail_id], event, "queued", f"queued again by a person, it was {event.was}")
             return [replace(told, attempts=0, reason="")]
         case MailEdited():
-            edited = replace(found[event.mail_id], text=event.text)
+            edited = replace(found[event.mail_id], text=event.text, edited=True)
             return [_next(edited, event, edited.status, "edited by a person")]
         case CallRepeated():
             story = found[event.mail_id]
@@ -141,12 +142,13 @@ def _moved(
 
 
 def _taken_back(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:
-    """Mail that was fetched from a bridge that died waits again."""
+    """Mail that was fetched when the bridge or its reader died waits again."""
     waited = {mail.mail_id for role in ROLES for mail in before.boxes[role].waiting}
     waits = [mail.mail_id for role in ROLES for mail in after.boxes[role].waiting]
     return [
         replace(
-            _next(found[mail_id], event, "queued", "the bridge died while it was fetched: queued again"), repeat=True
+            _next(found[mail_id], event, "queued", "it may have been lost while it was fetched: queued again"),
+            repeat=True,
         )
         for mail_id in waits
         if mail_id not in waited

@@ -62,6 +62,7 @@ def _deliver(mail: Mail) -> Deliver:
         text=mail.text,
         attempt=mail.attempts,
         repeat=mail.repeat,
+        edited=mail.edited,
     )
 
 

@@ -107,5 +107,6 @@ def _requeued(story: Story, change_id: str, now_ms: int) -> MailRequeued:
         text=story.text,
         was=story.status,
         repeat=story.repeat,
+        edited=story.edited,
         at_ms=now_ms,
     )

@@ -35,6 +35,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     not_before_ms: int = 0
     accepted: bool = False
     repeat: bool = False
+    edited: bool = False
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -111,7 +111,13 @@ def test_a_mail_for_a_free_recipient_is_queued_and_goes_out_at_once(desk):
     assert names_of(desk.journal) == ["MailQueued", "DeliveryStarted"]
     assert desk.orders == [
         Deliver(
-            mail_id=event.mail_id, sender="worker", target="reviewer", text="please review", attempt=1, repeat=False
+            mail_id=event.mail_id,
+            sender="worker",
+            target="reviewer",
+            text="please review",
+            attempt=1,
+            repeat=False,
+            edited=False,
         )
     ]
 
@@ -560,7 +566,18 @@ def test_an_edited_mail_is_delivered_with_its_new_text(desk, held):
     if held:
         person(desk, "release", second)
     desk.tell(mail.seen, desk.delivered[0])
-    assert (desk.orders[-1].mail_id, desk.orders[-1].text) == (second, "two")
+    order = desk.orders[-1]
+    assert (order.mail_id, order.text, order.edited) == (second, "two", True)
+
+
+def test_an_edited_mail_that_is_dropped_and_requeued_is_still_an_edited_one(desk):
+    desk.send("1")
+    second = desk.send("2").mail_id
+    person(desk, "edit", second, "two")
+    person(desk, "drop", second)
+    person(desk, "requeue", second)
+    desk.tell(mail.seen, desk.delivered[0])
+    assert (desk.orders[-1].mail_id, desk.orders[-1].text, desk.orders[-1].edited) == (second, "two", True)
 
 
 def test_an_edit_needs_a_text(desk):

@@ -186,6 +186,10 @@ class MailMachine(RuleBasedStateMachine):
         self.restart()
 
     @rule(role=ROLE)
+    def agent_is_killed(self, role):
+        self.take(mail.agent_restarted(self.state, role, self.now_ms))
+
+    @rule(role=ROLE)
     def owner_is_killed(self, role):
         self.obey(mail.outstanding_for(self.state, role))
 

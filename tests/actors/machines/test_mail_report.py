@@ -78,8 +78,12 @@ def test_a_reader_gets_all_texts_with_sender_and_id_and_hears_what_else_is_comin
 
 
 def test_a_mail_that_may_have_been_read_says_so():
-    assert mail_report.marked_text("hello", repeat=False) == "hello"
-    assert mail_report.marked_text("hello", repeat=True) == f"{mail_report.REPEAT_NOTE}\n\nhello"
+    assert mail_report.marked_text("hello", repeat=False, edited=False) == "hello"
+    assert mail_report.marked_text("hello", repeat=True, edited=False) == f"{mail_report.REPEAT_NOTE}\n\nhello"
+
+
+def test_a_mail_that_a_person_has_edited_says_so():
+    assert mail_report.marked_text("hello", repeat=False, edited=True) == f"{mail_report.EDITED_NOTE}\n\nhello"
 
 
 def test_the_status_shows_each_mail_where_it_is_and_why_one_died():
