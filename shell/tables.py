@@ -142,16 +142,15 @@ def trace_line(traced: Traced) -> str:
 
 
 def toolbar(report: Report | None, *, now_ms: int) -> str:
-    """One line below the prompt: state, iteration, each actor, tokens and cost."""
+    """Two lines below the prompt: state and iteration; each actor, tokens and cost."""
     if report is None:
-        return " the run is starting"
-    parts = [f"run {report.run_id}"]
-    if report.status is not None:
-        parts.append(f"{report.status.state}: {report.status.line}")
-    for actor in report.actors:
+        return " the run is starting\n"
+    stands = f"{report.status.state}: {report.status.line}" if report.status is not None else "starting"
+    parts = []
+    for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""
         parts.append(f"{actor.name} {actor.state}{busy}")
     tokens = sum(agent.usage.input_tokens + agent.usage.output_tokens for agent in report.agents)
     cost = sum(agent.usage.cost_usd for agent in report.agents)
     parts.append(f"{tokens:,} tokens ${cost:.2f}")
-    return " " + " | ".join(parts)
+    return f" run {report.run_id} | {stands}\n {' | '.join(parts)}"

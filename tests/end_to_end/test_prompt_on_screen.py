@@ -1,0 +1,89 @@
+"""What the prompt looks like on a real screen, tmux's: nothing tears it, and the toolbar says how the run stands."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import World
+
+PATIENCE_S = 40
+SCENARIO = """
+[[turn]]
+when = "."
+[[turn.step]]
+say = "at work"
+[[turn.step]]
+run = "cat GATE"
+"""
+
+
+class Screen:
+    """A tmux server of this test alone, with one window."""
+
+    def __init__(self, world: World, folder: Path, command: list[str]) -> None:
+        self.environment = world.environment | {"TMUX_TMPDIR": str(folder), "TERM": "screen", "NO_COLOR": "1"}
+        self.tmux("new-session", "-d", "-x", "150", "-y", "20", "-c", str(world.project), shlex.join(command))
+
+    def tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.tmux("capture-pane", "-p").splitlines()]
+
+    def until(self, met: Callable[[list[str]], bool]) -> list[str]:
+        deadline = time.monotonic() + PATIENCE_S
+        while not met(lines := self.lines()):
+            assert time.monotonic() < deadline, "\n".join(lines)
+        return lines
+
+    def keys(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+
+@pytest.fixture
+def screen(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    os.mkfifo(world.base / "gate")
+    scenario = world.base / "gated.toml"
+    scenario.write_text(SCENARIO.replace("GATE", str(world.base / "gate")))
+    world.play_embedded(scenario)
+    (world.project / "TASK.md").write_text("Greet people politely.\n")
+    command = [sys.executable, "-m", "shell.cli", "--agent", "embedded", "-p", "TASK.md"]
+    made = Screen(world, tmp_path_factory.mktemp("tmux"), command)
+    yield made
+    subprocess.run(["tmux", "kill-server"], env=made.environment, capture_output=True, check=False)
+
+
+def test_output_scrolls_above_what_is_being_typed(world: World, screen: Screen):
+    lines = screen.until(lambda lines: "worker busy" in lines[-1] and any("at work" in line for line in lines))
+    assert re.fullmatch(r" run 1 \| working: iteration 1 of 20: waits for embedded.*", lines[-2])
+    assert re.fullmatch(
+        r" reviewer running \| worker busy \d+ (s|ms) \| bridge running \| persistence running \| 0 tokens \$0\.00",
+        lines[-1],
+    )
+    screen.keys("say embedded half a sen")
+    screen.until(lambda lines: any(line == "loop> say embedded half a sen" for line in lines))
+    for number in range(6):
+        world.run("say", "embedded-reviewer", f"line {number} for the reviewer")
+        lines = screen.until(lambda lines, n=number: any(line.endswith(f"line {n} for the reviewer") for line in lines))
+        assert [line for line in lines if "loop>" in line][-1] == "loop> say embedded half a sen"
+        if number == 3:
+            screen.tmux("resize-window", "-x", "110", "-y", "14")
+    screen.keys("C-c")
+    screen.until(lambda lines: [line for line in lines if line.startswith("loop>")][-1] == "loop>")
+    screen.keys("paus", "Tab")
+    screen.until(lambda lines: any(line == "loop> pause" for line in lines))
+    screen.keys(" now", "Enter")
+    lines = screen.until(lambda lines: "paused, iteration 1" in lines[-2])
+    assert "worker running" in lines[-1]
+    screen.keys("Up")
+    screen.until(lambda lines: any(line == "loop> pause now" for line in lines))
