@@ -103,10 +103,15 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
     )
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory
-    if options.worktree:
+    own = _own_place(resumed)
+    if options.worktree or (own is not None and not own.is_dir() and _is_in_worktree(own, cwd, directory)):
         directory, cwd = _enter_worktree(cwd, repository, repo_runs, directory, wanted_id, only_reserve=only_reserve)
-    elif (note := git.branch_note(cwd)) is not None:
-        _say(note)
+    else:
+        if own is not None and own.is_dir() and own != cwd:
+            _say(f"it goes on where it was: {own}")
+            cwd = own
+        if (note := git.branch_note(cwd)) is not None:
+            _say(note)
     if directory is None:
         directory = run_dir.new_run_directory(repo_runs, wanted_id)
     manifest = run_dir.read_manifest(directory) or {}
@@ -209,6 +214,22 @@ def _resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> _Resum
     if wanted_id is not None and run_dir.read_manifest(repo_runs / wanted_id) is not None:
         return _Resumed(repo_runs / wanted_id)
     return _Resumed()
+
+
+def _own_place(resumed: _Resumed) -> Path | None:
+    """Where a run that goes on has worked so far. What its agents have done is there, and so are their sessions:
+    Claude Code keeps them by directory.
+    """
+    if resumed.directory is None or not resumed.begun:
+        return None
+    place = (run_dir.read_manifest(resumed.directory) or {}).get("cwd")
+    return Path(place) if isinstance(place, str) and place else None
+
+
+def _is_in_worktree(own: Path, cwd: Path, directory: Path | None) -> bool:
+    """Whether `own` was in the run's worktree, which can then be made again."""
+    top = git.main_top_level(cwd)
+    return top is not None and directory is not None and worktree.name_of(top, directory.name) in own.parts
 
 
 def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed) -> dict[Role, str]:

@@ -1,6 +1,7 @@
 """From a plain-text prompt to an approved result, and what is left on disk and in the process table."""
 
 import json
+import shutil
 
 import pytest
 
@@ -91,3 +92,8 @@ def test_a_run_in_a_worktree_leaves_the_repository_alone(embedded: World):
     assert "Hello {name}" in (embedded.project / "greeting.py").read_text()
     again = embedded.run("--agent", "embedded", "--worktree", "--run-id", "1")
     assert "re-entered" in again.output
+    again = embedded.run("--run-id", "1")
+    assert again.lines[0] == f"[loop] it goes on where it was: {place}"
+    shutil.rmtree(place)
+    again = embedded.run("--run-id", "1")
+    assert f"worktree {place} on branch project-loop-1" in again.lines[0]
