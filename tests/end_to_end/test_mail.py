@@ -3,17 +3,16 @@
 import json
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 
-import pexpect
 import pytest
 
 from actors.messages import MailRecord
 from shell.desk_client import DeskClient, find_desk
 from supervisor.console_wire import LookAtMail, MailReport
 from tests.end_to_end.conftest import Loop, World
+from tests.end_to_end.terminal import Terminal
 
 PATIENCE_S = 40
 
@@ -104,30 +103,11 @@ def desk(world: World, loop: Loop) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def prompt(world: World, desk: Desk) -> Iterator["Terminal"]:
-    terminal = Terminal(world)
+def prompt(world: World, desk: Desk) -> Iterator[Terminal]:
+    terminal = Terminal(world, "shell", "1")
+    terminal.expect("loop>")
     yield terminal
-    terminal.child.close(force=True)
-
-
-class Terminal:
-    """`loop shell 1` in a pseudo-terminal."""
-
-    def __init__(self, world: World) -> None:
-        self.child = pexpect.spawn(
-            sys.executable,
-            ["-m", "shell.cli", "shell", "1"],
-            cwd=str(world.project),
-            env=world.environment | {"PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm-256color", "NO_COLOR": "1"},
-            encoding="utf-8",
-            dimensions=(40, 200),
-            timeout=PATIENCE_S,
-        )
-        self.child.expect("loop>")
-
-    def types(self, line: str, answer: str) -> None:
-        self.child.send(f"{line}\r")
-        self.child.expect(answer)
+    terminal.end()
 
 
 def prompts(world: World) -> list[str]:
@@ -145,19 +125,17 @@ def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
 ) -> None:
     ids = {name: each.mail_id[:8] for name, each in desk.list().items()}
     second, third = ids["second"], ids["third"]
-    prompt.types("mail", rf"{second}  queued +embedded-reviewer -> embedded .* the second message")
-    prompt.types(f"mail hold {second}", f"mail {second} .* is held: the second message")
-    prompt.types(f"mail hold {second}", f"error: mail {second} is held: only mail that is queued can be held")
-    prompt.types(
-        f"mail hold {ids['first']}", f"error: mail {ids['first']} is accepted: only mail that is queued can be"
-    )
-    prompt.types(f"mail edit {second} the second one, by a person", "is held: the second one, by a person")
-    prompt.types(f"mail drop {third} out of date", f"mail {third} .* is dropped: the third message  .out of date")
+    prompt.ask("mail", rf"{second}  queued +embedded-reviewer -> embedded .* the second message")
+    prompt.ask(f"mail hold {second}", f"mail {second} .* is held: the second message")
+    prompt.ask(f"mail hold {second}", f"error: mail {second} is held: only mail that is queued can be held")
+    prompt.ask(f"mail hold {ids['first']}", f"error: mail {ids['first']} is accepted: only mail that is queued can be")
+    prompt.ask(f"mail edit {second} the second one, by a person", "is held: the second one, by a person")
+    prompt.ask(f"mail drop {third} out of date", f"mail {third} .* is dropped: the third message  .out of date")
     (world.project / "go").touch()
     desk.list_when(lambda mails: mails["first"].status == "answered")
     assert desk.list()["second"].status == "held"
-    prompt.types(f"mail release {second}", f"mail {second} .* is in flight")
-    prompt.types(f"mail requeue {third}", f"mail {third} .* is (queued|in flight)")
+    prompt.ask(f"mail release {second}", f"mail {second} .* is in flight")
+    prompt.ask(f"mail requeue {third}", f"mail {third} .* is (queued|in flight)")
     desk.list_when(lambda mails: mails["second"].status == "accepted")
     (world.project / "go-on").touch()
     assert loop.wait() == 0, loop.output
@@ -170,13 +148,13 @@ def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
 def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: Desk, prompt: Terminal) -> None:
     second = desk.list()["second"].mail_id
     prompt.child.send(f"mail show {second[:6]}\t")
-    prompt.child.expect(second[:8])
-    prompt.types("", f"mail {second}  embedded-reviewer -> embedded  queued")
-    prompt.types("mail hodl 1", r"error: mail has no 'hodl' \(did you mean hold\?\): mail list | show ID")
-    prompt.types("mail hold", "error: mail hold needs the ID of a mail, see mail list")
-    prompt.types("mail hold zzz", "error: no mail has the id 'zzz': see mail list")
-    prompt.types("help mail", "requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now")
-    prompt.child.expect("loop>")
+    prompt.expect(second[:8])
+    prompt.ask("", f"mail {second}  embedded-reviewer -> embedded  queued")
+    prompt.ask("mail hodl 1", r"error: mail has no 'hodl' \(did you mean hold\?\): mail list | show ID")
+    prompt.ask("mail hold", "error: mail hold needs the ID of a mail, see mail list")
+    prompt.ask("mail hold zzz", "error: no mail has the id 'zzz': see mail list")
+    prompt.ask("help mail", "requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now")
+    prompt.expect("loop>")
 
 
 def test_one_shot_commands_change_mail_too(desk: Desk) -> None:

@@ -1,0 +1,95 @@
+"""What people type about mail, and the lines they get."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.errors import UserError
+from actors.messages import MailMoment, MailRecord
+from shell import mails
+from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+
+NOW = 1_000_000
+MAIL = MailRecord(
+    mail_id="1a2b3c4d-0000",
+    sender="codex",
+    recipient="claude",
+    status="dead",
+    text="please review\nthe last commit",
+    sent_at_ms=NOW - 65_000,
+    changed_at_ms=NOW - 5_000,
+    attempts=10,
+    reason="no agent",
+    moments=[MailMoment(at_ms=NOW - 65_000, what="queued"), MailMoment(at_ms=NOW - 5_000, what="dead: no agent")],
+)
+LIST, SHOW = LookAtMail(), LookAtMail(mail_id="1a2b")
+
+
+@pytest.mark.parametrize("typed", ["", "list", " LIST "])
+def test_mail_alone_is_a_list(typed: str) -> None:
+    assert mails.parse(typed) == LIST
+
+
+def test_one_mail_is_shown() -> None:
+    assert mails.parse("show 1a2b") == SHOW
+
+
+@pytest.mark.parametrize(
+    ("typed", "action", "text"),
+    [
+        ("hold 1a2b", "hold", ""),
+        ("release  1a2b ", "release", ""),
+        ("edit 1a2b another  text ", "edit", "another  text"),
+        ("requeue 1a2b", "requeue", ""),
+        ("drop 1a2b", "drop", ""),
+        ("drop 1a2b out of date", "drop", "out of date"),
+    ],
+)
+def test_an_order_names_a_mail_and_has_an_id_of_its_own(typed: str, action: str, text: str) -> None:
+    order, again = mails.parse(typed), mails.parse(typed)
+    assert isinstance(order, OrderMail)
+    assert isinstance(again, OrderMail)
+    assert (order.action, order.mail_id, order.text) == (action, "1a2b", text)
+    assert order.change_id != again.change_id
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("hodl 1a2b", r"mail has no 'hodl' \(did you mean hold\?\)"),
+        ("xyz", "mail has no 'xyz': mail list"),
+        ("list 1a2b", "mail list takes nothing more, but got '1a2b'"),
+        ("hold", "mail hold needs the ID of a mail"),
+        ("hold 1a2b and more", "mail hold takes one ID, but got 'and more' as well"),
+        ("edit 1a2b ", "mail edit needs the new text"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(typed: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        mails.parse(typed)
+    assert mails.USAGE in str(error.value)
+
+
+def test_a_list_has_a_line_for_each_mail() -> None:
+    report = MailReport(mails=[MAIL], left_out=3)
+    assert mails.lines(LIST, report, now_ms=NOW) == [
+        "1a2b3c4d  dead  codex -> claude  5 s ago  please review the last commit  (no agent)",
+        "(3 finished before are not shown)",
+    ]
+    assert mails.lines(LIST, MailReport(mails=[]), now_ms=NOW) == ["no mail yet"]
+
+
+def test_one_mail_is_shown_in_full() -> None:
+    assert mails.lines(SHOW, MailReport(mails=[MAIL]), now_ms=NOW) == [
+        "mail 1a2b3c4d-0000  codex -> claude  dead, 10 attempts",
+        "  1 m 5 s ago  queued",
+        "  5 s ago      dead: no agent",
+        "  | please review",
+        "  | the last commit",
+    ]
+
+
+def test_an_order_is_answered_with_how_the_mail_stands_then() -> None:
+    assert mails.lines(mails.parse("requeue 1a2b"), MailReport(mails=[MAIL]), now_ms=NOW) == [
+        "mail 1a2b3c4d (codex -> claude) is dead: please review the last commit  (no agent)"
+    ]
