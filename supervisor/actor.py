@@ -221,6 +221,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 arguments=cloudpickle.dumps(arguments),
                 wants_socket=child.spec.wants_socket,
                 runtime_dir=self._options.tree.directory,
+                log_path=self._options.tree.directory / "log",  # a stray word on the terminal would tear the prompt
             )
         )
         self._timer(child.spec.ready_within_s, _Due("not-ready", name, child.incarnation))
