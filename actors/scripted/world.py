@@ -29,6 +29,7 @@ from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import make_demo_repository
 
 PATIENCE_S = 60.0
+LOOP = (sys.executable, "-m", "shell.cli")
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
 CHECK = "python3 -m unittest"
@@ -87,7 +88,11 @@ class World:
 
     def start(self, *words: str, **changes: str) -> Loop:
         """Starts `loop words…`; `changes` are variables of its environment, and `cwd`."""
-        loop = Loop(self, words, changes)
+        return self.start_program(*LOOP, *words, **changes)
+
+    def start_program(self, *command: str, **changes: str) -> Loop:
+        """Starts another program than `loop`, which may start one."""
+        loop = Loop(self, command, changes)
         self.loops.append(loop)
         return loop
 
@@ -148,14 +153,14 @@ class World:
 class Loop:
     """One `loop` process. Its output is read as it comes; `wait_for` returns when a line matches."""
 
-    def __init__(self, world: World, words: tuple[str, ...], changes: dict[str, str]) -> None:
+    def __init__(self, world: World, command: tuple[str, ...], changes: dict[str, str]) -> None:
         self.world = world
         self.lines: list[str] = []
         self.times: list[float] = []  # Unix time of each line's arrival
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "shell.cli", *words],
+            command,
             cwd=changes.pop("cwd", None) or world.project,
             env=world.environment | changes,
             stdin=subprocess.DEVNULL,

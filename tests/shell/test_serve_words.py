@@ -1,0 +1,73 @@
+import pytest
+
+from actors.errors import UserError
+from actors.messages import Progress
+from shell import render
+from shell.options import Options, help_text, parse
+from shell.subcommands import Errand
+
+
+def test_submit_takes_what_a_run_takes():
+    words = ["--agent", "claude", "-m", "3", "--check", "true", "fix", "it"]
+    submitted, run = parse(["submit", *words]), parse(words)
+    assert submitted.command == "submit"
+    assert (submitted.task, submitted.agent, submitted.max_iterations) == ("fix it", "claude", 3)
+    assert submitted.checks == run.checks
+
+
+def test_submit_without_a_prompt_means_the_plan():
+    assert parse(["submit"]) == Options(command="submit")
+
+
+@pytest.mark.parametrize("words", [["--tmux"], ["--headless"], ["--log-format", "json"], ["--format", "raw"]])
+def test_what_concerns_a_terminal_is_refused_by_submit(words: list[str]):
+    with pytest.raises(UserError, match=f"loop submit takes no {words[0]}"):
+        parse(["submit", *words, "x"])
+
+
+def test_serve_has_a_number_of_runs_and_a_format():
+    assert parse(["serve"]).errand == Errand(name="serve", max_runs=2, log_format="text")
+    given = parse(["serve", "--max-runs", "5", "--log-format=json"]).errand
+    assert given == Errand(name="serve", max_runs=5, log_format="json")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--max-runs", "0"], "--max-runs takes a whole number from 1, not '0'"),
+        (["--max-runs", "two"], "--max-runs takes a whole number from 1, not 'two'"),
+        (["--max-runs"], "--max-runs needs a value"),
+        (["--log-format", "xml"], "--log-format takes one of text, json, not 'xml'"),
+        (["--json"], "loop serve has no option '--json'"),
+        (["now"], "loop serve takes no further words"),
+    ],
+)
+def test_bad_words_of_serve_are_one_clear_line(words: list[str], line: str):
+    with pytest.raises(UserError) as refusal:
+        parse(["serve", *words])
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_typing_error_is_no_task():
+    with pytest.raises(UserError, match="did you mean loop submit"):
+        parse(["submti"])
+
+
+@pytest.mark.parametrize("name", ["submit", "serve"])
+def test_their_help_says_more_than_one_line_and_fits(name: str):
+    options = parse([name, "--help"])
+    text = help_text(options.errand)
+    assert len(text.splitlines()) > 4
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_whose_environment_the_agents_have_is_said_in_the_help():
+    text = " ".join(help_text(parse(["submit", "-h"]).errand).split())
+    assert "the environment is not, as it holds secrets: the agents have the environment of loop serve" in text
+
+
+def test_an_event_of_one_of_many_runs_is_one_line_that_names_the_run():
+    said = Progress(at_ms=0, source="worker", agent="codex", kind="say", text="first\n\n  second\n")
+    line = render.record(said, "repo/7", zone=None)
+    assert line.split(" ", 1)[1] == "repo/7 codex      first | second"

@@ -1,0 +1,144 @@
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.edges import run_dir
+from actors.errors import UserError
+from actors.settings import RunSettings
+from supervisor import submissions
+from supervisor.run_tree import RunOrder
+
+SECRET = "a-secret-of-the-environment"
+SETTINGS = RunSettings(
+    run_uid="u", task="t", needs_plan=False, worker="embedded", reviewer="embedded", checks=("true",), interactive=True
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def order(home: Path, run_id: str, repo: str = "r") -> RunOrder:
+    directory = run_dir.new_run_directory(run_dir.runs_root(home) / repo, run_id)
+    return RunOrder(
+        key=f"{repo}/{run_id}",
+        run_id=run_id,
+        repo_id=repo,
+        directory=directory,
+        cwd=home,
+        environment={"API_KEY": SECRET},
+        worker="embedded",
+        reviewer="embedded",
+        paired=True,
+        settings=SETTINGS,
+        session_ids={"worker": "s"},
+        workspace_name="w",
+    )
+
+
+def submit(home: Path, run_id: str, repo: str = "r") -> RunOrder:
+    made = order(home, run_id, repo)
+    assert submissions.submit(made, home, {"runId": run_id, "cwd": str(home)}) is None
+    return made
+
+
+def test_the_first_submitted_is_the_first_in_the_queue_whatever_its_name_and_repository(home: Path):
+    directories = [submit(home, "9").directory, submit(home, "10", "a").directory, submit(home, "1").directory]
+    assert submissions.queued(home) == directories
+
+
+def test_what_was_submitted_comes_back_with_the_environment_of_whoever_serves(home: Path):
+    made = submit(home, "1")
+    found = submissions.read(made.directory)
+    assert found is not None
+    again = submissions.order_of(made.directory, found, {"HERE": "1"}, home)
+    settings = RunSettings(
+        **{**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}, "interactive": False}
+    )
+    assert again == replace(made, environment={"HERE": "1"}, settings=settings, headless=True)
+
+
+def test_no_value_of_the_environment_is_written(home: Path):
+    made = submit(home, "1")
+    assert [path.name for path in made.directory.iterdir() if SECRET in path.read_text()] == []
+    assert (made.directory / submissions.FILE).stat().st_mode & 0o077 == 0
+
+
+def test_a_submitted_run_is_shown_as_such(home: Path):
+    manifest = run_dir.read_manifest(submit(home, "1").directory)
+    assert manifest is not None
+    assert (manifest["state"], manifest["status"]) == ("submitted", "running")
+
+
+def test_a_withdrawn_run_is_in_the_queue_no_more(home: Path):
+    made = submit(home, "1")
+    assert submissions.withdraw(made.directory)
+    assert submissions.queued(home) == []
+    assert not submissions.withdraw(made.directory)
+
+
+def test_once_the_journal_has_the_settings_they_are_not_given_again(home: Path):
+    made = submit(home, "1")
+    submissions.begun(made.directory)
+    found = submissions.read(made.directory)
+    assert found is not None
+    assert found.settings is None
+
+
+def test_what_has_begun_and_was_withdrawn_does_not_come_back(home: Path):
+    made = submit(home, "1")
+    submissions.withdraw(made.directory)
+    submissions.begun(made.directory)
+    assert submissions.queued(home) == []
+
+
+def test_a_run_that_is_active_is_not_submitted(home: Path):
+    made = order(home, "1")
+    lock = run_dir.lock_run(made.directory, lambda _generation: "ipc://nowhere")
+    try:
+        with pytest.raises(UserError, match="already active in process"):
+            submissions.submit(made, home, {})
+    finally:
+        lock.release()
+    assert submissions.queued(home) == []
+
+
+def test_a_submission_of_another_version_is_left_alone(home: Path):
+    made = submit(home, "1")
+    path = made.directory / submissions.FILE
+    path.write_text(json.dumps({"submitted_at_ns": "tomorrow"}))
+    assert submissions.queued(home) == []
+    assert path.exists()
+
+
+def test_a_run_whose_directory_is_gone_is_refused(home: Path):
+    made = submit(home, "1")
+    found = submissions.read(made.directory)
+    assert found is not None
+    gone = home / "gone"
+    with pytest.raises(UserError, match=f"{gone} is gone"):
+        submissions.order_of(made.directory, type(found)(**{**as_dict(found), "cwd": str(gone)}), {}, home)
+
+
+def as_dict(submission: submissions.Submission) -> dict[str, object]:
+    return {name: getattr(submission, name) for name in submission.__struct_fields__}
+
+
+def test_whoever_serves_is_told(home: Path):
+    directory = submissions.serve_directory(home)
+    directory.mkdir(parents=True)
+    bell = home / "bell"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(bell))
+        listening.settimeout(5)
+        lock = run_dir.lock_directory(directory, lambda _generation: str(bell), lambda pid: pid)
+        try:
+            made = order(home, "1")
+            assert submissions.submit(made, home, {}) is not None
+        finally:
+            lock.release()
+        assert listening.recv(16) == b"look"
