@@ -94,7 +94,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
         Subcommand(
-            "mail", "mail between agents: list, show, hold, release, edit, ...", ("action", MORE), ("--run", "--json")
+            "mail", "list, show, hold, edit, drop the agents' mail", ("action", MORE), ("--run", "--json"),
+            "ACTION is list, or one of these with the id of a mail or its beginning: show; hold, to keep it back; "
+            "release; edit ID TEXT; requeue, to deliver a dead, suppressed, dropped or held one as if it were sent "
+            "now; drop ID [REASON]. The mail of a run that is not running can be read.",
         ),
     )
 }  # fmt: skip
