@@ -481,7 +481,10 @@ def main() -> int:
     reports: list[Report] = []
     left, number, well = options.kills, options.run or 1, True
     while left > 0:
-        report, base = play(number, options, left)
+        try:
+            report, base = play(number, options, left)
+        except KeyboardInterrupt:  # enough: what was seen so far still counts
+            break
         reports.append(report)
         left -= len(report.strikes)
         well &= report.well
