@@ -316,6 +316,8 @@ class RunClerk:
 
     def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
         """An order that the bridge gives no answer to may have been carried out: it is known by its id."""
+        if not self._order.paired:
+            raise UserError("one agent alone has nobody to write to: there is no mail in this run")
         bridge = self._ref(self._up("bridge").name)
         match request:
             case LookAtMail(mail_id=""):
