@@ -3,6 +3,7 @@
 help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
+console  what a console waits for its answers while the worker's turn hangs; and `loop status` as a program
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from actors.scripted.world import World
 LOOP = str(Path(sys.executable).with_name("loop"))
 
 
-def timed(action: Callable[[], None]) -> float:
+def timed(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
@@ -142,7 +143,45 @@ def recovery(log: Path, pid: int, actor: str) -> float:
     return time.perf_counter() - start
 
 
-ROWS = {"help": bench_help, "run": bench_run, "recovery": bench_recovery}
+def bench_console() -> None:
+    from actors.edges import run_dir
+    from shell.desk_client import DeskClient, find_desk
+    from supervisor.console_wire import Control, GetReport, Inspect, LookIntoMailbox
+
+    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
+        world = World(Path(folder))
+        scenario = world.base / "hang.toml"
+        scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
+        world.play_embedded(scenario)
+        loop = world.start("--agent", "embedded", "wait")
+        try:
+            loop.wait_for("are ready")
+            loop.wait_for("embedded +session")
+            directory = world.run_directory()
+            client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory))
+            print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
+            print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
+            print_latency("inspect", lambda: client.ask(Inspect(actor="worker", expression="actor.role")), rounds=300)
+            # pause and resume are journalled before they are answered
+            print_latency("pause", lambda: client.ask(Control(action="pause")), rounds=1)
+            orders = iter(["resume", "pause"] * 100)
+            print_latency("pause, resume", lambda: client.ask(Control(action=next(orders))), rounds=200)
+            client.close()
+            print_latency("loop status", lambda: world.run("status"), rounds=10)
+        finally:
+            loop.end()
+            world.end()
+
+
+def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
+    times = sorted(1_000 * timed(action) for _ in range(rounds))
+    p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
+    print(
+        f"console {name:<14} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True
+    )
+
+
+ROWS = {"help": bench_help, "run": bench_run, "recovery": bench_recovery, "console": bench_console}
 
 
 def main() -> int:
