@@ -38,14 +38,18 @@ def run_root(order: RunOrder, console: Console) -> Ending:
 
     A run that waited for `loop serve` does so no longer: somebody has taken it into his own hands.
     """
-    hold = hold_run(order.directory)
+    try:
+        hold = hold_run(order.directory)
+    except OSError:  # a full disk, say
+        run_dir.forget_unbegun(order.directory)
+        raise
     try:
         submissions.withdraw(order.directory)
         logs.set_up(run_log(order), run=order.key, actor="root")
         ending = _Root(order, console, hold).run()
         write_end(order, ending.result)
         return ending
-    except LoopError:
+    except (LoopError, OSError):
         run_dir.forget_unbegun(order.directory)
         raise
     finally:
