@@ -7,11 +7,9 @@ the top, so that --help and --version are quick; no agent's SDK is imported in t
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.errors import LoopError, UserError
@@ -80,7 +78,7 @@ def _command(options: Options, words: Sequence[str]) -> int:
 
             return submit(options)
         case "workspace":
-            return _run(replace(options, command="run", words=(_ask_for_task(),)))
+            return _run(options._replace(command="run", words=(_ask_for_task(),)))
         case "dashboard":
             raise UserError("this version has no dashboard: see loop runs, loop status, and loop shell")
         case "update":
@@ -109,6 +107,7 @@ def _version() -> str:
 
 
 def _how_to_update() -> str:
+    import shlex
     from pathlib import Path
 
     checkout = Path(__file__).resolve().parent.parent

@@ -1,14 +1,13 @@
 """The command line: every option with its default, its help and its refusals. Pure: no file, no environment.
 
 argparse is not used: it cannot express an option that takes the next word only when it is one of three, and it costs
-more than half of what `loop --help` takes.
+more than half of what `loop --help` takes. Nor are dataclasses, which import `inspect`: a fifth of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from actors.errors import UserError
 from shell.subcommands import SUBCOMMANDS as ERRANDS
@@ -24,8 +23,7 @@ BOTH = "claudex"
 SUBCOMMANDS: dict[str, Command] = {"dashboard": "dashboard", "update": "update", "upgrade": "update"}
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What was typed, checked as far as words alone allow. None or "" = not given."""
 
     command: Command = "run"
@@ -58,8 +56,7 @@ class Options:
         return " ".join(self.words) if self.words else self.prompt
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option. `value` names what it takes ("" = nothing); `bare` is what it means without a value."""
 
     flags: tuple[str, ...]
@@ -68,12 +65,12 @@ class Option:
     value: str = ""
     bare: str | None = None
     choices: tuple[str, ...] = ()
-    default: str = field(default="")
+    default: str = ""
 
 
 def _with(options: Options, name: str, value: Any) -> Options:
     changes: dict[str, Any] = {name: value}
-    return replace(options, **changes)
+    return options._replace(**changes)
 
 
 def _text(name: str, *, what: str) -> Callable[[Options, str], Options]:
@@ -90,14 +87,14 @@ def _choice(name: str) -> Callable[[Options, str], Options]:
 
 
 def _flag(**changes: Any) -> Callable[[Options, str], Options]:
-    return lambda options, _value: replace(options, **changes)
+    return lambda options, _value: options._replace(**changes)
 
 
 def _only(agent: str) -> Callable[[Options, str], Options]:
     def take(options: Options, _value: str) -> Options:
         if options.only not in ("", agent):
             raise UserError("--claude-only and --codex-only exclude each other: give one of them")
-        return replace(options, only=agent)
+        return options._replace(only=agent)
 
     return take
 
@@ -105,13 +102,13 @@ def _only(agent: str) -> Callable[[Options, str], Options]:
 def _max_iterations(options: Options, value: str) -> Options:
     if not (value.isascii() and value.isdigit()) or int(value) < 1:
         raise UserError(f"--max-iterations takes a whole number from 1, not {value!r}")
-    return replace(options, max_iterations=int(value))
+    return options._replace(max_iterations=int(value))
 
 
 def _check(options: Options, value: str) -> Options:
     if not value.strip():
         raise UserError("--check must not be empty: give a shell command after it")
-    return replace(options, checks=(*options.checks, value))
+    return options._replace(checks=(*options.checks, value))
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -254,13 +251,13 @@ def _parse_run(arguments: Sequence[str]) -> Options:
     for word in words:
         if word == "--":
             literal = True
-            options = replace(options, words=(*options.words, *words))
+            options = options._replace(words=(*options.words, *words))
         elif word.startswith("-") and word != "-":
             options = _take_flag(options, word, words)
             if options.command in ("help", "version"):
                 return options
         else:
-            options = replace(options, words=(*options.words, word))
+            options = options._replace(words=(*options.words, word))
     if len(options.words) == 1 and not literal:
         _refuse_near_miss(options.words[0])
     return _checked(options)
@@ -273,7 +270,7 @@ def _submission(options: Options) -> Options:
         name = flag[2:].replace("-", "_")
         if getattr(options, name) != getattr(defaults, name):
             raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
-    return options if options.command == "version" else replace(options, command="submit")
+    return options if options.command == "version" else options._replace(command="submit")
 
 
 def _refuse_near_miss(word: str) -> None:
@@ -350,12 +347,12 @@ def help_text(errand: Errand | None = None) -> str:
         more = _wrapped(command.more, indent=2, width=80) if command.more else []
         return "\n".join([command.usage, f"  {command.help}", *more])
     lines = [
-        "loop: runs coding agents in a loop, one working and one reviewing, until the task is proved done",
+        "loop: one coding agent works, another reviews, until the task is proved done",
         "",
         "  loop                        ask for the task and run it",
-        "  loop [options] [prompt]     run a task; without a prompt, PLAN.md in this directory is the task",
+        "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
         *(f"  {each.words:<27} {each.help}" for each in ERRANDS.values()),
-        "                              RUN: a run id; the newest active run here by default",
+        "                              RUN: a run id; else the newest active run here",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
         "",
@@ -366,7 +363,7 @@ def help_text(errand: Errand | None = None) -> str:
         lines.append(f"  {', '.join(option.flags)}{value}")
         text = option.help + (f" (default: {option.default})" if option.default else "")
         lines.extend(_wrapped(text, indent=6, width=80))
-    lines += ["", "agents run unattended with full permissions: use a virtual machine or a container"]
+    lines += ["", "agents run with full permissions: use a virtual machine or a container"]
     return "\n".join(lines)
 
 

@@ -7,8 +7,7 @@ taken for a task, and agents would set to work on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.errors import UserError
 
@@ -18,8 +17,7 @@ TEXT = "text..."  # takes all the words that are left
 MORE = "..."  # takes all the words that are left, if there are any
 
 
-@dataclass(frozen=True)
-class Errand:
+class Errand(NamedTuple):
     """What was typed after a subcommand. "" = not given."""
 
     name: str
@@ -35,8 +33,7 @@ class Errand:
     log_format: str = "text"
 
 
-@dataclass(frozen=True)
-class Subcommand:
+class Subcommand(NamedTuple):
     """`takes` names the words in order; the last one may be `TEXT` or `MORE`."""
 
     name: str
@@ -129,7 +126,7 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
         else:
             field = {"--json": "json", "--follow": "follow", "--now": "now"}[flag]
             set_flag: dict[str, Any] = {field: True}
-            errand = replace(errand, **set_flag)
+            errand = errand._replace(**set_flag)
     return _with_words(command, errand, words)
 
 
@@ -147,23 +144,23 @@ def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand
             f"loop {command.name} takes no further words, but got {' '.join(words)!r}: {command.usage}; "
             f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
         )
-    return replace(errand, **given)
+    return errand._replace(**given)
 
 
 def _max_runs(errand: Errand, value: str) -> Errand:
     if not (value.isascii() and value.isdigit()) or int(value) < 1:
         raise UserError(f"--max-runs takes a whole number from 1, not {value!r}")
-    return replace(errand, max_runs=int(value))
+    return errand._replace(max_runs=int(value))
 
 
 def _log_format(errand: Errand, value: str) -> Errand:
     if value not in ("text", "json"):
         raise UserError(f"--log-format takes one of text, json, not {value!r}")
-    return replace(errand, log_format=value)
+    return errand._replace(log_format=value)
 
 
 _TAKE_VALUE: dict[str, Callable[[Errand, str], Errand]] = {
-    "--run": lambda errand, value: replace(errand, run=value),
+    "--run": lambda errand, value: errand._replace(run=value),
     "--max-runs": _max_runs,
     "--log-format": _log_format,
 }

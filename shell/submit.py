@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from actors.edges import git, worktree
@@ -16,7 +15,7 @@ from supervisor.run_host import first_manifest
 
 def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
-    options = replace(options, headless=True, worktree=options.worktree or _wants_worktree(options))
+    options = options._replace(headless=True, worktree=options.worktree or _wants_worktree(options))
     order = order_run(options)
     home = Path(order.environment.get("HOME") or Path.home())
     serving = submissions.submit(order, home, first_manifest(order))
