@@ -1,0 +1,41 @@
+from shell.log_lines import is_of, plain, records
+
+LINES = [
+    "half a line from before\n",
+    "2026-11-22 11:42:45.480 INFO     162 repo-1/7/root supervisor.actor:220 worker#1 is ready: pid 165\n",
+    "2026-11-22 11:42:46.001 CRITICAL 165 repo-1/7/worker#1 actors.host:179 handler failed\n",
+    "Traceback (most recent call last):\n",
+    "ValueError: x\n",
+    "2026-11-22 11:42:47.002 INFO     166 repo-1/7/worker#2 actors.host:12 again\n",
+]
+
+
+def test_a_record_is_a_line_and_what_follows_it():
+    found = list(records(LINES))
+    assert [record.text.splitlines()[0] for record in found] == [
+        "worker#1 is ready: pid 165",
+        "handler failed",
+        "again",
+    ]
+    assert found[1].text.endswith("\nValueError: x")
+    assert (found[1].level, found[1].pid, found[1].run, found[1].actor) == ("CRITICAL", 165, "repo-1/7", "worker#1")
+    assert found[0].where == "supervisor.actor:220"
+
+
+def test_a_pause_in_the_stream_ends_a_record():
+    stream = iter([LINES[1], "", LINES[5]])
+    found = records(stream)
+    assert next(found).actor == "root"
+    assert next(stream) == LINES[5]
+
+
+def test_a_record_belongs_to_its_actor_in_whatever_incarnation():
+    found = list(records(LINES))
+    assert [record.text for record in found if is_of(record, "worker")][-1] == "again"
+    assert not is_of(found[0], "worker")
+
+
+def test_people_see_time_actor_and_text_and_the_level_when_it_matters():
+    found = list(records(LINES))
+    assert plain(found[2]) == "11:42:47 worker#2      again"
+    assert plain(found[1]).startswith("11:42:46 worker#1      CRITICAL handler failed")

@@ -1,0 +1,75 @@
+import pytest
+
+from actors.errors import UserError
+from shell.options import help_text, parse
+from shell.subcommands import SUBCOMMANDS, Errand
+
+
+def errand(*words: str) -> Errand:
+    options = parse(words)
+    assert options.command == "errand"
+    assert options.errand is not None
+    return options.errand
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("status", Errand(name="status")),
+        ("STATUS 3 --json", Errand(name="status", run="3", json=True)),
+        ("stop --run 3 --now", Errand(name="stop", run="3", now=True)),
+        ("pause --run=3", Errand(name="pause", run="3")),
+        ("logs -f", Errand(name="logs", follow=True)),
+        ("logs 3 --follow --json", Errand(name="logs", run="3", follow=True, json=True)),
+        ("say codex use tabs --run 3", Errand(name="say", agent="codex", text="use tabs", run="3")),
+        ("say codex -- --json is a flag", Errand(name="say", agent="codex", text="--json is a flag")),
+        ("mailbox worker --json", Errand(name="mailbox", actor="worker", json=True)),
+        ("shell repo-1/7", Errand(name="shell", run="repo-1/7")),
+    ],
+)
+def test_options_come_after_the_word_in_any_order(words: str, meant: Errand):
+    assert errand(*words.split(" ")) == meant
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["status", "--jsno"], "loop status has no option '--jsno': loop status"),
+        (["stop", "-f"], "loop stop has no option '-f'"),
+        (["runs", "--run", "3"], "loop runs has no option '--run'"),
+        (["stop", "the", "memory leak"], 'in quotes: loop "stop ..."'),
+        (["stop", "--run"], "--run needs a value"),
+        (["status", "--json=yes"], "--json takes no value, but got 'yes'"),
+        (["say"], "loop say needs AGENT: loop say AGENT TEXT..."),
+        (["say", "codex"], "loop say needs TEXT..."),
+        (["say", "codex", "  "], "loop say needs TEXT..."),
+        (["mailbox"], "loop mailbox needs ACTOR"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_usage(words: list[str], why: str):
+    with pytest.raises(UserError) as error:
+        parse(words)
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("statsu", "status"), ("Staus", "status"), ("log", "logs"), ("dashbord", "dashboard")]
+)
+def test_a_task_of_one_word_that_looks_like_a_command_is_asked_about(word: str, meant: str):
+    with pytest.raises(UserError, match=rf"did you mean loop {meant}\?.*loop -- {word}"):
+        parse([word])
+    assert parse(["--", word]).task == word
+
+
+@pytest.mark.parametrize("words", [["x"], ["stop the leak"], ["logs.md"], ["fix", "status"], ["say.md"]])
+def test_other_tasks_are_tasks(words: list[str]):
+    assert parse(words).task == " ".join(words)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_each_subcommand_has_help_of_its_own_and_stands_in_the_general_one(name: str):
+    options = parse([name, "--help"])
+    assert options.command == "help"
+    assert help_text(options.errand).splitlines()[0].startswith(f"loop {name}")
+    assert SUBCOMMANDS[name].words in help_text()

@@ -1,0 +1,157 @@
+import pytest
+
+from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
+from shell import tables
+from supervisor.console_wire import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
+
+NOW = 10_000_000
+
+
+def status(**changes) -> RunStatus:
+    values = {
+        "at_ms": NOW,
+        "state": "working",
+        "phase": "working",
+        "line": "iteration 2 of 20: waits for codex",
+        "iteration": 2,
+        "max_iterations": 20,
+        "hold": "none",
+        "waits_for": "codex",
+        "open_turns": [],
+        "question": "",
+        "detail": "",
+        "task": "\nGreet people.\n\nPolitely.",
+    }
+    return RunStatus(**(values | changes))
+
+
+def agent(label: str = "codex", **changes) -> AgentStatus:
+    values = {
+        "role": "worker",
+        "agent": label,
+        "label": label,
+        "session_id": "s",
+        "can_steer": True,
+        "turn_id": "",
+        "purpose": "",
+        "since_ms": 0,
+        "waiting": 0,
+        "turns": 2,
+        "usage": Usage(input_tokens=12_000, output_tokens=345, cost_usd=0.125),
+    }
+    return AgentStatus(**(values | changes))
+
+
+def report(**changes) -> Report:
+    values = {
+        "at_ms": NOW,
+        "run_id": "3",
+        "key": "repo/3",
+        "directory": "/home/me/.loop/runs/repo/3",
+        "cwd": "/repo",
+        "root_pid": 77,
+        "started_at_ms": NOW - 65_000,
+        "status": status(),
+        "actors": [],
+        "agents": [],
+        "dead_letters": 0,
+        "consoles": 0,
+    }
+    return Report(**(values | changes))
+
+
+def shown(**changes) -> str:
+    return "\n".join(tables.report_lines(report(**changes), now_ms=NOW, state="working"))
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(-5, "0 ms"), (340, "340 ms"), (59_999, "59 s"), (65_000, "1 m 5 s"), (11_520_000, "3 h 12 m")],
+)
+def test_durations_are_for_people(ms: int, text: str):
+    assert tables.duration(ms) == text
+
+
+def test_a_report_says_how_the_run_stands_in_its_first_line():
+    lines = shown(consoles=2).splitlines()
+    assert lines[0] == "run 3  working  iteration 2 of 20: waits for codex"
+    assert lines[1].split() == ["task", "Greet", "people."]
+    assert "process 77 for 1 m 5 s, 2 attached" in lines[-1]
+
+
+def test_a_report_shows_the_question_and_dead_letters_when_there_are_some():
+    text = shown(status=status(question="What next?"), dead_letters=4)
+    assert "question      What next?" in text
+    assert "dead letters  4: mailbox ACTOR shows them" in text
+
+
+def test_a_run_that_is_not_running_is_said_not_to_be():
+    assert shown(root_pid=0).splitlines()[0].endswith("(not running)")
+    assert shown(root_pid=0, status=None).splitlines()[0] == "run 3  working (not running)"
+
+
+def test_an_actor_says_what_it_is_busy_with_and_for_how_long_or_why_it_is_down():
+    actors = [
+        ActorReport(name="worker", state="busy", pid=5, doing="work turn", doing_since_ms=NOW - 192_000,
+                    last_event="tool: pytest -q\nmore", last_event_at_ms=NOW - 4_000),
+        ActorReport(name="reviewer", state="restarting", why="2 of 10 in 60 s: crash (signal 9)", restarts=2),
+        ActorReport(name="bridge", state="stopped", why="by hand"),
+        ActorReport(name="persistence", state="running", pid=6, mailbox=3),
+    ]  # fmt: skip
+    assert tables.actor_lines(actors, now_ms=NOW) == [
+        "worker       busy        pid 5  work turn for 3 m 12 s; 4 s ago: tool: pytest -q",
+        "reviewer     restarting         2 restarts; 2 of 10 in 60 s: crash (signal 9)",
+        "bridge       stopped            by hand",
+        "persistence  running     pid 6  3 waiting",
+    ]
+
+
+def test_cost_is_added_up():
+    lines = tables.cost_lines([agent("codex"), agent("claude", role="reviewer", turns=1)])
+    assert lines == [
+        "codex     2 turns  12,000 tokens in  345 out  $0.12",
+        "claude    1 turns  12,000 tokens in  345 out  $0.12",
+        "together  3 turns  24,000 tokens in  690 out  $0.25",
+    ]
+    assert tables.cost_lines([]) == []
+
+
+def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
+    item = MailboxItem(id="a", kind="RunTurn", sender="worker#1", age_ms=1_500)
+    letter = DeadLetterReport(
+        at_ms=NOW - 3_000, id="b", sender="worker#1", recipient="reviewer", kind="RunTurn", reason="reviewer is down",
+        attempts=2,
+    )  # fmt: skip
+    full = MailboxReport(
+        actor="reviewer", state="busy", waiting=[item, item], handling=item, handled=[item], dead_letters=[letter],
+        stacks="thread main:\n  here",
+    )  # fmt: skip
+    text = "\n".join(tables.mailbox_lines(full, now_ms=NOW, stacks=True))
+    assert "waiting: 2\n    1 s ago  RunTurn  from worker#1" in text
+    assert "handling: 1\n    for 1 s  RunTurn" in text
+    assert "dead letters: 1\n    3 s ago  RunTurn  worker#1 -> reviewer  reviewer is down" in text
+    assert text.endswith("stacks:\n    thread main:\n      here")
+    assert "stacks" not in "\n".join(tables.mailbox_lines(full, now_ms=NOW))
+
+
+def test_a_traced_message_is_one_line():
+    traced = Traced(
+        at_ms=NOW, kind="RunTurn", sender="worker#1", recipient="reviewer", size=512, latency_ms=2, attempt=2,
+        answers=False, lost="reviewer is down", body='{"a": 1}',
+    )  # fmt: skip
+    assert tables.trace_line(traced) == (
+        'worker#1 -> reviewer RunTurn (512 bytes, 2 ms, attempt 2, not handed over: reviewer is down, {"a": 1})'
+    )
+
+
+def test_the_toolbar_has_two_lines_also_before_anything_is_known():
+    assert tables.toolbar(None, now_ms=NOW).count("\n") == 1
+    actors = [
+        ActorReport(name="persistence", state="running"),
+        ActorReport(name="worker", state="busy", doing="work turn", doing_since_ms=NOW - 12_000),
+    ]
+    assert tables.toolbar(report(actors=actors, agents=[agent()]), now_ms=NOW).splitlines() == [
+        " run 3 | working: iteration 2 of 20: waits for codex",
+        " worker busy 12 s | persistence running | 12,345 tokens $0.12",
+    ]
+    assert "starting" in tables.toolbar(report(status=None), now_ms=NOW)
