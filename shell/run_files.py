@@ -17,6 +17,7 @@ from actors.machines.run_status import run_status
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
 from shell import tables
+from supervisor import submissions
 from supervisor.console_wire import ActorReport, MailboxReport, Report
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
@@ -117,6 +118,8 @@ def run_lines(runs: Iterable[RunFiles]) -> list[str]:
 
 def resume_hint(found: RunFiles) -> str:
     """How to go on with a run that is not running."""
+    if submissions.read(found.directory) is not None:
+        return "it goes on by itself with the next loop serve"
     return f"to go on with it: loop --run-id {found.run_id}"
 
 

@@ -188,8 +188,13 @@ def write_end(order: RunOrder, result: RunResult) -> None:
     """Into the manifest, where the worker could not. Call it while the run is held and its actors are gone."""
     manifest = run_dir.read_manifest(order.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
-        with suppress(OSError):  # a full disk: the caller says it to people, and resuming writes it anew
-            run_dir.set_state(order.directory, result.state, wall_ms())
+        write_state(order.directory, result.state)
+
+
+def write_state(directory: Path, state: str) -> None:
+    """Into the manifest of a run that is held and has no actors."""
+    with suppress(OSError):  # a full disk: the caller says it to people, and resuming writes it anew
+        run_dir.set_state(directory, state, wall_ms())
 
 
 def first_manifest(order: RunOrder) -> dict[str, object]:

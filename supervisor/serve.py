@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -30,7 +31,17 @@ from actors.messages import Progress
 from supervisor import submissions
 from supervisor.actor import RunResult
 from supervisor.root import handled
-from supervisor.run_host import Hold, HostedRun, RunHost, hold_run, make_runtime, run_log, runtime_path, write_end
+from supervisor.run_host import (
+    Hold,
+    HostedRun,
+    RunHost,
+    hold_run,
+    make_runtime,
+    run_log,
+    runtime_path,
+    write_end,
+    write_state,
+)
 from supervisor.run_tree import RunOrder
 
 # A Procfile manager kills after 5 s. What is left by then is killed, which costs no more than a look at a transcript.
@@ -112,6 +123,7 @@ class _Server:
         self._events: queue.SimpleQueue[_Look | _Begun | _Over | _Signal] = queue.SimpleQueue()
         self._active: dict[Path, _Active] = {}
         self._elsewhere: set[Path] = set()  # held by another root: said once
+        self._withdrawn: set[Path] = set()  # where that could not be written
         self._submissions = threading.Lock()  # `begun` must not write what `withdraw` has just removed
         self._stop_at: float | None = None
         self._doorbell = _Doorbell(_doorbell_path(hold.runtime), lambda: self._events.put(_Look()))
@@ -150,7 +162,7 @@ class _Server:
                 case _Look():
                     pass
                 case _Begun():
-                    with self._submissions:
+                    with self._submissions, suppress(OSError):  # a full disk: then they are given again, as they were
                         submissions.begun(event.directory)
                 case _Over():
                     self._settle(event.directory, event.result)
@@ -167,29 +179,26 @@ class _Server:
         for directory in submissions.queued(self._home):
             if len(self._active) >= self._max_runs:
                 return
-            if directory not in self._active and self._stop_at is None:
+            if directory not in self._active and directory not in self._withdrawn:
                 self._start(directory)
 
     def _start(self, directory: Path) -> None:
         key = f"{directory.parent.name}/{directory.name}"
-        if (holder := run_dir.holder(directory)) is not None:
-            if directory not in self._elsewhere:
-                self._elsewhere.add(directory)
-                self._say("note", f"waits: it is active in process {holder.pid}", run=key)
-            return
-        self._elsewhere.discard(directory)
         try:
             hold = hold_run(directory)
-        except LoopError as error:  # taken in this moment
-            logger.info("{} is not started: {}", key, error)
+        except (LoopError, OSError) as error:
+            if directory not in self._elsewhere:
+                self._elsewhere.add(directory)
+                self._say("note", f"waits: {error}", run=key)
             return
+        self._elsewhere.discard(directory)
         try:
             self._active[directory] = self._host_run(directory, hold)
         except Exception as error:  # the others must not suffer
             logger.opt(exception=error).error("{} cannot be started", key)
             self._say("error", f"over: failed: it cannot be started: {error}", run=key)
             self._withdraw(directory)
-            run_dir.set_state(directory, "failed", wall_ms())
+            write_state(directory, "failed")
             self._host.remove(key)
             hold.release()
 
@@ -219,7 +228,7 @@ class _Server:
         active = self._active.pop(directory)
         active.run.close(result)
         if result == SUSPENDED and submissions.read(directory) is not None:
-            run_dir.set_state(directory, "submitted", wall_ms())
+            write_state(directory, "submitted")
             self._say("note", SUSPENDED.detail, run=active.order.key)
         else:
             self._withdraw(directory)
@@ -231,9 +240,13 @@ class _Server:
         active.hold.release()
 
     def _withdraw(self, directory: Path) -> None:
-        """Any thread."""
+        """Any thread. A run whose file cannot be removed, or whose directory is gone, is not begun again by us."""
         with self._submissions:
-            submissions.withdraw(directory)
+            try:
+                submissions.withdraw(directory)
+            except OSError as error:
+                self._withdrawn.add(directory)
+                logger.error("{} stays in the queue: {}", directory, error)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shell.desk_client import DeskClient, find_desk
+from supervisor.console_wire import Control
+from supervisor.submissions import FILE
 from tests.end_to_end.conftest import CHECK, DEMO, TASK, Loop, World
 from tests.end_to_end.test_kills import prompts_in_transcripts
 
@@ -107,6 +110,7 @@ def test_a_signal_stops_within_five_seconds_in_mid_turn_and_the_run_goes_on_by_i
     assert stop(serve) < 5
     assert world.survivors() == []
     assert states(world, "1") == ["submitted"]
+    assert "goes on by itself with the next loop serve" in world.run("status", "1").output
     assert "goes on with the next loop serve" in serve.output
     world.play_embedded(DEMO)
     again = world.start("serve")
@@ -125,7 +129,12 @@ def test_a_run_that_was_stopped_stays_stopped_and_a_console_reaches_a_served_one
     assert world.run("stop", "3").process.returncode == 0
     status = json.loads(world.run("status", "1", "--json").output)
     assert (status["running"], status["root_pid"]) == (True, serve.process.pid)
-    assert world.run("stop", "1").process.returncode == 0
+    console = DeskClient(find_desk(world.run_directory("1")), alive=lambda: True)
+    try:
+        console.ask(Control(action="stop"))
+    finally:
+        console.close()
+    assert not (world.run_directory("1") / FILE).exists()  # before it has stopped: a kill now changes nothing
     wait_for_line(serve, "1", "over: stopped")
     assert states(world, "1", "3") == ["stopped", "stopped"]
     serve.signal(signal.SIGKILL)
