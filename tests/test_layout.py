@@ -33,8 +33,12 @@ PURE_FILES = (
     "supervisor.policy",
     "supervisor.children",
     "supervisor.orders",
+    "supervisor.console_wire",
     "shell.options",
+    "shell.subcommands",
     "shell.render",
+    "shell.tables",
+    "shell.log_lines",
 )
 OUTSIDE_WORLD = {
     "asyncio", "multiprocessing", "os", "psutil", "queue", "random", "secrets", "shutil", "signal", "socket", "sqlite3",
