@@ -182,7 +182,9 @@ class Bus:
         return End.STOPPED if not left or now_ms >= self._flush_by_ms else None
 
     def _pause_ms(self, now_ms: int, heartbeat_at_ms: int) -> int:
-        limits = (heartbeat_at_ms, self.courier.next_due_ms(), self._stop_by_ms, self._flush_by_ms)
+        # While the socket takes nothing, there is no use in resends that are due: the poll waits for the socket.
+        resend_at_ms = None if self._unsent else self.courier.next_due_ms()
+        limits = (heartbeat_at_ms, resend_at_ms, self._stop_by_ms, self._flush_by_ms)
         return max(0, min(limit for limit in limits if limit is not None) - now_ms)
 
 

@@ -10,9 +10,10 @@ import psutil
 import pytest
 import zmq
 
+from actors.edges.bus import Bus
 from actors.messages import Ack, Heartbeat, Load, Loaded, Message, Note, Peek, Peeked, Ready, Refused, StopActor
 from actors.wire import envelope as wire
-from actors.wire.envelope import Envelope
+from actors.wire.envelope import Address, Envelope
 
 RUN = "sample-12ab/1"
 NOTE = Note(sender="", recipient="", text="n", at_ms=0)
@@ -176,3 +177,16 @@ def test_an_idle_process_sleeps(peer) -> None:
     for _ in range(3):
         peer.next(Heartbeat)
     assert cpu_s() - before < 0.2
+
+
+def test_a_root_that_does_not_read_is_waited_for_and_not_asked_again_and_again() -> None:
+    bus = Bus(Address(RUN, "worker", 1), "ipc:///nowhere", lifeline_fd=0)
+    bus.courier.adopt_thread()
+    bus.courier.tell("persistence", NOTE)
+    bus._unsent.extend(bus.courier.outgoing(0))  # which the socket has refused
+    long_after_the_resend_was_due_ms = 3_600_000
+    next_heartbeat_ms = long_after_the_resend_was_due_ms + 700
+    try:
+        assert bus._pause_ms(long_after_the_resend_was_due_ms, next_heartbeat_ms) == 700
+    finally:
+        bus._wakeup.close()
