@@ -16,7 +16,7 @@ from actors.errors import LoopError, UserError
 from shell.options import Options, help_text, parse
 
 if TYPE_CHECKING:
-    from shell.repl import ReplConsole
+    from shell.own_prompt import OwnPrompt
     from shell.terminal import TerminalConsole
     from supervisor.run_tree import RunOrder
 
@@ -159,12 +159,12 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
         raise
 
 
-def _console(order: RunOrder, options: Options) -> ReplConsole | TerminalConsole:
+def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
     """A prompt for people; prompt_toolkit is not imported for others."""
     if order.has_prompt:
-        from shell.repl import ReplConsole
+        from shell.own_prompt import OwnPrompt
 
-        return ReplConsole(order.directory)
+        return OwnPrompt(order.directory)
     from shell.terminal import TerminalConsole
 
     return TerminalConsole(order.run_id, raw=order.raw_output, as_json=options.log_format == "json")

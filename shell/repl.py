@@ -18,7 +18,6 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 
-from loguru import logger
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -127,6 +126,8 @@ class Repl:
         ]
         try:
             asyncio.run(self._prompt(threads))
+            if self.own:
+                self._over.wait()
         finally:
             self._over.set()
             self._lines.put(None)
@@ -146,6 +147,8 @@ class Repl:
                     text = await self._session.prompt_async(handle_sigint=False)
                 except EOFError:
                     self._end_of_input()
+                    if self._session.app.input.closed:  # not Ctrl-D: the terminal is gone
+                        break
                 except KeyboardInterrupt:
                     self._interrupted()
                 else:
@@ -374,46 +377,7 @@ class _Completer(Completer):
         return [Completion(value, -len(word)) for value in values if value.startswith(word)]
 
 
-# --- in the run's own terminal, and attached ------------------------------------------------------------------
-
-
-class ReplConsole:
-    """The root's own console with a prompt: implements `supervisor.root.Console`. A thread of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._endpoint = ""
-        self._repl: Repl | None = None
-        self._thread = threading.Thread(target=self._run, name="prompt", daemon=True)
-
-    def opened(self, endpoint: str) -> None:
-        """The prompt is a client of the desk, like all others."""
-        self._endpoint = endpoint
-        self._thread.start()
-
-    def show(self, progress: Progress) -> None:
-        """It comes from the desk."""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C has ended the run."""
-        return self._repl is not None and self._repl.interrupted
-
-    def close(self) -> None:
-        """Prints what is left and gives the terminal back as it was."""
-        if self._repl is not None:
-            self._repl.leave()
-        if self._thread.ident is not None:
-            self._thread.join(2 * END_PATIENCE_S)
-
-    def _run(self) -> None:
-        try:
-            self._repl = Repl(self._endpoint, self._directory, own=True)
-            self._repl.run()
-        except Exception as error:  # the run is worth more than its prompt
-            logger.opt(exception=error).error("the prompt failed")
-            run_id = self._directory.name
-            print(f"[loop] the prompt failed ({error!r}): loop shell {run_id} attaches another", file=sys.stderr)
+# --- attached -------------------------------------------------------------------------------------------------
 
 
 def attach(found: RunFiles) -> int:

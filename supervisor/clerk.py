@@ -45,6 +45,7 @@ from actors.messages import (
 from actors.remote import RemoteRef
 from actors.settings import Role
 from supervisor.actor import change_child
+from supervisor.children import SILENCE_S
 from supervisor.console_wire import (
     ActorReport,
     AnswerQuestion,
@@ -78,6 +79,8 @@ PATIENCE_S = 2.0
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
 PLANNING = ("plan", "plan-review")
+# Heartbeats come once a second. Three missing ones are no accident, and people see it before the supervisor acts.
+SILENT_MS = 3_000
 
 
 class RunClerk:
@@ -205,7 +208,8 @@ class RunClerk:
             answer = worker.ask(message, timeout_s=PATIENCE_S)
         except UndeliverableError:
             worker.tell(message)
-            return Done(text=f"the worker is {self._actor('worker').state}: it is told as soon as it listens")
+            state = self._with_turn(self._actor("worker")).state
+            return Done(text=f"the worker is {state}: it is told as soon as it listens")
         if not isinstance(answer, RunStatus):
             return Refusal(text=f"the worker answered {type(answer).__name__}", in_doubt=True)
         self._status = answer
@@ -292,6 +296,10 @@ class RunClerk:
         agent, last = self._agents.get(actor.name), self._last.get(actor.name)
         if last is not None:
             actor = replace(actor, last_event=f"{last.kind}: {last.text}"[:200], last_event_at_ms=last.at_ms)
+        silence_ms = wall_ms() - actor.heard_at_ms
+        if actor.state in ("running", "busy") and actor.heard_at_ms and silence_ms > SILENT_MS:
+            why = f"no sign of life for {silence_ms // 1_000} s; it is killed after {SILENCE_S:g} s"
+            return replace(actor, state="stuck", why=why)
         if agent is None or not agent.turn_id or actor.state != "running":
             return actor
         return replace(actor, state="busy", doing=f"{agent.purpose} turn", doing_since_ms=agent.since_ms)

@@ -425,6 +425,30 @@ def orders(world: World, *lines: str) -> str:
     ).stdout
 
 
+def test_a_terminal_that_is_closed_ends_its_run_in_order(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN)
+    own.expect("at work")
+    own.child.close()
+    world.wait_until_empty(20)
+    assert world.manifest()["state"] == "stopped"
+
+
+def test_an_actor_that_is_stopped_is_shown_as_stuck_and_delays_nobody(world: World, gate: Gate):
+    running = start_headless(world)
+    worker = running.pid_of("worker")
+    os.kill(worker, signal.SIGSTOP)
+    while (report := as_json(world, "status"))["actors"][2]["state"] != "stuck":
+        assert report["actors"][2]["name"] == "worker"
+    assert "no sign of life" in report["actors"][2]["why"]
+    answers = orders(world, "mailbox reviewer", "pause")
+    assert "reviewer (running)" in answers
+    assert "the worker is stuck: it is told as soon as it listens" in answers
+    os.kill(worker, signal.SIGCONT)
+    running.wait_for("(pausing|paused), iteration 1")
+    assert loop(world, "stop")[0] == 0
+    assert running.wait() == 1
+
+
 def test_headless_output_is_one_json_object_a_line_and_hangup_reopens_the_log(world: World, gate: Gate):
     running = world.start(*RUN, "--headless", "--log-format", "json")
     running.wait_for('"kind":"ready"')

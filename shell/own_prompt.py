@@ -1,0 +1,61 @@
+"""The loop> prompt in the terminal that a run was started in: a console of its root, in a thread of the root's process.
+
+prompt_toolkit is imported in that thread, while the actors start.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from actors.messages import Progress
+
+if TYPE_CHECKING:
+    from shell.repl import Repl
+
+END_PATIENCE_S = 6.0
+
+
+class OwnPrompt:
+    """Implements `supervisor.run_host.Console`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._endpoint = ""
+        self._repl: Repl | None = None
+        self._thread = threading.Thread(target=self._run, name="prompt", daemon=True)
+
+    def opened(self, endpoint: str) -> None:
+        """The prompt is a client of the desk, like all others."""
+        self._endpoint = endpoint
+        self._thread.start()
+
+    def show(self, progress: Progress) -> None:
+        """It comes from the desk."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has ended the run."""
+        return self._repl is not None and self._repl.interrupted
+
+    def close(self) -> None:
+        """Prints what is left and gives the terminal back as it was."""
+        if self._repl is not None:
+            self._repl.leave()
+        if self._thread.ident is not None:
+            self._thread.join(END_PATIENCE_S)
+
+    def _run(self) -> None:
+        try:
+            from shell.repl import Repl
+
+            self._repl = Repl(self._endpoint, self._directory, own=True)
+            self._repl.run()
+        except Exception as error:  # the run is worth more than its prompt
+            logger.opt(exception=error).error("the prompt failed")
+            run_id = self._directory.name
+            print(f"[loop] the prompt failed ({error!r}): loop shell {run_id} attaches another", file=sys.stderr)
