@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from actors.edges import git, worktree
+from actors.edges import git, run_dir, worktree
 from shell.options import Options
 from shell.run_order import order_run
 from supervisor import submissions
@@ -15,9 +15,8 @@ from supervisor.run_host import first_manifest
 
 def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
-    options = options._replace(headless=True, worktree=options.worktree or _wants_worktree(options))
-    order = order_run(options)
-    home = Path(order.environment.get("HOME") or Path.home())
+    home = Path(os.environ.get("HOME") or Path.home())
+    order = order_run(options._replace(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
     serving = submissions.submit(order, home, first_manifest(order))
     print(f"run {order.run_id} is in the queue: {order.cwd}")
     if serving is None:
@@ -25,12 +24,17 @@ def submit(options: Options) -> int:
     return os.EX_OK
 
 
-def _wants_worktree(options: Options) -> bool:
+def _wants_worktree(options: Options, home: Path) -> bool:
     """Runs of one repository must not write into each other's files. One that is resumed goes on where it was."""
+    if options.session:
+        return False
     cwd = Path.cwd()
     repository = git.top_level(cwd)
     if repository is None or worktree.is_linked_worktree(cwd):
         return False
-    if options.run_id:
-        return (repository.parent / worktree.name_of(repository, options.run_id)).is_dir()
-    return not options.session
+    run_id = options.run_id or os.environ.get("LOOP_RUN_ID", "").strip()
+    manifest = run_dir.read_manifest(run_dir.runs_root(home) / git.repository_id(cwd) / run_id) if run_id else None
+    if manifest is None:
+        return True
+    was = Path(str(manifest.get("cwd", "")))
+    return repository.parent / worktree.name_of(repository, run_id) in (was, *was.parents)

@@ -119,7 +119,7 @@ def test_a_signal_stops_within_five_seconds_in_mid_turn_and_the_run_goes_on_by_i
     assert set(prompts_in_transcripts(world.home).values()) == {1}
 
 
-def test_a_run_that_was_stopped_stays_stopped_and_a_console_reaches_a_served_one(world: World):
+def test_a_run_that_was_stopped_stays_stopped_until_it_is_submitted_again(world: World):
     play_hanging(world)
     for _ in range(3):
         submit(world)
@@ -145,6 +145,13 @@ def test_a_run_that_was_stopped_stays_stopped_and_a_console_reaches_a_served_one
     wait_for_line(again, "2", "starts in")
     stop(again)
     assert [line for line in again.lines if re.search("/[13] ", line)] == []
+    world.play_embedded(DEMO)
+    assert world.run("submit", "--run-id", "1").process.returncode == 0
+    last = world.start("serve", "--max-runs", "2")
+    for run in ("1", "2"):
+        wait_for_line(last, run, "over: completed")
+        assert world.manifest(run)["cwd"] == str(world.project.parent / f"project-loop-{run}")
+    stop(last)
 
 
 def test_there_is_one_serve_for_a_home(embedded: World):
