@@ -55,6 +55,7 @@ REFRESH_S = 1.0  # of the toolbar
 BACKLOG = 10_000  # news that wait for the terminal; those after that are counted, not kept
 ATTACHED_LAST = 20  # news from before that somebody who attaches is shown
 END_PATIENCE_S = 3.0
+LAST_WORDS_S = 0.5  # so often is looked whether there still is a prompt to print above
 # Changes of these kinds can change what the prompt says.
 _TELLING = ("status", "question", "note")
 
@@ -296,10 +297,26 @@ class Repl:
             if unprinted:
                 texts.append(f"({unprinted} lines were not shown: this terminal did not keep up; the log has them)")
             piece = "\n".join(texts) + "\n"
+            self._print_above_prompt(piece, self._loop)
+
+    def _print_above_prompt(self, piece: str, loop: asyncio.AbstractEventLoop) -> None:
+        writing = _write_above_prompt(piece)
+        try:
+            written = asyncio.run_coroutine_threadsafe(writing, loop)
+        except RuntimeError:  # the loop is closed: no prompt is on the screen any more
+            writing.close()
+            _write(piece)
+            return
+        while True:
             try:
-                asyncio.run_coroutine_threadsafe(_write_above_prompt(piece), self._loop).result()
-            except (RuntimeError, asyncio.CancelledError, CancelledError):  # no prompt is on the screen any more
+                written.result(LAST_WORDS_S)
+            except TimeoutError:
+                if not loop.is_closed():
+                    continue  # the terminal takes nothing at the moment
                 _write(piece)
+            except CancelledError:
+                _write(piece)
+            return
 
     def _waiting(self) -> Iterator[str]:
         with suppress(queue.Empty):
@@ -325,6 +342,7 @@ def _write(text: str) -> None:
 def _history_file() -> Path:
     path = Path.home() / ".loop" / "history"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     return path
 
 
