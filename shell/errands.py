@@ -147,7 +147,7 @@ def _mailbox(errand: Errand) -> int:
         return 0
     print("\n".join(tables.mailbox_lines(answer, now_ms=wall_ms())))
     if not found.pid:
-        print("  (from the files: the run is not running; dead letters ended with it)")
+        print("  (from the files: the run is not running; loop logs has its dead letters)")
     return 0
 
 

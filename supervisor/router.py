@@ -357,6 +357,10 @@ class Router:
             )
             while len(self._dead) > DEAD_LETTERS_KEPT:
                 self._dead.popitem(last=False)
+        if known is None and not envelope.seq:  # it is not sent again: this is its end
+            logger.bind(run=envelope.run).warning(
+                "dead letter: {} from {} to {}: {}", envelope.kind, envelope.sender, envelope.recipient, reason
+            )
         notice = Undeliverable(
             message_id=envelope.id,
             recipient=envelope.recipient,

@@ -317,6 +317,24 @@ def test_a_run_that_was_killed_is_shown_from_its_files(world: World, gate: Gate)
     assert [item["kind"].split(",")[0] for item in as_json(world, "mailbox", "worker")["waiting"]] == ["work turn"]
 
 
+def test_what_a_person_says_reaches_the_agent_once_though_its_actor_is_killed(world: World, gate: Gate):
+    running = start_headless(world)
+    assert "gets it later" in as_json(world, "say", "embedded", "only", "once")["text"]
+    os.kill(running.pid_of("worker"), signal.SIGKILL)
+    running.wait_for("worker ended: crash .signal 9.")
+    assert running.wait_until(lambda: sum("at work" in line for line in running.lines) > 1, 60)
+    gate.open()
+    running.wait_for("I hear you")
+    assert loop(world, "stop")[0] == 0
+    said = [
+        entry
+        for path in (world.home / ".loop-embedded").glob("*.jsonl")
+        for entry in map(json.loads, path.read_text().splitlines())
+        if entry["kind"] == "prompt" and entry["text"].strip() == "only once"
+    ]
+    assert len(said) == 1
+
+
 FOLLOWER = """
 import sys
 from pathlib import Path
