@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.edges import run_dir
+from actors.errors import LoopError, UserError
 from actors.host import Sender, wall_ms
 from actors.logs import LogSettings
 from actors.messages import AskHuman, Message, Progress
@@ -61,8 +62,13 @@ class Hold:
 def hold_run(directory: Path) -> Hold:
     """Takes the run, and ends what a root that was killed has left of it. Raises `UserError` when another has it."""
     lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_desk_path(runtime_path(directory, generation))}")
-    reaper.reap(reaper.records_root(directory))
-    return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+    try:
+        reaper.reap(reaper.records_root(directory))
+        return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+    except (LoopError, OSError):
+        run_dir.forget_unbegun(directory)
+        lock.release()
+        raise
 
 
 class RunHost:
@@ -227,6 +233,9 @@ def make_runtime(held: Path, generation: int) -> Path:
     """Made anew, and what predecessors left is removed. `held` is locked by this process."""
     path = runtime_path(held, generation)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.parent.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:  # whoever made it could put other sockets in our place
+        raise UserError(f"{path.parent} must be a directory of yours alone, as orders pass through it: remove it")
     for stale in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
         shutil.rmtree(stale, ignore_errors=True)
     path.mkdir(mode=0o700)

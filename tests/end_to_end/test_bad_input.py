@@ -1,10 +1,12 @@
 """What a user gets wrong costs one line, and leaves nothing behind."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import TASK, World
 
 
 def runs(world: World) -> list[Path]:
@@ -66,11 +68,12 @@ def test_a_program_that_is_missing_is_named_before_anything_starts(world: World)
     assert runs(world) == []
 
 
-def test_a_run_that_cannot_be_started_leaves_no_directory(embedded: World):
-    too_long = embedded.base / ("x" * 120)
-    too_long.mkdir()
-    loop = embedded.run("--agent", "embedded", "task", TMPDIR=str(too_long))
-    assert loop.process.returncode == 2
-    assert len(loop.lines) == 1
-    assert "choose a shorter directory" in loop.lines[0]
+def test_a_place_for_sockets_that_others_can_write_to_is_refused_and_leaves_no_run(embedded: World):
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:  # a longer path would not be taken for sockets
+        shared = Path(base) / f"loop-{os.getuid()}"
+        shared.mkdir()
+        shared.chmod(0o777)
+        loop = embedded.run("--agent", "embedded", TASK, XDG_RUNTIME_DIR=base)
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "must be a directory of yours alone" in loop.lines[0]
     assert list((embedded.home / ".loop" / "runs").glob("*/*")) == []
