@@ -317,6 +317,8 @@ def _suggestion(flag: str) -> str:
 def _checked(options: Options) -> Options:
     if options.words and options.prompt is not None:
         raise UserError(f"two prompts: --prompt {options.prompt!r} and {' '.join(options.words)!r}; give the task once")
+    if options.run_id and options.session:
+        raise UserError(f"two runs: --run-id {options.run_id!r} and --session {options.session!r}; give one of them")
     if options.words and not " ".join(options.words).strip():
         raise UserError("the prompt is empty: give the task as text, as a .md file, or as PLAN.md in this directory")
     return options

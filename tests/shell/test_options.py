@@ -109,6 +109,7 @@ REFUSED = [
     (["--review=gemini"], "claude, codex, claudex, not 'gemini'"),
     (["--review-plan=both"], "other, claude, codex, none, not 'both'"),
     (["--tmux=yes"], "--tmux takes no value, but got 'yes'"),
+    (["--run-id", "7", "--session=x"], "two runs: --run-id '7' and --session 'x'"),
     (["-p", "a", "b"], "two prompts: --prompt 'a' and 'b'"),
     (["", " "], "the prompt is empty"),
 ]
