@@ -57,10 +57,12 @@ _MOST_FDS = 16
 _EXIT_NOT_STARTED = 71
 
 
-# Put before the name of a module that is to be imported when nothing has happened for IDLE_S. While it is, for up to a
-# second, exits are reported late; by then the first actors have long been started.
+# Put before the name of a module that is to be imported when nothing has happened for IDLE_S: the first actors have
+# long been started by then. While it is, nothing is reported and the lifeline is not read, so a dear library comes in
+# several pieces (each below a quarter of a second), and between two of them there is a look at what has happened.
 WHEN_IDLE = "+"
 IDLE_S = 3.0
+NEXT_PIECE_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +107,14 @@ class Nursery:
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._link, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        idle_s = IDLE_S
         while True:
-            patience_s = self._sweep_until - time.monotonic() if self._ended else IDLE_S if self._when_idle else None
+            patience_s = self._sweep_until - time.monotonic() if self._ended else idle_s if self._when_idle else None
             ready = self._selector.select(patience_s)
+            idle_s = IDLE_S
             if not ready and not self._ended and self._when_idle:
                 _preload([self._when_idle.popleft()])
+                idle_s = NEXT_PIECE_S
             for key, _ in ready:
                 if key.fileobj is self._link:
                     data = self._receive()

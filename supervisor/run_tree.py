@@ -19,7 +19,22 @@ ENTRY = "actors.host:main"
 
 # What a nursery imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
 # bridge imports it beside the others, who need not wait for it; after that the nursery has it for the next bridge.
-PRELOAD = ("actors.persistence", "actors.worker", "actors.reviewer", f"{WHEN_IDLE}actors.bridge")
+PRELOAD = (
+    *("actors.persistence", "actors.worker", "actors.reviewer"),
+    *(
+        f"{WHEN_IDLE}{module}"
+        for module in (
+            "pydantic.main",
+            "mcp_types",
+            "starlette.applications",
+            "uvicorn",
+            "httpx2",
+            "jsonschema",
+            "mcp_types.methods",
+            "actors.bridge",
+        )
+    ),
+)
 
 # Stopped in this order, each level in parallel: those who still have something to write go before the writer.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
