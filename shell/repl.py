@@ -68,7 +68,6 @@ class Repl:
         self.own = own
         self._colour = "NO_COLOR" not in os.environ
         self._report: Report | None = None
-        self._confirming = False  # whether the prompt asks about stopping
         self._stopping = False
         self.interrupted = False  # Ctrl-C has ended the run
         self._over = threading.Event()
@@ -161,8 +160,6 @@ class Repl:
             app.exit(result="")
 
     def _message(self) -> str:
-        if self._confirming:
-            return "stop the run? [y/N] "
         return "follow-up> " if self._question() else "loop> "
 
     def _question(self) -> str:
@@ -172,27 +169,21 @@ class Repl:
     def _typed(self, text: str) -> None:
         if self._over.is_set():
             return
-        if self._confirming:
-            self._confirming = False
-            if text.strip().lower() in ("y", "yes"):
-                self.interrupted = True
-                self._stop()
-            else:
-                self._show("the run goes on")
-        elif self._question() or text.strip():
+        if self._question() or text.strip():
             self._lines.put(text)
 
     def _interrupted(self) -> None:
         """Ctrl-C at an empty prompt."""
         if not self.own:
             self._show("Ctrl-D leaves the run alone; stop ends it")
-        elif self._confirming or self._stopping:
-            self._confirming, self.interrupted = False, True
+        elif self._stopping:
+            self.interrupted = True
             self._show("stopping at once")
             self._order(Control(action="stop-now"))
         else:
-            self._confirming = True
-            self._show("Ctrl-C: y stops the run when its agents were interrupted; Ctrl-C once more: at once")
+            self.interrupted = True
+            self._show("Ctrl-C: stopping when the agents were interrupted; once more: at once")
+            self._stop()
 
     def _end_of_input(self) -> None:
         """Ctrl-D at an empty prompt."""
@@ -203,7 +194,6 @@ class Repl:
         elif self._stopping:
             self._show("the run is stopping; Ctrl-C: at once")
         else:
-            self._confirming = False
             self._show(
                 f"Ctrl-D: stopping run {run_id}, as this is its own terminal; its turn goes on when it is resumed"
             )

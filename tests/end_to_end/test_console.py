@@ -180,12 +180,9 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("pause", r'worker#1 -> console RunStatus .* bytes, \d+ ms.*"hold": ?"pause"')
     own.ask("trace off", "trace off")
 
-    # leaving: Ctrl-C takes back what was typed, asks at an empty prompt; Ctrl-D stops
+    # leaving: Ctrl-C takes back what was typed; Ctrl-D at an empty prompt stops
     own.child.send("kill wor")
     own.control("c")
-    own.control("c")
-    own.expect(r"stop the run\? \[y/N\]")
-    own.ask("n", "the run goes on")
     own.control("d")
     own.expect("Ctrl-D: stopping run 1, as this is its own terminal")
     assert own.wait() == 1
@@ -199,10 +196,20 @@ def test_ctrl_c_twice_ends_a_run_at_once(world: World, gate: Gate, terminal: Ope
     own = terminal(*RUN)
     own.expect("at work")
     own.control("c")
-    own.expect("stop the run")
+    own.expect("Ctrl-C: stopping when the agents were interrupted")
     own.control("c")
     own.expect("stopping at once")
     assert own.wait() == 130
+    assert world.survivors() == []
+
+
+def test_ctrl_c_once_ends_a_run_in_order(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN)
+    own.expect("at work")
+    own.control("c")
+    assert own.wait() == 130
+    assert world.manifest()["state"] == "stopped"
+    assert "to go on: loop --run-id 1" in own.text
     assert world.survivors() == []
 
 
@@ -344,7 +351,7 @@ from supervisor.console_wire import Ended, Follow, Shown
 directory = Path(sys.argv[1])
 client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory),
                     on_news=lambda news: print("ended" if isinstance(news, Ended) else news.progress.text, flush=True))
-client.ask(Follow(last=500))
+client.ask(Follow(last=500), timeout_s=60)
 print("follows", flush=True)
 sys.stdin.read()
 client.close()
