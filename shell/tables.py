@@ -111,7 +111,12 @@ def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -
     lines += _items("handling", [report.handling] if report.handling else [], "for")
     lines += _items("handled", report.handled)
     letters = [
-        [f"{duration(now_ms - each.at_ms)} ago", each.kind, f"{each.sender} -> {each.recipient}", each.reason]
+        [
+            f"{duration(now_ms - each.at_ms)} ago",
+            each.kind,
+            f"{each.sender} -> {each.recipient}",
+            f"{each.reason}{'; it is sent again' if each.kept else ''}",
+        ]
         for each in report.dead_letters
     ]
     lines.append(f"  dead letters: {len(letters) or 'none'}")

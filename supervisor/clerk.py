@@ -152,7 +152,7 @@ class RunClerk:
             status=self._status,
             actors=[self._with_turn(actor) for actor in self._actors],
             agents=list(self._agents.values()),
-            dead_letters=len(self._router.dead_letters(order.key)),
+            dead_letters=sum(not letter.kept for letter in self._router.dead_letters(order.key)),
             consoles=consoles,
         )
 
@@ -376,6 +376,7 @@ def _dead_letter(letter: DeadLetter) -> DeadLetterReport:
         kind=letter.kind,
         reason=letter.reason,
         attempts=letter.attempts,
+        kept=letter.kept,
     )
 
 

@@ -52,6 +52,7 @@ class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     reason: str
     attempts: int
+    kept: bool = False  # its sender keeps it and sends it again: it is not lost yet
 
 
 # --- requests -----------------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     reason: str
     attempts: int = 1
+    kept: bool = False  # its sender keeps it and sends it again
 
 
 class _Seat(msgspec.Struct):
@@ -354,6 +355,7 @@ class Router:
                 kind=envelope.kind,
                 reason=reason,
                 attempts=known.attempts + 1 if known else 1,
+                kept=envelope.seq > 0,
             )
             while len(self._dead) > DEAD_LETTERS_KEPT:
                 self._dead.popitem(last=False)

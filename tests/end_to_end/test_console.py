@@ -95,7 +95,8 @@ def as_json(world: World, *words: str) -> dict:
 def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: Gate, terminal: Open):
     own = terminal(*RUN, "-m", "2")
     own.expect("loop>")
-    own.expect("at work")
+    own.expect("at work|are ready")
+    own.expect("at work|are ready")
 
     # looking
     text = own.ask("status", "together .*")

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
@@ -122,14 +123,16 @@ def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
         at_ms=NOW - 3_000, id="b", sender="worker#1", recipient="reviewer", kind="RunTurn", reason="reviewer is down",
         attempts=2,
     )  # fmt: skip
+    kept = msgspec.structs.replace(letter, kind="Note", kept=True)
     full = MailboxReport(
-        actor="reviewer", state="busy", waiting=[item, item], handling=item, handled=[item], dead_letters=[letter],
+        actor="reviewer", state="busy", waiting=[item, item], handling=item, handled=[item], dead_letters=[letter, kept],
         stacks="thread main:\n  here",
     )  # fmt: skip
     text = "\n".join(tables.mailbox_lines(full, now_ms=NOW, stacks=True))
     assert "waiting: 2\n    1 s ago  RunTurn  from worker#1" in text
     assert "handling: 1\n    for 1 s  RunTurn" in text
-    assert "dead letters: 1\n    3 s ago  RunTurn  worker#1 -> reviewer  reviewer is down" in text
+    assert "dead letters: 2\n    3 s ago  RunTurn  worker#1 -> reviewer  reviewer is down\n" in text
+    assert "Note     worker#1 -> reviewer  reviewer is down; it is sent again" in text
     assert text.endswith("stacks:\n    thread main:\n      here")
     assert "stacks" not in "\n".join(tables.mailbox_lines(full, now_ms=NOW))
 
