@@ -125,8 +125,8 @@ def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
     )  # fmt: skip
     kept = msgspec.structs.replace(letter, kind="Note", kept=True)
     full = MailboxReport(
-        actor="reviewer", state="busy", waiting=[item, item], handling=item, handled=[item], dead_letters=[letter, kept],
-        stacks="thread main:\n  here",
+        actor="reviewer", state="busy", waiting=[item, item], handling=item, handled=[item],
+        dead_letters=[letter, kept], stacks="thread main:\n  here",
     )  # fmt: skip
     text = "\n".join(tables.mailbox_lines(full, now_ms=NOW, stacks=True))
     assert "waiting: 2\n    1 s ago  RunTurn  from worker#1" in text
