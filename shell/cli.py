@@ -40,12 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_output()
         return EXIT_NOT_DONE
     except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
         where = f": {error.filename}" if error.filename else ""
         print(f"[loop] error: {(error.strerror or str(error)).lower()}{where}", file=sys.stderr)
+        _discard_output()
         return EXIT_NOT_DONE
+
+
+def _discard_output() -> None:
+    """What could not be written would be tried again at the very end, and change the exit status to 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main_claude_only() -> int:

@@ -320,6 +320,7 @@ def _preload(modules: Sequence[str]) -> None:
 
 def _single(link: socket.socket, listen_fd: int | None = None) -> Newborn | None:
     """For a launcher without a nursery. The link brings one order, then it is the lifeline."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored from the start below `nohup loop &`
     frames = Frames(StartOrder)
     while data := link.recv(_READ_BYTES):
         for order in frames.feed(data):

@@ -218,6 +218,7 @@ def test_a_person_has_the_work_reviewed_and_approves_it(world: World, gate: Gate
     own = terminal(*RUN)
     own.expect("at work")
     own.ask("approve", "this verdict changes nothing: the run waits for embedded")
+    own.expect("iteration 1 of 20: waits for")  # the answer, so that the next one is not taken for it
     own.ask("review", "iteration 1 of 20")
     gate.open()
     own.expect("review round 1: waits for")

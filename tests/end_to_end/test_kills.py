@@ -58,6 +58,7 @@ def assert_nothing_lost_or_repeated(world: World) -> None:
 def test_a_killed_actor_costs_the_run_nothing(embedded: World, actor: str, point: str):
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for(point)
+    loop.wait_for("are ready")  # actors start side by side: the first lines may come before the last of them is up
     psutil.Process(loop.pid_of(actor)).kill()
     assert loop.wait() == 0, loop.output
     assert f"{actor} ended: crash (signal 9)" in loop.output
@@ -98,6 +99,7 @@ def agent_of(loop: Loop, actor: str) -> psutil.Process:
 def test_a_killed_agent_is_resumed_in_its_session(embedded: World, actor: str, point: str):
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for(point)
+    loop.wait_for(r"embedded +session " if actor == "worker" else r"embedded-reviewer session ")
     agent_of(loop, actor).kill()
     assert loop.wait() == 0, loop.output
     assert_nothing_lost_or_repeated(embedded)

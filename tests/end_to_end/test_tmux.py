@@ -19,7 +19,7 @@ class Tmux:
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=60
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=150
         )
         return done.stdout
 
