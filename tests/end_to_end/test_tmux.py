@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.end_to_end.conftest import TASK, World
@@ -33,10 +35,10 @@ def tmux(embedded: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def wait_for_the_end(tmux: Tmux) -> None:
-    """remain-on-exit keeps the pane: wait-for is signalled by the hook when the loop in it has ended."""
-    tmux("set-hook", "-t", "project-loop-1", "pane-died", "wait-for -S ended")
-    if tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_dead}").strip() == "0":
-        tmux("wait-for", "ended")
+    """Waits for the process in the pane; remain-on-exit keeps the pane itself."""
+    pid = int(tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_pid}"))
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait(120)
 
 
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
