@@ -34,18 +34,25 @@ def tmux(embedded: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     subprocess.run(["tmux", "kill-server"], env=server.environment, capture_output=True, check=False)
 
 
-def wait_for_the_end(tmux: Tmux) -> None:
+def wait_for_the_process(tmux: Tmux) -> None:
     """Waits for the process in the pane; remain-on-exit keeps the pane itself."""
     pid = int(tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_pid}"))
     with suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait(120)
 
 
+def wait_for_the_end(tmux: Tmux) -> None:
+    """remain-on-exit keeps the pane: wait-for is signalled by the hook when the loop in it has ended."""
+    tmux("set-hook", "-t", "project-loop-1", "pane-died", "wait-for -S ended")
+    if tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_dead}").strip() == "0":
+        tmux("wait-for", "ended")
+
+
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
     loop = embedded.run("--agent", "embedded", "--tmux", TASK)
     assert loop.process.returncode == 0
     assert loop.lines == ["[loop] tmux attach -t project-loop-1"]
-    wait_for_the_end(tmux)
+    wait_for_the_process(tmux)
     assert "run 1 completed: review approved" in tmux("capture-pane", "-p", "-S", "-", "-t", "project-loop-1")
     assert embedded.manifest()["state"] == "completed"
     assert embedded.manifest()["tmuxSession"] == "project-loop-1"
