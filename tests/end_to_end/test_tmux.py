@@ -41,13 +41,6 @@ def wait_for_the_process(tmux: Tmux) -> None:
         psutil.Process(pid).wait(120)
 
 
-def wait_for_the_end(tmux: Tmux) -> None:
-    """remain-on-exit keeps the pane: wait-for is signalled by the hook when the loop in it has ended."""
-    tmux("set-hook", "-t", "project-loop-1", "pane-died", "wait-for -S ended")
-    if tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_dead}").strip() == "0":
-        tmux("wait-for", "ended")
-
-
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
     loop = embedded.run("--agent", "embedded", "--tmux", TASK)
     assert loop.process.returncode == 0
@@ -57,16 +50,6 @@ def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
     assert embedded.manifest()["state"] == "completed"
     assert embedded.manifest()["tmuxSession"] == "project-loop-1"
     assert not (embedded.run_directory() / "tmux.json").exists()
-
-
-def test_a_run_that_has_ended_goes_on_in_its_old_session(embedded: World, tmux: Tmux):
-    embedded.run("--agent", "embedded", "--tmux", "--headless", "-m", "1", "--review-plan", "none", TASK)
-    wait_for_the_end(tmux)
-    assert embedded.manifest()["state"] == "stopped"
-    again = embedded.run("--run-id", "1", "--tmux", "--headless", "-m", "5")
-    assert again.lines == ["[loop] tmux attach -t project-loop-1"]
-    wait_for_the_end(tmux)
-    assert embedded.manifest()["state"] == "completed"
 
 
 def test_the_session_of_another_run_is_left_alone(embedded: World, tmux: Tmux):
