@@ -31,6 +31,21 @@ class BridgeAccess:
     token: str
 
 
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaneAccess:
+    """The tmux pane where an agent's own TUI is to be shown."""
+
+    server: str  # path of the tmux server's socket
+    session: str
+    side: Side
+    folder: Path  # for sockets: short, and accessible to the user alone
+    root_pid: int  # the run ends with this process
+    run_id: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings:
     """All that an adapter needs to start its agent.
@@ -46,6 +61,7 @@ class AgentSettings:
     bridge: BridgeAccess | None = None
     command: tuple[str, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
+    pane: PaneAccess | None = None  # where its own TUI is to be shown; None: it is driven without one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,191 @@
+"""A program in a pane of a tmux session, for an actor that drives it: started, typed to, looked at, ended.
+
+Runs in the asyncio loop of whoever made it. The program is a child of the tmux server's, so no tree of ours has it: in
+the pane runs `pane_program`, which starts it, holds a socket of ours as its lifeline, and says in the pane what
+happened when either end is gone. Touches only the server and session it was given; never ends the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from actors.adapters.base import PaneAccess as PaneAccess
+from actors.adapters.base import Side
+from actors.edges import processes
+from actors.errors import AgentDiedError, CircumstanceError
+
+PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or "console"
+START_PATIENCE_S = 20.0  # of a loaded machine; an interpreter's start
+END_PATIENCE_S = 1.5
+
+
+class Pane:
+    """One pane and the program in it. `run` once; a pane that is gone is made again, what is left in it is replaced.
+
+    `on_end(why)` is called in the loop, once, when the program has ended, or its pane was killed; not after `close`.
+    Errors: `CircumstanceError` when tmux refuses (the session is gone), `AgentDiedError` when the program is.
+    """
+
+    def __init__(self, access: PaneAccess, *, label: str, on_end: Callable[[str], None]) -> None:
+        self._access = access
+        self._label = label
+        self._on_end = on_end
+        self._path = access.folder / f"{access.side}.pane"
+        self._id = ""
+        self._pid = 0
+        self._started: str | None = None
+        self._server: asyncio.Server | None = None
+        self._line: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._closing = False
+        self.ended = ""  # why it has; "" while it runs
+
+    async def run(self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> int:
+        """Starts the program in the pane; its pid."""
+        self._path.unlink(missing_ok=True)  # that of an actor that was killed
+        hello: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._line = writer
+            self._reading = asyncio.get_running_loop().create_task(self._follow(reader, hello))
+
+        self._server = await asyncio.start_unix_server(connected, self._path)
+        order = {
+            "argv": list(argv),
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "socket": str(self._path),
+            "root_pid": self._access.root_pid,
+            "run_id": self._access.run_id,
+            "label": self._label,
+        }
+        self._id = await self._pane()
+        path = self._path.with_suffix(".order")
+        _write_private(path, json.dumps(order))
+        program = shlex.join([sys.executable, "-P", "-m", "actors.edges.pane_program", str(path)])
+        await self._tmux("respawn-pane", "-k", "-t", self._id, "-c", str(cwd), program)
+        try:
+            self._pid = await asyncio.wait_for(hello, START_PATIENCE_S)
+        except TimeoutError as error:
+            raise AgentDiedError(
+                f"{self._label} did not start in its tmux pane within {START_PATIENCE_S:.0f} s"
+            ) from error
+        finally:
+            path.unlink(missing_ok=True)
+        self._started = processes.start_time(self._pid)
+        return self._pid
+
+    async def paste(self, text: str) -> None:
+        """Puts the text into the program's input as one bracketed paste, and submits it."""
+        self._alive()
+        buffer = f"loop-{self._access.side}-{self._access.run_id}"
+        await self._tmux("load-buffer", "-b", buffer, "-", text=text)
+        await self._tmux("paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", self._id)
+        await self.press("Enter")
+
+    async def press(self, *keys: str) -> None:
+        """Keys by tmux's names, as in `send-keys`."""
+        self._alive()
+        await self._tmux("send-keys", "-t", self._id, *keys)
+
+    async def screen(self) -> str:
+        """What is to be seen in the pane now."""
+        return await self._tmux("capture-pane", "-p", "-t", self._id)
+
+    async def close(self, farewell: str = "") -> None:
+        """Ends the program with all its processes; the pane stays and shows `farewell`. Idempotent, after any error."""
+        self._closing = True
+        server, self._server = self._server, None
+        if server is None:
+            return
+        line, self._line = self._line, None
+        if line is not None:
+            with suppress(OSError):
+                line.write(json.dumps({"farewell": farewell or f"[loop] {self._label} was ended"}).encode() + b"\n")
+                await line.drain()
+            line.close()
+        server.close()
+        await asyncio.to_thread(self._end)
+        if self._reading is not None:
+            self._reading.cancel()
+        self._path.unlink(missing_ok=True)
+
+    # --- helpers ---
+
+    def _alive(self) -> None:
+        if self.ended or self._closing:
+            raise AgentDiedError(f"{self._label} {self.ended or 'was closed'}")
+
+    async def _follow(self, reader: asyncio.StreamReader, hello: asyncio.Future[int]) -> None:
+        """The pane's program says its pid, and how it ended; when it says nothing, it was killed with its pane."""
+        why = "was killed with its pane"
+        while line := await reader.readline():
+            said = json.loads(line)
+            if "pid" in said and not hello.done():
+                hello.set_result(said["pid"])
+            why = said.get("ended", why)
+        if self._closing:
+            return
+        self.ended = why
+        if not hello.done():
+            hello.set_exception(AgentDiedError(f"{self._label} {why}"))
+            return
+        await asyncio.to_thread(self._end)
+        self._on_end(why)
+
+    def _end(self) -> None:
+        """Blocks: the program in the pane does it by itself, unless it was killed."""
+        if self._pid and self._started and not processes.wait_ended(self._pid, 0.5):
+            processes.end_stale(self._pid, self._started)
+
+    async def _pane(self) -> str:
+        """The id of our pane; it is made anew when somebody has killed it."""
+        panes = await self._panes()
+        if self._access.side in panes:
+            return panes[self._access.side]
+        other: Side = "right" if self._access.side == "left" else "left"
+        if other in panes:
+            before = ["-b"] if self._access.side == "left" else []
+            where = ["-h", *before, "-t", panes[other]]
+        elif "console" in panes:
+            where = ["-v", "-b", "-l", "75%", "-t", panes["console"]]
+        else:
+            where = ["-h", "-t", f"={self._access.session}:"]
+        made = (await self._tmux("split-window", "-d", *where, "-P", "-F", "#{pane_id}", "cat")).strip()
+        await self._tmux("set-option", "-p", "-t", made, PANE_OPTION, self._access.side)
+        return made
+
+    async def _panes(self) -> dict[str, str]:
+        form = f"#{{{PANE_OPTION}}} #{{pane_id}}"
+        rows = (await self._tmux("list-panes", "-s", "-t", f"={self._access.session}", "-F", form)).splitlines()
+        return {name: pane for name, _, pane in (row.rpartition(" ") for row in rows) if name}
+
+    async def _tmux(self, *arguments: str, text: str = "") -> str:
+        command = ["tmux", "-S", self._access.server, *arguments]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=END_PATIENCE_S * 10,
+        )
+        if done.returncode != 0:
+            raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
+        return str(done.stdout)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """The environment holds secrets: never on a command line, and in a file for the user alone, and not for long."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,190 @@
+"""Panes in a real tmux on a private socket."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.edges import processes
+from actors.edges.panes import Pane, PaneAccess
+from actors.errors import AgentDiedError
+
+# A stand-in for a TUI: says that it is there, then repeats each line that is typed.
+ECHO = [
+    sys.executable,
+    "-c",
+    "import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print('got', line, flush=True)",
+]
+PATIENCE_S = 30
+
+
+class Tmux:
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(["tmux", "-S", str(self.socket), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pane-", dir="/tmp") as made:  # sockets need a short path
+        yield Path(made)
+
+
+@pytest.fixture
+def tmux(folder: Path) -> Iterator[Tmux]:
+    server = Tmux(folder / "tmux")
+    server("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
+    server("set-option", "-w", "-t", "place", "remain-on-exit", "on")
+    server("set-option", "-p", "-t", "place", "@loop_pane", "console")
+    yield server
+    server("kill-server")
+
+
+@pytest.fixture
+def root() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the place of the run's root."""
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+class Ends:
+    def __init__(self) -> None:
+        self.happened: asyncio.Queue[str] = asyncio.Queue()
+
+    async def next(self) -> str:
+        return await asyncio.wait_for(self.happened.get(), PATIENCE_S)
+
+
+@asynccontextmanager
+async def echo(tmux: Tmux, root: subprocess.Popen[bytes]) -> AsyncIterator[tuple[Pane, int, Ends]]:
+    ends = Ends()
+    access = PaneAccess(
+        server=str(tmux.socket), session="place", side="left", folder=tmux.socket.parent, root_pid=root.pid, run_id="7"
+    )
+    pane = Pane(access, label="echo", on_end=ends.happened.put_nowait)
+    pid = await pane.run(ECHO, cwd=tmux.socket.parent, environment=dict(os.environ))
+    try:
+        yield pane, pid, ends
+    finally:
+        await pane.close()
+
+
+async def shows(look: Callable[[], Awaitable[str]], text: str) -> str:
+    """A screen has no event to wait for: looked at until the text is there."""
+    async with asyncio.timeout(PATIENCE_S):
+        while text not in (seen := await look()):  # noqa: ASYNC110 - nothing tells that a screen has changed
+            await asyncio.sleep(0.02)
+    return seen
+
+
+def on_screen(tmux: Tmux, pane: Pane) -> Callable[[], Awaitable[str]]:
+    async def look() -> str:
+        return tmux("capture-pane", "-p", "-t", pane._id)
+
+    return look
+
+
+def test_what_is_pasted_is_submitted(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (pane, pid, _):
+            assert processes.is_running(pid)
+            await shows(pane.screen, "ready")
+            await pane.paste("over to you")
+            await shows(pane.screen, "got over to you")
+
+    asyncio.run(story())
+
+
+def test_the_end_of_the_program_is_told_and_shown(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (pane, pid, ends):
+            processes.send(pid, 9)
+            assert await ends.next() == "was killed by SIGKILL"
+            await shows(on_screen(tmux, pane), "the run starts it again in its session")
+            with pytest.raises(AgentDiedError, match="echo was killed by SIGKILL"):
+                await pane.paste("too late")
+
+    asyncio.run(story())
+
+
+def test_a_pane_that_is_killed_takes_its_program_along_and_is_made_again(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (pane, pid, ends):
+            tmux("kill-pane", "-t", pane._id)
+            await ends.next()
+            assert processes.wait_ended(pid, PATIENCE_S)
+        async with echo(tmux, root) as (again, _, _):
+            await shows(again.screen, "ready")
+            assert again._id != pane._id
+            assert tmux("list-panes", "-t", "place", "-F", "#{@loop_pane}").split() == ["left", "console"]
+
+    asyncio.run(story())
+
+
+def test_a_program_does_not_outlive_the_wrapper_in_its_pane(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (_, pid, ends):
+            processes.send(psutil.Process(pid).ppid(), 9)
+            assert await ends.next() == "was killed with its pane"
+            assert not processes.is_running(pid)
+
+    asyncio.run(story())
+
+
+def test_closing_ends_the_program_and_leaves_the_farewell(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (pane, pid, ends):
+            await pane.close("[loop] run 7 is over")
+            assert not processes.is_running(pid)
+            await shows(on_screen(tmux, pane), "[loop] run 7 is over")
+            assert ends.happened.empty()
+
+    asyncio.run(story())
+
+
+def killed_with_the_actor(tmux: Tmux, root: subprocess.Popen[bytes]) -> subprocess.Popen[str]:
+    """Drives a pane from a process of its own, which can be killed."""
+    story = (
+        "import asyncio, sys\n"
+        "from tests.actors.edges.test_panes import *\n"
+        "async def main():\n"
+        "    access = PaneAccess(server=sys.argv[1], session='place', side='left', folder=Path(sys.argv[1]).parent,"
+        " root_pid=int(sys.argv[2]), run_id='7')\n"
+        "    pane = Pane(access, label='echo', on_end=print)\n"
+        "    print(await pane.run(ECHO, cwd=Path('/'), environment={}), flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", story, str(tmux.socket), str(root.pid)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_pane_says_what_happened_when_the_actor_or_the_root_was_killed(tmux: Tmux, root: subprocess.Popen[bytes]):
+    for root_too, told in ((False, "the run starts it again"), (True, "to go on: loop --run-id 7")):
+        actor = killed_with_the_actor(tmux, root)
+        assert actor.stdout is not None
+        with actor.stdout:
+            pid = int(actor.stdout.readline())
+            if root_too:
+                root.kill()
+                root.wait()
+            actor.kill()
+            actor.wait()
+        assert processes.wait_ended(pid, PATIENCE_S)
+
+        async def left() -> str:
+            return tmux("capture-pane", "-p", "-t", "place:0.0")
+
+        asyncio.run(shows(left, told))
