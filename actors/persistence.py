@@ -172,6 +172,9 @@ class PersistenceActor(ProcessActor):
             "status": projection.manifest_status(state),
             "updatedAt": run_dir.iso(self.context.clock()),
         }
+        self._manifest.pop("pullRequest", None)  # a new task has none of its own yet
+        if self._state.pull_request is not None:
+            self._manifest["pullRequest"] = self._state.pull_request.url
         run_dir.write_manifest(self._directory, self._manifest)
 
 

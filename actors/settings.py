@@ -35,6 +35,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
     raw_output: bool = False  # --format raw
+    looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
 
 
 def display_names(worker: str, reviewer: str) -> dict[Role, str]:

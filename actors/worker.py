@@ -14,6 +14,7 @@ from loguru import logger
 
 from actors.agent_actor import AgentActor
 from actors.edges.checks import CheckRun
+from actors.edges.pull_request import PullRequestLook
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
 from actors.machines import run
@@ -50,6 +51,12 @@ class ChecksOver(Message, frozen=True, kw_only=True):
     results: tuple[run.CheckResult, ...]
 
 
+class LookOver(Message, frozen=True, kw_only=True):
+    """Look thread -> worker. Never leaves the process."""
+
+    answer: run.PullRequestLookedFor
+
+
 class PeerWrote(Message, frozen=True, kw_only=True):
     """Session -> worker: the primary agent has seen a mail of its peer. Never leaves the process."""
 
@@ -64,6 +71,7 @@ class WorkerActor(AgentActor):
         super().__init__(context)
         self._timers: dict[str, threading.Timer] = {}  # by wait id: two limited reviewers wait side by side
         self._checks: dict[str, CheckRun] = {}
+        self._looks: dict[str, PullRequestLook] = {}
         self._happening: deque[run.Event] = deque()
         self._busy = False
 
@@ -96,6 +104,8 @@ class WorkerActor(AgentActor):
             timer.cancel()
         for checks in self._checks.values():
             checks.break_off()
+        for look in self._looks.values():
+            look.break_off()
         super().on_stop()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
@@ -112,6 +122,9 @@ class WorkerActor(AgentActor):
             case ChecksOver():
                 self._checks.pop(message.checks_id, None)
                 self._happen(run.ChecksEnded(checks_id=message.checks_id, results=message.results))
+            case LookOver():
+                self._looks.pop(message.answer.look_id, None)
+                self._happen(message.answer)
             case PeerWrote():
                 self._happen(run.MailReachedWorker(sender=self.context.options["peer"]))
             case ActorUp() if message.name == "reviewer":
@@ -196,6 +209,8 @@ class WorkerActor(AgentActor):
                 checks = self._checks.pop(command.checks_id, None)
                 if checks is not None:
                     checks.break_off()
+            case run.LookForPullRequest():
+                self._start_look(command)
             case run.StartCooldown():
                 self._start_timer(command)
             case run.AskFollowUp():
@@ -226,6 +241,16 @@ class WorkerActor(AgentActor):
                 self.tell_self(ChecksOver(checks_id=command.checks_id, results=tuple(results)))
 
         threading.Thread(target=work, name="checks", daemon=True).start()
+
+    def _start_look(self, command: run.LookForPullRequest) -> None:
+        look = PullRequestLook(Path(self.context.options["cwd"]), self.context.options["environment"])
+        self._looks[command.look_id] = look
+
+        def work() -> None:
+            sight = look.ahead() if command.ahead else look.now()
+            self.tell_self(LookOver(answer=run.PullRequestLookedFor(look_id=command.look_id, sight=sight)))
+
+        threading.Thread(target=work, name="pull-request", daemon=True).start()
 
     def _start_timer(self, command: run.StartCooldown) -> None:
         timer = threading.Timer(command.ms / 1000, lambda: self.tell_self(CooldownOver(wait_id=command.wait_id)))

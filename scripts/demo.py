@@ -18,18 +18,9 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
+from actors.scripted.stand_in_gh import put_gh
 
 CHECK = "python3 -m unittest"
-
-# Stands in for GitHub's CLI: writes down the call and answers with an address, as gh does.
-GH = """\
-#!/bin/sh
-printf '%s\\n' "$*" >> "{calls}"
-case "$1 $2" in
-  "pr create") echo "https://example.invalid/demo/greeting/pull/1" ;;
-  *) exit 1 ;;
-esac
-"""
 
 
 def main() -> int:
@@ -41,7 +32,7 @@ def main() -> int:
     git(base, "init", "-q", "--bare", "origin.git")
     git(project, "remote", "add", "origin", str(base / "origin.git"))
     git(project, "push", "-q", "-u", "origin", "main")
-    calls = stand_in_for_gh(base / "bin")
+    calls = put_gh(base / "bin")
     scenario = resources.files("actors.scripted.scenarios") / "demo.toml"
 
     say(f"a repository with a failing test: {project}")
@@ -76,15 +67,6 @@ def main() -> int:
     say(f"the repository: {project}")
     say(f"the run: {next((home / '.loop' / 'runs').glob('*/*'))}")
     return 0
-
-
-def stand_in_for_gh(folder: Path) -> Path:
-    folder.mkdir()
-    calls = folder / "gh.calls"
-    program = folder / "gh"
-    program.write_text(GH.format(calls=calls))
-    program.chmod(0o755)
-    return calls
 
 
 def git(cwd: Path, *arguments: str) -> None:

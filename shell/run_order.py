@@ -100,6 +100,7 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
         worker_review_model=models.worker_review,
         reviewer_model=models.reviewer,
         interactive=has_prompt,
+        looks_for_pull_request=True,
     )
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory

@@ -130,12 +130,28 @@ def review(
     )
 
 
-def pull_request(task: str) -> str:
-    """Asks the primary agent to publish the approved work as a draft pull request."""
+_WITHOUT = {
+    "remote": ". There is no remote here, so do not push, add no remote, and open no pull request.",
+    "gh": " and push. GitHub's CLI `gh` is not installed here, so open no pull request, and install nothing for it.",
+}
+
+
+def pull_request(task: str, lacks: str = "") -> str:
+    """Asks the primary agent to publish the approved work as a draft pull request; without a "remote" or "gh" as far
+    as that goes: what is committed and pushed is found again, and a person can open the pull request.
+    """
+    commit = "Commit what is not committed yet, on a branch of its own if you are on the default branch"
+    if lacks in _WITHOUT:
+        return _join(
+            PULL_REQUEST_HEADER,
+            f"The work below is done and approved. {commit}{_WITHOUT[lacks]}",
+            f"The task was:\n{task.strip()}",
+            "Answer with the name of the branch.",
+        )
     return _join(
         PULL_REQUEST_HEADER,
         "The work below is done and approved. Publish it:",
-        "1. Commit what is not committed yet, on a branch of its own if you are on the default branch, and push.\n"
+        f"1. {commit}, and push.\n"
         "2. Look whether this branch has an open pull request (`gh pr view`). If it has, the follow-up commit that you "
         "pushed is all that is needed: do not open a second one.\n"
         "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "

@@ -27,20 +27,13 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import make_demo_repository
+from actors.scripted.stand_in_gh import put_gh
 
 PATIENCE_S = 60.0
 LOOP = (sys.executable, "-m", "shell.cli")
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
 CHECK = "python3 -m unittest"
-
-GH = """#!/bin/sh
-printf '%s\\n' "$*" >> "$(dirname "$0")/gh.calls"
-case "$1 $2" in
-  "pr create") echo "https://example.invalid/demo/pull/1" ;;
-  *) exit 1 ;;
-esac
-"""
 
 
 class World:
@@ -60,10 +53,7 @@ class World:
             ["push", "-q", "-u", "origin", "main"],
         ):
             subprocess.run(["git", *arguments], cwd=self.project, check=True)
-        (base / "bin").mkdir()
-        gh = base / "bin" / "gh"
-        gh.write_text(GH)
-        gh.chmod(0o755)
+        self._gh_calls = put_gh(base / "bin")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.environment = kept | {
             "HOME": str(self.home),
@@ -146,8 +136,7 @@ class World:
 
     def gh_calls(self) -> list[str]:
         """What `gh` was asked."""
-        calls = self.base / "bin" / "gh.calls"
-        return calls.read_text().splitlines() if calls.exists() else []
+        return self._gh_calls.read_text().splitlines() if self._gh_calls.exists() else []
 
 
 class Loop:

@@ -10,8 +10,16 @@ from msgspec.structs import replace
 from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import jobs, review, steps
-from actors.machines.run.events import ChecksEnded, CooldownEnded, PlanRead, RunStarted, TurnSettled
-from actors.machines.run.state import ChecksJob, Phase, PlanJob, RunState, TurnJob, WaitJob, trouble
+from actors.machines.run.events import (
+    ChecksEnded,
+    CooldownEnded,
+    PlanRead,
+    PullRequestLookedFor,
+    RunStarted,
+    Sight,
+    TurnSettled,
+)
+from actors.machines.run.state import ChecksJob, Phase, PlanJob, PullRequestJob, RunState, TurnJob, WaitJob, trouble
 from actors.machines.verdict import says_done
 from actors.messages import TurnOutcome
 
@@ -162,9 +170,37 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
 
 
 def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """The work is approved, and that is what `completed` says; a pull request can be opened by hand."""
+    """The work is approved, and that is what `completed` says; a pull request can be opened by hand.
+
+    Whether there is one is not the agent's to say: also a turn that failed may have opened it before.
+    """
+    if state.run.looks_for_pull_request:
+        if outcome.status != "finished":
+            state = steps.say(state, trouble(state, job, outcome), error=True, resume_hint=True)
+        return steps.look_for_pull_request(state)
     if outcome.status == "finished":
         return steps.end(state, Phase.COMPLETED, "review approved")
     what = trouble(state, job, outcome)
     state = steps.say(state, what, error=True, resume_hint=True)
     return steps.end(state, Phase.COMPLETED, f"review approved, but there may be no pull request; {what}")
+
+
+def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> RunState:
+    """Before the agent's turn: what it is asked for. After it: what became of it; the run is over either way."""
+    state, job = jobs.take(state, event.look_id, PullRequestJob)
+    sight = event.sight
+    if job.ahead and sight.lacks != "repository":
+        if sight.lacks:
+            state = steps.say(state, f"there will be no pull request: {sight.reason}")
+        return steps.ask_for_pull_request(state, sight.lacks)
+    return steps.end(replace(state, pull_request=sight.found), Phase.COMPLETED, f"review approved, {_seen(sight)}")
+
+
+def _seen(sight: Sight) -> str:
+    found = sight.found
+    if found is None:
+        what = "but whether there is a pull request is not known" if sight.lacks == "answer" else "no pull request"
+        return f"{what}: {sight.reason}"
+    if found.state != "OPEN":
+        return f"but the pull request of {found.branch} is {found.state.lower()}: {found.url}"
+    return f"draft pull request {found.url}" if found.is_draft else f"pull request {found.url}, which is not a draft"

@@ -54,6 +54,16 @@ class BreakOffChecks(Command, frozen=True, kw_only=True):
     checks_id: str
 
 
+class LookForPullRequest(Command, frozen=True, kw_only=True):
+    """Is there a pull request for the branch that the run is on? Answer: `PullRequestLookedFor`.
+
+    `ahead`: before the agent is asked for one; only whether there can be one.
+    """
+
+    look_id: str
+    ahead: bool
+
+
 class StartCooldown(Command, frozen=True, kw_only=True):
     """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`.
 

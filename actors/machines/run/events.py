@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from actors.messages import TurnOutcome
@@ -47,6 +49,34 @@ class ChecksEnded(Event, frozen=True, kw_only=True):
 
     checks_id: str
     results: tuple[CheckResult, ...]
+
+
+# What a pull request cannot be without, or what is not known of it; "" = nothing.
+Lack = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
+
+
+class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """As `gh` knows it. `state` is OPEN, CLOSED or MERGED."""
+
+    url: str
+    state: str
+    is_draft: bool
+    branch: str
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look for the pull request has found. `lacks`: what is missing; `reason`: the same as a line for people."""
+
+    found: PullRequest | None = None
+    lacks: Lack = ""
+    reason: str = ""
+
+
+class PullRequestLookedFor(Event, frozen=True, kw_only=True):
+    """There was a look for the pull request, or for whether there can be one."""
+
+    look_id: str
+    sight: Sight
 
 
 class CooldownEnded(Event, frozen=True, kw_only=True):
@@ -114,6 +144,7 @@ EVENTS: tuple[type[Event], ...] = (
     TurnSettled,
     PlanRead,
     ChecksEnded,
+    PullRequestLookedFor,
     CooldownEnded,
     FollowUpGiven,
     PauseRequested,

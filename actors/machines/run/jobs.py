@@ -16,6 +16,7 @@ from actors.machines.run.commands import (
     AskFollowUp,
     BreakOffChecks,
     Command,
+    LookForPullRequest,
     ReadPlan,
     RunChecks,
     StartCooldown,
@@ -26,6 +27,7 @@ from actors.machines.run.state import (
     Hold,
     Job,
     PlanJob,
+    PullRequestJob,
     QuestionJob,
     RunState,
     TurnJob,
@@ -117,6 +119,8 @@ def command(state: RunState, job: Job, now_ms: int) -> Command:
             return ReadPlan(read_id=job.id)
         case ChecksJob():
             return RunChecks(checks_id=job.id, iteration=state.iteration, commands=state.run.checks)
+        case PullRequestJob():
+            return LookForPullRequest(look_id=job.id, ahead=job.ahead)
         case QuestionJob():
             return AskFollowUp(question=job.question)
         case _:

@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from actors.errors import IllegalEventError
 from actors.machines.run import jobs, people, steps
 from actors.machines.run.commands import BreakOffTurn, Command, EndRun
-from actors.machines.run.events import ChecksEnded, CooldownEnded, Event, PlanRead, RunStarted, TurnSettled
+from actors.machines.run.events import (
+    ChecksEnded,
+    CooldownEnded,
+    Event,
+    PlanRead,
+    PullRequestLookedFor,
+    RunStarted,
+    TurnSettled,
+)
 from actors.machines.run.state import (
     FINAL_PHASES,
     ChecksJob,
@@ -18,6 +26,7 @@ from actors.machines.run.state import (
     Job,
     Phase,
     PlanJob,
+    PullRequestJob,
     RunState,
     TurnJob,
     WaitJob,
@@ -29,6 +38,7 @@ _ANSWERS: Mapping[type[Event], tuple[type[Job], str]] = {
     TurnSettled: (TurnJob, "turn_id"),
     PlanRead: (PlanJob, "read_id"),
     ChecksEnded: (ChecksJob, "checks_id"),
+    PullRequestLookedFor: (PullRequestJob, "look_id"),
     CooldownEnded: (WaitJob, "wait_id"),
 }
 

@@ -28,6 +28,7 @@ from actors.machines.run.state import (
     Hold,
     Phase,
     PlanJob,
+    PullRequestJob,
     QuestionJob,
     RunState,
     WaitJob,
@@ -109,7 +110,7 @@ def stop(state: RunState, event: StopRequested) -> RunState:
 
 
 def _interrupt(state: RunState, why: str) -> RunState:
-    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, QuestionJob), why)
+    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, PullRequestJob, QuestionJob), why)
 
 
 def resume(state: RunState, event: ResumeRequested) -> RunState:
@@ -154,7 +155,7 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
 
 _SAID_ANEW = (
     *("proof", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
-    *("worker_model", "worker_review_model", "reviewer_model", "raw_output"),
+    *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "looks_for_pull_request"),
 )
 
 

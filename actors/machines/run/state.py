@@ -11,7 +11,7 @@ import msgspec
 
 from actors.machines.prompts import Note
 from actors.machines.run.commands import Command
-from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.run.events import HumanVerdictGiven, PullRequest
 from actors.machines.verdict import Verdict
 from actors.messages import Purpose, TurnOutcome
 from actors.settings import Role, RunSettings, display_names
@@ -88,6 +88,12 @@ class ChecksJob(Job, frozen=True, kw_only=True):
     """The check commands of the settings."""
 
 
+class PullRequestJob(Job, frozen=True, kw_only=True):
+    """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
+
+    ahead: bool
+
+
 class QuestionJob(Job, frozen=True, kw_only=True):
     """A question to a person; its id never leaves the machine, since a run has one at most."""
 
@@ -119,6 +125,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
     review_wanted: bool = False  # by a person, whatever the agent says of being done
     overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
+    pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended
     past: frozenset[str] = frozenset()  # ids whose answers are ignored
@@ -207,5 +214,7 @@ def _awaited(state: RunState, job: Job) -> str:
             return "PLAN.md"
         case ChecksJob():
             return "the checks"
+        case PullRequestJob():
+            return "a look at git" if job.ahead else "a look at the pull request"
         case _:
             return "a person's answer"

@@ -11,7 +11,8 @@ from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import jobs
 from actors.machines.run.commands import Announce
-from actors.machines.run.state import Hold, Phase, PlanJob, QuestionJob, RunState, TurnJob, WaitJob
+from actors.machines.run.events import Lack
+from actors.machines.run.state import Hold, Phase, PlanJob, PullRequestJob, QuestionJob, RunState, TurnJob, WaitJob
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings
 
@@ -84,9 +85,22 @@ def out_of_iterations(state: RunState) -> RunState:
 
 
 def pull_request(state: RunState) -> RunState:
-    """The work is approved: the primary agent publishes it."""
+    """The work is approved: the primary agent publishes it, and is told beforehand what it would look for in vain."""
     state = replace(state, phase=Phase.PULL_REQUEST)
-    return turn(state, "pull-request", "worker", "pull-request", prompts.pull_request(state.task))
+    if not state.run.looks_for_pull_request:
+        return ask_for_pull_request(state)
+    return jobs.add(state, PullRequestJob(id="", label="pull-request-outlook", ahead=True))
+
+
+def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
+    """`lacks` is what it cannot be made with here."""
+    prompt = prompts.pull_request(state.task, lacks)
+    return turn(state, "pull-request", "worker", "pull-request", prompt)
+
+
+def look_for_pull_request(state: RunState) -> RunState:
+    """Is there one now, whatever the agent says?"""
+    return jobs.add(state, PullRequestJob(id="", label="pull-request-look", ahead=False))
 
 
 def fail(state: RunState, detail: str) -> RunState:

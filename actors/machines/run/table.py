@@ -19,6 +19,7 @@ from actors.machines.run.events import (
     MailReachedWorker,
     PauseRequested,
     PlanRead,
+    PullRequestLookedFor,
     ResumeRequested,
     ReviewRequested,
     RunResumed,
@@ -139,6 +140,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {
             TurnSettled: _rule(answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.PULL_REQUEST),
             CooldownEnded: _rule(answers.limit_over, _P.PULL_REQUEST),
+            PullRequestLookedFor: _rule(answers.pull_request_looked_for, _P.COMPLETED, _P.PULL_REQUEST),
         },
     ),
     _P.CLEARING: _live(

@@ -157,6 +157,17 @@ def test_approval_leads_to_the_pull_request_and_to_completed_without_another_res
     assert story.lines == [status("completed", "review approved")]
 
 
+def test_the_transcript_says_which_pull_request_was_seen() -> None:
+    story = Run(reviewers=(), looks_for_pull_request=True)
+    story.settle(DONE_CLAIMED)
+    story.happens(run.PullRequestLookedFor(look_id="pull-request-outlook", sight=run.Sight()))
+    assert story.lines == []
+    story.settle(NOT_DONE)
+    seen = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
+    story.happens(run.PullRequestLookedFor(look_id="pull-request-look", sight=run.Sight(found=seen)))
+    assert story.lines == [status("completed", "review approved, draft pull request https://example.org/pull/1")]
+
+
 def test_a_person_is_a_reviewer_named_human() -> None:
     story = Run()
     story.settle(DONE_CLAIMED)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.errors import IllegalEventError
-from actors.machines import run
+from actors.machines import prompts, run
 from actors.machines.run import Phase
 from actors.messages import TurnOutcome
 from actors.settings import Role, RunSettings
@@ -101,6 +101,10 @@ class Run:
             for command, code in zip(job.commands, exit_codes, strict=False)
         )
         self.happens(run.ChecksEnded(checks_id=job.checks_id, results=results))
+
+    def sees(self, sight: run.Sight) -> None:
+        [look] = [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, run.LookForPullRequest)]
+        self.happens(run.PullRequestLookedFor(look_id=look.look_id, sight=sight))
 
     def said(self) -> str:
         return "\n".join(each.text for each in self.all(run.Announce))
@@ -560,6 +564,132 @@ def test_in_a_pair_the_worker_hears_of_its_peer_and_the_reviewer_of_the_worker()
     story.settle(finished(DONE))
     assert '"codex"' in story.open("reviewer").prompt
     assert "send_message" not in story.open().prompt
+
+
+# --- the pull request, looked for ---
+
+URL = "https://example.org/pull/1"
+
+
+def lacking(what: run.Lack) -> run.Sight:
+    return run.Sight(lacks=what, reason=f"no {what} here")
+
+
+def found(**changes: Any) -> run.Sight:
+    plain: dict[str, Any] = {"url": URL, "state": "OPEN", "is_draft": True, "branch": "polite"}
+    return run.Sight(found=run.PullRequest(**{**plain, **changes}))
+
+
+def approved() -> Run:
+    story = in_review(looks_for_pull_request=True)
+    story.reviews(PASS, PASS)
+    return story
+
+
+def asked_for_pull_request() -> Run:
+    story = approved()
+    story.sees(run.Sight())
+    return story
+
+
+def test_the_agent_is_asked_for_a_pull_request_once_it_is_known_that_there_can_be_one() -> None:
+    story = approved()
+    assert story.commands == [run.LookForPullRequest(look_id="pull-request-outlook", ahead=True)]
+    story.sees(run.Sight())
+    assert story.one(run.StartTurn).prompt == prompts.pull_request("Fix the parser.")
+
+
+@pytest.mark.parametrize(("what", "told"), [("remote", "There is no remote here"), ("gh", "is not installed here")])
+def test_without_a_remote_or_gh_the_agent_commits_and_is_told_why_that_is_all(what: run.Lack, told: str) -> None:
+    story = approved()
+    story.sees(lacking(what))
+    assert story.said() == f"there will be no pull request: no {what} here"
+    prompt = story.one(run.StartTurn).prompt
+    assert told in prompt
+    assert "gh pr create" not in prompt
+
+
+def test_outside_a_repository_there_is_nothing_to_publish_and_the_run_is_completed() -> None:
+    story = approved()
+    story.sees(lacking("repository"))
+    assert story.one(run.EndRun) == run.EndRun(
+        state="completed", detail="review approved, no pull request: no repository here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sight", "detail"),
+    [
+        (found(), f"draft pull request {URL}"),
+        (found(is_draft=False), f"pull request {URL}, which is not a draft"),
+        (found(state="MERGED"), f"but the pull request of polite is merged: {URL}"),
+        (lacking("login"), "no pull request: no login here"),
+        (lacking("answer"), "but whether there is a pull request is not known: no answer here"),
+    ],
+)
+def test_the_run_is_completed_and_says_what_was_seen_whatever_the_agent_has_said(sight: run.Sight, detail: str) -> None:
+    story = asked_for_pull_request()
+    story.settle(finished("It is open: https://example.org/pull/7"))
+    assert story.commands == [run.LookForPullRequest(look_id="pull-request-look", ahead=False)]
+    story.sees(sight)
+    assert story.one(run.EndRun) == run.EndRun(state="completed", detail=f"review approved, {detail}")
+    assert story.state.pull_request == sight.found
+
+
+def test_a_turn_that_failed_may_have_opened_the_pull_request_before() -> None:
+    story = asked_for_pull_request()
+    story.settle(failed("lost the connection"))
+    assert "lost the connection" in story.said()
+    story.sees(found())
+    assert story.one(run.EndRun).detail == f"review approved, draft pull request {URL}"
+
+
+def test_after_a_crash_only_the_look_is_repeated() -> None:
+    story = asked_for_pull_request()
+    story.settle(finished())
+    assert run.outstanding(run.fold(story.journal), NOW) == story.commands
+
+
+def test_a_stop_does_not_wait_for_the_look_and_it_is_made_when_the_run_goes_on() -> None:
+    story = asked_for_pull_request()
+    story.settle(finished())
+    look = story.one(run.LookForPullRequest)
+    story.happens(run.StopRequested())
+    assert story.state.phase is Phase.STOPPED
+    story.happens(run.RunResumed())
+    assert story.one(run.LookForPullRequest).look_id != look.look_id
+    story.happens(run.PullRequestLookedFor(look_id=look.look_id, sight=lacking("answer")))
+    assert story.commands == []
+    story.sees(found())
+    assert story.state.phase is Phase.COMPLETED
+
+
+def test_a_journal_of_before_the_look_comes_to_what_it_came_to_then() -> None:
+    story = in_review()
+    story.reviews(PASS, PASS)
+    story.settle(finished(URL))
+    recorded = [(type(event), msgspec.json.encode(event)) for event in story.journal]
+    kind, body = recorded[0]
+    assert b',"looks_for_pull_request":false' in body
+    recorded[0] = (kind, body.replace(b',"looks_for_pull_request":false', b""))
+    state = run.fold(msgspec.json.decode(body, type=kind) for kind, body in recorded)
+    assert (state.phase, state.detail) == (Phase.COMPLETED, "review approved")
+
+
+def test_a_run_of_before_the_look_is_looked_after_once_it_goes_on() -> None:
+    story = in_review()
+    story.reviews(PASS, PASS)
+    story.happens(run.RunResumed(settings=settings(task="", looks_for_pull_request=True)))
+    story.settle(finished())
+    assert story.one(run.LookForPullRequest).ahead is False
+
+
+def test_a_new_task_has_no_pull_request_yet() -> None:
+    story = asked_for_pull_request()
+    story.settle(finished())
+    story.sees(found())
+    story.happens(run.RunResumed(settings=settings(task="Fix the lexer.")))
+    assert story.state.pull_request is None
 
 
 # --- limits ---
@@ -1269,6 +1399,7 @@ def test_a_run_that_is_started_twice_is_one_run() -> None:
         run.TurnSettled(turn_id=str(uuid.UUID(int=7)), outcome=finished()),
         run.PlanRead(read_id="plan-reading", text="x"),
         run.ChecksEnded(checks_id="checks-1", results=()),
+        run.PullRequestLookedFor(look_id="pull-request-look", sight=run.Sight()),
         run.CooldownEnded(wait_id="cooldown-1"),
         run.RunStarted(settings=settings(run_uid=str(uuid.UUID(int=7)))),
     ],
@@ -1294,6 +1425,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.TurnSettled: run.TurnSettled(turn_id="x", outcome=finished()),
         run.PlanRead: run.PlanRead(read_id="x", text=""),
         run.ChecksEnded: run.ChecksEnded(checks_id="x", results=()),
+        run.PullRequestLookedFor: run.PullRequestLookedFor(look_id="x", sight=run.Sight()),
         run.CooldownEnded: run.CooldownEnded(wait_id="x"),
         run.FollowUpGiven: run.FollowUpGiven(text="x"),
         run.HumanVerdictGiven: run.HumanVerdictGiven(approved=True),
@@ -1340,8 +1472,8 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.RunResumed(settings=settings(max_iterations=3), generation=2))
     written = [(type(event), msgspec.json.encode(event)) for event in story.journal]
     assert run.fold(msgspec.json.decode(body, type=kind) for kind, body in written) == story.state
-    assert run.FollowUpGiven in run.EVENTS
-    assert {kind for kind, _ in written} | {run.FollowUpGiven} == set(run.EVENTS)
+    elsewhere = {run.FollowUpGiven, run.PullRequestLookedFor}  # in the properties
+    assert {kind for kind, _ in written} | elsewhere == set(run.EVENTS)
 
 
 def test_a_status_line_says_where_the_run_is_and_what_it_waits_for() -> None:

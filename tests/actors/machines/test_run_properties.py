@@ -14,7 +14,7 @@ from actors.messages import TurnOutcome
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
-ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.StartCooldown)
+ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.LookForPullRequest, run.StartCooldown)
 DONE = "<promise>DONE</promise>"
 # A good turn in every phase: says done, passes the review.
 GOOD = {"work": DONE, "review": "<review>PASS</review>"}
@@ -40,6 +40,14 @@ SETTINGS = st.builds(
     max_iterations=st.integers(1, 7),
     cooldown_ms=st.sampled_from([0, 30_000]),
     interactive=st.booleans(),
+    looks_for_pull_request=st.booleans(),
+)
+FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
+SIGHTS = st.one_of(
+    st.just(run.Sight(found=FOUND)),
+    st.builds(
+        run.Sight, lacks=st.sampled_from(["", "repository", "remote", "gh", "login", "answer"]), reason=st.just("why")
+    ),
 )
 
 
@@ -48,7 +56,7 @@ def identity(command):
     return next(
         (
             getattr(command, field)
-            for field in ("turn_id", "read_id", "checks_id", "wait_id")
+            for field in ("turn_id", "read_id", "checks_id", "look_id", "wait_id")
             if hasattr(command, field)
         ),
         type(command).__name__,
@@ -86,7 +94,7 @@ class RunMachine(RuleBasedStateMachine):
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
 
-    def answer(self, command, outcome=None, exit_code=0, text="the plan"):
+    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None):
         match command:
             case run.StartTurn():
                 self.settled.add(command.turn_id)
@@ -99,6 +107,8 @@ class RunMachine(RuleBasedStateMachine):
             case run.RunChecks():
                 results = tuple(run.CheckResult(command=each, exit_code=exit_code) for each in command.commands)
                 event = run.ChecksEnded(checks_id=command.checks_id, results=results)
+            case run.LookForPullRequest():
+                event = run.PullRequestLookedFor(look_id=command.look_id, sight=sight or run.Sight(found=FOUND))
             case run.StartCooldown():
                 self.now_ms = max(self.now_ms, command.until_ms)
                 event = run.CooldownEnded(wait_id=command.wait_id)
@@ -108,9 +118,15 @@ class RunMachine(RuleBasedStateMachine):
     # --- what may happen ---
 
     @precondition(lambda self: self.open(*ANSWERABLE))
-    @rule(data=st.data(), outcome=OUTCOMES, exit_code=st.sampled_from([0, 0, 1]), text=st.sampled_from(["plan", None]))
-    def something_is_answered(self, data, outcome, exit_code, text):
-        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text)
+    @rule(
+        data=st.data(),
+        outcome=OUTCOMES,
+        exit_code=st.sampled_from([0, 0, 1]),
+        text=st.sampled_from(["plan", None]),
+        sight=SIGHTS,
+    )
+    def something_is_answered(self, data, outcome, exit_code, text, sight):
+        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text, sight)
 
     @precondition(lambda self: self.open(*ANSWERABLE))
     @rule(data=st.data())
@@ -197,6 +213,12 @@ class RunMachine(RuleBasedStateMachine):
         assert set(turns) == set(started) - self.settled, "a turn was forgotten, or asked for again"
         assert all(started[turn_id] == turn for turn_id, turn in turns.items()), "a turn changed under its id"
         assert {each.turn_id for each in self.open(run.BreakOffTurn)} <= set(turns)
+
+    @invariant()
+    def a_pull_request_is_one_that_was_seen(self):
+        if self.state.pull_request is not None:
+            assert self.state.pull_request == FOUND
+            assert self.state.detail.endswith(FOUND.url) or self.state.phase is not run.Phase.COMPLETED
 
     @invariant()
     def no_session_has_two_turns_at_once(self):

@@ -1,0 +1,142 @@
+"""Looks at real repositories; `gh` is a script that says what gh 2 says."""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from actors.edges import processes
+from actors.edges.pull_request import PullRequestLook
+from actors.machines.run import Lack, PullRequest, Sight
+from actors.scripted.stand_in_gh import put_gh
+
+
+def run_git(cwd: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """With a remote, on a branch of its own."""
+    top = tmp_path / "tool"
+    top.mkdir()
+    run_git(top, "init", "-q")
+    run_git(top, "commit", "-q", "--allow-empty", "-m", "first")
+    run_git(top, "switch", "-q", "-c", "polite")
+    run_git(top, "remote", "add", "origin", "https://example.invalid/tool.git")
+    return top
+
+
+def gh_that(top: Path, script: str) -> dict[str, str]:
+    """The environment of agents for whom `gh` does this."""
+    folder = top.parent / "bin"
+    folder.mkdir()
+    (folder / "gh").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "gh").chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def without_gh(tmp_path: Path) -> dict[str, str]:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return {"PATH": str(folder)}
+
+
+def test_there_can_be_one_where_there_are_a_remote_and_gh(repository: Path):
+    assert PullRequestLook(repository, gh_that(repository, "exit 1")).ahead() == Sight()
+
+
+def test_outside_a_repository_there_can_be_none(tmp_path: Path):
+    look = PullRequestLook(tmp_path, without_gh(tmp_path))
+    assert look.ahead() == look.now() == Sight(lacks="repository", reason=f"{tmp_path} is in no git repository")
+
+
+def test_without_a_remote_there_can_be_none(repository: Path):
+    run_git(repository, "remote", "remove", "origin")
+    look = PullRequestLook(repository, gh_that(repository, "exit 1"))
+    assert look.ahead() == look.now() == Sight(lacks="remote", reason="this repository has no remote")
+
+
+def test_without_gh_on_the_agents_path_there_can_be_none(repository: Path):
+    look = PullRequestLook(repository, without_gh(repository.parent))
+    assert look.ahead() == look.now() == Sight(lacks="gh", reason="gh, GitHub's CLI, is not installed")
+
+
+def test_a_pull_request_is_seen_as_gh_describes_it(repository: Path):
+    environment = gh_that(
+        repository,
+        """echo '{"headRefName":"polite","isDraft":false,"state":"MERGED","url":"https://example.invalid/pull/1"}'""",
+    )
+    found = PullRequest(url="https://example.invalid/pull/1", state="MERGED", is_draft=False, branch="polite")
+    assert PullRequestLook(repository, environment).now() == Sight(found=found)
+
+
+def test_the_stand_in_knows_the_pull_requests_that_it_has_made_and_no_others(repository: Path):
+    calls = put_gh(repository.parent / "bin")
+    environment = {"PATH": f"{calls.parent}{os.pathsep}{os.environ['PATH']}"}
+    assert PullRequestLook(repository, environment).now().lacks == "pull-request"
+    made = subprocess.run(
+        ["gh", "pr", "create", "--draft"], cwd=repository, env=environment, check=True, capture_output=True, text=True
+    )
+    seen = PullRequestLook(repository, environment).now().found
+    assert seen == PullRequest(url=made.stdout.strip(), state="OPEN", is_draft=True, branch="polite")
+    run_git(repository, "switch", "-q", "-c", "other/one")
+    assert PullRequestLook(repository, environment).now().lacks == "pull-request"
+
+
+@pytest.mark.parametrize(
+    ("complaint", "lacks", "reason"),
+    [
+        ('no pull requests found for branch "polite"', "pull-request", "there is none for branch polite"),
+        ("To get started with GitHub CLI, please run:  gh auth login", "login", "gh is not logged in: run"),
+        ("HTTP 401: Bad credentials\nTry authenticating with:  gh auth login", "login", "gh is not logged in: run"),
+        ("none of the git remotes configured for this repository point to a known GitHub host. To tell gh about a "
+         + "new GitHub host, please use `gh auth login`", "remote", "no remote of this repository is on GitHub"),
+        ("error connecting to api.github.com\ncheck your internet connection", "answer",
+         "gh pr view says: error connecting to api.github.com"),
+        ("", "answer", "gh pr view ended with exit status 1"),
+    ],
+)  # fmt: skip
+def test_a_refusal_of_gh_becomes_one_clear_line(repository: Path, complaint: str, lacks: Lack, reason: str):
+    environment = gh_that(repository, f"cat >&2 <<'END'\n{complaint}\nEND\nexit 1")
+    sight = PullRequestLook(repository, environment).now()
+    assert (sight.found, sight.lacks) == (None, lacks)
+    assert sight.reason.startswith(reason)
+    assert "\n" not in sight.reason
+
+
+def test_on_no_branch_the_line_does_not_name_one(repository: Path):
+    run_git(repository, "switch", "-q", "--detach")
+    environment = gh_that(repository, "echo 'no pull requests found' >&2; exit 1")
+    assert PullRequestLook(repository, environment).now().reason == "there is none for this commit"
+
+
+@pytest.mark.parametrize("output", ["", "[]", "not json", '{"url":"https://example.invalid"}'])
+def test_an_answer_that_is_no_pull_request_is_not_taken_for_one(repository: Path, output: str):
+    sight = PullRequestLook(repository, gh_that(repository, f"echo '{output}'")).now()
+    assert (sight.found, sight.lacks) == (None, "answer")
+
+
+def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: Path):
+    pids = repository.parent / "pids"
+    environment = gh_that(repository, f"sleep 1000 & echo $$ $! > {pids}; wait")
+    sight = PullRequestLook(repository, environment, timeout_s=1).now()
+    assert (sight.lacks, sight.reason) == ("answer", "gh pr view has not answered for 1 s")
+    assert [pid for pid in map(int, pids.read_text().split()) if processes.is_running(pid)] == []
+
+
+def test_a_look_can_be_broken_off(repository: Path):
+    started = repository.parent / "started"
+    os.mkfifo(started)
+    look = PullRequestLook(repository, gh_that(repository, f"echo > {started}; sleep 1000"))
+    seen: list[Sight] = []
+    thread = threading.Thread(target=lambda: seen.append(look.now()))
+    thread.start()
+    started.read_text()
+    look.break_off()
+    thread.join(20)
+    assert seen[0].lacks == "answer"
+    assert look.now().reason == "the look was broken off"
