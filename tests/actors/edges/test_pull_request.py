@@ -93,8 +93,8 @@ def test_the_stand_in_knows_the_pull_requests_that_it_has_made_and_no_others(rep
         ('no pull requests found for branch "polite"', "pull-request", "there is none for branch polite"),
         ("To get started with GitHub CLI, please run:  gh auth login", "login", "gh is not logged in: run"),
         ("HTTP 401: Bad credentials\nTry authenticating with:  gh auth login", "login", "gh is not logged in: run"),
-        ("none of the git remotes configured for this repository point to a known GitHub host. To tell gh about a "
-         + "new GitHub host, please use `gh auth login`", "remote", "no remote of this repository is on GitHub"),
+        ("none of the git remotes configured for this repository point to a known GitHub host. Use `gh auth login`",
+         "remote", "no remote of this repository is on GitHub"),
         ("error connecting to api.github.com\ncheck your internet connection", "answer",
          "gh pr view says: error connecting to api.github.com"),
         ("", "answer", "gh pr view ended with exit status 1"),
