@@ -34,7 +34,8 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     """All that `status` says. `state` is the manifest's word, for a run whose journal says nothing."""
-    stands = f"{report.status.state}  {report.status.line}" if report.status else state
+    unknown = state or ("input-required" if report.question else "starting")
+    stands = f"{report.status.state}  {report.status.line}" if report.status else unknown
     if not report.root_pid:
         stands += " (not running)"
     lines = [f"run {report.run_id}  {stands}"]
@@ -43,6 +44,8 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         facts.append(("task", _first_line(report.status.task)))
         if report.status.question:
             facts.append(("question", report.status.question))
+    if report.question:
+        facts.append(("question", report.question))
     facts.append(("files", report.directory))
     if report.root_pid:
         since = duration(now_ms - report.started_at_ms)
@@ -151,6 +154,8 @@ def toolbar(report: Report | None, *, now_ms: int) -> str:
     if report is None:
         return " the run is starting\n"
     stands = f"{report.status.state}: {report.status.line}" if report.status is not None else "starting"
+    if report.question:
+        stands = f"input-required: {report.question}"
     parts = []
     for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""

@@ -98,7 +98,9 @@ class FromActor:
 @dataclass
 class SupervisorOptions:
     """What the supervisor is given. `done` is called once, when every child is gone; `tell` speaks to an actor;
-    `publish` is told how the children stand, after everything that happens. All must return at once.
+    `publish` is told how the children stand, after everything that happens. `attended` says whether there is somebody
+    to ask when an actor ends too often; `asks` is told the question when every child is gone, and "" when it has been
+    answered and before any is started. All must return at once.
     """
 
     key: str
@@ -110,6 +112,8 @@ class SupervisorOptions:
     done: Callable[[RunResult], None]
     log: LogSettings
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
+    attended: Callable[[], bool] = lambda: False
+    asks: Callable[[str], None] = lambda _question: None
     jitter: Callable[[], float] = field(default=random.random)
 
 
@@ -126,7 +130,9 @@ class SupervisorActor(pykka.ThreadingActor):
         self._children = {spec.id: Child(spec) for spec in self._spec.children}
         self._history: policy.History = ()
         self._held: set[str] = set()
-        self._result: RunResult | None = None
+        self._result: RunResult | None = None  # known: the tree is being stopped for good
+        self._question = ""  # of people, while nothing is restarted; it is asked when the tree is down
+        self._answered = False  # it goes on as soon as the tree is down
         self._stopping = False
         self._asked_to_end = False
         self._finished = False
@@ -265,9 +271,11 @@ class SupervisorActor(pykka.ThreadingActor):
             self._history,
             alive=[other.spec.id for other in self._children.values() if other.phase != "down"],
             held=self._held,
+            attended=not self._asked_to_end and self._options.attended(),
             now_ms=wall_ms(),
             jitter=self._options.jitter(),
         )
+        child.given_up = isinstance(decision, policy.GiveUp)
         self._carry_out(decision)
 
     def _carry_out(self, decision: policy.Decision) -> None:
@@ -281,6 +289,8 @@ class SupervisorActor(pykka.ThreadingActor):
                     child = self._children[name]
                     child.restart_due = True
                     self._timer(decision.after_s, _Due("restart", name, child.incarnation))
+            case policy.GiveUp(ask=True):
+                self._stand_still(decision.why)
             case policy.GiveUp():
                 self._end(RunResult("failed", f"{decision.why}: giving up"))
             case policy.ShutDown():
@@ -344,7 +354,7 @@ class SupervisorActor(pykka.ThreadingActor):
     # --- stopping ---
 
     def _stop_asked(self, stop: _Stop) -> None:
-        if stop.now:
+        if stop.now or self._question:
             self._end(RunResult("stopped", stop.reason))
         elif not self._is_up("worker") and not self._children["worker"].restart_due:
             self._end(RunResult("stopped", f"{stop.reason}; the worker was down"))
@@ -355,11 +365,30 @@ class SupervisorActor(pykka.ThreadingActor):
 
     def _end(self, result: RunResult) -> None:
         """The run is over, one way or another: stop the tree level by level, then say so."""
-        if self._stopping:
+        if self._result is not None:
             return
         self._stopping = True
         self._result = result
         self._stop_level()
+
+    def _stand_still(self, why: str) -> None:
+        """Stops the tree, and asks people whether it is to be tried again."""
+        (given_up,) = (name for name, child in self._children.items() if child.given_up)
+        self._question = f"restart {given_up}, or stop? {why}."
+        self._stopping = True
+        for child in self._children.values():
+            child.restart_due = child.restart_wanted = False
+        self._stop_level()
+
+    def _go_on(self) -> None:
+        """Everything anew, but for what people want to stay down."""
+        self._question, self._answered, self._stopping, self._history = "", False, False, ()
+        self._options.asks("")
+        for name, child in self._children.items():
+            child.given_up = False
+            if name not in self._held:
+                child.restarts += child.was_ready
+                self._start(child)
 
     def _stop_level(self) -> None:
         for level in STOP_LEVELS:
@@ -369,9 +398,13 @@ class SupervisorActor(pykka.ThreadingActor):
                     self._ask_to_stop(child, "the run is over")
             if alive:
                 return
-        if not self._finished:
+        if self._result is None:
+            if self._answered:
+                self._go_on()
+            else:
+                self._options.asks(self._question)
+        elif not self._finished:
             self._finished = True
-            assert self._result is not None
             self._options.done(self._result)
 
     def _is_up(self, name: str) -> bool:
@@ -392,9 +425,11 @@ class SupervisorActor(pykka.ThreadingActor):
         child = self._children.get(change.child)
         if child is None:
             return Changed(f"no actor {change.child!r}: there are {', '.join(self._children)}", refused=True)
-        if self._stopping:
+        if self._result is not None:
             return Changed("the run is ending: its actors are not changed any more", refused=True)
         name, up = child.spec.id, self._is_up(change.child)
+        if self._question:
+            return self._answer(change.action, name)
         match change.action:
             case "kill" if not up and not child.restart_due:
                 self._held.add(name)
@@ -417,6 +452,17 @@ class SupervisorActor(pykka.ThreadingActor):
                 self._start(child)
                 return Changed(f"{name} is being started")
 
+    def _answer(self, action: Literal["restart", "kill", "start"], name: str) -> Changed:
+        """While nothing is restarted, it is about all of them."""
+        if action == "kill":
+            self._held.add(name)
+            return Changed(f"{name} stays down when the others are started, until: start {name}")
+        self._held.discard(name)
+        self._answered = True
+        if not any(self._is_up(each) for each in self._children):
+            self._go_on()
+        return Changed(f"{name} is being started, and the others with it")
+
     def _stop_child(self, child: Child) -> None:
         if child.phase in ("starting", "ready"):
             self._ask_to_stop(child, "a person wants it")
@@ -428,7 +474,7 @@ class SupervisorActor(pykka.ThreadingActor):
             restarts_now=policy.restarts_within(self._history, intensity.period_s, wall_ms()),
             intensity=intensity,
             held=child.spec.id in self._held,
-            run_is_over=self._stopping,
+            standstill="the run is over" if self._result else "until it is tried again" if self._question else "",
         )
 
     # --- small things ---

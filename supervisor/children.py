@@ -37,6 +37,7 @@ class Child:
     restart_wanted: bool = False  # by a person, once it is down
     restarts: int = 0
     was_ready: bool = False
+    given_up: bool = False  # it ended once too often, and people are asked
 
 
 def hang(child: Child, now: float) -> str:
@@ -52,12 +53,14 @@ def hang(child: Child, now: float) -> str:
     return ""
 
 
-def report(child: Child, *, restarts_now: int, intensity: Intensity, held: bool, run_is_over: bool) -> ActorReport:
-    """How the child stands, for people. `restarts_now`: of all children, within the intensity's period."""
-    beat = child.heartbeat
+def report(child: Child, *, restarts_now: int, intensity: Intensity, held: bool, standstill: str) -> ActorReport:
+    """How the child stands, for people. `restarts_now`: of all children, within the intensity's period. `standstill`:
+    why none of them is started at the moment; "" when that is not so.
+    """
+    beat = child.heartbeat if child.phase != "down" else None
     slow = beat is not None and beat.handler_age_ms >= BUSY_MS
     again = f"{restarts_now} of {intensity.max_restarts} in {intensity.period_s:g} s: {child.why_down}"
-    state, why = _liveness(child, again, held=held, run_is_over=run_is_over)
+    state, why = _liveness(child, again, held=held, standstill=standstill)
     return ActorReport(
         name=child.spec.id,
         state="busy" if slow and state == "running" else state,
@@ -74,7 +77,7 @@ def report(child: Child, *, restarts_now: int, intensity: Intensity, held: bool,
     )
 
 
-def _liveness(child: Child, again: str, *, held: bool, run_is_over: bool) -> tuple[Liveness, str]:
+def _liveness(child: Child, again: str, *, held: bool, standstill: str) -> tuple[Liveness, str]:
     if child.stuck and child.phase != "down":
         return "stuck", child.stuck
     match child.phase:
@@ -90,7 +93,9 @@ def _liveness(child: Child, again: str, *, held: bool, run_is_over: bool) -> tup
             return "stopped", "by hand"
         case "down" if child.restart_due:
             return "restarting", again
-        case "down" if run_is_over:
-            return "stopped", "the run is over"
+        case "down" if child.given_up:
+            return "dead", f"{child.why_down}; not restarted any more"
+        case "down" if standstill:
+            return "stopped", standstill
         case _:
             return "dead", child.why_down

@@ -109,6 +109,7 @@ class RunClerk:
         self._status: RunStatus | None = None
         self._agents: dict[str, AgentStatus] = {}
         self._actors: list[ActorReport] = []
+        self._question = ""  # the supervisor's
         self._last: dict[str, Progress] = {}  # by source
         self._heard: dict[str, Future[HumanHeard]] = {}
         self._guard = threading.Lock()  # of `_heard`
@@ -136,6 +137,12 @@ class RunClerk:
         """Supervisor's thread: how the actors stand."""
         self._actors = actors
 
+    def asks(self, question: str) -> None:
+        """Supervisor's thread: the run stands still until this is answered; "": it does no longer."""
+        self._question = question
+        if question:  # no turn runs any more; who begins one will say so
+            self._agents = {role: replace(each, turn_id="", purpose="") for role, each in self._agents.items()}
+
     # --- what the desk asks -----------------------------------------------------------------------------------------
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
@@ -149,12 +156,20 @@ class RunClerk:
             cwd=str(order.cwd),
             root_pid=os.getpid(),
             started_at_ms=self._started_at_ms,
-            status=self._status,
+            status=self._status_now(),
             actors=[self._with_turn(actor) for actor in self._actors],
             agents=list(self._agents.values()),
             dead_letters=sum(not letter.kept for letter in self._router.dead_letters(order.key)),
             consoles=consoles,
+            question=self._question,
         )
+
+    def _status_now(self) -> RunStatus | None:
+        status = self._status
+        if status is None or not self._question:
+            return status
+        place = status.line.removesuffix(f": waits for {status.waits_for}")
+        return replace(status, state="input-required", line=f"{place}: stands still", waits_for="a person")
 
     def news(self, news: Shown) -> None:
         """Into the log, which is what `loop logs` shows; and the last event of each actor is kept."""

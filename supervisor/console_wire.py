@@ -195,7 +195,11 @@ class Refusal(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class Report(Answer, frozen=True, kw_only=True, tag=True):
-    """How the run stands. `status` is None until the worker has said something."""
+    """How the run stands. `status` is None until the worker has said something.
+
+    `question` is the supervisor's, when an actor ended too often: the run stands still until a person restarts it. The
+    worker's own question is in `status`.
+    """
 
     at_ms: int
     run_id: str
@@ -209,6 +213,7 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     agents: list[AgentStatus]
     dead_letters: int
     consoles: int
+    question: str = ""
 
 
 class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):

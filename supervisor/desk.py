@@ -117,6 +117,10 @@ class Desk:
         """Tells whoever follows. Never waits."""
         self._order(lambda: self._publish(news))
 
+    def attended(self) -> bool:
+        """Any thread: whether somebody follows the run."""
+        return any(known.follows for known in list(self._consoles.values()))
+
     def close(self, last: Ended | None = None) -> None:
         """Says goodbye and closes. Requests that are being served are not answered. Idempotent."""
         if self._closing:

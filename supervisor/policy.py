@@ -60,10 +60,15 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The intensity is exceeded: stop those in `stop` in this order, restart nothing, tell the human why."""
+    """The intensity is exceeded: stop those in `stop` in this order, restart nothing, tell the human why.
+
+    `ask`: somebody is there who can decide whether it is tried again, so the supervisor waits for that. Otherwise its
+    work is done. When it is tried again the history begins anew.
+    """
 
     stop: tuple[str, ...]
     why: str
+    ask: bool
 
 
 class ShutDown(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +104,14 @@ def decide(
     *,
     alive: Collection[str],
     held: Collection[str],
+    attended: bool,
     now_ms: int,
     jitter: float,
 ) -> tuple[Decision, History]:
     """What to do about `end`, and the history to pass next time. `jitter` is a random number in [0, 1).
 
     `alive`: the other children that run or are being started. `held`: children stopped by hand; they are neither
-    stopped nor started here, and stay dead until a human starts them.
+    stopped nor started here, and stay dead until a human starts them. `attended`: there is somebody to ask.
     A child that ended as expected is started again by a sibling's rest_for_one or one_for_all, as in OTP; a temporary
     one is not.
     """
@@ -124,7 +130,7 @@ def decide(
     intensity = supervisor.intensity
     if restarts_within(history, intensity.period_s, now_ms) >= intensity.max_restarts:
         why = f"{how}; no more than {intensity.max_restarts} restarts in {intensity.period_s:g} s are allowed"
-        return GiveUp(stop=others_down, why=why), history
+        return GiveUp(stop=others_down, why=why, ask=attended), history
 
     number = 1 if end.healthy_s >= supervisor.back_off.healthy_after_s else _last_number(history, child.id) + 1
     after_s = wait_s(supervisor.back_off, number, jitter)

@@ -104,6 +104,8 @@ class RunHost:
 class HostedRun:
     """One run, begun when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
     processes are gone; `close` comes after that. `on_purpose` is called when somebody wants it to stop, before it does.
+    When an actor ends too often, the run stands still until a person decides, if one is there or `patient`; `stands`
+    is called with True then, in the supervisor's thread, and with False when it goes on.
     """
 
     def __init__(
@@ -115,10 +117,13 @@ class HostedRun:
         *,
         ended: Callable[[RunResult], None],
         on_purpose: Callable[[], None] = lambda: None,
+        patient: bool = False,
+        stands: Callable[[bool], None] = lambda _still: None,
     ) -> None:
         self._host = host
         self._order = order
         self._on_purpose = on_purpose
+        self._stands = stands
         key = order.key
         mail = host.router.open_local(key, "supervisor", self._to_supervisor)
         desk_mail = host.router.open_local(key, "console", self._to_console)
@@ -137,6 +142,8 @@ class HostedRun:
                 done=ended,
                 log=run_log(order),
                 publish=self._clerk.children,
+                attended=lambda: patient or order.has_prompt or self._desk.attended(),
+                asks=self._asks,
             )
         )
         self._clerk.supervised_by(self._supervisor)
@@ -176,10 +183,21 @@ class HostedRun:
             case Progress():
                 self._show(message)
             case AskHuman():
-                hint = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.run_id}"
-                self.announce("question", message.question + hint)
+                self._show_question(message.question)
             case _:
                 self._clerk.note(message)
+
+    def _asks(self, question: str) -> None:
+        """Supervisor's thread; no actor runs while there is a question."""
+        self._clerk.asks(question)
+        if question:
+            write_state(self._order.directory, "input-required")
+            self._show_question(question)
+        self._stands(bool(question))
+
+    def _show_question(self, question: str) -> None:
+        where = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.run_id}"
+        self.announce("question", question + where)
 
     def _show(self, progress: Progress) -> None:
         self._desk.publish(Shown(progress=progress))

@@ -85,6 +85,7 @@ class _Active:
     order: RunOrder
     hold: Hold
     run: HostedRun
+    stands: bool = False  # still, until a person decides: it takes no place
     close_log: Callable[[], None]
 
 
@@ -105,6 +106,12 @@ class _Over:
 
 
 @dataclass(frozen=True)
+class _Stands:
+    directory: Path
+    still: bool
+
+
+@dataclass(frozen=True)
 class _Signal:
     name: str
     stops: bool
@@ -120,7 +127,7 @@ class _Server:
         self._environment = environment
         self._max_runs = max_runs
         self._console = console
-        self._events: queue.SimpleQueue[_Look | _Begun | _Over | _Signal] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Look | _Begun | _Stands | _Over | _Signal] = queue.SimpleQueue()
         self._active: dict[Path, _Active] = {}
         self._elsewhere: set[Path] = set()  # held by another root: said once
         self._withdrawn: set[Path] = set()  # where that could not be written
@@ -164,6 +171,8 @@ class _Server:
                 case _Begun():
                     with self._submissions, suppress(OSError):  # a full disk: then they are given again, as they were
                         submissions.begun(event.directory)
+                case _Stands():
+                    self._active[event.directory].stands = event.still
                 case _Over():
                     self._settle(event.directory, event.result)
                 case _Signal(stops=False):
@@ -177,7 +186,7 @@ class _Server:
 
     def _start_what_may(self) -> None:
         for directory in submissions.queued(self._home):
-            if len(self._active) >= self._max_runs:
+            if sum(not active.stands for active in self._active.values()) >= self._max_runs:
                 return
             if directory not in self._active and directory not in self._withdrawn:
                 self._start(directory)
@@ -217,6 +226,8 @@ class _Server:
                 _RunConsole(self._console, order.key, lambda: self._events.put(_Begun(directory))),
                 ended=lambda result: self._events.put(_Over(directory, result)),
                 on_purpose=lambda: self._withdraw(directory),
+                patient=True,
+                stands=lambda still: self._events.put(_Stands(directory, still)),
             )
         except BaseException:
             close_log()

@@ -108,6 +108,13 @@ class World:
         """The lines of the run's transcript.jsonl."""
         return run_dir.read_transcript(self.run_directory(run_id))
 
+    def pid_of(self, actor: str, run_id: str = "1") -> int:
+        """The pid of the actor's newest incarnation, from the run's log."""
+        log = (self.run_directory(run_id) / "log").read_text()
+        found = re.findall(rf"{actor}#\d+ is ready: pid (\d+)", log)
+        assert found, log
+        return int(found[-1])
+
     def survivors(self) -> list[psutil.Process]:
         """Every process that carries this world's mark, other than this one."""
         found = []
@@ -208,11 +215,8 @@ class Loop:
         return code
 
     def pid_of(self, actor: str, run_id: str = "1") -> int:
-        """The pid of the actor's newest incarnation, from the run's log."""
-        log = (self.world.run_directory(run_id) / "log").read_text()
-        found = re.findall(rf"{actor}#\d+ is ready: pid (\d+)", log)
-        assert found, log
-        return int(found[-1])
+        """See `World.pid_of`."""
+        return self.world.pid_of(actor, run_id)
 
     def signal(self, number: int) -> None:
         """To the root process."""

@@ -18,8 +18,8 @@ def ready(age_ms: int = 0, heard_at: float = 100.0) -> Child:
     )
 
 
-def report(child: Child, *, held: bool = False, over: bool = False) -> tuple[str, str]:
-    shown = children.report(child, restarts_now=2, intensity=Intensity(), held=held, run_is_over=over)
+def report(child: Child, *, held: bool = False, standstill: str = "") -> tuple[str, str]:
+    shown = children.report(child, restarts_now=2, intensity=Intensity(), held=held, standstill=standstill)
     return shown.state, shown.why
 
 
@@ -59,7 +59,21 @@ def test_a_child_that_is_down_says_why():
     dead = Child(SPEC, incarnation=1, why_down="crash (signal 9)")
     assert report(dead) == ("dead", "crash (signal 9)")
     assert report(dead, held=True) == ("stopped", "by hand")
-    assert report(dead, over=True) == ("stopped", "the run is over")
+    assert report(dead, standstill="the run is over") == ("stopped", "the run is over")
+
+
+def test_of_a_run_that_stands_still_the_child_that_ended_too_often_is_told_from_those_that_were_stopped():
+    child = Child(SPEC, incarnation=1, why_down="crash (signal 9)", given_up=True)
+    assert report(child, standstill="until it is tried again") == ("dead", "crash (signal 9); not restarted any more")
+    child.given_up = False
+    assert report(child, standstill="until it is tried again") == ("stopped", "until it is tried again")
+
+
+def test_a_child_that_is_down_does_nothing_any_more():
+    child = ready(2_000)
+    child.phase = "down"
+    shown = children.report(child, restarts_now=0, intensity=Intensity(), held=False, standstill="")
+    assert (shown.pid, shown.mailbox, shown.doing) == (0, 0, "")
 
 
 def test_a_child_that_comes_back_says_how_often_that_may_be():
@@ -68,5 +82,5 @@ def test_a_child_that_comes_back_says_how_often_that_may_be():
 
 
 def test_a_slow_handler_is_named_with_its_beginning():
-    shown = children.report(ready(2_000), restarts_now=0, intensity=Intensity(), held=False, run_is_over=False)
+    shown = children.report(ready(2_000), restarts_now=0, intensity=Intensity(), held=False, standstill="")
     assert (shown.doing, shown.doing_since_ms, shown.mailbox, shown.pid) == ("RunTurn", 3_000, 3, 7)

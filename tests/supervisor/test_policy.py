@@ -46,13 +46,14 @@ def ended(exit_class="crash", *, child="bridge", healthy_s=0.0):
     return ChildExit(child=child, exit_class=exit_class, healthy_s=healthy_s)
 
 
-def decision_on(spec, end, history=(), *, alive=CHILDREN, held=(), now_ms=NOW_MS, jitter=0.0):
+def decision_on(spec, end, history=(), *, alive=CHILDREN, held=(), attended=False, now_ms=NOW_MS, jitter=0.0):
     return decide(
         spec,
         end,
         history,
         alive=[child for child in alive if child != end.child],
         held=held,
+        attended=attended,
         now_ms=now_ms,
         jitter=jitter,
     )
@@ -141,6 +142,13 @@ def test_the_restart_after_one_too_many_is_a_surrender_that_stops_the_others():
     assert decision.stop == ("reviewer", "worker", "persistence")
     assert "no more than 2 restarts in 10 s" in decision.why
     assert after == history
+
+
+@pytest.mark.parametrize("attended", [True, False])
+def test_a_surrender_is_a_question_when_there_is_somebody_to_ask(attended):
+    decision, _ = decision_on(tree(intensity=Intensity(max_restarts=0)), ended(), attended=attended)
+    assert isinstance(decision, GiveUp)
+    assert decision.ask is attended
 
 
 def test_restarts_of_all_children_count_together():
