@@ -34,6 +34,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
+    open_ended: bool = False  # begun without a task: a person gives one, and after it the next; `task` is "" until then
     raw_output: bool = False  # --format raw
     looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
 

@@ -160,7 +160,13 @@ class Repl:
             app.exit(result="")
 
     def _message(self) -> str:
+        if self._awaits_task():
+            return "task> "
         return "follow-up> " if self._question() else "loop> "
+
+    def _awaits_task(self) -> bool:
+        report = self._report
+        return report is not None and report.status is not None and report.status.phase == "awaiting-task"
 
     def _question(self) -> str:
         report = self._report
@@ -227,6 +233,8 @@ class Repl:
             self.ask(AnswerQuestion(text=text))
         except LoopError as error:
             return f"error: {error}"
+        if self._awaits_task():
+            return "" if text.strip() else "type what is to be done; /help lists the commands, /stop ends the run"
         return "" if text.strip() else "no follow-up: the run stops"
 
     # --- the thread of the toolbar ----------------------------------------------------------------------------------

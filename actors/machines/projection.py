@@ -17,6 +17,7 @@ Line = dict[str, object]
 
 _STATES: Mapping[Phase, ManifestState] = {
     Phase.NEW: "submitted",
+    Phase.AWAITING_TASK: "input-required",
     Phase.REVIEWING: "reviewing",
     Phase.FOLLOW_UP: "input-required",
     Phase.COMPLETED: "completed",

@@ -179,10 +179,10 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
             state = steps.say(state, trouble(state, job, outcome), error=True, resume_hint=True)
         return steps.look_for_pull_request(state)
     if outcome.status == "finished":
-        return steps.end(state, Phase.COMPLETED, "review approved")
+        return steps.complete(state, "review approved")
     what = trouble(state, job, outcome)
     state = steps.say(state, what, error=True, resume_hint=True)
-    return steps.end(state, Phase.COMPLETED, f"review approved, but there may be no pull request; {what}")
+    return steps.complete(state, f"review approved, but there may be no pull request; {what}")
 
 
 def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> RunState:
@@ -193,7 +193,7 @@ def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> Run
         if sight.lacks:
             state = steps.say(state, f"there will be no pull request: {sight.reason}")
         return steps.ask_for_pull_request(state, sight.lacks)
-    return steps.end(replace(state, pull_request=sight.found), Phase.COMPLETED, f"review approved, {_seen(sight)}")
+    return steps.complete(replace(state, pull_request=sight.found), f"review approved, {_seen(sight)}")
 
 
 def _seen(sight: Sight) -> str:

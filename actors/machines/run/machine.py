@@ -120,7 +120,7 @@ def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
         return after
     if after.hold is Hold.STOP:
         return steps.end(after, Phase.STOPPED, after.detail, goes_on_in=after.phase)
-    if after.hold is Hold.PAUSE and after.phase is Phase.FOLLOW_UP:
+    if after.hold is Hold.PAUSE and after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
         return jobs.release(after)  # it waits for a person anyway; two waits would only need two answers
     if after.paused and not before.paused:
         return steps.say(after, "paused")

@@ -32,6 +32,7 @@ from actors.machines.run.state import (
     QuestionJob,
     RunState,
     WaitJob,
+    count,
 )
 from actors.settings import RunSettings
 
@@ -52,6 +53,22 @@ def follow_up(state: RunState, event: FollowUpGiven) -> RunState:
     state = jobs.drop(state, *state.jobs)
     task = f"{state.task}\n\nFollow-up:\n{event.text.strip()}"
     return steps.start_iteration(replace(state, task=task, iteration=0, failures=0))
+
+
+def task_given(state: RunState, event: FollowUpGiven) -> RunState:
+    """Plain text, so it is planned first. A blank line is a slip of the finger: it ends nothing."""
+    task = event.text.strip()
+    if not task:
+        return steps.say(state, "there is no task yet: type what is to be done; stop ends the run")
+    state = jobs.drop(state, *state.jobs)
+    return steps.begin(replace(state, settings=replace(state.run, task=task, needs_plan=True)))
+
+
+def stop_waiting(state: RunState, event: StopRequested) -> RunState:
+    """Somebody who stops after the last task has got what he came for."""
+    if state.tasks_done == 0:
+        return stop(state, event)
+    return steps.end(jobs.drop(state, *state.jobs), Phase.COMPLETED, f"{count(state.tasks_done)} completed")
 
 
 def human_verdict_in_cooldown(state: RunState, event: HumanVerdictGiven) -> RunState:
@@ -129,6 +146,8 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         if new_task:
             state = jobs.drop(state, *(job for job in state.jobs if job not in state.open_turns))
             return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE), "the run has a new task"))
+    if state.phase is Phase.COMPLETED and state.run.open_ended:
+        return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
         return steps.say(state, "the run is completed; give it a new task to go on")
     if state.phase in FINAL_PHASES:

@@ -21,6 +21,7 @@ class Phase(enum.Enum):
     """Where the run is. A limit that is waited out and a pause do not change the phase."""
 
     NEW = "new"  # nothing is known yet
+    AWAITING_TASK = "awaiting-task"  # a person is asked for the first task, or for the next
     PLANNING = "planning"  # the primary agent writes PLAN.md
     READING_PLAN = "reading-plan"  # is there a PLAN.md?
     PLAN_REVIEW = "plan-review"  # a reviewer checks and edits PLAN.md
@@ -117,6 +118,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     iteration: int = 0  # begins anew after a follow-up
     review_round: int = 0  # never begins anew
     failures: int = 0  # work turns that failed in a row
+    tasks_done: int = 0  # of an open-ended run: how many were completed
     jobs: tuple[Job, ...] = ()
     hold: Hold = Hold.NONE
     notes: tuple[Note, ...] = ()  # for the next iteration
@@ -167,6 +169,8 @@ def agent_label(settings: RunSettings, role: Role) -> str:
 def place(state: RunState) -> str:
     """Where the run is, for people: "iteration 2 of 20". Reading the plan is part of planning, and so on."""
     match state.phase:
+        case Phase.AWAITING_TASK:
+            return "no task" if state.tasks_done == 0 else f"{count(state.tasks_done)} completed"
         case Phase.PLANNING | Phase.READING_PLAN:
             return "planning"
         case Phase.PLAN_REVIEW | Phase.READING_REVIEWED_PLAN:
@@ -185,6 +189,11 @@ def place(state: RunState) -> str:
             return "leaving the old task"
         case _:
             return str(state.phase.value)
+
+
+def count(tasks: int) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{tasks} task" if tasks == 1 else f"{tasks} tasks"
 
 
 def trouble(state: RunState, job: TurnJob, outcome: TurnOutcome) -> str:

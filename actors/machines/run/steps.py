@@ -23,12 +23,21 @@ def begin(state: RunState) -> RunState:
         settings=state.settings,
         task=state.run.task,
         review_round=state.review_round,
+        tasks_done=state.tasks_done,
         hold=state.hold,
         detail=state.detail,
         past=state.past,
         once=state.once,
     )
+    if not state.task.strip():
+        return ask_for_task(state)
     return plan(state) if state.run.needs_plan else start_iteration(state)
+
+
+def ask_for_task(state: RunState) -> RunState:
+    """An open-ended run waits for what a person wants next. Of the last task nothing is left to do."""
+    state = replace(jobs.drop(state, *state.jobs), phase=Phase.AWAITING_TASK)
+    return jobs.add(state, QuestionJob(id="", label="task", question="What is to be done?"))
 
 
 def begin_when_free(state: RunState) -> RunState:
@@ -101,6 +110,14 @@ def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
 def look_for_pull_request(state: RunState) -> RunState:
     """Is there one now, whatever the agent says?"""
     return jobs.add(state, PullRequestJob(id="", label="pull-request-look", ahead=False))
+
+
+def complete(state: RunState, detail: str) -> RunState:
+    """The task is proved done, and so is the run, unless a person may have another task for it."""
+    if not state.run.open_ended:
+        return end(state, Phase.COMPLETED, detail)
+    state = say(replace(state, tasks_done=state.tasks_done + 1), f"completed: {detail}")
+    return ask_for_task(state)
 
 
 def fail(state: RunState, detail: str) -> RunState:

@@ -43,7 +43,7 @@ def _rule(handler: Callable[..., RunState], *to: Phase) -> Rule:
 
 _P = Phase
 _AFTER_AN_ITERATION = (_P.COOLDOWN, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED)  # WORKING: no cool-down is wanted
-_FIRST_STEPS = (_P.PLANNING, _P.WORKING)  # of a task
+_FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if there is one
 
 
 def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule]:
@@ -60,6 +60,10 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
 
 TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.NEW: {RunStarted: _rule(answers.started, *_FIRST_STEPS)},
+    _P.AWAITING_TASK: {
+        **_live(_P.AWAITING_TASK, {FollowUpGiven: _rule(people.task_given, _P.AWAITING_TASK, _P.PLANNING)}),
+        StopRequested: _rule(people.stop_waiting, _P.AWAITING_TASK, _P.COMPLETED),
+    },
     _P.PLANNING: _live(
         _P.PLANNING,
         {
@@ -138,9 +142,13 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.PULL_REQUEST: _live(
         _P.PULL_REQUEST,
         {
-            TurnSettled: _rule(answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.PULL_REQUEST),
+            TurnSettled: _rule(
+                answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
+            ),
             CooldownEnded: _rule(answers.limit_over, _P.PULL_REQUEST),
-            PullRequestLookedFor: _rule(answers.pull_request_looked_for, _P.COMPLETED, _P.PULL_REQUEST),
+            PullRequestLookedFor: _rule(
+                answers.pull_request_looked_for, _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
+            ),
         },
     ),
     _P.CLEARING: _live(

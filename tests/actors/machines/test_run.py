@@ -117,6 +117,72 @@ def in_review(**changes: Any) -> Run:
     return story
 
 
+# --- waiting for a task ---
+
+
+def test_a_run_without_a_task_waits_for_one_and_plans_it() -> None:
+    story = Run(task="", open_ended=True)
+    assert story.state.phase is Phase.AWAITING_TASK
+    assert story.one(run.AskFollowUp).question == "What is to be done?"
+    story.happens(run.FollowUpGiven(text=" Fix the parser. "))
+    assert (story.state.phase, story.open().purpose) == (Phase.PLANNING, "plan")
+    assert "Fix the parser." in story.open().prompt
+
+
+def test_a_blank_line_is_no_task_and_ends_nothing() -> None:
+    story = Run(task="", open_ended=True)
+    story.happens(run.FollowUpGiven(text="  "))
+    assert story.state.phase is Phase.AWAITING_TASK
+    assert "there is no task yet" in story.said()
+
+
+def approve(story: Run) -> None:
+    story.settle(finished(DONE))
+    story.reviews(PASS, PASS)
+    story.settle(finished("opened"))
+
+
+def test_an_open_ended_run_waits_for_the_next_task_when_one_is_completed() -> None:
+    story = Run(open_ended=True)
+    approve(story)
+    assert story.state.phase is Phase.AWAITING_TASK
+    assert story.said() == "completed: review approved"
+    assert run.describe(story.state) == "1 task completed: waits for a person's answer"
+    story.happens(run.FollowUpGiven(text="Now the lexer."))
+    story.settle(finished("planned"))
+    assert story.state.phase is Phase.READING_PLAN
+
+
+def test_to_stop_after_the_last_task_is_to_complete_the_run() -> None:
+    story = Run(open_ended=True)
+    approve(story)
+    story.happens(run.StopRequested())
+    assert story.one(run.EndRun) == run.EndRun(state="completed", detail="1 task completed")
+
+
+def test_to_stop_before_the_first_task_is_to_stop() -> None:
+    story = Run(task="", open_ended=True)
+    story.happens(run.StopRequested(reason="enough"))
+    assert story.one(run.EndRun).state == "stopped"
+    story.happens(run.RunResumed())
+    assert story.state.phase is Phase.AWAITING_TASK
+
+
+def test_a_completed_open_ended_run_that_is_resumed_waits_for_the_next_task() -> None:
+    story = Run(open_ended=True)
+    approve(story)
+    story.happens(run.StopRequested())
+    story.happens(run.RunResumed())
+    assert story.state.phase is Phase.AWAITING_TASK
+
+
+def test_a_pause_while_waiting_for_a_task_is_no_second_wait() -> None:
+    story = Run(task="", open_ended=True)
+    story.happens(run.PauseRequested())
+    assert not story.state.paused
+    assert story.state.phase is Phase.AWAITING_TASK
+
+
 # --- from prompt to plan ---
 
 

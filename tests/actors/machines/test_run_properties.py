@@ -30,6 +30,7 @@ SETTINGS = st.builds(
     RunSettings,
     run_uid=st.just(UID),
     task=st.just("Fix it."),
+    open_ended=st.booleans(),
     needs_plan=st.booleans(),
     worker=st.just("codex"),
     reviewer=st.sampled_from(["claude", "codex"]),
@@ -75,8 +76,10 @@ class RunMachine(RuleBasedStateMachine):
         self.answers = []  # all that were ever given
         self.settled = set()  # ids of turns that ended
 
-    @initialize(of=SETTINGS)
-    def starts(self, of):
+    @initialize(of=SETTINGS, task=st.sampled_from(["Fix it.", ""]))
+    def starts(self, of, task):
+        if of.open_ended:
+            of = msgspec.structs.replace(of, task=task)
         self.happens(run.RunStarted(settings=of))
 
     def happens(self, event):
@@ -244,8 +247,8 @@ class RunMachine(RuleBasedStateMachine):
         """From wherever it is, a run whose turns go well comes to its end."""
         if self.state.settings is None:
             return
-        for _ in range(40):
-            if self.state.phase in run.FINAL_PHASES:
+        for _ in range(60):
+            if self.state.phase in run.FINAL_PHASES or self.state.tasks_done > 0:
                 return
             if self.state.paused:
                 self.happens(run.ResumeRequested())
