@@ -20,6 +20,7 @@ from actors.machines import turn
 from actors.messages import (
     AgentStatus,
     BreakOffTurn,
+    ControlRun,
     DeliverMail,
     HoldTurns,
     HumanHeard,
@@ -28,6 +29,7 @@ from actors.messages import (
     MailFailed,
     MailSeen,
     Message,
+    Note,
     OtherWorkDone,
     Progress,
     Purpose,
@@ -45,8 +47,8 @@ CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
 
 class AgentActor(ProcessActor):
     """Options: `role`, `agent` (name), `label` (what people call it), `cwd`, `environment`, `model`, `bridge`
-    (BridgeAccess or None), `configured` (agents of the configuration), `first_session_id`, `raw_output`, `records`
-    (directory of process records, for reaping).
+    (BridgeAccess or None), `pane` (PaneAccess or None), `configured` (agents of the configuration),
+    `first_session_id`, `raw_output`, `records` (directory of process records, for reaping).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -147,11 +149,28 @@ class AgentActor(ProcessActor):
         """For people; and the agent's processes are recorded, so that nothing of a killed actor stays behind."""
         if event.kind == "process":
             processes.record(Path(self.context.options["records"]), event.pid)
+        elif event.kind == "typed":
+            self._typed(event.text)
+        elif event.kind == "cut":
+            self.tell_people("note", "broken off in its own window: the run pauses; resume goes on", agent=True)
+            self.control(ControlRun(action="pause-now", reason="broken off in the agent's own window"))
         elif self._raw:
             if event.raw:
                 self.tell_people("raw", event.raw, agent=True)
         elif event.kind != "raw" and event.text:
             self.tell_people(event.kind, event.text, agent=True)
+
+    def control(self, order: ControlRun) -> None:
+        """A person's order that came by way of the agent, for whoever drives the run."""
+        self.context.ref("worker").tell(order)
+
+    def _typed(self, text: str) -> None:
+        """What a person says to the agent in its own TUI stands in the run's transcript like any other message."""
+        now_ms = self.context.clock()
+        self.context.ref("persistence").tell(
+            Note(sender="human", recipient=self.context.options["label"], text=text, at_ms=now_ms)
+        )
+        self.tell_people("typed", text, agent=True)
 
     def session_crashed(self, error: BaseException) -> None:
         """Crash-only: the supervisor starts a new incarnation, which takes everything up from the journal."""
@@ -169,6 +188,7 @@ class AgentActor(ProcessActor):
                 model=options["model"],
                 bridge=bridge,
                 options={"role": self.role},
+                pane=options["pane"],
             ),
             sink,
         )

@@ -25,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 # --- values that travel inside messages ---------------------------------------------------------------------
 
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
-Purpose = Literal["plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
 RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
 
 

@@ -106,7 +106,13 @@ class _Rested(msgspec.Struct, frozen=True):
     pass
 
 
-_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested
+class _Ended(msgspec.Struct, frozen=True):
+    """The agent's program, of itself, while nothing of ours ran."""
+
+    why: str
+
+
+_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested | _Ended
 
 
 class AgentSession:
@@ -136,6 +142,7 @@ class AgentSession:
         self._held = False
         self._interrupting = False
         self._failures = 0  # of the agent's program, in a row
+        self._endings = 0  # how often it ended while idle since its last turn
         self._resting = False  # before the next attempt to start it
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue()
         self._loop = asyncio.new_event_loop()
@@ -224,6 +231,9 @@ class AgentSession:
                 await self._seen(item.message_id)
             case _Rested():
                 self._resting = False
+                await self._ready_agent()
+            case _Ended():
+                await self._ended(item.why)
             case _InterruptOverdue():
                 if self._running == item.turn_id:
                     await self._drop_agent()
@@ -332,7 +342,7 @@ class AgentSession:
         interrupting, self._interrupting = self._interrupting, False
         entry = self._ledger.open[over.turn_id]
         if over.outcome is not None:
-            self._failures = 0
+            self._failures = self._endings = 0
             await self._conclude(entry, over.outcome)
             return
         await self._drop_agent()
@@ -341,6 +351,15 @@ class AgentSession:
         else:
             self._failures += 1
             self._rest(REOPEN_DELAYS_S[min(self._failures, len(REOPEN_DELAYS_S)) - 1])
+
+    async def _ended(self, why: str) -> None:
+        """Its session has to be there for the people who look at it, and for the next message: it is opened again."""
+        if self._running is not None or self._agent is None:
+            return  # the turn tells
+        self._note(f"the agent {why}; its session will be resumed")
+        await self._drop_agent()
+        self._endings += 1
+        self._rest(REOPEN_DELAYS_S[min(self._endings, len(REOPEN_DELAYS_S) - 1)])
 
     async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
@@ -473,10 +492,13 @@ class AgentSession:
             task.cancel()
 
     def _on_agent_event(self, event: AgentEvent) -> None:
-        if event.kind == "seen":
-            self._put(_Seen(event.message_id))
-        else:
-            self._listener.agent_event(event)
+        match event.kind:
+            case "seen":
+                self._put(_Seen(event.message_id))
+            case "ended":
+                self._put(_Ended(event.text))
+            case _:
+                self._listener.agent_event(event)
 
     def _note(self, text: str) -> None:
         self._listener.agent_event(AgentEvent(kind="note", text=text))

@@ -137,6 +137,10 @@ class WorkerActor(AgentActor):
         """The worker's own turns need no way over the wire."""
         self.tell_self(ended)
 
+    def control(self, order: ControlRun) -> None:
+        """Neither does what a person does to the worker's own agent."""
+        self.tell_self(order)
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """Also for the run: what the peer said over the bridge is not repeated in the next prompt."""
         super().mail_changed(mail_id, state, reason)

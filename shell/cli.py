@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from shell.options import Options, help_text, parse
 
 if TYPE_CHECKING:
     from shell.own_prompt import OwnPrompt
+    from shell.run_order import TmuxPlace
     from shell.terminal import TerminalConsole
     from supervisor.run_tree import RunOrder
 
@@ -29,8 +30,13 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """`loop`."""
     words = sys.argv[1:] if arguments is None else arguments
+    return _reported(lambda: _command(parse(words), words))
+
+
+def _reported(work: Callable[[], int]) -> int:
+    """Its exit status; what goes wrong is one line."""
     try:
-        return _command(parse(words), words)
+        return work()
     except UserError as error:
         print(f"[loop] error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -64,6 +70,11 @@ def main_codex_only() -> int:
     return main(["--codex-only", *sys.argv[1:]])
 
 
+def main_in_tmux(words: Sequence[str], place: TmuxPlace) -> int:
+    """In a session that `--tmux` has made: the same words, and not another session."""
+    return _reported(lambda: _run(parse(words), place))
+
+
 def _command(options: Options, words: Sequence[str]) -> int:
     match options.command:
         case "help":
@@ -84,26 +95,46 @@ def _command(options: Options, words: Sequence[str]) -> int:
 
             return submit(options)
         case "workspace":
-            return _run(options._replace(command="run", words=(_ask_for_task(),)))
+            return _open_workspace(options, words)
         case "dashboard":
             raise UserError("this version has no dashboard: see loop runs, loop status, and loop shell")
         case "update":
             print(_how_to_update(), flush=True)
             return EXIT_COMPLETED
         case _:
-            return _run_in_tmux(options, words) if options.tmux else _run(options)
+            if options.tmux:
+                return _run_in_tmux(options, words)
+            status = _go_on_in_tmux(options, words)
+            return _run(options) if status is None else status
 
 
-def _ask_for_task() -> str:
-    """The first task, from a person at a terminal."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        import readline  # noqa: F401 - importing it is what makes input() editable
+def _open_workspace(options: Options, words: Sequence[str]) -> int:
+    """`loop` alone. Where there can be no session, the prompt below which the task is asked for does as well."""
+    from shell.tmux import NoTmuxError
 
-        with suppress(EOFError):
-            task = input("what is to be done? ").strip()
-            if task:
-                return task
-    raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help')
+    try:
+        return _run_in_tmux(options, words)
+    except NoTmuxError as error:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help') from error
+        print(f"[loop] no workspace: {error}", file=sys.stderr)
+        return _run(options._replace(tmux=False))
+
+
+def _go_on_in_tmux(options: Options, words: Sequence[str]) -> int | None:
+    """A run whose agents had their TUIs in a session has them there again, unless it cannot; None: it is not one."""
+    if not (options.run_id or options.session):
+        return None
+    from shell.run_order import lives_in_tmux
+    from shell.tmux import NoTmuxError
+
+    if not lives_in_tmux(options):
+        return None
+    try:
+        return _run_in_tmux(options._replace(tmux=True), words)
+    except NoTmuxError as error:
+        print(f"[loop] without the agents' own windows: {error}", file=sys.stderr)
+        return None
 
 
 def _version() -> str:
@@ -137,13 +168,12 @@ def _keep_standard_streams_open() -> None:
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
-def _run(options: Options) -> int:
+def _run(options: Options, place: TmuxPlace | None = None) -> int:
     _check_packages()
     _keep_standard_streams_open()
     from shell.run_order import order_run
 
-    order = order_run(options)
-    return _follow(order, options)
+    return _follow(order_run(options, place=place), options)
 
 
 def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
@@ -153,12 +183,11 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     from shell import tmux
     from shell.run_order import order_run
 
-    tmux.check(os.environ)
+    tmux.check(os.environ, new=not (options.run_id or options.session))
     order = order_run(options, only_reserve=True)
-    inner = [word for word in words if word != "--tmux"]
     environment = {**os.environ, "LOOP_RUN_ID": order.run_id}
     try:
-        return tmux.start(order.workspace_name, inner, order.directory, environment)
+        return tmux.start(words, order.directory, environment, order.workspace_name, tuis=order.workspace)
     except LoopError:
         with suppress(OSError):  # a new run's directory is still empty, and goes; a resumed one's is not, and stays
             order.directory.rmdir()

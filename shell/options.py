@@ -211,7 +211,12 @@ OPTIONS: tuple[Option, ...] = (
         _text("session", what="--session"),
         value="ID",
     ),
-    Option(("--tmux",), "run in a detached tmux session, which survives the terminal", _flag(tmux=True)),
+    Option(
+        ("--tmux",),
+        "run in a tmux session, which survives the terminal: Claude and Codex side by side, loop> below; "
+        "without prompt and proof it waits for the first task",
+        _flag(tmux=True),
+    ),
     Option(("--worktree",), "work in a git worktree and on a branch of its own", _flag(worktree=True)),
     Option(("--headless",), "no prompt, no questions, one line a record, as without a terminal", _flag(headless=True)),
     Option(
@@ -232,7 +237,7 @@ _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 def parse(arguments: Sequence[str]) -> Options:
     """The options that these words mean. Raises `UserError` with one line for the first thing that is wrong."""
     if not arguments:
-        return Options(command="workspace")
+        return Options(command="workspace", tmux=True)
     if len(arguments) == 1 and arguments[0].lower() in SUBCOMMANDS:
         return Options(command=SUBCOMMANDS[arguments[0].lower()])
     if (name := arguments[0].lower()) in ERRANDS:
@@ -351,7 +356,7 @@ def help_text(errand: Errand | None = None) -> str:
     lines = [
         "loop: one coding agent works, another reviews, until the task is proved done",
         "",
-        "  loop                        ask for the task and run it",
+        "  loop                        loop --tmux; without tmux: a loop> prompt",
         "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
         *(f"  {each.words:<27} {each.help}" for each in ERRANDS.values()),
         "                              RUN: a run id; else the newest active run here",

@@ -18,6 +18,7 @@ _MARKS = {
     "check": "check $ ",
     "error": "error: ",
     "session": "session ",
+    "typed": "typed: ",
     "question": "question: ",
     "ready": "ready: ",
 }

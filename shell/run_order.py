@@ -22,12 +22,19 @@ from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import CircumstanceError, UserError
 from actors.settings import Role, RunSettings
 from shell.options import BOTH, DEFAULT_AGENT, Options
-from shell.tmux import SESSION_VARIABLE
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
 COOLDOWN_MS = 30_000
 _MARKDOWN_PATH = re.compile(r"\S+\.md", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TmuxPlace:
+    """The tmux session that this loop runs in, started by another `loop`."""
+
+    session: str
+    workspace: bool  # the agents' own TUIs are there, too
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class _Models:
 class _Task:
     text: str
     needs_plan: bool
+    to_come: bool = False  # a person will give one
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,11 @@ class _Resumed:
         return self.directory is not None and has_events(self.directory / JOURNAL, RUN_STREAM)
 
 
-def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
+def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None) -> RunOrder:
     """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run).
 
     `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
+    `place`: where that loop runs.
     """
     environment = dict(os.environ)
     cwd = _current_directory()
@@ -75,6 +84,7 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
     configuration = read_configuration(home, repository or cwd, BUILT_IN_NAMES)
     repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
     wanted_id = _wanted_id(environment)
+    environment.pop("LOOP_RUN_ID", None)  # a loop that an agent starts is another run
     resumed = _resumed(options, repo_runs, wanted_id)
     agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
@@ -101,6 +111,7 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
         reviewer_model=models.reviewer,
         interactive=has_prompt,
         looks_for_pull_request=True,
+        open_ended=task.to_come,
     )
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory
@@ -135,8 +146,23 @@ def order_run(options: Options, *, only_reserve: bool = False) -> RunOrder:
         configured=dict(configuration.agents),
         session_ids=_session_ids(agents, manifest, resumed),
         workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
-        tmux_session=environment.get(SESSION_VARIABLE, ""),
+        tmux_session=place.session if place else "",
+        workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
     )
+
+
+def lives_in_tmux(options: Options) -> bool:
+    """Whether the run that is to go on had its agents' TUIs in a tmux session, and can have them there again."""
+    if options.headless or not (options.run_id or options.session):
+        return False
+    repo_runs = run_dir.runs_root(Path(os.environ.get("HOME") or Path.home())) / git.repository_id(_current_directory())
+    directory = _resumed(options, repo_runs, None).directory
+    return directory is not None and (run_dir.read_manifest(directory) or {}).get("workspace") is True
+
+
+def _have_tuis(agents: _Agents, configuration: Configuration) -> bool:
+    names = (agents.worker, agents.reviewer)
+    return agents.paired and all(find_adapter(name, configuration.agents).side for name in names)
 
 
 def _current_directory() -> Path:
@@ -257,6 +283,8 @@ def _task(options: Options, cwd: Path, resumed: _Resumed) -> _Task:
             f"run {resumed.directory.name} was ended before it had begun: "
             f'give its task again, as in loop --run-id {resumed.directory.name} "fix the failing test"'
         )
+    if options.command == "workspace" or (options.tmux and not options.proof):
+        return _Task("", needs_plan=False, to_come=True)
     if (cwd / PLAN).is_file():
         return _Task(_read(cwd / PLAN), needs_plan=False)
     raise UserError(

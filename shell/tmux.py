@@ -1,6 +1,7 @@
-"""`--tmux`: the run in a detached tmux session named after it, so that it survives the terminal.
+"""`--tmux`: the run in a tmux session named after it, so that it survives the terminal.
 
-Only starts and attaches; the run in the session is an ordinary `loop`. Plain `tmux`, four commands of it.
+Only starts and attaches; what runs in the session's console pane is an ordinary `loop`. In a workspace its agents open
+their own TUIs in panes above it (actors/edges/panes). Plain `tmux`; the user's server and settings.
 """
 
 from __future__ import annotations
@@ -11,82 +12,121 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from actors.edges.panes import PANE_OPTION, TITLE_OPTION
 from actors.errors import CircumstanceError, UserError
 
 _RUN_OPTION = "@loop_run"  # a session's note of whose it is
-SESSION_VARIABLE = "LOOP_TMUX_SESSION"  # tells the loop in the session what to write into its manifest
+_CONSOLE = "console"
+CONSOLE_LINES = "25%"
+_NESTED = "this is a tmux session already, and sessions are not nested: leave --tmux out"
 
 
-def check(environment: Mapping[str, str]) -> None:
-    """Raises `UserError` when a session cannot be started from here."""
-    if environment.get("TMUX"):
-        raise UserError("this is a tmux session already, and sessions are not nested: leave --tmux out")
+class NoTmuxError(UserError):
+    """There is no tmux, or none to be started from here; the text says what to do."""
+
+
+def check(environment: Mapping[str, str], *, new: bool) -> None:
+    """Raises `NoTmuxError` when there is no tmux here, or this is a session and a `new` one would be nested in it."""
+    if new and _is_nested(environment):
+        raise NoTmuxError(_NESTED)
     if shutil.which("tmux", path=environment.get("PATH")) is None:
-        raise UserError("--tmux needs tmux (Debian: apt-get install tmux; macOS: brew install tmux), or leave it out")
+        raise NoTmuxError("--tmux needs tmux (Debian: apt-get install tmux; macOS: brew install tmux), or leave it out")
 
 
-def start(session: str, words: Sequence[str], run: Path, environment: Mapping[str, str]) -> int:
-    """Starts `loop` with `words` in the session, unless it runs there already; attaches on a terminal.
+def _is_nested(environment: Mapping[str, str]) -> bool:
+    """Whether this terminal is a pane of a tmux session."""
+    return bool(environment.get("TMUX"))
 
-    `run` is the run's directory. Returns an exit status. Raises `UserError` when the session is another run's.
+
+def start(order_words: Sequence[str], run: Path, environment: Mapping[str, str], session: str, *, tuis: bool) -> int:
+    """Starts `loop` with these words in the session, unless it runs there already; attaches on a terminal.
+
+    `run` is the run's directory; `tuis`: the agents' own TUIs will be there, too. Returns an exit status. Raises
+    `UserError` when the session is another run's, or another session would be nested in this one.
     """
     target = f"={session}"  # exactly this name; tmux takes a prefix otherwise
-    pane = f"{target}:"
+    own = _is_nested(environment) and _tmux("display-message", "-p", "#{session_name}").stdout.strip() == session
+    if _is_nested(environment) and not own:
+        raise NoTmuxError(_NESTED)
+
+    def command() -> str:
+        return _handed_over(order_words, run, environment, session, tuis=tuis)
+
     if _tmux("has-session", "-t", target).returncode != 0:
-        size = shutil.get_terminal_size((200, 50))
-        _must(
-            *("new-session", "-d", "-s", session, "-x", str(size.columns), "-y", str(size.lines)),
-            *("-c", str(Path.cwd()), _command(words, run, environment, session)),
-            *(";", "set-option", "-t", pane, "remain-on-exit", "on"),
-            *(";", "set-option", "-t", pane, _RUN_OPTION, str(run)),
-        )
-    elif (other := _tmux("show-options", "-qv", "-t", pane, _RUN_OPTION).stdout.strip()) != str(run):
+        _make(session, command(), run)
+    elif (other := _tmux("show-options", "-qv", "-t", f"{target}:", _RUN_OPTION).stdout.strip()) != str(run):
         # Repositories of one name in different places have sessions of one name.
         whose = f"another run's ({other})" if other else "not loop's"
         raise UserError(
             f"the tmux session {session} is {whose}: end it (tmux kill-session -t {session}), or leave --tmux out"
         )
-    elif _tmux("display-message", "-p", "-t", pane, "#{pane_dead}").stdout.strip() == "1":
-        # What ran in it has ended; remain-on-exit has only kept its last screen.
-        _must("respawn-pane", "-t", pane, "-c", str(Path.cwd()), _command(words, run, environment, session))
+    else:
+        _put_into_console(target, command)
     print(f"[loop] tmux attach -t {session}", flush=True)
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if not own and sys.stdin.isatty() and sys.stdout.isatty():
         os.execvp("tmux", ["tmux", "attach-session", "-t", target])  # noqa: S606 - no shell is wanted
     return 0
 
 
-def _command(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str) -> str:
-    return shlex.join([sys.executable, "-P", "-m", "shell.tmux", str(_handed_over(words, run, environment, session))])
+def _make(session: str, command: str, run: Path) -> None:
+    pane = f"={session}:"
+    size = shutil.get_terminal_size((200, 50))
+    borders = f"#{{?{TITLE_OPTION}, #{{{TITLE_OPTION}}} ,}}"
+    _must(
+        *("new-session", "-d", "-s", session, "-x", str(size.columns), "-y", str(size.lines)),
+        *("-c", str(Path.cwd()), command),
+        *(";", "set-option", "-p", "-t", pane, PANE_OPTION, _CONSOLE),
+        *(";", "set-option", "-p", "-t", pane, TITLE_OPTION, "loop"),
+        *(";", "set-option", "-w", "-t", pane, "remain-on-exit", "on"),
+        *(";", "set-option", "-w", "-t", pane, "pane-border-status", "top"),
+        *(";", "set-option", "-w", "-t", pane, "pane-border-format", borders),
+        *(";", "set-option", "-t", pane, _RUN_OPTION, str(run)),
+    )
 
 
-def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str) -> Path:
-    """A file for the program in the session. A tmux server has the environment of whoever started it first, and an
-    argument with a key in it could be read by everybody on this machine.
+def _put_into_console(target: str, command: Callable[[], str]) -> None:
+    """What ran there may have ended, and remain-on-exit has only kept its last screen; or its pane was killed."""
+    form = f"#{{{PANE_OPTION}}} #{{pane_dead}} #{{pane_id}}"
+    rows = [row.rsplit(" ", 2) for row in _must("list-panes", "-s", "-t", target, "-F", form).splitlines()]
+    console = next(((dead, pane) for name, dead, pane in rows if name == _CONSOLE), None)
+    if console is None:
+        place = ("-v", "-f", "-l", CONSOLE_LINES, "-t", f"{target}:", "-c", str(Path.cwd()))
+        pane = _must("split-window", "-d", *place, "-P", "-F", "#{pane_id}", command()).strip()
+        _must("set-option", "-p", "-t", pane, PANE_OPTION, _CONSOLE)
+        _must("set-option", "-p", "-t", pane, TITLE_OPTION, "loop")
+    elif console[0] == "1":
+        _must("respawn-pane", "-t", console[1], "-c", str(Path.cwd()), command())
+
+
+def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str, *, tuis: bool) -> str:
+    """The program in the session. A tmux server has the environment of whoever started it first, and an argument with
+    a key in it could be read by everybody on this machine: so what it needs is handed over in a file.
     """
     path = run / "tmux.json"
-    content = {"words": list(words), "environment": {**environment, SESSION_VARIABLE: session}}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    content = {"words": list(words), "environment": dict(environment), "session": session, "workspace": tuis}
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(content, file)
-    return path
+    return shlex.join([sys.executable, "-P", "-m", "shell.tmux", str(path)])
 
 
 def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["tmux", *arguments], capture_output=True, text=True, check=False)
 
 
-def _must(*arguments: str) -> None:
+def _must(*arguments: str) -> str:
     done = _tmux(*arguments)
     if done.returncode != 0:
         raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def main() -> int:
     """In the session: becomes the loop that was asked for."""
-    from shell.cli import main as loop
+    from shell.cli import main_in_tmux
+    from shell.run_order import TmuxPlace
 
     path = Path(sys.argv[1])
     content = json.loads(path.read_text("utf-8"))
@@ -94,7 +134,7 @@ def main() -> int:
     terminal = {name: os.environ[name] for name in ("TERM", "TMUX", "TMUX_PANE") if name in os.environ}
     os.environ.clear()
     os.environ.update(content["environment"] | terminal)
-    return loop(content["words"])
+    return main_in_tmux(content["words"], TmuxPlace(content["session"], content["workspace"]))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,9 @@ class HostedRun:
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=key,
-                tree=RunTree(order, hold.lock.generation, first_manifest(order), host.launcher.listening_port),
+                tree=RunTree(
+                    order, hold.lock.generation, first_manifest(order), host.launcher.listening_port, hold.runtime
+                ),
                 router=host.router,
                 launcher=host.launcher,
                 tell=lambda name, message: mail.ref(name).tell(message),
@@ -234,6 +236,7 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
         "repoId": order.repo_id,
         "runId": order.run_id,
         **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
+        **({"workspace": True} if order.workspace else {}),
         "agents": {"worker": order.worker, "reviewer": order.reviewer},
     }
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.adapters import ConfiguredAgent
-from actors.adapters.base import BridgeAccess, bridge_url
+from actors.adapters import ConfiguredAgent, find_adapter
+from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
+from actors.machines import prompts
+from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
 from supervisor.nursery import WHEN_IDLE
 from supervisor.reaper import records_directory
@@ -69,6 +73,7 @@ class RunOrder:
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
     tmux_session: str = ""  # the one that it runs in
+    workspace: bool = False  # the agents' own TUIs are in that session, beside the console
 
     @property
     def labels(self) -> dict[Role, str]:
@@ -80,13 +85,19 @@ class RunTree:
     """Specs and start options of one run's actors.
 
     `port_of` gives the port of a child that listens. It is open before the child runs, so the agents need not wait
-    for the bridge: a call that is made before it is there waits in the socket.
+    for the bridge: a call that is made before it is there waits in the socket. `runtime` is for sockets.
     """
 
     def __init__(
-        self, order: RunOrder, generation: int, manifest: dict[str, object], port_of: Callable[[str], int]
+        self,
+        order: RunOrder,
+        generation: int,
+        manifest: dict[str, object],
+        port_of: Callable[[str], int],
+        runtime: Path,
     ) -> None:
         self._order = order
+        self._runtime = runtime
         self._generation = generation
         self._manifest = manifest
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
@@ -143,7 +154,10 @@ class RunTree:
                     "run_id": order.run_id,
                 }
             case _:
-                return self._agent_options("reviewer", order.reviewer, order.reviewer_model)
+                return {
+                    **self._agent_options("reviewer", order.reviewer, order.reviewer_model),
+                    "brief": self._brief(),
+                }
 
     def _agent_options(self, role: Role, agent: str, model: str) -> dict[str, Any]:
         order = self._order
@@ -163,4 +177,28 @@ class RunTree:
             "first_session_id": order.session_ids.get(role),
             "raw_output": order.raw_output,
             "records": str(records_directory(order.directory, launch_name(order.key, role))),
+            "pane": self._pane(role, agent),
         }
+
+    def _pane(self, role: Role, agent: str) -> PaneAccess | None:
+        order = self._order
+        side = find_adapter(agent, order.configured).side
+        if not order.workspace or not side:
+            return None
+        return PaneAccess(
+            server=order.environment["TMUX"].partition(",")[0],  # "socket,pid,session"; tmux(1)
+            session=order.tmux_session,
+            side=side,
+            folder=self._runtime,
+            root_pid=os.getpid(),
+            run_id=order.run_id,
+            primary=role == "worker",
+        )
+
+    def _brief(self) -> RunTurn | None:
+        """What the peer of a workspace is told first. Always the same turn, so its session runs it once."""
+        order = self._order
+        if not order.workspace or order.settings is None or not order.settings.task:
+            return None
+        turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{order.key}/brief"))
+        return RunTurn(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from actors.errors import UserError
 
@@ -36,24 +36,27 @@ class AdapterEntry:
     """An agent that can be used by `name`.
 
     `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
-    `peer` is the agent it is paired with when the user names none.
+    `peer` is the agent it is paired with when the user names none. `side` is where its own TUI stands in a workspace
+    of two; "" = it has none that can be driven.
     """
 
     name: str
     factory: AgentFactory
     preflight: Callable[[AgentSettings], None]
     peer: str
+    side: Literal["left", "right", ""] = ""
 
 
 @dataclass(frozen=True)
 class _BuiltIn:
     module: str
     peer: str
+    side: Literal["left", "right", ""] = ""
 
 
 _BUILT_IN = {
-    "claude": _BuiltIn("actors.adapters.claude", peer="codex"),
-    "codex": _BuiltIn("actors.adapters.codex", peer="claude"),
+    "claude": _BuiltIn("actors.adapters.claude", peer="codex", side="left"),
+    "codex": _BuiltIn("actors.adapters.codex", peer="claude", side="right"),
     "embedded": _BuiltIn("actors.adapters.embedded", peer="embedded"),
 }
 _ACP_MODULE = "actors.adapters.acp"
@@ -70,7 +73,7 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     key = name.lower()
     if key in _BUILT_IN:
         built_in = _BUILT_IN[key]
-        return _entry(key, built_in.module, built_in.peer, lambda settings: settings)
+        return replace(_entry(key, built_in.module, built_in.peer, lambda settings: settings), side=built_in.side)
     agent = configured.get(key)
     if agent is None:
         known = ", ".join(sorted({*_BUILT_IN, *configured}))

@@ -23,6 +23,7 @@ from actors.edges import processes
 from actors.errors import AgentDiedError, CircumstanceError
 
 PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or "console"
+TITLE_OPTION = "@loop_title"  # of a pane: what stands on its border
 START_PATIENCE_S = 20.0  # of a loaded machine; an interpreter's start
 END_PATIENCE_S = 1.5
 
@@ -159,8 +160,10 @@ class Pane:
             where = ["-v", "-b", "-l", "75%", "-t", panes["console"]]
         else:
             where = ["-h", "-t", f"={self._access.session}:"]
-        made = (await self._tmux("split-window", "-d", *where, "-P", "-F", "#{pane_id}", "cat")).strip()
+        quiet = [] if self._access.primary else ["-d"]
+        made = (await self._tmux("split-window", *quiet, *where, "-P", "-F", "#{pane_id}", "cat")).strip()
         await self._tmux("set-option", "-p", "-t", made, PANE_OPTION, self._access.side)
+        await self._tmux("set-option", "-p", "-t", made, TITLE_OPTION, self._label)
         return made
 
     async def _panes(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ import msgspec
 
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
+BRIEF_HEADER = "Your part"
 PLAN_HEADER = "Plan"
 PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
@@ -44,6 +45,20 @@ def iteration_header(number: int) -> str:
 def review_header(number: int) -> str:
     """First line of the review prompts of this round, the same for all reviewers."""
     return f"Review round {number}"
+
+
+def brief(primary: str) -> str:
+    """Tells the peer of a workspace its part, before anything is asked of it."""
+    return _join(
+        BRIEF_HEADER,
+        f'You work as a pair with another agent, "{primary}", in this repository. "{primary}" is the primary worker: '
+        "it plans, implements and verifies. You are its peer: do not take the work over, and change nothing that you "
+        "are not asked to change.",
+        "You will be asked for reviews: then approve what is done and proved, or give findings that can be acted upon. "
+        f'"{primary}" may write to you in between; you reach it with the tool send_message of the MCP server '
+        "loop-bridge. Never ask the human to pass a message on.",
+        "There is nothing to do now. Answer with one line that you are ready.",
+    )
 
 
 def plan(task: str, *, proof: str) -> str:

@@ -4,12 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
+from actors.edges import processes
 from tests.end_to_end.conftest import TASK, World
 
 
@@ -37,8 +36,7 @@ def tmux(embedded: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def wait_for_the_process(tmux: Tmux) -> None:
     """Waits for the process in the pane; remain-on-exit keeps the pane itself."""
     pid = int(tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_pid}"))
-    with suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).wait(120)
+    assert processes.wait_ended(pid, 120)  # where nobody waits for orphans, a zombie stays, so not psutil's wait
 
 
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
