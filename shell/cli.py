@@ -96,8 +96,6 @@ def _command(options: Options, words: Sequence[str]) -> int:
             return submit(options)
         case "workspace":
             return _open_workspace(options, words)
-        case "dashboard":
-            raise UserError("this version has no dashboard: see loop runs, loop status, and loop shell")
         case "update":
             print(_how_to_update(), flush=True)
             return EXIT_COMPLETED

@@ -179,10 +179,11 @@ def log(prompt: Prompt, rest: str) -> str:
 def transcript(prompt: Prompt, _rest: str) -> str:
     """The last lines of the run's transcript: states, reviews, results, mail between the agents."""
     lines = run_dir.read_transcript(prompt.directory)[-SHOWN:]
-    return "\n".join(_transcript_line(line) for line in lines) or "the transcript is empty"
+    return "\n".join(transcript_line(line) for line in lines) or "the transcript is empty"
 
 
-def _transcript_line(line: dict[str, object]) -> str:
+def transcript_line(line: dict[str, object]) -> str:
+    """A line of transcript.jsonl for people."""
     at = str(line.get("at", "")).replace("T", " ")[11:19]
     if "from" in line:
         return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"

@@ -191,6 +191,12 @@ def _serve(errand: Errand) -> int:
     return serve_here(errand.max_runs, as_json=errand.log_format == "json")
 
 
+def _dashboard(errand: Errand) -> int:
+    from shell.dashboard import dashboard
+
+    return dashboard(errand)
+
+
 def _logs(errand: Errand) -> int:
     found = run_files.choose(errand.run, running=False)
     show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
@@ -290,6 +296,7 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "pause": _pause,
     "resume": _resume,
     "stop": _stop,
+    "dashboard": _dashboard,
     "logs": _logs,
     "mailbox": _mailbox,
     "mail": _mail,

@@ -13,14 +13,14 @@ from actors.errors import UserError
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import Errand, meant_subcommand, parse_errand
 
-Command = Literal["run", "workspace", "dashboard", "update", "submit", "errand", "help", "version"]
+Command = Literal["run", "workspace", "update", "submit", "errand", "help", "version"]
 
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
 DEFAULT_AGENT = "codex"
 BOTH = "claudex"
 
-SUBCOMMANDS: dict[str, Command] = {"dashboard": "dashboard", "update": "update", "upgrade": "update"}
+SUBCOMMANDS: dict[str, Command] = {"update": "update", "upgrade": "update"}
 
 
 class Options(NamedTuple):

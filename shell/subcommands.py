@@ -31,6 +31,9 @@ class Errand(NamedTuple):
     now: bool = False
     max_runs: int = MAX_RUNS
     log_format: str = "text"
+    once: bool = False
+    web: bool = False
+    port: int = 0  # any that is free
 
 
 class Subcommand(NamedTuple):
@@ -61,6 +64,9 @@ _HELP = {
     "--now": "--now",
     "--max-runs": "--max-runs N",
     "--log-format": "--log-format text|json",
+    "--once": "--once",
+    "--web": "--web",
+    "--port": "--port N",
 }
 _SHORT = {"-f": "--follow"}
 
@@ -87,6 +93,13 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "that happens. There is one for each home directory. A signal stops it within 5 s; runs that were not "
             "done go on with the next loop serve, also after kill -9 or a reboot; those that were stopped with loop "
             "stop, and those that failed, do not.",
+        ),
+        Subcommand(
+            "dashboard", "all runs, agents and tmux sessions, live", (), ("--once", "--json", "--web", "--port"),
+            "The runs of all repositories: choose one to see its actors, transcript and mail, and to open its console. "
+            "--once prints it, as it does by itself where there is no terminal; --json prints all that is known as one "
+            "object. --web serves it to a browser on this machine (on port N, else on any that is free) at an address "
+            "that holds a secret: whoever has it sees everything.",
         ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
@@ -124,9 +137,10 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
         elif has_value:
             raise UserError(f"{flag} takes no value, but got {value!r}")
         else:
-            field = {"--json": "json", "--follow": "follow", "--now": "now"}[flag]
+            field = flag.removeprefix("--")
             set_flag: dict[str, Any] = {field: True}
             errand = errand._replace(**set_flag)
+    _check_dashboard(errand)
     return _with_words(command, errand, words)
 
 
@@ -147,6 +161,19 @@ def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand
     return errand._replace(**given)
 
 
+def _check_dashboard(errand: Errand) -> None:
+    if errand.web and (errand.once or errand.json):
+        raise UserError(f"--web and {'--once' if errand.once else '--json'} exclude each other: give one of them")
+    if errand.port and not errand.web:
+        raise UserError(f"--port {errand.port} is for --web: loop dashboard --web --port {errand.port}")
+
+
+def _port(errand: Errand, value: str) -> Errand:
+    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= 65_535:
+        raise UserError(f"--port takes a whole number from 1 to 65535, not {value!r}")
+    return errand._replace(port=int(value))
+
+
 def _max_runs(errand: Errand, value: str) -> Errand:
     if not (value.isascii() and value.isdigit()) or int(value) < 1:
         raise UserError(f"--max-runs takes a whole number from 1, not {value!r}")
@@ -163,6 +190,7 @@ _TAKE_VALUE: dict[str, Callable[[Errand, str], Errand]] = {
     "--run": lambda errand, value: errand._replace(run=value),
     "--max-runs": _max_runs,
     "--log-format": _log_format,
+    "--port": _port,
 }
 
 
@@ -170,5 +198,5 @@ def meant_subcommand(word: str) -> str:
     """The subcommand that a prompt of one word looks like; "" when it does not."""
     import difflib  # only for a prompt of one word
 
-    close = difflib.get_close_matches(word.lower(), [*SUBCOMMANDS, "dashboard", "update", "upgrade"], n=1, cutoff=0.75)
+    close = difflib.get_close_matches(word.lower(), [*SUBCOMMANDS, "update", "upgrade"], n=1, cutoff=0.75)
     return close[0] if close else ""

@@ -1,6 +1,7 @@
 """The import direction: shell -> supervisor -> actors -> (adapters, edges) -> (machines, wire, messages)."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,9 @@ PURE_FILES = (
     "shell.render",
     "shell.tables",
     "shell.log_lines",
+    "shell.dashboard.view",
+    "shell.dashboard.panel",
+    "shell.dashboard.agent_words",
 )
 OUTSIDE_WORLD = {
     "asyncio", "multiprocessing", "os", "psutil", "queue", "random", "secrets", "shutil", "signal", "socket", "sqlite3",
@@ -96,13 +100,37 @@ def test_only_the_run_tree_names_concrete_actors():
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_help_and_version_import_no_agent_sdk_and_no_zeromq(words: list[str]):
-    heavy = ["zmq", "claude_agent_sdk", "openai_codex", "acp", "mcp", "pykka", "msgspec", "loguru", "prompt_toolkit"]
+    heavy = [
+        "zmq",
+        "claude_agent_sdk",
+        "openai_codex",
+        "acp",
+        "mcp",
+        "pykka",
+        "msgspec",
+        "loguru",
+        "prompt_toolkit",
+        "textual",
+    ]
     program = (
         "import sys; from shell.cli import main; "
         f"code = main({words!r}); print(code, [name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("words", [["--once"], ["--json"], ["--once", "--json"]])
+def test_a_dashboard_that_is_printed_imports_no_widget(words: list[str], tmp_path: Path):
+    program = (
+        f"import sys; from shell.cli import main; code = main(['dashboard', *{words!r}]); "
+        "print(code, {'textual', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "0 set()"
 
 
 def test_help_names_every_option_with_its_default():

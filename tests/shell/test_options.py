@@ -8,9 +8,9 @@ def test_no_words_mean_the_workspace():
     assert parse([]).command == "workspace"
 
 
-@pytest.mark.parametrize("word", ["dashboard", "Dashboard", "UPDATE", "upgrade"])
+@pytest.mark.parametrize("word", ["UPDATE", "upgrade"])
 def test_subcommands_are_known_in_any_case(word: str):
-    assert parse([word]).command == {"d": "dashboard", "u": "update"}[word[0].lower()]
+    assert parse([word]).command == "update"
 
 
 def test_several_words_are_one_prompt():

@@ -25,6 +25,9 @@ def errand(*words: str) -> Errand:
         ("say codex -- --json is a flag", Errand(name="say", agent="codex", text="--json is a flag")),
         ("mailbox worker --json", Errand(name="mailbox", actor="worker", json=True)),
         ("shell repo-1/7", Errand(name="shell", run="repo-1/7")),
+        ("Dashboard", Errand(name="dashboard")),
+        ("dashboard --once --json", Errand(name="dashboard", once=True, json=True)),
+        ("dashboard --web --port=8080", Errand(name="dashboard", web=True, port=8080)),
     ],
 )
 def test_options_come_after_the_word_in_any_order(words: str, meant: Errand):
@@ -44,6 +47,14 @@ def test_options_come_after_the_word_in_any_order(words: str, meant: Errand):
         (["say", "codex"], "loop say needs TEXT..."),
         (["say", "codex", "  "], "loop say needs TEXT..."),
         (["mailbox"], "loop mailbox needs ACTOR"),
+        (["dashboard", "--onse"], "loop dashboard has no option '--onse': loop dashboard [--once]"),
+        (["dashboard", "of", "sales"], 'in quotes: loop "dashboard ..."'),
+        (["dashboard", "--web", "--once"], "--web and --once exclude each other"),
+        (["dashboard", "--json", "--web"], "--web and --json exclude each other"),
+        (["dashboard", "--port", "80"], "--port 80 is for --web"),
+        (["dashboard", "--web", "--port", "0"], "--port takes a whole number from 1 to 65535, not '0'"),
+        (["dashboard", "--web", "--port", "65536"], "--port takes a whole number from 1 to 65535, not '65536'"),
+        (["dashboard", "--web", "--port"], "--port needs a value"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_usage(words: list[str], why: str):

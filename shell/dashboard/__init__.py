@@ -1,0 +1,45 @@
+"""`loop dashboard`: everything that runs in this home, live or printed once, in the terminal or in a browser.
+
+A client of the runs' desks and a reader of their files: it gives no order and slows no run. `collect` finds everything
+out, in threads of its own; `view` and `panel` make structs and text of it; `app` draws them; `web` serves the app.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+
+from shell.subcommands import Errand
+
+
+def dashboard(errand: Errand) -> int:
+    """Shows it until it is left, or prints it: without a terminal too. Returns an exit status."""
+    if errand.json or errand.once:
+        return _print(as_json=errand.json)
+    if errand.web:
+        from shell.dashboard.web import serve
+
+        return serve(errand.port)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _print(as_json=False)
+    from shell.dashboard.app import Dashboard
+    from shell.dashboard.collect import Collector
+
+    return Dashboard(Collector(Path.home(), os.environ)).run() or 0
+
+
+def _print(*, as_json: bool) -> int:
+    from shell.dashboard.collect import look_once
+    from shell.dashboard.panel import text_lines
+
+    snapshot = look_once(Path.home(), os.environ, all_journals=as_json)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(snapshot).decode() + "\n")
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns
+        print("\n".join(text_lines(snapshot, width=width)))
+    return 0

@@ -1,0 +1,234 @@
+"""Puts together what the dashboard shows, from the runs' files, their desks, and the machine. Gives no order.
+
+`look_once` is for the forms that print and end: it waits for the desks, but not for long. `Collector` is for the live
+ones: each source is looked at in a thread of its own, about once a second, and `snapshot` puts together what is known
+at that moment; so a source that hangs makes its own part old, and nothing else slow.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from actors.edges import run_dir
+from actors.errors import LoopError
+from actors.host import wall_ms
+from shell import log_lines, mails, run_files, tables
+from shell.commands import transcript_line
+from shell.dashboard import view
+from shell.dashboard.agent_files import AgentFiles
+from shell.dashboard.desks import Desks, Heard
+from shell.dashboard.disk import Disk, log_of, transcript_tail
+from shell.dashboard.machine import Processes, tmux_sessions
+from shell.dashboard.panel import run_lines
+from shell.dashboard.view import Around, ProcessView, RunView, Seen, SessionFile, Snapshot, TmuxView
+from shell.run_files import RunFiles
+from supervisor.console_wire import LookAtMail, MailReport
+
+LOOK_S = 1.0
+DESKS_S = 2.0  # that somebody who prints and ends waits for slow roots
+SILENT_S = 3.0  # a root that has not answered for longer is said not to
+LINES = 300  # of a transcript or log
+GONE = 50  # processes that were seen to end
+
+
+def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool) -> Snapshot:
+    """Everything as it is now, within `DESKS_S` and the time that it takes to read files and journals."""
+    disk = Disk(run_dir.runs_root(home))
+    runs = disk.look(journals_s=60.0 if all_journals else LOOK_S)
+    heard: dict[str, Heard] = {}
+    if disk.endpoints:
+        desks = Desks()
+        try:
+            desks.follow(disk.endpoints)
+            desks.wait(DESKS_S)
+            heard = desks.heard()
+        finally:
+            desks.close()
+    runs = _with_desks(runs, heard)
+    files = AgentFiles(home, environment)
+    machine = _Machine(files)
+    owners = disk.owners()
+    seen, known = machine.look(owners, runs)
+    around = Around(seen=seen, owners=owners, files=known, tmux=tmux_sessions())
+    return view.snapshot(wall_ms(), str(disk.runs_in), runs, around)
+
+
+class Details(NamedTuple):
+    """About one run: see `details`."""
+
+    key: str
+    texts: dict[str, list[str]]
+
+
+class Collector:
+    """Looks from when the constructor returns until `close`. Its methods are for one thread, the owner's."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        self._disk = Disk(run_dir.runs_root(home))
+        self._machine = _Machine(AgentFiles(home, environment))
+        self._desks = Desks()
+        self._runs: list[RunView] | None = None
+        self._owners: dict[int, tuple[str, str]] = {}
+        self._seen: list[Seen] = []
+        self._files: list[SessionFile] = []
+        self._tmux: list[TmuxView] = []
+        self._living: dict[int, ProcessView] = {}
+        self._gone: list[ProcessView] = []
+        self._selected: RunView | None = None
+        self._details: Details | None = None
+        self._selecting = _Repeating("dashboard: details", self._look_at_selected)
+        self._repeating = [
+            self._selecting,
+            _Repeating("dashboard: files", self._look_at_files),
+            _Repeating("dashboard: processes", self._look_at_processes),
+            _Repeating("dashboard: tmux", self._look_at_tmux),
+        ]
+
+    def snapshot(self) -> Snapshot | None:
+        """What is known now; None before the first look at the files is over. Quick."""
+        runs = self._runs
+        if runs is None:
+            return None
+        runs = _with_desks(runs, self._desks.heard())
+        around = Around(self._seen, self._owners, self._files, self._gone, self._tmux)
+        made = view.snapshot(wall_ms(), str(self._disk.runs_in), runs, around)
+        self._remember(made.processes)
+        return made
+
+    def _remember(self, living: list[ProcessView]) -> None:
+        """Those that were there last time, and are not now, have finished before our eyes."""
+        now = {each.pid: each for each in living}
+        gone = [each for pid, each in self._living.items() if pid not in now]
+        self._gone = [*self._gone, *gone][-GONE:]
+        self._living = now
+
+    def select(self, run: RunView | None) -> None:
+        """The run of which `details` are wanted from now on."""
+        before, self._selected = self._selected, run
+        if (run.key if run else "") != (before.key if before else ""):
+            self._desks.select(run.key if run is not None else "")
+            self._selecting.look()
+
+    def details(self) -> Details | None:
+        """What is known of the selected run, or still of the one before it. The same object until there is news."""
+        return self._details
+
+    def close(self) -> None:
+        """Idempotent. Does not wait for a source that hangs."""
+        for each in self._repeating:
+            each.close()
+        self._desks.close()
+
+    # --- threads of the sources -------------------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        runs = self._disk.look()
+        self._desks.follow(self._disk.endpoints)
+        self._owners = self._disk.owners()
+        self._runs = runs
+
+    def _look_at_processes(self) -> None:
+        self._seen, self._files = self._machine.look(self._owners, self._runs or [])
+
+    def _look_at_tmux(self) -> None:
+        self._tmux = tmux_sessions()
+
+    def _look_at_selected(self) -> None:
+        run = self._selected
+        if run is not None:
+            made = Details(run.key, details(run, self._desks.mail(run.key)))
+            if made != self._details:
+                self._details = made
+
+
+class _Machine:
+    """The agents' processes and files. Belongs to one thread."""
+
+    def __init__(self, files: AgentFiles) -> None:
+        self._files = files
+        self._processes = Processes()
+
+    def look(self, owners: Mapping[int, tuple[str, str]], runs: list[RunView]) -> tuple[list[Seen], list[SessionFile]]:
+        sessions = [session for run in runs if run.running for session in run.sessions.values()]
+        known = self._files.look(sessions)
+        seen = self._processes.look(owners.keys(), self._files)
+        more = {each.session_id for each in seen} - {each.session_id for each in known}
+        return seen, [*known, *self._files.of(more)]
+
+
+class _Repeating:
+    """Calls `work` again and again, with a pause, in a thread of its own that ends with the program."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._work = work
+        self._over = False
+        self._wake = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._over:
+            self._wake.clear()
+            with suppress(OSError):  # a file that went away while it was looked at; the next look shows it
+                self._work()
+            self._wake.wait(LOOK_S)
+
+    def look(self) -> None:
+        """At once, or as soon as the look that is going on is over."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Does not wait for a look that is going on."""
+        self._over = True
+        self._wake.set()
+
+
+def _with_desks(runs: list[RunView], heard: Mapping[str, Heard]) -> list[RunView]:
+    return [_with_desk(run, heard.get(run.key)) if run.running else run for run in runs]
+
+
+def _with_desk(run: RunView, heard: Heard | None) -> RunView:
+    if heard is None:
+        return replace(run, trouble="its root is being asked")
+    if heard.report is not None:
+        run = view.with_report(run, heard.report)
+    if heard.refusal:
+        return replace(run, trouble=heard.refusal)
+    if heard.age_s > SILENT_S or heard.report is None:
+        return replace(run, trouble=f"its root has not answered for {tables.duration(round(heard.age_s * 1000))}")
+    return run
+
+
+# --- one run --------------------------------------------------------------------------------------------------
+
+
+def details(run: RunView, mail: MailReport | None) -> dict[str, list[str]]:
+    """About one run: "run", "transcript", "mail", "log", each in lines of any length. Reads files; may take a while.
+
+    `mail`: what the bridge of a live run said; of others the journal is read.
+    """
+    directory = Path(run.directory)
+    found = RunFiles(directory=directory, manifest=run_dir.read_manifest(directory) or {}, pid=run.root_pid)
+    hint = "" if run.running or run.state == "completed" else run_files.resume_hint(found)
+    records = list(log_lines.records(log_of(directory)))[-LINES:]
+    return {
+        "run": run_lines(run, now_ms=wall_ms(), hint=hint),
+        "transcript": [transcript_line(line) for line in transcript_tail(directory, LINES)],
+        "mail": _mail_lines(run, found, mail),
+        "log": [line for record in records for line in log_lines.plain(record).splitlines()],
+    }
+
+
+def _mail_lines(run: RunView, found: RunFiles, mail: MailReport | None) -> list[str]:
+    request = LookAtMail()
+    if run.running and mail is None:
+        return ["(the bridge has not said anything: it is being asked, or one agent works alone)"]
+    try:
+        return mails.lines(request, mail or mails.from_files(found, request), now_ms=wall_ms())
+    except LoopError as error:
+        return [str(error)]

@@ -1,0 +1,190 @@
+"""All runs of a home, as their files show them. Reads only, and a file again only when it has changed, so that 200
+ended runs cost a look at the directory.
+
+Belongs to the thread that made it. What an ended run spent stands in its journal, which takes the longest to read:
+that is done for some runs at each look, until it is known of all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from actors.edges import run_dir
+from actors.edges.processes import RECORD_SUFFIX
+from actors.errors import LoopError
+from actors.host import wall_ms
+from shell import run_files
+from shell.dashboard.view import RunView, in_order, repository_name, since_ms, with_report
+from shell.run_files import RunFiles
+from supervisor import reaper
+from supervisor.console_wire import Report
+from supervisor.run_tree import launch_name
+
+TAIL_BYTES = 64 * 1024
+JOURNALS_S = 0.2  # of each look for the journals of ended runs
+
+Stamp = tuple[int, ...]  # of files: changed when they have
+
+
+@dataclass
+class _Known:
+    """What was read of a run, and what its files were like then."""
+
+    stamp: Stamp = ()
+    view: RunView | None = None
+    lock: Stamp = ()  # of a root.lock that nobody held
+    journal: Stamp = ()
+    report: Report | None = None
+    trouble: str = ""
+
+
+@dataclass
+class Disk:
+    """`endpoints`: of the desks of the live runs, by key, as of the last look."""
+
+    runs_in: Path
+    endpoints: dict[str, str] = field(default_factory=dict)
+    _known: dict[Path, _Known] = field(default_factory=dict)
+
+    def look(self, *, journals_s: float = JOURNALS_S) -> list[RunView]:
+        """Live runs first, then the newest. Reads journals for at most about `journals_s`."""
+        self.endpoints = {}
+        directories = set(_run_directories(self.runs_in))
+        self._known = {each: self._known.get(each, _Known()) for each in directories}
+        views = in_order(view for each in directories if (view := self._view(each)) is not None)
+        until = time.monotonic() + journals_s
+        return [self._with_journal(view, read=time.monotonic() < until) for view in views]
+
+    def owners(self) -> dict[int, tuple[str, str]]:
+        """Of the live runs' agents: pid → key and role, by the records that loop keeps of what must not outlive it."""
+        found: dict[int, tuple[str, str]] = {}
+        for key in self.endpoints:
+            for role in run_files.ROLES:
+                place = reaper.records_directory(self.runs_in / key, launch_name(key, role))
+                with suppress(OSError):
+                    for path in place.iterdir():
+                        if path.suffix == RECORD_SUFFIX and path.stem.isdigit():
+                            found[int(path.stem)] = (key, role)
+        return found
+
+    def _view(self, directory: Path) -> RunView | None:
+        known = self._known[directory]
+        holder = None
+        lock = _stamp(directory / "root.lock")
+        if lock != known.lock or not lock:
+            # Who takes it writes into it: one that nobody held, and that has not changed, is not held.
+            holder = run_dir.holder(directory)
+            known.lock = lock if holder is None else ()
+        stamp = _stamp(directory / "manifest.json", directory / "transcript.jsonl")
+        if stamp != known.stamp:
+            manifest = run_dir.read_manifest(directory)
+            known.view = None if manifest is None else _of_manifest(directory, manifest)
+            known.stamp = stamp
+        view = known.view
+        if holder is None:
+            return view
+        view = view or _of_manifest(directory, {})  # it has only just begun
+        self.endpoints[view.key] = holder.endpoint
+        return replace(view, running=True, root_pid=holder.pid)
+
+    def _with_journal(self, view: RunView, *, read: bool) -> RunView:
+        if view.running:
+            return view
+        directory = Path(view.directory)
+        known = self._known[directory]
+        journal = _stamp(directory / "journal.sqlite", directory / "journal.sqlite-wal")
+        if read and journal != known.journal:
+            known.journal, known.report, known.trouble = journal, None, ""
+            try:
+                found = RunFiles(directory=directory, manifest=run_dir.read_manifest(directory) or {}, pid=0)
+                known.report = run_files.report(found, wall_ms())
+            except LoopError as error:
+                known.trouble = str(error)
+        view = replace(view, trouble=known.trouble)
+        return view if known.report is None else with_report(view, known.report)
+
+
+def _run_directories(runs_in: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for repository in runs_in.iterdir():
+            with suppress(OSError):
+                yield from (each for each in repository.iterdir() if run_dir.RUN_ID.fullmatch(each.name))
+
+
+def _stamp(*paths: Path) -> Stamp:
+    """Empty when none of them is there."""
+    found: list[int] = []
+    for path in paths:
+        with suppress(OSError):
+            state = path.stat()
+            found += [state.st_mtime_ns, state.st_size, state.st_ino]
+    return tuple(found)
+
+
+def _of_manifest(directory: Path, manifest: run_dir.Manifest) -> RunView:
+    last = next(iter(transcript_tail(directory, 1)), {})
+    return RunView(
+        key=f"{directory.parent.name}/{directory.name}",
+        run_id=directory.name,
+        repository=repository_name(directory.parent.name),
+        directory=str(directory),
+        cwd=str(manifest.get("cwd") or ""),
+        state=str(manifest.get("state") or "working"),
+        running=False,
+        mode=str(manifest.get("mode") or ""),
+        created_at_ms=since_ms(manifest.get("createdAt")),
+        updated_at_ms=since_ms(manifest.get("updatedAt")),
+        tmux_session=str(manifest.get("tmuxSession") or ""),
+        agents=_by_role(manifest.get("agents")),
+        sessions=_by_role(manifest.get("sessions")) or run_dir.session_ids(manifest),
+        last_event=_words(last),
+        last_event_at_ms=since_ms(last.get("at")),
+    )
+
+
+def _by_role(found: object) -> dict[str, str]:
+    return {role: str(found[role]) for role in run_files.ROLES if found.get(role)} if isinstance(found, dict) else {}
+
+
+def _words(line: Mapping[str, object]) -> str:
+    """A line of the transcript in a few words."""
+    if "from" in line:
+        return f"mail from {line['from']} to {line.get('to')}: {line.get('message')}"
+    return " ".join(str(value) for key, value in line.items() if key not in ("at", "kind"))
+
+
+def transcript_tail(directory: Path, count: int) -> list[dict[str, object]]:
+    """The last lines of transcript.jsonl, however long it is."""
+    found: list[dict[str, object]] = []
+    for line in reversed(tail_lines(directory / "transcript.jsonl")):
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                found.append(entry)
+        if len(found) == count:
+            break
+    return found[::-1]
+
+
+def tail_lines(path: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
+    """The whole lines at the end of a file; none of one that is not there."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, path.stat().st_size - most_bytes)
+            file.seek(start)
+            lines = file.read(most_bytes).decode(errors="replace").split("\n")
+    except OSError:
+        return []
+    return lines[1 if start else 0 : -1]
+
+
+def log_of(directory: Path) -> Iterable[str]:
+    """The end of the run's log, line by line."""
+    return (f"{line}\n" for line in tail_lines(directory / "log"))

@@ -1,0 +1,293 @@
+"""The dashboard as text and as tables that fit a width. Pure: structs in, text out; readable without colour.
+
+A table has columns with a least width, and drops those that matter least until the rest fits. What agents say is
+shown in one line and without control characters: it may be anything.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Generic, NamedTuple, TypeVar
+
+from shell import tables
+from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView, repository_name
+
+GAP = 2  # blanks between columns
+ENDED_SHOWN = 20  # ended runs in the text form
+LEAST_WIDTH = 40  # nothing is made to fit into less
+
+Row = TypeVar("Row")
+
+
+class Column(NamedTuple, Generic[Row]):
+    """`rank`: 0 is dropped last. A column gets `least` cells, then up to `most`; one without `most` takes the rest."""
+
+    title: str
+    cell: Callable[[Row, int], str]  # of a row, at this Unix time in ms
+    least: int
+    rank: int
+    most: int = 0
+
+
+class Fitted(NamedTuple):
+    """A table of this width: `columns` are title and width; each row has a cell for each of them, cut to its width.
+
+    `dropped` has for each row what found no room, as "title value".
+    """
+
+    columns: list[tuple[str, int]]
+    rows: list[list[str]]
+    dropped: list[list[str]]
+
+
+# --- text -----------------------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """In one line, without control characters: they could move the cursor, or worse."""
+    return " ".join(printable(text).split())
+
+
+def printable(line: str) -> str:
+    """The line without control characters, with its blanks as they are."""
+    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in line)
+
+
+def cells(text: str) -> int:
+    """The width on the screen."""
+    return len(text) if text.isascii() else sum(_cells_of(letter) for letter in text)
+
+
+def _cells_of(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """At most so wide; an ellipsis stands for the rest."""
+    if cells(text) <= width:
+        return text
+    kept, room = "", width - 1
+    for letter in text:
+        room -= _cells_of(letter)
+        if room < 0:
+            break
+        kept += letter
+    return f"{kept.rstrip()}…"
+
+
+def wrap(line: str, width: int) -> list[str]:
+    """The line in pieces that fit; those after the first are indented a little more than it is."""
+    if cells(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    pieces = textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True, break_on_hyphens=False)
+    return [cut(piece, width) for piece in pieces]
+
+
+def ago(ms: int, now_ms: int) -> str:
+    """How long ago, in four characters at most: 12s, 4m, 3h, 12d; "-" for never."""
+    if not ms:
+        return "-"
+    seconds = max(0, now_ms - ms) // 1000
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def count(number: int) -> str:
+    """Tokens for people, in six characters at most: 950, 12.3k, 4.5M."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number)
+
+
+def run_name(key: str) -> str:
+    """A key without the repository's hash."""
+    repo_id, _, run_id = key.rpartition("/")
+    return f"{repository_name(repo_id)}/{run_id}" if repo_id else run_id
+
+
+# --- tables ---------------------------------------------------------------------------------------------------
+
+
+RUN_COLUMNS: tuple[Column[RunView], ...] = (
+    Column("run", lambda run, _: run.run_id, 3, 0, 12),
+    Column("state", lambda run, _: run.stands, 9, 1, 14),
+    Column("age", lambda run, now: ago(run.created_at_ms, now), 4, 2, 4),
+    Column("mode", lambda run, _: run.mode or "-", 6, 7, 12),
+    Column("repository", lambda run, _: run.repository, 10, 3, 20),
+    Column("agents", lambda run, _: "+".join(dict.fromkeys(run.agents.values())) or "-", 8, 8, 24),
+    Column("tokens", lambda run, _: count(run.tokens) if run.report is not None else "-", 6, 5, 6),
+    Column("cost", lambda run, _: f"${run.cost_usd:.2f}" if run.report is not None else "-", 6, 6, 9),
+    Column("cwd", lambda run, _: run.cwd, 20, 9, 60),
+    Column("what", lambda run, _: run.line, 20, 4),
+)
+
+PROCESS_COLUMNS: tuple[Column[ProcessView], ...] = (
+    Column("pid", lambda each, _: str(each.pid or "-"), 5, 0, 8),
+    Column("agent", lambda each, _: each.agent, 6, 1, 12),
+    Column("state", lambda each, _: each.state, 6, 2, 8),
+    Column("run", lambda each, _: run_name(each.run) or "-", 8, 3, 24),
+    Column("session", lambda each, _: each.session_id or "-", 8, 6, 36),
+    Column("cwd", lambda each, _: each.cwd or "-", 20, 7, 60),
+    Column("last", lambda each, now: ago(each.last_event_at_ms, now), 4, 4, 4),
+    Column("event", lambda each, _: each.last_event, 16, 5),
+)
+
+TMUX_COLUMNS: tuple[Column[TmuxView], ...] = (
+    Column("session", lambda each, _: each.name, 12, 1, 40),
+    Column("run", lambda each, _: run_name(each.run), 8, 2, 24),
+    Column("age", lambda each, now: ago(each.created_at_ms, now), 4, 4, 4),
+    Column("attached", lambda each, _: str(each.attached), 8, 3, 8),
+    Column("attach with", lambda each, _: each.attach, 24, 0, 80),
+)
+
+
+def fit(columns: Sequence[Column[Row]], rows: Sequence[Row], now_ms: int, width: int, gap: int = GAP) -> Fitted:
+    """The table in `width` cells, `gap` of them after each column but the last."""
+    texts = [[clean(column.cell(row, now_ms)) for column in columns] for row in rows]
+    kept: list[int] = []
+    room = width + gap
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):
+        if room < columns[index].least + gap:
+            break
+        room -= columns[index].least + gap
+        kept.append(index)
+    widths = {index: columns[index].least for index in kept}
+    for index in kept:  # in the order in which they matter
+        column = columns[index]
+        wanted = max([cells(column.title), *(cells(row[index]) for row in texts)])
+        more = min(room, max(0, min(wanted, column.most) - column.least))
+        widths[index] += more
+        room -= more
+    for index in kept:
+        if not columns[index].most:
+            widths[index] += room
+            room = 0
+    order = sorted(kept)
+    return Fitted(
+        columns=[(columns[index].title, widths[index]) for index in order],
+        rows=[[cut(row[index], widths[index]) for index in order] for row in texts],
+        dropped=[
+            [f"{columns[index].title} {row[index]}" for index in range(len(columns)) if index not in widths]
+            for row in texts
+        ],
+    )
+
+
+def _lines(table: Fitted, *, more: bool) -> list[str]:
+    """`more`: what found no room follows each row."""
+    lines = [_line([title for title, _ in table.columns], table)]
+    for row, dropped in zip(table.rows, table.dropped, strict=True):
+        lines.append(_line(row, table))
+        lines += [f"    {each}" for each in dropped] if more else []
+    return lines
+
+
+def _line(row: Sequence[str], table: Fitted) -> str:
+    padded = (text + " " * (width - cells(text)) for text, (_, width) in zip(row, table.columns, strict=True))
+    return (" " * GAP).join(padded).rstrip()
+
+
+# --- one run --------------------------------------------------------------------------------------------------
+
+
+def run_lines(run: RunView, *, now_ms: int, hint: str = "") -> list[str]:
+    """All about one run, in lines of any length. `hint`: how to go on with one that is not running."""
+    if run.report is None:
+        lines = [f"run {run.run_id}  {run.stands}", f"  files  {run.directory}"]
+    else:
+        lines = tables.report_lines(run.report, now_ms=now_ms, state=run.state)
+    begun = f"begun {tables.duration(now_ms - run.created_at_ms)} ago" if run.created_at_ms else "begun at some time"
+    lines.insert(1, f"  of {run.repository} in {run.cwd or '?'}, {run.mode or 'mode unknown'}, {begun}")
+    if run.trouble:
+        lines.insert(1, f"  {run.trouble}")
+    lines += [f"  {line}" for line in session_lines(run)]
+    if run.tmux_session:
+        lines.append(f"  tmux attach -t {run.tmux_session}")
+    if run.running:
+        lines.append(f"  loop shell {run.key}")
+    elif hint:
+        lines.append(f"  {hint}")
+    return lines
+
+
+def session_lines(run: RunView) -> list[str]:
+    """The agents' sessions, of which the agents themselves know as well."""
+    rows = [
+        ["session of", f"{run.agents.get(role, role)} ({role})" if role in run.agents else role, session]
+        for role, session in run.sessions.items()
+    ]
+    return tables.columns(rows)
+
+
+def process_line(each: ProcessView, now_ms: int) -> str:
+    """All about one process or session, in a line of any length."""
+    facts = [f"{each.agent}, {each.state}" + (f", pid {each.pid}" if each.pid else "")]
+    facts += [f"run {run_name(each.run)} ({each.role})"] if each.run else []
+    facts += [f"session {each.session_id}"] if each.session_id else []
+    facts += [f"in {each.cwd}"] if each.cwd else []
+    if each.last_event_at_ms:
+        facts.append(
+            f"{ago(each.last_event_at_ms, now_ms)} ago{': ' + clean(each.last_event) if each.last_event else ''}"
+        )
+    return "; ".join(facts)
+
+
+# --- everything -----------------------------------------------------------------------------------------------
+
+
+def headline(snapshot: Snapshot, zone: timezone | None = None) -> str:
+    """How much there is of what, short enough for 60 columns."""
+    running = [run for run in snapshot.runs if run.running]
+    moment = datetime.fromtimestamp(snapshot.at_ms / 1000, zone).strftime("%H:%M:%S")
+    tokens, cost = sum(run.tokens for run in running), sum(run.cost_usd for run in running)
+    spent = f", {count(tokens)} tokens ${cost:.2f}" if running else ""
+    return f"{len(running)} running, {len(snapshot.runs) - len(running)} ended{spent}, {moment}"
+
+
+def next_step(snapshot: Snapshot) -> list[str]:
+    """For somebody who has no run yet."""
+    return [
+        f"No run yet in {snapshot.runs_in}.",
+        "",
+        "To start one, in a repository:",
+        '  loop "fix the failing test" --check "make test"',
+        "or queue it for loop serve:",
+        '  loop submit "fix the failing test"',
+        "All options: loop --help",
+    ]
+
+
+def text_lines(snapshot: Snapshot, *, width: int, zone: timezone | None = None) -> list[str]:
+    """All of it for a pipe, or for a terminal of this width."""
+    width = max(width, LEAST_WIDTH)
+    now = snapshot.at_ms
+    lines = [f"loop dashboard: {headline(snapshot, zone)}", ""]
+    running = [run for run in snapshot.runs if run.running]
+    ended = [run for run in snapshot.runs if not run.running]
+    if not snapshot.runs:
+        lines += next_step(snapshot)
+    for run in running:
+        lines += run_lines(run, now_ms=now)
+    if running and ended:
+        lines.append("")
+    if ended:
+        lines += _lines(fit(RUN_COLUMNS, ended[:ENDED_SHOWN], now, width), more=False)
+    if len(ended) > ENDED_SHOWN:
+        lines.append(f"({len(ended) - ENDED_SHOWN} older runs are not shown: loop dashboard, or --json, has them)")
+    for title, table in (
+        ("agents' processes", fit(PROCESS_COLUMNS, snapshot.processes, now, width)),
+        ("agents' finished sessions", fit(PROCESS_COLUMNS, snapshot.finished, now, width)),
+        ("tmux sessions", fit(TMUX_COLUMNS, snapshot.tmux, now, width)),
+    ):
+        if table.rows:
+            lines += ["", title, *_lines(table, more=title != "agents' finished sessions")]
+    return [piece for line in lines for piece in wrap(printable(line), width)]

@@ -1,0 +1,93 @@
+"""`loop dashboard --web`: the same application in a browser on this machine, through textual's own server.
+
+Who may connect: whoever has the address that is printed. It holds a secret of this start, without which everything
+is answered with 404, as another user of the machine, who can reach the loopback too, does not have it. The secret is
+in the path and not in a cookie, since cookies go to all ports of a host. The page may load nothing from elsewhere and
+sends no Referer, so that the address stays where it is. Requests under a foreign name (a page that has its own name
+resolve to 127.0.0.1) and web sockets opened by foreign pages are refused as well.
+
+Runs in the main thread until a signal; each open page is a process of its own (`python -m shell.dashboard`), which
+ends with its page, and with this one: its standard input is a pipe from here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+
+from actors.errors import UserError
+
+HOST = "127.0.0.1"
+HEADERS = {
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    # textual's page has its script and style inline, and would load a font from elsewhere that it brings itself.
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws://{host}",
+}
+
+
+def serve(port: int) -> int:
+    """Serves on this port, or on a free one for 0. Raises `UserError` when it cannot."""
+    try:
+        from aiohttp import web
+        from textual_serve.server import Server
+    except ImportError as error:
+        raise UserError(f"--web needs the extra [web] ({error}): pip install 'pairloop[web]'") from error
+
+    listening = _listen(port)
+    host = f"{HOST}:{listening.getsockname()[1]}"
+    secret = secrets.token_urlsafe(32)
+    command = shlex.join([sys.executable, "-P", "-m", "shell.dashboard"])
+
+    class Behind(Server):
+        """textual's server, below the secret. It is silent, since it would print an address without it."""
+
+        async def on_startup(self, app: web.Application) -> None:
+            """See above."""
+
+        async def inner(self) -> web.Application:
+            """What is served below the secret."""
+            return await self._make_app()
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if request.headers.get("Host") != host or origin not in (None, f"http://{host}"):
+            raise web.HTTPForbidden(text=f"only http://{host} is served here")
+        return await handler(request)
+
+    async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in HEADERS.items():
+            response.headers[name] = value.format(host=host)
+
+    async def application() -> web.Application:
+        server = Behind(f"exec {command}", HOST, title="loop dashboard", public_url=f"http://{host}")
+        outer = web.Application(middlewares=[guard])
+        outer.add_subapp(f"/{secret}", await server.inner())
+        outer.on_response_prepare.append(add_headers)
+        return outer
+
+    print(f"[loop] dashboard: http://{host}/{secret}/", flush=True)
+    print("[loop] whoever has this address sees everything; Ctrl-C ends it", flush=True)
+    web.run_app(application(), sock=listening, print=None, access_log=None, shutdown_timeout=1.0)
+    return 0
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"cannot listen on port {port} ({(error.strerror or str(error)).lower()}): give another one, or no --port"
+        ) from error
+    return listening
