@@ -146,7 +146,7 @@ TMUX_COLUMNS: tuple[Column[TmuxView], ...] = (
     Column("run", lambda each, _: run_name(each.run), 8, 2, 24),
     Column("age", lambda each, now: ago(each.created_at_ms, now), 4, 4, 4),
     Column("attached", lambda each, _: str(each.attached), 8, 3, 8),
-    Column("attach with", lambda each, _: each.attach, 24, 0, 80),
+    Column("attach with", lambda each, _: each.attach, 34, 0, 80),
 )
 
 
