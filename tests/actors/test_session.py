@@ -131,17 +131,22 @@ class Rig:
         self.program = Program()
         self.stream = Stream()
         self.sessions: list[AgentSession] = []
+        self.agents: list[FakeAgent] = []
 
     def start(self) -> tuple[AgentSession, Listener]:
         listener = Listener()
         session = AgentSession(
-            make_agent=lambda sink: FakeAgent(self.program, sink),
+            make_agent=self._make_agent,
             stream=self.stream,  # type: ignore[arg-type]
             listener=listener,
         )
         self.sessions.append(session)
         session.start()
         return session, listener
+
+    def _make_agent(self, sink: EventSink) -> FakeAgent:
+        self.agents.append(FakeAgent(self.program, sink))
+        return self.agents[-1]
 
     def prompts(self) -> list[str]:
         return [text for _, text in self.program.transcript.values()]
@@ -316,3 +321,20 @@ def test_a_fenced_session_ends_its_actor(rig: Rig):
     while told[0] != "crashed":
         told = listener.told.get(timeout=PATIENCE_S)
     assert "taken over" in told[1]
+
+
+def test_a_program_that_ends_while_idle_is_opened_again_in_its_session(rig: Rig):
+    _, listener = rig.start()
+    _, session_id = listener.wait_for("opened")
+    rig.agents[-1].sink(AgentEvent(kind="ended", text="was closed in its pane"))
+    assert "was closed in its pane" in listener.wait_for("note")[1]
+    listener.wait_for("opened", session_id)
+    assert len(rig.agents) == 2
+
+
+def test_what_a_person_types_is_passed_on_and_is_no_turn_of_ours(rig: Rig):
+    _, listener = rig.start()
+    listener.wait_for("opened")
+    rig.agents[-1].sink(AgentEvent(kind="typed", text="look here"))
+    listener.wait_for("typed", "look here")
+    assert [type(event) for event in rig.stream.events] == [turn.SessionBegan]
