@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,12 +40,24 @@ def wait_for_the_process(tmux: Tmux) -> None:
     assert processes.wait_ended(pid, 120)  # where nobody waits for orphans, a zombie stays, so not psutil's wait
 
 
+def screen(tmux: Tmux) -> str:
+    return tmux("capture-pane", "-p", "-S", "-", "-t", "project-loop-1")
+
+
+def wait_for_the_screen(tmux: Tmux, text: str) -> None:
+    """A screen has no event to wait for: it is looked at until the text is there."""
+    deadline = time.monotonic() + 90
+    while text not in (seen := screen(tmux)):
+        assert time.monotonic() < deadline, "\n".join(filter(str.strip, seen.splitlines()))
+        time.sleep(0.1)
+
+
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
     loop = embedded.run("--agent", "embedded", "--tmux", TASK)
     assert loop.process.returncode == 0
     assert loop.lines == ["[loop] tmux attach -t project-loop-1"]
     wait_for_the_process(tmux)
-    assert "run 1 completed: review approved" in tmux("capture-pane", "-p", "-S", "-", "-t", "project-loop-1")
+    assert "run 1 completed: review approved" in screen(tmux)
     assert embedded.manifest()["state"] == "completed"
     assert embedded.manifest()["tmuxSession"] == "project-loop-1"
     assert not (embedded.run_directory() / "tmux.json").exists()
@@ -73,3 +86,16 @@ def test_without_tmux_it_names_the_package(embedded: World, tmp_path: Path):
     assert loop.process.returncode == 2
     assert "apt-get install tmux" in loop.lines[0]
     assert sys.executable not in loop.output
+
+
+def test_without_a_task_it_waits_for_one_and_then_for_the_next(embedded: World, tmux: Tmux):
+    assert embedded.run("--agent", "embedded", "--tmux").process.returncode == 0
+    wait_for_the_screen(tmux, "task>")
+    assert embedded.manifest()["state"] == "input-required"
+    tmux("send-keys", "-t", "project-loop-1", TASK, "Enter")
+    wait_for_the_screen(tmux, "1 task completed: waits for a person's answer")
+    assert embedded.manifest()["state"] == "input-required"
+    tmux("send-keys", "-t", "project-loop-1", "/stop", "Enter")
+    wait_for_the_process(tmux)
+    assert "run 1 completed: 1 task completed" in screen(tmux)
+    assert embedded.manifest()["state"] == "completed"
