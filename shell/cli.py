@@ -76,6 +76,12 @@ def main_in_tmux(words: Sequence[str], place: TmuxPlace) -> int:
 
 
 def _command(options: Options, words: Sequence[str]) -> int:
+    if options.command in ("run", "workspace") and options.is_for_people:
+        from pathlib import Path
+
+        from shell.newer import say_if_newer
+
+        say_if_newer(Path(os.environ.get("HOME") or Path.home()))
     match options.command:
         case "help":
             print(help_text(options.errand), flush=True)
@@ -97,8 +103,9 @@ def _command(options: Options, words: Sequence[str]) -> int:
         case "workspace":
             return _open_workspace(options, words)
         case "update":
-            print(_how_to_update(), flush=True)
-            return EXIT_COMPLETED
+            from shell.update import update
+
+            return update()
         case _:
             if options.tmux:
                 return _run_in_tmux(options, words)
@@ -139,16 +146,6 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("pairloop")
-
-
-def _how_to_update() -> str:
-    import shlex
-    from pathlib import Path
-
-    checkout = Path(__file__).resolve().parent.parent
-    if (checkout / ".git").exists():
-        return f"[loop] this is a source checkout; to update it: git -C {shlex.quote(str(checkout))} pull"
-    return f"[loop] install the newer version over this one: {shlex.quote(sys.executable)} -m pip install --upgrade …"
 
 
 def _keep_standard_streams_open() -> None:

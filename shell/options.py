@@ -51,6 +51,11 @@ class Options(NamedTuple):
     errand: Errand | None = None  # of command "errand"
 
     @property
+    def is_for_people(self) -> bool:
+        """Whether what is printed may be more than what was asked for."""
+        return not self.headless and self.format != "raw" and self.log_format != "json"
+
+    @property
     def task(self) -> str | None:
         """The prompt, however it was given; None when it was not."""
         return " ".join(self.words) if self.words else self.prompt

@@ -322,8 +322,7 @@ def _cooldown_ms(environment: Mapping[str, str]) -> int:
 
 def _has_prompt(options: Options) -> bool:
     """Whether somebody sits there who reads what happens and can type."""
-    person = sys.stdin.isatty() and sys.stdout.isatty()
-    return person and not options.headless and options.format != "raw" and options.log_format != "json"
+    return sys.stdin.isatty() and sys.stdout.isatty() and options.is_for_people
 
 
 def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:

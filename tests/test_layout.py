@@ -37,6 +37,7 @@ PURE_FILES = (
     "supervisor.console_wire",
     "shell.options",
     "shell.subcommands",
+    "shell.update_plan",
     "shell.render",
     "shell.tables",
     "shell.log_lines",

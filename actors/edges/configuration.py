@@ -1,6 +1,7 @@
 """Reads the configuration files: `~/.loop/config.toml` (the user's) and `<repo>/.loop.toml` (the repository's).
 
     checks = ["make test"]              # shell commands that we run ourselves to prove that the task is done
+    update_hint = false                 # the user's file only: say nothing of newer versions of loop
 
     [agents.gemini]                     # an agent that speaks the Agent Client Protocol
     command = ["gemini", "--acp"]
@@ -28,6 +29,7 @@ REPOSITORY_FILE = Path(".loop.toml")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TOP_LEVEL = ("agents", "checks")
+_USER_LEVEL = (*_TOP_LEVEL, "update_hint")
 _AGENT_KEYS = ("command", "env", "peer")
 
 
@@ -44,6 +46,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     agents: dict[str, AgentConfiguration] = {}
     checks: tuple[str, ...] = ()
+    update_hint: bool = True
 
 
 def read_configuration(home: Path, repository: Path | None, built_in: Collection[str]) -> Configuration:
@@ -54,9 +57,11 @@ def read_configuration(home: Path, repository: Path | None, built_in: Collection
     agents: dict[str, AgentConfiguration] = {}
     peers: list[tuple[Path, str, str]] = []
     checks: tuple[str, ...] = ()
+    update_hint = True
     for path in (home / USER_FILE, *((repository / REPOSITORY_FILE,) if repository else ())):
         document = _document(path)
-        _refuse_unknown(path, "", document, _TOP_LEVEL)
+        _refuse_unknown(path, "", document, _USER_LEVEL if path == home / USER_FILE else _TOP_LEVEL)
+        update_hint = _switch(path, "update_hint", document.get("update_hint", update_hint))
         if "checks" in document:
             checks = _texts(path, "checks", document["checks"])
         tables = _table(path, "agents", document.get("agents", {}))
@@ -71,7 +76,7 @@ def read_configuration(home: Path, repository: Path | None, built_in: Collection
         if peer and peer not in agents and peer not in built_in:
             known = ", ".join(sorted({*agents, *built_in}))
             _refuse(path, f"{key}.peer", peer, f"unknown agent; known are {known}")
-    return Configuration(agents=agents, checks=checks)
+    return Configuration(agents=agents, checks=checks, update_hint=update_hint)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -114,6 +119,12 @@ def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:
 def _text(path: Path, key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         _refuse(path, key, value, "a string that is not blank is needed")
+    return value
+
+
+def _switch(path: Path, key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        _refuse(path, key, value, "true or false is needed")
     return value
 
 

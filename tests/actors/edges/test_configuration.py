@@ -50,6 +50,14 @@ def test_an_agent_has_a_command_and_may_have_an_environment_and_a_peer(tmp_path:
     }
 
 
+def test_the_hint_at_newer_versions_is_the_users_to_switch_off(tmp_path: Path) -> None:
+    assert read(tmp_path, "update_hint = false", 'checks = ["x"]').update_hint is False
+    with pytest.raises(UserError, match=r"\.loop\.toml: update_hint = True: unknown key; known are agents, checks"):
+        read(tmp_path / "other", None, "update_hint = true")
+    with pytest.raises(UserError, match=r"config\.toml: update_hint = 'no': true or false is needed"):
+        read(tmp_path / "third", 'update_hint = "no"')
+
+
 def test_the_repository_takes_the_place_of_the_user_agent_by_agent(tmp_path: Path) -> None:
     found = read(
         tmp_path,

@@ -1,0 +1,143 @@
+"""Tells at the start of a run, at most once in six hours, that there is a newer loop. A start never waits for that.
+
+The hint comes from a file, `~/.loop/newer.json`. What is in there is looked up by this module as a program: a detached
+process with a time limit, which asks pip or uv (so the user's own index is asked) and is silent whatever happens. A
+source checkout has no such thing, and before the first run, when there is no `~/.loop`, neither has anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from shell.update_plan import Known, hint, is_due, lookup, may_hint, newest
+
+PATIENCE_S = 30.0
+
+
+def say_if_newer(home: Path) -> None:
+    """Prints the hint if it is time for it, and has the next look-up made if it is time for that."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty() and may_hint(dict(os.environ))):
+        return
+    folder = home / ".loop"
+    if not folder.is_dir() or is_checkout(code_directory()):
+        return
+    known = read_known(folder)
+    now_ms = time.time_ns() // 1_000_000
+    text = hint(known, _installed(), now_ms) if known.newest else ""
+    looks = is_due(known.looked_at_ms, now_ms)
+    if not (text or looks) or not _is_wanted(home):
+        return
+    if text:
+        print(f"[loop] {text}", file=sys.stderr, flush=True)
+        known = known._replace(said_at_ms=now_ms)
+    if looks:  # noted before it is made, so that two starts do not make two
+        known = known._replace(looked_at_ms=now_ms)
+    if write_known(folder, known) and looks:
+        _start_lookup(home)
+
+
+def code_directory() -> Path:
+    """Where the packages are that run."""
+    return Path(__file__).resolve().parent.parent
+
+
+def is_checkout(code: Path) -> bool:
+    """Whether they run from a source tree; what is installed has no pyproject.toml beside it."""
+    return (code / "pyproject.toml").is_file()
+
+
+def _installed() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pairloop")
+    except PackageNotFoundError:
+        return ""
+
+
+def _is_wanted(home: Path) -> bool:
+    """The user's setting. A configuration that cannot be read is complained about by the run itself."""
+    from actors.adapters import BUILT_IN_NAMES
+    from actors.edges.configuration import read_configuration
+    from actors.errors import UserError
+
+    try:
+        return read_configuration(home, None, BUILT_IN_NAMES).update_hint
+    except UserError:
+        return False
+
+
+def _start_lookup(home: Path) -> None:
+    with suppress(OSError):
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "shell.newer", str(home)],
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # Nobody else takes its exit status while this process lives.
+        threading.Thread(target=process.wait, name="look-up", daemon=True).start()
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+def read_known(folder: Path) -> Known:
+    """Nothing is known when the file is not there or cannot be read."""
+    try:
+        found = json.loads((folder / "newer.json").read_text("utf-8"))
+        return Known(int(found["looked_at_ms"]), str(found["newest"]), str(found["than"]), int(found["said_at_ms"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Known()
+
+
+def write_known(folder: Path, known: Known) -> bool:
+    """False: the disk does not take it."""
+    temporary = folder / f".newer.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(known._asdict()), encoding="utf-8")
+        temporary.replace(folder / "newer.json")
+    except OSError:
+        return False
+    return True
+
+
+# --- the program --------------------------------------------------------------------------------------------------
+
+
+def look_up(home: Path) -> None:
+    """Asks for the newest version and writes down what it is. Silent."""
+    from actors.edges.programs import ask
+    from shell.update import installation
+
+    found = installation()
+    question = lookup(found)
+    if question is None:
+        return
+    environment = {**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    answer = ask(question, environment=environment, cwd=home, timeout_s=PATIENCE_S)
+    there = newest(f"{answer.out}\n{answer.err}") if answer.code == 0 else ""
+    if there and _is_newer(there, found.version):
+        write_known(home / ".loop", read_known(home / ".loop")._replace(newest=there, than=found.version))
+
+
+def _is_newer(one: str, other: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(one) > Version(other)
+    except InvalidVersion:
+        return False
+
+
+if __name__ == "__main__":
+    look_up(Path(sys.argv[1]))
