@@ -157,6 +157,7 @@ def report(found: RunFiles, now_ms: int) -> Report:
         agents=agents,
         dead_letters=0,
         consoles=0,
+        worktree=found.text("worktree"),
     )
 
 

@@ -116,10 +116,15 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory
     own = _own_place(resumed)
-    if options.worktree or (own is not None and not own.is_dir() and _is_in_worktree(own, cwd, directory)):
-        directory, cwd = _enter_worktree(cwd, repository, repo_runs, directory, wanted_id, only_reserve=only_reserve)
+    if own is not None and not own.is_dir() and not _is_in_worktree(own, cwd, directory):
+        own = None
+    goes_on = own is not None and own.is_dir() and (not options.worktree or git.is_linked_worktree(cwd))
+    if (options.worktree or own is not None) and not goes_on:
+        directory, cwd = _enter_worktree(
+            cwd, repository, repo_runs, directory, wanted_id, own=own, only_reserve=only_reserve
+        )
     else:
-        if own is not None and own.is_dir() and own != cwd:
+        if own is not None and own != cwd:
             _say(f"it goes on where it was: {own}")
             cwd = own
         if (note := git.branch_note(cwd)) is not None:
@@ -145,6 +150,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         has_prompt=has_prompt,
         configured=dict(configuration.agents),
         session_ids=_session_ids(agents, manifest, resumed),
+        worktree=str(git.linked_worktree(cwd) or ""),
         workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
         tmux_session=place.session if place else "",
         workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
@@ -342,14 +348,18 @@ def _enter_worktree(
     directory: Path | None,
     wanted_id: str | None,
     *,
+    own: Path | None,
     only_reserve: bool,
 ) -> tuple[Path | None, Path]:
-    """The run directory, if there is one now, and the directory to work in."""
+    """The run directory, if there is one now, and the directory to work in: `own` again, where the run has one."""
     if repository is None:
-        raise UserError(f"--worktree needs a git repository, and {cwd} is in none: run git init, or leave it out")
-    if worktree.is_linked_worktree(cwd):
-        _say("--worktree skipped: this is a worktree already")
-        return directory, cwd
+        raise UserError(worktree.refusal(cwd))
+    if git.is_linked_worktree(cwd):
+        main = git.main_top_level(cwd)
+        if own is None or main is None:
+            _say("--worktree skipped: this is a worktree already")
+            return directory, cwd
+        repository = main
     if directory is None:
         directory = run_dir.new_run_directory(
             repo_runs, wanted_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
@@ -364,7 +374,7 @@ def _enter_worktree(
         raise
     for note in place.notes:
         _say(note)
-    return directory, place.cwd
+    return directory, own if own is not None and own.is_dir() and _is_in_worktree(own, cwd, directory) else place.cwd
 
 
 def _say(note: str) -> None:

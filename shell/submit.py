@@ -30,7 +30,7 @@ def _wants_worktree(options: Options, home: Path) -> bool:
         return False
     cwd = Path.cwd()
     repository = git.top_level(cwd)
-    if repository is None or worktree.is_linked_worktree(cwd):
+    if repository is None or git.is_linked_worktree(cwd):
         return False
     run_id = options.run_id or os.environ.get("LOOP_RUN_ID", "").strip()
     manifest = run_dir.read_manifest(run_dir.runs_root(home) / git.repository_id(cwd) / run_id) if run_id else None

@@ -46,6 +46,8 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
             facts.append(("question", report.status.question))
     if report.question:
         facts.append(("question", report.question))
+    if report.worktree:
+        facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))
     if report.root_pid:
         since = duration(now_ms - report.started_at_ms)

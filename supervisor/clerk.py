@@ -154,6 +154,7 @@ class RunClerk:
             key=order.key,
             directory=str(order.directory),
             cwd=str(order.cwd),
+            worktree=order.worktree,
             root_pid=os.getpid(),
             started_at_ms=self._started_at_ms,
             status=self._status_now(),

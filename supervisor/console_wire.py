@@ -214,6 +214,7 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     dead_letters: int
     consoles: int
     question: str = ""
+    worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
 
 
 class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):

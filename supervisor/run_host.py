@@ -235,6 +235,7 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
         "pid": os.getpid(),
         "repoId": order.repo_id,
         "runId": order.run_id,
+        "worktree": order.worktree,
         **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
         **({"workspace": True} if order.workspace else {}),
         "agents": {"worker": order.worker, "reviewer": order.reviewer},

@@ -72,6 +72,7 @@ class RunOrder:
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
+    worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
     tmux_session: str = ""  # the one that it runs in
     workspace: bool = False  # the agents' own TUIs are in that session, beside the console
 

@@ -120,6 +120,7 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
         configured=dict(configuration.agents),
         session_ids=submission.session_ids,
         workspace_name=submission.workspace_name,
+        worktree=str(git.linked_worktree(cwd) or ""),
     )
 
 

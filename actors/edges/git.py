@@ -1,29 +1,71 @@
-"""Plain `git`, asked read-only questions. Any process; blocks for as long as git takes."""
+"""Plain `git`, asked questions; what it is asked to change is said by the caller. Any process; blocks while git works.
+
+The directory alone says which repository is meant: variables like GIT_DIR, which a hook that starts `loop` hands down,
+are not passed on. Git takes no locks to answer (`git status` would, and an agent's commit at that moment would fail).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 _NOT_PLAIN = re.compile(r"[^a-z0-9-]+")
 
+# `git rev-parse --local-env-vars`, those that say which repository, index or objects are meant.
+_ELSEWHERE = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"),
+)
+NO_REPOSITORY = "not a git repository"
 
-def git(cwd: Path, *arguments: str) -> str | None:
-    """Output of a git command without the final newline, or None when git is missing or says no."""
+
+@dataclass(frozen=True)
+class Answer:
+    """`output` is without the final newline, None when git said no; `reason` then says why, in one line."""
+
+    output: str | None
+    reason: str = ""
+
+
+def ask(cwd: Path, *arguments: str) -> Answer:
+    """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape)."""
+    environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
+            env=environment | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},  # C: what it says is recognised, and shown
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    except OSError:
-        return None
-    return done.stdout.rstrip("\n") if done.returncode == 0 else None
+    except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError) and cwd.is_dir()
+        return Answer(None, "git is not installed" if is_missing else f"{cwd}: {error.strerror}")
+    if done.returncode == 0:
+        return Answer(done.stdout.rstrip("\n"))
+    return Answer(None, _reason(done.stderr) or f"git {arguments[0]} ended with exit status {done.returncode}")
+
+
+def _reason(complaint: str) -> str:
+    """Git's last word, which comes with the command that would help, if it names one."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    words = [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines
+    if not words:
+        return ""
+    help_ = next((f" ({line})" for line in lines if line.startswith("git config ")), "")
+    return words[-1].removeprefix("fatal: ").removeprefix("error: ") + help_
+
+
+def git(cwd: Path, *arguments: str) -> str | None:
+    """Output of a git command without the final newline, or None when git is missing or says no."""
+    return ask(cwd, *arguments).output
 
 
 def sanitise(name: str) -> str:
@@ -37,33 +79,76 @@ def top_level(cwd: Path) -> Path | None:
     return Path(found) if found else None
 
 
+def why_no_top_level(cwd: Path) -> str:
+    """Git's own reason, where `top_level` is None."""
+    return ask(cwd, "rev-parse", "--show-toplevel").reason
+
+
 def main_top_level(cwd: Path) -> Path | None:
-    """The directory of the main repository, the same in all its worktrees. None outside a repository."""
+    """The main working tree of the repository, the same from all its worktrees. None outside a repository.
+
+    Of a bare repository, which has none, the directory that it is in.
+    """
     common = common_directory(cwd)
-    return common.parent if common is not None else None
+    if common is None or common.name == ".git":
+        return common.parent if common is not None else None
+    if not is_linked_worktree(cwd) and (top := top_level(cwd)) is not None:
+        return top  # of a submodule, or of a repository whose .git is elsewhere
+    own = git(common, "config", "--file", str(common / "config"), "core.worktree")
+    return (common / own).resolve() if own else common.parent
 
 
 def common_directory(cwd: Path) -> Path | None:
     """Git's common dir: the same for all worktrees of one repository. None outside a repository."""
-    found = git(cwd, "rev-parse", "--path-format=absolute", "--git-common-dir")
-    return Path(found) if found else None
+    return _absolute(cwd, "--git-common-dir")
+
+
+def is_linked_worktree(cwd: Path) -> bool:
+    """Whether `cwd` is in a worktree that was added to a repository, not in the repository's own."""
+    own = _absolute(cwd, "--git-dir")
+    return own is not None and own != common_directory(cwd)
+
+
+def linked_worktree(cwd: Path) -> Path | None:
+    """The top of the added worktree that `cwd` is in; None anywhere else."""
+    return top_level(cwd) if is_linked_worktree(cwd) else None
+
+
+def _absolute(cwd: Path, which: str) -> Path | None:
+    """Not by `--path-format=absolute`: git before 2.31 takes that for a word to repeat."""
+    found = git(cwd, "rev-parse", which)
+    return (cwd / found).resolve() if found else None
 
 
 def repository_id(cwd: Path) -> str:
     """`<sanitised base name>-<12 hex digits>` as in behaviour.md: every worktree of a repository has the same one."""
     common = common_directory(cwd)
     base, identity = (common.parent, common) if common is not None else (cwd, cwd)
-    digest = hashlib.sha256(str(identity).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(str(identity).encode(errors="surrogateescape")).hexdigest()[:12]
     return f"{sanitise(base.name)}-{digest}"
 
 
 def branch_note(cwd: Path) -> str | None:
-    """What a person should know of the branch before a long run; None when there is nothing to say."""
-    branch = git(cwd, "symbolic-ref", "--short", "HEAD")
+    """What a person should know of the branch before a long run; None when there is nothing to say.
+
+    How far it is behind is what the last fetch knew: nobody is asked over the network.
+    """
+    branch = git(cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
     if branch is None:
-        return None
+        return _note_without_branch(cwd)
     notes = [] if branch in ("main", "master") else [f"on branch {branch}"]
     behind = git(cwd, "rev-list", "--count", "HEAD..@{upstream}")
     if behind is not None and behind != "0":
-        notes.append(f"{branch} is {behind} commits behind its upstream")
+        notes.append(f"{branch} is {behind} commit{'' if behind == '1' else 's'} behind its upstream")
     return ", ".join(notes) or None
+
+
+def _note_without_branch(cwd: Path) -> str | None:
+    """HEAD is detached, or git refuses to work here; outside a repository there is nothing to note."""
+    head = git(cwd, "rev-parse", "--short", "HEAD")
+    if head is not None:
+        return f"HEAD is detached at {head}: on no branch"
+    reason = why_no_top_level(cwd)
+    if not reason or reason.startswith(NO_REPOSITORY):
+        return None
+    return f"git says: {reason}"

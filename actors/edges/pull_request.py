@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.edges.git import git, top_level
+from actors.edges.git import git, top_level, why_no_top_level
 from actors.edges.processes import kill_tree
 from actors.machines.run import Lack, PullRequest, Sight
 
@@ -57,7 +57,7 @@ class PullRequestLook:
     def ahead(self) -> Sight:
         """Whether there can be one, as far as this machine knows; nobody is asked over the network."""
         if top_level(self._cwd) is None:
-            return Sight(lacks="repository", reason=f"{self._cwd} is in no git repository")
+            return Sight(lacks="repository", reason=why_no_top_level(self._cwd))
         if not git(self._cwd, "remote"):
             return Sight(lacks="remote", reason="this repository has no remote")
         if self._gh is None:

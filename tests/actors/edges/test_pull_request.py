@@ -51,7 +51,8 @@ def test_there_can_be_one_where_there_are_a_remote_and_gh(repository: Path):
 
 def test_outside_a_repository_there_can_be_none(tmp_path: Path):
     look = PullRequestLook(tmp_path, without_gh(tmp_path))
-    assert look.ahead() == look.now() == Sight(lacks="repository", reason=f"{tmp_path} is in no git repository")
+    reason = "not a git repository (or any of the parent directories): .git"
+    assert look.ahead() == look.now() == Sight(lacks="repository", reason=reason)
 
 
 def test_without_a_remote_there_can_be_none(repository: Path):

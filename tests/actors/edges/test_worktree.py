@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,8 +36,8 @@ def test_a_worktree_stands_beside_the_repository_on_a_branch_of_its_name(top: Pa
     place = worktree.enter(top, top, "3")
     assert place.cwd == top.parent / "tool-loop-3"
     assert run_git(place.cwd, "branch", "--show-current") == "tool-loop-3"
-    assert worktree.is_linked_worktree(place.cwd)
-    assert not worktree.is_linked_worktree(top)
+    assert git.is_linked_worktree(place.cwd)
+    assert not git.is_linked_worktree(top)
     assert git.repository_id(place.cwd) == git.repository_id(top)
 
 
@@ -108,3 +110,179 @@ def test_a_plan_that_the_worktree_has_already_is_left_alone(top: Path):
     worktree.enter(top, top, "1")
     assert (place.cwd / "PLAN.md").read_text() == "further"
     assert (top / "PLAN.md").read_text() == "older"
+
+
+def test_a_plan_with_changes_does_not_replace_the_one_that_the_run_has_worked_on(top: Path):
+    (top / "PLAN.md").write_text("old")
+    run_git(top, "add", ".")
+    run_git(top, "commit", "-q", "-m", "plan")
+    place = worktree.enter(top, top, "1").cwd
+    (place / "PLAN.md").write_text("further")
+    (top / "PLAN.md").write_text("mine")
+    worktree.enter(top, top, "1")
+    assert (place / "PLAN.md").read_text() == "further"
+
+
+def test_a_plan_goes_where_the_run_works_when_its_directory_is_not_in_the_worktree(top: Path):
+    (top / "new").mkdir()
+    (top / "new" / "PLAN.md").write_text("plan")
+    place = worktree.enter(top / "new", top, "1")
+    assert (place.cwd / "PLAN.md").read_text() == "plan"
+
+
+def test_the_changes_that_are_not_committed_stay_where_they_are(top: Path):
+    (top / "src" / "a.py").write_text("2\n")
+    place = worktree.enter(top, top, "1")
+    assert (place.cwd / "src" / "a.py").read_text() == "1\n"
+    assert (top / "src" / "a.py").read_text() == "2\n"
+
+
+def test_a_worktree_of_a_detached_head_begins_there_and_that_is_said(top: Path):
+    run_git(top, "switch", "-q", "--detach")
+    place = worktree.enter(top, top, "1")
+    assert run_git(place.cwd, "branch", "--show-current") == "tool-loop-1"
+    assert place.notes[1].startswith("it begins where the repository is: HEAD is detached at ")
+
+
+def test_a_branch_that_is_checked_out_elsewhere_is_refused_with_gits_own_reason(top: Path, tmp_path: Path):
+    run_git(top, "worktree", "add", "-q", "-b", "tool-loop-1", str(tmp_path / "elsewhere"))
+    with pytest.raises(UserError, match=r"'tool-loop-1' is already .* at '.*elsewhere' \(git worktree add in .*Tool\)"):
+        worktree.enter(top, top, "1")
+
+
+def test_a_branch_that_was_there_is_used_and_that_is_said(top: Path):
+    run_git(top, "branch", "tool-loop-1")
+    assert worktree.enter(top, top, "1").notes == (
+        f"worktree {top.parent / 'tool-loop-1'} on branch tool-loop-1, which was there already",
+    )
+
+
+def test_a_name_under_which_there_are_branches_is_not_free(top: Path):
+    run_git(top, "branch", "tool-loop-1/part")
+    assert not worktree.is_free(top, "1")
+
+
+@pytest.mark.parametrize("what", ["file", "dangling link", "repository of its own", "plain directory"])
+def test_whatever_else_stands_in_its_place_is_refused_and_left_alone(top: Path, what: str):
+    place = top.parent / "tool-loop-1"
+    if what == "file":
+        place.write_text("x")
+    elif what == "dangling link":
+        place.symlink_to("nowhere")
+    elif what == "repository of its own":
+        run_git(top.parent, "clone", "-q", str(top), str(place))
+    else:
+        (place / "x").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"tool-loop-1 is in the way"):
+        worktree.enter(top, top, "1")
+    assert os.path.lexists(place)
+    assert worktree.registered(top) == []
+
+
+def test_only_the_registration_of_the_run_itself_is_pruned(top: Path):
+    for run_id in "12":
+        shutil.rmtree(worktree.enter(top, top, run_id).cwd)
+    worktree.enter(top, top, "1")
+    assert [(each.path.name, each.gone) for each in worktree.registered(top)] == [
+        ("tool-loop-1", False),
+        ("tool-loop-2", True),
+    ]
+
+
+def test_a_locked_registration_whose_directory_is_gone_is_left_alone(top: Path):
+    place = worktree.enter(top, top, "1").cwd
+    run_git(top, "worktree", "lock", "--reason", "on a stick", str(place))
+    shutil.rmtree(place)
+    with pytest.raises(UserError, match="locked working tree, lock reason: on a stick"):
+        worktree.enter(top, top, "1")
+
+
+def test_a_worktree_that_git_was_killed_in_the_middle_of_is_finished(top: Path):
+    place = worktree.enter(top, top, "1").cwd
+    shutil.rmtree(place / "src")  # as it is left by kill -9: in part, and locked with this word
+    run_git(top, "worktree", "lock", "--reason", "initializing", str(place))
+    assert worktree.enter(top, top, "1").notes[1] == "it had not been finished, and is now"
+    assert (place / "src" / "a.py").read_text() == "1\n"
+    assert worktree.registered(top)[0].lock is None
+
+
+def test_a_copy_that_was_killed_in_the_middle_is_finished(bare: Path):
+    place = worktree.enter(bare, bare, "1").cwd
+    (place / "src" / "a.py").write_text("")
+    run_git(bare, "worktree", "lock", "--reason", "loop copies files into it", str(place))
+    assert worktree.enter(bare, bare, "1").notes[1] == "it had not been finished, and is now"
+    assert (place / "src" / "a.py").read_text() == "1\n"
+    (place / "src" / "a.py").write_text("2\n")
+    worktree.enter(bare, bare, "1")
+    assert (place / "src" / "a.py").read_text() == "2\n"
+
+
+def test_a_beginning_that_came_no_further_than_the_branch_is_gone_on_with(bare: Path):
+    worktree.enter(bare, bare, "1")
+    run_git(bare, "worktree", "remove", "--force", str(bare.parent / "tool-loop-1"))
+    assert (worktree.enter(bare, bare, "1").cwd / "src" / "a.py").read_text() == "1\n"
+
+
+def test_links_modes_and_odd_names_of_a_repository_without_commits_are_kept(bare: Path):
+    (bare / "run.sh").write_text("#!/bin/sh\n")
+    (bare / "run.sh").chmod(0o755)
+    (bare / "link").symlink_to("src")
+    (bare / "broken").symlink_to("nowhere")
+    odd = os.fsencode(bare) + b"/bad \xff \xc3\xbc\n.txt"
+    with open(odd, "w") as file:  # noqa: PTH123 - its name is no text
+        file.write("odd")
+    place = worktree.enter(bare, bare, "1").cwd
+    assert os.access(place / "run.sh", os.X_OK)
+    assert [(place / name).readlink() for name in ("link", "broken")] == [Path("src"), Path("nowhere")]
+    assert os.path.exists(os.fsencode(place) + b"/bad \xff \xc3\xbc\n.txt")  # noqa: PTH110
+
+
+@pytest.mark.parametrize("name", ["with blanks  in it", "Grüße 你好", "-dash", "quo'te\"s", "a$b`c;d"])
+def test_odd_directory_names_are_no_trouble(tmp_path: Path, name: str):
+    top = tmp_path / name
+    top.mkdir()
+    (top / "PLAN.md").write_text("plan")
+    run_git(top, "init", "-q")
+    run_git(top, "commit", "-q", "--allow-empty", "-m", "first")
+    place = worktree.enter(top, top, "1")
+    assert place.cwd == tmp_path / f"{git.sanitise(name)}-loop-1"
+    assert (place.cwd / "PLAN.md").read_text() == "plan"
+    assert [each.path for each in worktree.registered(top)] == [place.cwd]
+    assert worktree.enter(top, top, "1").notes == (f"worktree {place.cwd} re-entered",)
+
+
+def test_a_submodules_worktree_stands_beside_it_and_empty_submodules_are_noted(top: Path, tmp_path: Path):
+    allowed = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add"]
+    run_git(tmp_path, "init", "-q", "super")
+    run_git(tmp_path / "super", *allowed, str(top), "sub")
+    run_git(tmp_path / "super", "commit", "-q", "-m", "with sub")
+    sub = tmp_path / "super" / "sub"
+    assert worktree.enter(sub, sub, "1").cwd == tmp_path / "super" / "sub-loop-1"
+    place = worktree.enter(tmp_path / "super", tmp_path / "super", "1")
+    assert "submodules are empty" in place.notes[-1]
+
+
+def test_a_worktree_can_be_made_again_from_another_worktree(top: Path):
+    first = worktree.enter(top, top, "1").cwd
+    shutil.rmtree(first)
+    second = worktree.enter(top, top, "2").cwd
+    assert worktree.enter(second / "src", git.main_top_level(second) or second, "1").cwd == first / "src"
+
+
+def test_the_reason_of_git_is_given_when_it_cannot_make_the_directory(top: Path):
+    hook = top / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'no room for another one' >&2\nexit 3\n")
+    hook.chmod(0o755)
+    with pytest.raises(
+        UserError, match=r"^cannot make the run's worktree: no room for another one \(git worktree add in"
+    ):
+        worktree.enter(top, top, "1")
+
+
+def test_why_there_can_be_no_worktree_is_said_with_the_next_step_or_gits_reason(top: Path, tmp_path: Path):
+    assert worktree.refusal(tmp_path) == (
+        f"--worktree needs a git repository, and {tmp_path} is in none: run git init, or leave it out"
+    )
+    run_git(tmp_path, "clone", "-q", "--bare", str(top), "bare.git")
+    assert worktree.refusal(tmp_path / "bare.git").endswith("git says: this operation must be run in a work tree")
