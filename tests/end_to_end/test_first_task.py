@@ -1,45 +1,52 @@
-"""`loop` alone, on a real terminal: it asks for the task; without a terminal it says how to give one."""
+"""`loop` alone where there is no tmux: on a terminal a prompt that waits for the task, elsewhere how to give one.
 
-import sys
+With tmux it is the workspace: test_workspace.py.
+"""
 
-import pexpect
+import os
+import shutil
+from pathlib import Path
 
-from actors.scripted.world import World
+import pytest
 
-
-def asked(world: World) -> pexpect.spawn:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "shell.cli"],
-        cwd=str(world.project),
-        env=world.environment | {"TERM": "dumb"},
-        timeout=60,
-        encoding="utf-8",
-    )
-    child.expect("what is to be done")
-    return child
+from tests.end_to_end.conftest import World
+from tests.end_to_end.terminal import Terminal
 
 
-def test_on_a_terminal_it_asks_for_the_task_and_the_end_of_input_starts_nothing(embedded: World):
-    child = asked(embedded)
-    child.sendeof()
-    child.expect(r"\[loop\] error: no task")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 2
+@pytest.fixture
+def without_tmux(world: World) -> str:
+    """A PATH on which there is all that a run needs, and no tmux."""
+    few = world.base / "few"
+    few.mkdir()
+    for name in ("git", "sh", "bash", "cat"):
+        found = shutil.which(name)
+        assert found is not None
+        (few / name).symlink_to(found)
+    return f"{world.base / 'bin'}{os.pathsep}{few}"
+
+
+@pytest.mark.real_agents
+def test_on_a_terminal_it_says_how_to_get_tmux_and_waits_for_the_first_task(real: World, without_tmux: str):
+    real.environment["PATH"] = without_tmux
+    terminal = Terminal(real)
+    assert "apt-get install tmux" in terminal.expect("no workspace: .*tmux.*")
+    terminal.expect("question: What is to be done?")
+    terminal.expect("are ready")
+    assert real.manifest()["state"] == "input-required"
+    terminal.type("/stop")
+    assert terminal.wait() == 1
+    assert real.manifest()["state"] == "stopped"
+
+
+def test_agents_that_are_not_logged_in_are_named_before_anything_is_started(embedded: World):
+    loop = embedded.run()
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "codex is not logged in" in loop.lines[0]
     assert not (embedded.home / ".loop" / "runs").exists()
 
 
-def test_what_is_typed_goes_the_way_of_any_task(embedded: World):
-    child = asked(embedded)
-    child.sendline("make it polite")
-    child.expect(r"\[loop\] error: .*[Cc]odex")  # nobody is logged in here
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 2
-
-
-def test_without_a_terminal_it_says_how_to_give_a_task(embedded: World):
-    loop = embedded.run()
+def test_without_a_terminal_and_without_tmux_it_says_how_to_give_a_task(embedded: World, without_tmux: str):
+    loop = embedded.run(PATH=without_tmux)
     assert (loop.process.returncode, len(loop.lines)) == (2, 1)
     assert 'loop "fix the failing test"' in loop.lines[0]
+    assert not Path(embedded.home, ".loop").exists()
