@@ -20,7 +20,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -30,6 +29,7 @@ import pykka
 from loguru import logger
 
 from actors import logs
+from actors.clock import wall_ms
 from actors.edges import processes
 from actors.edges.bus import Bus, End
 from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
@@ -78,11 +78,6 @@ class StartArguments(msgspec.Struct, frozen=True, kw_only=True):
     actor: str  # "module:Class", a ProcessActor
     options: dict[str, Any] = {}
     log: LogSettings = LogSettings()
-
-
-def wall_ms() -> int:
-    """Unix time."""
-    return time.time_ns() // 1_000_000
 
 
 class ActorContext:

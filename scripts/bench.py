@@ -3,7 +3,8 @@
 help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
-console  what a console waits for its answers while the worker's turn hangs; and `loop status` as a program
+console  what a console waits for its answers while the worker's turn hangs
+errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
+from actors.edges import run_dir
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 from actors.scripted.world import World
+from shell.desk_client import DeskClient, find_desk
+from supervisor.console_wire import Control, GetReport, Inspect, LookIntoMailbox
 
 LOOP = str(Path(sys.executable).with_name("loop"))
 
@@ -40,7 +45,7 @@ def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None], rou
     """Both in turn, so that a slow moment of the machine hits both; medians."""
     pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
     mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"{name:<6} {mine:8.3f} s  against {other:8.3f} s: {mine / other:.2f}x  (median of {rounds})", flush=True)
+    print(f"{name:<12} {mine:8.3f} s  against {other:8.3f} s: {mine / other:.2f}x  (median of {rounds})", flush=True)
 
 
 def quiet(*command: str) -> None:
@@ -143,13 +148,12 @@ def recovery(log: Path, pid: int, actor: str) -> float:
     return time.perf_counter() - start
 
 
-def bench_console() -> None:
-    from actors.edges import run_dir
-    from shell.desk_client import DeskClient, find_desk
-    from supervisor.console_wire import Control, GetReport, Inspect, LookIntoMailbox
-
+@contextmanager
+def hanging_run() -> Iterator[World]:
+    """A run whose worker's turn hangs."""
     with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
         world = World(Path(folder))
+        world.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
         scenario = world.base / "hang.toml"
         scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
         world.play_embedded(scenario)
@@ -157,20 +161,56 @@ def bench_console() -> None:
         try:
             loop.wait_for("are ready")
             loop.wait_for("embedded +session")
-            directory = world.run_directory()
-            client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory))
-            print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
-            print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
-            print_latency("inspect", lambda: client.ask(Inspect(actor="worker", expression="actor.role")), rounds=300)
-            # pause and resume are journalled before they are answered
-            print_latency("pause", lambda: client.ask(Control(action="pause")), rounds=1)
-            orders = iter(["resume", "pause"] * 100)
-            print_latency("pause, resume", lambda: client.ask(Control(action=next(orders))), rounds=200)
-            client.close()
-            print_latency("loop status", lambda: world.run("status"), rounds=10)
+            yield world
         finally:
             loop.end()
             world.end()
+
+
+@contextmanager
+def console(world: World) -> Iterator[DeskClient]:
+    directory = world.run_directory()
+    client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def bench_console() -> None:
+    with hanging_run() as world, console(world) as client:
+        print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
+        print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
+        print_latency("inspect", lambda: client.ask(Inspect(actor="worker", expression="actor.role")), rounds=300)
+        # pause and resume are journalled before they are answered
+        print_latency("pause", lambda: client.ask(Control(action="pause")), rounds=1)
+        orders = iter(["resume", "pause"] * 100)
+        print_latency("pause, resume", lambda: client.ask(Control(action=next(orders))), rounds=200)
+
+
+ERRANDS = (
+    ("status",),
+    ("runs",),
+    ("pause",),
+    ("resume",),
+    ("say", "embedded-reviewer", "hello"),
+    ("logs",),
+    ("mailbox", "worker"),
+    ("mail", "list"),
+)
+
+
+def bench_errands() -> None:
+    with hanging_run() as world:
+
+        def program(*command: str) -> None:
+            subprocess.run(
+                command, cwd=world.project, env=world.environment, stdout=subprocess.DEVNULL, check=True, timeout=60
+            )
+
+        for words in ERRANDS:
+            name = f"loop {words[0]}"
+            compare(name, lambda words=words: program(LOOP, *words), lambda: program(sys.executable, "-c", "pass"), 20)
 
 
 def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
@@ -181,7 +221,13 @@ def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
     )
 
 
-ROWS = {"help": bench_help, "run": bench_run, "recovery": bench_recovery, "console": bench_console}
+ROWS = {
+    "help": bench_help,
+    "run": bench_run,
+    "recovery": bench_recovery,
+    "console": bench_console,
+    "errands": bench_errands,
+}
 
 
 def main() -> int:

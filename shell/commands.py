@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from actors.host import wall_ms
 from shell import log_lines, mails, run_files, tables
 from shell.errands import read_log
 from supervisor.console_wire import (

@@ -2,6 +2,8 @@
 
 A run that is not running is shown from its files; orders to it are refused with the way to go on with it. With --json
 one object is printed (`logs`: one a line); errors are one line on stderr in both cases.
+
+Most of the time that such a command takes goes into imports, so each function imports what only it needs.
 """
 
 from __future__ import annotations
@@ -11,15 +13,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import UndeliverableError, UserError
-from actors.host import wall_ms
-from shell import log_lines, mails, run_files, tables
-from shell.desk_client import DeskClient, RunEndedError, find_desk
+from shell import log_lines, run_files, tables
 from shell.log_lines import LogRecord
 from shell.run_files import RunFiles
 from shell.subcommands import Errand
@@ -41,6 +42,9 @@ from supervisor.console_wire import (
     Request,
     Say,
 )
+
+if TYPE_CHECKING:
+    from shell.desk_client import DeskClient
 
 # A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
 STOP_PATIENCE_S = 40.0
@@ -67,6 +71,8 @@ def _status(errand: Errand) -> int:
 def _report(found: RunFiles) -> Report:
     """From its desk; from its files, when it is not running or ends at this moment."""
     if found.pid:
+        from shell.desk_client import RunEndedError
+
         try:
             answer = _ask(found, GetReport())
         except RunEndedError:
@@ -115,7 +121,9 @@ def _stop(errand: Errand) -> int:
         run_dir.set_state(found.directory, "stopped", wall_ms())
         _print_text(errand, found, f"run {found.run_id} is not in the queue of loop serve any more")
         return 0
-    found = run_files.choose(errand.run, running=True)
+    run_files.check_running(found, errand.run)
+    from shell.desk_client import RunEndedError
+
     last: list[Ended] = []
     client = _client(found, lambda news: last.append(news) if isinstance(news, Ended) else None)
     try:
@@ -152,6 +160,8 @@ def _mailbox(errand: Errand) -> int:
 
 
 def _mail(errand: Errand) -> int:
+    from shell import mails
+
     if errand.action.lower() not in mails.ACTIONS:
         raise UserError(
             f"loop mail has no {errand.action!r}: {mails.USAGE}; "
@@ -173,7 +183,11 @@ def _mail(errand: Errand) -> int:
 
 def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
     """From the bridge; from the journal, when the run is not running or ends at this moment."""
+    from shell import mails
+
     if found.pid:
+        from shell.desk_client import RunEndedError
+
         try:
             answer = _ask(found, request)
         except RunEndedError:
@@ -259,6 +273,8 @@ def _shell(errand: Errand) -> int:
 
 
 def _client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> DeskClient:
+    from shell.desk_client import DeskClient, find_desk
+
     return DeskClient(find_desk(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news)
 
 

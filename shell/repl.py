@@ -26,9 +26,9 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError
-from actors.host import wall_ms
 from actors.machines.mail import short
 from actors.messages import Progress
 from shell import render, tables

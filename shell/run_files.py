@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from actors.edges import git, run_dir
-from actors.edges.journal_reader import read_streams
 from actors.errors import CircumstanceError, UserError
-from actors.machines import run, turn
-from actors.machines.run_status import run_status
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
 from shell import tables
 from supervisor import submissions
 from supervisor.console_wire import ActorReport, MailboxReport, Report
+
+if TYPE_CHECKING:
+    from actors.machines import turn
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 ACTORS = ("persistence", "bridge", "worker", "reviewer")
@@ -95,10 +95,16 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
         found = next(iter(all_runs(repo_runs)), None)
         if found is None:
             raise UserError(f"no run of this repository yet{_elsewhere()}")
-    if running and not found.pid:
+    if running:
+        check_running(found, wanted)
+    return found
+
+
+def check_running(found: RunFiles, wanted: str) -> None:
+    """Raises `CircumstanceError` that says how to go on with it. `wanted`: as it was given to `choose`."""
+    if not found.pid:
         elsewhere = "" if wanted else _elsewhere()
         raise CircumstanceError(f"run {found.run_id} is not running ({found.state}); {resume_hint(found)}{elsewhere}")
-    return found
 
 
 def run_lines(runs: Iterable[RunFiles]) -> list[str]:
@@ -136,6 +142,11 @@ def _elsewhere() -> str:
 
 def report(found: RunFiles, now_ms: int) -> Report:
     """From the journal, as far as it can be read; of a run of the original there is only the manifest."""
+    # Here, since a run that is running is not shown from its files.
+    from actors.edges.journal_reader import read_streams
+    from actors.machines import run
+    from actors.machines.run_status import run_status
+
     streams = read_streams(found.directory, ("run", *(f"turns/{role}" for role in ROLES)))
     status: RunStatus | None = None
     agents: list[AgentStatus] = []
@@ -185,6 +196,8 @@ def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
     waiting: list[MailboxItem] = []
     handled: list[MailboxItem] = []
     if actor in ROLES:
+        from actors.edges.journal_reader import read_streams
+
         records = read_streams(found.directory, (f"turns/{actor}",))[f"turns/{actor}"]
         ledger = _ledger(records)
         times = {str(_field(record, "turn_id")): record.at_ms for record in records if record.kind == "TurnIntended"}
@@ -208,6 +221,8 @@ def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
 
 
 def _ledger(records: list[Record]) -> turn.Ledger:
+    from actors.machines import turn
+
     ledger = turn.Ledger()
     for event in _events(records, turn.EVENTS):
         ledger = turn.apply(ledger, event)

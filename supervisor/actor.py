@@ -18,7 +18,8 @@ import cloudpickle
 import pykka
 from loguru import logger
 
-from actors.host import Sender, StartArguments, wall_ms
+from actors.clock import wall_ms
+from actors.host import Sender, StartArguments
 from actors.logs import LogSettings
 from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
 from supervisor import children, policy

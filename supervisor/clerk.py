@@ -18,8 +18,8 @@ import pykka
 from loguru import logger
 from msgspec.structs import replace
 
+from actors.clock import wall_ms
 from actors.errors import CircumstanceError, UndeliverableError, UserError
-from actors.host import wall_ms
 from actors.messages import (
     AgentStatus,
     Applied,

@@ -23,9 +23,9 @@ import zmq
 from loguru import logger
 from msgspec.structs import replace
 
+from actors.clock import wall_ms
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError
-from actors.host import wall_ms
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from supervisor.console_wire import (

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from actors.host import Sender, wall_ms
+from actors.host import Sender
 from actors.logs import LogSettings
 from actors.messages import AskHuman, Message, Progress
 from supervisor import reaper

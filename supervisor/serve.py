@@ -23,9 +23,9 @@ from typing import Protocol
 from loguru import logger
 
 from actors import logs
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from actors.host import wall_ms
 from actors.logs import LogSettings
 from actors.messages import Progress
 from supervisor import submissions

@@ -13,16 +13,17 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
-from actors.adapters import BUILT_IN_NAMES
 from actors.edges import git, run_dir
-from actors.edges.configuration import read_configuration
 from actors.errors import UserError
 from actors.settings import Role, RunSettings
-from supervisor.run_tree import RunOrder
+
+if TYPE_CHECKING:
+    from supervisor.run_tree import RunOrder
 
 FILE = "submission.json"
 
@@ -99,6 +100,11 @@ def read(directory: Path) -> Submission | None:
 
 def order_of(directory: Path, submission: Submission, environment: dict[str, str], home: Path) -> RunOrder:
     """The order to run it here. Raises `UserError` when its place is gone, or the configuration is bad."""
+    # Here, since all that a run needs is a second's work to import, and `loop status` only looks.
+    from actors.adapters import BUILT_IN_NAMES
+    from actors.edges.configuration import read_configuration
+    from supervisor.run_tree import RunOrder
+
     cwd = Path(submission.cwd)
     if not cwd.is_dir():
         raise UserError(f"{cwd} is gone, where the run was to work")
