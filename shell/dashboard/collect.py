@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError
-from actors.host import wall_ms
 from shell import log_lines, mails, run_files, tables
 from shell.commands import transcript_line
 from shell.dashboard import view

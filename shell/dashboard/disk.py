@@ -16,10 +16,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.edges.processes import RECORD_SUFFIX
 from actors.errors import LoopError
-from actors.host import wall_ms
 from shell import run_files
 from shell.dashboard.view import RunView, in_order, repository_name, since_ms, with_report
 from shell.run_files import RunFiles
