@@ -12,6 +12,7 @@ open again), with the restart's back-off in it when the same actor was hit short
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import re
@@ -25,6 +26,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -149,10 +151,10 @@ class StuckError(Exception):
     """The run does not go on."""
 
 
-def plan(chance: random.Random, limit: int) -> tuple[list[Strike], str]:
+def plan(chance: random.Random) -> tuple[list[Strike], str]:
     """The strikes of one run, in order, and the scenario's text with a fault in it."""
     kinds, weights = list(STRIKES), list(STRIKES.values())
-    count = min(limit, chance.randint(10, 18))
+    count = chance.randint(10, 18)
     strikes = []
     if chance.random() < 0.3:  # before anything of the run is durable
         strikes.append(
@@ -424,10 +426,15 @@ def recovery(strike: Strike, log: str, lines: list[tuple[float, str]]) -> float 
 # --- the campaign ---------------------------------------------------------------------------------------------
 
 
+def planned(number: int, seed: int) -> tuple[list[Strike], str]:
+    """What run `number` gets, whatever other runs there are."""
+    return plan(random.Random(f"{seed}:{number}"))
+
+
 def play(number: int, options: argparse.Namespace, limit: int) -> tuple[Report, Path]:
-    """One run, in a world that is removed again if all is well."""
-    chance = random.Random(f"{options.seed}:{number}")
-    strikes, scenario_text = plan(chance, limit)
+    """One run, in a world that is removed again if all is well. Of its strikes, at most `limit`."""
+    strikes, scenario_text = planned(number, options.seed)
+    strikes = strikes[:limit]
     base = Path(tempfile.mkdtemp(prefix="loop-chaos-"))
     world = World(base)
     scenario = base / "chaos.toml"
@@ -487,6 +494,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="how many hits in all (100)")
     parser.add_argument("--seed", type=int, default=1, help="what the plans of all runs follow from (1)")
     parser.add_argument("--agents", choices=["embedded", "real"], default="embedded")
+    parser.add_argument("--jobs", type=int, default=1, help="how many runs side by side (1)")
     parser.add_argument("--keep", action="store_true", help="leave all worlds where they are")
     parser.add_argument("--run", type=int, help="play only the run with this number")
     options = parser.parse_args()
@@ -494,28 +502,47 @@ def main() -> int:
         print("[chaos] needs Linux: prlimit and /proc", file=sys.stderr)
         return 2
     reports: list[Report] = []
-    left, number, well = options.kills, options.run or 1, True
-    while left > 0:
-        try:
-            report, base = play(number, options, left)
-        except KeyboardInterrupt:  # enough: what was seen so far still counts
-            break
-        reports.append(report)
-        left -= len(report.strikes)
-        well &= report.well
-        hits = ", ".join(f"{strike.row}@{strike.group}" for strike in report.strikes)
-        word = "ok" if report.well else "NOT WELL"
-        print(f"run {number}: {word}, {len(report.strikes)} hits, {report.seconds:.0f} s: {hits}", flush=True)
-        if not report.well:
-            for trouble in report.troubles:
-                print(f"    {trouble}")
-            again = f"scripts/chaos --seed {options.seed} --run {number} --agents {options.agents} --keep"
-            print(f"    its world is left in {base}; to play it again: {again}", flush=True)
-        if options.run is not None:
-            break
-        number += 1
+    try:
+        for number, report, base in campaign(options):
+            reports.append(report)
+            show_run(number, report, base, options)
+    except KeyboardInterrupt:  # enough: what was seen so far still counts
+        pass
     show_table(reports)
-    return 0 if well else 1
+    return 0 if all(report.well for report in reports) else 1
+
+
+def campaign(options: argparse.Namespace) -> Iterator[tuple[int, Report, Path]]:
+    """Runs as they end, `jobs` at a time, each in a process and a world of its own, until there were enough hits."""
+    if options.run is not None:
+        yield options.run, *play(options.run, options, options.kills)
+        return
+    left, number = options.kills, 0
+    playing: dict[Future[tuple[Report, Path]], tuple[int, int]] = {}  # run and its planned hits
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        while left > 0 or playing:
+            while left > 0 and len(playing) < options.jobs:
+                number += 1
+                count = min(left, len(planned(number, options.seed)[0]))
+                playing[pool.submit(play, number, options, count)] = (number, count)
+                left -= count
+            for ended in wait(playing, return_when=FIRST_COMPLETED).done:
+                run, count = playing.pop(ended)
+                report, base = ended.result()
+                left += count - len(report.strikes)  # not every strike finds somebody to hit
+                yield run, report, base
+
+
+def show_run(number: int, report: Report, base: Path, options: argparse.Namespace) -> None:
+    """A line, and what is wrong."""
+    hits = ", ".join(f"{strike.row}@{strike.group}" for strike in report.strikes)
+    word = "ok" if report.well else "NOT WELL"
+    print(f"run {number}: {word}, {len(report.strikes)} hits, {report.seconds:.0f} s: {hits}", flush=True)
+    if not report.well:
+        for trouble in report.troubles:
+            print(f"    {trouble}")
+        again = f"scripts/chaos --seed {options.seed} --run {number} --agents {options.agents} --keep"
+        print(f"    its world is left in {base}; to play it again: {again}", flush=True)
 
 
 if __name__ == "__main__":
