@@ -4,8 +4,10 @@ Serves the agents' tools (edges/mcp_endpoint), decides with the mail machine, ma
 then answers the caller and orders the delivery from the owner of the recipient's session. It tells nobody that a mail
 was delivered before the recipient's side has said so. It never reads an agent's transcript and never starts a turn.
 
-Threads: the mailbox (all decisions), the endpoint's, and one for each tool call that is being served; such a thread
-puts the call into the mailbox and waits for the answer.
+Threads: the mailbox (all decisions), the endpoint's, one that opens the endpoint, and one for each tool call that is
+being served; such a thread puts the call into the mailbox and waits for the answer. The endpoint is opened beside the
+mailbox, as its library takes most of a second to import: receipts and people need not wait for that, and calls wait in
+the socket.
 
 What an agent sees when the bridge dies: a call that is made while there is no bridge waits for the next one (its
 connection waits in the backlog of the socket). A call that was being served fails with the client's error of a broken
@@ -15,15 +17,16 @@ repeated send_message, and hands out again what receive_messages may not have br
 
 from __future__ import annotations
 
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.adapters.base import bridge_url
 from actors.errors import ProtocolError, UndeliverableError, UserError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import mail, mail_report, mail_view, prompts
@@ -47,6 +50,9 @@ from actors.messages import (
 )
 from actors.settings import Role, display_names
 from actors.stream import EventStream
+
+if TYPE_CHECKING:
+    from actors.edges.mcp_endpoint import McpEndpoint
 
 # Codex gives a tool 60 s. A decision takes milliseconds; what takes longer is a journal that is being restarted.
 ANSWER_PATIENCE_S = 45.0
@@ -91,9 +97,10 @@ class BridgeActor(ProcessActor):
         self._state = mail.initial()
         self._receipts: dict[str, Future[Receipt]] = {}
         self._alarm: threading.Timer | None = None
+        self._endpoint: McpEndpoint | None = None  # None until calls are served
 
     def on_start(self) -> None:
-        """Takes the mail up where the journal says it is, then serves: whoever is told that we are ready may call."""
+        """Takes the mail up where the journal says it is, then serves. Calls that come before that wait."""
         context = self.context
         if context.listen_fd is None:
             raise ProtocolError("the bridge was started without a listening socket")
@@ -109,16 +116,16 @@ class BridgeActor(ProcessActor):
         outstanding = mail.outstanding(self._state)
         self._happen(mail.restarted(self._state, context.clock()))
         self._carry_out(outstanding)
-        tools = Tools(send_message=self._send_message, bridge_status=self._bridge_status, receive_messages=self._fetch)
-        self._endpoint = McpEndpoint(context.listen_fd, context.options["tokens"], tools, self._endpoint_crashed)
-        self._endpoint.start()
-        context.detail = self._endpoint.url
+        with socket.socket(fileno=socket.dup(context.listen_fd)) as listening:
+            context.detail = bridge_url(listening.getsockname()[1])
+        threading.Thread(target=self._open_endpoint, args=[context.listen_fd], name="opens", daemon=True).start()
 
     def on_stop(self) -> None:
         """Loses nothing: mail that is not delivered is in the journal."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._endpoint.stop()
+        if self._endpoint is not None:
+            self._endpoint.stop()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Receipts from the session owners, notices, orders of people, and what this actor's own threads put in."""
@@ -229,6 +236,15 @@ class BridgeActor(ProcessActor):
         self.context.ref("console").tell(
             Progress(at_ms=self.context.clock(), source=self.context.name, agent=agent, kind=kind, text=text)
         )
+
+    def _open_endpoint(self, listen_fd: int) -> None:
+        """Its own thread. Whatever fails in it ends the process, and is said in the log."""
+        from actors.edges.mcp_endpoint import McpEndpoint, Tools
+
+        tools = Tools(send_message=self._send_message, bridge_status=self._bridge_status, receive_messages=self._fetch)
+        endpoint = McpEndpoint(listen_fd, self.context.options["tokens"], tools, self._endpoint_crashed)
+        endpoint.start()
+        self._endpoint = endpoint
 
     def _endpoint_crashed(self, error: BaseException) -> None:
         self.context.crash("MCP endpoint", error)

@@ -24,7 +24,7 @@ ENTRY = "actors.host:main"
 # What a nursery imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
 # bridge imports it beside the others, who need not wait for it; after that the nursery has it for the next bridge.
 PRELOAD = (
-    *("actors.persistence", "actors.worker", "actors.reviewer"),
+    *("actors.persistence", "actors.worker", "actors.reviewer", "actors.bridge"),
     *(
         f"{WHEN_IDLE}{module}"
         for module in (
@@ -35,7 +35,7 @@ PRELOAD = (
             "httpx2",
             "jsonschema",
             "mcp_types.methods",
-            "actors.bridge",
+            "actors.edges.mcp_endpoint",
         )
     ),
 )

@@ -79,7 +79,9 @@ class Cradle:
     def __init__(self, directory):
         self.events = queue.SimpleQueue()
         self.launcher = make_launcher(
-            self.events.put, runtime_dir=directory, preload=("actors.host", "actors.persistence", "actors.bridge")
+            self.events.put,
+            runtime_dir=directory,
+            preload=("actors.host", "actors.persistence", "actors.bridge", "actors.edges.mcp_endpoint"),
         )
         self.worlds = itertools.count(1)
 
