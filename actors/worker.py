@@ -206,7 +206,7 @@ class WorkerActor(AgentActor):
                 else:
                     self.context.ref("reviewer").tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
             case run.ReadPlan():
-                self._happening.append(self._read_plan(command))
+                self._happen(self._read_plan(command))
             case run.RunChecks():
                 self._start_checks(command)
             case run.BreakOffChecks():

@@ -38,6 +38,28 @@ def test_a_run_with_a_journal_of_the_first_schema_goes_on_where_it_was(embedded:
     assert len(reviews) == 4  # two of the recording, two of now
 
 
+def cut(path: Path, after: str) -> None:
+    """Takes away what came after the first event of the run of this kind, as if nothing else had become durable."""
+    with closing(sqlite3.connect(path)) as db, db:
+        (last,) = db.execute("SELECT min(seq) FROM events WHERE stream = 'run' AND kind = ?", (after,)).fetchone()
+        db.execute("DELETE FROM events WHERE seq > ?", (last,))
+        db.execute(
+            "UPDATE streams SET version = (SELECT count(*) FROM events WHERE events.stream = streams.stream)",
+        )
+        db.execute("DELETE FROM transcript WHERE number > 1")
+
+
+def test_a_run_that_was_killed_before_it_had_read_its_plan_reads_it_when_it_goes_on(embedded: World):
+    directory = run_directory(embedded)
+    shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
+    cut(directory / journal.FILE_NAME, after="TurnSettled")
+    (embedded.project / "PLAN.md").write_text("# Plan\n\n1. greeting.py: comma and exclamation mark\n")
+    loop = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert loop.process.returncode == 0, loop.output
+    assert "plan review: waits for embedded-reviewer" in loop.output
+    assert embedded.manifest()["state"] == "completed"
+
+
 def test_a_journal_of_a_newer_version_is_refused_in_one_line_and_nothing_is_changed(embedded: World):
     directory = run_directory(embedded)
     shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
