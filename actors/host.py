@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import cloudpickle
@@ -226,26 +226,26 @@ class ProcessActor(pykka.ThreadingActor):
         self.context.ended()
 
 
-def main(arguments: bytes, lifeline_fd: int, listen_fd: int | None) -> NoReturn:
+def main(arguments: bytes, lifelines: Sequence[int], listen_fd: int | None) -> NoReturn:
     """Runs one actor until it ends, and ends the process. The calling thread must be the process's main thread.
 
-    `lifeline_fd`: read end of a pipe whose other end the root or its launcher holds, and nobody else.
+    `lifelines`: see supervisor.orders.StartOrder.
     `listen_fd`: a listening socket that outlives this process, for the actor that wants one.
     """
     start: StartArguments = cloudpickle.loads(arguments)
     logs.set_up(start.log, run=start.run, actor=f"{start.name}#{start.incarnation}")
     try:
-        code = _run(start, lifeline_fd, listen_fd)
+        code = _run(start, lifelines, listen_fd)
     except BaseException as error:
         _crash("I/O thread", error)
     _end(code)
 
 
-def _run(start: StartArguments, lifeline_fd: int, listen_fd: int | None) -> int:
+def _run(start: StartArguments, lifelines: Sequence[int], listen_fd: int | None) -> int:
     faulthandler.register(signal.SIGUSR2, all_threads=True)  # for a handler that holds the interpreter lock for ever
     threading.excepthook = _thread_crashed
     processes.become_subreaper()
-    bus = Bus(Address(start.run, start.name, start.incarnation), start.endpoint, lifeline_fd)
+    bus = Bus(Address(start.run, start.name, start.incarnation), start.endpoint, lifelines)
     bus.handle_signals()
     context = ActorContext(bus.courier, start.options, listen_fd=listen_fd, ended=bus.actor_ended)
     mailbox = Mailbox()
@@ -262,6 +262,8 @@ def _run(start: StartArguments, lifeline_fd: int, listen_fd: int | None) -> int:
             logger.info("stopped")
             return EXIT_STOPPED
         case End.ORPHANED:
+            if len(lifelines) > 1:  # a nursery that somebody has stopped does not see it: woken, it ends everything
+                processes.send(os.getppid(), signal.SIGCONT)
             logger.warning("the root is gone: ending")
             return EXIT_ORPHANED
         case End.OVERDUE:

@@ -337,21 +337,11 @@ class Run:
 
     def _kill_root(self, strike: Strike) -> None:
         self._restarts.clear()
-        blind = False
-        with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.loop.process.pid).children()
-            blind = any(child.status() == psutil.STATUS_STOPPED for child in children)
         self.loop.signal(signal.SIGKILL)
         self._struck(strike)
         self.loop.process.wait()
-        if blind:  # a stopped nursery cannot see that its root is gone: the next root ends it, by the records
-            left = self.world.survivors()
-            self._resume()
-            psutil.wait_procs(left, timeout=10)
-            self._report_orphans([process for process in left if process.is_running()])
-        else:
-            self._check_orphans()
-            self._resume()
+        self._check_orphans()
+        self._resume()
 
     def _resume(self) -> None:
         """As a person would."""

@@ -9,7 +9,8 @@ at a time. However an actor, the nursery or the root ends, what was started belo
 
     the actor is killed    the launcher kills what it left behind, then reports the exit
     the nursery is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
-    the root is killed     the nursery kills everything; without one, each actor ends its tree by its lifeline
+    the root is killed     the nursery kills everything; each actor sees that end, too, and ends its tree by itself if
+                           the nursery is stopped or if there is none
     several at once        the next root kills what the records name (reaper.py)
 
 The root is no child subreaper, on purpose: it would adopt daemons that are the user's (a tmux server, git's
@@ -28,12 +29,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from actors.edges import processes
 from actors.errors import ProtocolError
 from supervisor import reaper
-from supervisor.nursery import RUNNING
+from supervisor.nursery import RUNNING, WHEN_IDLE
 from supervisor.orders import (
     Event,
     Exited,
@@ -53,6 +54,13 @@ __all__ = ["Event", "Exited", "Launcher", "StartFailed", "StartOrder", "Started"
 # Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors have had theirs before.
 CLOSE_TIMEOUT_S = 3.0
 _NURSERY_TIMEOUT_S = 1.0  # it kills everything in milliseconds; later it is stopped or stuck, and is killed from here
+
+# Actors whose nursery has died end by themselves, and are given this time for it: to kill a tree is to stop it first,
+# and a root that is killed in between would leave it stopped, deaf to all lifelines.
+_OWN_END_S = 2.0
+
+# A spare process is made this long after the last start: until then the actors that were started have the processors.
+SPARE_AFTER_S = 1.0
 
 _READ_BYTES = 65_536
 _BACKLOG = 128  # calls that wait while the child that serves them is restarted
@@ -104,12 +112,12 @@ def make_launcher(
     """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
 
     First ends what a root that was killed has left there. `preload`: the modules that actors need; a nursery
-    imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started. They
-    must not start threads.
+    imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started; without
+    a nursery the spare process imports them. They must not start threads.
     """
     reaper.reap(reaper.records_root(runtime_dir))
     if portable or os.environ.get("LOOP_PORTABLE") == "1" or not processes.HAS_SUBREAPER:
-        return PortableLauncher(on_event, runtime_dir=runtime_dir)
+        return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
     return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
 
 
@@ -123,7 +131,12 @@ class NurseryLauncher:
         self._sockets = _ListeningSockets()
         self._lock = threading.Lock()
         self._closed = False
-        self._nursery = _Nursery(self._reporter, runtime_dir, preload)  # at once: it imports while the root starts
+        # Nothing is ever written into it; its end says that this process is gone, to whoever has the other end.
+        self._root_end, self._held_end = socket.socketpair()
+        self._nursery = self._make_nursery()  # at once: it imports while the root starts
+
+    def _make_nursery(self) -> _Nursery:
+        return _Nursery(self._reporter, self._runtime_dir, self._preload, self._root_end)
 
     def start(self, order: StartOrder) -> None:
         with self._lock:
@@ -131,7 +144,7 @@ class NurseryLauncher:
                 raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
             listening = self._sockets.of(order)
             if not self._nursery.start(order, listening):
-                self._nursery = _Nursery(self._reporter, self._runtime_dir, self._preload)
+                self._nursery = self._make_nursery()
                 self._nursery.start(order, listening)
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
@@ -154,14 +167,17 @@ class NurseryLauncher:
             self._sockets.close()
             self._nursery.hang_up()  # start() may just have made a new one
             self._nursery.wait()
+            self._root_end.close()
+            self._held_end.close()
 
 
 class _Nursery:
     """One nursery process, seen from the root, and the thread that reads its reports until it is gone."""
 
-    def __init__(self, reporter: _Reporter, runtime_dir: Path, preload: Sequence[str]) -> None:
+    def __init__(self, reporter: _Reporter, runtime_dir: Path, preload: Sequence[str], root_end: socket.socket) -> None:
         self._reporter = reporter
         self._runtime_dir = runtime_dir
+        self._root_end = root_end
         self._children: dict[tuple[str, int], tuple[StartOrder, Started | None]] = {}  # what lives or is to live there
         self._lock = threading.Lock()  # of the children; never held while an order is sent
         self._gone = False
@@ -190,20 +206,17 @@ class _Nursery:
 
     def wait(self) -> None:
         """Waits until it is gone, and all that it had; helps if need be."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._thread.join(_NURSERY_TIMEOUT_S)
         if (pid := self._pid) is not None:  # it is stopped or stuck
-            deadline = time.monotonic() + CLOSE_TIMEOUT_S - _NURSERY_TIMEOUT_S
             processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
         if (pid := self._pid) is not None:
             processes.send(pid, signal.SIGCONT)  # one that somebody has stopped would never take the order
         with contextlib.suppress(OSError):  # it has died: our thread reports that for all its children
-            if listening:
-                sent = socket.send_fds(self._link, [data], [listening.fileno()])
-                data = data[sent:]
-            self._link.sendall(data)
+            _send(self._link, data, listening)
 
     # --- in the thread ------------------------------------------------------------------------------------------
 
@@ -213,6 +226,10 @@ class _Nursery:
             self._gone = True
             children = list(self._children.values())
             self._link.close()
+        deadline = time.monotonic() + _OWN_END_S
+        for _, started in children:
+            if started and processes.start_time(started.pid) == started.started:
+                processes.wait_ended(started.pid, deadline - time.monotonic())
         for order, started in children:
             _end_what_is_left(started, _records(order, self._runtime_dir))
         for order, started in children:
@@ -222,8 +239,9 @@ class _Nursery:
         """Runs the nursery until it is gone; says how it ended."""
         with theirs:
             try:
-                process = _exec(["nursery", str(theirs.fileno()), *preload], [theirs])
-            except OSError as error:
+                fds = [theirs.fileno(), self._root_end.fileno()]
+                process = _exec(["nursery", *map(str, fds), *preload], fds)
+            except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
                 return f"cannot start the nursery: {error}"
         self._pid = process.pid
         record = processes.record(reaper.records_root(self._runtime_dir) / reaper.NURSERY, process.pid)
@@ -261,36 +279,69 @@ class _Nursery:
 
 
 class PortableLauncher:
-    """Starts each actor by exec, with a thread that waits for it."""
+    """Starts each actor by exec, with a thread that waits for it.
 
-    def __init__(self, on_event: OnEvent, *, runtime_dir: Path) -> None:
+    A spare process has the imports done and waits for its order, so that an actor that crashed is back at once.
+    """
+
+    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
         self._reporter = _Reporter(on_event)
         self._runtime_dir = runtime_dir
+        self._preload = [module.removeprefix(WHEN_IDLE) for module in preload]
         self._sockets = _ListeningSockets()
         self._lock = threading.Lock()
         self._closed = False
         self._threads: dict[tuple[str, int], threading.Thread] = {}
         self._pids: dict[tuple[str, int], int] = {}
+        self._spare: _Fresh | None = None
+        self._spare_timer: threading.Timer | None = None
 
     def start(self, order: StartOrder) -> None:
         with self._lock:
             if self._closed:
                 raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
             key = (order.child, order.incarnation)
-            link, theirs = socket.socketpair()
             listening = self._sockets.of(order)
-            fds = [theirs, listening] if listening else [theirs]
-            process: subprocess.Popen[bytes] | OSError
+            fresh: _Fresh | OSError
             try:
-                with theirs:
-                    process = _exec(["actor", *(str(fd.fileno()) for fd in fds)], fds)
-                self._pids[key] = process.pid
+                fresh = self._take_spare() or _Fresh.make()
+                self._pids[key] = fresh.process.pid
             except OSError as error:
-                process = error
+                fresh = error
             self._threads[key] = threading.Thread(
-                target=self._tend, args=(order, process, link), name=f"waits for {order.child}", daemon=True
+                target=self._tend, args=(order, fresh, listening), name=f"waits for {order.child}", daemon=True
             )
             self._threads[key].start()
+            self._want_spare()
+
+    # --- the spare process, under the lock ---
+
+    def _take_spare(self) -> _Fresh | None:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        if spare.record:
+            spare.record.unlink(missing_ok=True)
+        if spare.process.poll() is not None:  # somebody has killed it
+            spare.link.close()
+            return None
+        return spare
+
+    def _want_spare(self) -> None:
+        if self._spare_timer:
+            self._spare_timer.cancel()
+        self._spare_timer = threading.Timer(SPARE_AFTER_S, self._make_spare)
+        self._spare_timer.daemon = True
+        self._spare_timer.start()
+
+    def _make_spare(self) -> None:
+        with self._lock:
+            if self._closed or self._spare or not self._preload:
+                return
+            with contextlib.suppress(OSError):  # no process to be had: an actor that is started tells people so
+                spare = _Fresh.make(self._preload)
+                records = reaper.records_root(self._runtime_dir) / reaper.SPARE
+                self._spare = spare._replace(record=processes.record(records, spare.process.pid))
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         with self._lock:
@@ -317,6 +368,12 @@ class PortableLauncher:
             self._sockets.close()
             threads = list(self._threads.values())
             pids = list(self._pids.values())
+            if self._spare_timer:
+                self._spare_timer.cancel()
+            if spare := self._take_spare():
+                spare.process.kill()
+                spare.process.wait()
+                spare.link.close()
         self._reporter.silence()
         for pid in pids:
             processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
@@ -325,33 +382,37 @@ class PortableLauncher:
 
     # --- in the thread of one child -----------------------------------------------------------------------------
 
-    def _tend(self, order: StartOrder, process: subprocess.Popen[bytes] | OSError, link: socket.socket) -> None:
-        with link:
-            if isinstance(process, OSError):
-                event: Event = failed(order, f"cannot start a process: {process}")
-            else:
-                event = self._run(order, process, link)
+    def _tend(self, order: StartOrder, fresh: _Fresh | OSError, listening: socket.socket | None) -> None:
+        if isinstance(fresh, OSError):
+            event: Event = failed(order, f"cannot start a process: {fresh}")
+        else:
+            with fresh.link:
+                event = self._run(order, fresh, listening)
         with self._lock:
             del self._threads[order.child, order.incarnation]
         self._reporter.report(event)
 
-    def _run(self, order: StartOrder, process: subprocess.Popen[bytes], link: socket.socket) -> Exited | StartFailed:
+    def _run(self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None) -> Exited | StartFailed:
         """Until the process, and all that it left behind, is gone."""
-        started, reason = self._see_start(order, link, process.pid)
-        processes.wait_ended(process.pid)
+        pid = fresh.process.pid
+        started, reason = self._see_start(order, fresh, listening)
+        processes.wait_ended(pid)
         with self._lock:  # only now may its pid become another's
             del self._pids[order.child, order.incarnation]
-            exited = ended(order, process.wait())
+            exited = ended(order, fresh.process.wait())
         _end_what_is_left(started, _records(order, self._runtime_dir))
         if started:
             return exited
         return failed(order, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
 
-    def _see_start(self, order: StartOrder, link: socket.socket, pid: int) -> tuple[Started | None, str]:
+    def _see_start(
+        self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None
+    ) -> tuple[Started | None, str]:
+        link, pid = fresh.link, fresh.process.pid
         born = processes.start_time(pid) or ""
         said = b""
         try:
-            link.sendall(frame(order))
+            _send(link, frame(order), listening)
             while said != RUNNING and (data := link.recv(_READ_BYTES)):
                 said += data
         except OSError:  # it has ended without reading its order
@@ -362,6 +423,24 @@ class PortableLauncher:
         processes.record(_records(order, self._runtime_dir), pid)
         self._reporter.report(started)
         return started, ""
+
+
+class _Fresh(NamedTuple):
+    """A process that waits for its order."""
+
+    process: subprocess.Popen[bytes]
+    link: socket.socket  # brings the order, then is its lifeline
+    record: Path | None = None
+
+    @classmethod
+    def make(cls, preload: Sequence[str] = ()) -> _Fresh:
+        link, theirs = socket.socketpair()
+        try:
+            with theirs:
+                return cls(_exec(["actor", str(theirs.fileno()), *preload], [theirs.fileno()]), link)
+        except OSError:
+            link.close()
+            raise
 
 
 class _Reporter:
@@ -407,14 +486,21 @@ class _ListeningSockets:
             self.forget(child)
 
 
-def _exec(arguments: Sequence[str], fds: Sequence[socket.socket]) -> subprocess.Popen[bytes]:
+def _send(link: socket.socket, data: bytes, listening: socket.socket | None) -> None:
+    """An order, with its listening socket if it has one."""
+    if listening:
+        data = data[socket.send_fds(link, [data], [listening.fileno()]) :]
+    link.sendall(data)
+
+
+def _exec(arguments: Sequence[str], fds: Sequence[int]) -> subprocess.Popen[bytes]:
     """Starts this Python with supervisor.nursery as its program, in a session of its own."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, *arguments],
         stdin=subprocess.DEVNULL,
         env={**os.environ, _PATH_VARIABLE: path},
-        pass_fds=[fd.fileno() for fd in fds],
+        pass_fds=fds,
         start_new_session=True,
     )
 

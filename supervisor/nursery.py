@@ -8,7 +8,8 @@ nursery and is killed before the actor's exit is reported. When the link to the 
 It never decides to restart anything, and never waits by looking again and again: it sleeps until the root sends an
 order, a child ends, or a newborn speaks.
 
-The same module is the `main` of one actor started by exec (`PortableLauncher`): there it only runs the entry.
+The same module is the `main` of one actor started by exec (`PortableLauncher`): there it waits for its order, if need
+be with the imports done (a spare process), and runs the entry.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -71,6 +73,7 @@ class Newborn:
 
     order: StartOrder
     lifeline: socket.socket
+    root_end: int | None  # of a socket pair whose other end the root holds; None: the lifeline is the root's already
     listen_fd: int | None
 
 
@@ -85,10 +88,14 @@ class _Actor:
 
 
 class Nursery:
-    """Serves one root over `link`. Made and used by the main thread of a process of its own."""
+    """Serves one root over `link`. Made and used by the main thread of a process of its own.
 
-    def __init__(self, link: socket.socket, when_idle: Sequence[str] = ()) -> None:
+    `root_end` is for the actors: should the root be killed while this process is stopped, they see it themselves.
+    """
+
+    def __init__(self, link: socket.socket, root_end: int, when_idle: Sequence[str] = ()) -> None:
         self._link = link
+        self._root_end = root_end
         self._when_idle = deque(when_idle)  # modules that are dear to import, and only matter for a restart
         self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
         self._selector = selectors.DefaultSelector()
@@ -131,7 +138,7 @@ class Nursery:
                         self._end_all()
                         return None
                     self._bury()
-                else:
+                elif key.data.pid in self._actors:  # else it was buried in this very round, with its last words heard
                     self._listen_to(key.data)
             self._report_ended()
 
@@ -175,7 +182,7 @@ class Nursery:
             self._abandon()
             ours.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            return Newborn(order=order, lifeline=theirs, listen_fd=listen_fd)
+            return Newborn(order=order, lifeline=theirs, root_end=self._root_end, listen_fd=listen_fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self._close_fd(listen_fd)
@@ -278,14 +285,15 @@ def _kill(pids: Collection[int]) -> bool:
 
 
 def main() -> NoReturn:
-    """`nursery LINK_FD MODULE…` serves a root; `actor LINK_FD [LISTEN_FD]` runs the one order that LINK_FD brings."""
+    """`nursery LINK_FD ROOT_FD MODULE…` serves a root; `actor LINK_FD MODULE…` runs the one order that comes."""
     match sys.argv[1:]:
-        case ["nursery", link_fd, *modules]:
+        case ["nursery", link_fd, root_end, *modules]:
             at_once = [name for name in modules if not name.startswith(WHEN_IDLE)]
             when_idle = [name.removeprefix(WHEN_IDLE) for name in modules if name.startswith(WHEN_IDLE)]
-            newborn = _nursery(_inherited(link_fd), at_once, when_idle)
-        case ["actor", link_fd, *listen_fd]:
-            newborn = _single(_inherited(link_fd), *map(int, listen_fd))
+            os.set_inheritable(int(root_end), False)
+            newborn = _nursery(_inherited(link_fd), int(root_end), at_once, when_idle)
+        case ["actor", link_fd, *modules]:
+            newborn = _single(_inherited(link_fd), modules)
         case other:
             raise ProtocolError(f"nursery started with {other}: it is a part of loop, not a program for people")
     if newborn:
@@ -299,35 +307,50 @@ def _inherited(fd: str) -> socket.socket:
     return link
 
 
-def _nursery(link: socket.socket, at_once: Sequence[str], when_idle: Sequence[str]) -> Newborn | None:
+def _nursery(link: socket.socket, root_end: int, at_once: Sequence[str], when_idle: Sequence[str]) -> Newborn | None:
     gc.disable()  # a collection in the nursery would only touch, and so copy, pages that the actors share
     _preload(at_once)
     processes.become_subreaper()
-    return Nursery(link, when_idle).serve()
+    return Nursery(link, root_end, when_idle).serve()
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception:  # the actor that needs it says so in its own words
+        traceback.print_exc()
 
 
 def _preload(modules: Sequence[str]) -> None:
     for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception:  # the actor that needs it says so in its own words
-            traceback.print_exc()
+        _import(module)
     if psutil.Process().num_threads() != 1:
         raise ProtocolError(f"one of {modules} starts a thread when it is imported: such a process cannot fork")
     gc.collect()
     gc.freeze()
 
 
-def _single(link: socket.socket, listen_fd: int | None = None) -> Newborn | None:
-    """For a launcher without a nursery. The link brings one order, then it is the lifeline."""
+def _single(link: socket.socket, preload: Sequence[str]) -> Newborn | None:
+    """For a launcher without a nursery. The link brings one order, then it is the lifeline.
+
+    The order may come in the middle of the imports, and so may the lifeline's end: the rest is not imported then.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored from the start below `nohup loop &`
+    for module in preload:
+        if select.select([link], [], [], 0)[0]:
+            break
+        _import(module)
     frames = Frames(StartOrder)
-    while data := link.recv(_READ_BYTES):
+    listen_fd: int | None = None
+    while True:
+        data, fds, _, _ = socket.recv_fds(link, _READ_BYTES, 1)
+        if not data:
+            return None
+        for fd in fds:
+            os.set_inheritable(fd, False)
+            listen_fd = fd
         for order in frames.feed(data):
-            if listen_fd is not None:
-                os.set_inheritable(listen_fd, False)
-            return Newborn(order=order, lifeline=link, listen_fd=listen_fd)
-    return None
+            return Newborn(order=order, lifeline=link, root_end=None, listen_fd=listen_fd)
 
 
 def _become(newborn: Newborn) -> None:
@@ -343,7 +366,8 @@ def _become(newborn: Newborn) -> None:
         lifeline.sendall(f"{type(error).__name__}: {error}".encode()[:_READ_BYTES])
         sys.exit(_EXIT_NOT_STARTED)
     lifeline.sendall(RUNNING)
-    entry(order.arguments, lifeline.detach(), newborn.listen_fd)
+    lifelines = (lifeline.detach(), *([] if newborn.root_end is None else [newborn.root_end]))
+    entry(order.arguments, lifelines, newborn.listen_fd)
 
 
 def _redirect_output(path: Path) -> None:

@@ -17,11 +17,13 @@ _LENGTH_BYTES = 4
 
 
 class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Start a process and call `entry` in it: `function(arguments: bytes, lifeline_fd: int, listen_fd: int | None)`.
+    """Start a process and call `entry(arguments: bytes, lifelines: tuple[int, ...], listen_fd: int | None)` in it.
 
-    The process has a session of its own, reads nothing from stdin, and inherits no other descriptor than these two.
-    The lifeline never has anything to read; its end says that the launcher is gone, and the process with all below
-    it must end. `entry` returning ends the process with 0.
+    The process has a session of its own, reads nothing from stdin, and inherits no other descriptors than these.
+    A lifeline never has anything to read; its end says that its other side is gone, and the process with all below
+    it must end. The first one's other side is the process that started it. A second one's is the root: when that ends
+    and the first does not, the starter may be stopped, so it is sent SIGCONT, too. `entry` returning ends the process
+    with 0.
     """
 
     child: str

@@ -14,7 +14,7 @@ import msgspec
 
 from actors.edges import processes
 
-NURSERY = "nursery"  # beside the directories of the children, each of which begins with "of "
+NURSERY, SPARE = "nursery", "spare"  # beside the directories of the children, each of which begins with "of "
 
 
 def records_root(runtime_dir: Path) -> Path:

@@ -1,8 +1,8 @@
-"""The I/O thread of an actor process: the one DEALER socket, the lifeline, heartbeats and inspection.
+"""The I/O thread of an actor process: the one DEALER socket, the lifelines, heartbeats and inspection.
 
 Runs in the process's main thread and owns everything that must not be shared: nobody else touches the socket. Other
 threads reach it through the courier's queue and a wake-up socket. It never runs a handler and never waits for one, so
-it answers `Peek` while a handler is stuck, and ends the process when the lifeline ends or a stop takes too long.
+it answers `Peek` while a handler is stuck, and ends the process when a lifeline ends or a stop takes too long.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 
@@ -39,17 +39,17 @@ class End(Enum):
 
     STOPPED = "stopped"  # the actor has stopped, and its mail is out as far as it could be
     OVERDUE = "overdue"  # the actor did not stop within the grace
-    ORPHANED = "orphaned"  # the lifeline ended: the root is gone
+    ORPHANED = "orphaned"  # a lifeline ended: the root is gone, or what had started us for it
 
 
 class Bus:
     """Made and run in the main thread. `courier` may be used from any thread at once; it is heard when `run` runs."""
 
-    def __init__(self, address: Address, endpoint: str, lifeline_fd: int) -> None:
+    def __init__(self, address: Address, endpoint: str, lifelines: Sequence[int]) -> None:
         self._wakeup = Wakeup()
         self.courier = Courier(address, self._wakeup.wake)
         self._endpoint = endpoint
-        self._lifeline_fd = lifeline_fd
+        self._lifelines = lifelines
         self._unsent: deque[Frames] = deque()
         self._sigterm = False
         self._actor_ended = threading.Event()
@@ -95,7 +95,8 @@ class Bus:
     def _pump(self, dealer: zmq.Socket[bytes], mailbox: Mailbox, note: Callable[[], str]) -> End:
         poller = zmq.Poller()
         poller.register(self._wakeup.fd, zmq.POLLIN)
-        poller.register(self._lifeline_fd, zmq.POLLIN)
+        for lifeline in self._lifelines:
+            poller.register(lifeline, zmq.POLLIN)
         heartbeat_at_ms = monotonic_ms()
         while True:
             now_ms = monotonic_ms()
@@ -111,7 +112,7 @@ class Bus:
                 return end
             poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0))
             ready = dict(poller.poll(self._pause_ms(now_ms, heartbeat_at_ms)))
-            if self._lifeline_fd in ready:
+            if any(lifeline in ready for lifeline in self._lifelines):
                 return End.ORPHANED
             if self._wakeup.fd in ready:
                 self._wakeup.clear()

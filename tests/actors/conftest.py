@@ -23,7 +23,7 @@ from supervisor.router import LocalEndpoint, Router
 
 RUN = "sample-12ab/1"
 PATIENCE_S = 20.0
-MAIN = "import sys; from actors.host import main; main(sys.stdin.buffer.read(), int(sys.argv[1]), None)"
+MAIN = "import sys; from actors.host import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
 
 M = TypeVar("M", bound=Message)
 

@@ -91,6 +91,17 @@ def test_a_killed_nursery_takes_all_actors_with_it_and_the_run_goes_on(embedded:
     assert_nothing_lost_or_repeated(embedded)
 
 
+@pytest.mark.skipif("sys.platform != 'linux'", reason="the nursery is Linux only; elsewhere there is none to stop")
+def test_nothing_outlives_a_killed_root_though_its_nursery_is_stopped(hanging: World):
+    loop = hanging.start("--agent", "embedded", TASK)
+    loop.wait_for("are ready")
+    loop.wait_for(r"embedded +session ")
+    nursery_of(loop).suspend()
+    loop.signal(signal.SIGKILL)
+    loop.process.wait()
+    hanging.wait_until_empty(5)
+
+
 def agent_of(loop: Loop, actor: str) -> psutil.Process:
     return psutil.Process(loop.pid_of(actor)).children()[0]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -20,11 +21,13 @@ def tell(ear, **facts):
     return link
 
 
-def end_with(lifeline_fd):
-    """As actors.host does: when the launcher is gone, all below this process ends, then the process."""
+def end_with(lifelines):
+    """As actors.host does: when launcher or root is gone, all below this process ends, then the process."""
 
     def watch():
-        os.read(lifeline_fd, 1)
+        select.select(lifelines, [], [])
+        if len(lifelines) > 1:
+            os.kill(os.getppid(), signal.SIGCONT)
         processes.kill_tree(os.getpid(), itself=False)
         os._exit(69)
 
@@ -73,7 +76,7 @@ def grow_tree():
     }
 
 
-def tree(arguments, lifeline_fd, listen_fd):
+def tree(arguments, lifelines, listen_fd):
     """Has descendants of all kinds, tells their pids, and sleeps; "records" names where they are recorded."""
     told = json.loads(arguments)
     processes.become_subreaper()
@@ -81,13 +84,13 @@ def tree(arguments, lifeline_fd, listen_fd):
     for pid in below.values():
         if told.get("records"):
             processes.record(Path(told["records"]), pid)
-    end_with(lifeline_fd)
+    end_with(lifelines)
     link = tell(told["ear"], pid=os.getpid(), below=below)
     sleep()
     link.close()
 
 
-def describe(arguments, lifeline_fd, listen_fd):
+def describe(arguments, lifelines, listen_fd):
     """Tells about the process itself, and sleeps."""
     told = json.loads(arguments)
     fds = sorted(int(path.name) for path in Path("/dev/fd").iterdir())
@@ -95,7 +98,7 @@ def describe(arguments, lifeline_fd, listen_fd):
         "pid": os.getpid(),
         "session": os.getsid(0),
         "fds": [fd for fd in fds if is_open(fd)],
-        "mine": [lifeline_fd, listen_fd],
+        "mine": [*lifelines, listen_fd],
         "inheritable": [fd for fd in fds if fd > 2 and is_open(fd) and os.get_inheritable(fd)],
         "stdin": os.read(0, 1).decode(),
         "path": sys.path,
@@ -105,7 +108,7 @@ def describe(arguments, lifeline_fd, listen_fd):
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "length": len(arguments),
     }
-    end_with(lifeline_fd)
+    end_with(lifelines)
     link = tell(told["ear"], **facts)
     sleep()
     link.close()
@@ -119,10 +122,10 @@ def is_open(fd):
     return True
 
 
-def serve_one(arguments, lifeline_fd, listen_fd):
+def serve_one(arguments, lifelines, listen_fd):
     """Tells its address, answers one connection with "hello from PID", and ends. "deaf": never accepts."""
     told = json.loads(arguments)
-    end_with(lifeline_fd)
+    end_with(lifelines)
     listening = socket.socket(fileno=listen_fd)
     link = tell(told["ear"], pid=os.getpid(), address=listening.getsockname())
     if told.get("deaf"):
@@ -133,7 +136,7 @@ def serve_one(arguments, lifeline_fd, listen_fd):
     link.close()
 
 
-def leave(arguments, lifeline_fd, listen_fd):
+def leave(arguments, lifelines, listen_fd):
     """Ends as the arguments say."""
     match json.loads(arguments):
         case {"code": code}:
@@ -147,8 +150,17 @@ def leave(arguments, lifeline_fd, listen_fd):
             print(text, flush=True)
 
 
-def leave_on_terminate(arguments, lifeline_fd, listen_fd):
+def leave_on_terminate(arguments, lifelines, listen_fd):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(5))
-    end_with(lifeline_fd)
+    end_with(lifelines)
     tell(json.loads(arguments)["ear"], pid=os.getpid(), below={"plain": fork(sleep)})
     sleep()
+
+
+def end_slowly(arguments, lifelines, listen_fd):
+    """Tells that it runs; tells that it has seen the end of a lifeline; ends when it is answered."""
+    ear = json.loads(arguments)["ear"]
+    link = tell(ear, pid=os.getpid())
+    select.select(lifelines, [], [])
+    tell(ear, pid=os.getpid()).recv(100)
+    link.close()

@@ -59,6 +59,10 @@ class Stage:
         self.watch([facts["pid"], *facts.get("below", {}).values()])
         return facts
 
+    def answer(self, word):
+        """To the process that was heard last."""
+        self._links[-1].sendall(word)
+
     def watch(self, pids):
         self._seen.update((pid, processes.start_time(pid)) for pid in pids)
 
@@ -130,7 +134,7 @@ def nursery_pid(stage):
 # --- what is started ---------------------------------------------------------------------------------------------
 
 
-def test_a_process_is_alone_in_its_session_with_two_descriptors_of_its_own(stage):
+def test_a_process_is_alone_in_its_session_with_its_lifelines_and_its_socket(stage):
     stage.started("tree", child="run/other")
     stage.started("serve_one", child="run/bridge", wants_socket=True, arguments={"deaf": True})
     facts = stage.started("describe", child="run/worker", wants_socket=True)
@@ -151,8 +155,8 @@ def test_a_process_has_no_trace_of_the_nursery_in_its_signals_and_environment(st
 
 
 def test_without_a_wish_for_a_socket_there_is_none(stage):
-    lifeline_fd, listen_fd = stage.started("describe")["mine"]
-    assert lifeline_fd > 2
+    *lifelines, listen_fd = stage.started("describe")["mine"]
+    assert all(fd > 2 for fd in lifelines)
     assert listen_fd is None
 
 
@@ -330,10 +334,10 @@ import json, os, queue, sys
 from pathlib import Path
 from supervisor.launchers import Started, StartOrder, make_launcher
 
-directory, ear, portable = sys.argv[1:]
+directory, ear, portable, *preload = sys.argv[1:]
 sys.path.append(os.environ["LAUNCHED"])
 events = queue.Queue()
-launcher = make_launcher(events.put, runtime_dir=Path(directory), portable=portable == "True", preload=())
+launcher = make_launcher(events.put, runtime_dir=Path(directory), portable=portable == "True", preload=preload)
 for child in ("run/worker", "run/reviewer"):
     launcher.start(StartOrder(child=child, incarnation=1, entry="launched:tree",
                               arguments=json.dumps({"ear": ear}).encode()))
@@ -349,19 +353,20 @@ def make_root(make_stage, tmp_path):
     """A root in a process of its own, with two actors and their trees."""
     roots = []
 
-    def make(portable):
+    def make(portable, preload=()):
         stage = make_stage(True)  # only to listen
         root = subprocess.Popen(
-            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage.address, str(portable)],
+            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage.address, str(portable), *preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "LAUNCHED": HERE},
+            env={**os.environ, "LAUNCHED": HERE, "EAR": stage.address},
         )
         roots.append(root)
         facts = [stage.hear(), stage.hear()]
         nursery = json.loads(root.stdout.readline())["nursery"]
         stage.watch([nursery] if nursery else [])
+        root.stage = stage
         return root, nursery, facts
 
     yield make
@@ -389,6 +394,15 @@ def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
 
 
+@pytest.mark.parametrize("portable", [ON_LINUX])
+def test_a_killed_root_takes_everything_with_it_though_its_nursery_is_stopped(make_root, portable):
+    root, nursery, facts = make_root(portable)
+    os.kill(nursery, signal.SIGSTOP)
+    root.kill()
+    assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
+    assert all_gone([nursery])
+
+
 @pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
 def test_a_new_root_ends_what_root_and_launcher_killed_together_left(make_root, make_stage, tmp_path, portable):
     root, nursery, facts = make_root(portable)
@@ -405,6 +419,62 @@ def test_a_new_root_ends_what_root_and_launcher_killed_together_left(make_root, 
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
 
 
+# --- the spare process -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spare_stage(make_stage, tmp_path):
+    """A portable launcher whose spare process tells of itself when it is there."""
+    os.environ["EAR"] = f"{tmp_path}/ear0"
+    yield make_stage(True, preload=("launched_as_spare",))
+    del os.environ["EAR"]
+
+
+def test_an_actor_that_crashed_goes_on_in_the_spare_process_and_there_is_a_new_spare(spare_stage):
+    spare_stage.started("describe")
+    for incarnation in (2, 3):
+        spare = spare_stage.hear()["pid"]
+        facts = spare_stage.started("describe", incarnation=incarnation, wants_socket=True)
+        assert facts["pid"] == facts["session"] == spare
+        assert facts["inheritable"] == []
+
+
+def test_a_spare_process_that_was_killed_is_not_used(spare_stage):
+    spare_stage.started("describe")
+    spare = spare_stage.hear()["pid"]
+    os.kill(spare, signal.SIGKILL)
+    processes.wait_ended(spare)
+    assert spare_stage.started("describe", incarnation=2)["pid"] != spare
+
+
+def test_closing_ends_the_spare_process(spare_stage):
+    spare_stage.started("describe")
+    spare = spare_stage.hear()["pid"]
+    os.kill(spare, signal.SIGSTOP)
+    spare_stage.launcher.close()
+    assert processes.start_time(spare) is None
+
+
+def test_a_killed_root_takes_the_spare_process_with_it(make_root):
+    root, _, _ = make_root(True, preload=["launched_as_spare"])
+    spare = root.stage.hear()["pid"]
+    root.kill()
+    assert all_gone([spare])
+
+
+def test_a_new_root_ends_a_spare_process_that_was_stopped_when_its_root_was_killed(make_root, tmp_path):
+    root, _, _ = make_root(True, preload=["launched_as_spare"])
+    spare = root.stage.hear()["pid"]
+    while not list((tmp_path / "other root" / "processes" / "spare").glob("*.process")):
+        os.sched_yield()
+    os.kill(spare, signal.SIGSTOP)
+    root.kill()
+    root.wait()
+    assert processes.is_running(spare)
+    make_launcher(print, runtime_dir=tmp_path / "other root", portable=True).close()
+    assert not processes.is_running(spare)
+
+
 # --- the nursery itself ------------------------------------------------------------------------------------------
 
 
@@ -416,6 +486,16 @@ def test_a_killed_nursery_is_reported_as_the_loss_of_its_actors_and_is_replaced(
     assert [(one.child, one.code, one.signal) for one in lost] == [("run/0", None, None), ("run/1", None, None)]
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
     nursery_stage.started("tree", child="run/0", incarnation=2)
+
+
+def test_actors_of_a_killed_nursery_are_let_end_by_themselves(nursery_stage):
+    """To kill a tree is to stop it first, and a root that is killed in between would leave it stopped for good."""
+    facts = nursery_stage.started("end_slowly")
+    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
+    assert nursery_stage.hear()["pid"] == facts["pid"]
+    assert not processes.wait_ended(facts["pid"], 0.5)
+    nursery_stage.answer(b"end")
+    assert nursery_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
 
 
 def test_an_actor_that_dies_with_its_nursery_leaves_only_what_nobody_knew(nursery_stage):
@@ -452,6 +532,25 @@ def test_a_stopped_nursery_is_woken_by_the_next_order(nursery_stage):
     nursery_stage.next(Exited)
     os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
     assert nursery_stage.started("describe", incarnation=2)["pid"] != facts["pid"]
+
+
+def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_path):
+    teller = "import launched, os, select; link = launched.tell({ear!r}, pid=os.getpid()); "
+    stage = make_stage(False, preload=("+waits_for_a_word",))
+    (tmp_path / "waits_for_a_word.py").write_text(teller.format(ear=stage.address) + "link.recv(1)")
+    (tmp_path / "never_ends.py").write_text(teller.format(ear=stage.address) + "link.recv(1)")
+    actor = stage.started("describe", child="run/actor")
+    stage.launcher.start(StartOrder(child="run/newborn", incarnation=1, entry="never_ends:main", arguments=b""))
+    newborn = stage.hear()
+    nursery = stage.hear()  # it is busy now: what happens meanwhile, it learns at once
+    assert nursery["pid"] == nursery_pid(stage)
+    for pid in (actor["pid"], newborn["pid"]):  # in this order: the signal is there before the newborn's end is
+        os.kill(pid, signal.SIGKILL)
+        processes.wait_ended(pid)
+    stage.answer(b"go on")
+    assert stage.next(Exited) == Exited(child="run/actor", incarnation=1, code=None, signal=signal.SIGKILL)
+    reason = "ended before it ran: code None, signal 9"
+    assert stage.next(StartFailed) == StartFailed(child="run/newborn", incarnation=1, reason=reason)
 
 
 def test_a_nursery_does_not_fork_with_threads(make_stage, tmp_path, capfd):

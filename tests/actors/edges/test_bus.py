@@ -180,7 +180,7 @@ def test_an_idle_process_sleeps(peer) -> None:
 
 
 def test_a_root_that_does_not_read_is_waited_for_and_not_asked_again_and_again() -> None:
-    bus = Bus(Address(RUN, "worker", 1), "ipc:///nowhere", lifeline_fd=0)
+    bus = Bus(Address(RUN, "worker", 1), "ipc:///nowhere", lifelines=[0])
     bus.courier.adopt_thread()
     bus.courier.tell("persistence", NOTE)
     bus._unsent.extend(bus.courier.outgoing(0))  # which the socket has refused
