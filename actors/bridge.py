@@ -94,7 +94,8 @@ class BridgeActor(ProcessActor):
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
         self._names = display_names(**context.options["agents"])
-        self._state = mail.initial()
+        self._book = mail.Book()
+        self._state = self._book.state
         self._receipts: dict[str, Future[Receipt]] = {}
         self._alarm: threading.Timer | None = None
         self._endpoint: McpEndpoint | None = None  # None until calls are served
@@ -108,8 +109,8 @@ class BridgeActor(ProcessActor):
             context.ref("persistence"), "mail", context.incarnation, mail.EVENTS
         )
         events = self._stream.load()
-        for event in events:
-            self._state = mail.apply(self._state, event)
+        self._book = mail.Book(events)
+        self._state = self._book.state
         for event in events[-RECENT_EVENTS:]:
             if isinstance(event, mail.MailQueued | mail.MailRequeued):
                 self._note(event)  # the line may have been lost with the bridge that died; it is written once
@@ -164,6 +165,7 @@ class BridgeActor(ProcessActor):
             self._stream.append(events)
         self._state = state
         for event in events:
+            self._book.add(event)
             self._tell_people(event)
         self._carry_out(commands)
         return events
@@ -254,9 +256,9 @@ class BridgeActor(ProcessActor):
     def _serve_people(self, message: ListMail | ShowMail | ChangeMail, sender: Sender) -> Message:
         if sender.name not in ROOT:
             raise ProtocolError(f"{type(message).__name__} from {sender.name!r} refused: it is for people")
-        stories = self._stories()
+        stories = self._book.stories
         if isinstance(message, ListMail):
-            return mail_view.listed(stories, self._names, message.finished)
+            return mail_view.listed(self._book, self._names, message.finished)
         mail_id = mail.find_id(message.mail_id, stories)
         if isinstance(message, ChangeMail):
             facts = mail.change(
@@ -269,12 +271,7 @@ class BridgeActor(ProcessActor):
             )
             if facts:
                 self._happen(facts)
-                stories = self._stories()
         return MailShown(mail=mail_view.shown(stories[mail_id], self._names))
-
-    def _stories(self) -> dict[str, mail.Story]:
-        """From the journal, since finished mail is not kept here."""
-        return mail.stories(self._stream.load())
 
     # --- the tools, each in the thread of its call ---
 

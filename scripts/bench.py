@@ -4,6 +4,7 @@ help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
 console  what a console waits for its answers while the worker's turn hangs
+mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
 """
 
@@ -30,7 +31,7 @@ from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 from actors.scripted.world import World
 from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import Control, GetReport, Inspect, LookIntoMailbox
+from supervisor.console_wire import Control, GetReport, Inspect, LookAtMail, LookIntoMailbox
 
 LOOP = str(Path(sys.executable).with_name("loop"))
 
@@ -188,6 +189,29 @@ def bench_console() -> None:
         print_latency("pause, resume", lambda: client.ask(Control(action=next(orders))), rounds=200)
 
 
+# Evaluated in the bridge: mail that is sent and dropped, in one step each.
+FINISHED_MAIL = """[
+    actor._happen([
+        post(actor._state, mail_id=f"{{n:08}}", sender="worker", target="reviewer", text=f"{{n}} " + "x" * 500,
+             names=actor._names, now_ms=1),
+        dropped(mail_id=f"{{n:08}}", change_id=str(n), target="reviewer", was="queued", reason="", at_ms=1),
+    ])
+    for mail in [__import__("actors.machines.mail").machines.mail]
+    for post, dropped in [(mail.post, mail.MailDropped)]
+    for n in range({begin}, {end})
+] and None"""
+
+
+def bench_mail() -> None:
+    with hanging_run() as world, console(world) as client:
+        for begin, end in ((0, 100), (100, 1_500), (1_500, 10_000)):
+            for start in range(begin, end, 50):
+                expression = FINISHED_MAIL.format(begin=start, end=start + 50)
+                client.ask(Inspect(actor="bridge", expression=expression))
+            print_latency(f"mail list {end}", lambda: client.ask(LookAtMail()), rounds=200)
+            print_latency(f"mail show, {end}", lambda: client.ask(LookAtMail(mail_id="00000007")), rounds=200)
+
+
 ERRANDS = (
     ("status",),
     ("runs",),
@@ -217,7 +241,7 @@ def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
     times = sorted(1_000 * timed(action) for _ in range(rounds))
     p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
     print(
-        f"console {name:<14} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True
+        f"console {name:<16} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True
     )
 
 
@@ -226,6 +250,7 @@ ROWS = {
     "run": bench_run,
     "recovery": bench_recovery,
     "console": bench_console,
+    "mail": bench_mail,
     "errands": bench_errands,
 }
 

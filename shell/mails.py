@@ -59,12 +59,12 @@ def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
         raise CircumstanceError(
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
-    stories = mail.stories(_events(read_streams(found.directory, [STREAM])[STREAM]))
+    book = mail.Book(_events(read_streams(found.directory, [STREAM])[STREAM]))
     names = _names(found)
     if not request.mail_id:
-        listed = mail_view.listed(stories, names, request.finished)
+        listed = mail_view.listed(book, names, request.finished)
         return MailReport(mails=listed.mails, left_out=listed.left_out)
-    return MailReport(mails=[mail_view.shown(stories[mail.find_id(request.mail_id, stories)], names)])
+    return MailReport(mails=[mail_view.shown(book.stories[mail.find_id(request.mail_id, book.stories)], names)])
 
 
 def _names(found: RunFiles) -> dict[Role, str]:

@@ -6,26 +6,18 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from actors.machines.mail import Status, Story
+from actors.machines.mail import Book, Story
 from actors.messages import MailList, MailMoment, MailRecord
 from actors.settings import Role
 
-# Dead letters are not among them: they wait for a person, who requeues or drops them.
-FINISHED: tuple[Status, ...] = ("answered", "fetched", "suppressed", "dropped")
 TEXT_IN_LIST = 200  # characters: a line of any terminal
 
 
-def listed(stories: Mapping[str, Story], names: Mapping[Role, str], finished: int) -> MailList:
-    """All mail that is not finished and the last `finished` of the rest, by the time when that ended."""
-    over = [story for story in stories.values() if story.status in FINISHED]
-    over.sort(key=lambda story: story.moments[-1].at_ms)
-    left_out = {story.mail_id for story in over[: max(0, len(over) - max(0, finished))]}
-    mails = [
-        replace(shown(story, names), text=story.text[:TEXT_IN_LIST], moments=[])
-        for story in stories.values()
-        if story.mail_id not in left_out
-    ]
-    return MailList(mails=mails, left_out=len(left_out))
+def listed(book: Book, names: Mapping[Role, str], finished: int) -> MailList:
+    """See `Book.newest`."""
+    stories, left_out = book.newest(finished)
+    mails = [replace(shown(story, names), text=story.text[:TEXT_IN_LIST], moments=[]) for story in stories]
+    return MailList(mails=mails, left_out=left_out)
 
 
 def shown(story: Story, names: Mapping[Role, str]) -> MailRecord:

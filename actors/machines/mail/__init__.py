@@ -15,7 +15,7 @@ counters, and what is needed to recognise an echo or a repeated call. So a mail 
 slot is free again when the mail was seen, not when it was accepted: an accepted mail may still fail, and would then be
 overtaken. Mail that waits for its next attempt holds back what came after it.
 
-*People* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. `stories`
+*People* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. A `Book`
 tells what became of every mail of a run, also of those that the state has forgotten.
 
 *Hops.* A hop is the first delivery of a mail. They are counted over both directions, and start again at 0 when
@@ -70,7 +70,7 @@ from actors.machines.mail.events import (
     MailSuppressed,
 )
 from actors.machines.mail.fold import FIRST_RETRY_MS, apply, retry_after_ms
-from actors.machines.mail.history import Moment, Status, Story, stories
+from actors.machines.mail.history import Book, Moment, Status, Story
 from actors.machines.mail.machine import (
     advance,
     decide,
@@ -112,6 +112,7 @@ __all__ = [
     "ROLES",
     "Action",
     "AgentRestarted",
+    "Book",
     "Box",
     "BridgeRestarted",
     "CallRepeated",
@@ -164,5 +165,4 @@ __all__ = [
     "retry_after_ms",
     "seen",
     "short",
-    "stories",
 ]

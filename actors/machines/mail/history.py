@@ -1,12 +1,14 @@
 """What became of every mail of a run: the fold of the whole journal, for people who ask. Pure.
 
-The bridge does not keep it, because it grows with the run. It is made when it is asked for, of a run that is live or
-over, and by the same function.
+The bridge keeps it up event by event: it grows with the run, by a few KB a mail, but folding the journal anew for each
+question took 100 ms from 1,500 mails on, in the thread that serves the agents. Of a run that is over it is made when
+it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -39,6 +41,10 @@ Status = Literal[
 ]
 
 
+# Dead letters are not among them: they wait for a person, who requeues or drops them.
+FINISHED: tuple[Status, ...] = ("answered", "fetched", "suppressed", "dropped")
+
+
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a mail, for people."""
 
@@ -62,15 +68,36 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     moments: tuple[Moment, ...]
 
 
-def stories(events: Iterable[Event]) -> dict[str, Story]:
-    """By mail id, in the order in which the mail was sent."""
-    found: dict[str, Story] = {}
-    state = initial()
-    for event in events:
-        before, state = state, apply(state, event)
-        for story in _told(found, event, before, state):
-            found[story.mail_id] = story
-    return found
+class Book:
+    """`stories` by mail id, in the order in which the mail was sent; `state`, the fold of the same events.
+
+    Mutable. What it takes to list mail does not depend on how much has finished.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.state = initial()
+        self.stories: dict[str, Story] = {}
+        self._places: dict[str, int] = {}  # in `stories`
+        self._open: dict[str, None] = {}
+        self._over: dict[str, None] = {}  # the one that finished last is the last one
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """The next event of the journal."""
+        before, self.state = self.state, apply(self.state, event)
+        for story in _told(self.stories, event, before, self.state):
+            self._open.pop(story.mail_id, None)
+            self._over.pop(story.mail_id, None)
+            (self._over if story.status in FINISHED else self._open)[story.mail_id] = None
+            self._places.setdefault(story.mail_id, len(self._places))
+            self.stories[story.mail_id] = story
+
+    def newest(self, finished: int) -> tuple[list[Story], int]:
+        """All mail that is not finished and the last `finished` of the rest, in order; and how many are left out."""
+        over = list(islice(reversed(self._over), max(0, finished)))
+        listed = sorted((*self._open, *over), key=self._places.__getitem__)
+        return [self.stories[mail_id] for mail_id in listed], len(self._over) - len(over)
 
 
 def _told(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:

@@ -501,7 +501,7 @@ def test_a_restart_with_nothing_in_doubt_writes_nothing(desk):
 
 def person(desk, action, mail_id, text="", change_id=None):
     """A person's order, made as the bridge makes it."""
-    story = mail.stories(desk.journal)[mail_id]
+    story = mail.Book(desk.journal).stories[mail_id]
     change_id = change_id or f"change-{len(desk.journal)}"
     return desk.take(mail.change(desk.state, story, action, change_id=change_id, text=text, now_ms=desk.now_ms))
 
@@ -516,7 +516,7 @@ def dead_letter(desk, text="hello"):
 
 
 def status(desk, mail_id):
-    return mail.stories(desk.journal)[mail_id].status
+    return mail.Book(desk.journal).stories[mail_id].status
 
 
 def test_held_mail_steps_aside_and_takes_its_old_place_when_it_is_released(desk):
@@ -620,7 +620,7 @@ def test_dropped_mail_is_not_delivered_and_can_be_requeued(desk):
     person(desk, "drop", second, "out of date")
     desk.tell(mail.seen, first)
     assert desk.delivered == [first, third]
-    story = mail.stories(desk.journal)[second]
+    story = mail.Book(desk.journal).stories[second]
     assert (story.status, story.reason) == ("dropped", "out of date")
     person(desk, "requeue", second)
     desk.tell(mail.seen, third)
@@ -724,7 +724,7 @@ def test_the_story_of_a_mail_tells_all_that_happened_to_it(desk):
     person(desk, "release", second)
     desk.tell(mail.answered, first)
     desk.tell(mail.failed, second, "no agent")
-    story = mail.stories(desk.journal)[second]
+    story = mail.Book(desk.journal).stories[second]
     assert (story.sender, story.target, story.text) == ("worker", "reviewer", "two")
     assert (story.status, story.attempts, story.reason) == ("queued", 1, "no agent")
     assert [moment.what for moment in story.moments] == [
@@ -743,7 +743,7 @@ def test_mail_that_was_fetched_from_a_bridge_that_died_is_queued_again_in_its_st
     desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
     assert status(desk, second) == "fetched"
     desk.crash()
-    story = mail.stories(desk.journal)[second]
+    story = mail.Book(desk.journal).stories[second]
     assert (story.status, story.repeat) == ("queued", True)
     person(desk, "hold", second)
     person(desk, "requeue", second)

@@ -280,7 +280,7 @@ class MailMachine(RuleBasedStateMachine):
         return self.events(mail.MailHeld, mail.MailReleased, mail.MailEdited, mail.MailRequeued, mail.MailDropped)
 
     def stories(self):
-        return mail.stories(msgspec.json.decode(text, type=kind) for kind, text in self.journal)
+        return mail.Book(msgspec.json.decode(text, type=kind) for kind, text in self.journal).stories
 
 
 MailMachine.TestCase.settings = settings(

@@ -36,25 +36,39 @@ def ids(listed):
 
 
 def test_the_list_has_all_open_mail_and_dead_letters_and_the_newest_of_what_is_over():
-    stories = mail.stories(journal("answered", "dead", "answered", "answered", ""))
-    assert ids(mail_view.listed(stories, NAMES, 20)) == ["mail-1", "mail-2", "mail-3", "mail-4", "mail-5"]
-    short = mail_view.listed(stories, NAMES, 1)
-    assert (ids(short), short.left_out) == (["mail-1", "mail-2", "mail-5"], 2)  # the first was answered last
-    none = mail_view.listed(stories, NAMES, 0)
+    book = mail.Book(journal("answered", "dead", "answered", "answered", ""))
+    assert ids(mail_view.listed(book, NAMES, 20)) == ["mail-1", "mail-2", "mail-3", "mail-4", "mail-5"]
+    short = mail_view.listed(book, NAMES, 1)
+    assert (ids(short), short.left_out) == (["mail-2", "mail-4", "mail-5"], 2)
+    book.add(mail.CallRepeated(mail_id="mail-1", sender="worker", at_ms=NOW + 200))
+    assert ids(mail_view.listed(book, NAMES, 1)) == ["mail-1", "mail-2", "mail-5"]  # something happened to it last
+    none = mail_view.listed(book, NAMES, 0)
     assert (ids(none), none.left_out) == (["mail-2", "mail-5"], 3)
-    assert ids(mail_view.listed(stories, NAMES, -1)) == ids(none)
+    assert ids(mail_view.listed(book, NAMES, -1)) == ids(none)
+
+
+def test_mail_that_is_requeued_is_open_again():
+    book = mail.Book(journal("answered", "dead"))
+    of_mail = {"mail_id": "mail-2", "target": "reviewer", "at_ms": NOW + 200}
+    dropped = mail.MailDropped(**of_mail, change_id="1", was="dead", reason="")
+    requeued = mail.MailRequeued(**of_mail, change_id="2", was="dropped", sender="worker", text="x")
+    assert ids(mail_view.listed(book, NAMES, 0)) == ["mail-2"]
+    book.add(dropped)
+    assert ids(mail_view.listed(book, NAMES, 0)) == []
+    book.add(requeued)
+    assert ids(mail_view.listed(book, NAMES, 0)) == ["mail-2"]
 
 
 def test_a_list_has_the_beginning_of_a_text_and_no_moments():
     event = mail.MailQueued(mail_id="mail-1", sender="reviewer", target="worker", text="x" * 1_000, at_ms=NOW)
-    stories = mail.stories([event])
-    (one,) = mail_view.listed(stories, NAMES, 20).mails
+    book = mail.Book([event])
+    (one,) = mail_view.listed(book, NAMES, 20).mails
     assert (one.text, one.moments) == ("x" * mail_view.TEXT_IN_LIST, [])
-    assert mail_view.shown(stories["mail-1"], NAMES).text == "x" * 1_000
+    assert mail_view.shown(book.stories["mail-1"], NAMES).text == "x" * 1_000
 
 
 def test_one_mail_is_shown_with_all_that_is_known_of_it():
-    one = mail_view.shown(mail.stories(journal("dead"))["mail-1"], NAMES)
+    one = mail_view.shown(mail.Book(journal("dead")).stories["mail-1"], NAMES)
     assert (one.sender, one.recipient, one.status, one.text) == ("codex", "claude", "dead", "text 1")
     assert (one.sent_at_ms, one.changed_at_ms, one.attempts, one.reason) == (NOW + 1, NOW + 50, 1, "no agent")
     assert [moment.what for moment in one.moments] == [
