@@ -181,6 +181,41 @@ def _mail(errand: Errand) -> int:
     return 0
 
 
+def _worktree(errand: Errand) -> int:
+    from shell import worktrees
+
+    run_ids, action = errand.text.split(), errand.action.lower()
+    if action not in worktrees.ACTIONS:
+        raise UserError(
+            f"loop worktree has no {errand.action!r}, only list and clean; "
+            'a task that begins with this word is put in quotes: loop "worktree ..."'
+        )
+    if action == "list":
+        if run_ids or errand.dry_run or errand.ignored:
+            raise UserError("loop worktree list takes only --json: it lists them all")
+        found = worktrees.find()
+        if errand.json:
+            _print_json([worktrees.as_json(each) for each in found])
+        else:
+            print("\n".join(worktrees.lines(found)) or "no run of this repository has a worktree")
+        return 0
+    return _clean_worktrees(errand, run_ids)
+
+
+def _clean_worktrees(errand: Errand, run_ids: list[str]) -> int:
+    from shell import worktrees
+
+    found = worktrees.choose(worktrees.find(), run_ids)
+    swept = [] if errand.dry_run else worktrees.sweep(run_ids)
+    done = [worktrees.clean(each, dry_run=errand.dry_run, with_ignored=errand.ignored) for each in found]
+    if errand.json:
+        _print_json([worktrees.cleaned_json(each, dry_run=errand.dry_run) for each in done])
+        return 0
+    lines = [*swept, *(worktrees.cleaned_line(each, dry_run=errand.dry_run) for each in done)]
+    print("\n".join(lines) or f"{'none of these runs' if run_ids else 'no run of this repository'} has a worktree")
+    return 0
+
+
 def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
     """From the bridge; from the journal, when the run is not running or ends at this moment."""
     from shell import mails
@@ -316,4 +351,5 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "logs": _logs,
     "mailbox": _mailbox,
     "mail": _mail,
+    "worktree": _worktree,
 }

@@ -32,6 +32,8 @@ class Errand(NamedTuple):
     max_runs: int = MAX_RUNS
     log_format: str = "text"
     once: bool = False
+    dry_run: bool = False
+    ignored: bool = False
     web: bool = False
     port: int = 0  # any that is free
 
@@ -64,6 +66,8 @@ _HELP = {
     "--now": "--now",
     "--max-runs": "--max-runs N",
     "--log-format": "--log-format text|json",
+    "--dry-run": "--dry-run",
+    "--ignored": "--ignored",
     "--once": "--once",
     "--web": "--web",
     "--port": "--port N",
@@ -109,6 +113,15 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "release; edit ID TEXT; requeue, to deliver a dead, suppressed, dropped or held one as if it were sent "
             "now; drop ID [REASON]. The mail of a run that is not running can be read.",
         ),
+        Subcommand(
+            "worktree", "list, or clean up, the runs' worktrees", ("action", MORE),
+            ("--dry-run", "--ignored", "--json"),
+            "ACTION is list, or clean with the ids of the runs that are meant; without one it is all. clean removes a "
+            "worktree only if nothing is lost with it: not one that a run works in or will, nor one that has files "
+            "that are not committed, that git does not know or (without --ignored) ignores, a stash, or commits on no "
+            "branch. Its branch goes if a remote, a tag or another branch than a run's has all its commits. --dry-run "
+            "only says what would go, and what would be kept and why.",
+        ),
     )
 }  # fmt: skip
 
@@ -137,7 +150,7 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
         elif has_value:
             raise UserError(f"{flag} takes no value, but got {value!r}")
         else:
-            field = flag.removeprefix("--")
+            field = flag.removeprefix("--").replace("-", "_")
             set_flag: dict[str, Any] = {field: True}
             errand = errand._replace(**set_flag)
     _check_dashboard(errand)

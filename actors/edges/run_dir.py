@@ -15,8 +15,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -232,6 +232,16 @@ def holder(directory: Path) -> Holder | None:
         return Holder(pid=int(str(known.get("pid", 0))), endpoint=str(known.get("endpoint", "")))
     else:
         return None
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held_quietly(directory: Path) -> Iterator[bool]:
+    """Keeps roots away from the run without being one: no generation is counted. False: a root holds it."""
+    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _take(descriptor)
     finally:
         os.close(descriptor)
 

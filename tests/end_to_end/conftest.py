@@ -9,10 +9,36 @@ from actors.scripted.scenario_file import SHIPPED
 from actors.scripted.scenarios.demo_repo import DEMO_TASK
 from actors.scripted.world import CHECK, Loop, World
 
-__all__ = ["CHECK", "TASK", "Loop", "World"]
+__all__ = ["CHECK", "TASK", "Loop", "World", "play_brief"]
 
 TASK = DEMO_TASK
 DEMO = SHIPPED / "demo.toml"
+
+BRIEF = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Draft pull request"
+[[turn.step]]
+run = "%s"
+[[turn.step]]
+say = "%s"
+"""
+
+
+def play_brief(world: World, publish: str, answer: str = "It is published.") -> None:
+    """From now on embedded agents say at once that the task of TASK.md is done, and run this command to publish it."""
+    (world.base / "brief.toml").write_text(BRIEF % (publish, answer))
+    world.play_embedded(world.base / "brief.toml")
+    (world.project / "TASK.md").write_text("Make x.")
 
 
 @pytest.fixture

@@ -9,27 +9,9 @@ import pytest
 
 from actors.edges import git
 from actors.scripted.world import PATIENCE_S
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import World, play_brief
 
 NOTE = "It is open: https://example.invalid/demo/pull/99"
-SCENARIO = f"""
-[[turn]]
-when = "^Iteration"
-[[turn.step]]
-say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft pull request"
-[[turn.step]]
-run = "git switch -q -c polite && echo x > x && git add x && git commit -q -m x; %s"
-[[turn.step]]
-say = "{NOTE}"
-"""
 CREATE = "git push -q origin polite && gh pr create --draft"
 ADDRESS = "https://example.invalid/demo/pull/1"
 
@@ -41,9 +23,7 @@ def brief(world: World) -> World:
 
 
 def play(world: World, publish: str) -> World:
-    (world.base / "brief.toml").write_text(SCENARIO % publish)
-    world.play_embedded(world.base / "brief.toml")
-    (world.project / "TASK.md").write_text("Make x.")
+    play_brief(world, f"git switch -q -c polite && echo x > x && git add x && git commit -q -m x; {publish}", NOTE)
     return world
 
 

@@ -1,0 +1,262 @@
+"""`loop worktree list` and `loop worktree clean`: the worktrees that this repository's runs work or worked in.
+
+A worktree is a run's when `loop` has made it: its name ends with the run's id and the run's directory is in it. One
+that a person has made, and started a run in, is never touched. Cleaning holds the run, so that no root takes it up
+meanwhile; what it keeps, it names with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.edges import git, run_dir, spent_worktree
+from actors.edges.spent_worktree import Contents
+from actors.edges.worktree import Registered, registered
+from actors.errors import UserError
+from shell import run_files, tables
+from shell.run_files import RunFiles
+from supervisor import submissions
+
+ACTIONS = ("list", "clean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWorktree:
+    """A worktree, its run, and what in it is nowhere else."""
+
+    run: RunFiles
+    tree: Registered
+    contents: Contents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What became of one; `kept` says what of it stays and why."""
+
+    run_id: str
+    path: str
+    removed: bool
+    branch: str  # its own one
+    branch_deleted: bool
+    kept: tuple[str, ...]
+
+
+def find() -> list[RunWorktree]:
+    """Those of this repository, in the order of `loop runs`. Raises `UserError` outside a repository."""
+    cwd = Path.cwd()
+    if git.common_directory(cwd) is None:
+        raise UserError(f"{cwd}: {git.ask(cwd, 'rev-parse', '--git-dir').reason}")
+    runs, trees = run_files.all_runs(run_files.runs_here()), registered(cwd)
+    branches = _branches(runs)
+    return [
+        RunWorktree(run=each, tree=tree, contents=spent_worktree.look(cwd, tree, branches))
+        for each in runs
+        if (tree := _tree_of(each, trees)) is not None
+    ]
+
+
+def _branches(runs: list[RunFiles]) -> set[str]:
+    """What is on these alone is on nobody's branch yet."""
+    return {place.name for each in runs if (place := _place(each)) is not None}
+
+
+def _place(found: RunFiles) -> Path | None:
+    """The worktree that was made for this run, by its name; older manifests have only the directory within it."""
+    place = Path(found.text("worktree") or found.text("cwd") or "/")
+    name = re.compile(rf"[a-z0-9-]+-loop-{re.escape(found.run_id)}")
+    return next((path for path in (place, *place.parents) if name.fullmatch(path.name)), None)
+
+
+def _tree_of(found: RunFiles, trees: list[Registered]) -> Registered | None:
+    place = _place(found)
+    return next((tree for tree in trees if tree.path == place), None)
+
+
+# --- list -----------------------------------------------------------------------------------------------------------
+
+
+def lines(found: list[RunWorktree]) -> list[str]:
+    """A line for each."""
+    return tables.columns(
+        [
+            each.run.run_id,
+            f"{each.run.state} (process {each.run.pid})" if each.run.pid else each.run.state,
+            each.tree.branch or f"detached at {each.tree.head[:9]}",
+            ", ".join(_in_words(each)) or "clean",
+            str(each.tree.path),
+        ]
+        for each in found
+    )
+
+
+def as_json(each: RunWorktree) -> dict[str, Any]:
+    """One of `loop worktree list --json`."""
+    inside = each.contents
+    return {
+        "runId": each.run.run_id,
+        "state": each.run.state,
+        "running": bool(each.run.pid),
+        "branch": each.tree.branch,
+        "head": each.tree.head,
+        "path": str(each.tree.path),
+        "exists": not each.tree.gone,
+        "clean": inside.clean,
+        "uncommitted": inside.uncommitted,
+        "untracked": inside.untracked,
+        "ignored": inside.ignored,
+        "unpushed": inside.unpushed,
+        "stashes": inside.stashes,
+        "obstacles": list(inside.obstacles),
+    }
+
+
+def _in_words(each: RunWorktree) -> list[str]:
+    inside = each.contents
+    counts = ((inside.uncommitted, "uncommitted"), (inside.untracked, "untracked"), (inside.unpushed, "unpushed"))
+    return [
+        *(["its directory is gone"] if each.tree.gone else []),
+        *(f"{count} {what}" for count, what in counts if count),
+        *([f"{inside.stashes} stashed"] if inside.stashes else []),
+        *inside.obstacles,
+    ]
+
+
+# --- clean ----------------------------------------------------------------------------------------------------------
+
+
+def choose(found: list[RunWorktree], wanted: list[str]) -> list[RunWorktree]:
+    """Those of the runs that were named, as far as they have one; all, when none was named. Raises `UserError`."""
+    known = {each.run_id for each in run_files.all_runs(run_files.runs_here())}
+    for run_id in wanted:
+        if run_id not in known:
+            raise UserError(
+                f"no run {run_id!r} of this repository: loop worktree list shows those that have a worktree"
+            )
+    return [each for each in found if each.run.run_id in wanted] if wanted else found
+
+
+def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
+    """Removes it if nothing is lost with it; `dry_run` only says what would become of it. All is looked at anew, while
+    no root can take the run up.
+    """
+    cwd, branch = Path.cwd(), each.tree.path.name
+    with run_dir.held_quietly(each.run.directory) as held:
+        runs = run_files.all_runs(run_files.runs_here())
+        tree = _tree_of(each.run, registered(cwd))
+        if tree is None:
+            return _cleaned(each, removed=False, kept=("it has just been removed",))
+        now = RunWorktree(run=each.run, tree=tree, contents=spent_worktree.look(cwd, tree, _branches(runs)))
+        reasons = [*_users(now, runs, held=held), *_losses(now.contents, with_ignored=with_ignored)]
+        if reasons:
+            return _cleaned(now, removed=False, kept=reasons)
+        tip = git.git(cwd, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}") or ""
+        why_branch = _why_branch_stays(cwd, now, tip, _branches(runs)) if tip else ""
+        if not dry_run:
+            try:
+                spent_worktree.remove(cwd, tree)
+            except UserError as error:
+                return _cleaned(now, removed=False, kept=[str(error)])
+            if tip and not why_branch:
+                why_branch = spent_worktree.delete_branch(cwd, branch, tip)
+    kept = [f"branch {branch}, {why_branch}"] if why_branch else []
+    if tree.branch not in ("", branch):
+        kept.append(f"branch {tree.branch}, which loop has not made")
+    return _cleaned(now, removed=True, deleted=bool(tip) and not why_branch, kept=kept)
+
+
+def _users(each: RunWorktree, runs: list[RunFiles], *, held: bool) -> list[str]:
+    """Who works in it, or is about to."""
+    cwd, path = Path.cwd(), each.tree.path
+    running = [other for other in runs if other.pid and not (held and other.run_id == each.run.run_id)]  # held by us
+    places = {other.run_id: Path(other.text("cwd")) for other in running}
+    found = [f"run {run_id} is running in it" for run_id, at in places.items() if path in (at, *at.parents)]
+    if not (held or found):
+        found.append(f"run {each.run.run_id} is running")
+    if submissions.read(each.run.directory) is not None:
+        found.append(f"run {each.run.run_id} is in the queue of loop serve")
+    if path in (cwd, *cwd.parents):
+        found.append("you are in it: change to another directory")
+    return found
+
+
+def _losses(inside: Contents, *, with_ignored: bool) -> list[str]:
+    """What would be lost with it."""
+    counts = (
+        (inside.uncommitted, "not committed"),
+        (inside.untracked, "not known to git"),
+        (0 if with_ignored else inside.ignored, "ignored by git (--ignored removes what is)"),
+    )
+    found = [f"{count} file{'' if count == 1 else 's'} {what}" for count, what in counts if count]
+    if inside.stashes:
+        found.append(f"{inside.stashes} stashed on its branch (git stash list)")
+    return [*found, *inside.obstacles]
+
+
+def _why_branch_stays(cwd: Path, each: RunWorktree, tip: str, run_branches: set[str]) -> str:
+    branch = each.tree.path.name
+    only_here = spent_worktree.only_here(cwd, tip, {branch, *run_branches})
+    if only_here is None:
+        return "of which git does not say where its commits are"
+    if only_here:
+        commits = "a commit that is" if only_here == 1 else f"{only_here} commits that are"
+        return f"with {commits} neither merged nor pushed"
+    if branch in _checked_out(cwd, each.tree.path):
+        return "which is checked out elsewhere"
+    return ""
+
+
+def _checked_out(cwd: Path, but_in: Path) -> set[str]:
+    """The branches of all working trees but one."""
+    answer = git.git(cwd, "worktree", "list", "--porcelain") or ""
+    blocks = (dict(line.partition(" ")[::2] for line in block.splitlines()) for block in answer.split("\n\n"))
+    return {
+        facts.get("branch", "").removeprefix("refs/heads/") for facts in blocks if facts.get("worktree") != str(but_in)
+    }
+
+
+def _cleaned(each: RunWorktree, *, removed: bool, kept: Sequence[str], deleted: bool = False) -> Cleaned:
+    return Cleaned(
+        run_id=each.run.run_id,
+        path=str(each.tree.path),
+        removed=removed,
+        branch=each.tree.path.name,
+        branch_deleted=deleted,
+        kept=tuple(kept),
+    )
+
+
+def sweep(run_ids: list[str]) -> list[str]:
+    """Ends removals that were killed, of these runs or of all; a line for each."""
+    swept = []
+    for each in run_files.all_runs(run_files.runs_here()):
+        place = _place(each)
+        if place is not None and (not run_ids or each.run_id in run_ids) and spent_worktree.sweep(place):
+            swept.append(f"run {each.run_id}: removed what a removal that was killed had left of {place}")
+    return swept
+
+
+def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
+    """For people."""
+    would = "would be " if dry_run else ""
+    if not each.removed:
+        return f"run {each.run_id}: {would}kept {each.path}: {'; '.join(each.kept)}"
+    what = f" and branch {each.branch}" if each.branch_deleted else ""
+    kept = f"; kept {'; '.join(each.kept)}" if each.kept else ""
+    return f"run {each.run_id}: {would}removed {each.path}{what}{kept}"
+
+
+def cleaned_json(each: Cleaned, *, dry_run: bool) -> dict[str, Any]:
+    """One of `loop worktree clean --json`."""
+    return {
+        "runId": each.run_id,
+        "path": each.path,
+        "removed": each.removed,
+        "branch": each.branch,
+        "branchDeleted": each.branch_deleted,
+        "kept": list(each.kept),
+        "dryRun": dry_run,
+    }
