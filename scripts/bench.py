@@ -3,6 +3,8 @@
 help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
+recovery  from the kill of an actor until its successor's mailbox answers, and from that of the root until all actors'
+       do, against a bare start of Python with ZeroMQ and Pykka; with the nursery and without
 console  what a console waits for its answers while the worker's turn hangs
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
@@ -20,16 +22,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
+
+import psutil
 
 from actors.edges import run_dir
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
-from actors.scripted.world import World
+from actors.scripted.world import Loop, World
 from shell.desk_client import DeskClient, find_desk
 from supervisor.console_wire import Control, GetReport, Inspect, LookAtMail, LookIntoMailbox
 
@@ -102,41 +106,77 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
 
 
 ACTORS = ("worker", "reviewer", "bridge", "persistence")
+RECOVERY_ROUNDS = 3
+IDLE_S = 4.0  # a nursery waits for 3 s before it imports what only a restart needs
 
 
 def bench_recovery() -> None:
-    starts = [timed(lambda: quiet(sys.executable, "-c", "import zmq, pykka")) for _ in range(10)]
+    """Both launchers in turn, and the yardstick around each, so that a slow moment of the machine hits all."""
+    launchers = (("nursery", {}), ("portable", {"LOOP_PORTABLE": "1"}))
+    found: dict[str, list[dict[str, float]]] = {name: [] for name, _ in launchers}
+    starts: list[float] = []
+    for _ in range(RECOVERY_ROUNDS):
+        for name, changes in launchers:
+            found[name].append(recoveries(changes, starts))
     yardstick = statistics.median(starts)
-    for name, changes in (("nursery", {}), ("portable", {"LOOP_PORTABLE": "1"})):
-        rounds = [recoveries(changes) for _ in range(3)]
-        for actor in ACTORS:
-            median = statistics.median(found[actor] for found in rounds)
-            print(f"recovery, {name}: {actor:<11} {median:.3f} s: {median / yardstick:.2f}x  (median of 3)")
-        median = statistics.median(time for found in rounds for time in found.values())
+    for name, rounds in found.items():
+        for what in (*ACTORS, "cold", "root"):
+            times = [each[what] for each in rounds if what in each]
+            if times:
+                median = statistics.median(times)
+                print(
+                    f"recovery, {name}: {what:<11} {median:.3f} s: {median / yardstick:.2f}x  (median of {len(times)})"
+                )
+        median = statistics.median(each[actor] for each in rounds for actor in ACTORS)
         print(
-            f"recovery, {name}: all         {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s", flush=True
+            f"recovery, {name}: all actors  {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s", flush=True
         )
 
 
-def recoveries(changes: dict[str, str]) -> dict[str, float]:
+def recoveries(changes: dict[str, str], starts: list[float]) -> dict[str, float]:
     """Seconds from the kill of each actor to the line in the log that says that its successor is ready.
 
-    Each is killed once: the first restart is immediate, and further ones in a row wait on purpose.
+    Each is killed once, since further restarts in a row wait on purpose, and when the nursery, or without one the
+    spare process, has nothing left to do. "cold": the reviewer, right after another actor has used the spare up.
+    "root": from the kill to the moment when all actors of `loop --run-id` are ready.
     """
-    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
-        world = World(Path(folder))
-        scenario = world.base / "hang.toml"
-        scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
-        world.play_embedded(scenario)
-        loop = world.start("--agent", "embedded", "wait", **changes)
-        try:
-            loop.wait_for("are ready")
-            log = world.run_directory() / "log"
-            time.sleep(6)  # the nursery imports the rest when nothing has happened for a while
-            return {actor: recovery(log, loop.pid_of(actor), actor) for actor in ACTORS}
-        finally:
-            loop.end()
-            world.end()
+    with hanging_run(**changes) as world:
+        loop = world.loops[0]
+        log = world.run_directory() / "log"
+        found = {}
+        for actor in ACTORS:
+            wait_until_idle(world)
+            starts += [timed(lambda: quiet(sys.executable, "-c", "import zmq, pykka")) for _ in range(3)]
+            found[actor] = recovery(log, loop.pid_of(actor), actor)
+        if changes:
+            wait_until_idle(world)
+            time.sleep(10)  # a new series of restarts begins: the next one does not wait
+            recovery(log, loop.pid_of("persistence"), "persistence")
+            found["cold"] = recovery(log, loop.pid_of("reviewer"), "reviewer")
+        found["root"] = timed(lambda: restart(world, loop, changes))
+        return found
+
+
+def restart(world: World, loop: Loop, changes: dict[str, str]) -> None:
+    loop.signal(signal.SIGKILL)
+    loop.process.wait()
+    world.start("--agent", "embedded", "--run-id", "1", **changes).wait_for("are ready")
+
+
+def wait_until_idle(world: World) -> None:
+    """Until its processes have done nothing for longer than a launcher waits before it imports, in an idle moment, what
+    a restart needs.
+    """
+    before, since = -1.0, time.monotonic()
+    while time.monotonic() < since + IDLE_S:
+        spent = 0.0
+        for process in world.survivors():
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                spent += times.user + times.system
+        if spent > before + 0.03:  # heartbeats are less
+            before, since = spent, time.monotonic()
+        time.sleep(0.2)
 
 
 def recovery(log: Path, pid: int, actor: str) -> float:
@@ -150,21 +190,20 @@ def recovery(log: Path, pid: int, actor: str) -> float:
 
 
 @contextmanager
-def hanging_run() -> Iterator[World]:
-    """A run whose worker's turn hangs."""
+def hanging_run(**changes: str) -> Iterator[World]:
+    """A run whose worker's turn hangs. `changes` are variables of its environment."""
     with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
         world = World(Path(folder))
         world.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
         scenario = world.base / "hang.toml"
         scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
         world.play_embedded(scenario)
-        loop = world.start("--agent", "embedded", "wait")
+        loop = world.start("--agent", "embedded", "wait", **changes)
         try:
             loop.wait_for("are ready")
             loop.wait_for("embedded +session")
             yield world
         finally:
-            loop.end()
             world.end()
 
 

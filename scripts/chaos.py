@@ -19,6 +19,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -380,14 +381,20 @@ class Run:
         if run_id is None:
             self.report.troubles.append("there is no run")
             return
-        without_error = not any("scripted fault: HTTP" in line for _, line in self.lines())
-        found = inspect(self.world.home, self.world.run_directory(run_id), MAILS if without_error else None)
+        directory = self.world.run_directory(run_id)
+        found = inspect(self.world.home, directory, None if refused(directory) else MAILS)
         self.report.troubles += list(found)
         self.report.lost, self.report.repeated = len(found.lost), len(found.repeated)
         log = self._log()
         lines = self.lines()
         for strike in self.report.strikes:
             strike.recovery_s = recovery(strike, log, lines)
+
+
+def refused(directory: Path) -> bool:
+    """Whether the model has refused to answer in the middle of a turn, which was then begun anew as another one."""
+    with closing(sqlite3.connect(f"file:{directory / 'journal.sqlite'}?mode=ro", uri=True)) as db:
+        return bool(db.execute("SELECT 1 FROM events WHERE body LIKE '%scripted fault: HTTP%'").fetchone())
 
 
 def readies(log: str) -> Iterator[tuple[float, str, int]]:
