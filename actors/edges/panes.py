@@ -55,10 +55,15 @@ class Pane:
         hello: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self._closing:  # closed while the program was being started: the end of this line ends it
+                writer.close()
+                return
             self._line = writer
             self._reading = asyncio.get_running_loop().create_task(self._follow(reader, hello))
 
-        self._server = await asyncio.start_unix_server(connected, self._path)
+        # In two steps: a cancellation between them leaves a server that `close` knows.
+        self._server = await asyncio.start_unix_server(connected, self._path, start_serving=False)
+        await self._server.start_serving()
         order = {
             "argv": list(argv),
             "cwd": str(cwd),
