@@ -1,10 +1,11 @@
-"""Codex as an agent: one thread of one `codex app-server`, driven through the official SDK.
+"""Codex as an agent: one thread of one `codex app-server`; with a pane, Codex's own TUI is attached to it there.
 
 Runs in the session's asyncio thread. Never retries, resends or decides what comes next. Importing this module is
-cheap: the SDK is imported by `open`.
+cheap: what speaks to the app-server is imported by `open`.
 
-Three rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and its
-pipe), codex_protocol (what Codex's words mean; pure).
+The rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and its
+pipe, through the official SDK), codex_socket_link (the process and its socket, which the TUI shares), codex_pane (the
+TUI), codex_protocol (what Codex's words mean; pure).
 """
 
 from __future__ import annotations
@@ -13,18 +14,35 @@ import asyncio
 import json
 import re
 import uuid
+from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
-from actors.adapters.codex_program import KEY_VARIABLE, child_environment, command, locate, preflight
-from actors.adapters.codex_protocol import Json, RequestRefusedError, TurnProgress, events, find_turn, has_without_id
-from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.adapters.codex_pane import CodexPane
+from actors.adapters.codex_program import (
+    KEY_VARIABLE,
+    child_environment,
+    command,
+    locate,
+    preflight,
+    tui_command,
+)
+from actors.adapters.codex_protocol import (
+    Json,
+    RequestRefusedError,
+    TurnProgress,
+    events,
+    find_turn,
+    has_without_id,
+    is_conversation,
+    user_text,
+)
+from actors.adapters.marked_processes import MARK_VARIABLE
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
-
-if TYPE_CHECKING:
-    from actors.adapters.codex_link import CodexLink
 
 __all__ = ["CodexAgent", "factory", "locate", "preflight"]
 
@@ -45,11 +63,27 @@ def _has_without_id(path: Path, text: str) -> bool:
     return has_without_id((json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line), text)
 
 
+class _Link(Protocol):
+    """What both links are to this module."""
+
+    @property
+    def exit_code(self) -> int | None: ...
+    @property
+    def last_words(self) -> str: ...
+    def start(self) -> int: ...
+    async def initialize(self) -> None: ...
+    async def request(self, method: str, params: Json) -> Json: ...
+    async def stop(self) -> None: ...
+
+
 class _Turn:
     """The running turn: its progress, and who waits for it."""
 
     def __init__(self) -> None:
         self.progress = TurnProgress()
+        self.sent = False  # not yet while a person's turn runs
+        self.may_be_sent = asyncio.Event()
+        self.asked_to_end = False
         # Codex refuses to steer or interrupt a turn between its answer to turn/start and turn/started.
         self.begun = asyncio.Event()
         self.over: asyncio.Future[TurnOutcome | AgentDiedError] = asyncio.get_running_loop().create_future()
@@ -64,6 +98,7 @@ class _Turn:
 
     def end(self, result: TurnOutcome | AgentDiedError) -> None:
         self.begun.set()
+        self.may_be_sent.set()
         if not self.over.done():
             self.over.set_result(result)
 
@@ -72,8 +107,12 @@ class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
     A thread comes to Codex's disk with its first turn: before that, the id that `open` returned is good as long as the
-    program runs, and then `SessionNotFoundError` (thread/name/set would write it at once, and take 0.3 s). An
+    program runs, and then `SessionNotFoundError` (thread/name/set writes it at once, and takes 0.4 s). An
     interrupted turn drops what was steered into it and not yet seen; `find_turn` then says absent.
+
+    With a pane: the TUI shows the thread live, and a person may work there. A turn of theirs is waited for; a TUI that
+    goes to another conversation (/new, /clear, /fork, /resume) is brought back at once, since nothing said there is
+    the run's.
     """
 
     can_steer = True
@@ -81,11 +120,20 @@ class CodexAgent:
     def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
         self._settings = settings
         self._sink = sink
-        self._link: CodexLink | None = None
+        self._link: _Link | None = None
+        self._pane: CodexPane | None = None
+        self._address = ""  # of the app-server, for the TUI
+        self._program = Path()
+        self._mark = uuid.uuid4().hex
         self._thread_id = ""
+        self._other_threads: set[str] = set()
         self._model = ""  # the session's own
         self._turn: _Turn | None = None
+        self._their_turn = ""  # id of the running turn when it is not ours
+        self._our_messages: set[str] = set()
         self._limit = ""  # as it was told last
+        self._is_open = False
+        self._chores: set[asyncio.Task[None]] = set()
 
     async def open(self, session_id: str | None) -> str:
         """See `base.Agent.open`. 0.2 s, and 0.7 s for the first import of the SDK."""
@@ -102,6 +150,8 @@ class CodexAgent:
             if (link.exit_code or 0) > 0:  # it ended by itself, and will do so again
                 raise AgentUnavailableError(f"codex does not start: {link.last_words or error}") from error
             raise
+        self._is_open = True
+        self._show()
         return self._thread_id
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
@@ -112,8 +162,14 @@ class CodexAgent:
         # A turn's model holds for all later ones as well, so the session's own is named each time.
         params = self._message(turn_id, prompt) | {"model": model or self._model}
         try:
-            answer = await link.request("turn/start", params)
-            turn.progress.turn_id = answer["turn"]["id"]
+            # Codex would take our message into the running turn, which somebody else has begun and may break off.
+            while self._their_turn and not turn.over.done():
+                turn.may_be_sent.clear()
+                await turn.may_be_sent.wait()
+            if not turn.over.done():
+                turn.sent = True
+                answer = await link.request("turn/start", params)
+                turn.progress.turn_id = answer["turn"]["id"]
             result = await turn.over
         except RequestRefusedError as error:
             return TurnOutcome(status="failed", error=str(error))
@@ -137,6 +193,10 @@ class CodexAgent:
 
     async def interrupt(self) -> None:
         """See `base.Agent.interrupt`."""
+        if self._turn is not None:
+            self._turn.asked_to_end = True
+            if not self._turn.sent:
+                self._turn.end(TurnOutcome(status="interrupted", error="the turn was interrupted before it began"))
         turn = await self._running()
         if turn is None:
             return
@@ -161,24 +221,20 @@ class CodexAgent:
         return found
 
     async def close(self) -> None:
-        """See `base.Agent.close`. Ends also what escaped from the app-server's process tree."""
+        """See `base.Agent.close`. Ends also what escaped from the process trees of the app-server and the TUI."""
+        self._is_open = False
+        if self._pane is not None:
+            await self._pane.close()
         if self._link is not None:
-            await self._link.stop()
+            await self._link.stop()  # which ends the chores: they ask it, or wait for the pane
+        await asyncio.gather(*self._chores, return_exceptions=True)
 
     # --- opening ---
 
-    async def _start(self) -> CodexLink:
+    async def _start(self) -> _Link:
         settings = self._settings
-        program = await asyncio.to_thread(locate, settings.environment)
-        from actors.adapters.codex_link import CodexLink
-
-        self._link = link = CodexLink(
-            command=command(program, settings),
-            cwd=settings.cwd,
-            environment=child_environment(settings, uuid.uuid4().hex),
-            on_notification=self._heard,
-            on_lost=self._lost,
-        )
+        self._program = program = await asyncio.to_thread(locate, settings.environment)
+        self._link = link = self._new_link()
         try:
             pid = link.start()
         except OSError as error:
@@ -186,18 +242,47 @@ class CodexAgent:
         self._sink(AgentEvent(kind="process", text=str(program), pid=pid))
         return link
 
-    async def _log_in(self, link: CodexLink) -> None:
+    def _new_link(self) -> _Link:
+        settings, pane = self._settings, self._settings.pane
+        environment = child_environment(settings, self._mark)
+        if pane is None:
+            from actors.adapters.codex_link import CodexLink
+
+            return CodexLink(
+                command=command(self._program, settings),
+                cwd=settings.cwd,
+                environment=environment,
+                on_notification=self._heard,
+                on_lost=self._lost,
+            )
+        from actors.adapters.codex_socket_link import CodexSocketLink
+
+        socket = pane.folder / f"{pane.side}.codex"
+        self._address = f"unix://{socket}"
+        return CodexSocketLink(
+            command=command(self._program, settings, self._address),
+            cwd=settings.cwd,
+            environment=environment,
+            socket=socket,
+            on_notification=self._heard,
+            on_lost=self._lost,
+        )
+
+    async def _log_in(self, link: _Link) -> None:
         """The app-server, unlike `codex exec`, does not look at the variable itself. Nothing is written to disk."""
         key = self._settings.environment.get(KEY_VARIABLE)
         if key:
             await link.request("account/login/start", {"type": "apiKey", "apiKey": key})
 
-    async def _begin(self, link: CodexLink) -> None:
+    async def _begin(self, link: _Link) -> None:
         answer = await link.request("thread/start", self._thread_settings())
         self._thread_id = answer["thread"]["id"]
         self._model = answer["model"]
+        pane = self._settings.pane
+        if pane is not None:  # it also writes the thread to disk, and the TUI resumes no other
+            await link.request("thread/name/set", {"threadId": self._thread_id, "name": f"loop run {pane.run_id}"})
 
-    async def _resume(self, link: CodexLink, session_id: str) -> None:
+    async def _resume(self, link: _Link, session_id: str) -> None:
         params = self._thread_settings() | {"threadId": session_id, "excludeTurns": True}
         try:
             answer = await link.request("thread/resume", params)
@@ -214,7 +299,21 @@ class CodexAgent:
         params: Json = {"cwd": str(settings.cwd), "approvalPolicy": "never", "sandbox": "danger-full-access"}
         return params | ({"model": settings.model} if settings.model else {})
 
-    async def _default_model(self, link: CodexLink) -> str:
+    def _show(self) -> None:
+        """The TUI has no secrets of ours: the bridge is called by the app-server."""
+        settings = self._settings
+        if settings.pane is None:
+            return
+        self._pane = CodexPane(
+            settings.pane,
+            command=tui_command(self._program, self._address, self._thread_id),
+            cwd=settings.cwd,
+            environment=settings.environment | {MARK_VARIABLE: self._mark},
+            sink=self._sink,
+        )
+        self._pane.show()
+
+    async def _default_model(self, link: _Link) -> str:
         """A resumed thread reports the model of its last turn, which may have had one of its own."""
         config = await link.request("config/read", {"cwd": str(self._settings.cwd)})
         if config["config"].get("model"):
@@ -224,12 +323,13 @@ class CodexAgent:
 
     # --- the rest ---
 
-    def _opened(self) -> CodexLink:
+    def _opened(self) -> _Link:
         if self._link is None:
             raise AgentDiedError("codex is not running")
         return self._link
 
     def _message(self, message_id: str, text: str) -> Json:
+        self._our_messages.add(message_id)
         return {
             "threadId": self._thread_id,
             "clientUserMessageId": message_id,
@@ -239,7 +339,7 @@ class CodexAgent:
     async def _running(self) -> _Turn | None:
         """The running turn, once it can be talked to; None when there is none."""
         turn = self._turn
-        if turn is None:
+        if turn is None or not turn.sent:
             return None
         await turn.begun.wait()
         return None if turn.over.done() else turn
@@ -251,10 +351,61 @@ class CodexAgent:
                 continue
             if event.kind == "limit":
                 self._limit = event.text
+            if event.kind == "seen" and event.message_id not in self._our_messages:
+                text = user_text(notification["params"]["item"])
+                self._sink(replace(event, kind="typed", text=text, message_id=""))
+                continue
             self._sink(event)
-        if self._turn is not None:
-            self._turn.take(notification["method"], notification.get("params") or {})
+        method, params = notification["method"], notification.get("params") or {}
+        if params.get("threadId", self._thread_id) == self._thread_id:
+            self._follow_turns(method, params)
+        if self._pane is not None:
+            self._follow_tui(method, params)
+
+    def _follow_turns(self, method: str, params: Json) -> None:
+        turn = self._turn
+        if turn is not None and turn.sent and not turn.over.done():
+            turn.take(method, params)
+            outcome = turn.progress.outcome
+            if self._pane is not None and outcome and outcome.status == "interrupted" and not turn.asked_to_end:
+                self._sink(AgentEvent(kind="cut", text="the turn was broken off in codex's own TUI"))
+        elif method == "turn/started":
+            self._their_turn = params["turn"]["id"]
+        elif method == "turn/completed" and params["turn"]["id"] == self._their_turn:
+            self._their_turn = ""
+            if turn is not None:
+                turn.may_be_sent.set()
+
+    def _follow_tui(self, method: str, params: Json) -> None:
+        """Another conversation than ours comes up: one that the TUI began, or one that it had loaded from disk."""
+        if method == "thread/started" and params["thread"]["id"] != self._thread_id:
+            self._other_threads.add(params["thread"]["id"])
+            if is_conversation(params["thread"]):
+                self._bring_back()
+        elif method == "thread/status/changed" and params["threadId"] not in {self._thread_id, *self._other_threads}:
+            self._other_threads.add(params["threadId"])
+            self._start_chore(self._look_at(params["threadId"]))
+
+    async def _look_at(self, thread_id: str) -> None:
+        with suppress(AgentError):
+            answer = await self._opened().request("thread/read", {"threadId": thread_id, "includeTurns": False})
+            if is_conversation(answer["thread"]):
+                self._bring_back()
+
+    def _bring_back(self) -> None:
+        if self._pane is not None:
+            self._pane.bring_back("went to another conversation")
 
     def _lost(self, error: AgentDiedError) -> None:
-        if self._turn is not None:
+        was_open, self._is_open = self._is_open, False
+        if was_open and self._pane is not None:
+            self._start_chore(self._pane.close(f"[loop] {error}\n[loop] the run starts it again, with its session"))
+        if self._turn is not None and not self._turn.over.done():
             self._turn.end(error)
+        elif was_open:
+            self._sink(AgentEvent(kind="ended", text=str(error)))
+
+    def _start_chore(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.get_running_loop().create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)

@@ -13,7 +13,6 @@ child's pipes open; its notifications come from two queues, of which the unread 
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import threading
 import time
@@ -27,16 +26,10 @@ from openai_codex.client import CodexClient
 from openai_codex.errors import CodexError, JsonRpcError, TransportClosedError
 from pydantic import RootModel
 
-from actors.adapters.codex_protocol import Json, RequestRefusedError, one_line
-from actors.adapters.marked_processes import MARK_VARIABLE, identified, sweep
-from actors.edges import processes
+from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
+from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, one_line
+from actors.adapters.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentDiedError
-
-# All requests are answered at once or within a second; a long thread may take a few to resume.
-REQUEST_PATIENCE_S = 60.0
-# The app-server takes 40 ms to end when asked, and an adapter has 2 s for closing.
-ASK_PATIENCE_S = 0.5
-STOP_PATIENCE_S = 1.8
 
 _T = TypeVar("_T")
 
@@ -120,7 +113,7 @@ class CodexLink:
             self._client.process.wait(1)
 
     def _death(self) -> AgentDiedError:
-        return AgentDiedError(f"codex app-server {_ending(self.exit_code)} {self.last_words}".rstrip())
+        return AgentDiedError(f"codex app-server {ending(self.exit_code)} {self.last_words}".rstrip())
 
     # --- in the reader's thread ---
 
@@ -141,19 +134,7 @@ class CodexLink:
                 return
             self._stopped = True
             deadline = time.monotonic() + STOP_PATIENCE_S
-            process = self._client.process
-            # Not of a dead one: its pid may be another's by now. What it left behind bears our mark.
-            tree = processes.tree(process.pid) if process.poll() is None else set()
-            family = identified(tree)
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(ASK_PATIENCE_S)
-            if process.poll() is None:
-                processes.kill_tree(process.pid, timeout_s=deadline - time.monotonic())
-            # Codex runs each command in a session of its own: neither parents nor sessions lead to it any more.
-            sweep(family, self._mark, deadline - time.monotonic())
-            with suppress(subprocess.TimeoutExpired):  # in an uninterruptible sleep: it ends when the disk answers
-                process.wait(max(0.0, deadline - time.monotonic()))
+            end_program(self._client.process, self._mark, STOP_PATIENCE_S)
             self._client.release(deadline)
 
 
@@ -168,7 +149,7 @@ class _Client(CodexClient):
         heard: Callable[[Json], None],
         broken: Callable[[], None],
     ) -> None:
-        super().__init__(approval_handler=_answer)
+        super().__init__(approval_handler=answer)
         self._command = list(command)
         self._cwd = cwd
         self._environment = dict(environment)
@@ -233,18 +214,6 @@ class _Client(CodexClient):
             self.process.stdin.close()
 
 
-def _answer(method: str, _params: Json | None) -> Json:
-    """Answers the app-server's questions: nobody is there to be asked. Approvals are not expected under "never"."""
-    match method:
-        case "item/commandExecution/requestApproval" | "item/fileChange/requestApproval":
-            return {"decision": "accept"}
-        case "mcpServer/elicitation/request":
-            return {"action": "decline"}
-        case "item/tool/requestUserInput":
-            return {"answers": {}}
-    return {}
-
-
 async def in_thread(work: Callable[[], _T]) -> _T:
     """Runs blocking `work` in a daemon thread of its own: unlike one of an executor, it is never joined."""
     loop = asyncio.get_running_loop()
@@ -269,11 +238,3 @@ async def in_thread(work: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, name="codex-request", daemon=True).start()
     return await answer
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "broke the connection."
-    if exit_code < 0:
-        return f"was killed by {signal.Signals(-exit_code).name}."
-    return f"ended with exit code {exit_code}."

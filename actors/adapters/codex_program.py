@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
 PATIENCE_S = 20.0
+# All requests are answered at once or within a second; a long thread may take a few to resume.
+REQUEST_PATIENCE_S = 60.0
+STOP_PATIENCE_S = 1.8  # an adapter has 2 s for closing
 
 # The oldest that is known to keep our message ids. One that silently dropped them would look as if it had never
 # received a prompt, and be sent it twice.
@@ -30,6 +34,10 @@ OLDEST = (0, 163, 0)
 INSTALL = "pip install 'pairloop[codex]'"
 KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` takes it as well
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - a variable's name
+HELLO: dict[str, Any] = {
+    "clientInfo": {"name": "loop", "version": "1"},
+    "capabilities": {"experimentalApi": True},
+}
 
 
 def locate(environment: Mapping[str, str]) -> Path:
@@ -74,9 +82,28 @@ def _version(program: str, environment: Mapping[str, str]) -> tuple[int, ...] | 
     return tuple(map(int, found.groups())) if found else None
 
 
-def command(program: Path, settings: AgentSettings) -> list[str]:
+def command(program: Path, settings: AgentSettings, listen: str = "stdio://") -> list[str]:
     """The argv of the app-server. Holds no secret: every user of the machine can read it."""
-    return [str(program), *_overrides(settings), "app-server", "--listen", "stdio://"]
+    return [str(program), *_overrides(settings), "app-server", "--listen", listen]
+
+
+def tui_command(program: Path, address: str, thread_id: str) -> list[str]:
+    """The argv of Codex's own TUI, as one more client of our app-server, on one thread.
+
+    All that the agent is lives in the app-server: its MCP servers, login, sandbox. What is switched off here is what
+    the TUI does by itself: to ask for the newest version, and to leave a server of its own behind.
+    """
+    values = {"check_for_update_on_startup": False, "features.daemon_auto_start": False}
+    return [str(program), *_words(values), "--remote", address, "resume", thread_id]
+
+
+def ending(exit_code: int | None) -> str:
+    """How a program has ended, for people; None: it runs, and does not answer any more."""
+    if exit_code is None:
+        return "broke the connection."
+    if exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}."
+    return f"ended with exit code {exit_code}."
 
 
 def _overrides(settings: AgentSettings) -> list[str]:
@@ -90,6 +117,10 @@ def _overrides(settings: AgentSettings) -> list[str]:
         values[f"{server}.url"] = settings.bridge.url
         values[f"{server}.bearer_token_env_var"] = TOKEN_VARIABLE
         values[f"{server}.default_tools_approval_mode"] = "approve"
+    return _words(values)
+
+
+def _words(values: Mapping[str, object]) -> list[str]:
     # JSON's strings and booleans are TOML's as well.
     return [word for name, value in values.items() for word in ("--config", f"{name}={json.dumps(value)}")]
 
@@ -125,8 +156,7 @@ def preflight(settings: AgentSettings) -> None:
 
 def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The answers of a short-lived app-server. It must be heard out before its stdin is closed, which ends it."""
-    hello = {"clientInfo": {"name": "loop", "version": "1"}, "capabilities": {"experimentalApi": True}}
-    calls = [("initialize", hello), *questions]
+    calls = [("initialize", HELLO), *questions]
     lines = [{"id": n, "method": method, "params": params} for n, (method, params) in enumerate(calls)]
     lines.insert(1, {"method": "initialized"})
     try:

@@ -43,6 +43,24 @@ def one_line(text: str, length: int = LINE_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+# --- what Codex asks ----------------------------------------------------------------------------------------
+
+
+APPROVALS = frozenset({"item/commandExecution/requestApproval", "item/fileChange/requestApproval"})
+
+
+def answer(method: str, _params: Json | None) -> Json:
+    """Answers the app-server's questions: nobody is there to be asked. Approvals are not expected under "never"."""
+    if method in APPROVALS:
+        return {"decision": "accept"}
+    match method:
+        case "mcpServer/elicitation/request":
+            return {"action": "decline"}
+        case "item/tool/requestUserInput":
+            return {"answers": {}}
+    return {}
+
+
 # --- notifications → events ---------------------------------------------------------------------------------
 
 
@@ -158,6 +176,20 @@ def _mcp_result(item: Json) -> str:
         return str(item["error"]["message"])
     content = (item.get("result") or {}).get("content") or []
     return next((part["text"] for part in content if part.get("type") == "text"), "")
+
+
+def user_text(item: Json) -> str:
+    """What a userMessage says; what is not text is named."""
+    parts = item.get("content") or []
+    return "\n".join(str(part.get("text") or f"[{part.get('type')}]") for part in parts)
+
+
+def is_conversation(thread: Mapping[str, Any]) -> bool:
+    """Whether a thread is one that a person began, went to or branched off in a TUI.
+
+    Not a sub-agent's, which has a parent, nor one for a title or a side question, which is never written down.
+    """
+    return not thread.get("ephemeral") and not thread.get("parentThreadId") and isinstance(thread.get("source"), str)
 
 
 # --- limits -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ environment of the system's own programs; what it hides is left to the reaper.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +19,8 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 from actors.edges import processes
 
 MARK_VARIABLE = "LOOP_AGENT_MARK"
+
+ASK_PATIENCE_S = 0.5  # Codex takes 40 ms to end when asked
 
 Identity = tuple[int, str]  # pid and start time: pids are used again
 
@@ -45,3 +48,20 @@ def sweep(family: Iterable[Identity], mark: str, timeout_s: float) -> None:
     while (left := marked(mark)) and time.monotonic() < deadline:
         for pid in left:
             processes.kill_tree(pid, timeout_s=max(0.0, deadline - time.monotonic()))
+
+
+def end_program(process: subprocess.Popen[str], mark: str, timeout_s: float) -> None:
+    """Asks the program to end, then kills it, with all that it started and all that bears the mark."""
+    deadline = time.monotonic() + timeout_s
+    # Not of a dead one: its pid may be another's by now. What it left behind bears our mark.
+    tree = processes.tree(process.pid) if process.poll() is None else set()
+    family = identified(tree)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ASK_PATIENCE_S)
+    if process.poll() is None:
+        processes.kill_tree(process.pid, timeout_s=deadline - time.monotonic())
+    # Codex runs each command in a session of its own: neither parents nor sessions lead to it any more.
+    sweep(family, mark, deadline - time.monotonic())
+    with suppress(subprocess.TimeoutExpired):  # in an uninterruptible sleep: it ends when the disk answers
+        process.wait(max(0.0, deadline - time.monotonic()))
