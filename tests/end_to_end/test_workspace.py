@@ -25,7 +25,7 @@ class Workspace:
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.environment = world.environment = world.environment | {"TMUX_TMPDIR": str(folder)}
-        self.gates: dict[str, Path] = {}
+        self.gate = world.base / "gate"
 
     def tmux(self, *arguments: str) -> str:
         done = subprocess.run(["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=False)
@@ -78,9 +78,9 @@ class Workspace:
     def root(self) -> int:
         return int(self.pane("console", "#{pane_pid}"))
 
-    def open_gate(self, name: str) -> None:
-        """Blocks until a step waits at the gate."""
-        self.gates[name].write_text("go on")
+    def open_gate(self) -> None:
+        """Blocks until the first review waits at the gate."""
+        self.gate.write_text("go on")
 
     def wait_for_the_end(self) -> None:
         assert processes.wait_ended(self.root(), PATIENCE_S), self.whole()
@@ -89,15 +89,12 @@ class Workspace:
 @pytest.fixture
 def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     text = Path(__file__).with_name("workspace.toml").read_text()
-    gates = {name: world.base / f"gate-{name}" for name in ("work", "review")}
-    for gate in gates.values():
-        os.mkfifo(gate)
+    os.mkfifo(world.base / "gate")
     scenario = world.base / "workspace.toml"
     scenario.write_text(text.replace("GATE", str(world.base / "gate")))
     (world.project / "TASK.md").write_text(f"{TASK}\n")
     with world.play_real(scenario):
         made = Workspace(world, tmp_path_factory.mktemp("tmux"))
-        made.gates = gates
         yield made
         made.tmux("kill-server")
         world.wait_until_empty(10)
@@ -106,6 +103,7 @@ def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def started(workspace: Workspace) -> Workspace:
     loop = workspace.world.run("--tmux", "-p", "TASK.md", "--check", CHECK)
     assert (loop.process.returncode, loop.lines) == (0, [f"[loop] tmux attach -t {SESSION}"])
+    workspace.tmux("resize-window", "-t", SESSION, "-x", "240", "-y", "240")  # the TUIs show what fits in, no more
     return workspace
 
 
@@ -115,14 +113,14 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
     workspace.shows("right", "Iteration 1")
     assert workspace.pane("right", "#{pane_active}") == "1"
     workspace.shows("left", "I begin with greeting.py; keep the empty name in mind.")
-    workspace.type("left", "what do you make of it?")
-    workspace.shows("left", "As you say, person.")
-    workspace.kill_tui("right")
-    workspace.shows("right", "Iteration 1")
-    workspace.open_gate("work")
     workspace.shows("right", "The empty name is greeted with a hole.")
+    workspace.type("right", "what do you make of it?")
+    workspace.shows("right", "As you say, person.")
+    workspace.kill_tui("right")
+    workspace.shows("right", "As you say, person.")
     workspace.kill_tui("left")
-    workspace.open_gate("review")
+    workspace.shows("left", "Review round 1 (continued)")
+    workspace.open_gate()
     workspace.wait_for_the_end()
     world = workspace.world
     assert world.manifest()["state"] == "completed", workspace.whole()
@@ -130,7 +128,7 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
     assert world.manifest()["claudeSessionId"]
     assert world.manifest()["codexThreadId"]
     lines = world.transcript()
-    assert {"from": "human", "to": "claude", "message": "what do you make of it?"}.items() <= next(
+    assert {"from": "human", "to": "codex", "message": "what do you make of it?"}.items() <= next(
         line for line in lines if line.get("from") == "human"
     ).items()
     assert {(line["from"], line["to"]) for line in lines if "from" in line} >= {
@@ -141,7 +139,7 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
 
 def test_a_killed_root_is_told_in_the_panes_and_the_same_sessions_come_back(workspace: Workspace):
     started(workspace)
-    workspace.shows("left", "I begin with greeting.py")
+    workspace.shows("right", "The empty name is greeted with a hole.")
     tuis = [workspace.tui("left"), workspace.tui("right")]
     before = workspace.world.manifest()
     os.kill(workspace.root(), signal.SIGKILL)
@@ -152,9 +150,9 @@ def test_a_killed_root_is_told_in_the_panes_and_the_same_sessions_come_back(work
     loop = workspace.world.run("--run-id", "1")
     assert (loop.process.returncode, loop.lines[-1]) == (0, f"[loop] tmux attach -t {SESSION}")
     workspace.until(lambda: workspace.tui("left") and workspace.tui("right"), workspace.whole)
+    workspace.tmux("resize-window", "-t", SESSION, "-x", "240", "-y", "240")
     workspace.shows("left", "I begin with greeting.py")
-    workspace.open_gate("work")
-    workspace.open_gate("review")
+    workspace.open_gate()
     workspace.wait_for_the_end()
     after = workspace.world.manifest()
     assert after["state"] == "completed", workspace.whole()
