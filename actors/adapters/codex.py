@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
+    BRIDGE,
     KEY_VARIABLE,
     child_environment,
     command,
@@ -47,6 +48,10 @@ from actors.messages import TurnOutcome
 __all__ = ["CodexAgent", "factory", "locate", "preflight"]
 
 # In codex 0.163 and 0.169; the second is of threads in the older history format.
+# The bridge is there from the root's first moment, but it answers only when its library is imported; and so a new one
+# after a kill. Not waited for longer: then something else is wrong, and a turn without its tools says so.
+BRIDGE_PATIENCE_S = 30.0
+
 _NOT_ON_DISK = re.compile(r"list_turns is not supported yet|not materialized yet")
 _UP_TO_THE_USER = re.compile(r"failed to load configuration|is archived")
 _UNKNOWN_THREAD = re.compile(r"no rollout found|invalid session id|thread not found")
@@ -74,6 +79,13 @@ class _Link(Protocol):
     async def initialize(self) -> None: ...
     async def request(self, method: str, params: Json) -> Json: ...
     async def stop(self) -> None: ...
+
+
+def _bridge_status(method: str, params: Json) -> str:
+    """What Codex says of the bridge; "" when it speaks of something else."""
+    if method != "mcpServer/startupStatus/updated" or params.get("name") != BRIDGE:
+        return ""
+    return str(params.get("status"))
 
 
 class _Turn:
@@ -131,6 +143,7 @@ class CodexAgent:
         self._turn: _Turn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
         self._our_messages: set[str] = set()
+        self._bridge_settled = asyncio.Event()  # its tools are there, or will not be
         self._limit = ""  # as it was told last
         self._is_open = False
         self._chores: set[asyncio.Task[None]] = set()
@@ -142,6 +155,7 @@ class CodexAgent:
             await link.initialize()
             await self._log_in(link)
             await (self._begin(link) if session_id is None else self._resume(link, session_id))
+            await self._await_bridge()
         except RequestRefusedError as error:
             if _UP_TO_THE_USER.search(error.message):
                 raise AgentUnavailableError(str(error)) from error
@@ -282,6 +296,15 @@ class CodexAgent:
         if pane is not None:  # it also writes the thread to disk, and the TUI resumes no other
             await link.request("thread/name/set", {"threadId": self._thread_id, "name": f"loop run {pane.run_id}"})
 
+    async def _await_bridge(self) -> None:
+        """A turn that begins before Codex has the bridge's tools is one without them, and the bridge may be starting.
+
+        One that fails is noted, and no reason to stop the agent.
+        """
+        if self._settings.bridge is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._bridge_settled.wait(), BRIDGE_PATIENCE_S)
+
     async def _resume(self, link: _Link, session_id: str) -> None:
         params = self._thread_settings() | {"threadId": session_id, "excludeTurns": True}
         try:
@@ -357,6 +380,8 @@ class CodexAgent:
                 continue
             self._sink(event)
         method, params = notification["method"], notification.get("params") or {}
+        if _bridge_status(method, params) not in ("", "starting"):
+            self._bridge_settled.set()
         if params.get("threadId", self._thread_id) == self._thread_id:
             self._follow_turns(method, params)
         if self._pane is not None:

@@ -33,6 +33,7 @@ OLDEST = (0, 163, 0)
 
 INSTALL = "pip install 'pairloop[codex]'"
 KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` takes it as well
+BRIDGE = "loop-bridge"  # what Codex calls the server
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - a variable's name
 HELLO: dict[str, Any] = {
     "clientInfo": {"name": "loop", "version": "1"},
@@ -113,7 +114,7 @@ def _overrides(settings: AgentSettings) -> list[str]:
     if KEY_VARIABLE in settings.environment:
         values["cli_auth_credentials_store"] = "ephemeral"  # the key is not to replace the login on the user's disk
     if settings.bridge is not None:
-        server = "mcp_servers.loop-bridge"
+        server = f"mcp_servers.{BRIDGE}"
         values[f"{server}.url"] = settings.bridge.url
         values[f"{server}.bearer_token_env_var"] = TOKEN_VARIABLE
         values[f"{server}.default_tools_approval_mode"] = "approve"
