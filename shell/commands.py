@@ -40,6 +40,7 @@ from supervisor.console_wire import (
 )
 
 SHOWN = 20  # lines of a log or transcript
+LOGGERS = (*run_files.ACTORS, "root")
 
 
 class Prompt(Protocol):
@@ -89,15 +90,19 @@ def command(arguments: str = "", *, completes: tuple[str, ...] = ()) -> Callable
     return register
 
 
+def meant(word: str) -> str:
+    """The command that a word looks like; "" when it does not."""
+    return next(iter(difflib.get_close_matches(word.lower(), COMMANDS, n=1)), "")
+
+
 def execute(prompt: Prompt, line: str) -> str:
     """Runs what was typed and returns what is to be printed: the answer, or one line about what is wrong."""
     name, _, rest = line.strip().removeprefix("/").partition(" ")
     try:
         found = COMMANDS.get(name.lower())
         if found is None:
-            close = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
-            meant = f" (did you mean {close[0]}?)" if close else ""
-            raise UserError(f"unknown command {name!r}{meant}; help lists the commands")
+            close = f" (did you mean {meant(name)}?)" if meant(name) else ""
+            raise UserError(f"unknown command {name!r}{close}; help lists the commands")
         return found.run(prompt, rest.strip())
     except LoopError as error:
         return f"error: {error}"
@@ -168,9 +173,11 @@ def trace(prompt: Prompt, rest: str) -> str:
     return _done(prompt, Trace(on=words[0] == "on", only=only, bodies=bodies))
 
 
-@command("[ACTOR]", completes=("actor",))
+@command("[ACTOR]", completes=("actor|root",))
 def log(prompt: Prompt, rest: str) -> str:
     """The last lines of the run's log, or of one actor's part of it."""
+    if rest not in ("", *LOGGERS):
+        raise UserError(f"no actor {rest!r}: there are {', '.join(LOGGERS)}")
     found = [each for each in read_log(prompt.directory, follow=False) if not rest or log_lines.is_of(each, rest)]
     return "\n".join(log_lines.plain(each) for each in found[-SHOWN:]) or f"{rest or 'nobody'} has logged nothing"
 

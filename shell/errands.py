@@ -8,6 +8,7 @@ Most of the time that such a command takes goes into imports, so each function i
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 import uuid
@@ -249,7 +250,7 @@ def _dashboard(errand: Errand) -> int:
 def _logs(errand: Errand) -> int:
     found = run_files.choose(errand.run, running=False)
     show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
-    for record in read_log(found.directory, follow=errand.follow):
+    for record in read_log(found.directory, follow=errand.follow, pause=_until_next_look):
         show(record)
     return 0
 
@@ -262,12 +263,22 @@ def _show_plain(record: LogRecord) -> None:
     print(log_lines.plain(record), flush=True)
 
 
-def read_log(directory: Path, *, follow: bool) -> Iterator[LogRecord]:
-    """The records of the run's log; with `follow` also those to come, until its root is gone."""
-    yield from log_lines.records(_lines(directory / "log", lambda: follow and run_dir.is_active(directory)))
+def _until_next_look() -> None:
+    """Until it is time to look again. Raises `BrokenPipeError` when nobody reads what we print any more: that must not
+    wait for the next line to be printed.
+    """
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # errors and the other side's end are told in any case
+    if watch.poll(LOOK_AGAIN_S * 1_000):
+        raise BrokenPipeError
 
 
-def _lines(path: Path, more_to_come: Callable[[], bool]) -> Iterator[str]:
+def read_log(directory: Path, *, follow: bool, pause: Callable[[], None] = lambda: None) -> Iterator[LogRecord]:
+    """The records of the run's log; with `follow` also those to come, until its root is gone. `pause` waits a while."""
+    yield from log_lines.records(_lines(directory / "log", lambda: follow and run_dir.is_active(directory), pause))
+
+
+def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
     """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
     if not path.exists():
         raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
@@ -286,7 +297,7 @@ def _lines(path: Path, more_to_come: Callable[[], bool]) -> Iterator[str]:
                 yield ""
                 if not _same(path, file.fileno()):
                     break
-                time.sleep(LOOK_AGAIN_S)
+                pause()
 
 
 def _same(path: Path, descriptor: int) -> bool:

@@ -32,7 +32,7 @@ from actors.errors import LoopError
 from actors.machines.mail import short
 from actors.messages import Progress
 from shell import render, tables
-from shell.commands import COMMANDS, execute
+from shell.commands import COMMANDS, execute, meant
 from shell.desk_client import DeskClient, RunEndedError, find_desk
 from shell.run_files import RunFiles
 from supervisor.console_wire import (
@@ -79,11 +79,11 @@ class Repl:
         self._client = DeskClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
         self._session: PromptSession[str] = PromptSession(
             self._message,
-            history=FileHistory(str(_history_file())),
+            history=_History(str(_history_file())),
             completer=_Completer(self),
             complete_while_typing=False,
             complete_in_thread=True,  # it may ask the run
-            bottom_toolbar=lambda: tables.toolbar(self._report, now_ms=wall_ms()),
+            bottom_toolbar=self._toolbar,
             refresh_interval=REFRESH_S,
             key_bindings=_keys(),
         )
@@ -159,6 +159,10 @@ class Repl:
         if app.is_running and not app.is_done:
             app.exit(result="")
 
+    def _toolbar(self) -> str:
+        width = self._session.app.output.get_size().columns
+        return tables.toolbar(self._report, now_ms=wall_ms(), width=width)
+
     def _message(self) -> str:
         if self._awaits_task():
             return "task> "
@@ -222,13 +226,15 @@ class Repl:
 
     def _carry_out(self) -> None:
         while (line := self._lines.get()) is not None:
-            answers = self._question() and not line.startswith("/")
-            answer = self._answer(line) if answers else execute(self, line)
+            answer = self._answer(line) if self._question() and not _is_command(line) else execute(self, line)
             if answer:
                 self._show(answer)
             self._refresh.set()
 
     def _answer(self, text: str) -> str:
+        word = text.strip()
+        if " " not in word and (close := meant(word)):
+            return f"error: {word!r} is no command (did you mean {close}?); to answer with this word: followup {word}"
         try:
             self.ask(AnswerQuestion(text=text))
         except LoopError as error:
@@ -337,10 +343,28 @@ def _write(text: str) -> None:
             stream.flush()
 
 
+def _is_command(line: str) -> bool:
+    """While a question is open, which any text answers. Agents would set to work on a word such as `stop`."""
+    return line.startswith("/") or line.strip().lower() in COMMANDS or line.lower().startswith("followup ")
+
+
+class _History(FileHistory):
+    """Of all prompts on this machine. A line that begins with a blank is not kept, for what others should not read.
+
+    A disk that takes nothing must not take the prompt with it.
+    """
+
+    def store_string(self, string: str) -> None:
+        if not string.startswith(" "):
+            with suppress(OSError):
+                super().store_string(string)
+
+
 def _history_file() -> Path:
     path = Path.home() / ".loop" / "history"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
     return path
 
 

@@ -111,7 +111,8 @@ def _usage(usage: Usage) -> list[str]:
 
 def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:
     """What waits, what is being handled, what was handled last, dead letters."""
-    lines = [f"{report.actor} ({report.state})"]
+    doing = f": {report.doing} for {duration(now_ms - report.doing_since_ms)}" if report.doing else ""
+    lines = [f"{report.actor} ({report.state}{doing})"]
     lines += _items("waiting", report.waiting)
     lines += _items("handling", [report.handling] if report.handling else [], "for")
     lines += _items("handled", report.handled)
@@ -151,13 +152,15 @@ def trace_line(traced: Traced) -> str:
     return f"{traced.sender} -> {traced.recipient} {traced.kind} ({', '.join([facts, *marks])})"
 
 
-def toolbar(report: Report | None, *, now_ms: int) -> str:
-    """Two lines below the prompt: state and iteration; each actor, tokens and cost."""
+def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
+    """Lines below the prompt: state and iteration; each actor, tokens and cost. Two, if the terminal is wide enough."""
     if report is None:
         return " the run is starting\n"
     stands = f"{report.status.state}: {report.status.line}" if report.status is not None else "starting"
     if report.question:
         stands = f"input-required: {report.question}"
+    elif report.status is not None and report.status.question:
+        stands += " (/help, /status: a command)"
     parts = []
     for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""
@@ -165,4 +168,17 @@ def toolbar(report: Report | None, *, now_ms: int) -> str:
     tokens = sum(agent.usage.input_tokens + agent.usage.output_tokens for agent in report.agents)
     cost = sum(agent.usage.cost_usd for agent in report.agents)
     parts.append(f"{tokens:,} tokens ${cost:.2f}")
-    return f" run {report.run_id} | {stands}\n {' | '.join(parts)}"
+    return "\n".join(
+        [*_within(f"run {report.run_id} | {stands}".split(" "), " ", width), *_within(parts, " | ", width)]
+    )
+
+
+def _within(parts: Iterable[str], between: str, width: int) -> list[str]:
+    """Joins parts into as few lines as the width allows; one that is too long for a line has it for itself."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(between) + len(part) <= width:
+            lines[-1] += between + part
+        else:
+            lines.append(f" {part}")
+    return lines

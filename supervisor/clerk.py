@@ -203,6 +203,7 @@ class RunClerk:
             case Control(action="pause" | "pause-now" | "resume" as action):
                 return self._ask_run(ControlRun(action=action))
             case AnswerQuestion():
+                self._show(_said(f"you answer: {request.text.strip() or '(nothing more)'}"))
                 return self._ask_run(FollowUp(text=request.text))
             case AskForReview():
                 return self._ask_run(RequestReview())
@@ -267,7 +268,7 @@ class RunClerk:
         wanted = [self._role(request.agent)] if request.agent else list(self._order.labels)
         running = [agent for agent in self._agents.values() if agent.role in wanted and agent.turn_id]
         if not running:
-            raise UserError(f"{self._order.labels[wanted[0]] if request.agent else 'no agent'} has no turn running")
+            raise UserError(f"{self._order.labels[wanted[0]]} has no turn running" if request.agent else "no turn runs")
         for agent in running:
             if agent.purpose in PLANNING:
                 # A plan that ends early is an error of the run. A pause breaks the turn off, and keeps its place.
@@ -321,7 +322,7 @@ class RunClerk:
         return replace(actor, state="busy", doing=f"{agent.purpose} turn", doing_since_ms=agent.since_ms)
 
     def _mailbox(self, request: LookIntoMailbox) -> AnyAnswer:
-        actor = self._actor(request.actor)
+        actor = self._with_turn(self._actor(request.actor))
         peeked = None
         if actor.state not in ("stopped", "dead", "restarting", "starting"):
             peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S)
@@ -331,6 +332,8 @@ class RunClerk:
         return MailboxReport(
             actor=actor.name,
             state=actor.state,
+            doing=actor.doing,
+            doing_since_ms=actor.doing_since_ms,
             waiting=found.waiting if found else [],
             handling=found.handling if found else None,
             handled=found.handled if found else [],

@@ -222,6 +222,8 @@ class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):
 
     actor: str
     state: Liveness
+    doing: str = ""  # as in `ActorReport`: a turn runs beside the mailbox
+    doing_since_ms: int = 0
     waiting: list[MailboxItem]
     handling: MailboxItem | None
     handled: list[MailboxItem]

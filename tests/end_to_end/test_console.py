@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -110,7 +112,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("inspect worker actor.session._running", "'[0-9a-f-]{36}'")
     own.ask("runs", "1  working .process [0-9]+.  paired")
     own.ask("cost", "together +1 turns|together +0 turns")
-    own.ask("log worker", r"worker#1|has logged nothing")
+    own.ask("log root", "worker#1 is ready")
     own.ask("transcript", "status +working iteration 1 of 2")
 
     # slips of the fingers: one line, and the prompt is back
@@ -124,6 +126,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
         ("inspect worker 1/0", "error: ZeroDivisionError"),
         ("pause tomorrow", "error: pause takes now or nothing, not 'tomorrow'"),
         ("trace maybe", "error: trace takes on or off"),
+        ("log nobody", "error: no actor 'nobody': there are persistence"),
         ("detach", "error: this is the run's own terminal"),
         ("followup", "error: followup needs more"),
     ]:
@@ -136,6 +139,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.child.send(" rev\t")
     own.expect("iewer")
     own.ask("", r"reviewer .running.")
+    own.ask(" say embedded-reviewer my password", "begins a turn with it")
 
     # saying, interrupting
     own.ask("steer look at the tests", "embedded gets it later: it waits for the end of the work turn")
@@ -160,9 +164,12 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     # the question at the end
     gate.open()
     own.expect("question: iteration 2 of 2 is over")
-    own.expect("follow-up>")
-    own.ask("/status", "waits for a person's answer")
+    own.expect(r"f\S*llow-up>")  # only what differs from "loop>" is drawn
+    own.ask("/status", "waits for a person's answer[\\s\\S]*together")
+    own.ask("actors", r"worker +running")  # a word that is a command is meant as one, though any text is an answer
+    own.ask("statsu", "error: 'statsu' is no command .did you mean status..; .*: followup statsu")
     own.type("stop shouting, and add a test")
+    own.expect("you answer: stop shouting, and add a test")
     own.expect("iteration 1 of 2: waits for embedded")
     own.expect("at work")
     assert "stop shouting, and add a test" in own.ask("inspect worker actor._state.task", "add a test.*")
@@ -189,7 +196,10 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     assert own.wait() == 1
     assert "run 1 stopped: stopped from a console" in own.text
     assert world.manifest()["state"] == "stopped"
-    assert "steer look at the tests" in (world.home / ".loop" / "history").read_text()
+    history = world.home / ".loop" / "history"
+    assert "steer look at the tests" in history.read_text()
+    assert "my password" not in history.read_text()
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert world.survivors() == []
 
 
@@ -255,7 +265,8 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     assert code == 0
     assert output.startswith("run 1  working  iteration 1 of 20")
     assert as_json(world, "runs")[0]["running"] is True
-    assert as_json(world, "mailbox", "worker", "--run", "1")["state"] == "running"
+    mailbox = as_json(world, "mailbox", "worker", "--run", "1")
+    assert (mailbox["state"], mailbox["doing"]) == ("busy", "work turn")
     assert "begins a turn" in as_json(world, "say", "embedded-reviewer", "hello", "there")["text"]
     running.wait_for("you -> embedded-reviewer: hello there")
     assert "pausing" in as_json(world, "pause")["text"]
@@ -313,6 +324,17 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
             1,
             "[loop] error: run 1 is not running (stopped); to go on with it: loop --run-id 1",
         )
+
+
+def test_a_follower_of_the_log_ends_with_its_reader_though_nothing_more_is_logged(world: World, gate: Gate):
+    running = start_headless(world)
+    command = f"{shlex.quote(sys.executable)} -m shell.cli logs -f | head -n 1"
+    first = subprocess.run(
+        ["sh", "-c", command], cwd=world.project, env=world.environment, capture_output=True, text=True, timeout=60
+    )
+    assert (first.stdout.count("\n"), first.stderr) == (1, "")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 130
 
 
 def test_a_run_that_was_killed_is_shown_from_its_files(world: World, gate: Gate):

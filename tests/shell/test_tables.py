@@ -148,13 +148,47 @@ def test_a_traced_message_is_one_line():
 
 
 def test_the_toolbar_has_two_lines_also_before_anything_is_known():
-    assert tables.toolbar(None, now_ms=NOW).count("\n") == 1
+    assert tables.toolbar(None, now_ms=NOW, width=80).count("\n") == 1
     actors = [
         ActorReport(name="persistence", state="running"),
         ActorReport(name="worker", state="busy", doing="work turn", doing_since_ms=NOW - 12_000),
     ]
-    assert tables.toolbar(report(actors=actors, agents=[agent()]), now_ms=NOW).splitlines() == [
+    assert tables.toolbar(report(actors=actors, agents=[agent()]), now_ms=NOW, width=80).splitlines() == [
         " run 3 | working: iteration 2 of 20: waits for codex",
         " worker busy 12 s | persistence running | 12,345 tokens $0.12",
     ]
-    assert "starting" in tables.toolbar(report(status=None), now_ms=NOW)
+    assert "starting" in tables.toolbar(report(status=None), now_ms=NOW, width=80)
+
+
+def test_the_toolbar_takes_more_lines_where_it_is_narrow_and_loses_nothing():
+    actors = [ActorReport(name=name, state="running") for name in ("persistence", "bridge", "worker", "reviewer")]
+    assert tables.toolbar(report(actors=actors, agents=[agent()]), now_ms=NOW, width=40).splitlines() == [
+        " run 3 | working: iteration 2 of 20:",
+        " waits for codex",
+        " reviewer running | worker running",
+        " bridge running | persistence running",
+        " 12,345 tokens $0.12",
+    ]
+
+
+def test_a_run_that_stands_still_says_so_and_what_can_be_done():
+    asked = report(question="restart worker, or stop? worker ended: crash (signal 9)")
+    assert tables.toolbar(asked, now_ms=NOW, width=80).startswith(" run 3 | input-required: restart worker, or stop?")
+    lines = tables.report_lines(asked, now_ms=NOW, state="")
+    assert any(line.split() == ["question", *asked.question.split()] for line in lines), lines
+    unknown = report(status=None, question="restart worker, or stop?")
+    assert tables.report_lines(unknown, now_ms=NOW, state="")[0] == "run 3  input-required"
+
+
+def test_a_mailbox_says_what_runs_beside_it():
+    busy = MailboxReport(
+        actor="worker",
+        state="busy",
+        doing="work turn",
+        doing_since_ms=NOW - 5_000,
+        waiting=[],
+        handling=None,
+        handled=[],
+        dead_letters=[],
+    )
+    assert tables.mailbox_lines(busy, now_ms=NOW)[0] == "worker (busy: work turn for 5 s)"
