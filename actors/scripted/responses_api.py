@@ -21,6 +21,9 @@ USAGE = {
     "total_tokens": 15,
 }
 
+# Without it Codex goes on after 10 s while the command still runs; it waits for 30 s at most.
+YIELD_MS = 30_000
+
 # User messages that Codex itself puts into a conversation.
 _ADDED_BY_CODEX = (
     "<environment_context>",
@@ -127,7 +130,7 @@ class ResponsesReply:
         }
         match call:
             case Run(command):
-                item |= {"name": "exec_command", "arguments": json.dumps({"cmd": command})}
+                item |= {"name": "exec_command", "arguments": json.dumps({"cmd": command, "yield_time_ms": YIELD_MS})}
             case BridgeCall(tool, arguments):
                 item |= {"namespace": BRIDGE_NAMESPACE, "name": tool, "arguments": json.dumps(arguments)}
             case ToolCall(name, arguments):

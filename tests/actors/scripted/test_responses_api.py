@@ -104,7 +104,7 @@ def test_a_streamed_reply_has_text_and_call_in_items_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("scripted", "expected"),
     [
-        (Run("make"), {"name": "exec_command", "arguments": '{"cmd": "make"}'}),
+        (Run("make"), {"name": "exec_command", "arguments": '{"cmd": "make", "yield_time_ms": 30000}'}),
         (
             BridgeCall("bridge_status", {}),
             {"namespace": "mcp__loop_bridge", "name": "bridge_status", "arguments": "{}"},
