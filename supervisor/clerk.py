@@ -112,7 +112,7 @@ class RunClerk:
         self._question = ""  # the supervisor's
         self._last: dict[str, Progress] = {}  # by source
         self._heard: dict[str, Future[HumanHeard]] = {}
-        self._guard = threading.Lock()  # of `_heard`
+        self._guard = threading.Lock()  # of `_heard` and `_agents`
 
     def supervised_by(self, supervisor: pykka.ActorRef[Any]) -> None:
         """Told once, before the first console can ask."""
@@ -124,7 +124,8 @@ class RunClerk:
             case RunStatus():
                 self._status = message
             case AgentStatus():
-                self._agents = {**self._agents, message.role: message}
+                with self._guard:
+                    self._agents = {**self._agents, message.role: message}
             case HumanHeard():
                 with self._guard:
                     waiting = self._heard.get(message.message_id)
@@ -135,13 +136,23 @@ class RunClerk:
 
     def children(self, actors: list[ActorReport]) -> None:
         """Supervisor's thread: how the actors stand."""
+        before = {actor.name: actor.incarnation for actor in self._actors}
+        self._no_turn_in([actor.name for actor in actors if actor.incarnation != before.get(actor.name)])
         self._actors = actors
 
     def asks(self, question: str) -> None:
         """Supervisor's thread: the run stands still until this is answered; "": it does no longer."""
         self._question = question
-        if question:  # no turn runs any more; who begins one will say so
-            self._agents = {role: replace(each, turn_id="", purpose="") for role, each in self._agents.items()}
+        if question:
+            self._no_turn_in(list(self._agents))
+
+    def _no_turn_in(self, roles: list[str]) -> None:
+        """Their turns ended with their processes; who goes on with one will say so."""
+        with self._guard:
+            self._agents = {
+                role: replace(each, turn_id="", purpose="") if role in roles else each
+                for role, each in self._agents.items()
+            }
 
     # --- what the desk asks -----------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from actors.errors import UserError
+from actors.messages import AgentStatus, Usage
 from supervisor.clerk import RunClerk
-from supervisor.console_wire import LookAtMail
+from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
 from supervisor.run_tree import RunOrder
 
@@ -23,7 +24,8 @@ def router() -> Iterator[Router]:
         router.close()
 
 
-def test_there_is_no_mail_where_one_agent_works_alone(router: Router) -> None:
+@pytest.fixture
+def clerk(router: Router) -> RunClerk:
     order = RunOrder(
         key="sample-12ab/1",
         run_id="1",
@@ -37,6 +39,47 @@ def test_there_is_no_mail_where_one_agent_works_alone(router: Router) -> None:
         settings=None,
     )
     desk = router.open_local(order.key, "console", lambda _message, _sender: None)
-    clerk = RunClerk(order, router, ref=desk.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
+    return RunClerk(order, router, ref=desk.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
+
+
+STATUS = AgentStatus(
+    role="worker",
+    agent="codex",
+    label="codex",
+    session_id="s",
+    can_steer=True,
+    turn_id="t",
+    purpose="work",
+    since_ms=5,
+    waiting=0,
+    turns=3,
+    usage=Usage(),
+)
+
+
+def shown(clerk: RunClerk) -> tuple[str, str]:
+    report = clerk.at_once(GetReport(), consoles=0)
+    assert isinstance(report, Report)
+    return report.actors[0].state, report.agents[0].turn_id
+
+
+def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:
+    running = ActorReport(name="worker", state="running", incarnation=1)
+    clerk.children([running])
+    clerk.note(STATUS)
+    clerk.children([running])
+    assert shown(clerk) == ("busy", "t")
+    clerk.children([ActorReport(name="worker", state="running", incarnation=2)])
+    assert shown(clerk) == ("running", "")
+
+
+def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:
+    clerk.children([ActorReport(name="worker", state="running", incarnation=1)])
+    clerk.note(STATUS)
+    clerk.asks("restart worker, or stop?")
+    assert shown(clerk) == ("running", "")
+
+
+def test_there_is_no_mail_where_one_agent_works_alone(clerk: RunClerk) -> None:
     with pytest.raises(UserError, match="one agent alone has nobody to write to: there is no mail in this run"):
         clerk.serve(LookAtMail())
