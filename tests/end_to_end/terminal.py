@@ -26,6 +26,10 @@ class Terminal:
         )
         self.seen = ""
 
+    def see_only_the_end(self) -> None:
+        """Of all that is shown while something is expected, only the end is searched from now on: floods take long."""
+        self.child.searchwindowsize = 4_000
+
     def expect(self, pattern: str) -> str:
         """Waits for the pattern, after what was expected before; returns what stood before it, and it."""
         try:

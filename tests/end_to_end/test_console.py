@@ -434,33 +434,64 @@ def followers(world: World) -> Iterator[Callable[[], Follower]]:
         each.end()
 
 
-def test_ten_consoles_at_once_of_which_one_stops_reading_and_one_is_killed(
-    world: World, gate: Gate, followers: Callable[[], Follower]
+# More than all buffers hold, through the worker's own mouth.
+STORM = "inspect worker [actor.tell_people('note', f'storm {n} ' + 'x' * 1000) for n in range(5000)] and None"
+
+
+def test_ten_consoles_at_once_of_which_some_stop_reading_and_some_are_killed(
+    world: World, gate: Gate, terminal: Open, followers: Callable[[], Follower]
 ):
     running = start_headless(world)
-    consoles = [followers() for _ in range(10)]
+    shells = [terminal("shell") for _ in range(3)]
+    consoles = [followers() for _ in range(7)]
     assert all(console.sees("follows") and console.sees("at work") for console in consoles)
+    for shell in shells:
+        shell.expect("loop>")
+        shell.ask("status", "run 1  working")
     assert as_json(world, "status")["consoles"] == 10
     lazy, dead, *others = consoles
-    lazy.process.send_signal(signal.SIGSTOP)
-    dead.process.kill()
+    lazy_shell, dead_shell, shell = shells
+    for each in shells:
+        each.see_only_the_end()
+    for stopped in (lazy.process.pid, lazy_shell.child.pid):
+        os.kill(stopped, signal.SIGSTOP)
+    for killed in (dead.process.pid, dead_shell.child.pid):
+        os.kill(killed, signal.SIGKILL)
     dead.process.wait()
+    assert dead_shell.wait() is None
 
-    # more than all buffers hold, through the worker's own mouth
-    storm = "[actor.tell_people('note', f'storm {n} ' + 'x' * 1000) for n in range(5000)] and None"
-    answers = orders(world, f"inspect worker {storm}", "say embedded-reviewer hello", "status")
+    answers = orders(world, STORM, "say embedded-reviewer hello", "status")
     assert "begins a turn with it" in answers
     assert "run 1  working" in answers
     running.wait_for("storm 4999")
     while not all(console.sees("calm", 0.5) for console in others):
         orders(world, "inspect worker actor.tell_people('note', 'calm')")
-    assert as_json(world, "status")["consoles"] <= 9
+    assert as_json(world, "status")["consoles"] <= 8
     assert "storm 4999" not in "".join(lazy.lines)
+    shell.expect("calm")
+    shell.ask("mailbox reviewer", r"reviewer \(running\)")
 
     assert loop(world, "stop")[0] == 0
     assert running.wait() == 1
     assert all(console.sees("ended") for console in others)
-    lazy.process.send_signal(signal.SIGCONT)
+    shell.expect("run 1 stopped: stopped from a console")
+    assert shell.wait() == 0
+    for stopped in (lazy.process.pid, lazy_shell.child.pid):
+        os.kill(stopped, signal.SIGCONT)
+    assert lazy_shell.wait() == 0
+
+
+def test_a_run_goes_on_though_its_own_terminal_takes_nothing_more(world: World, gate: Gate, terminal: Open):
+    own = terminal(*RUN)
+    own.expect("at work")
+    own.see_only_the_end()
+    answers = orders(world, STORM, "say embedded-reviewer hello", "status")  # and nobody reads what `own` shows
+    assert "begins a turn with it" in answers
+    assert "run 1  working" in answers
+    assert loop(world, "stop") == (0, "run 1 stopped: stopped from a console")
+    assert own.wait() == 1
+    assert "to go on: loop --run-id 1" in own.text
+    assert world.survivors() == []
 
 
 def orders(world: World, *lines: str) -> str:

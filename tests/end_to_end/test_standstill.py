@@ -64,7 +64,7 @@ def stand_still(world: World, own: Terminal) -> str:
 def test_a_person_restarts_a_run_whose_actor_ended_too_often(world: World, own: Terminal):
     last = stand_still(world, own)
     own.expect(rf"question: restart {last}, or stop\? {last} ended: crash .signal 9.; no more than {MOST} restarts")
-    text = own.ask("status", "together")
+    text = own.ask("status", "reviewer +(stopped|dead)")
     assert "run 1  input-required  planning: stands still" in text
     assert re.search(rf"question +restart {last}, or stop\?", text)
     assert re.search(rf"{last} +dead +2 restarts; crash \(signal 9\); not restarted any more", text)
