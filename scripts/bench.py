@@ -5,7 +5,8 @@ run    a whole paired run of the real agents, exit included, against a bare scri
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
 recovery  from the kill of an actor until its successor's mailbox answers, and from that of the root until all actors'
        do, against a bare start of Python with ZeroMQ and Pykka; with the nursery and without
-console  what a console waits for its answers while the worker's turn hangs
+desk     what a console waits for its answers while the worker's turn hangs
+console  the same for each command that can be typed, as the prompt carries it out
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
 """
@@ -34,7 +35,9 @@ from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 from actors.scripted.world import Loop, World
+from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
+from shell.repl import Pipe
 from supervisor.console_wire import Control, GetReport, Inspect, LookAtMail, LookIntoMailbox
 
 LOOP = str(Path(sys.executable).with_name("loop"))
@@ -217,7 +220,23 @@ def console(world: World) -> Iterator[DeskClient]:
         client.close()
 
 
+# What people can type while a turn hangs, each as the prompt carries it out. The last ones change how the run stands.
+TYPED = (
+    *("status", "actors", "runs", "cost", "log", "log worker", "transcript", "mailbox worker stacks", "inspect worker"),
+    *("mail list", "trace on RunStatus bodies", "trace off", "help say", "say embedded-reviewer hello", "steer faster"),
+    *("followup more", "review", "approve", "reject it is wrong", "pause", "resume", "interrupt reviewer"),
+    *("restart reviewer", "kill reviewer", "start reviewer"),
+)
+
+
 def bench_console() -> None:
+    with hanging_run() as world, console(world) as client:
+        prompt = Pipe(client, world.run_directory())
+        for line in TYPED:
+            print_latency(line, lambda line=line: execute(prompt, line), rounds=20)
+
+
+def bench_desk() -> None:
     with hanging_run() as world, console(world) as client:
         print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
         print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
@@ -279,15 +298,14 @@ def bench_errands() -> None:
 def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
     times = sorted(1_000 * timed(action) for _ in range(rounds))
     p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
-    print(
-        f"console {name:<16} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True
-    )
+    print(f"{name:<28} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True)
 
 
 ROWS = {
     "help": bench_help,
     "run": bench_run,
     "recovery": bench_recovery,
+    "desk": bench_desk,
     "console": bench_console,
     "mail": bench_mail,
     "errands": bench_errands,

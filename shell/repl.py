@@ -434,7 +434,7 @@ def attach(found: RunFiles) -> int:
     return 0
 
 
-class _Pipe:
+class Pipe:
     """What a command knows when its line comes from a pipe."""
 
     own = False
@@ -445,16 +445,18 @@ class _Pipe:
         self.left = False
 
     def ask(self, request: Request) -> AnyAnswer:
+        """See `DeskClient.ask`."""
         return self._client.ask(request)
 
     def leave(self) -> None:
+        """No further line is read."""
         self.left = True
 
 
 def _follow_orders(endpoint: str, found: RunFiles) -> int:
     """Without a terminal: each line of the input is a command."""
     client = DeskClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
-    pipe = _Pipe(client, found.directory)
+    pipe = Pipe(client, found.directory)
     try:
         for line in sys.stdin:
             if line.strip() and (answer := execute(pipe, line)):
