@@ -91,6 +91,10 @@ def _command(options: Options, words: Sequence[str]) -> int:
             return EXIT_COMPLETED
         case "errand":
             assert options.errand is not None
+            if options.errand.name == "doctor":  # it says so itself when a package is the wrong one
+                from shell.doctor import examine
+
+                return examine(options.errand)
             _check_packages()
             from shell.errands import run_errand
 

@@ -36,6 +36,7 @@ class Errand(NamedTuple):
     ignored: bool = False
     web: bool = False
     port: int = 0  # any that is free
+    fix: bool = False
 
 
 class Subcommand(NamedTuple):
@@ -69,6 +70,7 @@ _HELP = {
     "--dry-run": "--dry-run",
     "--ignored": "--ignored",
     "--once": "--once",
+    "--fix": "--fix",
     "--web": "--web",
     "--port": "--port N",
 }
@@ -104,6 +106,12 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "--once prints it, as it does by itself where there is no terminal; --json prints all that is known as one "
             "object. --web serves it to a browser on this machine (on port N, else on any that is free) at an address "
             "that holds a secret: whoever has it sees everything.",
+        ),
+        Subcommand(
+            "doctor", "what a run needs and is not here, and what to do", (), ("--fix", "--json"),
+            "Looks at agents and their logins, tools, directories, sockets and ports, the configuration, and at what "
+            "dead runs have left behind: it asks on a terminal whether to clean that up, --fix does it. Exit status "
+            "0: a run could start here.",
         ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),

@@ -7,6 +7,7 @@ by actors for their agents' programs, by launchers for the actors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,6 +28,25 @@ def records_directory(runtime_dir: Path, child: str) -> Path:
     return records_root(runtime_dir) / f"of {quote(child, safe='')}"
 
 
+def left(directory: Path) -> list[int]:
+    """The pids that `reap` would kill. Kills and removes nothing."""
+    return [record.pid for _, record in _records(directory) if record and _still_runs(record)]
+
+
+def _still_runs(record: processes.ProcessRecord) -> bool:
+    return processes.start_time(record.pid) == record.started and processes.is_running(record.pid)
+
+
+def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | None]]:
+    for path in sorted(directory.rglob(f"*{processes.RECORD_SUFFIX}")):
+        try:
+            yield path, msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
+        except FileNotFoundError:  # its owner has removed it
+            continue
+        except msgspec.DecodeError:  # a power cut has emptied it; what it recorded went down as well
+            yield path, None
+
+
 def reap(directory: Path) -> list[int]:
     """Kills the trees of all processes that are recorded in `directory` or below it and still run; removes the records.
 
@@ -34,11 +54,7 @@ def reap(directory: Path) -> list[int]:
     and holds the lock of its runtime directory.
     """
     killed = []
-    for path in sorted(directory.rglob(f"*{processes.RECORD_SUFFIX}")):
-        try:
-            record = msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
-        except msgspec.DecodeError:  # a power cut has emptied it; what it recorded went down as well
-            record = None
+    for path, record in _records(directory):
         if record and processes.end_stale(record.pid, record.started):
             killed.append(record.pid)
         path.unlink(missing_ok=True)

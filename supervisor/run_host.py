@@ -72,6 +72,23 @@ def hold_run(directory: Path) -> Hold:
         raise
 
 
+def clear(directory: Path, then: Callable[[], None]) -> list[int]:
+    """Ends and removes what a root that was killed has left of a run, or of `loop serve`: processes, then sockets.
+
+    The run can go on afterwards. `then` is called while it is still held. Returns the pids that were ended. Raises
+    `UserError` when a root has it.
+    """
+    lock = run_dir.lock_run(directory, lambda _generation: "")
+    try:
+        ended = reaper.reap(reaper.records_root(directory))
+        for stale in runtimes_of(directory):
+            shutil.rmtree(stale, ignore_errors=True)
+        then()
+        return ended
+    finally:
+        lock.release()
+
+
 class RunHost:
     """Router and launcher. `runtime`: for sockets; `records`: the launcher's own. Made in the main thread."""
 
@@ -249,23 +266,34 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
 def runtime_path(held: Path, generation: int) -> Path:
     """A directory of this root alone: an actor of a killed predecessor must not find our socket under its old name."""
     stem = hashlib.sha256(str(held.resolve()).encode()).hexdigest()[:10]
-    return _runtime_base() / f"{stem}-{generation}"
+    return runtime_base() / f"{stem}-{generation}"
 
 
 def make_runtime(held: Path, generation: int) -> Path:
     """Made anew, and what predecessors left is removed. `held` is locked by this process."""
     path = runtime_path(held, generation)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.parent.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:  # whoever made it could put other sockets in our place
-        raise UserError(f"{path.parent} must be a directory of yours alone, as orders pass through it: remove it")
-    for stale in path.parent.glob(f"{path.name.rpartition('-')[0]}-*"):
+    check_base(path.parent)
+    for stale in runtimes_of(held):
         shutil.rmtree(stale, ignore_errors=True)
     path.mkdir(mode=0o700)
     return path
 
 
-def _runtime_base() -> Path:
+def runtimes_of(held: Path) -> list[Path]:
+    """Those of all roots that have ever held it, as far as they are still there."""
+    path = runtime_path(held, 0)
+    return sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*"))
+
+
+def check_base(base: Path) -> None:
+    """Raises `UserError` when others might put sockets of theirs in the place of ours."""
+    status = base.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise UserError(f"{base} must be a directory of yours alone, as orders pass through it: remove it")
+
+
+def runtime_base() -> Path:
     """Where sockets live: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
     given, usual = os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
     if given and len(given) < LONGEST_BASE and os.access(given, os.W_OK):

@@ -38,6 +38,7 @@ PURE_FILES = (
     "shell.options",
     "shell.subcommands",
     "shell.update_plan",
+    "shell.findings",
     "shell.render",
     "shell.tables",
     "shell.log_lines",

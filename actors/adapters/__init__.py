@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from actors.errors import UserError
@@ -36,6 +37,7 @@ class AdapterEntry:
     """An agent that can be used by `name`.
 
     `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
+    `locate` gives the program that would be started, or raises the same.
     `peer` is the agent it is paired with when the user names none. `side` is where its own TUI stands in a workspace
     of two; "" = it has none that can be driven.
     """
@@ -43,6 +45,7 @@ class AdapterEntry:
     name: str
     factory: AgentFactory
     preflight: Callable[[AgentSettings], None]
+    locate: Callable[[AgentSettings], Path]
     peer: str
     side: Literal["left", "right", ""] = ""
 
@@ -95,4 +98,7 @@ def _entry(name: str, module: str, peer: str, prepare: Callable[[AgentSettings],
     def preflight(settings: AgentSettings) -> None:
         import_module(module).preflight(prepare(settings))
 
-    return AdapterEntry(name, factory, preflight, peer)
+    def locate(settings: AgentSettings) -> Path:
+        return cast("Path", import_module(module).program_of(prepare(settings)))
+
+    return AdapterEntry(name, factory, preflight, locate, peer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn
@@ -25,19 +26,26 @@ def factory(settings: AgentSettings, sink: EventSink) -> Agent:
 
 def preflight(settings: AgentSettings) -> None:
     """Raises `AgentUnavailableError` when the agent's program or the protocol's package is missing. Starts nothing."""
-    if not settings.command:
-        raise AgentUnavailableError(f"agent {settings.name!r} has no command: set it in [agents.{settings.name}]")
-    program = settings.command[0]
-    path = str(settings.cwd / program) if "/" in program else program
-    if shutil.which(path, path=settings.environment.get("PATH", "")) is None:
-        raise AgentUnavailableError(
-            f"agent {settings.name!r}: program {program!r} was not found: install it, "
-            f"or correct `command` in [agents.{settings.name}]"
-        )
+    program_of(settings)
     if find_spec("acp") is None:
         raise AgentUnavailableError(
             f"agent {settings.name!r} needs the Python package agent-client-protocol: pip install 'pairloop[acp]'"
         )
+
+
+def program_of(settings: AgentSettings) -> Path:
+    """The agent's program. Raises `AgentUnavailableError` when it is missing."""
+    if not settings.command:
+        raise AgentUnavailableError(f"agent {settings.name!r} has no command: set it in [agents.{settings.name}]")
+    program = settings.command[0]
+    path = str(settings.cwd / program) if "/" in program else program
+    found = shutil.which(path, path=settings.environment.get("PATH", ""))
+    if found is None:
+        raise AgentUnavailableError(
+            f"agent {settings.name!r}: program {program!r} was not found: install it, "
+            f"or correct `command` in [agents.{settings.name}]"
+        )
+    return Path(found)
 
 
 class AcpAgent:

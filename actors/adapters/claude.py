@@ -24,6 +24,7 @@ from actors.adapters.claude_program import (
     config_folder,
     locate,
     preflight,
+    program_of,
     startable,
 )
 from actors.adapters.claude_transcript import Transcript
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from actors.adapters.claude_process import ClaudeProcess
 
-__all__ = ["ClaudeAgent", "factory", "locate", "preflight"]
+__all__ = ["ClaudeAgent", "factory", "locate", "preflight", "program_of"]
 
 # The program begins to tell the model of an ended background command after 40-50 ms.
 FOLLOW_UP_S = 3.0

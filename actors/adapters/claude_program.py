@@ -25,6 +25,11 @@ LOGIN_CHECK_S = 10.0
 UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
 
 
+def program_of(settings: AgentSettings) -> Path:
+    """As `locate`, for whoever does not know which agent it is."""
+    return locate(settings.environment)
+
+
 def locate(environment: Mapping[str, str]) -> Path:
     """The user's own `claude` on the PATH of `environment`; without one, the program that the SDK brings.
 

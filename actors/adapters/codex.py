@@ -29,6 +29,7 @@ from actors.adapters.codex_program import (
     command,
     locate,
     preflight,
+    program_of,
     tui_command,
 )
 from actors.adapters.codex_protocol import (
@@ -45,7 +46,7 @@ from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
 
-__all__ = ["CodexAgent", "factory", "locate", "preflight"]
+__all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 
 # In codex 0.163 and 0.169; the second is of threads in the older history format.
 # The bridge is there from the root's first moment, but it answers only when its library is imported; and so a new one

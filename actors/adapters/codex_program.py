@@ -41,6 +41,11 @@ HELLO: dict[str, Any] = {
 }
 
 
+def program_of(settings: AgentSettings) -> Path:
+    """As `locate`, for whoever does not know which agent it is."""
+    return locate(settings.environment)
+
+
 def locate(environment: Mapping[str, str]) -> Path:
     """The user's own `codex` on PATH when it is recent enough, else the bundled one.
 

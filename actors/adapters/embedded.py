@@ -35,6 +35,11 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(f"agent {settings.name!r}: {error}; {hint}") from error
 
 
+def program_of(settings: AgentSettings) -> Path:
+    """The Python that plays it."""
+    return acp.program_of(_with_command(settings, "worker"))
+
+
 def scenario_path(settings: AgentSettings) -> Path:
     """The scenario that is played: the option, else the environment's, else the one that ships."""
     given = settings.options.get("scenario") or settings.environment.get(SCENARIO_VARIABLE)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from actors.edges import processes
-from supervisor.reaper import NURSERY, reap, records_directory, records_root
+from supervisor.reaper import NURSERY, left, reap, records_directory, records_root
 
 TREE = "import os, time; pid = os.fork(); pid and print(pid, flush=True); os.close(1); time.sleep(1000)"
 
@@ -92,3 +92,15 @@ def test_children_with_awkward_names_have_directories_of_their_own(tmp_path):
     assert len(directories) == len(names)
     assert all(directory.resolve().parent == records_root(tmp_path).resolve() for directory in directories)
     assert records_root(tmp_path) / NURSERY not in directories
+
+
+def test_what_would_be_killed_can_be_looked_at_and_is_left_as_it_is(run_tree, tmp_path):
+    (one, below), (two, _) = run_tree(), run_tree()
+    processes.record(records_directory(tmp_path, "run/worker"), one.pid)
+    ended = processes.record(records_directory(tmp_path, "run/reviewer"), two.pid)
+    processes.kill_tree(two.pid)
+    (records_root(tmp_path) / "7.process").write_bytes(b"{")
+    assert left(tmp_path) == [one.pid]
+    assert ended.exists()
+    assert all(map(processes.is_running, [one.pid, below]))
+    assert left(tmp_path / "missing") == []

@@ -1,0 +1,316 @@
+"""What `loop doctor` looks at, one function each: it asks the machine and judges one thing. Changes nothing.
+
+Each runs in a thread of its own, may block for as long as its programs' time-outs, and prints nothing. No secret is
+read from anywhere: whether an agent or `gh` is logged in is asked of the program itself, and what it says is not shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.edges.programs import Answer, ask
+from actors.errors import LoopError, UserError
+from shell.findings import Finding
+from shell.update_plan import NAME
+
+PROGRAM_TIMEOUT_S = 10.0
+OLDEST_GIT = (2, 31)  # `rev-parse --path-format`
+# What agents are driven by, with the extra that brings it.
+SDKS = {"claude-agent-sdk": "claude", "openai-codex": "codex", "agent-client-protocol": "acp"}
+HOW_TO_GET = {
+    "git": "Debian: apt-get install git; macOS: xcode-select --install",
+    "tmux": "Debian: apt-get install tmux; macOS: brew install tmux",
+    "gh": "Debian: apt-get install gh; macOS: brew install gh",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run would be started, and by whom. `agents`: the configuration's tables, by name."""
+
+    home: Path
+    cwd: Path
+    environment: dict[str, str]
+    agents: Mapping[str, object] = field(default_factory=dict)
+
+    def ask(self, *command: str) -> Answer:
+        """A program, without colours or questions."""
+        quiet = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "GIT_TERMINAL_PROMPT": "0"}
+        return ask(command, environment=self.environment | quiet, cwd=self.cwd, timeout_s=PROGRAM_TIMEOUT_S)
+
+    def find(self, program: str) -> str | None:
+        """Its path."""
+        return shutil.which(program, path=self.environment.get("PATH", ""))
+
+
+Check = Callable[[Place], Iterator[Finding]]
+
+
+# --- loop itself ----------------------------------------------------------------------------------------------------
+
+
+def own_packages(_place: Place) -> Iterator[Finding]:
+    """The package `supervisor` must be ours; nothing else can be looked at before that."""
+    import supervisor
+
+    if getattr(supervisor, "OWNER", None) == NAME:
+        return
+    yield Finding(
+        "loop", "supervisor", "problem",
+        f"the package 'supervisor' that is imported is another project's ({supervisor.__file__})",
+        "install loop into an environment of its own (venv, pipx or uv tool)",
+        blocks=True,
+    )  # fmt: skip
+
+
+def python(place: Place) -> Iterator[Finding]:
+    """Which loop, in which interpreter, and as whom."""
+    from shell.update import installation
+
+    found = installation()
+    number = ".".join(map(str, sys.version_info[:3]))
+    facts = {"version": found.version, "code": found.code, "python": found.python}
+    yield Finding("loop", "loop", "ok", f"{found.version or 'not installed'}, {found.code}", facts=facts)
+    yield Finding("loop", "Python", "ok", f"{number}, {found.python}", facts={"version": number})
+    if os.getuid() == 0:
+        if place.environment.get("IS_SANDBOX") == "1":
+            yield Finding("loop", "user", "ok", "root; IS_SANDBOX=1 says that this is a container")
+        else:
+            hint = "run loop as another user, or, only inside a container, set IS_SANDBOX=1"
+            yield Finding("loop", "user", "note", "root: Claude Code refuses to work unattended", hint)
+
+
+def packages(_place: Place) -> Iterator[Finding]:
+    """What loop needs is there in the versions that it was tested with; and the agents' SDKs."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in requires(NAME) or ()]
+    except PackageNotFoundError:
+        yield Finding("loop", "packages", "note", "loop is not installed: their versions cannot be compared")
+        return
+    count = 0
+    for each in wanted:
+        if each.name == NAME or (
+            each.marker is not None and not each.marker.evaluate({"extra": SDKS.get(each.name, "")})
+        ):
+            continue
+        extra = SDKS.get(each.name)
+        try:
+            there = version(each.name)
+        except PackageNotFoundError:
+            if extra is None:
+                yield Finding("loop", each.name, "problem", "is not installed", "loop update", blocks=True)
+            else:
+                text = f"{each.name} is not installed"
+                yield Finding("loop", f"{extra} SDK", "note", text, f"pip install '{NAME}[{extra}]'")
+            continue
+        if not each.specifier.contains(there, prereleases=True):
+            text = f"{there} is there, loop was tested with {str(each.specifier).removeprefix('==')}"
+            yield Finding("loop", each.name, "note", text, "loop update")
+        elif extra is not None:
+            yield Finding("loop", f"{extra} SDK", "ok", f"{there}, {each.name}", facts={"version": there})
+        else:
+            count += 1
+    yield Finding("loop", "packages", "ok", f"{count} others in the versions that loop was tested with")
+
+
+def environment(place: Place) -> Iterator[Finding]:
+    """Variables that loop reads; the two configuration files were read before."""
+    from actors.edges import run_dir
+
+    try:
+        wanted = place.environment.get("LOOP_RUN_ID", "").strip()
+        if wanted:
+            run_dir.check_run_id(wanted)
+    except UserError as error:
+        yield Finding("loop", "LOOP_RUN_ID", "problem", str(error), "unset it", blocks=True)
+    cooldown = place.environment.get("LOOP_COOLDOWN_MS", "").strip()
+    if cooldown and not (cooldown.isascii() and cooldown.isdigit()):
+        text = f"{cooldown!r} is no number of milliseconds: the default holds"
+        yield Finding("loop", "LOOP_COOLDOWN_MS", "note", text, "correct or unset it")
+
+
+# --- agents ---------------------------------------------------------------------------------------------------------
+
+
+def agent(name: str) -> Check:
+    """The check of this agent."""
+
+    def check(place: Place) -> Iterator[Finding]:
+        from actors.adapters import find_adapter
+        from actors.adapters.base import AgentSettings
+
+        entry = find_adapter(name, place.agents)  # type: ignore[arg-type]  # the tables are what it wants
+        settings = AgentSettings(name=entry.name, cwd=place.cwd, environment=place.environment)
+        configured = name in place.agents
+        facts: dict[str, object] = {"path": None, "version": None, "login": None}
+        try:
+            path = entry.locate(settings)
+            facts["path"] = str(path)
+            # What a program of the configuration does with a word that it does not know is its own affair.
+            if not configured:
+                facts["version"] = _number(place.ask(str(path), "--version").first_line)
+            entry.preflight(settings)
+        except LoopError as error:
+            if "logged in" in str(error):
+                facts["login"] = False
+            where = [str(facts[key]) for key in ("version", "path") if facts[key]]
+            text = f"{error} ({', '.join(where)})" if where else str(error)
+            yield Finding("agents", name, "problem", text, facts=facts)
+            return
+        facts["login"] = None if configured else True
+        login = "its login is its own affair" if configured else "logged in"
+        yield Finding(
+            "agents", name, "ok", ", ".join(str(each) for each in (facts["version"], login, path) if each), facts=facts
+        )
+
+    return check
+
+
+# --- tools ----------------------------------------------------------------------------------------------------------
+
+
+def git(place: Place) -> Iterator[Finding]:
+    """Without it there are no worktrees, no diffs to review, and no pull request."""
+    path = place.find("git")
+    if path is None:
+        yield _missing("git", "there is no worktree and no pull request")
+        return
+    answer = place.ask(path, "--version")
+    number = _number(answer.first_line)
+    facts = {"path": path, "version": number}
+    if answer.code != 0:
+        yield Finding("tools", "git", "problem", f"{path}: {_why(answer)}", "run git --version by hand", facts=facts)
+    elif _tuple(number) < OLDEST_GIT:
+        wanted = ".".join(map(str, OLDEST_GIT))
+        yield Finding(
+            "tools", "git", "problem", f"{number} is too old, {path}", f"install {wanted} or newer", facts=facts
+        )
+    elif place.ask(path, "config", "user.email").code != 0:
+        text = f"{number}, {path}; it does not know who commits"
+        yield Finding("tools", "git", "note", text, "git config --global user.email YOU@EXAMPLE.COM", facts=facts)
+    else:
+        yield Finding("tools", "git", "ok", f"{number}, {path}", facts=facts)
+
+
+def tmux(place: Place) -> Iterator[Finding]:
+    """Without it there is no workspace."""
+    path = place.find("tmux")
+    if path is None:
+        yield _missing("tmux", "there is no workspace and no --tmux")
+        return
+    answer = place.ask(path, "-V")
+    facts = {"path": path, "version": answer.first_line.removeprefix("tmux ")}
+    if answer.code == 0:
+        yield Finding("tools", "tmux", "ok", f"{facts['version']}, {path}", facts=facts)
+    else:
+        yield Finding("tools", "tmux", "problem", f"{path}: {_why(answer)}", "run tmux -V by hand", facts=facts)
+
+
+def gh(place: Place) -> Iterator[Finding]:
+    """Without it, or its login, there is no draft pull request."""
+    path = place.find("gh")
+    if path is None:
+        yield _missing("gh", "there is no draft pull request")
+        return
+    number = _number(place.ask(path, "--version").first_line)
+    facts: dict[str, object] = {"path": path, "version": number, "login": None}
+    where = ", ".join(filter(None, (number, path)))
+    answer = place.ask(path, "auth", "status")
+    if answer.code == 0:
+        yield Finding("tools", "gh", "ok", f"{number}, logged in, {path}", facts=facts | {"login": True})
+    elif "gh auth login" in answer.out + answer.err:
+        text = f"it is not logged in: there is no draft pull request ({where})"
+        yield Finding("tools", "gh", "note", text, "gh auth login", facts=facts | {"login": False})
+    else:
+        text = f"whether it is logged in is not known: {_why(answer)} ({where})"
+        yield Finding("tools", "gh", "note", text, "run gh auth status by hand", facts=facts)
+
+
+def _missing(name: str, without: str) -> Finding:
+    return Finding("tools", name, "note", f"is not on PATH: {without}", HOW_TO_GET[name])
+
+
+def _why(answer: Answer) -> str:
+    return answer.err if answer.code is None else f"it ended with status {answer.code}"
+
+
+def _number(text: str) -> str:
+    hit = re.search(r"\d+(?:\.\d+)+", text)
+    return hit[0] if hit else ""
+
+
+def _tuple(number: str) -> tuple[int, ...]:
+    return tuple(map(int, number.split("."))) if number else ()
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def files(place: Place) -> Iterator[Finding]:
+    """Runs write below ~/.loop. It is not made here."""
+    folder = place.home / ".loop"
+    there = next(each for each in (folder / "runs", folder, *folder.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        yield Finding("places", "files", "problem", f"{there}: {why}", "make room there, or make it yours", blocks=True)
+    else:
+        yield Finding("places", "files", "ok", f"{folder} can be written", facts={"path": str(folder)})
+
+
+def sockets(_place: Place) -> Iterator[Finding]:
+    """A socket's path has a limit, and nobody else may put a socket there."""
+    from supervisor.router import MAX_PATH_BYTES
+    from supervisor.run_host import check_base, runtime_base, runtime_path
+
+    base = runtime_base()
+    longest = runtime_path(Path("any"), 999_999) / "console.sock"
+    length = len(os.fsencode(longest))
+    if length > MAX_PATH_BYTES:
+        text = f"{longest} has {length} bytes, a socket's path at most {MAX_PATH_BYTES}"
+        yield Finding("places", "sockets", "problem", text, "set XDG_RUNTIME_DIR to a shorter directory", blocks=True)
+        return
+    try:
+        if base.exists():
+            check_base(base)
+        where = base if base.exists() else base.parent
+        with tempfile.TemporaryDirectory(dir=where) as folder, closing(socket.socket(socket.AF_UNIX)) as probe:
+            probe.bind(f"{folder}/s")
+    except UserError as error:
+        yield Finding("places", "sockets", "problem", str(error), blocks=True)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        hint = "set XDG_RUNTIME_DIR to a directory of yours"
+        yield Finding("places", "sockets", "problem", f"{base}: {why}", hint, blocks=True)
+    else:
+        facts = {"path": str(base), "longest": length, "limit": MAX_PATH_BYTES}
+        yield Finding("places", "sockets", "ok", f"{base}, paths of {length} bytes of {MAX_PATH_BYTES}", facts=facts)
+
+
+def ports(_place: Place) -> Iterator[Finding]:
+    """The bridge listens on loopback."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=PROGRAM_TIMEOUT_S).close()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        hint = "bring the loopback interface up (ip link set lo up), and let its ports be used"
+        yield Finding("places", "ports", "problem", f"127.0.0.1: {why}", hint, blocks=True)
+    else:
+        yield Finding("places", "ports", "ok", "127.0.0.1 can be listened on and reached")

@@ -1,0 +1,230 @@
+"""`loop doctor`: looks at everything that a run needs, all at once, and says what is missing and what to do about it.
+
+The checks (checkups.py) run in a thread each, with time-outs, so that one program that hangs holds up nobody else. It
+changes nothing, but for leftovers of dead runs, when a person says so or with --fix. Exit status 0: a run could start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from actors.errors import LoopError, UserError
+from shell import checkups
+from shell.checkups import Check, Place
+from shell.findings import Finding, as_object, lines, verdict
+from shell.subcommands import Errand
+
+PATIENCE_S = 30.0  # of all checks together; each program has less
+QUIET_S = 1.0  # then it says what it waits for
+WIDEST = 100
+LEFTOVERS = "leftovers"
+
+
+def examine(errand: Errand) -> int:
+    """Prints what was found; returns an exit status."""
+    environment = dict(os.environ)
+    home = Path(environment.get("HOME") or Path.home())
+    cwd = Path.cwd()
+    wrong = _safely("supervisor", "loop", checkups.own_packages, Place(home, cwd, environment))
+    agents, peers, bad = _configuration(home, cwd)
+    place = Place(home, cwd, environment, agents)
+    checks: list[tuple[str, str, Check]] = [
+        ("loop", "Python", checkups.python),
+        ("loop", "packages", checkups.packages),
+        ("loop", "environment", checkups.environment),
+        *(("agents", name, checkups.agent(name)) for name in peers),
+        ("tools", "git", checkups.git),
+        ("tools", "tmux", checkups.tmux),
+        ("tools", "gh", checkups.gh),
+        ("places", "files", checkups.files),
+        ("places", "ports", checkups.ports),
+    ]
+    if not wrong:  # what follows is in the package that would be another's
+        checks += [("places", "sockets", checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
+    with _Panel(errand) as panel:
+        findings = [*wrong, *bad]
+        panel.show(findings)
+        for found in _all(checks, place, panel):
+            findings += found
+            panel.show(found)
+        judged = verdict(findings, peers)
+        cleaned = [] if wrong else _clean_up(errand, place, panel)
+        if errand.json:
+            print(json.dumps(as_object(findings, judged, cleaned)))
+        else:
+            panel.line(judged.text)
+    return os.EX_OK if judged.can_start else 1
+
+
+def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
+    """The agents that have a table, the peer of each agent, and what is wrong with the files. Read as a run does."""
+    from actors.adapters import BUILT_IN_NAMES, find_adapter
+    from actors.edges import git
+    from actors.edges.configuration import read_configuration
+    from shell.options import DEFAULT_AGENT
+
+    try:
+        agents = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES).agents
+        bad = []
+    except UserError as error:
+        agents = {}
+        bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
+    # The embedded agent plays scenarios, and is nobody that a task is given to.
+    names = [DEFAULT_AGENT, *sorted(BUILT_IN_NAMES - {DEFAULT_AGENT, "embedded"}), *sorted(agents)]
+    return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
+
+
+# --- all at once ----------------------------------------------------------------------------------------------------
+
+
+def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) -> Iterator[list[Finding]]:
+    """What each check has found, in the order of the list, as soon as it and those before it are done."""
+    # Python fills them at the first question, and a second thread then sees them half full (3.11).
+    sysconfig.get_config_vars()
+    done: queue.SimpleQueue[tuple[int, list[Finding]]] = queue.SimpleQueue()
+    deadline = time.monotonic() + PATIENCE_S
+    for number, (area, subject, check) in enumerate(checks):
+        threading.Thread(
+            target=lambda number=number, area=area, subject=subject, check=check: done.put(
+                (number, _safely(subject, area, check, place))
+            ),
+            name=f"checks {subject}",
+            daemon=True,  # one that hangs for ever does not keep us
+        ).start()
+    results: dict[int, list[Finding]] = {}
+    for number, (area, subject, _) in enumerate(checks):
+        while number not in results:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                text = f"could not be looked at: no answer in {PATIENCE_S:.0f} s"
+                results[number] = [Finding(area, subject, "problem", text, "try it by hand")]
+                break
+            try:
+                finished, found = done.get(timeout=min(QUIET_S, left_s))
+            except queue.Empty:
+                panel.waits_for([name for other, (_, name, _) in enumerate(checks) if other not in results])
+            else:
+                results[finished] = found
+        yield results[number]
+
+
+def _safely(subject: str, area: str, check: Check, place: Place) -> list[Finding]:
+    """A check that fails is a finding of its own."""
+    try:
+        return list(check(place))
+    except Exception as error:
+        return [Finding(area, subject, "problem", f"could not be looked at: {error!r}", "please report it")]
+
+
+# --- leftovers ------------------------------------------------------------------------------------------------------
+
+
+def _leftovers(place: Place) -> Iterator[Finding]:
+    from shell import leftovers
+
+    found = leftovers.find(place)
+    for each in found:
+        hint = "" if each.note else "loop doctor --fix"
+        yield Finding(LEFTOVERS, each.subject, "note", each.text, hint)
+    if not found:
+        yield Finding(LEFTOVERS, "dead runs", "ok", "nothing was left behind")
+
+
+def _clean_up(errand: Errand, place: Place, panel: _Panel) -> list[dict[str, Any]]:
+    """Looks again, since a person may have taken a while; cleans if it was said, or is said now."""
+    if not errand.fix and not panel.can_ask:
+        return []
+    from shell import leftovers
+
+    found = [each for each in leftovers.find(place) if not each.note]
+    if not found or not (errand.fix or panel.ask(f"clean up {len(found)} of these leftovers?")):
+        return []
+    cleaned = []
+    for each in found:
+        try:
+            text, is_clean = each.clean(), True
+        except (LoopError, OSError) as error:
+            text, is_clean = str(error), False
+        panel.show([Finding("cleaned up", each.subject, "ok" if is_clean else "problem", text)])
+        cleaned.append({"subject": each.subject, "cleaned": is_clean, "text": text})
+    return cleaned
+
+
+# --- what is seen ---------------------------------------------------------------------------------------------------
+
+
+class _Panel:
+    """Standard output, by areas, and a line on standard error that says what is waited for. Belongs to one thread."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._quiet = errand.json
+        terminal = sys.stdout.isatty()
+        self._width = min(WIDEST, shutil.get_terminal_size().columns) if terminal else None
+        self._colour = terminal and "NO_COLOR" not in os.environ
+        self._area = ""
+        self._waiting = ""
+        self._said_once = False
+        self.can_ask = terminal and sys.stdin.isatty() and not errand.json
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A check that hangs has started programs that nobody waits for any more."""
+        from actors.edges import processes
+
+        self._wipe()
+        processes.kill_tree(os.getpid(), itself=False)
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """Each below the title of its area."""
+        self._wipe()
+        if self._quiet:
+            return
+        for finding in findings:
+            if finding.area != self._area:
+                self._area = finding.area
+                print(finding.area)
+            print("\n".join(lines(finding, width=self._width, colour=self._colour)), flush=True)
+
+    def line(self, text: str) -> None:
+        """The last word."""
+        self._wipe()
+        print(text, flush=True)
+
+    def ask(self, question: str) -> bool:
+        """A person, who may also say nothing."""
+        self._wipe()
+        with contextlib.suppress(EOFError):
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        print()
+        return False
+
+    def waits_for(self, names: Sequence[str]) -> None:
+        """It takes longer than a second: said once to a pipe, and kept up to date on a terminal."""
+        text = f"waiting for {', '.join(names)} ..."
+        if sys.stderr.isatty():
+            self._wipe()
+            self._waiting = text[: (self._width or WIDEST) - 1]
+            sys.stderr.write(self._waiting)
+            sys.stderr.flush()
+        elif not self._said_once:
+            self._said_once = True
+            print(f"[loop] {text}", file=sys.stderr, flush=True)
+
+    def _wipe(self) -> None:
+        if self._waiting:
+            sys.stderr.write(f"\r{' ' * len(self._waiting)}\r")
+            sys.stderr.flush()
+            self._waiting = ""
