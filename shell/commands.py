@@ -18,7 +18,7 @@ from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
 from shell import log_lines, mails, run_files, tables
-from shell.errands import read_log
+from shell.errands import last_records
 from supervisor.console_wire import (
     AnswerQuestion,
     AnyAnswer,
@@ -178,8 +178,8 @@ def log(prompt: Prompt, rest: str) -> str:
     """The last lines of the run's log, or of one actor's part of it."""
     if rest not in ("", *LOGGERS):
         raise UserError(f"no actor {rest!r}: there are {', '.join(LOGGERS)}")
-    found = [each for each in read_log(prompt.directory, follow=False) if not rest or log_lines.is_of(each, rest)]
-    return "\n".join(log_lines.plain(each) for each in found[-SHOWN:]) or f"{rest or 'nobody'} has logged nothing"
+    found = last_records(prompt.directory, SHOWN, lambda each: not rest or log_lines.is_of(each, rest))
+    return "\n".join(log_lines.plain(each) for each in found) or f"{rest or 'nobody'} has logged nothing"
 
 
 @command()

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 # A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
 STOP_PATIENCE_S = 40.0
+FIRST_REACH = 200_000  # bytes: a thousand lines
 LOOK_AGAIN_S = 0.2  # a log file, and the end of a run's root, tell nobody that they change
 
 
@@ -275,13 +276,32 @@ def _until_next_look() -> None:
 
 def read_log(directory: Path, *, follow: bool, pause: Callable[[], None] = lambda: None) -> Iterator[LogRecord]:
     """The records of the run's log; with `follow` also those to come, until its root is gone. `pause` waits a while."""
-    yield from log_lines.records(_lines(directory / "log", lambda: follow and run_dir.is_active(directory), pause))
+    yield from log_lines.records(_lines(_log_of(directory), lambda: follow and run_dir.is_active(directory), pause))
+
+
+def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool]) -> list[LogRecord]:
+    """The last `count` wanted records of the run's log. Read from its end, as the log of a long run is large."""
+    path = _log_of(directory)
+    reach, size = FIRST_REACH, path.stat().st_size
+    while True:
+        with path.open("rb") as file:
+            file.seek(max(0, size - reach))
+            lines = file.read().decode(errors="replace").splitlines(keepends=True)
+        found = [record for record in log_lines.records(lines) if wanted(record)]
+        if len(found) >= count or reach >= size:
+            return found[-count:]
+        reach *= 10
+
+
+def _log_of(directory: Path) -> Path:
+    path = directory / "log"
+    if not path.exists():
+        raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
+    return path
 
 
 def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
     """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
-    if not path.exists():
-        raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
     while True:
         with path.open(encoding="utf-8", errors="replace") as file:
             torn = ""
