@@ -4,7 +4,8 @@ One adapter is one run of the `claude` program and one session. It runs in the s
 imported when the program is started. It never retries, resends or decides what comes next.
 
 Rooms of its own: claude_program (what is started), claude_process (the running program), claude_events (events for
-people), claude_turn (when a turn is over, and how), claude_transcript (what became of a message).
+people), claude_turn (when a turn is over, and how), claude_transcript (what became of a message). Its TUI has an
+adapter of its own: claude_pane.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.claude_events import describe
+from actors.adapters.claude_pane import ClaudePaneAgent
 from actors.adapters.claude_program import (
     UNATTENDED,
     arguments,
@@ -25,6 +27,7 @@ from actors.adapters.claude_program import (
     locate,
     preflight,
     program_of,
+    shell_wait_s,
     startable,
 )
 from actors.adapters.claude_transcript import Transcript
@@ -41,10 +44,6 @@ __all__ = ["ClaudeAgent", "factory", "locate", "preflight", "program_of"]
 
 # The program begins to tell the model of an ended background command after 40-50 ms.
 FOLLOW_UP_S = 3.0
-# How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends.
-# The program's own limit when it is to leave, by its own name and with its own default; 0 is no limit.
-SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
-SHELL_WAIT_MS = 600_000
 # The transcript is written every 100 ms.
 FLUSH_S = 2.0
 LOOK_AGAIN_S = 0.03
@@ -53,7 +52,9 @@ _NO_SESSION = "No conversation found with session ID"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
-    """Makes the adapter; nothing is started or imported yet."""
+    """Makes the adapter, that of the TUI where there is a pane for it; nothing is started or imported yet."""
+    if settings.pane is not None:
+        return ClaudePaneAgent(settings, settings.pane, sink)
     return ClaudeAgent(settings, sink)
 
 
@@ -78,7 +79,7 @@ class ClaudeAgent:
         self._watching: asyncio.Task[None] | None = None
         self._watch_until = 0.0
         self._closing = asyncio.Lock()
-        self._limit_s = _shell_wait_s(settings.environment)
+        self._limit_s = shell_wait_s(settings.environment)
 
     # --- the Protocol ---
 
@@ -334,9 +335,3 @@ def _is_uuid(text: str) -> bool:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:
         return False
-
-
-def _shell_wait_s(environment: dict[str, str]) -> float | None:
-    said = environment.get(SHELL_WAIT_VARIABLE, "")
-    wait_ms = int(said) if said.isdecimal() else SHELL_WAIT_MS
-    return wait_ms / 1000 if wait_ms else None

@@ -47,7 +47,7 @@ def describe(event: RawEvent) -> Iterator[AgentEvent]:
         case "rate_limit_event", _:
             info = event.get("rate_limit_info") or {}
             if info.get("status") != "allowed":
-                yield AgentEvent(kind="limit", text=_limit(info))
+                yield AgentEvent(kind="limit", text=limit_text(info))
         case "result", _:
             yield AgentEvent(kind="usage", text=_usage(event))
 
@@ -96,7 +96,8 @@ def _argument(arguments: Mapping[str, Any]) -> str:
     return next((texts[name] for name in _TELLING if name in texts), next(iter(texts.values()), ""))
 
 
-def _limit(info: Mapping[str, Any]) -> str:
+def limit_text(info: Mapping[str, Any]) -> str:
+    """A limit of the provider's, and when it ends."""
     name = str(info.get("rateLimitType") or "rate").replace("_", "-")
     ends = info.get("resetsAt")
     until = f", resets at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC" if ends else ""

@@ -22,6 +22,10 @@ from actors.errors import AgentUnavailableError
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
 # Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
 LOGIN_CHECK_S = 10.0
+# How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends.
+# The program's own limit when it is to leave, by its own name and with its own default; 0 is no limit.
+SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
+SHELL_WAIT_MS = 600_000
 UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
 
 
@@ -106,10 +110,24 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(f"claude is not logged in: run `{command} auth login`, or set ANTHROPIC_API_KEY")
 
 
+# One stream of JSON lines in, one out.
+_HEADLESS = (
+    *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
+    "--replay-user-messages",
+    *("--settings", '{"disableAllHooks":true}'),
+)
+
+
 def arguments(
-    program: Path, *, model: str, bridge: BridgeAccess | None, new_session: str = "", resume: str = ""
+    program: Path,
+    *,
+    model: str,
+    bridge: BridgeAccess | None,
+    new_session: str = "",
+    resume: str = "",
+    tui: tuple[str, ...] = (),
 ) -> list[str]:
-    """The command line: one stream of JSON lines in, one out, unattended; exactly one of the two session ids is given.
+    """The command line, unattended; exactly one of the two session ids is given. `tui` stands in for what is headless.
 
     The user's settings and CLAUDE.md files are loaded, since they hold how to log in (apiKeyHelper, Bedrock), the
     default model, and what the agent must know of the project. Their hooks and MCP servers are not: they are made
@@ -117,10 +135,8 @@ def arguments(
     """
     line = [
         str(program),
-        *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
-        "--replay-user-messages",
+        *(tui or _HEADLESS),
         *("--permission-mode", UNATTENDED),
-        *("--settings", '{"disableAllHooks":true}'),
         "--strict-mcp-config",
     ]
     if bridge is not None:
@@ -159,3 +175,10 @@ def config_folder(environment: Mapping[str, str]) -> Path:
     if chosen:
         return Path(chosen)
     return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".claude"
+
+
+def shell_wait_s(environment: Mapping[str, str]) -> float | None:
+    """How long a turn waits for background commands; None: without a limit."""
+    said = environment.get(SHELL_WAIT_VARIABLE, "")
+    wait_ms = int(said) if said.isdecimal() else SHELL_WAIT_MS
+    return wait_ms / 1000 if wait_ms else None

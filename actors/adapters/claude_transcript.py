@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,21 @@ def message_id(entry: Entry) -> str:
     return ""
 
 
-def find(entries: Iterable[Entry], wanted: str) -> FoundTurn:
+# Whose message an entry is: its id, or "".
+Identify = Callable[[Entry], str]
+
+
+def find(entries: Iterable[Entry], wanted: str, identify: Identify = message_id) -> FoundTurn:
     """What became of the message `wanted`.
 
     finished: the model's last message after it ends the turn (or reports the API's refusal), and nothing followed
     that takes this back: an interruption, a background task that had not ended, a report that was not answered.
     The next prompt ends the search, unless background tasks of the turn were running then.
     """
-    reading: _Reading | None = None
+    reading: Reading | None = None
     for entry in entries:
         if reading is None:
-            reading = _Reading() if message_id(entry) == wanted else None
+            reading = Reading() if identify(entry) == wanted else None
         elif not reading.take(entry):
             break
     if reading is None:
@@ -59,14 +63,16 @@ def find(entries: Iterable[Entry], wanted: str) -> FoundTurn:
     return FoundTurn(state="finished" if outcome else "unfinished", outcome=outcome)
 
 
-class _Reading:
-    """One walk along a turn's entries."""
+class Reading:
+    """One walk along a turn's entries, from the one after its prompt."""
 
     def __init__(self) -> None:
+        self.interrupted = False  # the newest thing that was said of it
+        self.shells: set[str] = set()  # background commands that run; a part of `tasks`
         self._last: Entry | None = None  # the message that ended the turn, if one did
         self._text: dict[str, str] = {}  # API message id → what it said; one message is several entries
         self._tokens: dict[str, tuple[int, int]] = {}
-        self._tasks: set[str] = set()
+        self.tasks: set[str] = set()  # background tasks that run
         self._report_due = False
 
     def take(self, entry: Entry) -> bool:
@@ -92,6 +98,7 @@ class _Reading:
         self._tokens[key] = tokens(message.get("usage"))
         over = failed or message.get("stop_reason") not in {None, "tool_use", "pause_turn"}
         self._last = entry if over else None
+        self.interrupted = False
         if over:
             self._report_due = False
 
@@ -103,30 +110,56 @@ class _Reading:
         text = text_of(content).lstrip()
         if text.startswith(_INTERRUPTED):
             self._last = None
+            self.interrupted = True
             return True
         # Reports of background tasks, reminders and summaries are the program's own, not prompts.
         if text.startswith(_NOTIFICATION) or entry.get("isMeta") or entry.get("isCompactSummary"):
             return True
-        return bool(self._tasks or self._report_due)  # then it was steered into a turn that went on
+        return bool(self.tasks or self._report_due)  # then it was steered into a turn that went on
 
     def _task_started(self, result: Any) -> None:
         if isinstance(result, Mapping):
-            started = result.get("backgroundTaskId") or (result.get("isAsync") and result.get("agentId"))
+            shell = result.get("backgroundTaskId")
+            if shell:
+                self.shells.add(str(shell))
+            started = shell or (result.get("isAsync") and result.get("agentId"))
             if started:
-                self._tasks.add(str(started))
+                self.tasks.add(str(started))
 
     def _report(self, text: str) -> None:
         if text.startswith(_NOTIFICATION):
-            self._tasks -= set(_TASK_ID.findall(text))
+            self.tasks -= set(_TASK_ID.findall(text))
+            self.shells &= self.tasks
             self._report_due = _STOPPED.search(text) is None
 
-    def outcome(self) -> TurnOutcome | None:
-        """How the turn ended, or None when it did not. The transcript knows no costs."""
-        last = self._last
-        if last is None or self._tasks or self._report_due:
-            return None
+    @property
+    def usage(self) -> Usage:
+        """So far. The transcript knows no costs."""
         counted = self._tokens.values()
-        usage = Usage(input_tokens=sum(t[0] for t in counted), output_tokens=sum(t[1] for t in counted))
+        return Usage(input_tokens=sum(t[0] for t in counted), output_tokens=sum(t[1] for t in counted))
+
+    @property
+    def text(self) -> str:
+        """The newest message."""
+        return next(reversed(self._text.values()), "")
+
+    @property
+    def only_shells_left(self) -> bool:
+        """Whether nothing but background commands keeps the turn open."""
+        return self._last is not None and bool(self.tasks) and self.tasks == self.shells
+
+    def leave_tasks(self) -> None:
+        """The background tasks are not waited for any more."""
+        self.tasks.clear()
+        self.shells.clear()
+        self._report_due = False
+
+    def outcome(self) -> TurnOutcome | None:
+        """How the turn ended, or None when it did not."""
+        last = self._last
+        if last is None or self.tasks or self._report_due:
+            return None
+        usage = self.usage
         text = self._text[str((last.get("message") or {}).get("id"))]
         if not last.get("isApiErrorMessage"):
             return TurnOutcome(status="finished", text=text, usage=usage)
@@ -141,9 +174,10 @@ class _Reading:
 class Transcript:
     """The file of one session below `folder` (~/.claude, or what CLAUDE_CONFIG_DIR says). It need not exist yet."""
 
-    def __init__(self, folder: Path, session_id: str) -> None:
+    def __init__(self, folder: Path, session_id: str, identify: Identify = message_id) -> None:
         self._folder = folder
         self._session_id = session_id
+        self._identify = identify
         self._offset = 0
         self._path: Path | None = None
 
@@ -153,18 +187,27 @@ class Transcript:
 
     def find(self, wanted: str) -> FoundTurn:
         """See `find`."""
-        return find(self.entries(), wanted)
+        return find(self.entries(), wanted, self._identify)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        return bool(self._bytes(0))
 
     def skip_to_end(self) -> None:
-        """`new_message_ids` begins here."""
+        """`new_entries` and `new_message_ids` begin here."""
         self._offset = len(self._bytes(0))
 
     def new_message_ids(self) -> set[str]:
         """The ids of the user messages that were written since the last call."""
+        return {self._identify(entry) for entry in self.new_entries()} - {""}
+
+    def new_entries(self) -> list[Entry]:
+        """What was written since the last call; no entry comes twice."""
         fresh = self._bytes(self._offset)
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return {message_id(entry) for entry in _parsed(whole)} - {""}
+        return list(_parsed(whole))
 
     def cost_usd(self) -> float:
         """What the program will take as the session's cost so far when it resumes it. Written when it ends in order."""

@@ -89,18 +89,24 @@ class Pane:
         self._started = processes.start_time(self._pid)
         return self._pid
 
-    async def paste(self, text: str) -> None:
+    async def paste(self, text: str, *, submit: bool = True) -> None:
         """Puts the text into the program's input as one bracketed paste, and submits it."""
         self._alive()
         buffer = f"loop-{self._access.side}-{self._access.run_id}"
         await self._tmux("load-buffer", "-b", buffer, "-", text=text)
         await self._tmux("paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", self._id)
-        await self.press("Enter")
+        if submit:
+            await self.press("Enter")
 
     async def press(self, *keys: str) -> None:
-        """Keys by tmux's names, as in `send-keys`."""
+        """Keys by tmux's names, as in `send-keys`. Whoever scrolls in the pane is brought back: keys would be lost."""
         self._alive()
-        await self._tmux("send-keys", "-t", self._id, *keys)
+        await self._tmux("copy-mode", "-q", "-t", self._id, ";", "send-keys", "-t", self._id, *keys)
+
+    async def type(self, text: str) -> None:
+        """One line, key by key; not submitted."""
+        self._alive()
+        await self._tmux("copy-mode", "-q", "-t", self._id, ";", "send-keys", "-t", self._id, "-l", "--", text)
 
     async def screen(self) -> str:
         """What is to be seen in the pane now."""

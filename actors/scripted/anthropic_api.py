@@ -22,6 +22,10 @@ _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 _STEERED = re.compile(
     r"The user sent a new message while you were working:\n(.*?)\n\n(?:This is how Claude Code|IMPORTANT:)", re.DOTALL
 )
+# What a prompt has around it that was typed into the TUI: the loop's first line, and what marks a longer paste.
+_TYPED = re.compile(
+    r"^\s*\[loop [0-9a-f-]{36}\][^\n]*\n|^\s*<pasted_content id=\"\w+\">\n|\n</pasted_content id=\"\w+\">\s*$"
+)
 _INTERRUPTED_PROMPT = "[Request interrupted by user"
 # Results that Claude Code makes up: after an interrupt, and for a call that was running when it was killed.
 _NO_RESULT = ("The user doesn't want to proceed with this tool use", "[Tool call interrupted", "[Request interrupted")
@@ -64,12 +68,18 @@ def _user_entries(block: Mapping[str, Any]) -> Iterator[Entry]:
         for reminder in _REMINDER.findall(block["text"]):
             yield from _steered(reminder)
         text = _REMINDER.sub("", block["text"]).strip()
+        steered = _STEERED.match(text)  # the TUI puts it beside the tool's result
+        text = steered[1] if steered else text
         if text and not text.startswith(_INTERRUPTED_PROMPT):
-            yield Prompt(text)
+            yield Prompt(_untyped(text))
 
 
 def _steered(text: str) -> Iterator[Entry]:
-    return (Prompt(prompt) for prompt in _STEERED.findall(text))
+    return (Prompt(_untyped(prompt)) for prompt in _STEERED.findall(text))
+
+
+def _untyped(text: str) -> str:
+    return _TYPED.sub("", _TYPED.sub("", text)).strip()
 
 
 def _result_text(content: Any) -> str:

@@ -1,4 +1,5 @@
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -54,7 +55,14 @@ def test_a_steered_message_is_a_prompt_in_a_system_message_or_a_reminder() -> No
     in_system = entries(("user", [tool_result(1, "made")]), ("system", STEERED))
     in_result = entries(("user", [tool_result(1, f"made\n\n<system-reminder>\n{STEERED}\n</system-reminder>")]))
     in_text = entries(("user", [tool_result(1, "made"), text(f"<system-reminder>\n{STEERED}\n</system-reminder>")]))
-    assert in_system == in_result == in_text == [Result("made"), Prompt("Mail\n\nfor you")]
+    in_user = entries(("user", [tool_result(1, "made"), text(STEERED)]))  # from the TUI
+    assert in_system == in_result == in_text == in_user == [Result("made"), Prompt("Mail\n\nfor you")]
+
+
+@pytest.mark.parametrize("form", ["{}", '<pasted_content id="bd76">\n{}\n</pasted_content id="bd76">\n', "\n{}"])
+def test_what_was_typed_into_the_tui_is_a_prompt_without_what_stands_around_it(form: str) -> None:
+    first_line = f"[loop {uuid.uuid4()}] Please do what the following says.\n"
+    assert entries(("user", [text(first_line + form.format("do\nit"))])) == [Prompt("do\nit")]
 
 
 def test_an_interrupted_call_has_no_result_and_the_interruption_is_no_prompt() -> None:

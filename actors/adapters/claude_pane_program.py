@@ -1,0 +1,69 @@
+"""How Claude Code's own TUI is started in a pane: arguments, environment, and the hooks that tell us what it does.
+
+Writes the plugin that holds the hooks, into the folder it is given; starts nothing, never reads os.environ, never
+changes the user's settings. Any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from actors.adapters import claude_pane_hook
+from actors.adapters.base import AgentSettings
+from actors.adapters.claude_program import arguments, child_environment
+
+# The least that tells what happens: each is a process to wait for. Everything else stands in the transcript.
+HOOKS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure", "SessionEnd")
+HOOK_TIMEOUT_S = 10  # the program's own limit for a hook; a loaded machine's start of an interpreter
+# These wait for a person.
+ASKING_TOOLS = ("AskUserQuestion", "EnterPlanMode")
+
+_SETTINGS = {
+    "skipDangerousModePermissionPrompt": True,  # else a dialog, whose answer lands in the user's settings
+    "autoContinueAtUsageLimit": False,  # the run decides when to go on, and would do so as well
+    "editorMode": "normal",  # what is typed must not be taken for vim's commands
+    "promptSuggestionEnabled": False,  # what stands in the input box was typed by somebody
+}
+# The user's own hooks stay out, as they do without a TUI; `disableAllHooks` would turn ours off as well.
+_RESTRICTIONS = {"strictPluginOnlyCustomization": ["hooks"]}
+_OF_THE_SDK = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS")
+
+
+def write_hooks(plugin: Path, socket: Path) -> None:
+    """Makes the plugin at `plugin` anew; its hooks are handed to whoever listens on `socket`."""
+    shutil.rmtree(plugin, ignore_errors=True)
+    command = shlex.join([sys.executable, "-I", "-S", claude_pane_hook.__file__, str(socket)])
+    hook = {"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT_S}]}
+    manifest = {"name": "loop", "version": "1.0.0", "description": "Tells loop what happens in this pane."}
+    for path, content in (
+        (plugin / ".claude-plugin" / "plugin.json", manifest),
+        (plugin / "hooks" / "hooks.json", {"hooks": {name: [hook] for name in HOOKS}}),
+    ):
+        path.parent.mkdir(parents=True, mode=0o700)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def tui_arguments(
+    program: Path, settings: AgentSettings, *, model: str, plugin: Path, new_session: str = "", resume: str = ""
+) -> list[str]:
+    """The command line; exactly one of the two session ids is given. See `claude_program.arguments`."""
+    line = arguments(
+        program,
+        model=model,
+        bridge=settings.bridge,
+        new_session=new_session,
+        resume=resume,
+        tui=("--settings", json.dumps(_SETTINGS), "--managed-settings", json.dumps(_RESTRICTIONS)),
+    )
+    # One argument: the option takes any number of them.
+    return [*line, f"--disallowed-tools={','.join(ASKING_TOOLS)}", "--plugin-dir", str(plugin)]
+
+
+def tui_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
+    """The whole environment, except for what belongs to the terminal."""
+    whole = child_environment(settings, mark)
+    return {name: value for name, value in whole.items() if name not in _OF_THE_SDK}

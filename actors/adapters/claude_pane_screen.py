@@ -1,0 +1,66 @@
+"""What is to be read from the screen of Claude Code's TUI: its start-up dialogs, and its input box. Pure.
+
+The screen is no protocol, so little hangs on it: which key answers a dialog, and whether something stands in the
+input box. What became of a prompt is never read here. Written against 2.1.330.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# What a dialog says, and the beginning of the answer that is chosen; "": whatever is chosen already.
+# The person who runs `loop` has said what these ask: unattended, in this folder, with this environment.
+DIALOGS: Sequence[tuple[str, str]] = (
+    ("trust this folder", "Yes, I trust"),
+    ("Do you want to use this API key", "Yes"),
+    ("Bypass Permissions mode", "Yes, I accept"),
+    ("Resume full session as-is", "Resume full session as-is"),
+    ("Continue without these settings", "Continue without these settings"),
+    ("looks best with your terminal", ""),
+    ("Press Enter to continue", ""),
+)
+
+_MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"  # before what is chosen, and in the input box
+_OPTION = re.compile(rf"^\s*(?P<chosen>{_MARK})?\s*(?:\d+\.\s+)?(?P<text>\S.*?)\s*$")
+_RULE = re.compile(r"^\s*─{10}")
+_BLANKS = re.compile(r"\s+")
+
+
+def answer(screen: str) -> tuple[str, ...]:
+    """The keys for the start-up dialog that the screen shows; () for none that is known.
+
+    Either the way to the right answer or, when it is chosen already, Enter: look again in between.
+    """
+    said = squeeze(screen).lower()
+    for words, wanted in DIALOGS:
+        if squeeze(words).lower() not in said:
+            continue
+        if not wanted:
+            return ("Enter",)
+        options = [match for row in screen.splitlines() if (match := _OPTION.match(row))]
+        chosen = next((n for n, option in enumerate(options) if option["chosen"]), None)
+        right = next((n for n, option in enumerate(options) if option["text"].startswith(wanted)), None)
+        if chosen is None or right is None:
+            return ()
+        if chosen == right:
+            return ("Enter",)
+        return ("Down",) * (right - chosen) or ("Up",) * (chosen - right)
+    return ()
+
+
+def input_box(screen: str) -> str | None:
+    """What stands in the input box, hints included; None when there is no box, since a dialog or a menu is open."""
+    rows = screen.rstrip().splitlines()
+    rules = [n for n, row in enumerate(rows) if _RULE.match(row)]
+    if len(rules) < 2:
+        return None
+    box = rows[rules[-2] + 1 : rules[-1]]
+    if not box or box[0][:1] not in {_MARK, "!", ">"}:
+        return None
+    return "\n".join([box[0][1:].strip(), *(row.strip() for row in box[1:])]).strip()
+
+
+def squeeze(text: str) -> str:
+    """Without blanks: where a line is broken depends on the pane's width."""
+    return _BLANKS.sub("", text)

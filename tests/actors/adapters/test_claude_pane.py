@@ -1,0 +1,680 @@
+"""The adapter of Claude Code's own TUI: the real bundled `claude` in a real tmux, against the scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actors.adapters import claude
+from actors.adapters.base import AgentSettings, BridgeAccess, PaneAccess
+from actors.adapters.claude_pane_screen import input_box
+from actors.adapters.claude_pane_turn import identify
+from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.scripted.model_server import ModelServer
+from actors.scripted.offline_home import agent_environment, prepare_home
+from actors.scripted.scenario_file import parse_scenario
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened
+from tests.actors.adapters.test_claude import SCENARIO, mcp_server, new_id
+
+pytestmark = pytest.mark.real_agents
+
+PATIENCE_S = 40.0
+STORY_S = 80.0
+
+
+def run(story: Any) -> None:
+    """Runs it with a time limit; afterwards no task may be left."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(STORY_S):
+            await story
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(limited())
+
+
+class Bench:
+    """A model that plays SCENARIO, a home that knows it, and a tmux session with a console in it."""
+
+    def __init__(self, model: ModelServer, home: Path, folder: Path) -> None:
+        self.model = model
+        self.home = home
+        self.socket = folder / "tmux"
+        prepare_home(home, model.url)
+        self.work = home / "work"
+        self.work.mkdir()
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
+        self.tmux("set-option", "-w", "-t", "place", "remain-on-exit", "on")
+        self.tmux("set-option", "-p", "-t", "place", "@loop_pane", "console")
+        base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
+        pane = PaneAccess(
+            server=str(self.socket), session="place", side="left", folder=folder, root_pid=os.getpid(), run_id="7"
+        )
+        environment = agent_environment(home, model.url, "reviewer", base)
+        self.settings = AgentSettings(name="claude", cwd=self.work, environment=environment, pane=pane)
+
+    def tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self.socket), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    @asynccontextmanager
+    async def open(self, session_id: str | None = None, **changes: Any) -> AsyncIterator[Opened]:
+        async with opened(claude.factory, replace(self.settings, **changes), session_id) as it:
+            yield it
+
+    def screen(self) -> str:
+        rows = self.tmux("list-panes", "-s", "-t", "place", "-F", "#{@loop_pane} #{pane_id}").splitlines()
+        pane = next(row.split()[1] for row in rows if row.startswith("left"))
+        return self.tmux("capture-pane", "-p", "-t", pane)
+
+    def pane(self) -> str:
+        rows = self.tmux("list-panes", "-s", "-t", "place", "-F", "#{@loop_pane} #{pane_id}").splitlines()
+        return next(row.split()[1] for row in rows if row.startswith("left"))
+
+    async def shows(self, wanted: str | Callable[[str], bool]) -> str:
+        """A screen has no event to wait for: looked at until it fits."""
+        screen = ""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    screen = await asyncio.to_thread(self.screen)
+                    if wanted in screen if isinstance(wanted, str) else wanted(screen):
+                        return screen
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"never on the screen: {wanted}\n{screen}") from None
+
+    async def person(self, *keys: str) -> None:
+        """Somebody at the keyboard."""
+        await asyncio.to_thread(self.tmux, "send-keys", "-t", self.pane(), *keys)
+
+    async def person_types(self, text: str) -> None:
+        await self.person("-l", text)
+        await self.shows(text)
+
+    async def person_sends(self, text: str) -> None:
+        await self.person_types(text)
+        await self.person("Enter")
+
+    async def asked(self, prompt: str, count: int = 1) -> None:
+        await asyncio.to_thread(self.model.wait_for, lambda request: request.prompt == prompt, PATIENCE_S, count)
+
+    def prompts(self) -> list[str]:
+        """What the model was asked for the first time."""
+        return [request.prompt for request in self.model.requests if request.results == 0]
+
+    def say_the_word(self) -> None:
+        (self.work / "word").write_text("go on")
+
+    def transcript(self, it: Opened) -> list[dict[str, Any]]:
+        [path] = (self.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
+        return [json.loads(row) for row in path.read_text().splitlines()]
+
+    def submissions(self, it: Opened) -> list[str]:
+        """The ids of our messages, as they stand in the transcript."""
+        return [found for row in self.transcript(it) if (found := identify(row))]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with (
+        tempfile.TemporaryDirectory(prefix="pane-", dir="/tmp") as folder,  # sockets need a short path
+        ModelServer(parse_scenario(SCENARIO, "test_claude_pane")) as model,
+    ):
+        bench = Bench(model, tmp_path / "home", Path(folder))
+        try:
+            yield bench
+        finally:
+            bench.tmux("kill-server")
+
+
+async def until_seen(it: Opened, message_id: str) -> None:
+    await it.events.wait(lambda event: event.kind == "seen" and event.message_id == message_id)
+
+
+async def said(it: Opened, kind: str, text: str) -> None:
+    await it.events.wait(lambda event: event.kind == kind and text in event.text)
+
+
+# --- turns --------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            assert (await it.agent.find_turn(turn_id)).state == "absent"
+            outcome = await it.agent.turn(turn_id, "use a tool")
+            assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
+            assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (20, 10)
+            told = [(e.kind, e.text) for e in it.events.all if e.kind in {"say", "tool", "tool-result", "typed"}]
+            assert told == [
+                ("say", "let me look"),
+                ("tool", "Bash: echo one; echo two; exit 3"),
+                ("tool-result", "error: Exit code 3 one two"),
+                ("say", "all done"),
+            ]
+            await until_seen(it, turn_id)
+            screen = await bench.shows("all done")
+            assert f"[loop {turn_id}]" in screen
+            assert "use a tool" in screen
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome) == ("finished", outcome)
+            assert bench.submissions(it) == [turn_id]
+            again = await it.agent.turn(turn_id, "use a tool")
+            assert again == outcome
+            assert bench.prompts() == ["use a tool"]
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "/clear\nuse a tool",
+        "!touch bash",
+        "# remember this",
+        "@work ?",
+        "zwei Zeilen: ä ü 漢字 🎉\n\n\tand a tab, 'quotes' \"and\" $HOME `x` \\",
+        "\n".join(f"line {n}: {'word ' * 12}" for n in range(160)),
+    ],
+    ids=["slash", "bash", "memory", "file", "unicode", "10 KB"],
+)
+def test_any_text_arrives_as_it_is(bench: Bench, prompt: str) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, prompt)
+            assert outcome.status == "finished"
+            [asked] = bench.prompts()
+            assert asked == prompt.replace("\t", "    ").strip()
+            assert bench.submissions(it) == [turn_id]
+            assert not (bench.work / "bash").exists()
+
+    run(play())
+
+
+def test_a_session_is_resumed_in_the_same_pane(bench: Bench) -> None:
+    async def play() -> None:
+        first, second = new_id(), new_id()
+        async with bench.open() as it:
+            await it.agent.turn(first, "hello")
+            pane = bench.pane()
+        async with bench.open(it.session_id) as again:
+            assert again.session_id == it.session_id
+            assert bench.pane() == pane
+            await bench.shows(f"[loop {first}]")  # the TUI shows what was
+            assert (await again.agent.find_turn(first)).state == "finished"
+            assert [event for event in again.events.all if event.kind in {"say", "seen"}] == []
+            assert (await again.agent.turn(second, "use a tool")).text == "all done"
+            assert bench.submissions(again) == [first, second]
+
+    run(play())
+
+
+def test_another_model_is_for_its_turn_only_and_not_for_the_users_settings(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open(model="claude-opus-5-5") as it:
+            for model in ("", "claude-sonnet-5-5", ""):
+                assert (await it.agent.turn(new_id(), "hello", model=model)).status == "finished"
+            used = [row["message"]["model"] for row in bench.transcript(it) if row["type"] == "assistant"]
+            assert used == ["claude-opus-5-5", "claude-sonnet-5-5", "claude-opus-5-5"]
+            settings = bench.home / ".claude" / "settings.json"
+            assert not settings.exists() or "model" not in json.loads(settings.read_text())
+
+    run(play())
+
+
+# --- the start ----------------------------------------------------------------------------------------------
+
+
+def test_what_the_program_asks_in_a_fresh_home_is_answered(bench: Bench) -> None:
+    (bench.home / ".claude.json").write_text('{"hasCompletedOnboarding": true}')
+    environment = {n: v for n, v in bench.settings.environment.items() if n != "CLAUDE_CODE_OAUTH_TOKEN"}
+    environment["ANTHROPIC_API_KEY"] = "sk-ant-api03-scripted-model-needs-none"
+
+    async def play() -> None:
+        async with bench.open(environment=environment) as it:
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+            known = json.loads((bench.home / ".claude.json").read_text())
+            assert known["projects"][str(bench.work)]["hasTrustDialogAccepted"]
+            assert known["customApiKeyResponses"]["approved"] == ["pted-model-needs-none"[-20:]]
+
+    run(play())
+
+
+def test_a_dialog_that_is_not_known_is_told_and_a_person_can_answer_it(bench: Bench) -> None:
+    (bench.work / "claude").write_text(
+        '#!/bin/sh\nprintf "Which colour is best?"; read answer\nPATH=${PATH#*:} exec "$REAL" "$@"\n'
+    )
+    (bench.work / "claude").chmod(0o755)
+    environment = bench.settings.environment | {
+        "REAL": str(claude.locate(bench.settings.environment)),
+        "PATH": f"{bench.work}:{bench.settings.environment['PATH']}",
+    }
+
+    async def play() -> None:
+        async def answer() -> None:
+            await bench.shows("Which colour is best?")
+            await bench.person("-l", "blue")
+            await bench.person("Enter")
+
+        person = asyncio.create_task(answer())
+        async with bench.open(environment=environment) as it:
+            await person
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+
+    run(play())
+
+
+def test_a_program_that_ends_at_once_is_unavailable_with_its_own_words(bench: Bench, tmp_path: Path) -> None:
+    own = tmp_path / "claude"
+    own.write_text("#!/bin/sh\necho 'this machine is too old' >&2; exit 3\n")
+    own.chmod(0o755)
+    environment = bench.settings.environment | {"PATH": f"{tmp_path}:{bench.settings.environment['PATH']}"}
+
+    async def play() -> None:
+        with pytest.raises(AgentUnavailableError, match="ended with exit status 3: this machine is too old"):
+            async with bench.open(environment=environment):
+                pass
+
+    run(play())
+
+
+@pytest.mark.parametrize("session_id", ["01a202bd-87ec-7452-82ef-9ed5de6a58a3", "nonsense"])
+def test_an_unknown_session_is_said_to_be_unknown(bench: Bench, session_id: str) -> None:
+    async def play() -> None:
+        with pytest.raises(SessionNotFoundError, match=session_id):
+            async with bench.open(session_id):
+                pass
+
+    run(play())
+
+
+def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
+    (bench.home / ".claude").mkdir()
+    forbidden = {"permissions": {"disableBypassPermissionsMode": "disable"}}
+    (bench.home / ".claude" / "settings.json").write_text(json.dumps(forbidden))
+
+    async def play() -> None:
+        with pytest.raises(AgentUnavailableError, match=r"take permissions\.disableBypassPermissionsMode out"):
+            async with bench.open():
+                pass
+
+    run(play())
+
+
+def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_server(bench: Bench) -> None:
+    touch = {"type": "command", "command": f"touch {bench.home}/hooked"}
+    hooks = {name: [{"hooks": [touch]}] for name in ("SessionStart", "UserPromptSubmit", "Stop")}
+    server = {"mcpServers": {"extra": {"command": "touch", "args": [f"{bench.home}/served"]}}}
+    for folder in (bench.home / ".claude", bench.work / ".claude"):
+        folder.mkdir()
+        settings = {"hooks": hooks, "env": {"FROM_USER_SETTINGS": "yes"}}
+        (folder / "settings.json").write_text(json.dumps(settings))
+    (bench.work / ".mcp.json").write_text(json.dumps(server))
+    (bench.work / "CLAUDE.md").write_text("Remember the project.")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "tell the variables")
+            assert it.events.texts("tool-result") == ["[] [yes]"]
+            assert any("Remember the project." in json.dumps(entry) for entry in bench.transcript(it))
+
+    run(play())
+    assert not (bench.home / "hooked").exists()
+    assert not (bench.home / "served").exists()
+
+
+def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, calls):
+            async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+                outcome = await it.agent.turn(new_id(), "write to codex")
+                assert (outcome.status, outcome.text) == ("finished", "sent")
+                assert it.events.texts("tool") == ["loop-bridge.send_message: hello"]
+                assert {token for _, token, _ in calls} == {"Bearer secret-token"}
+                assert "secret-token" not in " ".join(psutil.Process(it.events.pid).cmdline())
+
+    run(play())
+
+
+# --- a person at the keyboard -------------------------------------------------------------------------------
+
+
+def test_what_a_person_types_is_told_with_its_answer(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await bench.person_sends("use a tool")
+            await said(it, "typed", "use a tool")
+            await said(it, "say", "all done")
+            assert it.events.texts("tool") == ["Bash: echo one; echo two; exit 3"]
+
+    run(play())
+
+
+def test_a_prompt_waits_for_the_end_of_a_persons_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await bench.person_sends("wait for a word")
+            await said(it, "tool", "cat word")
+            assert not await it.agent.steer(new_id(), "by the way")  # it is nobody's turn but the person's
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hello"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(turn), 1)
+            assert bench.prompts() == ["wait for a word"]
+            await asyncio.to_thread(bench.say_the_word)
+            assert (await turn).text == "hello"
+            assert bench.prompts() == ["wait for a word", "hello"]
+
+    run(play())
+
+
+def test_what_a_person_has_half_typed_is_neither_lost_nor_sent(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            for count in range(2):
+                await bench.person_types("half a though")
+                assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+                await bench.shows(lambda screen: input_box(screen) == "half a though")
+                await bench.person("t", "Enter")
+                await bench.asked("half a thought", count + 1)
+                await bench.shows(lambda screen: not input_box(screen))
+            assert bench.prompts() == ["hello", "half a thought"] * 2
+
+    run(play())
+
+
+def test_a_person_who_scrolls_does_not_keep_a_prompt_back(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await asyncio.to_thread(bench.tmux, "copy-mode", "-t", bench.pane())
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+def test_a_prompt_waits_while_a_person_looks_at_a_menu(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await bench.person_types("/model")
+            await bench.person("Enter")
+            await bench.shows("Select model")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hello"))
+            await said(it, "note", "a person uses claude's pane")
+            await bench.person("Escape")
+            assert (await turn).text == "hello"
+
+    run(play())
+
+
+def test_a_turn_that_a_person_breaks_off_is_cut(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            for prompt in ("wait for a word", "hang"):
+                turn_id = new_id()
+                turn = asyncio.create_task(it.agent.turn(turn_id, prompt))
+                await bench.asked(prompt)
+                await until_seen(it, turn_id)
+                if prompt != "hang":
+                    await said(it, "tool", "cat word")
+                await bench.person("Escape")
+                assert (await turn).status == "interrupted"
+                assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+                assert bench.submissions(it).count(turn_id) == 1
+            assert len(it.events.texts("cut")) == 2
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+def test_a_person_who_goes_to_another_session_loses_the_program(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            await bench.person_types("/clear")
+            await bench.person("Enter")
+            await said(it, "ended", "was taken to another session by a person (/clear)")
+            with pytest.raises(AgentDiedError, match="another session"):
+                await it.agent.turn(new_id(), "hello")
+        async with bench.open(it.session_id) as again:
+            assert (await again.agent.turn(new_id(), "use a tool")).text == "all done"
+
+    run(play())
+
+
+def test_a_person_who_leaves_ends_the_program(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            await bench.person_types("/exit")
+            await bench.person("Enter")
+            await said(it, "ended", "claude ended with exit status 0")
+            await bench.shows("the run starts it again in its session")
+
+    run(play())
+
+
+# --- turns that do not finish -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["hang", "wait for a word"])
+def test_an_interrupt_ends_the_running_turn(bench: Bench, prompt: str) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.interrupt()  # none runs: nothing happens
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, prompt))
+            await until_seen(it, turn_id)
+            await bench.asked(prompt)
+            if prompt != "hang":
+                await said(it, "tool", "cat word")
+            began = time.monotonic()
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert time.monotonic() - began < 9
+            assert it.events.texts("cut") == []
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            await bench.shows(lambda screen: input_box(screen) == "")
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+            assert bench.prompts() == [prompt, "hello"]
+
+    run(play())
+
+
+def test_an_interrupt_at_the_very_beginning_of_a_turn_is_not_lost(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
+            await asyncio.sleep(0)  # the turn is on its way
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+
+    run(play())
+
+
+def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_itself(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            before_ms = time.time() * 1000
+            outcome = await it.agent.turn(turn_id, "reach the limit")
+            assert outcome.status == "limited"
+            assert "limit" in outcome.error
+            assert abs(outcome.resets_at_ms - before_ms - 3_600_000) < 60_000
+            assert it.events.texts("limit")[-1].startswith("five-hour limit: rejected, resets at ")
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome) == ("finished", outcome)
+            assert "automatically" not in bench.screen()
+            assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+
+    run(play())
+
+
+def test_an_error_of_the_provider_is_the_outcome(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            outcome = await it.agent.turn(new_id(), "overload")
+            assert outcome.status == "failed"
+            assert "529" in outcome.error
+            assert it.events.texts("say") == []
+            assert (await it.agent.turn(new_id(), "ask too often")).status == "limited"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+# --- steering -----------------------------------------------------------------------------------------------
+
+
+def test_a_steered_message_is_seen_in_the_running_turn(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id, steered = new_id(), new_id()
+            assert not await it.agent.steer(steered, "by the way, no turn runs")
+            turn = asyncio.create_task(it.agent.turn(turn_id, "wait for a word"))
+            await said(it, "tool", "cat word")
+            assert await it.agent.steer(steered, "by the way")
+            await bench.shows(f"[loop {steered}]")
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "noted\nheard")
+            await until_seen(it, steered)
+            assert (await it.agent.find_turn(steered)).state == "finished"
+            assert not await it.agent.steer(new_id(), "by the way, it is over")
+            assert bench.prompts() == ["wait for a word", "by the way"]
+            assert sorted(bench.submissions(it)) == sorted([turn_id, steered])
+            assert it.events.texts("typed") == []
+
+    run(play())
+
+
+def test_what_waits_when_the_turn_is_interrupted_is_taken_in_and_not_answered(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            steered = new_id()
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await said(it, "tool", "cat word")
+            assert await it.agent.steer(steered, "hang")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+            assert (await it.agent.find_turn(steered)).state == "unfinished"
+
+    run(play())
+
+
+# --- background tasks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["start a background command", "start a background agent"])
+def test_a_turn_lasts_until_its_background_task_has_ended_and_was_reported(bench: Bench, prompt: str) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            turn = asyncio.create_task(it.agent.turn(turn_id, prompt))
+            await said(it, "say", "waiting for it")
+            await bench.shows("waiting for it")
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert not turn.done()
+            await asyncio.to_thread(bench.say_the_word)
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
+            assert (await it.agent.find_turn(turn_id)).outcome == outcome
+            assert it.events.texts("typed") == []
+
+    run(play())
+
+
+def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs_own_limit(bench: Bench) -> None:
+    async def play() -> None:
+        environment = bench.settings.environment | {"CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS": "300"}
+        async with bench.open(environment=environment) as it:
+            outcome = await it.agent.turn(new_id(), "start a background command")
+            assert (outcome.status, outcome.text) == ("finished", "waiting for it")
+            assert "1 background commands go on after this turn" in it.events.texts("note")
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+# --- death and resumption -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["program", "pane"])
+def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Bench, what: str) -> None:
+    async def play() -> None:
+        turn_id, steered = new_id(), new_id()
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(turn_id, "wait for a word"))
+            await said(it, "tool", "cat word")
+            await until_seen(it, turn_id)
+            assert await it.agent.steer(steered, "by the way")
+            if what == "program":
+                os.kill(it.events.pid, signal.SIGKILL)
+            else:
+                bench.tmux("kill-pane", "-t", bench.pane())
+            with pytest.raises(AgentDiedError, match="was killed"):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert (await it.agent.find_turn(steered)).state == "absent"
+            continued = new_id()
+            assert (await it.agent.turn(continued, "hello")).text == "hello"
+            assert (await it.agent.find_turn(continued)).state == "finished"
+            assert (await it.agent.find_turn(turn_id)).state == "unfinished"
+            assert bench.submissions(it) == [turn_id, continued]
+            assert bench.prompts() == ["wait for a word", "hello"]
+
+    run(play())
+
+
+@pytest.mark.parametrize("what", ["program", "pane"])
+def test_the_end_of_an_idle_program_is_told(bench: Bench, what: str) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            if what == "program":
+                os.kill(it.events.pid, signal.SIGKILL)
+            else:
+                bench.tmux("kill-pane", "-t", bench.pane())
+            await said(it, "ended", "claude was killed")
+            with pytest.raises(AgentDiedError, match="was killed"):
+                await it.agent.turn(new_id(), "hello")
+
+    run(play())
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, *, killed_before: bool) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            os.mkfifo(bench.work / "shell")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "leave processes"))
+            shell = int(await asyncio.to_thread((bench.work / "shell").read_text))
+            left = [psutil.Process(int((bench.work / "daemon").read_text())), psutil.Process(shell)]
+            assert [is_alive(process) for process in left] == [True, True]
+            if killed_before:
+                os.kill(it.events.pid, signal.SIGKILL)
+                with pytest.raises(AgentDiedError):
+                    await turn
+            await it.agent.close()
+            await it.agent.close()
+            assert [process for process in left if is_alive(process)] == []
+            with pytest.raises(AgentDiedError):
+                await turn
+
+    run(play())
