@@ -27,7 +27,7 @@ from actors.adapters.claude_events import describe, limit_text, line
 from actors.adapters.claude_pane_program import tui_arguments, tui_environment, write_hooks
 from actors.adapters.claude_pane_screen import answer, input_box, squeeze
 from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in
-from actors.adapters.claude_program import UNATTENDED, config_folder, shell_wait_s, startable
+from actors.adapters.claude_program import config_folder, shell_wait_s, startable
 from actors.adapters.claude_transcript import Entry, Transcript
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
@@ -47,6 +47,7 @@ FLUSH_S = 2.0  # the transcript is written every 100 ms
 SWEEP_S = 0.3
 IDLE = frozenset({"idle", "shell"})  # shell: a background command runs
 SHOWN = frozenset({"user", "assistant", "system"})  # entries of the transcript that tell what happened
+_NO_RESTRICTIONS = "unknown option '--managed-settings'"  # not a documented option: it may go, as it came
 _NO_SESSION = "No conversation found with session ID"
 
 
@@ -63,6 +64,7 @@ class ClaudePaneAgent:
         self._session_id = ""
         self._transcript = Transcript(self._config, "", identify)
         self._model = settings.model
+        self._restricted = True
         self._mark = str(uuid.uuid4())
         self._pane: Pane | None = None
         self._pid = 0
@@ -80,10 +82,10 @@ class ClaudePaneAgent:
         self._newest = ""  # the prompt that was begun last, "" when it was a person's
         self._hook_busy = False
         self._idle_since: float | None = None
-        self._mode = UNATTENDED
         self._typing = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self._escaping: asyncio.Task[None] | None = None
+        self._entering: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._changed = asyncio.Event()
         self._limit_s = shell_wait_s(settings.environment)
@@ -139,8 +141,10 @@ class ClaudePaneAgent:
         if turn is None or turn.reading is None or turn.interrupting or self._idle_s() is not None:
             return False
         turn.steered.add(message_id)
-        await self._submit(message_id, text)
-        return True
+        handed_over = await self._submit(message_id, text, SCREEN_S)
+        if not handed_over:
+            turn.steered.discard(message_id)
+        return handed_over
 
     async def interrupt(self) -> None:
         """See the Protocol. Background commands go on: the TUI has no key that ends them."""
@@ -174,7 +178,7 @@ class ClaudePaneAgent:
         if server is not None:
             server.close()
             self._socket.unlink(missing_ok=True)
-        for task in (self._watcher, self._escaping):
+        for task in (self._entering, self._watcher, self._escaping):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -194,6 +198,7 @@ class ClaudePaneAgent:
             plugin=self._plugin,
             new_session="" if known else self._session_id,
             resume=self._session_id if known else "",
+            restricted=self._restricted,
         )
         self._ready, self._lost, self._told, self._hook_busy = False, "", False, False
         pane = Pane(self._access, label="claude", on_end=self._lose)
@@ -201,7 +206,15 @@ class ClaudePaneAgent:
         environment = tui_environment(self._settings, self._mark)
         self._pid = await pane.run(command, cwd=self._settings.cwd, environment=environment)
         self._sink(AgentEvent(kind="process", text=str(program), pid=self._pid))
-        await self._until_ready(program)
+        try:
+            await self._until_ready(program)
+        except AgentUnavailableError as error:
+            if not (self._restricted and _NO_RESTRICTIONS in str(error)):
+                raise
+            self._restricted = False
+            self._sink(AgentEvent(kind="note", text="this version of claude runs the user's own hooks in its pane"))
+            await self._end_program("")
+            await self._start()
 
     async def _until_ready(self, program: Path) -> None:
         """Answers the dialogs. The hook comes before the input box does, and what is typed before that is lost."""
@@ -274,51 +287,61 @@ class ClaudePaneAgent:
 
     # --- typing ---
 
-    async def _submit(self, message_id: str, text: str) -> None:
-        """Once: an Enter that does not work is pressed again, what was pasted is never pasted again."""
+    async def _submit(self, message_id: str, text: str, box_s: float | None = None) -> bool:
+        """Types a prompt and sends it off. False: the input box did not come free in time, and nothing was typed."""
         async with self._typing:
-            words = first_line(message_id)
-            await self._free_box()
-            self._unseen.add(message_id)
-            await self._alive().type(words)
-            await self._alive().paste(f"\n{text}", submit=False)
-            await self._until_box(lambda box: _holds(box, words, text), SCREEN_S)
-            until = _now() + SUBMIT_S
-            await self._alive().press("Enter")
-            entered = _now()
-            while message_id not in self._submitted:
-                self._alive()
-                if _now() > until:
-                    self._lose("did not take a prompt: it stays in its input box")
-                    continue
-                await self._wait(LOOK_S)
-                if message_id in self._submitted or _now() - entered < ENTER_S:
-                    continue
-                box = input_box(await self._screen())
-                if box is not None and _holds(box, words, text):
-                    await self._alive().press("Enter")
-                    entered = _now()
+            if not await self._free_box(box_s):
+                return False
+            # What has been begun is finished, also when nobody waits for it any more: half a prompt in the box would
+            # be sent by whoever presses Enter next.
+            self._entering = asyncio.get_running_loop().create_task(self._enter(message_id, text))
+            await asyncio.shield(self._entering)
+            return True
 
-    async def _free_box(self) -> None:
+    async def _enter(self, message_id: str, text: str) -> None:
+        """Once: an Enter that does not work is pressed again, what was pasted is never pasted again."""
+        words = first_line(message_id)
+        self._unseen.add(message_id)
+        await self._alive().type(words)
+        await self._alive().paste(f"\n{text}", submit=False)
+        await self._until_box(lambda box: _holds(box, words, text), SCREEN_S)  # an Enter right behind a paste is lost
+        until = _now() + SUBMIT_S
+        await self._alive().press("Enter")
+        entered = _now()
+        while message_id not in self._submitted:
+            self._alive()
+            if _now() > until:
+                self._lose("did not take a prompt: it stays in its input box")
+                continue
+            await self._wait(LOOK_S)
+            if message_id in self._submitted or _now() - entered < ENTER_S:
+                continue
+            box = input_box(await self._screen())
+            if box is not None and _holds(box, words, text):
+                await self._alive().press("Enter")
+                entered = _now()
+
+    async def _free_box(self, patience_s: float | None) -> bool:
         """Puts aside what a person has half typed; the TUI brings it back after the next prompt was submitted."""
-        box = await self._until_box(lambda _: True, None)
+        box = await self._until_box(lambda _: True, patience_s)
         if not box:
-            return
+            return box is not None
         await self._alive().press("C-s")
         after = await self._until_box(lambda now: now != box, 0.6)
         if after and after != box:  # it was a hint, and an older draft has come back
             await self._alive().press("C-s")
             await self._until_box(lambda now: now != after, 0.6)
+        return True
 
-    async def _until_box(self, fits: Callable[[str], bool], patience_s: float | None) -> str:
-        """What is in the input box, as soon as it fits, or when patience is over (None: while a menu is open)."""
+    async def _until_box(self, fits: Callable[[str], bool], patience_s: float | None) -> str | None:
+        """What is in the input box, as soon as it fits, or when patience is over; None: there is none, but a menu."""
         began, noted = _now(), False
         while True:
             box = input_box(await self._screen())
             if box is not None and fits(box):
                 return box
             if patience_s is not None and _now() - began > patience_s:
-                return box or ""
+                return box
             if not noted and _now() - began > DIALOG_NOTE_S:
                 noted = True
                 self._sink(AgentEvent(kind="note", text="claude's input box is not free: a menu is open in its pane"))
@@ -443,7 +466,6 @@ class ClaudePaneAgent:
                 how = event.get("source")
                 self._lose(f"was taken to another session by a person (/{how}): the run's own is brought back")
             return
-        self._mode = str(event.get("permission_mode") or self._mode)
         match name:
             case "SessionStart":
                 self._ready = True

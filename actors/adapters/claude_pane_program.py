@@ -48,16 +48,27 @@ def write_hooks(plugin: Path, socket: Path) -> None:
 
 
 def tui_arguments(
-    program: Path, settings: AgentSettings, *, model: str, plugin: Path, new_session: str = "", resume: str = ""
+    program: Path,
+    settings: AgentSettings,
+    *,
+    model: str,
+    plugin: Path,
+    new_session: str = "",
+    resume: str = "",
+    restricted: bool = True,
 ) -> list[str]:
-    """The command line; exactly one of the two session ids is given. See `claude_program.arguments`."""
+    """The command line; exactly one of the two session ids is given. See `claude_program.arguments`.
+
+    `restricted`: the user's own hooks stay out.
+    """
+    restrictions = ("--managed-settings", json.dumps(_RESTRICTIONS)) if restricted else ()
     line = arguments(
         program,
         model=model,
         bridge=settings.bridge,
         new_session=new_session,
         resume=resume,
-        tui=("--settings", json.dumps(_SETTINGS), "--managed-settings", json.dumps(_RESTRICTIONS)),
+        tui=("--settings", json.dumps(_SETTINGS), *restrictions),
     )
     # One argument: the option takes any number of them.
     return [*line, f"--disallowed-tools={','.join(ASKING_TOOLS)}", "--plugin-dir", str(plugin)]

@@ -20,7 +20,7 @@ import pytest
 
 from actors.adapters import claude
 from actors.adapters.base import AgentSettings, BridgeAccess, PaneAccess
-from actors.adapters.claude_pane_screen import input_box
+from actors.adapters.claude_pane_screen import input_box, squeeze
 from actors.adapters.claude_pane_turn import identify
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.scripted.model_server import ModelServer
@@ -57,8 +57,10 @@ class Bench:
         self.work = home / "work"
         self.work.mkdir()
         self.tmux("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
+        self.tmux("split-window", "-d", "-v", "-b", "-l", "75%", "-t", "place", "cat")
         self.tmux("set-option", "-w", "-t", "place", "remain-on-exit", "on")
-        self.tmux("set-option", "-p", "-t", "place", "@loop_pane", "console")
+        for number, name in enumerate(("right", "console")):  # the peer's pane: ours gets half of the width
+            self.tmux("set-option", "-p", "-t", f"place:.{number}", "@loop_pane", name)
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
         pane = PaneAccess(
             server=str(self.socket), session="place", side="left", folder=folder, root_pid=os.getpid(), run_id="7"
@@ -168,9 +170,9 @@ def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
                 ("say", "all done"),
             ]
             await until_seen(it, turn_id)
-            screen = await bench.shows("all done")
-            assert f"[loop {turn_id}]" in screen
-            assert "use a tool" in screen
+            screen = squeeze(await bench.shows("all done"))
+            assert squeeze(f"[loop {turn_id}]") in screen
+            assert "useatool" in screen
             found = await it.agent.find_turn(turn_id)
             assert (found.state, found.outcome) == ("finished", outcome)
             assert bench.submissions(it) == [turn_id]
@@ -216,7 +218,7 @@ def test_a_session_is_resumed_in_the_same_pane(bench: Bench) -> None:
         async with bench.open(it.session_id) as again:
             assert again.session_id == it.session_id
             assert bench.pane() == pane
-            await bench.shows(f"[loop {first}]")  # the TUI shows what was
+            await bench.shows(lambda screen: f"[loop{first}]" in squeeze(screen))  # the TUI shows what was
             assert (await again.agent.find_turn(first)).state == "finished"
             assert [event for event in again.events.all if event.kind in {"say", "seen"}] == []
             assert (await again.agent.turn(second, "use a tool")).text == "all done"
@@ -300,6 +302,22 @@ def test_an_unknown_session_is_said_to_be_unknown(bench: Bench, session_id: str)
         with pytest.raises(SessionNotFoundError, match=session_id):
             async with bench.open(session_id):
                 pass
+
+    run(play())
+
+
+def test_a_version_that_cannot_keep_the_users_hooks_out_is_used_all_the_same(bench: Bench, tmp_path: Path) -> None:
+    own = tmp_path / "claude"
+    real = claude.locate(bench.settings.environment)
+    refuse = "echo \"error: unknown option '--managed-settings'\" >&2; exit 1"
+    own.write_text(f'#!/bin/sh\ncase "$*" in *--managed-settings*) {refuse};; esac\nexec {real} "$@"\n')
+    own.chmod(0o755)
+    environment = bench.settings.environment | {"PATH": f"{tmp_path}:{bench.settings.environment['PATH']}"}
+
+    async def play() -> None:
+        async with bench.open(environment=environment) as it:
+            await said(it, "note", "runs the user's own hooks")
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())
 
@@ -456,6 +474,19 @@ def test_a_person_who_goes_to_another_session_loses_the_program(bench: Bench) ->
     run(play())
 
 
+def test_a_person_who_compacts_the_conversation_stays_in_the_session(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            await bench.person_types("/compact")
+            await bench.person("Enter")
+            await said(it, "note", "the conversation was compacted")
+            assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
+            assert it.events.texts("ended") == []
+
+    run(play())
+
+
 def test_a_person_who_leaves_ends_the_program(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
@@ -463,7 +494,7 @@ def test_a_person_who_leaves_ends_the_program(bench: Bench) -> None:
             await bench.person_types("/exit")
             await bench.person("Enter")
             await said(it, "ended", "claude ended with exit status 0")
-            await bench.shows("the run starts it again in its session")
+            await bench.shows(lambda screen: "therunstartsitagaininitssession" in squeeze(screen))
 
     run(play())
 
@@ -548,7 +579,7 @@ def test_a_steered_message_is_seen_in_the_running_turn(bench: Bench) -> None:
             turn = asyncio.create_task(it.agent.turn(turn_id, "wait for a word"))
             await said(it, "tool", "cat word")
             assert await it.agent.steer(steered, "by the way")
-            await bench.shows(f"[loop {steered}]")
+            await bench.shows(lambda screen: f"[loop{steered}]" in squeeze(screen))
             await asyncio.to_thread(bench.say_the_word)
             outcome = await turn
             assert (outcome.status, outcome.text) == ("finished", "noted\nheard")
