@@ -6,11 +6,13 @@ import asyncio
 import json
 import os
 import signal
+import socket as unix_socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from actors.adapters import claude
+from actors.adapters import claude, claude_pane_hook
 from actors.adapters.base import AgentSettings, BridgeAccess, PaneAccess
 from actors.adapters.claude_pane_screen import input_box, squeeze
 from actors.adapters.claude_pane_turn import identify
@@ -709,3 +711,13 @@ def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, 
                 await turn
 
     run(play())
+
+
+def test_the_hook_is_silent_and_quick_when_nobody_listens(tmp_path: Path) -> None:
+    for socket in (tmp_path / "never", tmp_path / "left"):
+        if socket.name == "left":
+            with closing(unix_socket.socket(unix_socket.AF_UNIX)) as listening:
+                listening.bind(str(socket))
+        command = [sys.executable, "-I", "-S", claude_pane_hook.__file__, str(socket)]
+        done = subprocess.run(command, input="{}", capture_output=True, text=True, check=True, timeout=20)
+        assert (done.stdout, done.stderr) == ("", "")
