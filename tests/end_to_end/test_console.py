@@ -298,6 +298,7 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     assert "run 1  working" in piped
     assert "unknown command 'xyzzy'" in piped
     assert "stopping" not in piped
+    assert orders(world, "inspect worker 'x' * 20_000_000").endswith("x… (of 20,000,002 characters)\n")
 
     follower = world.start("logs", "-f")
     follower.wait_for("at work")
