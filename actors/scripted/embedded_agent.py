@@ -353,6 +353,8 @@ class EmbeddedAgent:
                 return  # nobody to answer
             self._record(session, "end", id=turn_id, stop_reason="cancelled")
             self._answer(request_id, {"stopReason": "cancelled"})
+        except BrokenPipeError:
+            return  # nobody to answer: left unfinished, as when the end of our input is read first
         except RpcError as error:
             self._record(session, "end", id=turn_id, error=error.described())
             self._fail(request_id, error)

@@ -28,7 +28,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from actors.adapters import embedded
 from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from actors.scripted.embedded_agent import STATE_FOLDER
+from actors.scripted.embedded_agent import STATE_FOLDER, EmbeddedAgent
+from actors.scripted.scenario_file import load_scenario
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
 
 SCENARIO = r"""
@@ -257,6 +258,36 @@ def test_a_cancel_in_the_same_breath_as_its_prompt_is_answered(tmp_path: Path) -
         assert next(answer for answer in answers if answer.get("id") == 2)["result"] == {"stopReason": "cancelled"}
         agent.stdin.close()
         assert agent.wait(10) == 0
+
+
+def test_a_turn_whose_client_no_longer_listens_is_left_unfinished(tmp_path: Path) -> None:
+    """Of a client that was killed, the end of listening may be noticed before the end of what it says."""
+
+    async def play() -> None:
+        told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+        def send(message: dict[str, Any]) -> None:
+            told.put_nowait(message)
+            if "looking" in json.dumps(message):
+                raise BrokenPipeError
+
+        scenario = load_scenario(Path(str(embedded_settings(tmp_path).options["scenario"])))
+        agent = EmbeddedAgent(scenario, "worker", tmp_path / STATE_FOLDER, send)
+        reader = asyncio.StreamReader()
+        serving = asyncio.create_task(agent.serve(reader))
+        new = {"id": 1, "method": "session/new", "params": {"cwd": str(tmp_path), "mcpServers": []}}
+        reader.feed_data(json.dumps(new).encode() + b"\n")
+        session_id = (await told.get())["result"]["sessionId"]
+        params = {"sessionId": session_id, "prompt": [{"type": "text", "text": "work"}]}
+        reader.feed_data(json.dumps({"id": 2, "method": "session/prompt", "params": params}).encode() + b"\n")
+        while "looking" not in json.dumps(await told.get()):
+            pass
+        reader.feed_eof()
+        await serving
+        kinds = [line["kind"] for line in transcript(tmp_path, session_id)]
+        assert kinds == ["session", "prompt", "say"]
+
+    run(play())
 
 
 def test_when_its_client_is_gone_it_ends_its_command_and_itself(tmp_path: Path) -> None:
