@@ -22,6 +22,7 @@ from shell.run_files import RunFiles
 from supervisor import submissions
 
 ACTIONS = ("list", "clean")
+SHOWN = 3  # names in a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def as_json(each: RunWorktree) -> dict[str, Any]:
         "clean": inside.clean,
         "uncommitted": inside.uncommitted,
         "untracked": inside.untracked,
-        "ignored": inside.ignored,
+        "ignored": [_printable(name) for name in inside.ignored],
         "unpushed": inside.unpushed,
         "stashes": inside.stashes,
         "obstacles": list(inside.obstacles),
@@ -188,12 +189,21 @@ def _losses(inside: Contents, *, with_ignored: bool) -> list[str]:
     counts = (
         (inside.uncommitted, "not committed"),
         (inside.untracked, "not known to git"),
-        (0 if with_ignored else inside.ignored, "ignored by git (--ignored removes what is)"),
     )
     found = [f"{count} file{'' if count == 1 else 's'} {what}" for count, what in counts if count]
+    if inside.ignored and not with_ignored:
+        shown = ", ".join(_printable(name) for name in inside.ignored[:SHOWN])
+        more = f" and {len(inside.ignored) - SHOWN} more" if len(inside.ignored) > SHOWN else ""
+        found.append(f"ignored by git: {shown}{more} (--ignored removes what is)")
     if inside.stashes:
         found.append(f"{inside.stashes} stashed on its branch (git stash list)")
     return [*found, *inside.obstacles]
+
+
+def _printable(name: str) -> str:
+    """A file's name may be no text at all."""
+    text = name.encode(errors="surrogateescape").decode(errors="replace")
+    return text if text.isprintable() else repr(text)
 
 
 def _why_branch_stays(cwd: Path, each: RunWorktree, tip: str, run_branches: set[str]) -> str:

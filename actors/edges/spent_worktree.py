@@ -34,7 +34,7 @@ class Contents:
 
     uncommitted: int = 0  # files
     untracked: int = 0
-    ignored: int = 0  # files, and directories of which everything is ignored
+    ignored: tuple[str, ...] = ()  # names of files, and with a slash of directories in which everything is ignored
     unpushed: int = 0  # commits of its HEAD that are on no remote, no tag and on no branch but the runs' own
     stashes: int = 0
     obstacles: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def look(cwd: Path, tree: Registered, run_branches: Collection[str]) -> Contents
     return Contents(
         uncommitted=len(entries) - untracked,
         untracked=untracked,
-        ignored=len(_parts(ignored.output)),
+        ignored=tuple(_parts(ignored.output)),
         unpushed=unpushed or 0,
         stashes=stashes,
         obstacles=tuple(obstacles),

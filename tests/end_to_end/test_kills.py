@@ -22,7 +22,7 @@ POINTS = [
     r"send_message",
     r"iteration 2 of 20: waits for",
     r"review round 2: waits for",
-    r"draft pull request: waits for",
+    r"draft pull request: waits for embedded",
 ]
 ACTORS = ["worker", "reviewer", "bridge", "persistence"]
 

@@ -1,6 +1,7 @@
 """The worktrees of runs, as a user sees them: made, entered again from anywhere, listed, cleaned up without loss."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,7 +146,10 @@ def test_what_would_be_lost_is_kept_and_named(world: World):
     places = {run_id: ended_run(world, run_id) for run_id in "123456"}
     (places["1"] / "greeting.py").write_text("changed")
     (places["1"] / "PLAN.md").write_text("plan")
-    (places["2"] / "x.log").write_text("x")
+    for name in ("0", "1", "x", "y"):
+        (places["2"] / f"{name}.log").write_text("x")
+    with open(os.fsencode(places["2"]) + b"/bad \xff.log", "w") as file:  # noqa: PTH123 - its name is no text
+        file.write("x")
     commit(places["3"], "b")
     (places["4"] / "greeting.py").write_text("changed")
     run_git(places["4"], "stash")
@@ -155,7 +159,7 @@ def test_what_would_be_lost_is_kept_and_named(world: World):
 
     expected = {
         "1": ["1 file not committed", "1 file not known to git"],
-        "2": ["1 file ignored by git (--ignored removes what is)"],
+        "2": ["ignored by git: 0.log, 1.log, bad \ufffd.log and 2 more (--ignored removes what is)"],
         "3": ["branch project-loop-3, with a commit that is neither merged nor pushed"],
         "4": ["1 stashed on its branch (git stash list)"],
         "5": ["1 commit on no branch"],
