@@ -139,7 +139,7 @@ class CodexAgent:
         self._program = Path()
         self._mark = uuid.uuid4().hex
         self._thread_id = ""
-        self._other_threads: set[str] = set()
+        self._other_threads: dict[str, str] = {}  # and their status as it was told last
         self._model = ""  # the session's own
         self._turn: _Turn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
@@ -403,14 +403,20 @@ class CodexAgent:
                 turn.may_be_sent.set()
 
     def _follow_tui(self, method: str, params: Json) -> None:
-        """Another conversation than ours comes up: one that the TUI began, or one that it had loaded from disk."""
+        """Another thread than ours comes up or begins to work: is it a conversation that the TUI has gone to?
+
+        Codex does not say where a TUI is. It tells all clients of a thread that one begins, and of one that is loaded
+        from disk only its status. A TUI that goes to a loaded thread is noticed when something is said there.
+        """
         if method == "thread/started" and params["thread"]["id"] != self._thread_id:
-            self._other_threads.add(params["thread"]["id"])
+            self._other_threads[params["thread"]["id"]] = "idle"
             if is_conversation(params["thread"]):
                 self._bring_back()
-        elif method == "thread/status/changed" and params["threadId"] not in {self._thread_id, *self._other_threads}:
-            self._other_threads.add(params["threadId"])
-            self._start_chore(self._look_at(params["threadId"]))
+        elif method == "thread/status/changed" and params["threadId"] != self._thread_id:
+            status, before = params["status"]["type"], self._other_threads.get(params["threadId"])
+            self._other_threads[params["threadId"]] = status
+            if before is None or (status == "active" and before != "active"):
+                self._start_chore(self._look_at(params["threadId"]))
 
     async def _look_at(self, thread_id: str) -> None:
         with suppress(AgentError):

@@ -71,9 +71,10 @@ class CodexPane:
         while True:
             began = clock()
             why = await self._run()
-            if clock() - began >= HEALTHY_S:
-                ends, self._noted = 0, ""
-            if why != self._noted:  # a TUI that never starts here says so once
+            lived_s = clock() - began
+            if lived_s >= HEALTHY_S:
+                ends = 0
+            if why != self._noted or lived_s >= DELAYS_S[-1]:  # a TUI that cannot live here is told of once
                 self._noted = why
                 self._sink(AgentEvent(kind="note", text=f"codex's TUI {why}; it is started again in its pane"))
             await asyncio.sleep(DELAYS_S[min(ends, len(DELAYS_S) - 1)])

@@ -16,11 +16,11 @@ from actors.adapters.base import AgentEvent, AgentFactory, AgentSettings
 PATIENCE_S = 20.0
 
 
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
+def run(coroutine: Coroutine[Any, Any, None], limit_s: float = 60) -> None:
     """Runs it with a time limit; afterwards no task may be left."""
 
     async def limited() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(limit_s):
             await coroutine
         assert asyncio.all_tasks() == {asyncio.current_task()}
 

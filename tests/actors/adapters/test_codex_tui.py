@@ -24,6 +24,7 @@ from tests.actors.adapters.codex_rig import Bench, benched, new_id, until_asked,
 pytestmark = pytest.mark.real_agents
 
 PATIENCE_S = 30
+LIMIT_S = 150  # a test that starts three TUIs takes 6 s on an idle machine
 READY = "? for shortcuts"  # the last line of a TUI that waits for a person
 
 
@@ -152,7 +153,7 @@ def test_a_turn_is_seen_live_on_the_screen_and_told_as_without_it(bench: Bench, 
             await screen.shows(asked("use a tool"), "let me look", "all done")
             assert (await it.agent.find_turn(turn_id)).state == "finished"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(bench: Bench, screen: Screen) -> None:
@@ -167,7 +168,7 @@ def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(ben
         async with bench.open(first.session_id) as it:  # and without a pane as well
             assert len(await user_messages(it)) == 1
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_steered_message_and_an_interrupt_of_ours_are_as_without_a_screen(bench: Bench, screen: Screen) -> None:
@@ -189,7 +190,7 @@ def test_a_steered_message_and_an_interrupt_of_ours_are_as_without_a_screen(benc
             assert kinds(it, "typed", "cut") == []
             await screen.shows("interrupted")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_used_up_limit_is_the_outcome_and_stands_on_the_screen(bench: Bench, screen: Screen) -> None:
@@ -202,7 +203,7 @@ def test_a_used_up_limit_is_the_outcome_and_stands_on_the_screen(bench: Bench, s
             assert abs(outcome.resets_at_ms - before_ms - 3_600_000) < 60_000
             await screen.shows("usage limit")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 # --- a person at the keys -----------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def test_what_a_person_types_is_told_and_answered_on_the_screen(bench: Bench, sc
             await screen.shows(asked("hello by hand"), "• hello")
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_our_turn_waits_until_a_persons_is_over(bench: Bench, screen: Screen) -> None:
@@ -242,7 +243,7 @@ def test_our_turn_waits_until_a_persons_is_over(bench: Bench, screen: Screen) ->
                 ("say", "hello"),
             ]
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen: Screen) -> None:
@@ -262,7 +263,7 @@ def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             assert kinds(it, "cut") == []
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_what_a_person_types_into_our_turn_is_told_and_the_turn_stays_ours(bench: Bench, screen: Screen) -> None:
@@ -281,7 +282,7 @@ def test_what_a_person_types_into_our_turn_is_told_and_the_turn_stays_ours(bench
             assert kinds(it, "typed") == [("typed", "by the way, I say")]
             assert (await it.agent.find_turn(turn_id)).state == "finished"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_persons_escape_cuts_our_turn(bench: Bench, screen: Screen) -> None:
@@ -298,7 +299,7 @@ def test_a_persons_escape_cuts_our_turn(bench: Bench, screen: Screen) -> None:
             assert (await it.agent.find_turn(turn_id)).state == "unfinished"
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen: Screen) -> None:
@@ -311,7 +312,7 @@ def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen:
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
             await screen.shows("Context compacted", "all done")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 @pytest.mark.parametrize("command", ["/new", "/fork"])
@@ -329,7 +330,7 @@ def test_a_tui_that_goes_to_another_conversation_is_brought_back(bench: Bench, s
             await screen.shows("all done")
             assert len(tuis(it)) == 2
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, screen: Screen) -> None:
@@ -339,15 +340,26 @@ def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, s
         async with bench.open(pane=screen.access) as it:
             await screen.shows(READY)
             await it.agent.turn(new_id(), "hello, remember me")
-            await screen.types("/resume")
-            await screen.shows("hello from long ago")
-            screen("send-keys", "-t", screen.pane, "-l", "long ago")
-            await asyncio.sleep(0.5)  # the list has no other mark of having been narrowed down
-            screen.press("Enter")
+            await go_to("long ago")
             await it.events.wait(is_("note", "went to another conversation"))
             await screen.shows(asked("hello, remember me"), READY)
+            # The second time it is loaded, and Codex tells nobody until something is said there.
+            await next_tui(it, 1)
+            await go_to("long ago")
+            await screen.shows(asked("hello from long ago"), READY)
+            await screen.types("hello, anybody here?")
+            await next_tui(it, 2)
+            await screen.shows(asked("hello, remember me"), READY)
+            assert kinds(it, "typed") == []
 
-    run(play())
+    async def go_to(conversation: str) -> None:
+        await screen.types("/resume")
+        await screen.shows("Resume a previous session", f"hello from {conversation}")
+        screen("send-keys", "-t", screen.pane, "-l", conversation)
+        await asyncio.sleep(0.5)  # the list has no other mark of having been narrowed down
+        screen.press("Enter")
+
+    run(play(), LIMIT_S)
 
 
 # --- the end of one of the two ------------------------------------------------------------------------------
@@ -368,7 +380,7 @@ def test_our_turn_goes_on_when_the_tui_is_killed_and_the_tui_comes_back_to_it(be
             await screen.shows("• waited")
             assert kinds(it, "cut", "typed", "ended") == []
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_tui_that_is_left_or_killed_with_its_pane_comes_back(bench: Bench, screen: Screen) -> None:
@@ -386,7 +398,7 @@ def test_a_tui_that_is_left_or_killed_with_its_pane_comes_back(bench: Bench, scr
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             await screen.shows("• hello")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_without_its_session_the_run_goes_on(bench: Bench, screen: Screen) -> None:
@@ -398,7 +410,7 @@ def test_without_its_session_the_run_goes_on(bench: Bench, screen: Screen) -> No
             await it.events.wait(is_("note", "cannot be shown"))
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(bench: Bench, screen: Screen) -> None:
@@ -420,7 +432,7 @@ def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(be
             assert (await it.agent.turn(new_id(), "hang, continued")).text == "went on"
             await screen.shows(asked("hang, continued"), "went on")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> None:
@@ -432,7 +444,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
             assert "SIGKILL" in ended.text
             await screen.shows("the run starts it again")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_socket_that_a_killed_incarnation_left_is_no_obstacle(bench: Bench, screen: Screen) -> None:
@@ -445,7 +457,7 @@ def test_a_socket_that_a_killed_incarnation_left_is_no_obstacle(bench: Bench, sc
             async with bench.open(it.session_id, pane=screen.access) as again:
                 assert (await again.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 # --- what is started, and what is left ----------------------------------------------------------------------
@@ -464,7 +476,7 @@ def test_the_tui_has_neither_the_bridges_token_nor_a_second_set_of_mcp_servers(b
             assert "secret-token" not in str(psutil.Process(it.events.pid).cmdline())
             assert tui.children(recursive=True) == []
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_closing_leaves_no_process_and_says_so_in_the_pane(bench: Bench, screen: Screen) -> None:
@@ -480,7 +492,7 @@ def test_closing_leaves_no_process_and_says_so_in_the_pane(bench: Bench, screen:
                 await turn
             await screen.shows("[loop] codex was ended")
 
-    run(play())
+    run(play(), LIMIT_S)
 
 
 def test_a_fresh_home_asks_nothing(bench: Bench, screen: Screen) -> None:
@@ -495,4 +507,4 @@ def test_a_fresh_home_asks_nothing(bench: Bench, screen: Screen) -> None:
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             await screen.shows("• hello")
 
-    run(play())
+    run(play(), LIMIT_S)
