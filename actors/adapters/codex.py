@@ -125,7 +125,8 @@ class CodexAgent:
 
     With a pane: the TUI shows the thread live, and a person may work there. A turn of theirs is waited for; a TUI that
     goes to another conversation (/new, /clear, /fork, /resume) is brought back at once, since nothing said there is
-    the run's.
+    the run's. A model that is chosen there holds until our next turn, which names its own. Permissions that
+    are taken back there hold until `open`, and what Codex then asks is for the person to answer.
     """
 
     can_steer = True

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from actors.adapters.codex_protocol import TurnProgress, events, find_turn, one_line, resets_at_ms, turn_outcome
+from actors.adapters.codex_protocol import (
+    TurnProgress,
+    events,
+    find_turn,
+    is_conversation,
+    one_line,
+    resets_at_ms,
+    turn_outcome,
+    user_text,
+)
 from actors.messages import TurnOutcome, Usage
 
 THREAD = "thread-1"
@@ -158,3 +167,25 @@ def test_a_message_is_found_by_our_id_also_when_it_was_steered(status: str, stat
 def test_a_long_text_becomes_one_short_line() -> None:
     assert one_line("a\n  b\tc") == "a b c"
     assert one_line("x" * 300, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize(
+    ("what", "thread", "conversation"),
+    [
+        ("begun or loaded", {}, True),
+        ("forked off", {"forkedFromId": THREAD}, True),
+        ("a side question", {"forkedFromId": THREAD, "ephemeral": True}, False),
+        ("for a title", {"threadSource": "thread_title", "ephemeral": True}, False),
+        ("a sub-agent's", {"parentThreadId": THREAD, "source": {"subAgent": {"thread_spawn": {}}}}, False),
+    ],
+)
+def test_a_conversation_of_a_persons_is_told_from_other_threads(
+    what: str, thread: dict[str, Any], *, conversation: bool
+) -> None:
+    kept = {"ephemeral": False, "parentThreadId": None, "source": "vscode"}
+    assert is_conversation(kept | thread) is conversation, what
+
+
+def test_what_a_person_sent_is_told_with_what_is_no_text_by_name() -> None:
+    content = [{"type": "text", "text": "look"}, {"type": "localImage", "path": "a.png"}, {"type": "text", "text": "ä"}]
+    assert user_text({"type": "userMessage", "content": content}) == "look\n[localImage]\nä"

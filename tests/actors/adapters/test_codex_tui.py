@@ -315,6 +315,22 @@ def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen:
     run(play(), LIMIT_S)
 
 
+def test_what_a_person_wants_to_be_asked_is_theirs_to_answer(bench: Bench, screen: Screen) -> None:
+    async def play() -> None:
+        async with bench.open(pane=screen.access) as it:
+            await screen.shows(READY)
+            # What /permissions does in the TUI.
+            asking = {"approvalPolicy": "untrusted", "sandboxPolicy": {"type": "readOnly"}}
+            await it.agent._opened().request("thread/settings/update", {"threadId": it.session_id} | asking)
+            turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
+            await screen.shows("Would you like to run the following command?")
+            screen.press("y")
+            assert (await turn).text == "all done"
+            await screen.shows("You approved codex to run")
+
+    run(play(), LIMIT_S)
+
+
 @pytest.mark.parametrize("command", ["/new", "/fork"])
 def test_a_tui_that_goes_to_another_conversation_is_brought_back(bench: Bench, screen: Screen, command: str) -> None:
     async def play() -> None:
@@ -495,16 +511,18 @@ def test_closing_leaves_no_process_and_says_so_in_the_pane(bench: Bench, screen:
     run(play(), LIMIT_S)
 
 
-def test_a_fresh_home_asks_nothing(bench: Bench, screen: Screen) -> None:
+def test_a_fresh_home_asks_nothing_neither_for_a_login_nor_for_trust(bench: Bench, screen: Screen) -> None:
     config = bench.home / ".codex" / "config.toml"
-    kept = [line for line in config.read_text().splitlines() if not line.startswith(("check_for", "[features]"))]
-    config.write_text("\n".join(kept), encoding="utf-8")
+    config.write_text(config.read_text().replace("check_for_update_on_startup = false", ""), encoding="utf-8")
+    bench.configure("requires_openai_auth = true")
     subprocess.run(["git", "init", "-q", str(bench.work)], check=True)
+    environment = bench.with_variables(CODEX_API_KEY="sk-test").environment
 
     async def play() -> None:
-        async with bench.open(pane=screen.access) as it:
+        async with bench.open(pane=screen.access, environment=environment) as it:
             await screen.shows(READY)
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             await screen.shows("• hello")
+            assert not (bench.home / ".codex" / "auth.json").exists()
 
     run(play(), LIMIT_S)
