@@ -458,7 +458,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
             os.kill(it.events.pid, signal.SIGKILL)
             ended = await it.events.wait(is_("ended"))
             assert "SIGKILL" in ended.text
-            await screen.shows("the run starts it again")
+            await screen.shows("codex app-server was killed by SIGKILL", "the run starts it again")
 
     run(play(), LIMIT_S)
 
