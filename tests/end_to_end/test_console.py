@@ -141,6 +141,10 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("", r"reviewer .running.")
     own.ask(" say embedded-reviewer my password", "begins a turn with it")
 
+    own.child.send("say embedded-r\t")
+    own.expect("eviewer")
+    own.control("c")
+
     # saying, interrupting
     own.ask("steer look at the tests", "embedded gets it later: it waits for the end of the work turn")
     own.ask("say embedded-reviewer hello", "embedded-reviewer begins a turn with it")
@@ -294,6 +298,14 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     one.control("d")
     one.expect("detached: run 1 goes on; loop shell 1 attaches again")
     assert one.wait() == 0
+    third = terminal("shell", "1")
+    third.expect("loop>")
+    third.expect("and again")  # the last of the old news
+    third.child.send("\x1b[A")
+    third.expect("say embedded-reviewer and again")  # what was typed at another prompt, and before
+    third.control("c")
+    third.type("quit")
+    assert third.wait() == 0
     piped = orders(world, "status", "xyzzy", "detach", "stop")
     assert "run 1  working" in piped
     assert "unknown command 'xyzzy'" in piped
