@@ -90,6 +90,9 @@ class Dashboard(App[int]):
         self._source = source
         self._snapshot: Snapshot | None = None
         self._texts: dict[str, list[str]] = {}
+        self._detailed = ""  # the key of their run
+        self._written: dict[str, str] = {}
+        self._offered: tuple[bool, bool] = (False, False)  # whether there is a run, and a tmux session
 
     def compose(self) -> ComposeResult:
         """Three views; the one of the runs has details of the selected one."""
@@ -112,6 +115,7 @@ class Dashboard(App[int]):
 
     def on_mount(self) -> None:
         """Begins to look."""
+        self.call_after_refresh(self._refresh)
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(DETAILS_S, self._show_details)
         self._runs.focus()
@@ -127,19 +131,23 @@ class Dashboard(App[int]):
 
     def _refresh(self) -> None:
         snapshot = self._source.snapshot()
-        if snapshot is not None:
+        if snapshot is not None and self._is_drawn:
             self.show(snapshot)
+
+    @property
+    def _is_drawn(self) -> bool:
+        """Timers come also while textual takes the widgets away at the end."""
+        return bool(self.query("Footer"))
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws it."""
         now = snapshot.at_ms
         first = self._snapshot is None
         self._snapshot = snapshot
-        self.query_one("#head", Static).update(f"loop: {headline(snapshot)}")
+        self._write("head", f"loop: {headline(snapshot)}")
         empty = not snapshot.runs
         self.query_one("#empty", Static).display = empty
-        if empty:
-            self.query_one("#empty", Static).update("\n".join(next_step(snapshot)))
+        self._write("empty", "\n".join(next_step(snapshot)) if empty else "")
         self._runs.display = self.query_one("#details").display = not empty
         self._runs.show(snapshot.runs, now)
         if first:
@@ -159,7 +167,10 @@ class Dashboard(App[int]):
             tab = views.get_tab(f"view-{name}")
             if tab.label_text != label:
                 tab.label = label
-        self.refresh_bindings()
+        offered = (not empty, bool(snapshot.tmux))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
     def _select(self) -> None:
         self._source.select(self._runs.selected)
@@ -169,22 +180,32 @@ class Dashboard(App[int]):
         if self._snapshot is None:
             self._refresh()
         known = self._source.details()
+        if not self._is_drawn:
+            return
         selected = self._runs.selected
         if selected is None or known is None or known.key != selected.key or known.texts is self._texts:
             return
-        self._texts = known.texts
         for name, lines in known.texts.items():
-            scroll = self.query_one(f"#scroll-{name}", VerticalScroll)
-            at_end = scroll.is_vertical_scroll_end
             self.query_one(f"#text-{name}", Lines).show(lines)
-            if name in FROM_THE_END and at_end:
-                scroll.scroll_end(animate=False)
+            if known.key != self._detailed:
+                scroll = self.query_one(f"#scroll-{name}", VerticalScroll)
+                if name in FROM_THE_END:
+                    scroll.anchor()  # stays at the end until somebody scrolls up
+                else:
+                    scroll.scroll_home(animate=False)
+        self._texts, self._detailed = known.texts, known.key
 
     def _show_process(self) -> None:
         each = self._agents.selected
         now = self._snapshot.at_ms if self._snapshot is not None else 0
         text = "no claude or codex process, and no session of one" if each is None else process_line(each, now)
-        self.query_one("#process", Static).update(text)
+        self._write("process", text)
+
+    def _write(self, place: str, text: str) -> None:
+        """Draws nothing where nothing has changed: each second, over a slow link, it would be seen."""
+        if self._written.get(place) != text:
+            self._written[place] = text
+            self.query_one(f"#{place}", Static).update(text)
 
     # --- keys and mouse ---------------------------------------------------------------------------------------------
 

@@ -103,10 +103,11 @@ class Desks:
     def wait(self, timeout_s: float) -> None:
         """Until all that are followed have said something, or the time is over."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._desks.keys() == self._wanted.keys() and all(each.report for each in self._desks.values()),
-                timeout_s,
-            )
+            self._changed.wait_for(self._all_heard, timeout_s)
+
+    def _all_heard(self) -> bool:
+        known = {key: desk.endpoint for key, desk in self._desks.items()}
+        return known == self._wanted and all(desk.report or desk.refusal for desk in self._desks.values())
 
     def close(self) -> None:
         """Idempotent."""

@@ -17,14 +17,17 @@ class Lines(Static):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - textual's own word
         super().__init__(id=id, markup=False)
         self._lines: Sequence[str] = ()
+        self._text = ""
 
     def show(self, lines: Sequence[str]) -> None:
         """From now on."""
         self._lines = lines
         width = self.content_size.width
         if width:  # else it has not been laid out, as its tab is not shown: `on_resize` comes when it is
-            pieces = [piece for line in lines for piece in wrap(printable(line), width)]
-            self.update(Content("\n".join(pieces)))
+            text = "\n".join(piece for line in lines for piece in wrap(printable(line), width))
+            if text != self._text:
+                self._text = text
+                self.update(Content(text))
 
     def on_resize(self, _event: Resize) -> None:
         """Another width has other pieces."""

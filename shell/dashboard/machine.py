@@ -47,9 +47,10 @@ class Processes:
 
     def _topmost(self) -> Iterator[tuple[psutil.Process, Seen]]:
         """Without what an agent has started itself: a wrapper's program, a sub-agent."""
+        named = {pid for pid, (_, seen) in self._agents.items() if seen.agent in AGENTS}
         for process, seen in self._agents.values():
             with suppress(psutil.Error, OSError):
-                if process.ppid() not in self._agents:
+                if process.ppid() not in named:
                     yield process, seen
 
 

@@ -6,7 +6,6 @@ shown in one line and without control characters: it may be anything.
 
 from __future__ import annotations
 
-import textwrap
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -71,22 +70,31 @@ def cut(text: str, width: int) -> str:
     """At most so wide; an ellipsis stands for the rest."""
     if cells(text) <= width:
         return text
-    kept, room = "", width - 1
-    for letter in text:
-        room -= _cells_of(letter)
-        if room < 0:
-            break
-        kept += letter
-    return f"{kept.rstrip()}…"
+    return f"{text[: _letters_that_fit(text, width - 1)].rstrip()}…"
 
 
 def wrap(line: str, width: int) -> list[str]:
     """The line in pieces that fit; those after the first are indented a little more than it is."""
-    if cells(line) <= width:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    pieces = textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True, break_on_hyphens=False)
-    return [cut(piece, width) for piece in pieces]
+    line = line.rstrip()
+    lead = len(line) - len(line.lstrip())
+    indent = " " * min(lead + 2, width // 2)
+    pieces, beginning = [], lead
+    while cells(line) > width:
+        end = _letters_that_fit(line, width)
+        blank = line.rfind(" ", beginning + 1, end + 1)
+        end = blank if blank > 0 else end
+        pieces.append(line[:end].rstrip())
+        line = indent + line[end:].lstrip()
+        beginning = len(indent)
+    return [*pieces, line]
+
+
+def _letters_that_fit(text: str, width: int) -> int:
+    for index, letter in enumerate(text):
+        width -= _cells_of(letter)
+        if width < 0:
+            return index
+    return len(text)
 
 
 def ago(ms: int, now_ms: int) -> str:

@@ -201,10 +201,13 @@ def processes(runs: Iterable[RunView], around: Around, now_ms: int) -> list[Proc
     by_key = {run.key: run for run in runs}
     of_session = {session: (run.key, role) for run in by_key.values() for role, session in run.sessions.items()}
     known = {each.session_id: each for each in around.files}
+    actors = {actor.pid for run in by_key.values() if run.report is not None for actor in run.report.actors}
     found = []
     for each in around.seen:
         key, role = around.owners.get(each.pid) or of_session.get(each.session_id, ("", ""))
         run = by_key.get(key)
+        if each.pid in around.owners and (each.pid in actors or run is None or run.report is None):
+            continue  # loop records its actors as well, and only its root can tell them apart
         view = ProcessView(agent=each.agent, pid=each.pid, run=key, role=role, session_id=each.session_id, cwd=each.cwd)
         if run is not None:
             view = _of_run(view, run)

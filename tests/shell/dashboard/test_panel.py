@@ -3,7 +3,18 @@ from datetime import UTC
 import pytest
 
 from shell.dashboard import panel
-from shell.dashboard.panel import PROCESS_COLUMNS, RUN_COLUMNS, TMUX_COLUMNS, ago, cells, count, cut, fit, text_lines
+from shell.dashboard.panel import (
+    PROCESS_COLUMNS,
+    RUN_COLUMNS,
+    TMUX_COLUMNS,
+    ago,
+    cells,
+    count,
+    cut,
+    fit,
+    text_lines,
+    wrap,
+)
 from tests.shell.dashboard.made import NASTY, NOW, live, much, process, report, run, snapshot, status, tmux
 
 
@@ -46,6 +57,28 @@ def test_wide_letters_count_twice_and_combining_ones_not_at_all():
     assert cut("日本語", 5) == "日本…"
     assert cut("abcdef", 4) == "abc…"
     assert cut("abc", 3) == "abc"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "pieces"),
+    [
+        ("short", 10, ["short"]),
+        ("  one two three", 9, ["  one two", "    three"]),
+        ("日本語日本語", 5, ["日本", "  語", "  日", "  本", "  語"]),
+        ("averylongword and", 8, ["averylon", "  gword", "  and"]),
+        ("a  b   ", 5, ["a  b"]),
+        ("", 5, [""]),
+    ],
+)
+def test_a_line_is_wrapped_at_blanks_and_nothing_of_it_is_lost(line: str, width: int, pieces: list[str]):
+    assert wrap(line, width) == pieces
+
+
+@pytest.mark.parametrize("width", [4, 7, 60])
+def test_no_piece_of_a_wrapped_line_is_too_wide(width: int):
+    pieces = wrap(panel.printable(f"      {NASTY}"), width)
+    assert max(map(cells, pieces)) <= width
+    assert "".join("".join(pieces).split()) == "".join(panel.printable(NASTY).split())
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_process_that_loop_has_recorded_is_its_runs_agent():
     assert (found.last_event, found.state) == ("tool: pytest -q", "active")
 
 
+def test_loops_own_actors_are_no_agents():
+    actor = report().actors[0].pid
+    around = Around(seen=[Seen(pid=actor, agent="python3")], owners={actor: (KEY, "worker")})
+    assert view.processes([live()], around, NOW) == []
+    assert view.processes([live(report=None)], around, NOW) == []  # its root has not said yet which they are
+
+
 def test_a_process_that_is_not_loops_is_known_by_its_session():
     around = Around(seen=[Seen(pid=5, agent="codex", session_id="w-3")])
     (found,) = view.processes([live()], around, NOW)
