@@ -21,7 +21,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
 from shell.dashboard.collect import Details
-from shell.dashboard.lines import Lines
+from shell.dashboard.lines import Following, Lines
 from shell.dashboard.panel import (
     PROCESS_COLUMNS,
     RUN_COLUMNS,
@@ -103,7 +103,8 @@ class Dashboard(App[int]):
                 yield FittingTable[RunView](RUN_COLUMNS, lambda run: run.key, id="runs")
                 with TabbedContent(id="details"):
                     for name, title in DETAILS.items():
-                        with TabPane(title, id=f"detail-{name}"), VerticalScroll(id=f"scroll-{name}"):
+                        kind = Following if name in FROM_THE_END else VerticalScroll
+                        with TabPane(title, id=f"detail-{name}"), kind(id=f"scroll-{name}"):
                             yield Lines(id=f"text-{name}")
             with TabPane("2 Agents", id="view-agents"), Vertical():
                 yield FittingTable[ProcessView](PROCESS_COLUMNS, _process_key, id="agents")
@@ -189,8 +190,8 @@ class Dashboard(App[int]):
             self.query_one(f"#text-{name}", Lines).show(lines)
             if known.key != self._detailed:
                 scroll = self.query_one(f"#scroll-{name}", VerticalScroll)
-                if name in FROM_THE_END:
-                    scroll.anchor()  # stays at the end until somebody scrolls up
+                if isinstance(scroll, Following):
+                    scroll.follow()
                 else:
                     scroll.scroll_home(animate=False)
         self._texts, self._detailed = known.texts, known.key

@@ -1,9 +1,12 @@
-"""A text of lines that are wrapped to its width, those after the first a little more indented. An app's widget."""
+"""A text of lines that are wrapped to its width, those after the first a little more indented; and the place in which
+it scrolls. Widgets: they belong to the app's thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Static
@@ -32,3 +35,29 @@ class Lines(Static):
     def on_resize(self, _event: Resize) -> None:
         """Another width has other pieces."""
         self.show(self._lines)
+        if isinstance(self.parent, Following):
+            self.parent.text_changed()
+
+
+class Following(VerticalScroll):
+    """Stays at the end of its text until somebody scrolls up, and again when somebody comes back to the end.
+
+    textual's own `anchor` puts a short text at the bottom.
+    """
+
+    _at_end = True
+
+    def text_changed(self) -> None:
+        """Its text has another height."""
+        if self._at_end:
+            self.follow()
+
+    def follow(self) -> None:
+        """To the end, and on with it."""
+        self._at_end = True
+        self.scroll_end(animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Somebody scrolls; a text that grows leaves the place as it is."""
+        super().watch_scroll_y(old_value, new_value)
+        self._at_end = new_value >= self.max_scroll_y

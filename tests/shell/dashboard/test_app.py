@@ -156,6 +156,15 @@ def test_the_selected_run_stays_selected_when_others_come_and_go():
     play(snapshot([run(1), run(2), run(3)]), 100, steps)
 
 
+def test_a_short_transcript_stands_at_the_top():
+    async def steps(app: Dashboard, pilot: Pilot[int], source: Still) -> None:
+        await pilot.press("t")
+        lines = await until(app, pilot, "the transcript of")
+        assert "the transcript of" in lines[5]
+
+    play(snapshot([run(3)]), 100, steps)
+
+
 def test_another_width_has_other_columns_and_the_same_run():
     async def steps(app: Dashboard, pilot: Pilot[int], source: Still) -> None:
         await until(app, pilot, "tokens")
@@ -197,9 +206,14 @@ def test_the_end_of_a_transcript_is_shown_unless_somebody_reads_further_up():
         await pilot.press("enter", "home")
         await until(app, pilot, "line 0.")
         tell(300)
-        for _ in range(20):
+        while len(app._texts["transcript"]) != 300:
             await pilot.pause(0.02)
+        await pilot.pause()
         assert any("line 0." in line for line in screen(app))
+        await pilot.press("end")
+        await until(app, pilot, "line 299.")
+        tell(400)
+        await until(app, pilot, "line 399.")
 
     play(snapshot([run(3)]), 100, steps)
 
