@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,12 +81,12 @@ class Collector:
         self._gone: list[ProcessView] = []
         self._selected: RunView | None = None
         self._details: Details | None = None
-        self._selecting = _Repeating("dashboard: details", self._look_at_selected)
+        self._selecting = _Repeating("the details", self._look_at_selected)
         self._repeating = [
             self._selecting,
-            _Repeating("dashboard: files", self._look_at_files),
-            _Repeating("dashboard: processes", self._look_at_processes),
-            _Repeating("dashboard: tmux", self._look_at_tmux),
+            _Repeating("the files", self._look_at_files),
+            _Repeating("the processes", self._look_at_processes),
+            _Repeating("tmux", self._look_at_tmux),
         ]
 
     def snapshot(self) -> Snapshot | None:
@@ -96,7 +95,8 @@ class Collector:
         if runs is None:
             return None
         runs = _with_desks(runs, self._desks.heard())
-        around = Around(self._seen, self._owners, self._files, self._gone, self._tmux)
+        trouble = "; ".join(each.trouble for each in self._repeating if each.trouble)
+        around = Around(self._seen, self._owners, self._files, self._gone, self._tmux, trouble)
         made = view.snapshot(wall_ms(), str(self._disk.runs_in), runs, around)
         self._remember(made.processes)
         return made
@@ -163,19 +163,30 @@ class _Machine:
 
 
 class _Repeating:
-    """Calls `work` again and again, with a pause, in a thread of its own that ends with the program."""
+    """Calls `work` again and again, with a pause, in a thread of its own that ends with the program.
+
+    `trouble`: what went wrong in the last call, with the name of what it looks at; "" = nothing.
+    """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._name = name
         self._work = work
+        self.trouble = ""
         self._over = False
         self._wake = threading.Event()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        threading.Thread(target=self._run, name=f"dashboard: {name}", daemon=True).start()
 
     def _run(self) -> None:
         while not self._over:
             self._wake.clear()
-            with suppress(OSError):  # a file that went away while it was looked at; the next look shows it
+            try:
                 self._work()
+            except OSError:
+                pass  # a file that went away while it was looked at; the next look shows it
+            except Exception as error:  # a slip of ours must not take the source away for good, and is to be seen
+                self.trouble = f"cannot look at {self._name}: {type(error).__name__}: {error}"
+            else:
+                self.trouble = ""
             self._wake.wait(LOOK_S)
 
     def look(self) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
@@ -81,7 +82,7 @@ def _agent(process: psutil.Process) -> str:
 
 
 def _session(arguments: list[str]) -> str:
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in zip_longest(arguments, arguments[1:], fillvalue=""):  # of one that is ending there are none
         name, has_value, own = flag.partition("=")
         if name in _SESSION_FLAGS and (hit := UUID.fullmatch(own if has_value else value)):
             return hit.group()

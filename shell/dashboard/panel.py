@@ -258,7 +258,8 @@ def headline(snapshot: Snapshot, zone: timezone | None = None) -> str:
     moment = datetime.fromtimestamp(snapshot.at_ms / 1000, zone).strftime("%H:%M:%S")
     tokens, cost = sum(run.tokens for run in running), sum(run.cost_usd for run in running)
     spent = f", {count(tokens)} tokens ${cost:.2f}" if running else ""
-    return f"{len(running)} running, {len(snapshot.runs) - len(running)} ended{spent}, {moment}"
+    trouble = f"; {snapshot.trouble}" if snapshot.trouble else ""
+    return f"{len(running)} running, {len(snapshot.runs) - len(running)} ended{spent}, {moment}{trouble}"
 
 
 def next_step(snapshot: Snapshot) -> list[str]:

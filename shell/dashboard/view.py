@@ -113,6 +113,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[ProcessView]
     finished: list[ProcessView]
     tmux: list[TmuxView]
+    trouble: str = ""  # why a part of it is old
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +180,7 @@ class Around(NamedTuple):
     files: Sequence[SessionFile] = ()
     gone: Sequence[ProcessView] = ()  # processes that were seen to end
     tmux: Sequence[TmuxView] = ()
+    trouble: str = ""
 
 
 def snapshot(now_ms: int, runs_in: str, runs: list[RunView], around: Around) -> Snapshot:
@@ -191,6 +193,7 @@ def snapshot(now_ms: int, runs_in: str, runs: list[RunView], around: Around) -> 
         processes=living,
         finished=finished(runs, around, living),
         tmux=list(around.tmux),
+        trouble=around.trouble,
     )
 
 

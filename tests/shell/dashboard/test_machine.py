@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shell.dashboard.agent_files import AgentFiles
-from shell.dashboard.machine import Processes
+from shell.dashboard.machine import Processes, _session
 from shell.dashboard.view import FINISHED_SHOWN
 
 A, B, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abc")
@@ -64,6 +64,10 @@ def test_the_session_stands_in_the_arguments(start, tmp_path: Path, words: tuple
     codex = start("codex", *words)
     (seen,) = mine(Processes().look([], nothing(tmp_path)), codex)
     assert seen.session_id == session
+
+
+def test_one_that_is_ending_has_no_arguments_any_more():
+    assert _session([]) == ""
 
 
 def test_what_an_agent_starts_is_not_another_agent(start, tmp_path: Path):
