@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real_agents
 
 PATIENCE_S = 30
 LIMIT_S = 150  # a test that starts three TUIs takes 6 s on an idle machine
-READY = "? for shortcuts"  # the last line of a TUI that waits for a person
+READY = "· loop run 7"  # at the foot of a TUI that has resumed the run's thread
 
 
 def asked(prompt: str) -> str:
@@ -138,7 +138,7 @@ def is_(kind: str, text: str = "") -> Callable[[AgentEvent], bool]:
 def test_a_turn_is_seen_live_on_the_screen_and_told_as_without_it(bench: Bench, screen: Screen) -> None:
     async def play() -> None:
         async with bench.open(pane=screen.access) as it:
-            await screen.shows(READY, "loop run 7", "YOLO mode")
+            await screen.shows(READY, "? for shortcuts", "YOLO mode")
             turn_id = new_id()
             outcome = await it.agent.turn(turn_id, "use a tool")
             assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
@@ -164,7 +164,7 @@ def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(ben
             assert it.session_id == first.session_id
             await it.agent.turn(new_id(), "hello, remember me")
         async with bench.open(first.session_id, pane=screen.access) as it:
-            await screen.shows(asked("hello, remember me"), READY, "loop run 7")
+            await screen.shows(asked("hello, remember me"), READY)
         async with bench.open(first.session_id) as it:  # and without a pane as well
             assert len(await user_messages(it)) == 1
 
@@ -341,7 +341,7 @@ def test_a_tui_that_goes_to_another_conversation_is_brought_back(bench: Bench, s
             await screen.types(command)
             await it.events.wait(is_("note", "went to another conversation"))
             assert await next_tui(it, 1) != first
-            await screen.shows(asked("hello, remember me"), READY, "loop run 7")
+            await screen.shows(asked("hello, remember me"), READY)
             await it.agent.turn(new_id(), "use a tool")
             await screen.shows("all done")
             assert len(tuis(it)) == 2
@@ -362,7 +362,7 @@ def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, s
             # The second time it is loaded, and Codex tells nobody until something is said there.
             await next_tui(it, 1)
             await go_to("long ago")
-            await screen.shows(asked("hello from long ago"), READY)
+            await screen.shows(asked("hello from long ago"), "? for shortcuts")
             await screen.types("hello, anybody here?")
             await next_tui(it, 2)
             await screen.shows(asked("hello, remember me"), READY)
