@@ -135,6 +135,7 @@ class AgentSession:
         self._first_session_id = first_session_id
         self._ledger = turn.Ledger()
         self._agent: Agent | None = None
+        self._given: set[str] = set()  # ids of the messages that this program of the agent was given
         self._running: str | None = None  # turn id
         self._running_since_ms = 0  # Unix time
         self._status: SessionStatus | None = None  # the last one that was told
@@ -276,6 +277,7 @@ class AgentSession:
                 self._listener.human_heard(entry.turn_id, "waits", why)
             return
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
+        self._given.add(entry.message_id)
         try:
             taken = await asyncio.wait_for(agent.steer(entry.message_id, entry.prompt), STEER_PATIENCE_S)
         except (AgentError, TimeoutError):
@@ -363,6 +365,7 @@ class AgentSession:
 
     async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
+        self._given.discard(entry.message_id)
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
         elif entry.purpose == "mail":
@@ -400,7 +403,8 @@ class AgentSession:
         except AgentError as error:
             await self._agent_failed(error)
             return
-        event = turn.found(entry, answer, str(uuid.uuid4()))
+        left_alone = entry.carrier not in self._ledger.open and entry.message_id not in self._given
+        event = turn.found(entry, answer, str(uuid.uuid4()), left_alone=left_alone)
         if answer.state != "absent":
             self._message_changed(entry.purpose, entry.turn_id, "seen")
         if isinstance(event, turn.TurnConcluded):
@@ -484,6 +488,7 @@ class AgentSession:
 
     async def _drop_agent(self) -> None:
         agent, self._agent = self._agent, None
+        self._given.clear()
         if agent is not None:
             await agent.close()
         if self._turn_task is not None and asyncio.current_task() is not self._turn_task:

@@ -243,11 +243,15 @@ def may_carry(ledger: Ledger, turn_id: str) -> bool:
     return entry is not None and entry.purpose not in UNDISTURBED
 
 
-def found(entry: Entry, answer: FoundTurn, next_message_id: str) -> _Event:
-    """What the agent's transcript says of a submitted or running entry, as the event that follows."""
+def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: bool = False) -> _Event:
+    """What the agent's transcript says of a submitted or running entry, as the event that follows.
+
+    `left_alone`: it was steered into a turn that is over, and the program that had it is gone. If it came too late for
+    that turn (Claude Code then begins another one with it), nobody will bring it to an end but a continuation.
+    """
     if answer.state == "finished" and answer.outcome is not None and not entry.carrier:
         return TurnConcluded(turn_id=entry.turn_id, outcome=answer.outcome)
-    if entry.carrier and answer.state != "absent":
+    if entry.carrier and answer.state != "absent" and not (left_alone and answer.state == "unfinished"):
         # The agent has the mail. Whether its carrier finished is the carrier's affair.
         return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
     if entry.tries >= MAX_TRIES:

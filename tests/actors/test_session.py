@@ -214,6 +214,24 @@ def test_a_new_session_sends_what_was_never_taken_in(rig: Rig):
     assert rig.prompts() == ["do a"]
 
 
+def test_mail_that_came_too_late_for_its_turn_goes_on_after_the_program_was_killed(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="s"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.TurnSubmitted(turn_id="a", message_id="a"),
+        turn.TurnIntended(turn_id="m", purpose="mail", prompt="hello"),
+        turn.TurnSubmitted(turn_id="m", message_id="m", carrier="a"),
+        turn.TurnSeen(turn_id="m"),
+    ]
+    rig.program.sessions = {"s"}
+    rig.program.transcript = {"a": ("finished", "do a"), "m": ("unfinished", "hello")}
+    _, listener = rig.start()
+    listener.wait_for("ended", "a", "finished")
+    listener.wait_for("mail", "m", "answered")
+    assert rig.prompts()[:2] == ["do a", "hello"]
+    assert rig.prompts()[2].startswith("hello (continued)")
+
+
 def test_mail_to_an_idle_agent_is_a_turn_of_its_own(rig: Rig):
     session, listener = rig.start()
     session.deliver("m", "hello")

@@ -100,6 +100,17 @@ def test_a_mail_steered_into_a_turn_settles_when_the_agent_has_it():
     assert turn.is_settled(turn.apply(state, event), "m")
 
 
+def test_a_steered_mail_that_came_too_late_for_its_turn_goes_on_when_its_program_is_gone():
+    state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    for answer, settled in (("finished", True), ("unfinished", False)):
+        event = turn.found(state.open["m"], FoundTurn(state=answer, outcome=DONE), "new", left_alone=True)
+        assert turn.is_settled(turn.apply(state, event), "m") is settled
+    action = turn.next_action(turn.apply(state, event))
+    assert isinstance(action, turn.Send)
+    assert (action.entry.message_id, action.entry.carrier, action.entry.remembered) == ("new", "", True)
+
+
 def test_a_steered_mail_that_did_not_arrive_becomes_a_turn_of_its_own():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
     state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
