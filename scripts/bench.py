@@ -8,6 +8,7 @@ recovery  from the kill of an actor until its successor's mailbox answers, and f
 desk     what a console waits for its answers while the worker's turn hangs
 console  the same for each command that can be typed, as the prompt carries it out
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
+messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
 """
 
@@ -23,13 +24,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from actors.edges import run_dir
+from actors.edges.journal import FILE_NAME, Journal
+from actors.machines import mail
+from actors.messages import Record
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
@@ -270,6 +275,63 @@ def bench_mail() -> None:
             print_latency(f"mail show, {end}", lambda: client.ask(LookAtMail(mail_id="00000007")), rounds=200)
 
 
+MEASURED_MAILS = 10  # in one question to the bridge; each is made durable, and has its line in the transcript
+
+
+def bench_messages() -> None:
+    first = 0.0
+    for size in (10, 1_000, 10_000, 100_000):
+        with hanging_run() as world:
+            loop = world.loops[0]
+            loop.signal(signal.SIGKILL)
+            loop.process.wait()
+            world.wait_until_empty(5)
+            write_mails(world.run_directory(), size)
+            begun = time.perf_counter()
+            world.start("--agent", "embedded", "--run-id", "1").wait_for("are ready")
+            back_s = time.perf_counter() - begun
+            with console(world) as client:
+                times, there = [], size
+                for _ in range(30):
+                    question = Inspect(
+                        actor="bridge", expression=FINISHED_MAIL.format(begin=there, end=there + MEASURED_MAILS)
+                    )
+                    begun = time.perf_counter()
+                    client.ask(question)
+                    times.append((time.perf_counter() - begun) / MEASURED_MAILS)
+                    there += MEASURED_MAILS
+        median = statistics.median(times)
+        first = first or median
+        print(
+            f"messages, after {size:>7}: {1_000 * median:6.2f} ms a mail, {median / first:.2f}x of after 10; "
+            f"the run is back in {back_s:.1f} s",
+            flush=True,
+        )
+
+
+def write_mails(directory: Path, count: int) -> None:
+    """Into the journal of a run that nobody holds: mail that was sent, delivered and answered."""
+    records, lines = [], []
+    for n in range(count):
+        mail_id, text = f"{n:08}", f"{n} " + "x" * 500
+        events: list[mail.Event] = [
+            mail.MailQueued(mail_id=mail_id, sender="worker", target="reviewer", text=text, at_ms=n),
+            mail.DeliveryStarted(mail_id=mail_id, attempt=1, at_ms=n),
+            mail.MailSeen(mail_id=mail_id, at_ms=n),
+            mail.MailAnswered(mail_id=mail_id, at_ms=n),
+            mail.HopsReset(reason="bench", at_ms=n),
+        ]
+        records += [
+            Record(
+                event_id=f"{n}-{place}", at_ms=n, kind=type(event).__name__, body=msgspec.json.encode(event).decode()
+            )
+            for place, event in enumerate(events)
+        ]
+        lines.append(json.dumps({"at": run_dir.iso(n), "from": "embedded", "to": "embedded-reviewer", "message": text}))
+    with closing(Journal(directory / FILE_NAME, generation=1)) as journal:
+        journal.append("mail", epoch=999, expected_version=0, records=records, lines=lines)
+
+
 ERRANDS = (
     ("status",),
     ("runs",),
@@ -308,6 +370,7 @@ ROWS = {
     "desk": bench_desk,
     "console": bench_console,
     "mail": bench_mail,
+    "messages": bench_messages,
     "errands": bench_errands,
 }
 
