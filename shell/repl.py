@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -23,6 +23,7 @@ from prompt_toolkit.application import in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 
@@ -77,8 +78,10 @@ class Repl:
         self._refresh = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = DeskClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
+        self._input = _RawInput(sys.stdin)
         self._session: PromptSession[str] = PromptSession(
             self._message,
+            input=self._input,
             history=_History(str(_history_file())),
             completer=_Completer(self),
             complete_while_typing=False,
@@ -141,7 +144,7 @@ class Repl:
         self._loop = asyncio.get_running_loop()
         for thread in threads:
             thread.start()
-        with patch_stdout(raw=True):
+        with self._input.raw_mode(), patch_stdout(raw=True):
             while not self._over.is_set():
                 try:
                     text = await self._session.prompt_async(handle_sigint=False)
@@ -346,6 +349,18 @@ def _write(text: str) -> None:
 def _is_command(line: str) -> bool:
     """While a question is open, which any text answers. Agents would set to work on a word such as `stop`."""
     return line.startswith("/") or line.strip().lower() in COMMANDS or line.lower().startswith("followup ")
+
+
+class _RawInput(Vt100Input):
+    """Keys are keys also while something is printed above the prompt, and between two prompts.
+
+    prompt_toolkit would set the terminal as it was meanwhile, for programs that read from it: then Ctrl-C, which takes
+    back what was typed, would be a signal that ends the run, and Ctrl-D would be lost.
+    """
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        """It stays raw."""
+        return nullcontext()
 
 
 class _History(FileHistory):

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 
 import pexpect
 
@@ -58,9 +59,14 @@ class Terminal:
         self.child.close()
         return self.child.exitstatus
 
+    def hang_up(self) -> None:
+        """Closes the terminal and no more. `child.close` would also kill, when the program is not gone in 0.3 s."""
+        self.child.ptyproc.fileobj.close()
+
     @property
     def text(self) -> str:
         return _CONTROL.sub("", self.seen)
 
     def end(self) -> None:
-        self.child.close(force=True)
+        with suppress(pexpect.ExceptionPexpect):  # one that was hung up may have been waited for by the world
+            self.child.close(force=True)

@@ -494,6 +494,26 @@ def test_ten_consoles_at_once_of_which_some_stop_reading_and_some_are_killed(
     assert lazy_shell.wait() == 0
 
 
+def test_keys_are_for_the_prompt_also_while_something_is_printed_above_it(world: World, gate: Gate, terminal: Open):
+    headless = start_headless(world)
+    shell = terminal("shell")
+    shell.see_only_the_end()
+    shell.expect("at work")
+    flood = threading.Thread(target=orders, args=(world, STORM))
+    flood.start()
+    for _ in range(200):
+        shell.expect("storm")
+        shell.child.send("x")
+        shell.control("c")  # takes back what was typed
+    flood.join()
+    headless.wait_for("storm 4999")
+    shell.ask("help say", "say AGENT TEXT")
+    shell.control("d")
+    shell.expect("detached: run 1 goes on")
+    assert shell.wait() == 0
+    assert loop(world, "stop")[0] == 0
+
+
 def test_a_run_goes_on_though_its_own_terminal_takes_nothing_more(world: World, gate: Gate, terminal: Open):
     own = terminal(*RUN)
     own.expect("at work")
@@ -524,7 +544,7 @@ def orders(world: World, *lines: str) -> str:
 def test_a_terminal_that_is_closed_ends_its_run_in_order(world: World, gate: Gate, terminal: Open):
     own = terminal(*RUN)
     own.expect("at work")
-    own.child.close()
+    own.hang_up()
     world.wait_until_empty(20)
     assert world.manifest()["state"] == "stopped"
 
