@@ -26,7 +26,7 @@ from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.claude_events import describe, limit_text, line
 from actors.adapters.claude_pane_program import tui_arguments, tui_environment, write_hooks
 from actors.adapters.claude_pane_screen import answer, input_box, squeeze
-from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in
+from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in, shows_ours
 from actors.adapters.claude_program import config_folder, shell_wait_s, startable
 from actors.adapters.claude_transcript import Entry, Transcript
 from actors.edges.panes import Pane
@@ -37,9 +37,10 @@ READY_S = 60.0  # of a loaded machine, and of a person who has to answer what on
 UNKNOWN_DIALOG_S = 8.0  # then people are told that the program asks something
 LOOK_S = 0.2  # the screen, while something is expected on it; nothing tells that it has changed
 WATCH_S = 0.25  # transcript and status, while the program works
-SCREEN_S = 2.0  # for what was typed to be seen
+SCREEN_S = 5.0  # for what was typed to be seen
+CLEAR_S = 1.0  # for an interrupted prompt to come back into the box
 ENTER_S = 2.0  # for the hook, after Enter
-SUBMIT_S = 20.0  # for the hook in all
+SUBMIT_S = 45.0  # for the hook in all: it is an interpreter's start, on a loaded machine
 DIALOG_NOTE_S = 5.0
 INTERRUPT_AGAIN_S = 2.0
 ESCAPES = 4
@@ -116,12 +117,8 @@ class ClaudePaneAgent:
             if found.state != "absent":
                 error = f"claude did not run the message: its id {turn_id} was used before in this session"
                 return found.outcome or TurnOutcome(status="failed", error=error)
-            await self._until_idle(turn)
-            if turn.interrupting:
+            if not await self._bring(turn, prompt, model or self._settings.model):
                 return TurnOutcome(status="interrupted", error="interrupted")
-            if (model or self._settings.model) != self._model:
-                await self._restart(model or self._settings.model)
-            await self._submit(turn_id, prompt)
             outcome = await self._until_over(turn)
         finally:
             self._turn = None
@@ -141,7 +138,7 @@ class ClaudePaneAgent:
         if turn is None or turn.reading is None or turn.interrupting or self._idle_s() is not None:
             return False
         turn.steered.add(message_id)
-        handed_over = await self._submit(message_id, text, SCREEN_S)
+        handed_over = await self._submit(message_id, text, ENTER_S)
         if not handed_over:
             turn.steered.discard(message_id)
         return handed_over
@@ -287,7 +284,7 @@ class ClaudePaneAgent:
 
     # --- typing ---
 
-    async def _submit(self, message_id: str, text: str, box_s: float | None = None) -> bool:
+    async def _submit(self, message_id: str, text: str, box_s: float) -> bool:
         """Types a prompt and sends it off. False: the input box did not come free in time, and nothing was typed."""
         async with self._typing:
             if not await self._free_box(box_s):
@@ -302,9 +299,11 @@ class ClaudePaneAgent:
         """Once: an Enter that does not work is pressed again, what was pasted is never pasted again."""
         words = first_line(message_id)
         self._unseen.add(message_id)
+        # A paste overtakes what was typed before it (2.1.197), and an Enter right behind a paste is lost (2.1.330).
         await self._alive().type(words)
+        await self._until_box(lambda box: squeeze(words) in squeeze(box), SCREEN_S)
         await self._alive().paste(f"\n{text}", submit=False)
-        await self._until_box(lambda box: _holds(box, words, text), SCREEN_S)  # an Enter right behind a paste is lost
+        await self._until_box(lambda box: _ends_with(box, text), SCREEN_S)
         until = _now() + SUBMIT_S
         await self._alive().press("Enter")
         entered = _now()
@@ -314,14 +313,15 @@ class ClaudePaneAgent:
                 self._lose("did not take a prompt: it stays in its input box")
                 continue
             await self._wait(LOOK_S)
+            self._look()
             if message_id in self._submitted or _now() - entered < ENTER_S:
                 continue
             box = input_box(await self._screen())
-            if box is not None and _holds(box, words, text):
+            if box is not None and (squeeze(words) in squeeze(box) or _ends_with(box, text)):
                 await self._alive().press("Enter")
                 entered = _now()
 
-    async def _free_box(self, patience_s: float | None) -> bool:
+    async def _free_box(self, patience_s: float) -> bool:
         """Puts aside what a person has half typed; the TUI brings it back after the next prompt was submitted."""
         box = await self._until_box(lambda _: True, patience_s)
         if not box:
@@ -333,18 +333,13 @@ class ClaudePaneAgent:
             await self._until_box(lambda now: now != after, 0.6)
         return True
 
-    async def _until_box(self, fits: Callable[[str], bool], patience_s: float | None) -> str | None:
+    async def _until_box(self, fits: Callable[[str], bool], patience_s: float) -> str | None:
         """What is in the input box, as soon as it fits, or when patience is over; None: there is none, but a menu."""
-        began, noted = _now(), False
+        until = _now() + patience_s
         while True:
             box = input_box(await self._screen())
-            if box is not None and fits(box):
+            if (box is not None and fits(box)) or _now() > until:
                 return box
-            if patience_s is not None and _now() - began > patience_s:
-                return box
-            if not noted and _now() - began > DIALOG_NOTE_S:
-                noted = True
-                self._sink(AgentEvent(kind="note", text="claude's input box is not free: a menu is open in its pane"))
             await self._wait(LOOK_S / 2)
 
     async def _screen(self) -> str:
@@ -353,10 +348,10 @@ class ClaudePaneAgent:
     async def _clear_ours(self) -> None:
         """An interrupted prompt may have come back into the box, whence somebody might submit it a second time."""
         with suppress(AgentDiedError):
-            until = _now() + SCREEN_S / 2
+            until = _now() + CLEAR_S
             while _now() < until:
                 box = input_box(await self._screen())
-                if box and message_in(box):
+                if box and shows_ours(squeeze(box)):
                     await self._alive().press("C-c")
                     return
                 await asyncio.sleep(LOOK_S)
@@ -380,16 +375,22 @@ class ClaudePaneAgent:
 
     # --- waiting ---
 
-    async def _until_idle(self, turn: TuiTurn) -> None:
+    async def _bring(self, turn: TuiTurn, prompt: str, model: str) -> bool:
+        """Submits it as soon as the pane is free. False: it was interrupted before, and nothing was typed."""
         began, noted = _now(), False
-        while self._idle_s() is None and not turn.interrupting:
+        while not turn.interrupting:
             self._alive()
+            if self._idle_s() is not None:
+                if model != self._model:
+                    await self._restart(model)
+                if await self._submit(turn.turn_id, prompt, LOOK_S):
+                    return True
             if not noted and _now() - began > DIALOG_NOTE_S:
                 noted = True
                 self._sink(AgentEvent(kind="note", text="a prompt waits: a person uses claude's pane"))
             self._watch()
             await self._wait(WATCH_S)
-        self._alive()
+        return False
 
     async def _until_over(self, turn: TuiTurn) -> TurnOutcome:
         shells_since: float | None = None
@@ -533,11 +534,10 @@ class ClaudePaneAgent:
             self._sink(AgentEvent(kind="seen", message_id=who))
 
 
-def _holds(box: str, words: str, text: str) -> bool:
-    """Whether the box shows our prompt: its beginning, its end, or that of a long one, which is not shown."""
-    shown = squeeze(box)
+def _ends_with(box: str, text: str) -> bool:
+    """Whether the box shows the end of the pasted text, or that it is too long to be shown."""
     end = squeeze(text)[-16:]
-    return squeeze(words) in shown or (bool(end) and shown.endswith(end)) or "[Pastedtext#" in shown
+    return "[Pastedtext#" in squeeze(box) or (bool(end) and squeeze(box).endswith(end))
 
 
 def _now() -> float:

@@ -16,7 +16,8 @@ from actors.messages import TurnOutcome
 # The TUI marks longer pastes as such, and its model follows those only as far as typed words ask it to. So this line
 # is typed. It also keeps a prompt's first character from being one that means something: / ! # @ ?.
 _LINE = "[loop {}] Please do what the following says."
-_OURS = re.compile(r"\s*\[loop ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\]")
+_OURS = re.compile(re.escape(_LINE).replace(r"\{\}", r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"))
+_SHOWN = re.compile(r"\[loop[0-9a-f-]{36}\]")
 _NOTIFICATION = "<task-notification>"
 
 SETTLE_S = 0.3  # the next message that waits begins 30 ms after the end of a turn
@@ -31,9 +32,17 @@ def first_line(message_id: str) -> str:
 
 
 def message_in(text: str) -> str:
-    """The id of ours that a prompt begins with, "" when a person wrote it."""
-    found = _OURS.match(text)
+    """The id of ours in a prompt, "" when a person wrote it.
+
+    Not only at its beginning: whatever a person or the TUI put before it, it is the message.
+    """
+    found = _OURS.search(text)
     return found[1] if found else ""
+
+
+def shows_ours(box: str) -> bool:
+    """Whether a prompt of ours is in what the input box shows, without blanks."""
+    return _SHOWN.search(box) is not None
 
 
 def is_report(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,7 @@ PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or
 TITLE_OPTION = "@loop_title"  # of a pane: what stands on its border
 START_PATIENCE_S = 20.0  # of a loaded machine; an interpreter's start
 END_PATIENCE_S = 1.5
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
 class Pane:
@@ -90,8 +92,12 @@ class Pane:
         return self._pid
 
     async def paste(self, text: str, *, submit: bool = True) -> None:
-        """Puts the text into the program's input as one bracketed paste, and submits it."""
+        """Puts the text into the program's input as one bracketed paste, and submits it.
+
+        Control characters are left out: they would be keys, and an escape could end the paste.
+        """
         self._alive()
+        text = _CONTROL.sub("", text)
         buffer = f"loop-{self._access.side}-{self._access.run_id}"
         await self._tmux("load-buffer", "-b", buffer, "-", text=text)
         await self._tmux("paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", self._id)
@@ -106,6 +112,7 @@ class Pane:
     async def type(self, text: str) -> None:
         """One line, key by key; not submitted."""
         self._alive()
+        text = _CONTROL.sub("", text)
         await self._tmux("copy-mode", "-q", "-t", self._id, ";", "send-keys", "-t", self._id, "-l", "--", text)
 
     async def screen(self) -> str:

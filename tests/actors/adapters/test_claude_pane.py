@@ -80,13 +80,12 @@ class Bench:
             yield it
 
     def screen(self) -> str:
-        rows = self.tmux("list-panes", "-s", "-t", "place", "-F", "#{@loop_pane} #{pane_id}").splitlines()
-        pane = next(row.split()[1] for row in rows if row.startswith("left"))
-        return self.tmux("capture-pane", "-p", "-t", pane)
+        pane = self.pane()
+        return self.tmux("capture-pane", "-p", "-t", pane) if pane else ""
 
     def pane(self) -> str:
         rows = self.tmux("list-panes", "-s", "-t", "place", "-F", "#{@loop_pane} #{pane_id}").splitlines()
-        return next(row.split()[1] for row in rows if row.startswith("left"))
+        return next((row.split()[1] for row in rows if row.startswith("left")), "")
 
     async def shows(self, wanted: str | Callable[[str], bool]) -> str:
         """A screen has no event to wait for: looked at until it fits."""
@@ -433,10 +432,15 @@ def test_a_prompt_waits_while_a_person_looks_at_a_menu(bench: Bench) -> None:
             await bench.person_types("/model")
             await bench.person("Enter")
             await bench.shows("Select model")
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
+            await said(it, "note", "a prompt waits: a person uses claude's pane")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
             turn = asyncio.create_task(it.agent.turn(new_id(), "hello"))
-            await said(it, "note", "a person uses claude's pane")
+            await bench.shows("Select model")
             await bench.person("Escape")
             assert (await turn).text == "hello"
+            assert bench.prompts() == ["hello"]
 
     run(play())
 

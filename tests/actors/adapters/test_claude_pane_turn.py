@@ -110,12 +110,13 @@ def test_nothing_is_known_before_the_transcript_has_the_prompt() -> None:
         (prompt(OURS), OURS),
         (user([{"type": "text", "text": f"{first_line(OURS)}\ndo it"}]), OURS),
         ({"type": "attachment", "attachment": {"type": "queued_command", "prompt": f"{first_line(OURS)}\nx"}}, OURS),
-        (user(f"look at {first_line(OURS)}"), ""),
+        (user(f"do\nit{first_line(OURS)}"), OURS),
+        (user("[loop] Please do what the following says."), ""),
         (user(f"{first_line(OURS)}\ndo it", isSidechain=True), ""),
         (says(first_line(OURS)), ""),
     ],
-    ids=["text", "blocks", "queued", "quoted", "subagent", "said"],
+    ids=["text", "blocks", "queued", "overtaken", "without", "subagent", "said"],
 )
-def test_a_message_is_known_by_its_first_line(entry: dict[str, Any], expected: str) -> None:
+def test_a_message_is_known_by_its_line(entry: dict[str, Any], expected: str) -> None:
     assert identify(entry) == expected
     assert message_in(first_line(OURS)) == OURS

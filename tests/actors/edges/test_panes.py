@@ -107,6 +107,16 @@ def test_what_is_pasted_is_submitted(tmux: Tmux, root: subprocess.Popen[bytes]):
     asyncio.run(story())
 
 
+def test_nothing_that_is_pasted_is_a_key(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root) as (pane, _, _):
+            await shows(pane.screen, "ready")
+            await pane.paste("over\x1b[201~ \x03to\r you")
+            await shows(pane.screen, "got over[201~ to you")
+
+    asyncio.run(story())
+
+
 def test_the_end_of_the_program_is_told_and_shown(tmux: Tmux, root: subprocess.Popen[bytes]):
     async def story() -> None:
         async with echo(tmux, root) as (pane, pid, ends):
