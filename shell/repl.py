@@ -176,8 +176,11 @@ class Repl:
         return report is not None and report.status is not None and report.status.phase == "awaiting-task"
 
     def _question(self) -> str:
+        """The one that any text answers. The supervisor's is answered by a command."""
         report = self._report
-        return report.status.question if report is not None and report.status is not None else ""
+        if report is None or report.question or report.status is None:
+            return ""
+        return report.status.question
 
     def _typed(self, text: str) -> None:
         if self._over.is_set():

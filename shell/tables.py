@@ -42,10 +42,9 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     facts = []
     if report.status is not None:
         facts.append(("task", _first_line(report.status.task)))
-        if report.status.question:
-            facts.append(("question", report.status.question))
-    if report.question:
-        facts.append(("question", report.question))
+    question = report.question or (report.status.question if report.status is not None else "")
+    if question:
+        facts.append(("question", question))
     if report.worktree:
         facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))

@@ -182,7 +182,13 @@ class RunClerk:
         if status is None or not self._question:
             return status
         place = status.line.removesuffix(f": waits for {status.waits_for}")
-        return replace(status, state="input-required", line=f"{place}: stands still", waits_for="a person")
+        return replace(
+            status,
+            state="input-required",
+            line=f"{place}: stands still",
+            waits_for="a person",
+            question=self._question,
+        )
 
     def news(self, news: Shown) -> None:
         """Into the log, which is what `loop logs` shows; and the last event of each actor is kept."""

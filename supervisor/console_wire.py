@@ -197,8 +197,8 @@ class Refusal(Answer, frozen=True, kw_only=True, tag=True):
 class Report(Answer, frozen=True, kw_only=True, tag=True):
     """How the run stands. `status` is None until the worker has said something.
 
-    `question` is the supervisor's, when an actor ended too often: the run stands still until a person restarts it. The
-    worker's own question is in `status`.
+    `question` is the supervisor's, when an actor ended too often: the run stands still until a person restarts it. In
+    `status` is whichever is open, the worker's own or this one.
     """
 
     at_ms: int

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import UserError
-from actors.messages import AgentStatus, Usage
+from actors.messages import AgentStatus, RunStatus, Usage
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
@@ -76,8 +76,34 @@ def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:
 def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:
     clerk.children([ActorReport(name="worker", state="running", incarnation=1)])
     clerk.note(STATUS)
+    clerk.note(
+        RunStatus(
+            at_ms=0,
+            state="working",
+            phase="working",
+            line="iteration 1 of 20: waits for codex",
+            iteration=1,
+            max_iterations=20,
+            hold="none",
+            waits_for="codex",
+            open_turns=[],
+            question="",
+            detail="",
+            task="",
+        )
+    )
     clerk.asks("restart worker, or stop?")
     assert shown(clerk) == ("running", "")
+    report = clerk.at_once(GetReport(), consoles=0)
+    assert isinstance(report, Report)
+    assert report.status is not None
+    assert (report.status.state, report.status.line) == ("input-required", "iteration 1 of 20: stands still")
+    assert report.question == report.status.question == "restart worker, or stop?"
+    clerk.asks("")
+    report = clerk.at_once(GetReport(), consoles=0)
+    assert isinstance(report, Report)
+    assert report.status is not None
+    assert (report.status.state, report.question, report.status.question) == ("working", "", "")
 
 
 def test_there_is_no_mail_where_one_agent_works_alone(clerk: RunClerk) -> None:
