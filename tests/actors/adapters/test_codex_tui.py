@@ -302,6 +302,28 @@ def test_a_persons_escape_cuts_our_turn(bench: Bench, screen: Screen) -> None:
     run(play(), LIMIT_S)
 
 
+def test_a_person_who_breaks_our_turn_off_to_be_heard_at_once_is_heard(bench: Bench, screen: Screen) -> None:
+    async def play() -> None:
+        async with bench.open(pane=screen.access) as it:
+            await screen.shows(READY)
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(is_("tool"))
+            await screen.shows("esc to interrupt")
+            await screen.types("hello, now please")
+            await screen.shows("press esc to interrupt and send immediately")
+            screen.press("Escape")
+            assert (await turn).status == "interrupted"
+            await it.events.wait(is_("say"))
+            assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
+            assert kinds(it, "typed", "cut", "say")[:3] == [
+                ("cut", "the turn was broken off in codex's own TUI"),
+                ("typed", "hello, now please"),
+                ("say", "hello"),
+            ]
+
+    run(play(), LIMIT_S)
+
+
 def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen: Screen) -> None:
     async def play() -> None:
         async with bench.open(pane=screen.access) as it:
