@@ -22,7 +22,7 @@ from shell.commands import transcript_line
 from shell.dashboard import view
 from shell.dashboard.agent_files import AgentFiles
 from shell.dashboard.desks import Desks, Heard
-from shell.dashboard.disk import Disk, log_of, transcript_tail
+from shell.dashboard.disk import Disk, Stamp, journal_stamp, log_of, transcript_tail
 from shell.dashboard.machine import Processes, tmux_sessions
 from shell.dashboard.panel import run_lines
 from shell.dashboard.view import Around, ProcessView, RunView, Seen, SessionFile, Snapshot, TmuxView
@@ -58,13 +58,6 @@ def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool)
     return view.snapshot(wall_ms(), str(disk.runs_in), runs, around)
 
 
-class Details(NamedTuple):
-    """About one run: see `details`."""
-
-    key: str
-    texts: dict[str, list[str]]
-
-
 class Collector:
     """Looks from when the constructor returns until `close`. Its methods are for one thread, the owner's."""
 
@@ -81,6 +74,7 @@ class Collector:
         self._gone: list[ProcessView] = []
         self._selected: RunView | None = None
         self._details: Details | None = None
+        self._reader = Reader()
         self._selecting = _Repeating("the details", self._look_at_selected)
         self._repeating = [
             self._selecting,
@@ -142,7 +136,7 @@ class Collector:
     def _look_at_selected(self) -> None:
         run = self._selected
         if run is not None:
-            made = Details(run.key, details(run, self._desks.mail(run.key)))
+            made = self._reader.details(run, self._desks.mail(run.key))
             if made != self._details:
                 self._details = made
 
@@ -218,28 +212,50 @@ def _with_desk(run: RunView, heard: Heard | None) -> RunView:
 # --- one run --------------------------------------------------------------------------------------------------
 
 
-def details(run: RunView, mail: MailReport | None) -> dict[str, list[str]]:
-    """About one run: "run", "transcript", "mail", "log", each in lines of any length. Reads files; may take a while.
+class Details(NamedTuple):
+    """About the run with this key: "run", "transcript", "mail" and "log", each in lines of any length."""
 
-    `mail`: what the bridge of a live run said; of others the journal is read.
-    """
-    directory = Path(run.directory)
-    found = RunFiles(directory=directory, manifest=run_dir.read_manifest(directory) or {}, pid=run.root_pid)
-    hint = "" if run.running or run.state == "completed" else run_files.resume_hint(found)
-    records = list(log_lines.records(log_of(directory)))[-LINES:]
-    return {
-        "run": run_lines(run, now_ms=wall_ms(), hint=hint),
-        "transcript": [transcript_line(line) for line in transcript_tail(directory, LINES)],
-        "mail": _mail_lines(run, found, mail),
-        "log": [line for record in records for line in log_lines.plain(record).splitlines()],
-    }
+    key: str
+    texts: dict[str, list[str]]
 
 
-def _mail_lines(run: RunView, found: RunFiles, mail: MailReport | None) -> list[str]:
-    request = LookAtMail()
-    if run.running and mail is None:
-        return ["(the bridge has not said anything: it is being asked, or one agent works alone)"]
-    try:
-        return mails.lines(request, mail or mails.from_files(found, request), now_ms=wall_ms())
-    except LoopError as error:
-        return [str(error)]
+class Reader:
+    """Reads what there is to know about one run. Belongs to one thread, and may take a while."""
+
+    def __init__(self) -> None:
+        self._read: tuple[str, Stamp] = ("", ())  # which run's journal, and what it was like
+        self._mail: MailReport | str = ""  # from there, or what is wrong with it
+
+    def details(self, run: RunView, mail: MailReport | None) -> Details:
+        """`mail`: what the bridge of a live run said; of others the journal is read, again only when it has changed."""
+        directory = Path(run.directory)
+        found = RunFiles(directory=directory, manifest=run_dir.read_manifest(directory) or {}, pid=run.root_pid)
+        hint = "" if run.running or run.state == "completed" else run_files.resume_hint(found)
+        records = list(log_lines.records(log_of(directory)))[-LINES:]
+        texts = {
+            "run": run_lines(run, now_ms=wall_ms(), hint=hint),
+            "transcript": [transcript_line(line) for line in transcript_tail(directory, LINES)],
+            "mail": _mail_lines(mail if run.running else self._from_files(run, found)),
+            "log": [line for record in records for line in log_lines.plain(record).splitlines()],
+        }
+        return Details(run.key, texts)
+
+    def _from_files(self, run: RunView, found: RunFiles) -> MailReport | str:
+        wanted = (run.key, journal_stamp(found.directory))
+        if wanted != self._read:
+            try:
+                self._mail = mails.from_files(found, LookAtMail())
+            except LoopError as error:
+                self._mail = str(error)
+            self._read = wanted
+        return self._mail
+
+
+def _mail_lines(mail: MailReport | str | None) -> list[str]:
+    match mail:
+        case None:
+            return ["(nothing was heard of the bridge: it is being asked, or one agent works alone)"]
+        case str():
+            return [mail]
+        case _:
+            return mails.lines(LookAtMail(), mail, now_ms=wall_ms())

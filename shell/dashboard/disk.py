@@ -77,16 +77,16 @@ class Disk:
     def _view(self, directory: Path) -> RunView | None:
         known = self._known[directory]
         holder = None
-        lock = _stamp(directory / "root.lock")
+        lock = stamp(directory / "root.lock")
         if lock != known.lock or not lock:
             # Who takes it writes into it: one that nobody held, and that has not changed, is not held.
             holder = run_dir.holder(directory)
             known.lock = lock if holder is None else ()
-        stamp = _stamp(directory / "manifest.json", directory / "transcript.jsonl")
-        if stamp != known.stamp:
+        files = stamp(directory / "manifest.json", directory / "transcript.jsonl")
+        if files != known.stamp:
             manifest = run_dir.read_manifest(directory)
             known.view = None if manifest is None else _of_manifest(directory, manifest)
-            known.stamp = stamp
+            known.stamp = files
         view = known.view
         if holder is None:
             return view
@@ -99,7 +99,7 @@ class Disk:
             return view
         directory = Path(view.directory)
         known = self._known[directory]
-        journal = _stamp(directory / "journal.sqlite", directory / "journal.sqlite-wal")
+        journal = journal_stamp(directory)
         if read and journal != known.journal:
             known.journal, known.report, known.trouble = journal, None, ""
             try:
@@ -118,14 +118,19 @@ def _run_directories(runs_in: Path) -> Iterator[Path]:
                 yield from (each for each in repository.iterdir() if run_dir.RUN_ID.fullmatch(each.name))
 
 
-def _stamp(*paths: Path) -> Stamp:
-    """Empty when none of them is there."""
+def stamp(*paths: Path) -> Stamp:
+    """Of these files; empty when none of them is there."""
     found: list[int] = []
     for path in paths:
         with suppress(OSError):
             state = path.stat()
             found += [state.st_mtime_ns, state.st_size, state.st_ino]
     return tuple(found)
+
+
+def journal_stamp(directory: Path) -> Stamp:
+    """Of the run's journal."""
+    return stamp(directory / "journal.sqlite", directory / "journal.sqlite-wal")
 
 
 def _of_manifest(directory: Path, manifest: run_dir.Manifest) -> RunView:

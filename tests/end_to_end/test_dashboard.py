@@ -201,6 +201,10 @@ def test_its_tmux_sessions_are_shown_with_how_to_attach(hanging: World, tmp_path
         assert (session["name"], session["attach"]) == ("project-loop-1", "tmux attach -t project-loop-1")
         assert session["run"].startswith("project-")
         assert "tmux attach -t project-loop-1" in printed(hanging, "--once", columns=60)
+        deadline = time.monotonic() + PATIENCE_S
+        while not any(run["report"] for run in as_json(hanging)["runs"]):
+            assert time.monotonic() < deadline
+        assert hanging.run("stop", "--now").process.returncode == 0
     finally:
         subprocess.run(["tmux", "kill-server"], env=hanging.environment, capture_output=True, check=False)
 

@@ -8,8 +8,12 @@ import pytest
 
 from actors.edges import run_dir
 from shell.dashboard import collect
-from shell.dashboard.collect import Collector, Details, _Repeating, look_once
+from shell.dashboard.collect import Collector, Details, Reader, _Repeating, look_once
+from shell.dashboard.desks import Heard
+from shell.dashboard.disk import Disk
 from shell.dashboard.view import Snapshot
+from supervisor.console_wire import MailReport
+from tests.shell.dashboard.made import live, report
 
 WAIT_S = 30.0
 REPO = "greeting-0123456789ab"
@@ -83,6 +87,28 @@ def test_a_source_that_fails_says_so_and_is_looked_at_again():
     source.close()
 
 
+def test_the_journal_of_an_ended_run_is_read_again_only_when_it_has_changed(tmp_path: Path):
+    directory = make(tmp_path, "7")
+    (run,) = Disk(run_dir.runs_root(tmp_path)).look()
+    (directory / "journal.sqlite").write_bytes(b"nonsense")
+    reader = Reader()
+    (line,) = reader.details(run, None).texts["mail"]
+    assert "cannot read the journal" in line
+    before = reader._mail
+    reader.details(run, None)
+    assert reader._mail is before
+    (directory / "journal.sqlite").unlink()
+    assert reader.details(run, None).texts["mail"] == ["no mail yet"]
+
+
+def test_the_mail_of_a_live_run_is_what_its_bridge_says(tmp_path: Path):
+    directory = make(tmp_path, "7")
+    run = live(directory=str(directory))
+    assert "nothing was heard of the bridge" in Reader().details(run, None).texts["mail"][0]
+    told = MailReport(mails=[], left_out=3)
+    assert Reader().details(run, told).texts["mail"] == ["(3 finished before are not shown)"]
+
+
 def test_a_home_is_looked_at_once_without_making_anything(tmp_path: Path):
     found = look_once(tmp_path, {}, all_journals=True)
     assert (found.runs, found.runs_in) == ([], str(tmp_path / ".loop" / "runs"))
@@ -90,9 +116,6 @@ def test_a_home_is_looked_at_once_without_making_anything(tmp_path: Path):
 
 
 def test_how_long_a_root_was_silent_is_said(tmp_path: Path):
-    from shell.dashboard.desks import Heard
-    from tests.shell.dashboard.made import live, report
-
     silent = collect._with_desk(live(report=None), Heard(None, 9.0))
     assert silent.trouble == "its root has not answered for 9 s"
     old = collect._with_desk(live(report=None), Heard(report(), 9.0))
