@@ -228,7 +228,7 @@ class ClaudePaneAgent:
             await self._wait(LOOK_S)
             with suppress(AgentDiedError):
                 screen = await self._screen()
-                keys = () if self._ready else answer(screen)
+                keys = answer(screen) if input_box(screen) is None else ()
                 # After Enter another dialog comes, on which a second one would say no.
                 if keys and (screen != answered or _now() - answered_at > SCREEN_S):
                     answered, answered_at = screen, _now()

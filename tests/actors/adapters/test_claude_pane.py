@@ -130,6 +130,14 @@ class Bench:
         """The ids of our messages, as they stand in the transcript."""
         return [found for row in self.transcript(it) if (found := identify(row))]
 
+    async def queued(self, it: Opened, message_id: str) -> None:
+        """The program queues a message when its hooks have ended; nothing tells but its transcript."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(  # noqa: ASYNC110 - see above
+                row.get("operation") == "enqueue" and message_id in row["content"] for row in self.transcript(it)
+            ):
+                await asyncio.sleep(0.05)
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
@@ -586,6 +594,7 @@ def test_a_steered_message_is_seen_in_the_running_turn(bench: Bench) -> None:
             await said(it, "tool", "cat word")
             assert await it.agent.steer(steered, "by the way")
             await bench.shows(lambda screen: f"[loop{steered}]" in squeeze(screen))
+            await bench.queued(it, steered)
             await asyncio.to_thread(bench.say_the_word)
             outcome = await turn
             assert (outcome.status, outcome.text) == ("finished", "noted\nheard")

@@ -34,6 +34,7 @@ PROMPT = f"""
 {MARK} hello
 
 ● hello
+{RULE}
                               draft stashed
 {RULE}
 {MARK} half a
