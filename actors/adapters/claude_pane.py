@@ -520,6 +520,9 @@ class ClaudePaneAgent:
                     self._sink(shown)
             if entry.get("quotaLimits"):
                 self._sink(AgentEvent(kind="limit", text=limit_text(entry["quotaLimits"])))
+        if entry.get("type") == "queue-operation" and entry.get("operation") == "enqueue":
+            # 2.1.197 calls the hook when it takes a message that was queued, not before.
+            self._submitted |= {message_in(str(entry.get("content")))} & self._unseen
         who = identify(entry)
         if self._turn is not None:
             self._turn.take(entry)
