@@ -137,9 +137,12 @@ class World:
     def end(self) -> None:
         """Kills whatever is left. Called once."""
         for loop in self.loops:
-            loop.end()
-        for process in self.survivors():
+            if loop.process.poll() is None:
+                loop.process.kill()
+        for process in self.survivors():  # before the output is read to its end, which they may hold open
             process.send_signal(signal.SIGKILL)
+        for loop in self.loops:
+            loop.end()
 
     def gh_calls(self) -> list[str]:
         """What `gh` was asked."""
