@@ -240,7 +240,10 @@ class _Nursery:
         with theirs:
             try:
                 fds = [theirs.fileno(), self._root_end.fileno()]
-                process = _exec(["nursery", *map(str, fds), *preload], fds)
+                # A group of its own in the root's session, not a session: when the root dies, the system itself sends
+                # SIGHUP and SIGCONT to a stopped group that nobody is left to continue (POSIX, orphaned groups), so
+                # that a nursery which was stopped sees the end of its root as well.
+                process = _exec(["nursery", *map(str, fds), *preload], fds, process_group=0)
             except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
                 return f"cannot start the nursery: {error}"
         self._pid = process.pid
@@ -437,7 +440,9 @@ class _Fresh(NamedTuple):
         link, theirs = socket.socketpair()
         try:
             with theirs:
-                return cls(_exec(["actor", str(theirs.fileno()), *preload], [theirs.fileno()]), link)
+                return cls(
+                    _exec(["actor", str(theirs.fileno()), *preload], [theirs.fileno()], start_new_session=True), link
+                )
         except OSError:
             link.close()
             raise
@@ -493,15 +498,18 @@ def _send(link: socket.socket, data: bytes, listening: socket.socket | None) -> 
     link.sendall(data)
 
 
-def _exec(arguments: Sequence[str], fds: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Starts this Python with supervisor.nursery as its program, in a session of its own."""
+def _exec(
+    arguments: Sequence[str], fds: Sequence[int], *, start_new_session: bool = False, process_group: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts this Python with supervisor.nursery as its program, out of reach of the terminal's Ctrl-C."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, *arguments],
         stdin=subprocess.DEVNULL,
         env={**os.environ, _PATH_VARIABLE: path},
         pass_fds=fds,
-        start_new_session=True,
+        start_new_session=start_new_session,
+        process_group=process_group,
     )
 
 

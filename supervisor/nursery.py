@@ -109,7 +109,7 @@ class Nursery:
         """Returns in each forked process with what it is to become, and in the nursery, at the end, with None."""
         self._wake.setblocking(False)
         self._wakeup.setblocking(False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # it is the wake-up that counts
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._link, selectors.EVENT_READ)
@@ -196,7 +196,7 @@ class Nursery:
         """In a forked process: lets go of everything that is the nursery's."""
         os.setsid()  # Ctrl-C at the terminal is for the root; and an agent that signals its group hits one actor
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._selector.close()

@@ -11,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.edges import processes
@@ -401,6 +402,36 @@ def test_a_killed_root_takes_everything_with_it_though_its_nursery_is_stopped(ma
     root.kill()
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
     assert all_gone([nursery])
+
+
+IDLE_ROOT = """
+import os, sys
+from pathlib import Path
+from supervisor.launchers import make_launcher
+
+launcher = make_launcher(print, runtime_dir=Path(sys.argv[1]), portable=False, preload=())
+while launcher._nursery._pid is None:
+    os.sched_yield()
+print(launcher._nursery._pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("portable", [ON_LINUX])
+def test_a_killed_root_takes_a_stopped_nursery_with_it_that_has_nobody_to_wake_it(tmp_path, portable):
+    root = subprocess.Popen(
+        [sys.executable, "-c", IDLE_ROOT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    nursery = int(root.stdout.readline())
+    os.kill(nursery, signal.SIGSTOP)  # most likely while it is still being started
+    while psutil.Process(nursery).status() != psutil.STATUS_STOPPED:
+        os.sched_yield()
+    root.kill()
+    root.communicate()
+    try:
+        assert all_gone([nursery])
+    finally:
+        processes.send(nursery, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
