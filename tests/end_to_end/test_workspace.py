@@ -58,7 +58,10 @@ class Workspace:
         )
 
     def type(self, name: str, text: str) -> None:
+        """As a person does: the text, and Enter when it can be seen."""
         self.tmux("send-keys", "-t", self.pane(name, "#{pane_id}"), "-l", text)
+        self.shows(name, text)
+        time.sleep(0.3)  # Codex takes keys that come at once for a paste; nothing shows when that is over
         self.tmux("send-keys", "-t", self.pane(name, "#{pane_id}"), "Enter")
 
     def tui(self, name: str) -> int:
