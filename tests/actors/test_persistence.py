@@ -203,6 +203,8 @@ def test_the_process_of_a_session_that_was_replaced_ends(rig: Rig, tmp_path: Pat
         environment=environment,
         model="",
         bridge=None,
+        pane=None,
+        brief=None,
         configured={},
         first_session_id=None,
         raw_output=False,

@@ -181,7 +181,10 @@ def test_a_place_for_sockets_that_others_can_write_to_blocks(world: World, runti
 
 
 def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
-    """kill -9 of the root and its nursery, while the worker and its agent stand still and notice nothing."""
+    """kill -9 of the root and its nursery, while the worker and its agent stand still and notice nothing.
+
+    The nursery goes first, with its root standing still: each of them ends everything when it sees the other's end.
+    """
     loop.wait_for("are ready")
     loop.wait_for("embedded +session ")
     worker = psutil.Process(loop.pid_of("worker", "dead"))
@@ -189,9 +192,10 @@ def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
     assert len(kept) == 2
     root = psutil.Process(loop.process.pid)
     others = [each for each in root.children(recursive=True) if each not in kept]
-    for process in (*kept, *root.children()):
+    for process in (*kept, root):
         process.send_signal(signal.SIGSTOP)
-    loop.signal(signal.SIGKILL)
+    for process in (*root.children(), root):
+        process.kill()
     loop.process.wait()
     for process in others:
         process.kill()
