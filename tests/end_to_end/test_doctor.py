@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -198,7 +199,8 @@ def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
         process.kill()
     loop.process.wait()
     for process in others:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # they see the end of the two by themselves
+            process.kill()
     assert all(processes.wait_ended(each.pid, 10) for each in others)
     return [each.pid for each in kept]
 

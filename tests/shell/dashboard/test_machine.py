@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.edges import processes
 from shell.dashboard.agent_files import AgentFiles
 from shell.dashboard.machine import Processes, _session
 from shell.dashboard.view import FINISHED_SHOWN
@@ -92,6 +93,7 @@ def test_one_that_has_ended_is_not_seen_any_more(start, tmp_path: Path):
     claude = start("claude")
     assert mine(looking.look([], nothing(tmp_path)), claude)
     claude.kill()
+    assert processes.wait_ended(claude.pid, 10)
     assert mine(looking.look([], nothing(tmp_path)), claude) == []  # a zombie: nobody has waited for it yet
     claude.wait()
     assert mine(looking.look([], nothing(tmp_path)), claude) == []
