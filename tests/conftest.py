@@ -1,9 +1,4 @@
-"""Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it.
-
-A test with whole programs (end to end, or with the real agents) that fails is run once more, and the summary says so
-with an R line: a machine that stands still for a while breaks their patience, and there are hundreds of them. What
-fails twice has failed.
-"""
+"""Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it."""
 
 import shutil
 
@@ -21,9 +16,6 @@ NEED_TMUX = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "end_to_end" in item.path.parts or item.get_closest_marker("real_agents"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
     if shutil.which("tmux") is None:
         for item in items:
             if item.path.name in NEED_TMUX:
