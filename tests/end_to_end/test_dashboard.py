@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.drawn import Drawn
 from tests.end_to_end.conftest import TASK, Loop, World
 
 PATIENCE_S = 60
@@ -89,6 +90,7 @@ class Screen:
         size = ("-x", str(columns), "-y", str(lines))
         done = f"{shlex.join(command)}; echo left with $?; read line"
         self.tmux("new-session", "-d", *size, "-s", "d", "-c", str(world.project), done)
+        self.drawn = Drawn(["tmux"], "=d", self.environment)
 
     def tmux(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -97,10 +99,14 @@ class Screen:
         return done.stdout
 
     def until(self, met: Callable[[str], bool]) -> str:
-        deadline = time.monotonic() + PATIENCE_S
-        while not met(text := self.tmux("capture-pane", "-p", "-t", "=d:")):
-            assert time.monotonic() < deadline, text
-        return text
+        seen = [""]
+
+        def fits() -> bool:
+            seen[0] = self.tmux("capture-pane", "-p", "-t", "=d:")
+            return met(seen[0])
+
+        self.drawn.until(fits, PATIENCE_S, lambda: seen[0])
+        return seen[0]
 
     def shows(self, *texts: str) -> str:
         return self.until(lambda shown: all(text in shown for text in texts))
@@ -128,6 +134,7 @@ def open_screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
     yield open_one
     for each in opened:
         subprocess.run(["tmux", "kill-server"], env=each.environment, capture_output=True, check=False)
+        each.drawn.close()
 
 
 def test_a_run_is_watched_on_the_screen_from_its_beginning_to_its_end(embedded: World, open_screen: Open):

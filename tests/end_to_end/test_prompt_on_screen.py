@@ -5,12 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.drawn import Drawn
 from tests.end_to_end.conftest import World
 
 PATIENCE_S = 40
@@ -29,7 +29,9 @@ class Screen:
 
     def __init__(self, world: World, folder: Path, command: list[str]) -> None:
         self.environment = world.environment | {"TMUX_TMPDIR": str(folder), "TERM": "screen", "NO_COLOR": "1"}
-        self.tmux("new-session", "-d", "-x", "150", "-y", "20", "-c", str(world.project), shlex.join(command))
+        place = ("-x", "150", "-y", "20", "-s", "run", "-c", str(world.project))
+        self.tmux("new-session", "-d", *place, shlex.join(command))
+        self.drawn = Drawn(["tmux"], "run", self.environment)
 
     def tmux(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -41,10 +43,14 @@ class Screen:
         return [line.rstrip() for line in self.tmux("capture-pane", "-p").splitlines()]
 
     def until(self, met: Callable[[list[str]], object]) -> list[str]:
-        deadline = time.monotonic() + PATIENCE_S
-        while not met(lines := self.lines()):
-            assert time.monotonic() < deadline, "\n".join(lines)
-        return lines
+        seen: list[list[str]] = [[]]
+
+        def fits() -> object:
+            seen[0] = self.lines()
+            return met(seen[0])
+
+        self.drawn.until(fits, PATIENCE_S, lambda: "\n".join(seen[0]))
+        return seen[0]
 
     def keys(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
@@ -61,6 +67,7 @@ def screen(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     made = Screen(world, tmp_path_factory.mktemp("tmux"), command)
     yield made
     subprocess.run(["tmux", "kill-server"], env=made.environment, capture_output=True, check=False)
+    made.drawn.close()
 
 
 def test_output_scrolls_above_what_is_being_typed(world: World, screen: Screen):

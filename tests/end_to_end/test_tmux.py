@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from actors.edges import processes
+from tests.drawn import Drawn
 from tests.end_to_end.conftest import TASK, World
 
 
@@ -45,11 +46,8 @@ def screen(tmux: Tmux) -> str:
 
 
 def wait_for_the_screen(tmux: Tmux, text: str) -> None:
-    """A screen has no event to wait for: it is looked at until the text is there."""
-    deadline = time.monotonic() + 90
-    while text not in (seen := screen(tmux)):
-        assert time.monotonic() < deadline, "\n".join(filter(str.strip, seen.splitlines()))
-        time.sleep(0.1)
+    with closing(Drawn(["tmux"], "project-loop-1", tmux.environment)) as drawn:
+        drawn.until(lambda: text in screen(tmux), 90, lambda: "\n".join(filter(str.strip, screen(tmux).splitlines())))
 
 
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import psutil
 import pytest
 
 from actors.edges import processes
+from tests.drawn import Drawn
 from tests.end_to_end.conftest import CHECK, TASK, World
 
 pytestmark = [pytest.mark.real_agents, pytest.mark.timeout(600)]
@@ -44,11 +46,11 @@ class Workspace:
         self.until(lambda: text in self.screen(name), lambda: f"no {text!r} in {name}:\n{self.whole()}")
 
     def until(self, met: Callable[[], object], why: Callable[[], str]) -> None:
-        """Neither a screen nor a foreign process has an event to wait for: looked at until it is so."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not met():
-            assert time.monotonic() < deadline, why()
-            time.sleep(0.1)
+        self.drawn.until(met, PATIENCE_S, why)
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        return Drawn(["tmux"], SESSION, self.environment)
 
     def whole(self) -> str:
         """All three screens as they are, for the reader of a failure."""
@@ -100,6 +102,7 @@ def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         made = Workspace(world, tmp_path_factory.mktemp("tmux"))
         yield made
         made.tmux("kill-server")
+        made.drawn.close()
         world.wait_until_empty(10)
 
 

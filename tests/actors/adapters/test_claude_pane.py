@@ -30,6 +30,7 @@ from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
 from tests.actors.adapters.test_claude import SCENARIO, mcp_server, new_id
+from tests.drawn import Drawn
 
 pytestmark = pytest.mark.real_agents
 
@@ -63,6 +64,7 @@ class Bench:
         self.tmux("set-option", "-w", "-t", "place", "remain-on-exit", "on")
         for number, name in enumerate(("right", "console")):  # the peer's pane: ours gets half of the width
             self.tmux("set-option", "-p", "-t", f"place:.{number}", "@loop_pane", name)
+        self.drawn = Drawn(["tmux", "-S", str(self.socket)], "place")
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
         pane = PaneAccess(
             server=str(self.socket), session="place", side="left", folder=folder, root_pid=os.getpid(), run_id="7"
@@ -88,17 +90,17 @@ class Bench:
         return next((row.split()[1] for row in rows if row.startswith("left")), "")
 
     async def shows(self, wanted: str | Callable[[str], bool]) -> str:
-        """A screen has no event to wait for: looked at until it fits."""
-        screen = ""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    screen = await asyncio.to_thread(self.screen)
-                    if wanted in screen if isinstance(wanted, str) else wanted(screen):
-                        return screen
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"never on the screen: {wanted}\n{screen}") from None
+        seen = [""]
+
+        def fits() -> bool:
+            seen[0] = self.screen()
+            return wanted in seen[0] if isinstance(wanted, str) else wanted(seen[0])
+
+        def never() -> str:
+            return f"never on the screen: {wanted}\n{seen[0]}"
+
+        await asyncio.to_thread(self.drawn.until, fits, PATIENCE_S, never)
+        return seen[0]
 
     async def person(self, *keys: str) -> None:
         """Somebody at the keyboard."""
@@ -131,7 +133,9 @@ class Bench:
         return [found for row in self.transcript(it) if (found := identify(row))]
 
     async def queued(self, it: Opened, message_id: str) -> None:
-        """The program queues a message when its hooks have ended; nothing tells but its transcript."""
+        """The program queues a message when its hooks have ended. Nothing tells but its transcript, a file of its own:
+        there is no event to wait for.
+        """
         async with asyncio.timeout(PATIENCE_S):
             while not any(  # noqa: ASYNC110 - see above
                 row.get("operation") == "enqueue" and message_id in row["content"] for row in self.transcript(it)
@@ -150,6 +154,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             yield bench
         finally:
             bench.tmux("kill-server")
+            bench.drawn.close()
 
 
 async def until_seen(it: Opened, message_id: str) -> None:
@@ -544,7 +549,7 @@ def test_an_interrupt_at_the_very_beginning_of_a_turn_is_not_lost(bench: Bench) 
     async def play() -> None:
         async with bench.open() as it:
             turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
-            await asyncio.sleep(0)  # the turn is on its way
+            await asyncio.sleep(0)  # no waiting: the task has its first step, so the turn is on its way
             await it.agent.interrupt()
             assert (await turn).status == "interrupted"
 

@@ -20,6 +20,7 @@ from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, PaneAc
 from actors.errors import AgentDiedError
 from tests.actors.adapters.acp_rig import Opened, is_alive, run
 from tests.actors.adapters.codex_rig import Bench, benched, new_id, until_asked, user_messages
+from tests.drawn import Drawn
 
 pytestmark = pytest.mark.real_agents
 
@@ -43,6 +44,7 @@ class Screen:
         self("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "160", "-y", "40", "cat")
         self("set-option", "-w", "-t", "place", "remain-on-exit", "on")
         self("set-option", "-p", "-t", "place", "@loop_pane", "console")
+        self.drawn = Drawn(["tmux", "-S", self.access.server], "place")
 
     def __call__(self, *arguments: str) -> str:
         command = ["tmux", "-S", self.access.server, *arguments]
@@ -58,15 +60,16 @@ class Screen:
             return self("capture-pane", "-p", "-t", self.pane) if self.pane else ""
         return ""
 
-    async def shows(self, *texts: str) -> str:
-        """A screen has no event to wait for: looked at until all the texts are there."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while not all(text in self.look() for text in texts):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-        seen = self.look()
-        assert all(text in seen for text in texts), seen
-        return seen
+    async def shows(self, *texts: str, without: str = "") -> str:
+        """Waits until all the texts are there, and the one that shall go is gone."""
+        seen = [""]
+
+        def fits() -> bool:
+            seen[0] = self.look()
+            return all(text in seen[0] for text in texts) and not (without and without in seen[0])
+
+        await asyncio.to_thread(self.drawn.until, fits, PATIENCE_S, lambda: seen[0])
+        return seen[0]
 
     async def types(self, text: str) -> None:
         """As a person does: the text, and Enter when it can be seen. Enter at once would be part of a paste."""
@@ -100,6 +103,7 @@ def screen() -> Iterator[Screen]:
         screen = Screen(Path(folder), root)
         yield screen
         screen("kill-server")
+        screen.drawn.close()
         assert [path.name for path in Path(folder).iterdir() if path.name != "tmux"] == []
     root.kill()
     root.communicate()
@@ -230,7 +234,7 @@ def test_our_turn_waits_until_a_persons_is_over(bench: Bench, screen: Screen) ->
             await it.events.wait(is_("tool"))
             turn_id = new_id()
             turn = asyncio.create_task(it.agent.turn(turn_id, "hello"))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # no waiting: the task has its first step, so the turn is on its way
             assert not await it.agent.steer(new_id(), "by the way")
             assert (await it.agent.find_turn(turn_id)).state == "absent"
             await asyncio.to_thread((bench.work / "word").write_text, "go on")
@@ -254,7 +258,7 @@ def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen
             await it.events.wait(is_("typed"))
             turn_id = new_id()
             turn = asyncio.create_task(it.agent.turn(turn_id, "hello"))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # no waiting: the task has its first step, so the turn is on its way
             await it.agent.interrupt()
             assert (await turn).status == "interrupted"
             assert (await it.agent.find_turn(turn_id)).state == "absent"

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from actors.edges import processes
 from actors.edges.panes import Pane, PaneAccess
 from actors.errors import AgentDiedError
+from tests.drawn import Drawn
 
 # A stand-in for a TUI: says that it is there, then repeats each line that is typed.
 ECHO = [
@@ -26,8 +27,20 @@ PATIENCE_S = 30
 
 
 class Tmux:
+    """A server of this test alone, with a session that has a console pane."""
+
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        self("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
+        self("set-option", "-w", "-t", "place", "remain-on-exit", "on")
+        self("set-option", "-p", "-t", "place", "@loop_pane", "console")
+        self.drawn = Drawn(["tmux", "-S", str(socket)], "place")
+
+    async def shows(self, pane: str, text: str) -> None:
+        def look() -> str:
+            return self("capture-pane", "-p", "-t", pane)
+
+        await asyncio.to_thread(self.drawn.until, lambda: text in look(), PATIENCE_S, look)
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(["tmux", "-S", str(self.socket), *arguments], capture_output=True, text=True, check=True)
@@ -43,11 +56,9 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def tmux(folder: Path) -> Iterator[Tmux]:
     server = Tmux(folder / "tmux")
-    server("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
-    server("set-option", "-w", "-t", "place", "remain-on-exit", "on")
-    server("set-option", "-p", "-t", "place", "@loop_pane", "console")
     yield server
     server("kill-server")
+    server.drawn.close()
 
 
 @pytest.fixture
@@ -81,28 +92,14 @@ async def echo(tmux: Tmux, root: subprocess.Popen[bytes]) -> AsyncIterator[tuple
         await pane.close()
 
 
-async def shows(look: Callable[[], Awaitable[str]], text: str) -> str:
-    """A screen has no event to wait for: looked at until the text is there."""
-    async with asyncio.timeout(PATIENCE_S):
-        while text not in (seen := await look()):  # noqa: ASYNC110 - nothing tells that a screen has changed
-            await asyncio.sleep(0.02)
-    return seen
-
-
-def on_screen(tmux: Tmux, pane: Pane) -> Callable[[], Awaitable[str]]:
-    async def look() -> str:
-        return tmux("capture-pane", "-p", "-t", pane._id)
-
-    return look
-
-
 def test_what_is_pasted_is_submitted(tmux: Tmux, root: subprocess.Popen[bytes]):
     async def story() -> None:
         async with echo(tmux, root) as (pane, pid, _):
             assert processes.is_running(pid)
-            await shows(pane.screen, "ready")
+            await tmux.shows(pane._id, "ready")
+            assert "ready" in await pane.screen()
             await pane.paste("over to you")
-            await shows(pane.screen, "got over to you")
+            await tmux.shows(pane._id, "got over to you")
 
     asyncio.run(story())
 
@@ -110,9 +107,9 @@ def test_what_is_pasted_is_submitted(tmux: Tmux, root: subprocess.Popen[bytes]):
 def test_nothing_that_is_pasted_is_a_key(tmux: Tmux, root: subprocess.Popen[bytes]):
     async def story() -> None:
         async with echo(tmux, root) as (pane, _, _):
-            await shows(pane.screen, "ready")
+            await tmux.shows(pane._id, "ready")
             await pane.paste("over\x1b[201~ \x03to\r you")
-            await shows(pane.screen, "got over[201~ to you")
+            await tmux.shows(pane._id, "got over[201~ to you")
 
     asyncio.run(story())
 
@@ -122,7 +119,7 @@ def test_the_end_of_the_program_is_told_and_shown(tmux: Tmux, root: subprocess.P
         async with echo(tmux, root) as (pane, pid, ends):
             processes.send(pid, 9)
             assert await ends.next() == "was killed by SIGKILL"
-            await shows(on_screen(tmux, pane), "the run starts it again in its session")
+            await tmux.shows(pane._id, "the run starts it again in its session")
             with pytest.raises(AgentDiedError, match="echo was killed by SIGKILL"):
                 await pane.paste("too late")
 
@@ -136,7 +133,7 @@ def test_a_pane_that_is_killed_takes_its_program_along_and_is_made_again(tmux: T
             await ends.next()
             assert processes.wait_ended(pid, PATIENCE_S)
         async with echo(tmux, root) as (again, _, _):
-            await shows(again.screen, "ready")
+            await tmux.shows(again._id, "ready")
             assert again._id != pane._id
             assert tmux("list-panes", "-t", "place", "-F", "#{@loop_pane}").split() == ["left", "console"]
 
@@ -158,7 +155,7 @@ def test_closing_ends_the_program_and_leaves_the_farewell(tmux: Tmux, root: subp
         async with echo(tmux, root) as (pane, pid, ends):
             await pane.close("[loop] run 7 is over")
             assert not processes.is_running(pid)
-            await shows(on_screen(tmux, pane), "[loop] run 7 is over")
+            await tmux.shows(pane._id, "[loop] run 7 is over")
             assert ends.happened.empty()
 
     asyncio.run(story())
@@ -193,8 +190,4 @@ def test_the_pane_says_what_happened_when_the_actor_or_the_root_was_killed(tmux:
             actor.kill()
             actor.wait()
         assert processes.wait_ended(pid, PATIENCE_S)
-
-        async def left() -> str:
-            return tmux("capture-pane", "-p", "-t", "place:0.0")
-
-        asyncio.run(shows(left, told))
+        asyncio.run(tmux.shows("place:0.0", told))
