@@ -1,0 +1,117 @@
+"""What both launchers are made of: the listening sockets of children, the way of events to the root, the start of a
+process that runs supervisor.nursery. Lives in the root process; decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actors.edges import processes
+from supervisor import reaper
+from supervisor.orders import Event, Started, StartOrder
+
+# Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors have had theirs before.
+CLOSE_TIMEOUT_S = 3.0
+
+READ_BYTES = 65_536
+_BACKLOG = 128  # calls that wait while the child that serves them is restarted
+
+# The child must see the modules that we see, whatever directory it is started in: the user's project may well have
+# a package "actors" of its own. PYTHONPATH would reach the agents, and their programs, too.
+_PATH_VARIABLE = "LOOP_PYTHON_PATH"
+_BOOT = (
+    f"import os, sys; sys.path[:] = os.environ.pop({_PATH_VARIABLE!r}).split(os.pathsep); "
+    "from supervisor.nursery import main; main()"
+)
+
+OnEvent = Callable[[Event], None]
+
+
+class Reporter:
+    """Hands events to the root, one at a time, until it is told to be silent."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event: OnEvent | None = on_event
+        self._lock = threading.Lock()
+
+    def report(self, event: Event) -> None:
+        """Any thread."""
+        with self._lock:
+            if self._on_event:
+                self._on_event(event)
+
+    def silence(self) -> None:
+        """No event comes after this has returned."""
+        with self._lock:
+            self._on_event = None
+
+
+class ListeningSockets:
+    """Listening sockets by child. Held here, so that calls made while a child is restarted wait for it."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+
+    def of(self, order: StartOrder) -> socket.socket | None:
+        """The child's, made when it is first asked for; None when it wants none."""
+        return self._made(order.child) if order.wants_socket else None
+
+    def port(self, child: str) -> int:
+        """See `Launcher.listening_port`."""
+        return int(self._made(child).getsockname()[1])
+
+    def _made(self, child: str) -> socket.socket:
+        if child not in self._sockets:
+            self._sockets[child] = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        return self._sockets[child]
+
+    def forget(self, child: str) -> None:
+        """Closes the child's. May be called twice."""
+        if child in self._sockets:
+            self._sockets.pop(child).close()
+
+    def close(self) -> None:
+        """Closes all."""
+        for child in list(self._sockets):
+            self.forget(child)
+
+
+def send(link: socket.socket, data: bytes, listening: socket.socket | None) -> None:
+    """An order, with its listening socket if it has one."""
+    if listening:
+        data = data[socket.send_fds(link, [data], [listening.fileno()]) :]
+    link.sendall(data)
+
+
+def start_program(
+    arguments: Sequence[str], fds: Sequence[int], *, start_new_session: bool = False, process_group: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts this Python with supervisor.nursery as its program, out of reach of the terminal's Ctrl-C."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _BOOT, *arguments],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, _PATH_VARIABLE: path},
+        pass_fds=fds,
+        start_new_session=start_new_session,
+        process_group=process_group,
+    )
+
+
+def records_of(order: StartOrder, runtime_dir: Path) -> Path:
+    """Where the child's processes are recorded."""
+    return reaper.records_directory(order.runtime_dir or runtime_dir, order.child)
+
+
+def end_what_is_left(started: Started | None, records: Path) -> None:
+    """After the end of an actor's process, or of its launcher: what is known of its tree, then what is recorded."""
+    # No process under that pid: members of its session may still be there, and keep the pid from being used again.
+    if started and processes.start_time(started.pid) in (started.started, None):
+        processes.kill_tree(started.pid)
+    reaper.reap(records)

@@ -1,0 +1,198 @@
+"""The launcher of Linux: a nursery process forks the actors. Lives in the root process; see supervisor.launchers."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.edges import processes
+from actors.errors import ProtocolError
+from supervisor import reaper
+from supervisor.launcher_parts import (
+    CLOSE_TIMEOUT_S,
+    READ_BYTES,
+    ListeningSockets,
+    OnEvent,
+    Reporter,
+    end_what_is_left,
+    records_of,
+    send,
+    start_program,
+)
+from supervisor.orders import Event, Frames, KillOrder, Started, StartOrder, failed, frame, lost
+
+_NURSERY_TIMEOUT_S = 1.0  # it kills everything in milliseconds; later it is stopped or stuck, and is killed from here
+
+# Actors whose nursery has died end by themselves, and are given this time for it: to kill a tree is to stop it first,
+# and a root that is killed in between would leave it stopped, deaf to all lifelines.
+_OWN_END_S = 2.0
+
+
+class NurseryLauncher:
+    """Has a nursery fork the actors. A nursery that dies is replaced at the next start. One thread for each nursery."""
+
+    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str]) -> None:
+        self._reporter = Reporter(on_event)
+        self._runtime_dir = runtime_dir
+        self._preload = preload
+        self._sockets = ListeningSockets()
+        self._lock = threading.Lock()
+        self._closed = False
+        # Nothing is ever written into it; its end says that this process is gone, to whoever has the other end.
+        self._root_end, self._held_end = socket.socketpair()
+        self._nursery = self._make_nursery()  # at once: it imports while the root starts
+
+    def _make_nursery(self) -> _Nursery:
+        return _Nursery(self._reporter, self._runtime_dir, self._preload, self._root_end)
+
+    def start(self, order: StartOrder) -> None:
+        """See `Launcher.start`."""
+        with self._lock:
+            if self._closed:
+                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
+            listening = self._sockets.of(order)
+            if not self._nursery.start(order, listening):
+                self._nursery = self._make_nursery()
+                self._nursery.start(order, listening)
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        """See `Launcher.kill`."""
+        with self._lock:
+            self._nursery.kill(child, incarnation, number)
+
+    def listening_port(self, child: str) -> int:
+        """See `Launcher.listening_port`."""
+        with self._lock:
+            return self._sockets.port(child)
+
+    def forget(self, child: str) -> None:
+        """See `Launcher.forget`."""
+        with self._lock:
+            self._sockets.forget(child)
+
+    def close(self) -> None:
+        """See `Launcher.close`."""
+        self._closed = True
+        self._reporter.silence()
+        self._nursery.hang_up()  # before the lock: it frees a start() whose order nobody reads
+        with self._lock:
+            self._sockets.close()
+            self._nursery.hang_up()  # start() may just have made a new one
+            self._nursery.wait()
+            self._root_end.close()
+            self._held_end.close()
+
+
+class _Nursery:
+    """One nursery process, seen from the root, and the thread that reads its reports until it is gone."""
+
+    def __init__(self, reporter: Reporter, runtime_dir: Path, preload: Sequence[str], root_end: socket.socket) -> None:
+        self._reporter = reporter
+        self._runtime_dir = runtime_dir
+        self._root_end = root_end
+        self._children: dict[tuple[str, int], tuple[StartOrder, Started | None]] = {}  # what lives or is to live there
+        self._lock = threading.Lock()  # of the children; never held while an order is sent
+        self._gone = False
+        self._pid: int | None = None
+        # Orders wait in the socket until the process reads them, so nobody waits for it to start.
+        self._link, theirs = socket.socketpair()
+        self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="nursery", daemon=True)
+        self._thread.start()
+
+    def start(self, order: StartOrder, listening: socket.socket | None) -> bool:
+        """False: this nursery is gone."""
+        with self._lock:
+            if self._gone:
+                return False
+            self._children[order.child, order.incarnation] = (order, None)
+        self._send(frame(order), listening)
+        return True
+
+    def kill(self, child: str, incarnation: int, number: int) -> None:
+        self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
+
+    def hang_up(self) -> None:
+        """The nursery kills everything and ends. May be called twice."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._link.shutdown(socket.SHUT_RDWR)
+
+    def wait(self) -> None:
+        """Waits until it is gone, and all that it had; helps if need be."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        self._thread.join(_NURSERY_TIMEOUT_S)
+        if (pid := self._pid) is not None:  # it is stopped or stuck
+            processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
+        if (pid := self._pid) is not None:
+            processes.send(pid, signal.SIGCONT)  # one that somebody has stopped would never take the order
+        with contextlib.suppress(OSError):  # it has died: our thread reports that for all its children
+            send(self._link, data, listening)
+
+    # --- in the thread ------------------------------------------------------------------------------------------
+
+    def _tend(self, theirs: socket.socket, preload: Sequence[str]) -> None:
+        why = self._watch(theirs, preload)
+        with self._lock:
+            self._gone = True
+            children = list(self._children.values())
+            self._link.close()
+        deadline = time.monotonic() + _OWN_END_S
+        for _, started in children:
+            if started and processes.start_time(started.pid) == started.started:
+                processes.wait_ended(started.pid, deadline - time.monotonic())
+        for order, started in children:
+            end_what_is_left(started, records_of(order, self._runtime_dir))
+        for order, started in children:
+            self._reporter.report(lost(order) if started else failed(order, why))
+
+    def _watch(self, theirs: socket.socket, preload: Sequence[str]) -> str:
+        """Runs the nursery until it is gone; says how it ended."""
+        with theirs:
+            try:
+                fds = [theirs.fileno(), self._root_end.fileno()]
+                # A group of its own in the root's session, not a session: when the root dies, the system itself sends
+                # SIGHUP and SIGCONT to a stopped group that nobody is left to continue (POSIX, orphaned groups), so
+                # that a nursery which was stopped sees the end of its root as well.
+                process = start_program(["nursery", *map(str, fds), *preload], fds, process_group=0)
+            except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
+                return f"cannot start the nursery: {error}"
+        self._pid = process.pid
+        record = processes.record(reaper.records_root(self._runtime_dir) / reaper.NURSERY, process.pid)
+        frames = Frames(Event)
+        while data := self._receive():
+            for event in frames.feed(data):
+                self._take(event)
+        processes.wait_ended(process.pid)
+        self._pid = None  # before it may become another's
+        status = process.wait()
+        if record:
+            record.unlink(missing_ok=True)
+        return f"the nursery ended: exit status {status}"
+
+    def _receive(self) -> bytes:
+        try:
+            return self._link.recv(READ_BYTES)
+        except OSError:  # it was killed with an order unread
+            return b""
+
+    def _take(self, event: Event) -> None:
+        key = (event.child, event.incarnation)
+        with self._lock:
+            order, _ = self._children[key]
+            if isinstance(event, Started):
+                self._children[key] = (order, event)
+            else:
+                del self._children[key]
+        records = records_of(order, self._runtime_dir)
+        if isinstance(event, Started):
+            processes.record(records, event.pid)
+        else:
+            reaper.reap(records)
+        self._reporter.report(event)

@@ -1,0 +1,208 @@
+"""The launcher of every system: each actor is started by exec, and a spare process stands by. Lives in the root
+process; see supervisor.launchers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from actors.edges import processes
+from actors.errors import ProtocolError
+from supervisor import reaper
+from supervisor.launcher_parts import (
+    CLOSE_TIMEOUT_S,
+    READ_BYTES,
+    ListeningSockets,
+    OnEvent,
+    Reporter,
+    end_what_is_left,
+    records_of,
+    send,
+    start_program,
+)
+from supervisor.nursery import RUNNING, WHEN_IDLE
+from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder, ended, failed, frame
+
+# A spare process is made this long after the last start: until then the actors that were started have the processors.
+SPARE_AFTER_S = 1.0
+
+
+class PortableLauncher:
+    """Starts each actor by exec, with a thread that waits for it.
+
+    A spare process has the imports done and waits for its order, so that an actor that crashed is back at once.
+    """
+
+    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
+        self._reporter = Reporter(on_event)
+        self._runtime_dir = runtime_dir
+        self._preload = [module.removeprefix(WHEN_IDLE) for module in preload]
+        self._sockets = ListeningSockets()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._threads: dict[tuple[str, int], threading.Thread] = {}
+        self._pids: dict[tuple[str, int], int] = {}
+        self._spare: _Fresh | None = None
+        self._spare_timer: threading.Timer | None = None
+
+    def start(self, order: StartOrder) -> None:
+        """See `Launcher.start`."""
+        with self._lock:
+            if self._closed:
+                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
+            key = (order.child, order.incarnation)
+            listening = self._sockets.of(order)
+            fresh: _Fresh | OSError
+            try:
+                fresh = self._take_spare() or _Fresh.make()
+                self._pids[key] = fresh.process.pid
+            except OSError as error:
+                fresh = error
+            self._threads[key] = threading.Thread(
+                target=self._tend, args=(order, fresh, listening), name=f"waits for {order.child}", daemon=True
+            )
+            self._threads[key].start()
+            self._want_spare()
+
+    # --- the spare process, under the lock ---
+
+    def _take_spare(self) -> _Fresh | None:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        if spare.record:
+            spare.record.unlink(missing_ok=True)
+        if spare.process.poll() is not None:  # somebody has killed it
+            spare.link.close()
+            return None
+        return spare
+
+    def _want_spare(self) -> None:
+        if self._spare_timer:
+            self._spare_timer.cancel()
+        self._spare_timer = threading.Timer(SPARE_AFTER_S, self._make_spare)
+        self._spare_timer.daemon = True
+        self._spare_timer.start()
+
+    def _make_spare(self) -> None:
+        with self._lock:
+            if self._closed or self._spare or not self._preload:
+                return
+            with contextlib.suppress(OSError):  # no process to be had: an actor that is started tells people so
+                spare = _Fresh.make(self._preload)
+                records = reaper.records_root(self._runtime_dir) / reaper.SPARE
+                self._spare = spare._replace(record=processes.record(records, spare.process.pid))
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        """See `Launcher.kill`."""
+        with self._lock:
+            pid = self._pids.get((child, incarnation))
+            if pid is None:
+                return
+            if number == signal.SIGKILL:
+                processes.kill_tree(pid)  # while the actor lives, its tree is known
+            else:
+                processes.send(pid, number)
+
+    def listening_port(self, child: str) -> int:
+        """See `Launcher.listening_port`."""
+        with self._lock:
+            return self._sockets.port(child)
+
+    def forget(self, child: str) -> None:
+        """See `Launcher.forget`."""
+        with self._lock:
+            self._sockets.forget(child)
+
+    def close(self) -> None:
+        """See `Launcher.close`."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        with self._lock:
+            self._closed = True
+            self._sockets.close()
+            threads = list(self._threads.values())
+            pids = list(self._pids.values())
+            if self._spare_timer:
+                self._spare_timer.cancel()
+            if spare := self._take_spare():
+                spare.process.kill()
+                spare.process.wait()
+                spare.link.close()
+        self._reporter.silence()
+        for pid in pids:
+            processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # --- in the thread of one child -----------------------------------------------------------------------------
+
+    def _tend(self, order: StartOrder, fresh: _Fresh | OSError, listening: socket.socket | None) -> None:
+        if isinstance(fresh, OSError):
+            event: Event = failed(order, f"cannot start a process: {fresh}")
+        else:
+            with fresh.link:
+                event = self._run(order, fresh, listening)
+        with self._lock:
+            del self._threads[order.child, order.incarnation]
+        self._reporter.report(event)
+
+    def _run(self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None) -> Exited | StartFailed:
+        """Until the process, and all that it left behind, is gone."""
+        pid = fresh.process.pid
+        started, reason = self._see_start(order, fresh, listening)
+        processes.wait_ended(pid)
+        with self._lock:  # only now may its pid become another's
+            del self._pids[order.child, order.incarnation]
+            exited = ended(order, fresh.process.wait())
+        end_what_is_left(started, records_of(order, self._runtime_dir))
+        if started:
+            return exited
+        return failed(order, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
+
+    def _see_start(
+        self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None
+    ) -> tuple[Started | None, str]:
+        link, pid = fresh.link, fresh.process.pid
+        born = processes.start_time(pid) or ""
+        said = b""
+        try:
+            send(link, frame(order), listening)
+            while said != RUNNING and (data := link.recv(READ_BYTES)):
+                said += data
+        except OSError:  # it has ended without reading its order
+            return None, ""
+        if said != RUNNING:
+            return None, said.decode(errors="replace")
+        started = Started(child=order.child, incarnation=order.incarnation, pid=pid, started=born)
+        processes.record(records_of(order, self._runtime_dir), pid)
+        self._reporter.report(started)
+        return started, ""
+
+
+class _Fresh(NamedTuple):
+    """A process that waits for its order."""
+
+    process: subprocess.Popen[bytes]
+    link: socket.socket  # brings the order, then is its lifeline
+    record: Path | None = None
+
+    @classmethod
+    def make(cls, preload: Sequence[str] = ()) -> _Fresh:
+        link, theirs = socket.socketpair()
+        try:
+            with theirs:
+                return cls(
+                    start_program(["actor", str(theirs.fileno()), *preload], [theirs.fileno()], start_new_session=True),
+                    link,
+                )
+        except OSError:
+            link.close()
+            raise
