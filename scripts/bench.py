@@ -40,9 +40,9 @@ from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 from actors.scripted.world import Loop, World
+from shell.attached import Pipe
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
-from shell.repl import Pipe
 from supervisor.console_wire import Control, GetReport, Inspect, LookAtMail, LookIntoMailbox
 
 LOOP = str(Path(sys.executable).with_name("loop"))

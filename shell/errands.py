@@ -330,7 +330,7 @@ def _same(path: Path, descriptor: int) -> bool:
 
 
 def _shell(errand: Errand) -> int:
-    from shell.repl import attach
+    from shell.attached import attach
 
     return attach(run_files.choose(errand.run, running=True))
 

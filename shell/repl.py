@@ -13,18 +13,13 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory
-from prompt_toolkit.input.vt100 import Vt100Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from actors.clock import wall_ms
@@ -34,8 +29,8 @@ from actors.machines.mail import short
 from actors.messages import Progress
 from shell import render, tables
 from shell.commands import COMMANDS, execute, meant
-from shell.desk_client import DeskClient, RunEndedError, find_desk
-from shell.run_files import RunFiles
+from shell.desk_client import DeskClient, RunEndedError
+from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
 from supervisor.console_wire import (
     AnswerQuestion,
     AnyAnswer,
@@ -78,17 +73,17 @@ class Repl:
         self._refresh = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = DeskClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
-        self._input = _RawInput(sys.stdin)
+        self._input = RawInput(sys.stdin)
         self._session: PromptSession[str] = PromptSession(
             self._message,
             input=self._input,
-            history=_History(str(_history_file())),
-            completer=_Completer(self),
+            history=History(str(history_file())),
+            completer=CommandCompleter(self),
             complete_while_typing=False,
             complete_in_thread=True,  # it may ask the run
             bottom_toolbar=self._toolbar,
             refresh_interval=REFRESH_S,
-            key_bindings=_keys(),
+            key_bindings=key_bindings(),
         )
 
     # --- what commands use ------------------------------------------------------------------------------------------
@@ -352,135 +347,3 @@ def _write(text: str) -> None:
 def _is_command(line: str) -> bool:
     """While a question is open, which any text answers. Agents would set to work on a word such as `stop`."""
     return line.startswith("/") or line.strip().lower() in COMMANDS or line.lower().startswith("followup ")
-
-
-class _RawInput(Vt100Input):
-    """Keys are keys also while something is printed above the prompt, and between two prompts.
-
-    prompt_toolkit would set the terminal as it was meanwhile, for programs that read from it: then Ctrl-C, which takes
-    back what was typed, would be a signal that ends the run, and Ctrl-D would be lost.
-    """
-
-    def cooked_mode(self) -> AbstractContextManager[None]:
-        """It stays raw."""
-        return nullcontext()
-
-
-class _History(FileHistory):
-    """Of all prompts on this machine. A line that begins with a blank is not kept, for what others should not read.
-
-    A disk that takes nothing must not take the prompt with it.
-    """
-
-    def store_string(self, string: str) -> None:
-        if not string.startswith(" "):
-            with suppress(OSError):
-                super().store_string(string)
-
-
-def _history_file() -> Path:
-    path = Path.home() / ".loop" / "history"
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    return path
-
-
-def _keys() -> KeyBindings:
-    keys = KeyBindings()
-
-    @keys.add("c-c")
-    def _interrupt(event: KeyPressEvent) -> None:
-        """Takes back what was typed; at an empty prompt it is for the run."""
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-        else:
-            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
-
-    return keys
-
-
-class _Completer(Completer):
-    def __init__(self, repl: Repl) -> None:
-        self._repl = repl
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
-        """The commands; after one, what it takes."""
-        *before, word = document.text_before_cursor.removeprefix("/").split(" ")
-        if not before:
-            return self._matching(COMMANDS, word)
-        found = COMMANDS.get(before[0])
-        place = len(before) - 1
-        if found is None or place >= len(found.completes):
-            return []
-        return self._matching(self._values(found.completes[place]), word)
-
-    def _values(self, kinds: str) -> Iterator[str]:
-        report = self._repl.report
-        for kind in kinds.split("|"):
-            match kind:
-                case "actor":
-                    yield from (actor.name for actor in report.actors) if report else ()
-                case "agent":
-                    yield from (agent.label for agent in report.agents) if report else ()
-                case "command":
-                    yield from COMMANDS
-                case "mail":
-                    yield from self._repl.mail_ids()
-                case _:
-                    yield kind
-
-    @staticmethod
-    def _matching(values: Iterable[str], word: str) -> list[Completion]:
-        return [Completion(value, -len(word)) for value in values if value.startswith(word)]
-
-
-# --- attached -------------------------------------------------------------------------------------------------
-
-
-def attach(found: RunFiles) -> int:
-    """`loop shell`: a prompt on a run that runs elsewhere. Returns an exit status."""
-    endpoint = find_desk(found.directory)
-    if not sys.stdin.isatty():
-        return _follow_orders(endpoint, found)
-    print(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
-    ended = Repl(endpoint, found.directory, own=False).run()
-    if ended is not None:
-        print(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
-    elif not run_dir.is_active(found.directory):
-        print(f"[loop] run {found.run_id} is not running any more")
-    return 0
-
-
-class Pipe:
-    """What a command knows when its line comes from a pipe."""
-
-    own = False
-
-    def __init__(self, client: DeskClient, directory: Path) -> None:
-        self._client = client
-        self.directory = directory
-        self.left = False
-
-    def ask(self, request: Request) -> AnyAnswer:
-        """See `DeskClient.ask`."""
-        return self._client.ask(request)
-
-    def leave(self) -> None:
-        """No further line is read."""
-        self.left = True
-
-
-def _follow_orders(endpoint: str, found: RunFiles) -> int:
-    """Without a terminal: each line of the input is a command."""
-    client = DeskClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
-    pipe = Pipe(client, found.directory)
-    try:
-        for line in sys.stdin:
-            if line.strip() and (answer := execute(pipe, line)):
-                print(answer, flush=True)
-            if pipe.left:
-                break
-    finally:
-        client.close()
-    return 0

@@ -1,8 +1,8 @@
 """Starting actor processes and ending them with all that they have started. Lives in the root process.
 
-Two ways behind one Protocol, a room each beside this one. `NurseryLauncher` (Linux): a nursery process forks the actors.
-`PortableLauncher` (everywhere): each actor is started by exec and watched by a thread that waits for it. LOOP_PORTABLE=1
-in the environment, `portable=True`, or a system without child subreapers chooses the second.
+Two ways behind one Protocol, a room each beside this one. `NurseryLauncher` (Linux): a nursery process forks the
+actors. `PortableLauncher` (everywhere): each actor is started by exec and watched by a thread that waits for it.
+LOOP_PORTABLE=1 in the environment, `portable=True`, or a system without child subreapers chooses the second.
 
 A launcher never decides: it restarts nothing, and asks nobody to stop. Its events come from its own threads, one
 at a time. However an actor, the nursery or the root ends, what was started below goes with it:

@@ -1,0 +1,61 @@
+"""`loop shell`: a prompt on a run that runs elsewhere, or, without a terminal, a command for each line of the input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from actors.edges import run_dir
+from shell.commands import execute
+from shell.desk_client import DeskClient, find_desk
+from shell.repl import Repl
+from shell.run_files import RunFiles
+from supervisor.console_wire import AnyAnswer, Request
+
+
+def attach(found: RunFiles) -> int:
+    """`loop shell`: a prompt on a run that runs elsewhere. Returns an exit status."""
+    endpoint = find_desk(found.directory)
+    if not sys.stdin.isatty():
+        return _follow_orders(endpoint, found)
+    print(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
+    ended = Repl(endpoint, found.directory, own=False).run()
+    if ended is not None:
+        print(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
+    elif not run_dir.is_active(found.directory):
+        print(f"[loop] run {found.run_id} is not running any more")
+    return 0
+
+
+class Pipe:
+    """What a command knows when its line comes from a pipe."""
+
+    own = False
+
+    def __init__(self, client: DeskClient, directory: Path) -> None:
+        self._client = client
+        self.directory = directory
+        self.left = False
+
+    def ask(self, request: Request) -> AnyAnswer:
+        """See `DeskClient.ask`."""
+        return self._client.ask(request)
+
+    def leave(self) -> None:
+        """No further line is read."""
+        self.left = True
+
+
+def _follow_orders(endpoint: str, found: RunFiles) -> int:
+    """Without a terminal: each line of the input is a command."""
+    client = DeskClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
+    pipe = Pipe(client, found.directory)
+    try:
+        for line in sys.stdin:
+            if line.strip() and (answer := execute(pipe, line)):
+                print(answer, flush=True)
+            if pipe.left:
+                break
+    finally:
+        client.close()
+    return 0

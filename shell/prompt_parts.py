@@ -1,0 +1,116 @@
+"""What the loop> prompt is to prompt_toolkit: its keys, its input, its history, its completion. All of it is called in
+the prompt's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Protocol
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+from shell.commands import COMMANDS
+from supervisor.console_wire import Report
+
+
+class Known(Protocol):
+    """What there is to complete."""
+
+    @property
+    def report(self) -> Report | None:
+        """How the run stood last."""
+
+    def mail_ids(self) -> list[str]:
+        """Of the mail that can be named."""
+
+
+class RawInput(Vt100Input):
+    """Keys are keys also while something is printed above the prompt, and between two prompts.
+
+    prompt_toolkit would set the terminal as it was meanwhile, for programs that read from it: then Ctrl-C, which takes
+    back what was typed, would be a signal that ends the run, and Ctrl-D would be lost.
+    """
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        """It stays raw."""
+        return nullcontext()
+
+
+class History(FileHistory):
+    """Of all prompts on this machine. A line that begins with a blank is not kept, for what others should not read.
+
+    A disk that takes nothing must not take the prompt with it.
+    """
+
+    def store_string(self, string: str) -> None:
+        """See `FileHistory`."""
+        if not string.startswith(" "):
+            with suppress(OSError):
+                super().store_string(string)
+
+
+def history_file() -> Path:
+    """Made when there is none, for the user alone."""
+    path = Path.home() / ".loop" / "history"
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    return path
+
+
+def key_bindings() -> KeyBindings:
+    """Ctrl-C: see `_interrupt`."""
+    keys = KeyBindings()
+
+    @keys.add("c-c")
+    def _interrupt(event: KeyPressEvent) -> None:
+        """Takes back what was typed; at an empty prompt it is for the run."""
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    return keys
+
+
+class CommandCompleter(Completer):
+    """Completes commands, actors, agents, ids of mail."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
+        """The commands; after one, what it takes."""
+        *before, word = document.text_before_cursor.removeprefix("/").split(" ")
+        if not before:
+            return self._matching(COMMANDS, word)
+        found = COMMANDS.get(before[0])
+        place = len(before) - 1
+        if found is None or place >= len(found.completes):
+            return []
+        return self._matching(self._values(found.completes[place]), word)
+
+    def _values(self, kinds: str) -> Iterator[str]:
+        report = self._known.report
+        for kind in kinds.split("|"):
+            match kind:
+                case "actor":
+                    yield from (actor.name for actor in report.actors) if report else ()
+                case "agent":
+                    yield from (agent.label for agent in report.agents) if report else ()
+                case "command":
+                    yield from COMMANDS
+                case "mail":
+                    yield from self._known.mail_ids()
+                case _:
+                    yield kind
+
+    @staticmethod
+    def _matching(values: Iterable[str], word: str) -> list[Completion]:
+        return [Completion(value, -len(word)) for value in values if value.startswith(word)]
