@@ -71,6 +71,7 @@ from supervisor.console_wire import (
     Shown,
 )
 from supervisor.desk import TraceTap
+from supervisor.inspections import evaluation, overview
 from supervisor.router import DeadLetter, Router
 from supervisor.run_tree import RunOrder
 
@@ -78,7 +79,6 @@ from supervisor.run_tree import RunOrder
 PATIENCE_S = 2.0
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
-LONGEST_RESULT = 100_000  # characters of what `inspect` shows
 PLANNING = ("plan", "plan-review")
 # Heartbeats come once a second. Three missing ones are no accident, and people see it before the supervisor acts.
 SILENT_MS = 3_000
@@ -383,7 +383,7 @@ class RunClerk:
 
     def _inspect(self, request: Inspect) -> AnyAnswer:
         actor = self._up(request.actor)
-        function = _evaluation(request.expression) if request.expression.strip() else _overview()
+        function = evaluation(request.expression) if request.expression.strip() else overview()
         answer = self._ref(actor.name).ask(Apply(function=cloudpickle.dumps(function)), timeout_s=PATIENCE_S)
         return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
 
@@ -419,45 +419,3 @@ def _dead_letter(letter: DeadLetter) -> DeadLetterReport:
 
 def _name(local: str) -> str:
     return local.partition("#")[0]
-
-
-# These make functions within functions: such are shipped by value, so the actor need not import this module.
-
-
-def _evaluation(expression: str) -> Callable[[Any], object]:
-    try:
-        compile(expression, "<inspect>", "eval")
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"not a Python expression: {expression!r} ({error})") from error
-
-    def evaluate(actor: Any) -> str:
-        return repr(eval(expression, {"actor": actor}))  # noqa: S307 - what `inspect` is for; the run's owner wrote it
-
-    return _as_text(evaluate)
-
-
-def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
-    """What `look` says, as it is: the answer is the repr of the result. A wire does not take any length."""
-
-    class Text(str):
-        __slots__ = ()
-        __repr__ = str.__str__
-
-    longest = LONGEST_RESULT
-
-    def applied(actor: Any) -> object:
-        text = look(actor)
-        return Text(text if len(text) <= longest else f"{text[:longest]}… (of {len(text):,} characters)")
-
-    return applied
-
-
-def _overview() -> Callable[[Any], object]:
-    def overview(actor: Any) -> str:
-        lines = [f"{type(actor).__name__} {actor.context.name}#{actor.context.incarnation}"]
-        for name, value in sorted(vars(actor).items()):
-            text = repr(value)
-            lines.append(f"  {name} = {text if len(text) <= 300 else text[:300] + '…'}")
-        return "\n".join(lines)
-
-    return _as_text(overview)

@@ -1,0 +1,55 @@
+"""What `inspect` looks at: functions that are shipped to a live actor with cloudpickle, and answer with text there.
+
+They are functions within functions: such are shipped by value, so the actor need not import this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.errors import UserError
+
+LONGEST_RESULT = 100_000  # characters of what `inspect` shows
+
+
+def evaluation(expression: str) -> Callable[[Any], object]:
+    """The value of a Python expression that knows `actor`. Raises `UserError` when it is none."""
+    try:
+        compile(expression, "<inspect>", "eval")
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"not a Python expression: {expression!r} ({error})") from error
+
+    def evaluate(actor: Any) -> str:
+        return repr(eval(expression, {"actor": actor}))  # noqa: S307 - what `inspect` is for; the run's owner wrote it
+
+    return _as_text(evaluate)
+
+
+def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
+    """What `look` says, as it is: the answer is the repr of the result. A wire does not take any length."""
+
+    class Text(str):
+        __slots__ = ()
+        __repr__ = str.__str__
+
+    longest = LONGEST_RESULT
+
+    def applied(actor: Any) -> object:
+        text = look(actor)
+        return Text(text if len(text) <= longest else f"{text[:longest]}… (of {len(text):,} characters)")
+
+    return applied
+
+
+def overview() -> Callable[[Any], object]:
+    """The actor's attributes, a line each."""
+
+    def look(actor: Any) -> str:
+        lines = [f"{type(actor).__name__} {actor.context.name}#{actor.context.incarnation}"]
+        for name, value in sorted(vars(actor).items()):
+            text = repr(value)
+            lines.append(f"  {name} = {text if len(text) <= 300 else text[:300] + '…'}")
+        return "\n".join(lines)
+
+    return _as_text(look)
