@@ -5,7 +5,7 @@ cheap: what speaks to the app-server is imported by `open`.
 
 The rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and its
 pipe, through the official SDK), codex_socket_link (the process and its socket, which the TUI shares), codex_pane (the
-TUI), codex_protocol (what Codex's words mean; pure).
+TUI), codex_turn (a turn of ours), codex_protocol (what Codex's words mean; pure).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any, Protocol
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
-    BRIDGE,
     KEY_VARIABLE,
     child_environment,
     command,
@@ -35,13 +34,14 @@ from actors.adapters.codex_program import (
 from actors.adapters.codex_protocol import (
     Json,
     RequestRefusedError,
-    TurnProgress,
+    bridge_status,
     events,
     find_turn,
     has_without_id,
     is_conversation,
     user_text,
 )
+from actors.adapters.codex_turn import OpenTurn
 from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
@@ -82,40 +82,6 @@ class _Link(Protocol):
     async def stop(self) -> None: ...
 
 
-def _bridge_status(method: str, params: Json) -> str:
-    """What Codex says of the bridge; "" when it speaks of something else."""
-    if method != "mcpServer/startupStatus/updated" or params.get("name") != BRIDGE:
-        return ""
-    return str(params.get("status"))
-
-
-class _Turn:
-    """The running turn: its progress, and who waits for it."""
-
-    def __init__(self) -> None:
-        self.progress = TurnProgress()
-        self.sent = False  # not yet while a person's turn runs
-        self.may_be_sent = asyncio.Event()
-        self.asked_to_end = False
-        # Codex refuses to steer or interrupt a turn between its answer to turn/start and turn/started.
-        self.begun = asyncio.Event()
-        self.over: asyncio.Future[TurnOutcome | AgentDiedError] = asyncio.get_running_loop().create_future()
-
-    def take(self, method: str, params: Json) -> None:
-        self.progress.take(method, params)
-        # The second: Codex had a turn of its own running (a sub-agent came back), and ours has joined it.
-        if method == "turn/started" or (self.progress.turn_id and params.get("turnId") == self.progress.turn_id):
-            self.begun.set()
-        if self.progress.outcome is not None:
-            self.end(self.progress.outcome)
-
-    def end(self, result: TurnOutcome | AgentDiedError) -> None:
-        self.begun.set()
-        self.may_be_sent.set()
-        if not self.over.done():
-            self.over.set_result(result)
-
-
 class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
@@ -142,7 +108,7 @@ class CodexAgent:
         self._thread_id = ""
         self._other_threads: dict[str, str] = {}  # and their status as it was told last
         self._model = ""  # the session's own
-        self._turn: _Turn | None = None
+        self._turn: OpenTurn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
         self._our_messages: set[str] = set()
         self._bridge_settled = asyncio.Event()  # its tools are there, or will not be
@@ -174,7 +140,7 @@ class CodexAgent:
         """See `base.Agent.turn`. Terminals that the agent left running in the background do not hold it up."""
         assert self._turn is None, "one turn at a time"
         link = self._opened()
-        turn = self._turn = _Turn()
+        turn = self._turn = OpenTurn()
         # A turn's model holds for all later ones as well, so the session's own is named each time.
         params = self._message(turn_id, prompt) | {"model": model or self._model}
         try:
@@ -361,7 +327,7 @@ class CodexAgent:
             "input": [{"type": "text", "text": text}],
         }
 
-    async def _running(self) -> _Turn | None:
+    async def _running(self) -> OpenTurn | None:
         """The running turn, once it can be talked to; None when there is none."""
         turn = self._turn
         if turn is None or not turn.sent:
@@ -382,7 +348,7 @@ class CodexAgent:
                 continue
             self._sink(event)
         method, params = notification["method"], notification.get("params") or {}
-        if _bridge_status(method, params) not in ("", "starting"):
+        if bridge_status(method, params) not in ("", "starting"):
             self._bridge_settled.set()
         if params.get("threadId", self._thread_id) == self._thread_id:
             self._follow_turns(method, params)

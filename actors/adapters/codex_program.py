@@ -18,7 +18,7 @@ from threading import Timer
 from typing import Any
 
 from actors.adapters.base import AgentSettings
-from actors.adapters.codex_protocol import one_line
+from actors.adapters.codex_protocol import BRIDGE, one_line
 from actors.adapters.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
@@ -33,7 +33,6 @@ OLDEST = (0, 163, 0)
 
 INSTALL = "pip install 'pairloop[codex]'"
 KEY_VARIABLE = "CODEX_API_KEY"  # `codex exec` takes it as well
-BRIDGE = "loop-bridge"  # what Codex calls the server
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - a variable's name
 HELLO: dict[str, Any] = {
     "clientInfo": {"name": "loop", "version": "1"},

@@ -29,6 +29,9 @@ _LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
 _TOO_MANY_REQUESTS = 429
 
 
+BRIDGE = "loop-bridge"  # what Codex calls the bridge's server
+
+
 class RequestRefusedError(AgentError):
     """The app-server answered a request with an error. `message` is its own text."""
 
@@ -193,6 +196,13 @@ def is_conversation(thread: Mapping[str, Any]) -> bool:
 
 
 # --- limits -------------------------------------------------------------------------------------------------
+
+
+def bridge_status(method: str, params: Json) -> str:
+    """What Codex says of the bridge; "" when it speaks of something else."""
+    if method != "mcpServer/startupStatus/updated" or params.get("name") != BRIDGE:
+        return ""
+    return str(params.get("status"))
 
 
 def limits_text(limits: Json) -> str:
