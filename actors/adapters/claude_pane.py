@@ -7,7 +7,7 @@ next, and it submits nothing a second time: what it cannot prove to have arrived
 decides.
 
 Rooms of its own: claude_pane_program (what is started), claude_pane_hook (what the program calls), claude_pane_screen
-(what is read from the screen), claude_pane_turn (when a turn is over, and how).
+(what is read from the screen), claude_pane_box (the input box), claude_pane_turn (when a turn is over, and how).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from typing import Any
 from actors.adapters import marked_processes
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, PaneAccess
 from actors.adapters.claude_events import describe, limit_text, line
+from actors.adapters.claude_pane_box import LOOK_S, SCREEN_S, InputBox
 from actors.adapters.claude_pane_program import tui_arguments, tui_environment, write_hooks
-from actors.adapters.claude_pane_screen import answer, input_box, squeeze
-from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in, shows_ours
+from actors.adapters.claude_pane_screen import answer, input_box
+from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in
 from actors.adapters.claude_program import config_folder, shell_wait_s, startable
 from actors.adapters.claude_transcript import Entry, Transcript
 from actors.edges.panes import Pane
@@ -35,10 +36,7 @@ from actors.messages import TurnOutcome
 
 READY_S = 60.0  # of a loaded machine, and of a person who has to answer what only a person can
 UNKNOWN_DIALOG_S = 8.0  # then people are told that the program asks something
-LOOK_S = 0.2  # the screen, while something is expected on it; nothing tells that it has changed
 WATCH_S = 0.25  # transcript and status, while the program works
-SCREEN_S = 5.0  # for what was typed to be seen
-CLEAR_S = 1.0  # for an interrupted prompt to come back into the box
 ENTER_S = 2.0  # for the hook, after Enter
 SUBMIT_S = 45.0  # for the hook in all: it is an interpreter's start, on a loaded machine
 DIALOG_NOTE_S = 5.0
@@ -84,6 +82,7 @@ class ClaudePaneAgent:
         self._hook_busy = False
         self._idle_since: float | None = None
         self._typing = asyncio.Lock()
+        self._box = InputBox(self._alive, self._wait)
         self._watcher: asyncio.Task[None] | None = None
         self._escaping: asyncio.Task[None] | None = None
         self._entering: asyncio.Task[None] | None = None
@@ -127,7 +126,7 @@ class ClaudePaneAgent:
                 self._sink(AgentEvent(kind="cut", text="a person broke the turn off in claude's own TUI"))
             if self._escaping is not None:
                 await asyncio.wait([self._escaping])
-            await self._clear_ours()
+            await self._box.clear_ours()
         tokens = outcome.usage
         self._sink(AgentEvent(kind="usage", text=f"{tokens.input_tokens} tokens in, {tokens.output_tokens} out"))
         return outcome
@@ -227,7 +226,7 @@ class ClaudePaneAgent:
                 )
             await self._wait(LOOK_S)
             with suppress(AgentDiedError):
-                screen = await self._screen()
+                screen = await self._alive().screen()
                 keys = answer(screen) if input_box(screen) is None else ()
                 # After Enter another dialog comes, on which a second one would say no.
                 if keys and (screen != answered or _now() - answered_at > SCREEN_S):
@@ -287,7 +286,7 @@ class ClaudePaneAgent:
     async def _submit(self, message_id: str, text: str, box_s: float) -> bool:
         """Types a prompt and sends it off. False: the input box did not come free in time, and nothing was typed."""
         async with self._typing:
-            if not await self._free_box(box_s):
+            if not await self._box.free(box_s):
                 return False
             # What has been begun is finished, also when nobody waits for it any more: half a prompt in the box would
             # be sent by whoever presses Enter next.
@@ -299,11 +298,7 @@ class ClaudePaneAgent:
         """Once: an Enter that does not work is pressed again, what was pasted is never pasted again."""
         words = first_line(message_id)
         self._unseen.add(message_id)
-        # A paste overtakes what was typed before it (2.1.197), and an Enter right behind a paste is lost (2.1.330).
-        await self._alive().type(words)
-        await self._until_box(lambda box: squeeze(words) in squeeze(box), SCREEN_S)
-        await self._alive().paste(f"\n{text}", submit=False)
-        await self._until_box(lambda box: _ends_with(box, text), SCREEN_S)
+        await self._box.fill(words, text)
         until = _now() + SUBMIT_S
         await self._alive().press("Enter")
         entered = _now()
@@ -316,45 +311,9 @@ class ClaudePaneAgent:
             self._look()
             if message_id in self._submitted or _now() - entered < ENTER_S:
                 continue
-            box = input_box(await self._screen())
-            if box is not None and (squeeze(words) in squeeze(box) or _ends_with(box, text)):
+            if await self._box.holds(words, text):
                 await self._alive().press("Enter")
                 entered = _now()
-
-    async def _free_box(self, patience_s: float) -> bool:
-        """Puts aside what a person has half typed; the TUI brings it back after the next prompt was submitted."""
-        box = await self._until_box(lambda _: True, patience_s)
-        if not box:
-            return box is not None
-        await self._alive().press("C-s")
-        after = await self._until_box(lambda now: now != box, 0.6)
-        if after and after != box:  # it was a hint, and an older draft has come back
-            await self._alive().press("C-s")
-            await self._until_box(lambda now: now != after, 0.6)
-        return True
-
-    async def _until_box(self, fits: Callable[[str], bool], patience_s: float) -> str | None:
-        """What is in the input box, as soon as it fits, or when patience is over; None: there is none, but a menu."""
-        until = _now() + patience_s
-        while True:
-            box = input_box(await self._screen())
-            if (box is not None and fits(box)) or _now() > until:
-                return box
-            await self._wait(LOOK_S / 2)
-
-    async def _screen(self) -> str:
-        return await self._alive().screen()
-
-    async def _clear_ours(self) -> None:
-        """An interrupted prompt may have come back into the box, whence somebody might submit it a second time."""
-        with suppress(AgentDiedError):
-            until = _now() + CLEAR_S
-            while _now() < until:
-                box = input_box(await self._screen())
-                if box and shows_ours(squeeze(box)):
-                    await self._alive().press("C-c")
-                    return
-                await asyncio.sleep(LOOK_S)
 
     async def _escape(self, wanted: Callable[[], bool]) -> None:
         """Until the program has stopped, or it is not wanted any more. While nothing runs, Escape would open a menu."""
@@ -535,12 +494,6 @@ class ClaudePaneAgent:
             self._unseen.discard(who)
             self._submitted.add(who)
             self._sink(AgentEvent(kind="seen", message_id=who))
-
-
-def _ends_with(box: str, text: str) -> bool:
-    """Whether the box shows the end of the pasted text, or that it is too long to be shown."""
-    end = squeeze(text)[-16:]
-    return "[Pastedtext#" in squeeze(box) or (bool(end) and squeeze(box).endswith(end))
 
 
 def _now() -> float:
