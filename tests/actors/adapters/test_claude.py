@@ -259,16 +259,21 @@ def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -
     run(play())
 
 
-def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_server(bench: Bench) -> None:
-    touch = {"type": "command", "command": f"touch {bench.home}/hooked"}
+def write_what_a_user_has(home: Path, work: Path) -> None:
+    """Settings with hooks and a variable, an MCP server, a memory. Whatever of it is run leaves a file in `home`."""
+    touch = {"type": "command", "command": f"touch {home}/hooked"}
     hooks = {name: [{"hooks": [touch]}] for name in ("SessionStart", "UserPromptSubmit", "Stop")}
-    server = {"mcpServers": {"extra": {"command": "touch", "args": [f"{bench.home}/served"]}}}
-    for folder in (bench.home / ".claude", bench.work / ".claude"):
+    server = {"mcpServers": {"extra": {"command": "touch", "args": [f"{home}/served"]}}}
+    for folder in (home / ".claude", work / ".claude"):
         folder.mkdir()
         settings = {"hooks": hooks, "env": {"FROM_USER_SETTINGS": "yes"}}
         (folder / "settings.json").write_text(json.dumps(settings))
-    (bench.work / ".mcp.json").write_text(json.dumps(server))
-    (bench.work / "CLAUDE.md").write_text("Remember the project.")
+    (work / ".mcp.json").write_text(json.dumps(server))
+    (work / "CLAUDE.md").write_text("Remember the project.")
+
+
+def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_server(bench: Bench) -> None:
+    write_what_a_user_has(bench.home, bench.work)
 
     async def play() -> None:
         async with bench.open() as it:

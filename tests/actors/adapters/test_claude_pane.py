@@ -29,7 +29,7 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
-from tests.actors.adapters.test_claude import SCENARIO, mcp_server, new_id
+from tests.actors.adapters.test_claude import SCENARIO, mcp_server, new_id, write_what_a_user_has
 from tests.drawn import Drawn
 
 pytestmark = pytest.mark.real_agents
@@ -350,15 +350,7 @@ def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
 
 
 def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_server(bench: Bench) -> None:
-    touch = {"type": "command", "command": f"touch {bench.home}/hooked"}
-    hooks = {name: [{"hooks": [touch]}] for name in ("SessionStart", "UserPromptSubmit", "Stop")}
-    server = {"mcpServers": {"extra": {"command": "touch", "args": [f"{bench.home}/served"]}}}
-    for folder in (bench.home / ".claude", bench.work / ".claude"):
-        folder.mkdir()
-        settings = {"hooks": hooks, "env": {"FROM_USER_SETTINGS": "yes"}}
-        (folder / "settings.json").write_text(json.dumps(settings))
-    (bench.work / ".mcp.json").write_text(json.dumps(server))
-    (bench.work / "CLAUDE.md").write_text("Remember the project.")
+    write_what_a_user_has(bench.home, bench.work)
 
     async def play() -> None:
         async with bench.open() as it:
