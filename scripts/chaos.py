@@ -5,8 +5,9 @@ run, what the agents' own transcripts, the journal and the process table say is 
 The plan follows from seed and run number alone; when exactly a kill hits is the machine's affair. Linux only.
 
 Columns of the table: `lost` and `repeated` are prompts, mails and verdicts; `orphans` are processes that outlived
-their root. Seconds are from the kill until the actor that was hit is ready again (of an agent: until its session is
-open again), with the restart's back-off in it when the same actor was hit shortly before.
+their root. Such are seen at the end of a run, so each row has those of the runs in which it was hit. Seconds are from
+the kill until the actor that was hit is ready again (of an agent: until its session is open again), with the restart's
+back-off in it when the same actor was hit shortly before.
 """
 
 from __future__ import annotations
@@ -462,19 +463,31 @@ def show_table(reports: list[Report]) -> None:
             recovered[strike.row] += report.well
             if strike.recovery_s is not None:
                 times[strike.row].append(strike.recovery_s)
-    print(f"| hit | {' | '.join(GROUPS)} | hits | recovered | p50 s | p95 s |")
-    print("| --- |" + " ---: |" * (len(GROUPS) + 4))
+    print(f"| hit | {' | '.join(GROUPS)} | hits | recovered | lost | repeated | orphans | p50 s | p95 s |")
+    print("| --- |" + " ---: |" * (len(GROUPS) + 7))
     for row in sorted(cells, key=lambda name: ("(" in name, name)):
         counts = " | ".join(str(cells[row][group] or "") for group in GROUPS)
-        print(f"| {row} | {counts} | {sum(cells[row].values())} | {recovered[row]} | {percentiles(times[row])} |")
+        harm = harms([report for report in reports if any(strike.row == row for strike in report.strikes)])
+        numbers = " | ".join(map(str, (sum(cells[row].values()), recovered[row], *harm)))
+        print(f"| {row} | {counts} | {numbers} | {percentiles(times[row])} |")
     totals = " | ".join(str(sum(cells[row][group] for row in cells)) for group in GROUPS)
     everything = [second for row in times.values() for second in row]
     hits = sum(len(report.strikes) for report in reports)
-    print(f"| all | {totals} | {hits} | {sum(recovered.values())} | {percentiles(everything)} |")
+    lost, repeated, orphans = harms(reports)
+    numbers = " | ".join(map(str, (hits, sum(recovered.values()), lost, repeated, orphans)))
+    print(f"| all | {totals} | {numbers} | {percentiles(everything)} |")
     print(
         f"\n{len(reports)} runs, {hits} hits, {sum(recovered.values())} recovered; "
-        f"{sum(report.lost for report in reports)} lost, {sum(report.repeated for report in reports)} repeated, "
-        f"{sum(report.orphans for report in reports)} orphans"
+        f"{lost} lost, {repeated} repeated, {orphans} orphans"
+    )
+
+
+def harms(reports: list[Report]) -> tuple[int, int, int]:
+    """What was lost, repeated and left behind in these runs."""
+    return (
+        sum(report.lost for report in reports),
+        sum(report.repeated for report in reports),
+        sum(report.orphans for report in reports),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from actors.messages import AgentStatus, MailboxItem, Usage
+from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
 from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
 
 TASK_WIDTH = 100
@@ -151,11 +151,16 @@ def trace_line(traced: Traced) -> str:
     return f"{traced.sender} -> {traced.recipient} {traced.kind} ({', '.join([facts, *marks])})"
 
 
+def _stands(status: RunStatus) -> str:
+    """The line of a run that is over begins with its state."""
+    return status.line if status.line.startswith(f"{status.state}:") else f"{status.state}: {status.line}"
+
+
 def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
     """Lines below the prompt: state and iteration; each actor, tokens and cost. Two, if the terminal is wide enough."""
     if report is None:
         return " the run is starting\n"
-    stands = f"{report.status.state}: {report.status.line}" if report.status is not None else "starting"
+    stands = _stands(report.status) if report.status is not None else "starting"
     if report.question:
         stands = f"input-required: {report.question}"
     elif report.status is not None and report.status.question:

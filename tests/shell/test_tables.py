@@ -160,6 +160,11 @@ def test_the_toolbar_has_two_lines_also_before_anything_is_known():
     assert "starting" in tables.toolbar(report(status=None), now_ms=NOW, width=80)
 
 
+def test_the_toolbar_says_once_that_a_run_is_over():
+    over = report(status=status(state="completed", line="completed: review approved"))
+    assert tables.toolbar(over, now_ms=NOW, width=80).splitlines()[0] == " run 3 | completed: review approved"
+
+
 def test_the_toolbar_takes_more_lines_where_it_is_narrow_and_loses_nothing():
     actors = [ActorReport(name=name, state="running") for name in ("persistence", "bridge", "worker", "reviewer")]
     assert tables.toolbar(report(actors=actors, agents=[agent()]), now_ms=NOW, width=40).splitlines() == [
