@@ -131,10 +131,6 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
     world = workspace.world
     assert world.manifest()["state"] == "completed", workspace.whole()
     assert "completed" in workspace.screen("console")
-    for name, agent in (("left", "claude"), ("right", "codex")):  # without scrolling back
-        assert f"[loop] {agent} was ended" in workspace.tmux(
-            "capture-pane", "-p", "-t", workspace.pane(name, "#{pane_id}")
-        )
     assert world.manifest()["claudeSessionId"]
     assert world.manifest()["codexThreadId"]
     lines = world.transcript()
