@@ -71,6 +71,12 @@ class Screen:
         await asyncio.to_thread(self.drawn.until, fits, PATIENCE_S, lambda: seen[0])
         return seen[0]
 
+    async def is_titled(self, text: str) -> None:
+        def title() -> str:
+            return self("display-message", "-p", "-t", self.pane, "#{pane_title}")
+
+        await asyncio.to_thread(self.drawn.until, lambda: text in title(), PATIENCE_S, title)
+
     async def types(self, text: str) -> None:
         """As a person does: the text, and Enter when it can be seen. Enter at once would be part of a paste."""
         self("send-keys", "-t", self.pane, "-l", text)
@@ -262,6 +268,7 @@ def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen
             await it.agent.interrupt()
             assert (await turn).status == "interrupted"
             assert (await it.agent.find_turn(turn_id)).state == "absent"
+            await screen.shows("esc to interrupt")
             screen.press("Escape")  # the person's own turn: no turn of ours is cut
             await screen.shows("interrupted")
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
@@ -350,6 +357,7 @@ def test_what_a_person_wants_to_be_asked_is_theirs_to_answer(bench: Bench, scree
             await it.agent._opened().request("thread/settings/update", {"threadId": it.session_id} | asking)
             turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
             await screen.shows("Would you like to run the following command?")
+            await screen.is_titled("[ . ]")  # blinks after a second; a key in the dialog's first moment is lost
             screen.press("y")
             assert (await turn).text == "all done"
             await screen.shows("You approved codex to run")
