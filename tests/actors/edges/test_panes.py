@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,12 @@ ECHO = [
     sys.executable,
     "-c",
     "import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print('got', line, flush=True)",
+]
+# One that empties the pane and draws on a screen of its own, as TUIs do.
+FULL_SCREEN = [
+    sys.executable,
+    "-c",
+    "import sys\nprint('\\x1b[2J\\x1b[H\\x1b[?1049hdrawn', flush=True)\nsys.stdin.read()",
 ]
 PATIENCE_S = 30
 
@@ -79,13 +85,15 @@ class Ends:
 
 
 @asynccontextmanager
-async def echo(tmux: Tmux, root: subprocess.Popen[bytes]) -> AsyncIterator[tuple[Pane, int, Ends]]:
+async def echo(
+    tmux: Tmux, root: subprocess.Popen[bytes], command: Sequence[str] = ECHO
+) -> AsyncIterator[tuple[Pane, int, Ends]]:
     ends = Ends()
     access = PaneAccess(
         server=str(tmux.socket), session="place", side="left", folder=tmux.socket.parent, root_pid=root.pid, run_id="7"
     )
     pane = Pane(access, label="echo", on_end=ends.happened.put_nowait)
-    pid = await pane.run(ECHO, cwd=tmux.socket.parent, environment=dict(os.environ))
+    pid = await pane.run(command, cwd=tmux.socket.parent, environment=dict(os.environ))
     try:
         yield pane, pid, ends
     finally:
@@ -157,6 +165,17 @@ def test_closing_ends_the_program_and_leaves_the_farewell(tmux: Tmux, root: subp
             assert not processes.is_running(pid)
             await tmux.shows(pane._id, "[loop] run 7 is over")
             assert ends.happened.empty()
+
+    asyncio.run(story())
+
+
+def test_the_farewell_is_seen_also_where_a_tui_has_emptied_its_pane(tmux: Tmux, root: subprocess.Popen[bytes]):
+    async def story() -> None:
+        async with echo(tmux, root, FULL_SCREEN) as (pane, _, _):
+            await tmux.shows(pane._id, "drawn")
+            await pane.close("[loop] run 7 is over")
+            await tmux.shows(pane._id, "Pane is dead")
+            assert "[loop] run 7 is over" in tmux("capture-pane", "-p", "-t", pane._id)
 
     asyncio.run(story())
 
