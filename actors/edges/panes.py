@@ -77,10 +77,10 @@ class Pane:
         }
         self._id = await self._pane()
         path = self._path.with_suffix(".order")
-        _write_private(path, json.dumps(order))
         program = shlex.join([sys.executable, "-P", "-m", "actors.edges.pane_program", str(path)])
-        await self._tmux("respawn-pane", "-k", "-t", self._id, "-c", str(cwd), program)
         try:
+            _write_private(path, json.dumps(order))
+            await self._tmux("respawn-pane", "-k", "-t", self._id, "-c", str(cwd), program)
             self._pid = await asyncio.wait_for(hello, START_PATIENCE_S)
         except TimeoutError as error:
             raise AgentDiedError(

@@ -14,7 +14,7 @@ import pytest
 
 from actors.edges import processes
 from actors.edges.panes import Pane, PaneAccess
-from actors.errors import AgentDiedError
+from actors.errors import AgentDiedError, CircumstanceError
 from tests.drawn import Drawn
 
 # A stand-in for a TUI: says that it is there, then repeats each line that is typed.
@@ -93,9 +93,8 @@ async def echo(
         server=str(tmux.socket), session="place", side="left", folder=tmux.socket.parent, root_pid=root.pid, run_id="7"
     )
     pane = Pane(access, label="echo", on_end=ends.happened.put_nowait)
-    pid = await pane.run(command, cwd=tmux.socket.parent, environment=dict(os.environ))
     try:
-        yield pane, pid, ends
+        yield pane, await pane.run(command, cwd=tmux.socket.parent, environment=dict(os.environ)), ends
     finally:
         await pane.close()
 
@@ -178,6 +177,28 @@ def test_the_farewell_is_seen_also_where_a_tui_has_emptied_its_pane(tmux: Tmux, 
             assert "[loop] run 7 is over" in tmux("capture-pane", "-p", "-t", pane._id)
 
     asyncio.run(story())
+
+
+def test_a_pane_that_tmux_does_not_start_leaves_no_environment_on_disk(
+    tmux: Tmux, root: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+):
+    order, ask = tmux.socket.parent / "left.order", Pane._tmux
+
+    async def refused(pane: Pane, *arguments: str, text: str = "") -> str:
+        if arguments[0] == "respawn-pane":
+            assert "of my own" in order.read_text()
+            raise CircumstanceError("tmux respawn-pane failed: the session is gone")
+        return await ask(pane, *arguments, text=text)
+
+    async def story() -> None:
+        async with echo(tmux, root):
+            pass
+
+    monkeypatch.setattr(Pane, "_tmux", refused)
+    monkeypatch.setenv("SECRET", "of my own")
+    with pytest.raises(CircumstanceError, match="the session is gone"):
+        asyncio.run(story())
+    assert not order.exists()
 
 
 def killed_with_the_actor(tmux: Tmux, root: subprocess.Popen[bytes]) -> subprocess.Popen[str]:
