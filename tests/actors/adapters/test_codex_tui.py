@@ -110,9 +110,9 @@ def screen() -> Iterator[Screen]:
         yield screen
         screen("kill-server")
         screen.drawn.close()
+        root.kill()
+        root.communicate()
         assert [path.name for path in Path(folder).iterdir() if path.name != "tmux"] == []
-    root.kill()
-    root.communicate()
 
 
 @pytest.fixture
