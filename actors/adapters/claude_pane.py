@@ -248,7 +248,8 @@ class ClaudePaneAgent:
                 words = await self._pane.screen()
         if _NO_SESSION in words:
             return SessionNotFoundError(f"claude has no session {self._session_id} in {self._settings.cwd}")
-        said = [row for row in words.splitlines() if row.strip() and not row.startswith(("[loop]", "Pane is dead"))]
+        above = words.rpartition("\n[loop] ")[0] or words  # our own line about its end may be broken into several
+        said = [row for row in above.splitlines() if row.strip() and not row.startswith("[loop] ")]
         how = f"{self._lost}: {line(' '.join(said[-3:]))}" if said else self._lost
         if "exit status" in self._lost:
             return AgentUnavailableError(f"{program} does not start: it {how}")

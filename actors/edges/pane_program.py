@@ -22,12 +22,10 @@ from typing import Any
 
 from actors.edges import processes
 
-# Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were; all lines
-# scroll, and what is said comes at the bottom: in the top line, where a TUI that has emptied the pane leaves the
-# cursor, tmux's own line about the pane's end would push it out of sight.
+# Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were. Then a new
+# line: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is dead" pushes out of sight.
 _PLAIN_TERMINAL = (
-    "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m"
-    "\x1b[r\x1b[999;1H\n"
+    "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m\r\n"
 )
 _OF_THE_PANE = ("TERM", "COLORTERM", "TMUX", "TMUX_PANE")
 # The nursery ends the actors within milliseconds of the root's end; an actor's end comes here a little before it.

@@ -303,7 +303,7 @@ def test_a_program_that_ends_at_once_is_unavailable_with_its_own_words(bench: Be
     environment = bench.settings.environment | {"PATH": f"{tmp_path}:{bench.settings.environment['PATH']}"}
 
     async def play() -> None:
-        with pytest.raises(AgentUnavailableError, match="ended with exit status 3: this machine is too old"):
+        with pytest.raises(AgentUnavailableError, match=r"ended with exit status 3: this machine is too old$"):
             async with bench.open(environment=environment):
                 pass
 
