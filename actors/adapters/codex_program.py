@@ -96,9 +96,15 @@ def tui_command(program: Path, address: str, thread_id: str) -> list[str]:
     """The argv of Codex's own TUI, as one more client of our app-server, on one thread.
 
     All that the agent is lives in the app-server: its MCP servers, login, sandbox. What is switched off here is what
-    the TUI does by itself: to ask for the newest version, and to leave a server of its own behind.
+    the TUI does by itself: to ask for the newest version, to leave a server of its own behind, and to draw the
+    conversation on a screen of its own. There a slow start of 0.163 shows nothing of the thread, then or later; without
+    it the conversation also stays in the pane's history.
     """
-    values = {"check_for_update_on_startup": False, "features.daemon_auto_start": False}
+    values = {
+        "check_for_update_on_startup": False,
+        "features.daemon_auto_start": False,
+        "tui.fullscreen_transcript": False,
+    }
     return [str(program), *_words(values), "--remote", address, "resume", thread_id]
 
 

@@ -148,7 +148,7 @@ def is_(kind: str, text: str = "") -> Callable[[AgentEvent], bool]:
 def test_a_turn_is_seen_live_on_the_screen_and_told_as_without_it(bench: Bench, screen: Screen) -> None:
     async def play() -> None:
         async with bench.open(pane=screen.access) as it:
-            await screen.shows(READY, "? for shortcuts", "YOLO mode")
+            await screen.shows(READY, "YOLO mode")
             turn_id = new_id()
             outcome = await it.agent.turn(turn_id, "use a tool")
             assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
@@ -175,6 +175,7 @@ def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(ben
             await it.agent.turn(new_id(), "hello, remember me")
         async with bench.open(first.session_id, pane=screen.access) as it:
             await screen.shows(asked("hello, remember me"), READY)
+        await screen.shows(asked("hello, remember me"), "[loop] codex was ended")  # it stays to be read
         async with bench.open(first.session_id) as it:  # and without a pane as well
             assert len(await user_messages(it)) == 1
 
@@ -396,7 +397,7 @@ def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, s
             # The second time it is loaded, and Codex tells nobody until something is said there.
             await next_tui(it, 1)
             await go_to("long ago")
-            await screen.shows(asked("hello from long ago"), "? for shortcuts")
+            await screen.shows(asked("hello from long ago"), "Ask Codex to do anything")
             await screen.types("hello, anybody here?")
             await next_tui(it, 2)
             await screen.shows(asked("hello, remember me"), READY)
