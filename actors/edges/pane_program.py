@@ -23,9 +23,10 @@ from typing import Any
 from actors.edges import processes
 
 # Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were. Then a new
-# line: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is dead" pushes out of sight.
+# line, and nothing below it: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is
+# dead" pushes out of sight; one that draws in the pane leaves it above its last rows.
 _PLAIN_TERMINAL = (
-    "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m\r\n"
+    "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m\r\n\x1b[J"
 )
 _OF_THE_PANE = ("TERM", "COLORTERM", "TMUX", "TMUX_PANE")
 # The nursery ends the actors within milliseconds of the root's end; an actor's end comes here a little before it.
