@@ -153,7 +153,10 @@ def test_what_a_killed_sender_had_handed_over_is_handled_once(world, tmp_path: P
     world.start("worker", 2)
     world.tell("worker", "relay reviewer n second")
     world.tell("worker", "relay reviewer relay console got that")
-    assert world.said() == "got that"
+    said = world.said()
+    if said == "got it":  # the acknowledgement died with the first incarnation, so the next one was told it as well
+        said = world.said()
+    assert said == "got that"
     assert [line for line in seen.read_text().splitlines() if " n " in line] == [
         "1 worker#1 n first",
         "1 worker#2 n second",

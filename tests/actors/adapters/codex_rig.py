@@ -28,6 +28,9 @@ step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all
 when = "^hang"
 step = [{fault = {hang = true}}, {say = "went on"}]
 [[turn]]
+when = "^never answer"
+step = [{fault = {hang = true, times = 9}}]
+[[turn]]
 when = "^wait for a word"
 step = [{run = "cat word"}, {say = "waited"}]
 [[turn]]

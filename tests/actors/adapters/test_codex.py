@@ -139,7 +139,7 @@ def test_an_interrupt_at_the_very_beginning_of_a_turn_is_not_lost(bench: Bench) 
     async def play() -> None:
         async with bench.open() as it:
             for turns in range(3):
-                turn = asyncio.create_task(it.agent.turn(new_id(), f"hang {turns}"))
+                turn = asyncio.create_task(it.agent.turn(new_id(), f"never answer {turns}"))
                 await asyncio.sleep(0)  # it is on its way and has no id yet
                 while turns and not it.agent._turn.progress.turn_id:  # noqa: ASYNC110 - no event marks this window
                     await asyncio.sleep(0)  # it has an id, but Codex refuses to interrupt it until turn/started
