@@ -24,7 +24,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from actors.clock import wall_ms
 from actors.edges import run_dir
-from actors.errors import LoopError
+from actors.errors import LoopError, UndeliverableError
 from actors.machines.mail import short
 from actors.messages import Progress
 from shell import render, tables
@@ -247,11 +247,20 @@ class Repl:
     # --- the thread of the toolbar ----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Follows the run, and asks how it stands, until it is over."""
+        """Follows the run, and asks how it stands, until it is over. A run that answers late is still there."""
+        late = False
         try:
-            self._client.ask(Follow(last=BACKLOG if self.own else ATTACHED_LAST))
+            with suppress(UndeliverableError):  # late: it follows as soon as it reads this
+                self._client.ask(Follow(last=BACKLOG if self.own else ATTACHED_LAST))
             while not self._over.is_set():
-                report = self._client.ask(GetReport())
+                try:
+                    report = self._client.ask(GetReport())
+                except UndeliverableError as error:
+                    if not late:
+                        self._show(f"{error}; it is asked again, and the toolbar says how it stood")
+                    late = True
+                    continue
+                late = False
                 if isinstance(report, Report):
                     self._report = report
                     self._session.app.invalidate()

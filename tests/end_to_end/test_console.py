@@ -514,6 +514,20 @@ def test_keys_are_for_the_prompt_also_while_something_is_printed_above_it(world:
     assert loop(world, "stop")[0] == 0
 
 
+def test_a_run_that_answers_late_keeps_its_consoles(world: World, gate: Gate, terminal: Open):
+    headless = start_headless(world)
+    shell = terminal("shell")
+    shell.expect("at work")
+    headless.signal(signal.SIGSTOP)
+    shell.expect("the run gave no answer within 5 s")
+    headless.signal(signal.SIGCONT)
+    shell.ask("status", "run 1  working")
+    shell.control("d")
+    shell.expect("detached: run 1 goes on")
+    assert shell.wait() == 0
+    assert loop(world, "stop")[0] == 0
+
+
 def test_a_run_goes_on_though_its_own_terminal_takes_nothing_more(world: World, gate: Gate, terminal: Open):
     own = terminal(*RUN)
     own.expect("at work")
