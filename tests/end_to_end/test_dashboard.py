@@ -33,7 +33,8 @@ def begin(world: World) -> Loop:
     """A run that hangs in its first turn."""
     (world.project / "TASK.md").write_text("Greet people politely.\n")
     run = world.start("--agent", "embedded", "-p", "TASK.md")
-    run.wait_for("session")
+    run.wait_for("embedded +session")  # the worker's
+    run.wait_for("embedded-reviewer +session")
     run.wait_for("are ready")
     return run
 

@@ -162,6 +162,8 @@ def test_a_turn_is_seen_live_on_the_screen_and_told_as_without_it(bench: Bench, 
             assert [event.message_id for event in it.events.all if event.kind == "seen"] == [turn_id]
             await screen.shows(asked("use a tool"), "let me look", "all done")
             assert (await it.agent.find_turn(turn_id)).state == "finished"
+        left = await screen.shows(asked("use a tool"), "all done", "[loop] codex was ended")  # it stays to be read
+        assert "loop run 7" not in left.partition("[loop] codex")[2]
 
     run(play(), LIMIT_S)
 
@@ -175,8 +177,6 @@ def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(ben
             await it.agent.turn(new_id(), "hello, remember me")
         async with bench.open(first.session_id, pane=screen.access) as it:
             await screen.shows(asked("hello, remember me"), READY)
-        left = await screen.shows(asked("hello, remember me"), "[loop] codex was ended")  # it stays to be read
-        assert "loop run 7" not in left.partition("[loop] codex")[2]
         async with bench.open(first.session_id) as it:  # and without a pane as well
             assert len(await user_messages(it)) == 1
 
