@@ -394,9 +394,9 @@ def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, s
             await it.agent.turn(new_id(), "hello, remember me")
             await go_to("long ago")
             await it.events.wait(is_("note", "went to another conversation"))
+            await next_tui(it, 1)
             await screen.shows(asked("hello, remember me"), READY)
             # The second time it is loaded, and Codex tells nobody until something is said there.
-            await next_tui(it, 1)
             await go_to("long ago")
             await screen.shows(asked("hello from long ago"), "Ask Codex to do anything")
             await screen.types("hello, anybody here?")
