@@ -47,7 +47,7 @@ from actors.wire.envelope import (
 )
 
 DEAD_LETTERS_KEPT = 1_000
-BATCH = 200  # frames read in one go before the root's own mail goes out
+BATCH = 200  # frames read in one go before orders of the root are looked at
 # sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
@@ -248,7 +248,8 @@ class Router:
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wakeup.fd, zmq.POLLIN)
         while not self._closing:
-            self._follow_orders()
+            while self._orders:
+                self._guarded(self._orders.popleft())
             now_ms = monotonic_ms()
             endpoints = list(self._endpoints.values())
             for endpoint in endpoints:
@@ -265,12 +266,7 @@ class Router:
         with suppress(zmq.Again):
             for _ in range(BATCH):
                 routing_id, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                self._follow_orders()  # this may have been sent after them
                 self._guarded(self._receive, routing_id, frames)
-
-    def _follow_orders(self) -> None:
-        while self._orders:
-            self._guarded(self._orders.popleft())
 
     def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """One bad message must not take the switchboard down, and all runs with it."""
