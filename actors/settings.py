@@ -27,6 +27,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     plan_reviewer: Role | None = "reviewer"  # None: the plan is not reviewed
     proof: str = ""
     checks: tuple[str, ...] = ()  # shell commands that we run ourselves after the done signal; exit 0 proves
+    check_timeout_s: int = 0  # of each check; 0 = the usual one
     done_signal: str = "<promise>DONE</promise>"
     max_iterations: int = 20
     cooldown_ms: int = 30_000

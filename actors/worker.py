@@ -13,7 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from actors.agent_actor import AgentActor
-from actors.edges.checks import CheckRun
+from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
@@ -236,11 +236,23 @@ class WorkerActor(AgentActor):
             return run.PlanRead(read_id=command.read_id, text=None, error=str(error))
 
     def _start_checks(self, command: run.RunChecks) -> None:
-        checks = CheckRun(command.commands, Path(self.context.options["cwd"]), self.context.options["environment"])
+        checks = CheckRun(
+            command.commands,
+            Path(self.context.options["cwd"]),
+            self.context.options["environment"],
+            timeout_s=command.timeout_s or TIMEOUT_S,
+        )
         self._checks[command.checks_id] = checks
 
+        def tell(progress: CheckProgress) -> None:
+            if progress.seconds:
+                line = f": {progress.line}" if progress.line else ""
+                self.tell_people("note", f"{progress.command} still runs after {progress.seconds:.0f} s{line}")
+            else:
+                self.tell_people("check", progress.command)
+
         def work() -> None:
-            results = checks.run(lambda text: self.tell_people("check", text))
+            results = checks.run(tell)
             if results is not None:
                 self.tell_self(ChecksOver(checks_id=command.checks_id, results=tuple(results)))
 

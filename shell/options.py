@@ -33,6 +33,7 @@ class Options(NamedTuple):
     words: tuple[str, ...] = ()  # the positional prompt
     proof: str = ""
     checks: tuple[str, ...] = ()
+    check_timeout_s: int = 0
     codex_model: str = ""
     claude_model: str = ""
     codex_reviewer_model: str = ""
@@ -116,6 +117,24 @@ def _check(options: Options, value: str) -> Options:
     return options._replace(checks=(*options.checks, value))
 
 
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
+_LONGEST_S = 7 * 24 * 3600
+
+
+def _duration(name: str, flag: str) -> Callable[[Options, str], Options]:
+    def take(options: Options, value: str) -> Options:
+        text = value.strip().lower()
+        number = text.rstrip("smh")
+        unit = text[len(number) :]
+        known = number.isascii() and number.isdigit() and len(number) <= len(str(_LONGEST_S)) and unit in _UNITS_S
+        seconds = int(number) * _UNITS_S[unit] if known else 0
+        if not 1 <= seconds <= _LONGEST_S:
+            raise UserError(f"{flag} takes a time from 1s to {_LONGEST_S // 3600}h, as 90s, 30m or 2h, not {value!r}")
+        return _with(options, name, seconds)
+
+    return take
+
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         ("-a", "--agent"),
@@ -139,6 +158,13 @@ OPTIONS: tuple[Option, ...] = (
         "May be given several times",
         _check,
         value="COMMAND",
+    ),
+    Option(
+        ("--check-timeout",),
+        "how long one check may run; one that has not ended by then has failed",
+        _duration("check_timeout_s", "--check-timeout"),
+        value="DURATION",
+        default="30m",
     ),
     Option(
         ("--codex-model",),

@@ -103,6 +103,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         plan_reviewer=plan_reviewer,
         proof=options.proof,
         checks=(*configuration.checks, *options.checks),
+        check_timeout_s=options.check_timeout_s,
         done_signal=options.done,
         max_iterations=options.max_iterations,
         cooldown_ms=_cooldown_ms(environment),

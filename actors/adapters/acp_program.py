@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actors.adapters.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
 from actors.edges import processes
+from actors.edges.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
 
 # Together below the 2 s that an adapter has to close.
 GRACE_S = 0.6  # after the end of its stdin: agents save their session and go

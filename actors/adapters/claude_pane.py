@@ -21,7 +21,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actors.adapters import marked_processes
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, PaneAccess
 from actors.adapters.claude_events import describe, limit_text, line
 from actors.adapters.claude_pane_box import LOOK_S, SCREEN_S, InputBox
@@ -30,6 +29,7 @@ from actors.adapters.claude_pane_screen import answer, input_box
 from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in
 from actors.adapters.claude_program import config_folder, shell_wait_s, startable
 from actors.adapters.claude_transcript import Entry, Transcript
+from actors.edges import marked_processes
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome

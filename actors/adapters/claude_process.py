@@ -20,8 +20,8 @@ from typing import Any
 
 from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
 
-from actors.adapters.marked_processes import MARK_VARIABLE, identified, marked, sweep
 from actors.edges import processes
+from actors.edges.marked_processes import MARK_VARIABLE, identified, marked, sweep
 
 # With its end foreseen (the adapter says so), the client's complaints about it are noise on somebody's terminal.
 logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())

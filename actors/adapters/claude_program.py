@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actors.adapters.base import AgentSettings, BridgeAccess
-from actors.adapters.marked_processes import MARK_VARIABLE
+from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token

@@ -42,7 +42,7 @@ from actors.adapters.codex_protocol import (
     user_text,
 )
 from actors.adapters.codex_turn import OpenTurn
-from actors.adapters.marked_processes import MARK_VARIABLE
+from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
 

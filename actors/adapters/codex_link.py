@@ -28,7 +28,7 @@ from pydantic import RootModel
 
 from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
 from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, one_line
-from actors.adapters.marked_processes import MARK_VARIABLE, end_program
+from actors.edges.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentDiedError
 
 _T = TypeVar("_T")

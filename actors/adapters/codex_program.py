@@ -19,7 +19,7 @@ from typing import Any
 
 from actors.adapters.base import AgentSettings
 from actors.adapters.codex_protocol import BRIDGE, one_line
-from actors.adapters.marked_processes import MARK_VARIABLE
+from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
 
 PATIENCE_S = 20.0

@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from actors.adapters.codex_program import HELLO, REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
 from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, one_line
-from actors.adapters.marked_processes import MARK_VARIABLE, end_program
 from actors.edges import processes
+from actors.edges.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentDiedError
 
 START_PATIENCE_S = 20.0  # of a loaded machine: it listens after 0.2-0.9 s

@@ -1,42 +1,86 @@
 """Runs the check commands that prove a task: a shell each, in the run's directory, one after the other.
 
-Blocks its thread until the last has ended or one has failed; `break_off` from another thread ends it at once, with
-all processes of the command. It does not judge: the run machine reads the exit codes.
+Blocks its thread until the last has ended or one has failed; `break_off` from another thread ends it at once. It does
+not judge: the run machine reads the results.
+
+The rules, for every check:
+- Afterwards nothing of it runs, also not what left its session: a server that stays would answer the next check.
+- It ends: after `timeout_s` it is ended, and has failed.
+- Its output is read as it comes and only the end is kept, so it costs neither memory nor disk.
+- What keeps it from being started (no directory, no memory, a word that no system takes) is a check that failed.
 """
 
 from __future__ import annotations
 
+import os
+import selectors
 import subprocess
-import tempfile
+import sys
 import threading
+import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from actors.edges import check_keeper
+from actors.edges.marked_processes import CHECK_MARK_VARIABLE, sweep
 from actors.edges.processes import kill_tree
 from actors.machines.run import CheckResult
 
 # What an agent can make use of: the summary at the end of a test run and some of the failures above it.
 OUTPUT_TAIL_BYTES = 6_000
+TIMEOUT_S = 30 * 60
+PROGRESS_S = 60.0  # how often people are told that a check still runs
+SWEEP_S = 2.0
+KEEPER_S = 1.0
+_MOST_READS = 64  # a pipe holds 64 kB, but another user's process may go on writing
+NOT_RUN = 127  # as a shell says it
+TIMED_OUT = 124  # as timeout(1) says it
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckProgress:
+    """A check has started (`seconds` is 0), or still runs. `line` is the last one that it printed."""
+
+    command: str
+    seconds: float = 0.0
+    line: str = ""
 
 
 class CheckRun:
     """One round of checks. `run` once, in one thread; `break_off` any number of times, from any thread."""
 
-    def __init__(self, commands: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        commands: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        progress_s: float = PROGRESS_S,
+    ) -> None:
         self._commands = commands
         self._cwd = cwd
-        self._environment = dict(environment)
+        self._mark = str(uuid.uuid4())
+        self._environment = {**environment, CHECK_MARK_VARIABLE: self._mark}
+        self._timeout_s = timeout_s
+        self._progress_s = progress_s
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._broken_off = False
 
-    def run(self, started: Callable[[str], None]) -> list[CheckResult] | None:
+    def run(self, tell: Callable[[CheckProgress], None]) -> list[CheckResult] | None:
         """The results so far when all passed or one failed; None when it was broken off."""
         results: list[CheckResult] = []
         for command in self._commands:
-            started(command)
-            result = self._one(command)
-            if result is None:
+            tell(CheckProgress(command=command))
+            try:
+                result = self._one(command, tell)
+            except (OSError, ValueError) as error:
+                why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
+                result = CheckResult(command=command, exit_code=NOT_RUN, error=f"could not be run: {why}")
+            if result is None or self._is_broken_off():
                 return None
             results.append(result)
             if result.exit_code != 0:
@@ -54,23 +98,109 @@ class CheckRun:
         with self._lock:
             return self._broken_off
 
-    def _one(self, command: str) -> CheckResult | None:
-        with tempfile.TemporaryFile() as output:
-            with self._lock:
-                if self._broken_off:
-                    return None
-                self._process = subprocess.Popen(
-                    ["/bin/sh", "-c", command],
-                    cwd=self._cwd,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # a terminal's Ctrl-C is for the root, which decides what it means
-                )
-            code = self._process.wait()
-            if self._is_broken_off():
-                return None
-            size = output.seek(0, 2)
-            output.seek(max(0, size - OUTPUT_TAIL_BYTES))
-            return CheckResult(command=command, exit_code=code, output_tail=output.read().decode(errors="replace"))
+    def _one(self, command: str, tell: Callable[[CheckProgress], None]) -> CheckResult | None:
+        status_fd, keepers_fd = os.pipe()
+        try:
+            try:
+                with self._lock:
+                    if self._broken_off:
+                        return None
+                    process = self._process = subprocess.Popen(
+                        [sys.executable, "-I", "-S", check_keeper.__file__, str(keepers_fd), command],
+                        cwd=self._cwd,
+                        env=self._environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        pass_fds=(keepers_fd,),
+                        start_new_session=True,  # a terminal's Ctrl-C is for the root, which decides what it means
+                    )
+            finally:
+                os.close(keepers_fd)
+            with process:
+                follower = _Follower(process, status_fd)
+                try:
+                    follower.follow(command, tell, self._timeout_s, self._progress_s)
+                finally:
+                    kill_tree(process.pid, itself=False)
+                    sweep((), self._mark, SWEEP_S, CHECK_MARK_VARIABLE)
+                    _let_end(process)
+                return follower.result(command, process.wait(), self._timeout_s)
+        finally:
+            os.close(status_fd)
+
+
+def _let_end(keeper: subprocess.Popen[bytes]) -> None:
+    """It ends by itself once it has seen the end of all its children."""
+    try:
+        keeper.wait(KEEPER_S)
+    except subprocess.TimeoutExpired:
+        kill_tree(keeper.pid)
+
+
+class _Follower:
+    """Reads what a check prints and how it ends, until it has ended or its time is over."""
+
+    def __init__(self, process: subprocess.Popen[bytes], status_fd: int) -> None:
+        assert process.stdout is not None
+        self._output_fd = process.stdout.fileno()
+        self._status_fd = status_fd
+        self._tail = b""
+        self._status = b""
+        self._timed_out = False
+        os.set_blocking(self._output_fd, False)
+        os.set_blocking(status_fd, False)
+
+    def follow(self, command: str, tell: Callable[[CheckProgress], None], timeout_s: float, progress_s: float) -> None:
+        """Returns when the command has ended, its keeper was killed, or its time is over."""
+        begun = time.monotonic()
+        told = begun
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output_fd, selectors.EVENT_READ)
+            selector.register(self._status_fd, selectors.EVENT_READ)
+            while True:
+                now = time.monotonic()
+                if now - begun >= timeout_s:
+                    self._timed_out = True
+                    return
+                if now - told >= progress_s:
+                    told = now
+                    tell(CheckProgress(command=command, seconds=now - begun, line=self._last_line()))
+                for key, _ in selector.select(min(begun + timeout_s, told + progress_s) - now):
+                    if key.fd == self._status_fd:
+                        self._status = os.read(self._status_fd, 64)
+                        return
+                    if not self._read_output():
+                        selector.unregister(self._output_fd)
+
+    def result(self, command: str, keepers_code: int, timeout_s: float) -> CheckResult:
+        """Once nothing of the command runs any more."""
+        for _ in range(_MOST_READS):
+            if not self._read_output():
+                break
+        tail = self._tail.decode(errors="replace")
+        if self._status:
+            return CheckResult(command=command, exit_code=int(self._status), output_tail=tail)
+        if self._timed_out:
+            error = f"was ended after {_duration(timeout_s)}: it had not come to its end (see --check-timeout)"
+            return CheckResult(command=command, exit_code=TIMED_OUT, output_tail=tail, error=error)
+        error = "was ended from outside" if keepers_code < 0 else "could not be run: there is no working /bin/sh"
+        return CheckResult(command=command, exit_code=keepers_code or NOT_RUN, output_tail=tail, error=error)
+
+    def _read_output(self) -> bool:
+        """False when there is nothing more to read, now or ever."""
+        try:
+            data = os.read(self._output_fd, 65_536)
+        except BlockingIOError:
+            return False
+        self._tail = (self._tail + data)[-OUTPUT_TAIL_BYTES:]
+        return bool(data)
+
+    def _last_line(self) -> str:
+        lines = self._tail.decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min" if minutes and not rest else f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:g} s"

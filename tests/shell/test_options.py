@@ -81,6 +81,11 @@ def test_values_are_trimmed():
     assert parse(["--proof", "  run the tests "]).proof == "run the tests"
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("2H", 7200)])
+def test_the_time_of_a_check_is_a_number_with_a_unit(text: str, seconds: int):
+    assert parse(["--check-timeout", text, "x y"]).check_timeout_s == seconds
+
+
 def test_checks_add_up():
     assert parse(["--check", "make a", "--check=make b"]).checks == ("make a", "make b")
 
@@ -102,6 +107,10 @@ REFUSED = [
     (["--done", " "], "--done must not be empty"),
     (["--check", ""], "--check must not be empty"),
     (["--max-iterations", "0"], "whole number from 1, not '0'"),
+    (["--check-timeout", "0"], "--check-timeout takes a time from 1s to 168h, as 90s, 30m or 2h, not '0'"),
+    (["--check-timeout", "1.5h"], "not '1.5h'"),
+    (["--check-timeout", "9" * 5000], "--check-timeout takes a time"),
+    (["--check-timeout", "5ms"], "not '5ms'"),
     (["-m", "1.5"], "not '1.5'"),
     (["-m", "-1"], "not '-1'"),
     (["-m", "²"], "not '²'"),

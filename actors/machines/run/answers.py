@@ -163,9 +163,11 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]
-    texts = [f"`{each.command}` exited with {each.exit_code}:\n{each.output_tail.strip()}" for each in failed]
+    ends = [f"`{each.command}` {each.error or f'exited with {each.exit_code}'}" for each in failed]
+    texts = [f"{end}:\n{each.output_tail.strip()}" for end, each in zip(ends, failed, strict=True)]
     text = "\n\n".join(texts) or "not all of the check commands were run"
-    state = steps.say(state, f"checks failed: {', '.join(each.command for each in failed) or text}", error=True)
+    names = [f"{each.command} {each.error}".rstrip() for each in failed]
+    state = steps.say(state, f"checks failed: {', '.join(names) or text}", error=True)
     return steps.next_iteration(steps.add_note(state, Note(kind="checks", source="checks", text=text)))
 
 

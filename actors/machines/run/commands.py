@@ -41,11 +41,12 @@ class ReadPlan(Command, frozen=True, kw_only=True):
 
 
 class RunChecks(Command, frozen=True, kw_only=True):
-    """Run these shell commands in order. Answer: `ChecksEnded`."""
+    """Run these shell commands in order. Answer: `ChecksEnded`. `timeout_s`: of each; 0 = the usual one."""
 
     checks_id: str
     iteration: int
     commands: tuple[str, ...]
+    timeout_s: int = 0
 
 
 class BreakOffChecks(Command, frozen=True, kw_only=True):

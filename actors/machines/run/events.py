@@ -37,11 +37,15 @@ class PlanRead(Event, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one check command ended. `output_tail` is the end of what it printed, both streams."""
+    """How one check command ended. `output_tail` is the end of what it printed, both streams.
+
+    `error`: what became of it, when that is not its own exit status; `exit_code` is not 0 then.
+    """
 
     command: str
     exit_code: int
     output_tail: str = ""
+    error: str = ""
 
 
 class ChecksEnded(Event, frozen=True, kw_only=True):

@@ -118,7 +118,10 @@ def command(state: RunState, job: Job, now_ms: int) -> Command:
         case PlanJob():
             return ReadPlan(read_id=job.id)
         case ChecksJob():
-            return RunChecks(checks_id=job.id, iteration=state.iteration, commands=state.run.checks)
+            run = state.run
+            return RunChecks(
+                checks_id=job.id, iteration=state.iteration, commands=run.checks, timeout_s=run.check_timeout_s
+            )
         case PullRequestJob():
             return LookForPullRequest(look_id=job.id, ahead=job.ahead)
         case QuestionJob():

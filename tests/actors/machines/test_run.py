@@ -448,6 +448,17 @@ def test_checks_that_fail_spare_the_reviewers_and_their_output_goes_into_the_nex
     assert story.said() == "checks failed: ruff"
 
 
+def test_a_check_that_had_no_exit_status_of_its_own_is_named_with_what_became_of_it() -> None:
+    story = Run(checks=("make test",), cooldown_ms=0, check_timeout_s=90)
+    story.settle(finished(DONE))
+    [order] = story.all(run.RunChecks)
+    assert order.timeout_s == 90
+    result = run.CheckResult(command="make test", exit_code=124, output_tail="x", error="was ended after 90 s")
+    story.happens(run.ChecksEnded(checks_id=order.checks_id, results=(result,)))
+    assert story.said() == "checks failed: make test was ended after 90 s"
+    assert "`make test` was ended after 90 s:\nx" in story.open().prompt
+
+
 def test_checks_that_were_not_all_run_prove_nothing() -> None:
     story = Run(checks=("pytest", "ruff"))
     story.settle(finished(DONE))

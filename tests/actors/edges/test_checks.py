@@ -1,0 +1,136 @@
+"""Real shells in a real directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.edges import processes
+from actors.edges.checks import NOT_RUN, OUTPUT_TAIL_BYTES, TIMED_OUT, CheckProgress, CheckRun
+from actors.machines.run import CheckResult
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+# A server that holds what only one can hold; a second one fails as with "address in use".
+TAKE = "import fcntl, os, time; lock = open('lock', 'w'); fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)"
+SLEEPER = f"{TAKE}; open('pid', 'w').write(str(os.getpid())); time.sleep(1000)"
+
+
+def run(cwd: Path, *commands: str, timeout_s: float = 60) -> list[CheckResult]:
+    results = CheckRun(commands, cwd, ENVIRONMENT, timeout_s=timeout_s).run(lambda _: None)
+    assert results is not None
+    return results
+
+
+def left_behind(cwd: Path) -> bool:
+    return processes.is_running(int((cwd / "pid").read_text()))
+
+
+def test_a_check_is_judged_by_its_exit_status_and_the_first_that_fails_ends_the_round(tmp_path: Path) -> None:
+    assert run(tmp_path, "echo good", "echo bad >&2; exit 3", "true") == [
+        CheckResult(command="echo good", exit_code=0, output_tail="good\n"),
+        CheckResult(command="echo bad >&2; exit 3", exit_code=3, output_tail="bad\n"),
+    ]
+
+
+def test_a_check_that_a_signal_ended_has_failed(tmp_path: Path) -> None:
+    [result] = run(tmp_path, "kill -SEGV $$")
+    assert result.exit_code == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "{python} -c '{sleeper}' &",
+        "setsid {python} -c '{sleeper}' &",
+        "(setsid {python} -c '{sleeper}' &);",
+        pytest.param(
+            "setsid env -i {python} -c '{sleeper}' &",
+            marks=pytest.mark.skipif(not processes.HAS_SUBREAPER, reason="found by its parent, a child subreaper"),
+        ),
+    ],
+)
+def test_a_server_that_a_check_leaves_in_the_background_is_gone_before_the_next_check(tmp_path: Path, how: str) -> None:
+    start = how.format(python=sys.executable, sleeper=SLEEPER.replace("'", '"'))
+    again = f'{sys.executable} -c "{TAKE}"'
+    results = run(tmp_path, f"{start} while [ ! -s pid ]; do sleep 0.05; done; ! {again}", again)
+    assert [each.exit_code for each in results] == [0, 0]
+    assert not left_behind(tmp_path)
+
+
+def test_a_check_that_never_ends_is_ended_and_has_failed_with_what_it_had_printed(tmp_path: Path) -> None:
+    command = f"""echo working; {sys.executable} -c "{SLEEPER}" & setsid sleep 1000"""
+    [result] = run(tmp_path, command, timeout_s=1)
+    assert (result.exit_code, result.output_tail) == (TIMED_OUT, "working\n")
+    assert "was ended after 1 s" in result.error
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_of_an_output_without_end_only_the_last_part_is_kept(tmp_path: Path) -> None:
+    [result] = run(tmp_path, "yes x | head -c 30000000; echo; echo last")
+    assert len(result.output_tail) == OUTPUT_TAIL_BYTES
+    assert result.output_tail.endswith("\nlast\n")
+
+
+def test_output_that_is_no_text_is_made_text(tmp_path: Path) -> None:
+    [result] = run(tmp_path, r"printf '\377\n'")
+    assert result.output_tail == "\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_a_check_in_a_directory_that_is_gone_has_failed_with_the_cause(tmp_path: Path) -> None:
+    [result] = run(tmp_path / "gone", "true")
+    assert result.exit_code == NOT_RUN
+    assert result.error == f"could not be run: No such file or directory: {tmp_path / 'gone'}"
+
+
+@pytest.mark.parametrize("command", ["true\0", "true \ud800"])
+def test_a_check_that_no_system_can_start_has_failed(tmp_path: Path, command: str) -> None:
+    [result] = run(tmp_path, command)
+    assert result.exit_code == NOT_RUN
+    assert "could not be run" in result.error
+
+
+def test_a_check_that_still_runs_tells_its_last_line(tmp_path: Path) -> None:
+    told: list[CheckProgress] = []
+
+    def tell(progress: CheckProgress) -> None:
+        told.append(progress)
+        if progress.line:
+            (tmp_path / "seen").touch()
+
+    command = "echo half; while [ ! -e seen ]; do sleep 0.05; done"
+    results = CheckRun([command], tmp_path, ENVIRONMENT, progress_s=0.1).run(tell)
+    assert [each.exit_code for each in results or []] == [0]
+    assert told[0] == CheckProgress(command=command)
+    assert told[-1].line == "half"
+    assert told[-1].seconds > 0
+
+
+def test_checks_that_are_broken_off_have_no_result_and_leave_nothing(tmp_path: Path) -> None:
+    begun = threading.Event()
+    checks = CheckRun([f'{sys.executable} -c "{SLEEPER}"', "true"], tmp_path, ENVIRONMENT, progress_s=0.05)
+    results: list[object] = []
+
+    def tell(_: CheckProgress) -> None:
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            begun.set()
+
+    thread = threading.Thread(target=lambda: results.append(checks.run(tell)))
+    thread.start()
+    assert begun.wait(30)
+    checks.break_off()
+    thread.join(30)
+    assert results == [None]
+    assert not left_behind(tmp_path)
+
+
+def test_a_check_has_the_signals_that_a_shell_gives_it(tmp_path: Path) -> None:
+    [result] = run(tmp_path, "yes | head -n 1; test ! -e /proc/self/status || grep SigIgn /proc/self/status")
+    assert result.exit_code == 0
+    ignored = [int(line.split()[1], 16) for line in result.output_tail.splitlines() if line.startswith("SigIgn")]
+    assert [each & 0x7FFFFFFF for each in ignored] in ([0], [])  # the two above are the C library's own
