@@ -10,6 +10,8 @@ console  the same for each command that can be typed, as the prompt carries it o
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
+
+A signal, or a terminal that goes, ends it and everything that it has started.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import resources
@@ -39,7 +42,7 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
-from actors.scripted.world import Loop, World
+from actors.scripted.world import MARK, Loop, World, end_marked, orderly_end
 from shell.attached import Pipe
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
@@ -75,7 +78,8 @@ def bench_run() -> None:
         base = Path(folder)
         prepare_home(base / "home", server.url)
         environment = agent_environment(base / "home", server.url, "reviewer", os.environ)
-        environment |= {"IS_SANDBOX": "1", "LOOP_COOLDOWN_MS": "0"}
+        mark = uuid.uuid4().hex
+        environment |= {"IS_SANDBOX": "1", "LOOP_COOLDOWN_MS": "0", MARK: mark}
         numbers = iter(range(10_000))
 
         def project() -> Path:
@@ -95,9 +99,12 @@ def bench_run() -> None:
             subprocess.run(command, cwd=here, env=environment, check=True)
 
         here = project()
-        ours()  # the prompts of a run, for the other side; and both programs are in the page cache now
-        prompts = prompts_of(base / "home")
-        compare("run", ours, theirs, rounds=5)
+        try:
+            ours()  # the prompts of a run, for the other side; and both programs are in the page cache now
+            prompts = prompts_of(base / "home")
+            compare("run", ours, theirs, rounds=5)
+        finally:
+            end_marked(mark)
 
 
 def prompts_of(home: Path) -> list[tuple[str, str]]:
@@ -200,19 +207,15 @@ def recovery(log: Path, pid: int, actor: str) -> float:
 @contextmanager
 def hanging_run(**changes: str) -> Iterator[World]:
     """A run whose worker's turn hangs. `changes` are variables of its environment."""
-    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
-        world = World(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder, World(Path(folder)) as world:
         world.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
         scenario = world.base / "hang.toml"
         scenario.write_text('[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n')
         world.play_embedded(scenario)
         loop = world.start("--agent", "embedded", "wait", **changes)
-        try:
-            loop.wait_for("are ready")
-            loop.wait_for("embedded +session")
-            yield world
-        finally:
-            world.end()
+        loop.wait_for("are ready")
+        loop.wait_for("embedded +session")
+        yield world
 
 
 @contextmanager
@@ -373,8 +376,9 @@ def main() -> int:
     if unknown:
         print(f"[bench] error: no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
         return 2
-    for row in wanted:
-        ROWS[row]()
+    with orderly_end():
+        for row in wanted:
+            ROWS[row]()
     return 0
 
 

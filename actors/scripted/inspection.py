@@ -26,6 +26,7 @@ ROLES: tuple[Role, ...] = ("worker", "reviewer")
 _MAIL_HEAD = "Message from "
 _VERDICT = re.compile(r"(worker|reviewer)-verdict-(\d+)")
 _ROUND = re.compile(r"Review round (\d+)")
+_ITERATION = re.compile(r"Iteration (\d+)")
 _ADDED_BY_CODEX = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>")
 _ADDED_BY_CLAUDE = ("[Request interrupted by user", "<task-notification>")
 
@@ -87,6 +88,20 @@ def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> 
         _all_sent(streams["mail"], mails, found)
     _verdicts(streams, directory, found)
     return found
+
+
+def spent_iterations(directory: Path) -> int:
+    """How many iterations of the run in `directory` led to no review, where the scenario ends each with one.
+
+    What the provider refuses, and what was killed, is to be taken up again in the same iteration.
+    """
+    with closing(sqlite3.connect(f"file:{directory / 'journal.sqlite'}?mode=ro", uri=True)) as db:
+        streams = [list(_events(db, f"turns/{role}")) for role in ROLES]
+    prompts = [event.body["prompt"] for stream in streams for event in stream if event.kind == "TurnIntended"]
+    iterations, rounds = (
+        {hit[1] for prompt in prompts if (hit := pattern.match(prompt))} for pattern in (_ITERATION, _ROUND)
+    )
+    return len(iterations) - len(rounds)
 
 
 def _events(db: sqlite3.Connection, stream: str) -> Iterator[Event]:

@@ -3,6 +3,9 @@
 `World` makes the place and knows every process that was started in it, however that detached itself; `Loop` is one
 `loop` process there. Starts programs and reads files; belongs to the thread that made it. It never looks at a home,
 login or repository of the user's.
+
+Every process here may end at any moment, so each look at one and each signal bears that it is gone. A program that
+makes worlds runs within `orderly_end`: a signal, or a terminal that goes, then ends the worlds before the program.
 """
 
 from __future__ import annotations
@@ -15,14 +18,15 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn, Self
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
-from actors.edges import run_dir
+from actors.edges import processes, run_dir
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
@@ -34,10 +38,44 @@ LOOP = (sys.executable, "-m", "shell.cli")
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
 CHECK = "python3 -m unittest"
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+END_PATIENCE_S = 10.0
+
+
+class Interrupted(SystemExit):
+    """A signal asks the program to end. Its code is the exit status that shells expect: 128 + the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Within it the first of `ENDING_SIGNALS` raises `Interrupted` in the main thread, so that each `finally` runs.
+
+    Later ones are ignored: they would break off what the first has begun. One that is ignored already, as SIGHUP is
+    under `nohup`, stays so. Main thread only.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        for each in ENDING_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class World:
-    """A home, a repository with a remote, `gh` on PATH, and the loops that were started in them."""
+    """A home, a repository with a remote, `gh` on PATH, and the loops that were started in them.
+
+    As a context manager it ends all of them.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -63,18 +101,24 @@ class World:
             MARK: self.mark,
         }
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
+
     def play_embedded(self, scenario: Path) -> None:
         """Embedded agents play the scenario from now on."""
         self.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
 
     @contextmanager
-    def play_real(self, scenario: Path) -> Iterator[None]:
+    def play_real(self, scenario: Path) -> Iterator[ModelServer]:
         """Within it, the real codex (worker) and claude (reviewer) talk to a model that plays the scenario."""
         with ModelServer(load_scenario(scenario)) as server:
             prepare_home(self.home, server.url)
             self.environment = agent_environment(self.home, server.url, "reviewer", self.environment)
             self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
-            yield
+            yield server
 
     def start(self, *words: str, **changes: str) -> Loop:
         """Starts `loop words…`; `changes` are variables of its environment, and `cwd`."""
@@ -116,37 +160,62 @@ class World:
         return int(found[-1])
 
     def survivors(self) -> list[psutil.Process]:
-        """Every process that carries this world's mark, other than this one."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.pid != os.getpid() and process.environ().get(MARK) == self.mark:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        """Every process that carries this world's mark; see `marked`."""
+        return marked(self.mark)
 
     def wait_until_empty(self, timeout_s: float) -> None:
         """Waits for the end of each survivor; fails when some are left."""
         deadline = time.monotonic() + timeout_s
         while survivors := self.survivors():
-            left = deadline - time.monotonic()
-            assert left > 0, [(process.pid, process.cmdline()) for process in survivors]
-            psutil.wait_procs(survivors, timeout=left)
+            for process in survivors:
+                if not processes.wait_ended(process.pid, deadline - time.monotonic()):
+                    raise AssertionError([described(each) for each in survivors])
 
     def end(self) -> None:
-        """Kills whatever is left. Called once."""
+        """Kills whatever is left. May be called again."""
         for loop in self.loops:
             if loop.process.poll() is None:
                 loop.process.kill()
-        for process in self.survivors():  # before the output is read to its end, which they may hold open
-            process.send_signal(signal.SIGKILL)
+        end_marked(self.mark)  # before the output is read to its end, which they may hold open
         for loop in self.loops:
             loop.end()
 
     def gh_calls(self) -> list[str]:
         """What `gh` was asked."""
         return self._gh_calls.read_text().splitlines() if self._gh_calls.exists() else []
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Every process with this `MARK`, other than this one. Each may be gone by the time it is used."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def end_marked(mark: str) -> None:
+    """Kills every process with this `MARK`, by pid, until there is none: one look misses a fork that is under way."""
+    deadline = time.monotonic() + END_PATIENCE_S
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        kill(left)
+        for process in left:
+            processes.wait_ended(process.pid, deadline - time.monotonic())
+
+
+def kill(victims: Iterable[psutil.Process]) -> None:
+    """Each of them. One may have ended since it was looked at, by itself or by the end of another."""
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+
+
+def described(process: psutil.Process) -> str:
+    """For people, whether it is still there or not."""
+    with suppress(psutil.Error):
+        return f"{process.pid} {' '.join(process.cmdline())}"
+    return f"{process.pid} (gone)"
 
 
 class Loop:
@@ -222,8 +291,8 @@ class Loop:
         return self.world.pid_of(actor, run_id)
 
     def signal(self, number: int) -> None:
-        """To the root process."""
-        os.kill(self.process.pid, number)
+        """To the root process, unless it has ended."""
+        self.process.send_signal(number)
 
     def end(self) -> None:
         """Kills the root process if it still runs."""

@@ -1,17 +1,103 @@
-"""A short seed of the chaos; `scripts/chaos` plays longer ones."""
+"""A short seed of the chaos, and what is left of it and of the benchmark when they are ended; `scripts/chaos` plays
+longer ones.
+"""
 
+import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "chaos.py"
+from actors.scripted.world import kill
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+LINUX = pytest.mark.skipif("sys.platform != 'linux'", reason="the chaos needs prlimit and /proc")
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="the chaos needs prlimit and /proc")
+@LINUX
 @pytest.mark.timeout(300)  # half a minute on an idle machine
-def test_a_run_that_is_hit_again_and_again_loses_nothing_and_does_nothing_twice():
-    done = subprocess.run([sys.executable, SCRIPT, "--kills", "10", "--seed", "2"], capture_output=True, text=True)
+def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_nothing_twice():
+    command = [sys.executable, SCRIPTS / "chaos.py", "--kills", "10", "--seeds", "2-3", "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 hits, 10 recovered; 0 lost, 0 repeated, 0 orphans" in done.stdout
+    assert "2 runs, 10 hits, 10 recovered" in done.stdout
+    assert "0 lost, 0 repeated, 0 orphans" in done.stdout
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--seeds", "9-3"], "'9-3' is no seed and no range of seeds: give one as 1-20"),
+        (["--seeds", "1-3", "--run", "4"], "--run 4 is a run of one seed, and there are 3: give one --seed"),
+    ],
+)
+def test_a_campaign_that_cannot_be_is_refused_with_what_was_wrong(words: list[str], complaint: str):
+    done = subprocess.run([sys.executable, SCRIPTS / "chaos.py", *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+@contextmanager
+def playing(script: str, words: list[str], folder: Path, runs: int) -> Iterator[subprocess.Popen[str]]:
+    """The script, once the actors of so many runs in worlds below `folder` are up; nothing of it is left afterwards."""
+    command = [sys.executable, SCRIPTS / script, *words]
+    program = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.PIPE, text=True)
+    try:
+        with program:
+            while sum(map(is_up, folder.glob("loop-*/home/.loop/runs/*/1/log"))) < runs:
+                with suppress(subprocess.TimeoutExpired):
+                    pytest.fail(f"it has ended before: {program.wait(0.1)}")
+            yield program
+    finally:
+        program.kill()
+        kill(left_in(folder))
+
+
+def is_up(log: Path) -> bool:
+    return len(set(re.findall(r"(\w+)#\d+ is ready: pid", log.read_text()))) == 4
+
+
+def left_in(folder: Path) -> list[psutil.Process]:
+    """What was started in the script's worlds: their homes are in there."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("HOME", "").startswith(f"{folder}/"):
+                found.append(process)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "runs", "number"),
+    [
+        pytest.param("chaos.py", ["--jobs", "2"], 2, signal.SIGTERM, marks=LINUX),
+        pytest.param("chaos.py", ["--run", "1"], 1, signal.SIGINT, marks=LINUX),
+        ("bench.py", ["desk"], 1, signal.SIGTERM),
+        ("bench.py", ["desk"], 1, signal.SIGHUP),
+    ],
+)
+def test_a_script_that_a_signal_ends_leaves_no_process_and_no_world(
+    tmp_path: Path, script: str, words: list[str], runs: int, number: signal.Signals
+):
+    with playing(script, words, tmp_path, runs) as program:
+        program.send_signal(number)
+        assert program.wait() == 128 + number
+        assert left_in(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
+
+
+@LINUX
+def test_the_runs_of_a_campaign_that_is_killed_end_with_it(tmp_path: Path):
+    with playing("chaos.py", ["--jobs", "2"], tmp_path, 2) as program:
+        players = psutil.Process(program.pid).children()
+        program.kill()
+        psutil.wait_procs(players)
+        assert left_in(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []

@@ -33,6 +33,7 @@ from actors.scripted.model_server import Api, ModelServer
 from actors.scripted.offline_home import FOREIGN, agent_environment, prepare_home
 from actors.scripted.scenario_file import SHIPPED, parse_scenario
 from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
+from actors.scripted.world import kill
 from actors.settings import Role
 
 pytestmark = pytest.mark.real_agents
@@ -68,8 +69,7 @@ def kill_trees(name: str) -> None:
     for child in psutil.Process().children():
         if name in child.name():
             family = [child, *child.children(recursive=True)]
-            for process in family:
-                process.kill()
+            kill(family)
             psutil.wait_procs(family, TIMEOUT_S)
 
 
