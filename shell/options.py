@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from actors import values
 from actors.errors import UserError
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import Errand, meant_subcommand, parse_errand
@@ -17,6 +18,7 @@ Command = Literal["run", "workspace", "update", "submit", "errand", "help", "ver
 
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
+MOST_ITERATIONS = 1_000_000
 DEFAULT_AGENT = "codex"
 BOTH = "claudex"
 
@@ -88,6 +90,12 @@ def _text(name: str, *, what: str) -> Callable[[Options, str], Options]:
     return take
 
 
+def _line(name: str, *, what: str) -> Callable[[Options, str], Options]:
+    """A text of one line: a name, an id, a signal."""
+    take_text = _text(name, what=what)
+    return lambda options, value: take_text(options, values.line(what, value.strip()))
+
+
 def _choice(name: str) -> Callable[[Options, str], Options]:
     return lambda options, value: _with(options, name, value)
 
@@ -106,9 +114,8 @@ def _only(agent: str) -> Callable[[Options, str], Options]:
 
 
 def _max_iterations(options: Options, value: str) -> Options:
-    if not (value.isascii() and value.isdigit()) or int(value) < 1:
-        raise UserError(f"--max-iterations takes a whole number from 1, not {value!r}")
-    return options._replace(max_iterations=int(value))
+    number = values.whole_number("--max-iterations", value, least=1, most=MOST_ITERATIONS)
+    return options._replace(max_iterations=number)
 
 
 def _check(options: Options, value: str) -> Options:
@@ -139,7 +146,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("-a", "--agent"),
         "primary worker: codex, claude, embedded, or one from the configuration; the other one is its peer",
-        _text("agent", what="--agent"),
+        _line("agent", what="--agent"),
         value="NAME",
         default=DEFAULT_AGENT,
     ),
@@ -169,28 +176,28 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("--codex-model",),
         "model for Codex",
-        _text("codex_model", what="--codex-model"),
+        _line("codex_model", what="--codex-model"),
         value="MODEL",
         default="LOOP_CODEX_MODEL, else Codex's own",
     ),
     Option(
         ("--claude-model",),
         "model for Claude",
-        _text("claude_model", what="--claude-model"),
+        _line("claude_model", what="--claude-model"),
         value="MODEL",
         default="Claude's own",
     ),
     Option(
         ("--codex-reviewer-model",),
         "model for Codex when it reviews, plans included",
-        _text("codex_reviewer_model", what="--codex-reviewer-model"),
+        _line("codex_reviewer_model", what="--codex-reviewer-model"),
         value="MODEL",
         default="--codex-model",
     ),
     Option(
         ("--claude-reviewer-model",),
         "model for Claude when it reviews, plans included",
-        _text("claude_reviewer_model", what="--claude-reviewer-model"),
+        _line("claude_reviewer_model", what="--claude-reviewer-model"),
         value="MODEL",
         default="--claude-model",
     ),
@@ -204,7 +211,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("-d", "--done"),
         "the line by which the worker says that it is done",
-        _text("done", what="--done"),
+        _line("done", what="--done"),
         value="SIGNAL",
         default=DONE_SIGNAL,
     ),
@@ -234,12 +241,12 @@ OPTIONS: tuple[Option, ...] = (
         choices=("other", "claude", "codex", "none"),
         default="other",
     ),
-    Option(("--run-id",), "go on with this run", _text("run_id", what="--run-id"), value="ID"),
+    Option(("--run-id",), "go on with this run", _line("run_id", what="--run-id"), value="ID"),
     Option(
         ("--session",),
         "go on with the run of this run id, Claude session id or Codex thread id; "
         "with a single agent: resume this session of it",
-        _text("session", what="--session"),
+        _line("session", what="--session"),
         value="ID",
     ),
     Option(
@@ -267,6 +274,8 @@ _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 
 def parse(arguments: Sequence[str]) -> Options:
     """The options that these words mean. Raises `UserError` with one line for the first thing that is wrong."""
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        values.text(before if before in _BY_FLAG else "a word of the command line", word)
     if not arguments:
         return Options(command="workspace", tmux=True)
     if len(arguments) == 1 and arguments[0].lower() in SUBCOMMANDS:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from actors import values
 from actors.errors import UserError
 
 MAX_RUNS = 2  # of loop serve, at once
+MOST_RUNS = 1_000
 
 TEXT = "text..."  # takes all the words that are left
 MORE = "..."  # takes all the words that are left, if there are any
@@ -190,15 +192,11 @@ def _check_dashboard(errand: Errand) -> None:
 
 
 def _port(errand: Errand, value: str) -> Errand:
-    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= 65_535:
-        raise UserError(f"--port takes a whole number from 1 to 65535, not {value!r}")
-    return errand._replace(port=int(value))
+    return errand._replace(port=values.whole_number("--port", value, least=1, most=65_535, says_most=True))
 
 
 def _max_runs(errand: Errand, value: str) -> Errand:
-    if not (value.isascii() and value.isdigit()) or int(value) < 1:
-        raise UserError(f"--max-runs takes a whole number from 1, not {value!r}")
-    return errand._replace(max_runs=int(value))
+    return errand._replace(max_runs=values.whole_number("--max-runs", value, least=1, most=MOST_RUNS))
 
 
 def _log_format(errand: Errand, value: str) -> Errand:

@@ -17,6 +17,7 @@ LAYERS = [
     ("actors.errors", 0),
     ("actors.messages", 0),
     ("actors.settings", 0),
+    ("actors.values", 0),
     ("actors.machines", 1),
     ("actors.wire", 1),
     ("actors.adapters.base", 1),
@@ -28,7 +29,15 @@ LAYERS = [
     ("shell", 5),
 ]
 
-PURE = ("actors.errors", "actors.messages", "actors.settings", "actors.machines", "actors.wire", "actors.adapters.base")
+PURE = (
+    "actors.errors",
+    "actors.messages",
+    "actors.settings",
+    "actors.values",
+    "actors.machines",
+    "actors.wire",
+    "actors.adapters.base",
+)
 PURE_FILES = (
     "supervisor.spec",
     "supervisor.policy",

@@ -1,0 +1,69 @@
+"""Values from outside are checked here before anything is made of them. Pure; raises `UserError` in one line.
+
+The rule: what is typed, found in the environment or read from a file passes one of these functions where it enters,
+so no worktree, run directory or submission is made for a value that cannot work. A text is valid Unicode and bounded;
+a number is bounded before it is converted, as `int` refuses 4,300 digits and timers refuse years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.errors import UserError
+
+# What one program can be handed in one argument or variable; Linux refuses 128 KiB (MAX_ARG_STRLEN).
+MOST_WORD_BYTES = 100_000
+# A task of a megabyte fills the context of every agent there is.
+MOST_TASK_BYTES = 1_000_000
+MOST_LINE = 1_000  # characters of a name, an id, a signal
+SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """The offending value for a line: printable, and its beginning alone when it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
+
+
+def text(what: str, value: str, *, most_bytes: int = MOST_WORD_BYTES) -> str:
+    """The text, when it is valid Unicode without NUL of at most so many bytes."""
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise UserError(f"{what} has bytes that are no UTF-8 text: {shown(value)}; write it in UTF-8") from None
+    if "\0" in value:
+        raise UserError(f"{what} has a NUL character: {shown(value)}; leave it out")
+    if size > most_bytes:
+        raise UserError(f"{what} has {size:,} bytes, and at most {most_bytes:,} are taken: shorten it")
+    return value
+
+
+def line(what: str, value: str) -> str:
+    """The text, when it is also one line of a reasonable length."""
+    text(what, value)
+    if len(value.splitlines()) > 1 or value != value.strip("\r\n"):
+        raise UserError(f"{what} must be one line, not {shown(value)}")
+    if len(value) > MOST_LINE:
+        raise UserError(f"{what} has {len(value):,} characters, and at most {MOST_LINE:,} are taken: shorten it")
+    return value
+
+
+def whole_number(what: str, value: str, *, least: int, most: int, says_most: bool = False) -> int:
+    """The number that is written in digits, when it is in the range. `says_most`: the user should know its end."""
+    digits = value.lstrip("0") or "0"
+    is_number = value.isascii() and value.isdigit()
+    too_large = is_number and (len(digits) > len(str(most)) or int(digits) > most)
+    if not is_number or too_large or int(digits) < least:
+        end = f" to {most}" if too_large or says_most else ""
+        raise UserError(f"{what} takes a whole number from {least}{end}, not {shown(value)}")
+    return int(digits)
+
+
+def environment(what: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, when a program can be started with them. `what` is put before a variable's name."""
+    for name, value in variables.items():
+        if not name or "=" in name:
+            raise UserError(f"{what}{shown(name)}: a variable's name is not empty and has no '='")
+        text(f"{what}{shown(name)}: the name", name)
+        text(f"{what}{name}", value)
+    return dict(variables)
