@@ -16,6 +16,18 @@ class UserError(LoopError):
     """The user's input or set-up is wrong. The text names the offending value and says what to do next."""
 
 
+class BadFileError(UserError):
+    """A file or directory cannot be used as it is: its kind, size, content or owner. `reason` is without its name."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
+class MissingFileError(BadFileError):
+    """There is no such file."""
+
+
 class AgentError(LoopError):
     """A coding agent failed us."""
 

@@ -87,7 +87,7 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
     repo_runs = runs_here()
     if wanted:
         repo, _, run_id = wanted.rpartition("/")
-        directory = (home_runs() / repo if repo else repo_runs) / run_dir.check_run_id(run_id)
+        directory = run_dir.directory_of(Path.home(), repo or repo_runs.name, run_id)
         found = look_at(directory)
         if found is None:
             raise UserError(f"no run {wanted!r} in {directory.parent}: loop runs lists them")

@@ -13,20 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors import values
 from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
-from actors.edges import git, run_dir, worktree
+from actors.edges import files, git, run_dir, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
-from actors.errors import CircumstanceError, UserError
+from actors.errors import BadFileError, CircumstanceError, UserError
 from actors.settings import Role, RunSettings
 from shell.options import BOTH, DEFAULT_AGENT, Options
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
 COOLDOWN_MS = 30_000
-_MARKDOWN_PATH = re.compile(r"\S+\.md", re.IGNORECASE)
+# A prompt whose name ends so is a file: it must be there when it has no blank in it.
+TEXT_SUFFIXES = (".md", ".markdown", ".txt", ".text", ".rst", ".adoc", ".org")
+MOST_COOLDOWN_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,17 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     environment = dict(os.environ)
     cwd = _current_directory()
     home = Path(environment.get("HOME") or Path.home())
+    values.text("the home directory", str(home))
     repository = git.top_level(cwd)
     configuration = read_configuration(home, repository or cwd, BUILT_IN_NAMES)
     repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
-    wanted_id = _wanted_id(environment)
+    asked_id = wanted_id(environment)
     environment.pop("LOOP_RUN_ID", None)  # a loop that an agent starts is another run
-    resumed = _resumed(options, repo_runs, wanted_id)
+    resumed = _resumed(options, repo_runs, asked_id)
     agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
     plan_reviewer = _plan_reviewer(options, agents)
-    task = _task(options, cwd, resumed)
+    task = _task(options, cwd, home, resumed)
     models = _models(options, agents, environment)
     has_prompt = _has_prompt(options)
     settings = RunSettings(
@@ -114,6 +118,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         looks_for_pull_request=True,
         open_ended=task.to_come,
     )
+    _check(settings)
     _preflight(agents, configuration, cwd, environment)
     directory = resumed.directory
     own = _own_place(resumed)
@@ -122,7 +127,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     goes_on = own is not None and own.is_dir() and (not options.worktree or git.is_linked_worktree(cwd))
     if (options.worktree or own is not None) and not goes_on:
         directory, cwd = _enter_worktree(
-            cwd, repository, repo_runs, directory, wanted_id, own=own, only_reserve=only_reserve
+            cwd, repository, repo_runs, directory, asked_id, own=own, only_reserve=only_reserve
         )
     else:
         if own is not None and own != cwd:
@@ -131,7 +136,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         if (note := git.branch_note(cwd)) is not None:
             _say(note)
     if directory is None:
-        directory = run_dir.new_run_directory(repo_runs, wanted_id)
+        directory = run_dir.new_run_directory(repo_runs, asked_id)
     manifest = run_dir.read_manifest(directory) or {}
     return RunOrder(
         key=f"{repo_runs.name}/{directory.name}",
@@ -174,9 +179,18 @@ def _have_tuis(agents: _Agents, configuration: Configuration) -> bool:
 
 def _current_directory() -> Path:
     try:
-        return Path.cwd()
+        found = Path.cwd()
     except FileNotFoundError as error:
         raise CircumstanceError("the current directory is gone: change to another one") from error
+    values.text("the current directory's name", str(found))
+    return found
+
+
+def _check(settings: RunSettings) -> None:
+    """The last look before anything is made: what comes from files and variables, beside what was typed."""
+    values.text("the task", settings.task, most_bytes=values.MOST_TASK_BYTES)
+    values.line("LOOP_CODEX_MODEL", settings.worker_model)
+    values.line("LOOP_CODEX_MODEL", settings.reviewer_model)
 
 
 def _agents(options: Options, configuration: Configuration, resumed: _Resumed) -> _Agents:
@@ -275,14 +289,13 @@ def _session_ids(agents: _Agents, manifest: run_dir.Manifest, resumed: _Resumed)
     return {role: known[name] for role, name in roles.items() if name in known and agents.paired}
 
 
-def _task(options: Options, cwd: Path, resumed: _Resumed) -> _Task:
+def _task(options: Options, cwd: Path, home: Path, resumed: _Resumed) -> _Task:
     """What is to be done; blank only when a run with a journal goes on with its own task."""
     begun = resumed.begun
     prompt = options.task
     if prompt is not None:
-        if not _MARKDOWN_PATH.fullmatch(prompt):
-            return _Task(prompt, needs_plan=True)
-        return _Task(_read(cwd / prompt), needs_plan=False)
+        path = _named_file(prompt, cwd, home)
+        return _Task(prompt, needs_plan=True) if path is None else _Task(_read(path), needs_plan=False)
     if begun:
         return _Task("", needs_plan=False)
     if resumed.directory is not None and (resumed.directory / JOURNAL).exists():
@@ -292,7 +305,7 @@ def _task(options: Options, cwd: Path, resumed: _Resumed) -> _Task:
         )
     if options.command == "workspace" or (options.tmux and not options.proof):
         return _Task("", needs_plan=False, to_come=True)
-    if (cwd / PLAN).is_file():
+    if os.path.lexists(cwd / PLAN):
         return _Task(_read(cwd / PLAN), needs_plan=False)
     raise UserError(
         'no task: give it as text (loop "fix the failing test"), as a file (loop --prompt TASK.md), '
@@ -300,11 +313,30 @@ def _task(options: Options, cwd: Path, resumed: _Resumed) -> _Task:
     )
 
 
+def _named_file(prompt: str, cwd: Path, home: Path) -> Path | None:
+    """The file that the prompt names; None when it is the task itself.
+
+    A name ends like a text file. With blanks in it, it is a sentence unless there is such a file. A file whose name
+    says nothing is not read, but the user is told.
+    """
+    if len(prompt) > os.pathconf("/", "PC_PATH_MAX") or "\n" in prompt:
+        return None
+    path = home / prompt[2:] if prompt.startswith("~/") else cwd / prompt
+    with suppress(OSError):  # a sentence may be too long for a name
+        if not prompt.lower().endswith(TEXT_SUFFIXES):
+            if path.is_file():
+                _say(f"{prompt!r} is taken as the task itself, though a file has that name; a task file is called .md")
+            return None
+        if path.is_file():
+            return path
+    return None if re.search(r"\s", prompt) else path
+
+
 def _read(path: Path) -> str:
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        text = files.read_text(path, values.MOST_TASK_BYTES)
+    except (BadFileError, OSError) as error:
+        reason = error.reason if isinstance(error, BadFileError) else error.strerror
         raise UserError(f"cannot read the task from {path}: {reason}") from error
     if not text.strip():
         raise UserError(f"the task in {path} is empty: write there what is to be done")
@@ -322,9 +354,11 @@ def _models(options: Options, agents: _Agents, environment: Mapping[str, str]) -
 
 
 def _cooldown_ms(environment: Mapping[str, str]) -> int:
-    """`LOOP_COOLDOWN_MS`: 0 is allowed, a bad value falls back (behaviour.md)."""
+    """`LOOP_COOLDOWN_MS`: 0 is allowed, what is no number falls back (behaviour.md); raises `UserError` above a day."""
     text = environment.get("LOOP_COOLDOWN_MS", "").strip()
-    return int(text) if text.isascii() and text.isdigit() else COOLDOWN_MS
+    if not (text.isascii() and text.isdigit()):
+        return COOLDOWN_MS
+    return values.whole_number("LOOP_COOLDOWN_MS", text, least=0, most=MOST_COOLDOWN_MS)
 
 
 def _has_prompt(options: Options) -> bool:
@@ -337,7 +371,8 @@ def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environ
         find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
 
 
-def _wanted_id(environment: Mapping[str, str]) -> str | None:
+def wanted_id(environment: Mapping[str, str]) -> str | None:
+    """`LOOP_RUN_ID`, checked; None when it is not set."""
     wanted = environment.get("LOOP_RUN_ID", "").strip()
     return run_dir.check_run_id(wanted) if wanted else None
 

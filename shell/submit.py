@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.edges import git, run_dir, worktree
 from shell.options import Options
-from shell.run_order import order_run
+from shell.run_order import order_run, wanted_id
 from supervisor import submissions
 from supervisor.run_host import first_manifest
 
@@ -32,8 +32,10 @@ def _wants_worktree(options: Options, home: Path) -> bool:
     repository = git.top_level(cwd)
     if repository is None or git.is_linked_worktree(cwd):
         return False
-    run_id = options.run_id or os.environ.get("LOOP_RUN_ID", "").strip()
-    manifest = run_dir.read_manifest(run_dir.runs_root(home) / git.repository_id(cwd) / run_id) if run_id else None
+    run_id = options.run_id or wanted_id(os.environ)
+    if not run_id:
+        return True
+    manifest = run_dir.read_manifest(run_dir.directory_of(home, git.repository_id(cwd), run_id))
     if manifest is None:
         return True
     was = Path(str(manifest.get("cwd", "")))

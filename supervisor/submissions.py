@@ -7,7 +7,6 @@ starts nothing. The environment is not in it, as that holds secrets: agents have
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Mapping
@@ -18,14 +17,16 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from actors.edges import git, run_dir
-from actors.errors import UserError
+from actors import values
+from actors.edges import files, git, run_dir
+from actors.errors import BadFileError, UserError
 from actors.settings import Role, RunSettings
 
 if TYPE_CHECKING:
     from supervisor.run_tree import RunOrder
 
 FILE = "submission.json"
+MOST_BYTES = 16 * values.MOST_TASK_BYTES  # a task whose every character is escaped, and the checks
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +61,7 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
         )
     # Nobody can be asked where a queued run ends; loop shell gives it more to do while it is active.
     settings = None if order.settings is None else replace(order.settings, interactive=False)
-    run_dir.write_manifest(order.directory, {**(run_dir.read_manifest(order.directory) or {}), **manifest})
-    run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
-    _write(
-        order.directory,
+    submission = _encoded(
         Submission(
             submitted_at_ns=time.time_ns(),
             cwd=str(order.cwd),
@@ -75,8 +73,13 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
             reviewer_model=order.reviewer_model,
             session_ids=order.session_ids,
             workspace_name=order.workspace_name,
-        ),
+        )
     )
+    # Before anything is written: a run that only half stands in the queue would be seen by nobody.
+    whole = run_dir.encode_manifest({**(run_dir.read_manifest(order.directory) or {}), **manifest})
+    files.replace(order.directory / "manifest.json", whole)
+    run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
+    files.replace(order.directory / FILE, submission)
     return _ring(home)
 
 
@@ -93,8 +96,8 @@ def queued(home: Path) -> list[Path]:
 def read(directory: Path) -> Submission | None:
     """None when the run is not submitted, or its file is of another version: it stays where it is."""
     try:
-        return msgspec.json.decode((directory / FILE).read_bytes(), type=Submission)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(files.read_bytes(directory / FILE, MOST_BYTES), type=Submission)
+    except (BadFileError, OSError, msgspec.DecodeError, RecursionError):
         return None
 
 
@@ -134,7 +137,7 @@ def begun(directory: Path) -> None:
     """The run's journal has its settings: a task that a person has changed since then must not be set back."""
     submission = read(directory)
     if submission is not None and submission.settings is not None:
-        _write(directory, replace(submission, settings=None))
+        files.replace(directory / FILE, _encoded(replace(submission, settings=None)))
 
 
 def withdraw(directory: Path) -> bool:
@@ -143,19 +146,12 @@ def withdraw(directory: Path) -> bool:
         (directory / FILE).unlink()
     except FileNotFoundError:
         return False
-    run_dir.sync_directory(directory)
+    files.sync_directory(directory)
     return True
 
 
-def _write(directory: Path, submission: Submission) -> None:
-    temporary = directory / f".{FILE}.{os.getpid()}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(submission), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(directory / FILE)
-    run_dir.sync_directory(directory)
+def _encoded(submission: Submission) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(submission), indent=2) + b"\n"
 
 
 def _ring(home: Path) -> int | None:

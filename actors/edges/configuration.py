@@ -22,7 +22,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from actors.errors import UserError
+from actors import values
+from actors.edges import files
+from actors.errors import BadFileError, MissingFileError, UserError
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
@@ -58,6 +60,7 @@ def read_configuration(home: Path, repository: Path | None, built_in: Collection
     peers: list[tuple[Path, str, str]] = []
     checks: tuple[str, ...] = ()
     update_hint = True
+    files.check_private((home / USER_FILE).parent)
     for path in (home / USER_FILE, *((repository / REPOSITORY_FILE,) if repository else ())):
         document = _document(path)
         _refuse_unknown(path, "", document, _USER_LEVEL if path == home / USER_FILE else _TOP_LEVEL)
@@ -81,12 +84,13 @@ def read_configuration(home: Path, repository: Path | None, built_in: Collection
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return tomllib.loads(files.read_text(path))
+    except MissingFileError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (BadFileError, OSError) as error:
+        reason = error.reason if isinstance(error, BadFileError) else error
+        raise UserError(f"{path}: cannot be read: {reason}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: also for a number of thousands of digits
         raise UserError(f"{path}: not a TOML file: {error}") from error
 
 
@@ -95,18 +99,19 @@ def _agent(path: Path, key: str, name: str, table: object, built_in: Collection[
         _refuse(path, key, name, "a name is letters, digits, - and _, beginning with a letter or digit")
     if name.lower() in built_in:
         _refuse(path, key, name, "this agent is built in; choose another name")
-    values = _table(path, key, table)
-    _refuse_unknown(path, f"{key}.", values, _AGENT_KEYS)
-    if "command" not in values:
+    table_values = _table(path, key, table)
+    _refuse_unknown(path, f"{key}.", table_values, _AGENT_KEYS)
+    if "command" not in table_values:
         raise UserError(f'{path}: {key}: has no command; add e.g. command = ["{name}", "--acp"]')
-    command = _texts(path, f"{key}.command", values["command"])
+    command = _texts(path, f"{key}.command", table_values["command"])
     if not command:
         _refuse(path, f"{key}.command", [], "give the program and its arguments")
-    environment = _table(path, f"{key}.env", values.get("env", {}))
+    environment = _table(path, f"{key}.env", table_values.get("env", {}))
     for variable, value in environment.items():
         if not isinstance(value, str):  # it may be blank
             _refuse(path, f"{key}.env.{variable}", value, "a string is needed")
-    peer = _text(path, f"{key}.peer", values["peer"]) if "peer" in values else ""
+    values.environment(f"{path}: {key}.env.", environment)
+    peer = _text(path, f"{key}.peer", table_values["peer"]) if "peer" in table_values else ""
     return AgentConfiguration(command=command, env=environment, peer=peer.lower())
 
 
@@ -119,7 +124,7 @@ def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:
 def _text(path: Path, key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         _refuse(path, key, value, "a string that is not blank is needed")
-    return value
+    return values.text(f"{path}: {key}", value)
 
 
 def _switch(path: Path, key: str, value: object) -> bool:
@@ -141,4 +146,4 @@ def _refuse_unknown(path: Path, prefix: str, table: dict[str, Any], known: tuple
 
 
 def _refuse(path: Path, key: str, value: object, why: str) -> NoReturn:
-    raise UserError(f"{path}: {key} = {value!r}: {why}")
+    raise UserError(f"{path}: {key} = {values.shown(value)}: {why}")

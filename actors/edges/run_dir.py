@@ -21,9 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from actors import values
+from actors.edges import files
 from actors.errors import UserError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# It is in the names of a branch, a tmux session and a worktree, which take 255 bytes with the repository's name.
+LONGEST_RUN_ID = 64
+_COUNTED = re.compile(r"[0-9]{1,15}")  # a run that somebody has called 99…9 does not use up the numbers
 _FROM_SNAKE = {
     "claude_channel_server": "claudeChannelServer",
     "claude_session_id": "claudeSessionId",
@@ -68,16 +73,14 @@ def read_manifest(directory: Path) -> Manifest | None:
     return manifest
 
 
+def encode_manifest(manifest: Mapping[str, object]) -> bytes:
+    """As it stands in the file: 2-space JSON, keys sorted, newline at the end."""
+    return (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
 def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
-    """Replaces manifest.json atomically; durable when it returns. 2-space JSON, keys sorted, newline at the end."""
-    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    temporary = directory / ".manifest.tmp"  # there is one writer; what a killed one left is overwritten
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(directory / "manifest.json")
-    sync_directory(directory)
+    """Replaces manifest.json atomically; durable when it returns."""
+    files.replace(directory / "manifest.json", encode_manifest(manifest))
 
 
 def set_state(directory: Path, state: str, at_ms: int) -> None:
@@ -260,8 +263,19 @@ def is_active(directory: Path) -> bool:
 def check_run_id(run_id: str) -> str:
     """Returns it, or raises `UserError` that shows the rule."""
     if not RUN_ID.fullmatch(run_id):
-        raise UserError(f"bad run id {run_id!r}: use letters, digits, '-' and '_', beginning with a letter or digit")
+        raise UserError(
+            f"bad run id {values.shown(run_id)}: use letters, digits, '-' and '_', beginning with a letter or digit"
+        )
+    if len(run_id) > LONGEST_RUN_ID:
+        raise UserError(f"bad run id {values.shown(run_id)}: use at most {LONGEST_RUN_ID} characters")
     return run_id
+
+
+def directory_of(home: Path, repo_id: str, run_id: str) -> Path:
+    """Where the run is, or would be: always below `runs_root`. Raises `UserError` for what is no id."""
+    if not RUN_ID.fullmatch(repo_id):
+        raise UserError(f"bad repository {values.shown(repo_id)}: loop dashboard shows the runs of all repositories")
+    return runs_root(home) / repo_id / check_run_id(run_id)
 
 
 def new_run_directory(
@@ -271,12 +285,12 @@ def new_run_directory(
 
     Safe when two start at once.
     """
-    repo_runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_private(repo_runs)
     if run_id is not None:
-        directory = repo_runs / run_id
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory = repo_runs / check_run_id(run_id)
+        files.make_private(directory)
         return directory
-    numbers = [int(entry.name) for entry in repo_runs.iterdir() if entry.name.isascii() and entry.name.isdigit()]
+    numbers = [int(entry.name) for entry in repo_runs.iterdir() if _COUNTED.fullmatch(entry.name)]
     for number in itertools.count(max(numbers, default=0) + 1):
         directory = repo_runs / str(number)
         with suppress(FileExistsError):
@@ -318,12 +332,3 @@ def _read_lock(descriptor: int) -> dict[str, object]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def sync_directory(directory: Path) -> None:
-    """What was made, renamed or removed in it is durable when it returns."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

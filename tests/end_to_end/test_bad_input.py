@@ -24,6 +24,11 @@ def runs(world: World) -> list[Path]:
         (["--agent", "embedded", "--proof", "x"], "no task: give it as text"),
         (["--agent", "embedded", "--review=codex", "x"], "--review codex: this run has only embedded"),
         (["--claude-only", "--codex-only"], "exclude each other"),
+        (["--agent", "embedded", "--check", "\udcff", "x"], "--check has bytes that are no UTF-8 text"),
+        (["submit", "--agent", "embedded", "--worktree", "x\udcff"], "has bytes that are no UTF-8 text"),
+        (["--agent", "embedded", "-m", "1" + "0" * 30, "x"], "--max-iterations takes a whole number from 1 to 1000000"),
+        (["status", "../../x"], "bad repository '../..'"),
+        (["stop", "../x"], "bad repository '..'"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(embedded: World, words: list[str], line: str):
@@ -32,6 +37,44 @@ def test_bad_input_is_one_line_and_status_2(embedded: World, words: list[str], l
     assert len(loop.lines) == 1
     assert loop.lines[0].startswith("[loop] error: ")
     assert line in loop.lines[0]
+    assert runs(embedded) == []
+
+
+@pytest.mark.parametrize("command", ["--worktree", "submit"])
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("LOOP_RUN_ID", "9" * 255, "use at most 64 characters"),
+        ("LOOP_COOLDOWN_MS", "1" + "0" * 18, "LOOP_COOLDOWN_MS takes a whole number from 0 to 86400000"),
+    ],
+)
+def test_a_bad_variable_is_one_line_before_anything_is_made(
+    embedded: World, command: str, name: str, value: str, line: str
+):
+    before = sorted(embedded.base.iterdir())
+    loop = embedded.run(command, "--agent", "embedded", "task", **{name: value})
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert line in loop.lines[0]
+    assert runs(embedded) == []
+    assert sorted(embedded.base.iterdir()) == before  # no worktree either
+
+
+def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_made(embedded: World):
+    place = os.fsdecode(os.fsencode(embedded.base) + b"/n\xe4me")
+    Path(place).mkdir()
+    for command in ("--headless", "submit"):
+        loop = embedded.run(command, "--agent", "embedded", "task", cwd=place)
+        assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+        assert "the current directory's name has bytes that are no UTF-8 text" in loop.lines[0]
+    assert runs(embedded) == []
+
+
+def test_a_home_that_others_can_write_to_is_refused(embedded: World):
+    (embedded.home / ".loop").mkdir()
+    (embedded.home / ".loop").chmod(0o777)
+    loop = embedded.run("--agent", "embedded", "task")
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "others can write to it" in loop.lines[0]
     assert runs(embedded) == []
 
 

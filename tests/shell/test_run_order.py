@@ -1,6 +1,7 @@
 """From options to an order: who works and reviews, with which models and sessions, and how the run is paced."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,63 @@ def test_the_environment_names_a_model_for_codex_that_the_option_overrules():
 @pytest.mark.parametrize(("text", "ms"), [("0", 0), ("17", 17), ("", 30_000), ("-1", 30_000), ("soon", 30_000)])
 def test_a_bad_cooldown_falls_back(text: str, ms: int):
     assert run_order._cooldown_ms({"LOOP_COOLDOWN_MS": text}) == ms
+
+
+@pytest.mark.parametrize("text", ["1" + "0" * 18, "9" * 5_000])
+def test_a_cooldown_of_years_is_refused(text: str):
+    with pytest.raises(UserError, match=r"LOOP_COOLDOWN_MS takes a whole number from 0 to 86400000, not '[19]"):
+        run_order._cooldown_ms({"LOOP_COOLDOWN_MS": text})
+
+
+def task(words: list[str], cwd: Path) -> tuple[str, bool]:
+    found = run_order._task(parse(words), cwd, cwd / "home", run_order._Resumed())
+    return found.text, found.needs_plan
+
+
+@pytest.mark.parametrize("name", ["TASK.md", "My Task.md", "TASK.txt", "notes.RST", "a.markdown", "sub/t.md"])
+def test_a_prompt_that_names_a_text_file_is_that_file(tmp_path: Path, name: str):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbfMake x.")
+    assert task(["--prompt", name], tmp_path) == ("Make x.", False)
+    assert task(name.split(" "), tmp_path) == ("Make x.", False)
+    assert task([str(tmp_path / name)], tmp_path) == ("Make x.", False)
+
+
+def test_a_prompt_that_begins_at_home_is_found_there(tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "x.md").write_text("Make x.")
+    assert task(["--prompt", "~/x.md"], tmp_path) == ("Make x.", False)
+
+
+@pytest.mark.parametrize("name", ["MISSING.md", "TASK.txt", "~/x.rst", "sub/t.md"])
+def test_the_name_of_a_text_file_that_is_not_there_is_no_task(tmp_path: Path, name: str):
+    with pytest.raises(UserError, match=f"cannot read the task from .*{Path(name).name}: it is not there"):
+        task(["--prompt", name], tmp_path)
+
+
+@pytest.mark.parametrize("words", ["fix the typo in README.md", "TASK.py", "Makefile", "two\nlines.md", "x" * 50_000])
+def test_a_sentence_is_the_task_itself(tmp_path: Path, words: str):
+    (tmp_path / "README.md").write_text("Read me.")
+    (tmp_path / "Makefile").write_text("all:")
+    assert task(["--prompt", words], tmp_path) == (words, True)
+
+
+def test_a_file_whose_name_says_nothing_is_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "TODO").write_text("Make x.")
+    task(["--prompt", "TODO"], tmp_path)
+    assert "'TODO' is taken as the task itself, though a file has that name" in capsys.readouterr().err
+
+
+def test_a_plan_or_task_that_is_no_file_of_a_bounded_size_is_refused(tmp_path: Path):
+    (tmp_path / "PLAN.md").mkdir()
+    with pytest.raises(UserError, match=r"PLAN\.md: it is a directory"):
+        task(["--proof", "x"], tmp_path)
+    os.mkfifo(tmp_path / "fifo.md")
+    with pytest.raises(UserError, match=r"fifo\.md: it is a fifo"):
+        task(["fifo.md"], tmp_path)
+    (tmp_path / "large.md").write_bytes(b"x" * 70_000_000)
+    with pytest.raises(UserError, match=r"large\.md: it is larger than 1,000,000 bytes"):
+        task(["large.md"], tmp_path)
 
 
 def test_the_sessions_of_a_run_of_the_original_go_to_those_who_have_that_role_now():

@@ -142,3 +142,22 @@ def test_whoever_serves_is_told(home: Path):
         finally:
             lock.release()
         assert listening.recv(16) == b"look"
+
+
+def test_what_cannot_be_written_down_leaves_nothing_of_the_submission(home: Path):
+    made = order(home, "1")
+    with pytest.raises(UnicodeEncodeError):
+        submissions.submit(replace(made, workspace_name="\udcff"), home, {"runId": "1"})
+    with pytest.raises(UnicodeEncodeError):
+        submissions.submit(made, home, {"runId": "1", "cwd": "\udcff"})
+    assert list(made.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[" * 100_000, b"\xff", b'{"submitted_at_ns": 1e400}'])
+def test_a_submission_that_cannot_be_read_does_not_hide_the_others(home: Path, content: bytes):
+    good = submit(home, "1").directory
+    (submit(home, "2").directory / submissions.FILE).write_bytes(content)
+    bad = submit(home, "3").directory / submissions.FILE
+    bad.unlink()
+    bad.symlink_to("/dev/zero")
+    assert submissions.queued(home) == [good]

@@ -107,3 +107,45 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / ".loop" / "config.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"config\.toml: cannot be read: "):
         read_configuration(tmp_path, None, BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ('env = { "A=B" = "x" }', "a variable's name is not empty and has no '='"),
+        ('env = { "" = "x" }', "a variable's name is not empty and has no '='"),
+        ('env = { A = "x\\u0000y" }', "agents.x.env.A has a NUL character"),
+        ('env = { "A\\u0000" = "x" }', "has a NUL character"),
+        ('env = { A = "' + "x" * 100_001 + '" }', "agents.x.env.A has 100,001 bytes"),
+        ('peer = "a\\u0000"', "agents.x.peer has a NUL character"),
+    ],
+)
+def test_what_no_program_can_be_started_with_is_refused(tmp_path: Path, table: str, line: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        read(tmp_path, repository=f'[agents.x]\ncommand = ["x"]\n{table}\n')
+    assert line in str(refusal.value)
+    assert ".loop.toml" in str(refusal.value)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("content", ["x = " + "[" * 50_000, "x = " + "9" * 5_000])
+def test_a_document_that_python_cannot_read_is_no_toml(tmp_path: Path, content: str) -> None:
+    with pytest.raises(UserError, match=r"\.loop\.toml: not a TOML file"):
+        read(tmp_path, repository=content)
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    assert read(tmp_path, repository='\ufeffchecks = ["make"]\n').checks == ("make",)
+
+
+def test_a_link_to_an_endless_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".loop.toml").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"\.loop\.toml: cannot be read: it is a device"):
+        read_configuration(tmp_path / "home", tmp_path, BUILT_IN)
+
+
+def test_a_configuration_that_others_could_write_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".loop").mkdir()
+    (tmp_path / ".loop").chmod(0o777)
+    with pytest.raises(UserError, match="others can write to it"):
+        read_configuration(tmp_path, None, BUILT_IN)

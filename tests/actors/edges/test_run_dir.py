@@ -48,6 +48,28 @@ def test_run_ids_are_the_highest_number_plus_one(tmp_path: Path):
     assert run_dir.new_run_directory(tmp_path, "mine").name == "mine"
 
 
+def test_a_run_that_somebody_has_called_by_a_huge_number_does_not_use_up_the_numbers(tmp_path: Path):
+    for name in ("3", "9" * 255, "9" * 16):
+        (tmp_path / name).mkdir()
+    assert run_dir.new_run_directory(tmp_path, None).name == "4"
+
+
+@pytest.mark.parametrize("bad", ["9" * 65, "9" * 255, "x" * 5_000])
+def test_a_run_id_has_room_in_the_names_of_branch_session_and_worktree(tmp_path: Path, bad: str):
+    with pytest.raises(UserError, match="use at most 64 characters"):
+        run_dir.new_run_directory(tmp_path, bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("repo", "run_id"), [("r", "../../x"), ("r", ".."), ("..", "x"), ("../r", "x"), ("/etc", "x"), ("", "x"), ("r", "")]
+)
+def test_no_id_leads_out_of_the_runs(tmp_path: Path, repo: str, run_id: str):
+    assert run_dir.directory_of(tmp_path, "r", "x") == tmp_path / ".loop" / "runs" / "r" / "x"
+    with pytest.raises(UserError):
+        run_dir.directory_of(tmp_path, repo, run_id)
+
+
 @pytest.mark.parametrize("bad", ["", "-x", "a/b", "..", "a b", "é"])
 def test_a_bad_run_id_is_refused_with_the_rule(bad: str):
     with pytest.raises(UserError, match="bad run id"):

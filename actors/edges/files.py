@@ -1,0 +1,190 @@
+"""Files that others may have written: opened, read and made here. Any process; never blocks.
+
+The rule: a file from outside is a regular file of a bounded size with valid content, or one line says what it is
+instead. It is opened without waiting, and looked at once it is open: a link to /dev/zero and a fifo are refused. That
+holds for configuration, tasks, manifests, submissions and records alike, as an agent can write to each of them.
+
+What we make in `~/.loop` is for the user alone, whatever the umask: directories 0700, files 0600.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from actors.errors import BadFileError, MissingFileError, UserError
+
+MOST_BYTES = 1_000_000  # of a configuration, manifest or record; real ones have a few thousand
+
+# These say what the file is, and do not change by themselves; a full disk does.
+_OF_THE_FILE = {
+    errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTDIR, errno.ENXIO, errno.EPERM,
+    errno.EROFS,
+}  # fmt: skip
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a fifo"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """For reading; the caller closes it. Raises `BadFileError`."""
+    return os.fdopen(_open(path, os.O_RDONLY, 0), "rb")
+
+
+def open_own(path: Path, flags: int = os.O_RDWR) -> int:
+    """A descriptor of a file of ours, which is made when it is not there. Raises `BadFileError`; OSError of a full
+    disk.
+    """
+    return _open(path, flags | os.O_CREAT, 0o600)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether something is there; raises `BadFileError` when it is anything but a regular file that can be read."""
+    try:
+        open_regular(path).close()
+    except MissingFileError:
+        return False
+    return True
+
+
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """All of it. Raises `BadFileError`, which is a `MissingFileError` when there is none."""
+    with open_regular(path) as file:
+        try:
+            content = file.read(most_bytes + 1)
+        except OSError as error:
+            raise _refusal(path, error) from error
+    if len(content) > most_bytes:
+        raise BadFileError(path, f"it is larger than {most_bytes:,} bytes, which is the most that is read: shorten it")
+    return content
+
+
+def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
+    """All of it, as UTF-8; a byte order mark is left out."""
+    try:
+        return read_bytes(path, most_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadFileError(path, f"it is no UTF-8 text (byte {error.start}): write it in UTF-8") from error
+
+
+def read_json(path: Path, most_bytes: int = MOST_BYTES) -> object:
+    """Its one value, in which every text is valid Unicode."""
+    text = read_text(path, most_bytes)
+    try:
+        value: object = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadFileError(path, f"it holds half a character: \\u{ord(error.object[error.start]):04x}") from error
+    except ValueError as error:
+        raise BadFileError(path, f"it is no JSON: {error}") from error
+    except RecursionError as error:
+        raise BadFileError(path, "it is nested too deeply") from error
+    return value
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replaces the file atomically by one for the user alone; durable when it returns. Raises OSError."""
+    # There is one writer in a process at a time; what a killed one left is overwritten.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """What was made, renamed or removed in it is durable when it returns."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private(directory: Path) -> None:
+    """Makes the directory for the user alone, and those above it as far as `.loop`; checks those that are there.
+
+    Raises `BadFileError` when others can write to one, as they could put a configuration there whose commands run.
+    """
+    line = [directory, *directory.parents]
+    top = next((place for place in line if place.name == ".loop"), directory)
+    top.parent.mkdir(parents=True, exist_ok=True)
+    for place in reversed(line[: line.index(top) + 1]):
+        try:
+            place.mkdir(mode=0o700)
+            place.chmod(0o700)
+        except FileExistsError:
+            check_private(place)
+        except OSError as error:
+            raise _refusal(place, error) from error
+
+
+def check_private(directory: Path) -> None:
+    """Raises `BadFileError` unless it is a directory of this user that nobody else can write to; one may be missing."""
+    try:
+        found = directory.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _refusal(directory, error) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise BadFileError(directory, f"it is {_kind(found.st_mode)}, and a directory is needed: move it away")
+    if found.st_uid != os.geteuid():
+        raise BadFileError(
+            directory,
+            f"it belongs to user {found.st_uid}, not to you ({os.geteuid()}), and what it says could be theirs: "
+            "move it away, or set HOME",
+        )
+    if found.st_mode & 0o022:
+        raise BadFileError(
+            directory,
+            "others can write to it, and so decide what runs here: look at what is in it, "
+            f"then chmod -R go-w {directory}",
+        )
+
+
+def _open(path: Path, flags: int, mode: int) -> int:
+    try:
+        # O_NONBLOCK: a fifo that nobody writes to opens at once, and is then seen to be one.
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise _refusal(path, error) from error
+    except ValueError as error:  # a NUL, or half a character
+        raise BadFileError(repr(str(path)), f"it cannot be the name of a file: {error}") from error
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise BadFileError(path, f"it is {_kind(found.st_mode)}, and a file is needed")
+    return descriptor
+
+
+def _kind(mode: int) -> str:
+    return next((kind for test, kind in _KINDS if test(mode)), "a file")
+
+
+def _refusal(path: Path, error: OSError) -> UserError | OSError:
+    """What it comes to: a `BadFileError` when the file is to blame."""
+    if isinstance(error, FileNotFoundError):
+        return MissingFileError(path, "it is not there")
+    if error.errno == errno.EISDIR:
+        return BadFileError(path, "it is a directory, and a file is needed")
+    if error.errno in _OF_THE_FILE:
+        return BadFileError(path, f"it cannot be opened: {os.strerror(error.errno or 0).lower()}")
+    return error
