@@ -44,7 +44,7 @@ def main() -> int:
             agent = "embedded"
         else:
             server = stack.enter_context(ModelServer(load_scenario(Path(str(scenario)))))
-            prepare_home(home, server.url)
+            prepare_home(home, server.url, codex_model="")  # as a user has it who configures nothing
             environment = agent_environment(home, server.url, "reviewer", environment)
             agent = "codex"
         if os.geteuid() == 0:

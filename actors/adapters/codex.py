@@ -40,6 +40,7 @@ from actors.adapters.codex_protocol import (
     has_without_id,
     is_conversation,
     user_text,
+    with_bridge_hint,
 )
 from actors.adapters.codex_turn import OpenTurn
 from actors.edges.marked_processes import MARK_VARIABLE
@@ -257,7 +258,7 @@ class CodexAgent:
             await link.request("account/login/start", {"type": "apiKey", "apiKey": key})
 
     async def _begin(self, link: _Link) -> None:
-        answer = await link.request("thread/start", self._thread_settings())
+        answer = await link.request("thread/start", await self._thread_settings(link))
         self._thread_id = answer["thread"]["id"]
         self._model = answer["model"]
         pane = self._settings.pane
@@ -274,7 +275,7 @@ class CodexAgent:
                 await asyncio.wait_for(self._bridge_settled.wait(), BRIDGE_PATIENCE_S)
 
     async def _resume(self, link: _Link, session_id: str) -> None:
-        params = self._thread_settings() | {"threadId": session_id, "excludeTurns": True}
+        params = await self._thread_settings(link) | {"threadId": session_id, "excludeTurns": True}
         try:
             answer = await link.request("thread/resume", params)
         except RequestRefusedError as error:
@@ -284,11 +285,21 @@ class CodexAgent:
         self._thread_id = answer["thread"]["id"]
         self._model = self._settings.model or await self._default_model(link) or answer["model"]
 
-    def _thread_settings(self) -> Json:
-        """Full access and no questions: nobody is there to answer them."""
+    async def _thread_settings(self, link: _Link) -> Json:
+        """Full access and no questions: nobody is there to answer them. With a bridge, also how it is called."""
         settings = self._settings
         params: Json = {"cwd": str(settings.cwd), "approvalPolicy": "never", "sandbox": "danger-full-access"}
-        return params | ({"model": settings.model} if settings.model else {})
+        if settings.model:
+            params["model"] = settings.model
+        if settings.bridge is not None:
+            config = await self._config(link)
+            params["developerInstructions"] = with_bridge_hint(config.get("developer_instructions"))
+        return params
+
+    async def _config(self, link: _Link) -> Json:
+        """The user's configuration as Codex has read it, for this directory."""
+        answer = await link.request("config/read", {"cwd": str(self._settings.cwd)})
+        return dict(answer["config"])
 
     def _show(self) -> None:
         """The TUI has no secrets of ours: the bridge is called by the app-server."""
@@ -306,9 +317,9 @@ class CodexAgent:
 
     async def _default_model(self, link: _Link) -> str:
         """A resumed thread reports the model of its last turn, which may have had one of its own."""
-        config = await link.request("config/read", {"cwd": str(self._settings.cwd)})
-        if config["config"].get("model"):
-            return str(config["config"]["model"])
+        config = await self._config(link)
+        if config.get("model"):
+            return str(config["model"])
         models = await link.request("model/list", {})
         return next((str(model["model"]) for model in models["data"] if model.get("isDefault")), "")
 

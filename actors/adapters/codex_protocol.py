@@ -30,6 +30,14 @@ _TOO_MANY_REQUESTS = 429
 
 
 BRIDGE = "loop-bridge"  # what Codex calls the bridge's server
+# Codex's default models (gpt-6.1-sol in 0.163) see their tools as functions of a script, and tools of an MCP server are
+# left out of the list. No setting of 0.163 or 0.171 changes that. What the list has is a send_message of Codex's own.
+_BRIDGE_HINT = """\
+You work with another agent, which you reach through the MCP server loop-bridge. Its tools are \
+mcp__loop_bridge__send_message, mcp__loop_bridge__receive_messages and mcp__loop_bridge__bridge_status. Where you call \
+tools from a script (`exec`), they are functions of it, also when its description does not list them: \
+`await tools.mcp__loop_bridge__send_message({target: "…", message: "…"})`. Wherever you are asked to use send_message, \
+this one is meant. `collaboration.send_message` reaches sub-agents of your own only, and never the other agent."""
 
 
 class RequestRefusedError(AgentError):
@@ -44,6 +52,11 @@ def one_line(text: str, length: int = LINE_LENGTH) -> str:
     """The text on one line, cut off with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def with_bridge_hint(own: str | None) -> str:
+    """The developer instructions of a thread that has the bridge: the user's `own`, then how the bridge is called."""
+    return f"{own}\n\n{_BRIDGE_HINT}" if own else _BRIDGE_HINT
 
 
 # --- what Codex asks ----------------------------------------------------------------------------------------
@@ -123,6 +136,8 @@ def _item_started(item: Json) -> AgentEvent | None:
             return _tool(item["tool"], _arguments(item["arguments"]))
         case "collabAgentToolCall":
             return _tool(f"agent.{item['tool']}", item.get("prompt") or "")
+        case "subAgentActivity":
+            return _tool(f"agent.{item['kind']}", item.get("agentPath") or "")
         case "webSearch":
             return _tool("web search", item["query"])
         case "imageView":

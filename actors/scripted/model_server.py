@@ -200,14 +200,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_openai(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = responses_api.conversation(request)
-        reply = ResponsesReply(uuid.uuid4().hex, request.get("model", "scripted"))
+        reply = ResponsesReply(
+            uuid.uuid4().hex,
+            request.get("model", "scripted"),
+            in_code=responses_api.is_code_mode(request),
+            cell=responses_api.running_cell(request),
+        )
         steps = self._steps(role, "openai", request, entries)
         if not self._failed(steps, responses_api.fault_response):
             self._stream(reply, steps)
 
     def _steps(self, role: Role | None, api: Api, request: dict[str, Any], entries: list[Entry]) -> tuple[Step, ...]:
         # Without tools it is no turn: both TUIs ask for a title of the conversation, quoting the prompt.
-        return self.server.owner.steps_for(role, api, entries) if request.get("tools") else TITLE
+        is_turn = request.get("tools") if api == "anthropic" else responses_api.offers_tools(request)
+        return self.server.owner.steps_for(role, api, entries) if is_turn else TITLE
 
     def _failed(
         self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]

@@ -17,11 +17,11 @@ TOKEN = "sk-ant-oat01-scripted-model-needs-none"  # noqa: S105 - no secret
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
 
 
-def prepare_home(home: Path, url: str, codex_role: Role | None = "worker") -> None:
+def prepare_home(home: Path, url: str, codex_role: Role | None = "worker", *, codex_model: str = "scripted") -> None:
     """Writes what both programs need to run in `home` against the server at `url`. May be repeated.
 
     Codex finds its role in its configuration here, Claude in the environment (`agent_environment`). None: it
-    plays both roles.
+    plays both roles. `codex_model` "" leaves Codex its own default model, as a user has it who configures nothing.
     """
     home.mkdir(parents=True, exist_ok=True)
     # First-run screens, and the question whether this folder is to be trusted, stop the TUI; the SDK does not look.
@@ -29,15 +29,17 @@ def prepare_home(home: Path, url: str, codex_role: Role | None = "worker") -> No
     (home / ".claude.json").write_text(json.dumps(claude), encoding="utf-8")
     codex = home / ".codex"
     codex.mkdir(exist_ok=True)
-    (codex / "config.toml").write_text(_codex_config(f"{_with_role(url, codex_role)}/v1"), encoding="utf-8")
+    (codex / "config.toml").write_text(
+        _codex_config(f"{_with_role(url, codex_role)}/v1", codex_model), encoding="utf-8"
+    )
 
 
-def _codex_config(base_url: str) -> str:
+def _codex_config(base_url: str, model: str) -> str:
     # No retries: a scripted fault is to be seen by the loop, not to be healed by the program (Claude Code would try
     # ten times, Codex four times a request and five times a stream).
+    chosen = f"model = {json.dumps(model)}\n" if model else ""
     return f"""\
-model = "scripted"
-model_provider = "scripted"
+{chosen}model_provider = "scripted"
 check_for_update_on_startup = false
 allow_login_shell = false  # commands find programs on the PATH that the caller gave; /etc/profile may set it anew
 

@@ -1,18 +1,23 @@
 """The OpenAI Responses API as Codex uses it: request → conversation, scripted steps → SSE bytes.
 
 Pure: no socket, clock or randomness. Facts measured with Codex 0.163 are in the comments.
+
+Codex offers its tools in one of two ways, by the model that it is configured with. A model that it does not know gets
+function tools. Its own default models work in *code mode*: the offer is an item of the input, its one tool for work is
+`exec`, which takes JavaScript, and all other tools are functions of that script.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
 
 BRIDGE_NAMESPACE = "mcp__loop_bridge"  # how Codex names the tools of the MCP server "loop-bridge"
+CODE_NAMESPACE = "functions"  # of `exec`
 USAGE = {
     "input_tokens": 10,
     "input_tokens_details": {"cached_tokens": 0},
@@ -33,6 +38,10 @@ _ADDED_BY_CODEX = (
 )
 # The output Codex makes up after an interrupt ("aborted by user"), and for a call that was running when it was killed.
 _NO_RESULT = re.compile(r"(Wall time: .*\n)?aborted( by user.*)?")
+# A script that runs on: a message came in the middle of the turn, or it took long. `wait` brings the rest, as long as
+# the program lives.
+_STILL_RUNNING = re.compile(r"Script running with cell ID (\S+)")
+_CELL_GONE = re.compile(r"exec cell \S+ not found")
 
 
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
@@ -54,9 +63,38 @@ def conversation(request: Mapping[str, Any]) -> list[Entry]:
                     entries.pop()
             case "function_call_output" | "custom_tool_call_output":
                 output = _output_text(item["output"])
-                if not _NO_RESULT.fullmatch(output):
+                if not (_NO_RESULT.fullmatch(output) or _STILL_RUNNING.match(output) or _CELL_GONE.search(output)):
                     entries.append(Result(output))
     return entries
+
+
+def running_cell(request: Mapping[str, Any]) -> str:
+    """The id of the script whose end the agent has not seen yet; "" when there is none."""
+    outputs = [item["output"] for item in request.get("input", []) if item.get("type", "").endswith("_call_output")]
+    found = _STILL_RUNNING.match(_output_text(outputs[-1])) if outputs else None
+    return found[1] if found else ""
+
+
+def offers_tools(request: Mapping[str, Any]) -> bool:
+    """Whether this is a turn. A TUI's request for a title of the conversation has no tools."""
+    return bool(request.get("tools")) or any(_offers(request))
+
+
+def is_code_mode(request: Mapping[str, Any]) -> bool:
+    """Whether the agent's tools are called in JavaScript, through `exec`."""
+    return any(
+        tool.get("name") == "exec"
+        for space in _offers(request)
+        if space.get("name") == CODE_NAMESPACE
+        for tool in space.get("tools", [])
+    )
+
+
+def _offers(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The namespaces of tools that stand in the input."""
+    for item in request.get("input", []):
+        if item.get("type") == "additional_tools":
+            yield from item.get("tools", [])
 
 
 def _output_text(output: Any) -> str:
@@ -92,11 +130,14 @@ class ResponsesReply:
     """One response in the making. Each method returns the SSE bytes that are to be sent next.
 
     `reply_id` must be unique: the ids of the response, its messages and its call are made from it.
+    `in_code`: see `is_code_mode`; `cell`: see `running_cell`.
     """
 
-    def __init__(self, reply_id: str, model: str) -> None:
+    def __init__(self, reply_id: str, model: str, *, in_code: bool = False, cell: str = "") -> None:
         self._id = reply_id
         self._model = model
+        self._in_code = in_code
+        self._cell = cell
         self._items: list[dict[str, Any]] = []
 
     def begin(self) -> bytes:
@@ -122,19 +163,30 @@ class ResponsesReply:
         )
 
     def call(self, call: Call) -> bytes:
-        """One tool call; nothing but `end` may follow."""
-        item: dict[str, Any] = {
-            "type": "function_call",
-            "id": f"fc_{self._id}",
-            "call_id": f"call_{self._id}",
-        }
+        """One tool call; nothing but `end` may follow. While the script of the last one runs, its end is waited for."""
+        item: dict[str, Any] = {"id": f"fc_{self._id}", "call_id": f"call_{self._id}"}
+        script = _script(call) if self._in_code else ""
+        if self._cell:
+            wait = {"cell_id": self._cell, "yield_time_ms": YIELD_MS}
+            item |= {
+                "type": "function_call",
+                "namespace": CODE_NAMESPACE,
+                "name": "wait",
+                "arguments": json.dumps(wait),
+            }
+            return self._added(item) + self._done(item)
+        if script:
+            item |= {"type": "custom_tool_call", "namespace": CODE_NAMESPACE, "name": "exec", "input": script}
+            return self._added(item) + self._done(item)
+        item |= {"type": "function_call"}
         match call:
             case Run(command):
-                item |= {"name": "exec_command", "arguments": json.dumps({"cmd": command, "yield_time_ms": YIELD_MS})}
+                item |= {"name": "exec_command", "arguments": json.dumps(_shell(command))}
             case BridgeCall(tool, arguments):
                 item |= {"namespace": BRIDGE_NAMESPACE, "name": tool, "arguments": json.dumps(arguments)}
             case ToolCall(name, arguments):
-                item |= {"name": name, "arguments": json.dumps(arguments)}
+                space, _, bare = name.rpartition(".")
+                item |= {"name": bare, "arguments": json.dumps(arguments)} | ({"namespace": space} if space else {})
         return self._added(item) + self._done(item)
 
     def end(self) -> bytes:
@@ -165,6 +217,31 @@ class ResponsesReply:
             "status": status,
             "output": self._items,
         }
+
+
+def _shell(command: str) -> dict[str, Any]:
+    return {"cmd": command, "yield_time_ms": YIELD_MS}
+
+
+def _script(call: Call) -> str:
+    """The call as JavaScript for `exec`; "" for one that has a namespace and is called as a function there, too.
+
+    Every tool of an MCP server is a function of the script, also one that the offer does not name.
+    """
+    match call:
+        case Run(command):
+            return (
+                f"const done = await tools.exec_command({json.dumps(_shell(command))});\n"
+                "text(`Process exited with code ${done.exit_code}`); text(done.output);"
+            )
+        case BridgeCall(tool, arguments):
+            return (
+                f"const done = await tools.{BRIDGE_NAMESPACE}__{tool}({json.dumps(arguments)});\n"
+                'for (const part of done.content) text(part.text ?? "");'
+            )
+        case ToolCall(name, arguments) if "." not in name:
+            return f"text(await tools.{name}({json.dumps(arguments)}));"
+    return ""
 
 
 def _sse(kind: str, data: dict[str, Any]) -> bytes:

@@ -112,10 +112,13 @@ class World:
         self.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
 
     @contextmanager
-    def play_real(self, scenario: Path) -> Iterator[ModelServer]:
-        """Within it, the real codex (worker) and claude (reviewer) talk to a model that plays the scenario."""
+    def play_real(self, scenario: Path, codex_model: str = "") -> Iterator[ModelServer]:
+        """Within it, the real codex (worker) and claude (reviewer) talk to a model that plays the scenario.
+
+        Codex has its own default model unless another is given: see `prepare_home`.
+        """
         with ModelServer(load_scenario(scenario)) as server:
-            prepare_home(self.home, server.url)
+            prepare_home(self.home, server.url, codex_model=codex_model)
             self.environment = agent_environment(self.home, server.url, "reviewer", self.environment)
             self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
             yield server

@@ -70,7 +70,10 @@ def hanging(world: World) -> World:
 
 
 @pytest.fixture
-def real(world: World) -> Iterator[World]:
-    """The world with the real codex (worker) and claude (reviewer), and the demo scenario for their model."""
-    with world.play_real(DEMO):
+def real(world: World, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The world with the real codex (worker) and claude (reviewer), and the demo scenario for their model.
+
+    Codex has its own default model, unless the test gives another as this fixture's parameter.
+    """
+    with world.play_real(DEMO, getattr(request, "param", "")):
         yield world

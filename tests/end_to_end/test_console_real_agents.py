@@ -1,5 +1,6 @@
 """What a person does to a run, with both real CLIs: each at work once, while the other one reviews."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_person_talks_to_both_agents_pauses_interrupts_and_approves(own: Termi
     own.ask(f"say {peer} please be strict", f"{peer} (begins a turn with it|has not taken it yet)")
     own.expect(f"{peer} +I hear you")
     (world.project / "first").touch()
-    own.expect(f"{worker} +I hear you")
+    own.expect(f"{worker} +half of it")  # and it has heard: at once, or when the command was over
 
     # a turn that is interrupted spends its iteration; one that a pause interrupts goes on
     own.expect("-e later")
@@ -106,6 +107,7 @@ def test_a_person_talks_to_both_agents_pauses_interrupts_and_approves(own: Termi
     own.ask("approve", "review round 1")
     own.expect("draft pull request")
     assert own.wait() == 0, own.text
+    assert re.search(f"{worker} +I hear you", own.text)
     assert sum("please use tabs" in entry for entry in said_to(world, worker)) == 1
     assert sum("please be strict" in entry for entry in said_to(world, peer)) == 1
     assert world.survivors() == []

@@ -40,6 +40,7 @@ def test_a_pair_of_embedded_agents_finishes_a_task(embedded: World):
 
 
 @pytest.mark.real_agents
+@pytest.mark.parametrize("real", ["", "scripted"], ids=["default-model", "function-tools"], indirect=True)
 def test_the_real_codex_and_claude_finish_a_task(real: World):
     loop = real.run("--check", CHECK, TASK)
     assert loop.process.returncode == 0, loop.output

@@ -65,6 +65,33 @@ step = [{fault = {drop = true}}]
 when = "^write to claude"
 step = [{send = {target = "claude", message = "hello"}}, {say = "sent"}]
 [[turn]]
+when = "^ask the user"
+[[turn.step]]
+[turn.step.tool]
+name = "functions.request_user_input"
+[[turn.step.tool.input.questions]]
+id = "a"
+header = "h"
+question = "which?"
+options = [{label = "x", description = "d"}, {label = "y", description = "d"}]
+[[turn.step]]
+tool = {name = "functions.request_user_input_async", input = {questions = [{title = "which?", options = ["x", "y"]}]}}
+[[turn.step]]
+say = "asked twice"
+[[turn]]
+when = "^take the wrong tool"
+[[turn.step]]
+tool = {name = "collaboration.send_message", input = {target = "claude", message = "hello"}}
+[[turn.step]]
+say = "live agent path not found"
+if_result = "live agent path .* not found"
+[[turn]]
+when = "^delegate"
+[[turn.step]]
+tool = {name = "collaboration.spawn_agent", input = {task_name = "helper", message = "greet", agent_type = "default"}}
+[[turn.step]]
+say = "delegated"
+[[turn]]
 when = ""
 step = [{say = "hello"}]
 """
@@ -73,10 +100,11 @@ step = [{say = "hello"}]
 class Bench:
     """A model that plays SCENARIO and a home that knows it."""
 
-    def __init__(self, model: ModelServer, home: Path) -> None:
+    def __init__(self, model: ModelServer, home: Path, codex_model: str = "scripted") -> None:
         self.model = model
         self.home = home
-        prepare_home(home, model.url)
+        self.in_code_mode = not codex_model  # as Codex's own default model is
+        prepare_home(home, model.url, codex_model=codex_model)
         self.work = home / "work"
         self.work.mkdir()
         for name in ("word", "shell", "daemon"):  # pipes between the agent's shell and the test
@@ -99,9 +127,9 @@ class Bench:
 
 
 @contextmanager
-def benched(home: Path) -> Iterator[Bench]:
+def benched(home: Path, codex_model: str = "scripted") -> Iterator[Bench]:
     with ModelServer(parse_scenario(SCENARIO, "codex_rig")) as model:
-        bench = Bench(model, home)
+        bench = Bench(model, home, codex_model)
         yield bench
     for process in psutil.process_iter():  # what a failed test left behind, stopped ones among them
         with suppress(psutil.Error, OSError):

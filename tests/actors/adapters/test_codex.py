@@ -29,9 +29,16 @@ from tests.actors.adapters.codex_rig import Bench, benched, new_id, thread_of, u
 pytestmark = pytest.mark.real_agents
 
 
+@pytest.fixture(params=["scripted", ""], ids=["function-tools", "default-model"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """With a model that Codex does not know it has function tools; its own default works in code mode."""
+    with benched(tmp_path / "home", request.param) as bench:
+        yield bench
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with benched(tmp_path / "home") as bench:
+def code_bench(tmp_path: Path) -> Iterator[Bench]:
+    with benched(tmp_path / "home", "") as bench:
         yield bench
 
 
@@ -80,14 +87,17 @@ def test_a_prompt_stands_in_the_transcript_once_under_our_id(bench: Bench) -> No
 def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            own = (await thread_of(it))["model"]
+            assert (own == "scripted") != bench.in_code_mode
             await it.agent.turn(new_id(), "hello", model="another")
             assert (await thread_of(it))["model"] == "another"
             await it.agent.turn(new_id(), "hello")
-            assert (await thread_of(it))["model"] == "scripted"
+            assert (await thread_of(it))["model"] == own
             await it.agent.turn(new_id(), "hello", model="another")
         async with bench.open(it.session_id) as it:
             await it.agent.turn(new_id(), "hello")
-            assert (await thread_of(it))["model"] == "scripted"
+            assert (await thread_of(it))["model"] == own
         async with bench.open(it.session_id, model="chosen") as it:
             await it.agent.turn(new_id(), "hello")
             assert (await thread_of(it))["model"] == "chosen"
@@ -419,6 +429,60 @@ def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
                 called = [params for method, _, params in calls if method == "tools/call"]
                 assert [params["arguments"] for params in called] == [{"target": "claude", "message": "hello"}]
                 assert "secret-token" not in " ".join(psutil.Process(it.events.pid).cmdline())
+
+    run(play())
+
+
+@pytest.mark.parametrize("own", ["", "Speak like a pirate."])
+def test_codex_is_told_once_which_send_message_is_meant(bench: Bench, own: str) -> None:
+    if own:
+        config = bench.home / ".codex" / "config.toml"
+        config.write_text(f'developer_instructions = "{own}"\n{config.read_text()}')
+
+    async def play() -> None:
+        with mcp_server() as (url, _):
+            bridge = BridgeAccess(url=url, token="secret-token")
+            async with bench.open(bridge=bridge) as it:
+                await it.agent.turn(new_id(), "hello")
+            async with bench.open(it.session_id, bridge=bridge) as it:
+                await it.agent.turn(new_id(), "hello")
+        (rollout,) = bench.home.glob(f".codex/sessions/**/rollout-*{it.session_id}.jsonl")
+        told = [
+            part["text"]
+            for line in rollout.read_text().splitlines()
+            if (item := json.loads(line).get("payload", {})).get("role") == "developer"
+            for part in item["content"]
+            if "await tools.mcp__loop_bridge__send_message(" in part["text"]
+        ]
+        assert len(told) == 1
+        assert told[0].startswith(own)
+
+    run(play())
+
+
+def test_a_question_to_the_user_does_not_hold_the_turn_up(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            assert (await it.agent.turn(new_id(), "ask the user")).text == "asked twice"
+
+    run(play())
+
+
+def test_a_message_to_a_sub_agent_of_that_name_is_no_mail(code_bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, calls):
+            async with code_bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+                assert (await it.agent.turn(new_id(), "take the wrong tool")).text == "live agent path not found"
+                assert not [method for method, _, _ in calls if method == "tools/call"]
+
+    run(play())
+
+
+def test_a_sub_agent_is_shown(code_bench: Bench) -> None:
+    async def play() -> None:
+        async with code_bench.open() as it:
+            assert (await it.agent.turn(new_id(), "delegate")).status == "finished"
+            assert "agent.started /root/helper" in it.events.texts("tool")
 
     run(play())
 

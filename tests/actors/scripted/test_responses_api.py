@@ -3,7 +3,14 @@ from typing import Any
 
 import pytest
 
-from actors.scripted.responses_api import ResponsesReply, conversation, fault_response
+from actors.scripted.responses_api import (
+    ResponsesReply,
+    conversation,
+    fault_response,
+    is_code_mode,
+    offers_tools,
+    running_cell,
+)
 from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
 
 
@@ -129,3 +136,50 @@ def test_an_error_is_worded_as_openai_words_it(status: int, kind: str) -> None:
     _, headers, body = fault_response(Fault("k", status=status), now_s=1000)
     assert headers == {}
     assert json.loads(body)["error"]["type"] == kind
+
+
+CODE_MODE = {"type": "additional_tools", "tools": [{"name": "functions", "tools": [{"name": "exec"}]}]}
+
+
+def test_tools_are_offered_by_the_request_or_by_an_item_of_its_input() -> None:
+    assert offers_tools({"tools": [{"name": "exec_command"}]})
+    assert offers_tools({"input": [CODE_MODE]})
+    assert not offers_tools({"tools": [], "input": [message("user", "a title, please")]})
+    assert is_code_mode({"input": [CODE_MODE]})
+    assert not is_code_mode({"tools": [{"name": "exec"}]})
+
+
+@pytest.mark.parametrize(
+    ("action", "script"),
+    [
+        (Run("make"), "tools.exec_command("),
+        (
+            BridgeCall("send_message", {"target": "claude"}),
+            'tools.mcp__loop_bridge__send_message({"target": "claude"})',
+        ),
+        (ToolCall("create_goal", {"objective": "o"}), 'tools.create_goal({"objective": "o"})'),
+    ],
+)
+def test_in_code_mode_a_call_is_a_script(action: Call, script: str) -> None:
+    sent = ResponsesReply("1", "m", in_code=True).call(action).decode()
+    item = json.loads(sent.rpartition("data: ")[2])["item"]
+    assert (item["type"], item["name"], item["namespace"]) == ("custom_tool_call", "exec", "functions")
+    assert script in item["input"]
+
+
+def test_a_script_that_runs_on_is_no_result_and_its_end_is_waited_for() -> None:
+    items = [message("user", "do it"), call(1), output(1, "Script running with cell ID 7\nWall time 0.2 seconds")]
+    assert entries(*items) == [Prompt("do it")]
+    assert running_cell({"input": items}) == "7"
+    sent = ResponsesReply("1", "m", in_code=True, cell="7").call(Run("make")).decode()
+    item = json.loads(sent.rpartition("data: ")[2])["item"]
+    assert (item["name"], json.loads(item["arguments"])["cell_id"]) == ("wait", "7")
+
+
+@pytest.mark.parametrize(
+    "end", ["Script completed\nOutput:\nmade", "Script failed\nScript error:\nexec cell 7 not found"]
+)
+def test_a_script_that_has_ended_or_is_gone_is_not_waited_for(end: str) -> None:
+    items = [call(1), output(1, "Script running with cell ID 7\n"), call(2), output(2, end)]
+    assert running_cell({"input": items}) == ""
+    assert [type(entry) for entry in entries(*items)] == ([Result] if "completed" in end else [])
