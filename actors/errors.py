@@ -40,6 +40,10 @@ class AgentDiedError(AgentError):
     """The agent's process ended, or its connection broke, while we needed it. The session can be resumed."""
 
 
+class AgentBreachError(AgentError):
+    """The agent sent what is no message of its protocol. Its program is of no more use, and the turn has failed."""
+
+
 class SessionNotFoundError(AgentError):
     """The agent does not know the session id that we asked it to resume."""
 

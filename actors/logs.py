@@ -2,27 +2,31 @@
 
 A log file that was moved away (logrotate) is made anew with the next line, in each process by itself.
 
-Tracebacks never show the values of variables, and the values of the environment's secrets are struck out of every
-line, whoever logs them. What libraries log with the standard library's `logging` goes the same way.
+Tracebacks never show the values of variables, and the secrets of the environment (`actors.censor`) are struck out of
+every line, whoever logs them. What libraries log with the standard library's `logging` goes the same way.
+
+A record is printable (`actors.text`), and foreign text cannot make two of one: each of its further lines begins with
+`FURTHER`, with which no record begins. `shell.log_lines` reads them.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from loguru import logger
 
+from actors.censor import censor
+from actors.text import FURTHER, json_escaped, printable, valid
+
 if TYPE_CHECKING:
     from loguru import Message
 
 STDERR = 2
-_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
-_SHORTEST_SECRET = 8  # striking out "1" or "true" would make the log unreadable
 _LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra[actor]} {name}:{line} {message}"
 
 
@@ -40,7 +44,7 @@ def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -
 
     `only`: lines that are bound to another run are left to `add_file`.
     """
-    strike_out = _censor(os.environ)
+    strike_out = censor(os.environ)
     logger.remove()
     logger.configure(extra={"run": run, "actor": actor})
     if settings.stderr:
@@ -53,7 +57,7 @@ def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -
 def add_file(settings: LogSettings, *, run: str) -> Callable[[], None]:
     """A further file, for the lines of this process that are bound to `run`. Returns what closes it."""
     file = _LogFile(Path(settings.file))
-    sink = _add(file.write, settings, _censor(os.environ), run)
+    sink = _add(file.write, settings, censor(os.environ), run)
 
     def close() -> None:
         logger.remove(sink)
@@ -66,7 +70,7 @@ def _add(
     write: Callable[[bytes], None], settings: LogSettings, strike_out: Callable[[str], str], run: str | None
 ) -> int:
     return logger.add(
-        _sink(write, strike_out),
+        _sink(write, strike_out, as_json=settings.json),
         level=settings.level,
         format=_LINE,
         filter=None if run is None else lambda record: record["extra"].get("run") == run,
@@ -107,28 +111,15 @@ def _write(descriptor: int, line: bytes) -> None:
     os.write(descriptor, line)
 
 
-def _sink(write: Callable[[bytes], None], strike_out: Callable[[str], str]) -> Callable[[Message], None]:
-    return lambda message: write(strike_out(str(message)).encode(errors="backslashreplace"))
+def _sink(
+    write: Callable[[bytes], None], strike_out: Callable[[str], str], *, as_json: bool
+) -> Callable[[Message], None]:
+    def take(message: Message) -> None:
+        text = strike_out(valid(str(message)).rstrip("\n"))
+        record = json_escaped(text) if as_json else printable(text).replace("\n", f"\n{FURTHER}")
+        write(f"{record}\n".encode())
 
-
-def _censor(environment: Mapping[str, str]) -> Callable[[str], str]:
-    """Knows the values of the variables whose names say that they are secret."""
-    secrets = sorted(
-        {
-            value
-            for name, value in environment.items()
-            if len(value) >= _SHORTEST_SECRET and any(word in name.upper() for word in _SECRET_WORDS)
-        },
-        key=len,
-        reverse=True,
-    )
-
-    def strike_out(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return text
-
-    return strike_out
+    return take
 
 
 class _Forward(logging.Handler):

@@ -17,6 +17,7 @@ import msgspec
 from actors.errors import ProtocolError
 from actors.messages import Append, Appended, Load, Loaded, Record
 from actors.remote import RemoteRef
+from actors.wire.encoding import to_json
 
 E = TypeVar("E", bound=msgspec.Struct)
 
@@ -58,7 +59,7 @@ class EventStream(Generic[E]):
                 event_id=str(uuid.uuid4()),
                 at_ms=time.time_ns() // 1_000_000,
                 kind=type(event).__name__,
-                body=msgspec.json.encode(event).decode(),
+                body=to_json(event),
             )
             for event in events
         ]

@@ -286,8 +286,8 @@ def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool
     while True:
         with path.open("rb") as file:
             file.seek(max(0, size - reach))
-            lines = file.read().decode(errors="replace").splitlines(keepends=True)
-        found = [record for record in log_lines.records(lines) if wanted(record)]
+            lines = file.read().decode(errors="replace").removesuffix("\n").split("\n")
+        found = [record for record in log_lines.records(f"{line}\n" for line in lines) if wanted(record)]
         if len(found) >= count or reach >= size:
             return found[-count:]
         reach *= 10
@@ -303,7 +303,7 @@ def _log_of(directory: Path) -> Path:
 def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
     """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
     while True:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
             torn = ""
             while True:
                 there = more_to_come()  # asked before reading: what was written before the end is then read

@@ -1,4 +1,8 @@
-"""Reads lines of a run's log (actors/logs.py writes them). Pure."""
+"""Reads lines of a run's log (actors/logs.py writes them). Pure.
+
+A log may be foreign: of a process that died in the middle of a line, or of an older `loop` that let foreign text begin
+lines. What is shown is printable, and only records begin at the left.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from actors.text import FURTHER, printable
+
 _LINE = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?P<level>[A-Z]+) +(?P<pid>\d+) "
+    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?P<level>[A-Z]+) +(?P<pid>[0-9]{1,10}) "
     r"(?P<run>\S*)/(?P<actor>[^/\s]*) (?P<where>\S+:\d+) (?P<text>.*)"
 )
 
@@ -40,7 +46,7 @@ def records(lines: Iterable[str]) -> Iterator[LogRecord]:
             continue
         hit = _LINE.fullmatch(line.rstrip("\n"))
         if hit is None:
-            more.append(line.rstrip("\n"))
+            more.append(line.rstrip("\n").removeprefix(FURTHER))
             continue
         if last is not None:
             yield _with_more(last, more)
@@ -61,6 +67,7 @@ def is_of(record: LogRecord, actor: str) -> bool:
 
 
 def plain(record: LogRecord) -> str:
-    """The record for people."""
+    """The record for people. Further lines are indented below the first."""
     level = "" if record.level == "INFO" else f"{record.level} "
-    return f"{record.at[11:19]} {record.actor:<13} {level}{record.text}"
+    beginning = f"{record.at[11:19]} {record.actor:<13} "
+    return printable(f"{beginning}{level}{record.text}").replace("\n", "\n" + " " * len(beginning))

@@ -12,6 +12,7 @@ import msgspec
 
 from actors.errors import ProtocolError
 from actors.messages import AgentStatus, MailboxItem, MailRecord, Progress, RunStatus
+from actors.wire.encoding import to_msgpack
 
 # The desk and the consoles of one run may come from two installations: a console says which words it knows.
 CONSOLE_VERSION = 1
@@ -290,7 +291,6 @@ class ToConsole(msgspec.Struct, frozen=True, kw_only=True):
     body: AnyAnswer
 
 
-_encoder = msgspec.msgpack.Encoder()
 _from_console = msgspec.msgpack.Decoder(FromConsole)
 _request = msgspec.msgpack.Decoder(AnyRequest)
 _to_console = msgspec.msgpack.Decoder(ToConsole)
@@ -298,7 +298,7 @@ _to_console = msgspec.msgpack.Decoder(ToConsole)
 
 def encode_request(request_id: int, request: Request) -> bytes:
     """The frame of a request."""
-    return _encoder.encode(FromConsole(id=request_id, request=msgspec.Raw(_encoder.encode(request))))
+    return to_msgpack(FromConsole(id=request_id, request=msgspec.Raw(to_msgpack(request))))
 
 
 def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
@@ -322,7 +322,7 @@ def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
 
 def encode_answer(request_id: int, body: AnyAnswer) -> bytes:
     """The frame of an answer, or of news under id 0."""
-    return _encoder.encode(ToConsole(id=request_id, body=body))
+    return to_msgpack(ToConsole(id=request_id, body=body))
 
 
 def decode_answer(frame: bytes) -> ToConsole:

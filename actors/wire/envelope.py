@@ -13,6 +13,7 @@ import msgspec
 
 from actors.errors import ProtocolError
 from actors.messages import KINDS, WIRE_VERSION, Message
+from actors.wire.encoding import to_msgpack
 
 # ZeroMQ cuts the connection of a peer that sends a longer frame, so `encode_body` refuses it first, in the sender.
 # 64 MiB: a whole journal stream travels as one `Loaded`.
@@ -102,9 +103,12 @@ def kind_of(message: Message) -> str:
 
 
 def encode_body(message: Message) -> bytes:
-    """Raises ProtocolError when the body is longer than any peer accepts, or holds what msgpack cannot."""
+    """Raises ProtocolError when the body is longer than any peer accepts, or holds what msgpack cannot.
+
+    An invalid str is made valid: see `actors.wire.encoding`.
+    """
     try:
-        body = _header_encoder.encode(message)
+        body = to_msgpack(message)
     except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"{type(message).__name__} cannot be encoded: {error}") from error
     if len(body) > MAX_FRAME_BYTES:

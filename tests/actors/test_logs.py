@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shell import log_lines
+
 SCRIPT = """
 import logging
 from loguru import logger
@@ -78,3 +80,44 @@ def test_a_log_file_is_private_shared_by_appending_and_made_with_its_folder(tmp_
         assert log(f"file={str(path)!r}, stderr=False", f"logger.info('{word}')") == ""
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["one", "two"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_newline_in_foreign_text_makes_no_record_and_a_control_none_on_a_terminal() -> None:
+    forged = "2026-11-22 11:42:45.480 CRITICAL 1 repo/1/root supervisor.actor:1 all is lost"
+    text = log("", f"logger.info('mail {{}}', 'hello\\n{forged}\\r{forged}\\x1b]0;title\\x07\\u2028{forged}')")
+    found = list(log_lines.records(text.splitlines(keepends=True)))
+    assert [(record.actor, record.level) for record in found] == [("worker#2", "INFO")]
+    assert found[0].text.startswith(f"mail hello\n{forged}")
+    assert [each for each in text if not each.isprintable() and each != "\n"] == []
+
+
+def test_a_traceback_is_read_back_as_it_was() -> None:
+    found = list(log_lines.records(log("", FAIL).splitlines(keepends=True)))
+    assert found[0].text.splitlines()[1] == "Traceback (most recent call last):"
+    assert found[0].text.splitlines()[-1] == "ValueError: no entry with hunter2-secret"
+
+
+def test_half_a_pair_is_logged_as_a_replacement() -> None:
+    assert log("", "logger.info('a \\ud83d b')").endswith("a \ufffd b\n")
+    assert (
+        json.loads(log("json=True", "logger.info('a \\ud83d\\x9b\\x1b b')"))["record"]["message"]
+        == "a \ufffd\x9b\x1b b"
+    )
+
+
+def test_a_json_record_is_one_line_without_a_raw_control() -> None:
+    line = log("json=True", "logger.info('a \\x9b\\x7f\\u2028\\n\\u202e')")
+    assert line.rstrip("\n").isprintable()
+
+
+def test_a_secret_of_several_lines_and_the_password_of_an_address_are_struck_out() -> None:
+    text = log(
+        "",
+        "import os; logger.info('{}', os.environ['SSH_PRIVATE_KEY'].splitlines()[1])\n"
+        "logger.info('{} {}', os.environ['DATABASE_URL'], os.environ)",
+        SSH_PRIVATE_KEY="-----BEGIN KEY-----\nMIIEvQIBADANBg\nabcdefgh1234\n-----END KEY-----\n",
+        DATABASE_URL="postgres://admin:hunter2@db.example/prod",
+    )
+    for secret in ("MIIEvQIBADANBg", "abcdefgh1234", "hunter2"):
+        assert secret not in text
+    assert "postgres://admin:***@db.example/prod" in text

@@ -39,3 +39,13 @@ def test_people_see_time_actor_and_text_and_the_level_when_it_matters():
     found = list(records(LINES))
     assert plain(found[2]) == "11:42:47 worker#2      again"
     assert plain(found[1]).startswith("11:42:46 worker#1      CRITICAL handler failed")
+
+
+def test_a_text_of_several_lines_begins_none_of_them_at_the_left():
+    forged = LINES[1]
+    [found] = records([LINES[5], f"  | {forged}", "  | \x1b[2Jx\n"])
+    assert found.text == f"again\n{forged.rstrip()}\n\x1b[2Jx"
+    first, *rest = plain(found).split("\n")
+    assert first == "11:42:47 worker#2      again"
+    assert [line[:23].strip() for line in rest] == ["", ""]
+    assert rest[1].endswith("␛[2Jx")

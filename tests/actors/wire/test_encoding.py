@@ -1,0 +1,48 @@
+import msgspec
+import pytest
+
+from actors.machines import turn
+from actors.messages import Note, Progress, TurnEnded, TurnOutcome
+from actors.wire import envelope
+from actors.wire.encoding import to_json, to_msgpack
+from supervisor import console_wire
+
+HALF = "cut \ud83d off"
+MENDED = "cut \ufffd off"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Note(sender="codex", recipient="claude", text=HALF, at_ms=5),
+        Progress(at_ms=1, source="worker", agent="claude", kind="say", text=HALF),
+        TurnEnded(turn_id="t", purpose="work", outcome=TurnOutcome(status="finished", text=HALF)),
+    ],
+)
+def test_a_message_with_half_a_pair_arrives_with_a_replacement(message: Note | Progress | TurnEnded) -> None:
+    kind = type(message).__name__
+    arrived = envelope.decode_body(kind, envelope.encode_body(message))
+    assert msgspec.to_builtins(arrived) == msgspec.json.decode(to_json(message))
+    assert MENDED in to_json(arrived)
+
+
+def test_an_event_with_half_a_pair_is_journalled_with_a_replacement() -> None:
+    event = turn.TurnConcluded(turn_id="t", outcome=TurnOutcome(status="finished", text=HALF))
+    body = to_json(event)
+    assert msgspec.json.decode(body, type=turn.TurnConcluded).outcome.text == MENDED
+
+
+def test_a_request_and_news_of_a_console_with_half_a_pair_arrive() -> None:
+    _, request = console_wire.decode_request(
+        console_wire.encode_request(1, console_wire.Say(message_id="m", agent="claude", text=HALF))
+    )
+    assert isinstance(request, console_wire.Say)
+    assert request.text == MENDED
+    progress = Progress(at_ms=1, source="worker", agent="", kind="say", text=HALF)
+    news = console_wire.decode_answer(console_wire.encode_answer(0, console_wire.Shown(progress=progress)))
+    assert isinstance(news.body, console_wire.Shown)
+    assert news.body.progress.text == MENDED
+
+
+def test_bytes_stay_bytes_beside_half_a_pair() -> None:
+    assert msgspec.msgpack.decode(to_msgpack({"a": b"\xff", "b": HALF})) == {"a": b"\xff", "b": MENDED}
