@@ -64,6 +64,19 @@ class UndeliverableError(CircumstanceError):
     """A message could not be handed over: unknown or dead recipient, or no answer in time."""
 
 
+class RecipientEndedError(UndeliverableError):
+    """The recipient ended while it served a request that is not given to its successor: it may be what ended it."""
+
+
+def described(error: BaseException) -> str:
+    """The error's class and text, for people; also of one whose text cannot be made."""
+    try:
+        text = str(error)
+    except BaseException:  # foreign code made it, and made it badly
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class ProtocolError(LoopError):
     """Two parts of this program disagree (unknown kind, bad bytes, illegal event). Please report it."""
 

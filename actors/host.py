@@ -34,7 +34,7 @@ from actors.edges import processes
 from actors.edges.bus import Bus, End
 from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
 from actors.edges.mailbox import Item, Mailbox
-from actors.errors import LoopError, ProtocolError, UserError
+from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError, described
 from actors.logs import LogSettings
 from actors.messages import (
     Ack,
@@ -143,8 +143,9 @@ class ProcessActor(pykka.ThreadingActor):
         """Handles one message. What it returns answers a request; None answers it with `Ack`.
 
         A LoopError raised for a request answers it with `Refused`. A ProtocolError raised for another message is
-        logged, and the message is done with: repeating it cannot help. Any other exception ends the process; a
-        message that must arrive then comes again to the next incarnation.
+        logged, and the message is done with: repeating it cannot help. Any exception, SystemExit too, is the answer to
+        a request that only looks. Any other exception ends the process; a message that must arrive then comes again to
+        the next incarnation, while a console's request does not (`RemoteRef.ask`, `once`).
 
         Besides mail there are notices, which come first and which may be refused with ProtocolError: ActorUp and
         ActorDown of the other actors of the run, Undeliverable for a message that is not sent again.
@@ -188,6 +189,11 @@ class ProcessActor(pykka.ThreadingActor):
             if not envelope.wants_answer:
                 raise
             answer = refusal(error)
+        except BaseException as error:
+            if not (message.only_looks and envelope.wants_answer):
+                raise
+            logger.opt(exception=error).error("{} from {} failed", envelope.kind, envelope.sender)
+            answer = refusal(CircumstanceError(f"{self.context.name} failed at {envelope.kind}: {described(error)}"))
         if envelope.wants_answer:
             courier.answer(envelope, answer or Ack(seq=envelope.seq))
         else:
@@ -199,8 +205,8 @@ class ProcessActor(pykka.ThreadingActor):
         try:
             function = cloudpickle.loads(message.function)
             return Applied(text=repr(function(self)))
-        except Exception as error:  # a slip of the person at the console must not cost the actor its life
-            return Refused(error=UserError.__name__, detail=f"{type(error).__name__}: {error}")
+        except BaseException as error:  # a slip at the console, sys.exit() too, must not cost the actor its life
+            return Refused(error=UserError.__name__, detail=described(error))
 
     def _actor_loop_setup(self) -> None:
         self.actor_inbox.set_activity("on_start")

@@ -9,7 +9,7 @@ the receiver drops one that it has seen before. The others may be lost with a pr
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -20,10 +20,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all messages: a frozen struct, encoded as a msgpack map."""
 
     must_arrive: ClassVar[bool] = False
+    # A question of a console that changes nothing: whatever its handler raises is its answer, and the actor lives on.
+    only_looks: ClassVar[bool] = False
 
 
 # --- values that travel inside messages ---------------------------------------------------------------------
 
+# A number that a console or a client gives: how many of something it wants.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+# Unix ms of a time that a calendar can show: up to the year 9999.
+TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
 RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
@@ -134,6 +140,8 @@ class Apply(Message, frozen=True, kw_only=True):
     Only ever unpickled when the envelope's sender is the root (architecture: code, not mail).
     """
 
+    only_looks = True
+
     function: bytes
 
 
@@ -146,7 +154,9 @@ class Applied(Message, frozen=True, kw_only=True):
 class Peek(Message, frozen=True, kw_only=True):
     """Console -> actor process: answered by its I/O thread even while a handler is stuck."""
 
-    limit: int = 20
+    only_looks = True
+
+    limit: Count = 20
 
 
 class MailboxItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,7 +367,9 @@ class ListMail(Message, frozen=True, kw_only=True):
     Answered by `MailList`.
     """
 
-    finished: int = 20
+    only_looks = True
+
+    finished: Count = 20
 
 
 class MailList(Message, frozen=True, kw_only=True):
@@ -369,6 +381,8 @@ class MailList(Message, frozen=True, kw_only=True):
 
 class ShowMail(Message, frozen=True, kw_only=True):
     """Console -> bridge: all about one mail. Answered by `MailShown`."""
+
+    only_looks = True
 
     mail_id: str  # or the beginning of it, if that is of one mail only
 
@@ -428,7 +442,7 @@ class RunEnded(Message, frozen=True, kw_only=True):
 class Progress(Message, frozen=True, kw_only=True):
     """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
 
-    at_ms: int
+    at_ms: TimeMs
     source: str  # "worker", "reviewer", "bridge", ...
     agent: str  # agent name, "" when it is not an agent speaking
     kind: str  # status, session, say, tool, tool-result, mail, check, limit, usage, note, error, raw

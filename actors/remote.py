@@ -28,11 +28,12 @@ class RemoteRef:
         """
         self._courier.tell(self.name, message)
 
-    def ask(self, message: Message, *, timeout_s: float) -> Message:
+    def ask(self, message: Message, *, timeout_s: float, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered. Any thread except the process's I/O thread.
 
-        The request is sent again when the recipient restarts meanwhile, so it must be idempotent. A recipient that
-        has nothing to say answers `Ack`. Raises UndeliverableError when no answer came within `timeout_s`, and the
-        class of actors.errors that a `Refused` answer names.
+        The request is sent again when the recipient restarts meanwhile, so it must be idempotent. With `once` it is
+        not: a request that comes from outside may be what ended the recipient. Then RecipientEndedError is raised.
+        A recipient that has nothing to say answers `Ack`. Raises UndeliverableError when no answer came within
+        `timeout_s`, and the class of actors.errors that a `Refused` answer names.
         """
-        return self._courier.ask(self.name, message, timeout_s)
+        return self._courier.ask(self.name, message, timeout_s, once=once)

@@ -1,8 +1,9 @@
 """The clerk: knows how one run stands, and carries out what consoles ask. Lives in the root process.
 
 What actors tell about themselves is kept here, so that the state of the run is shown without asking anybody. Only
-`serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. It decides nothing:
-orders go to the worker, the session owners and the supervisor, and what those say is the answer.
+`serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. Each request is asked
+`once`: one that an actor ended at is not given to its successor, as it may be what ended it. It decides nothing: orders
+go to the worker, the session owners and the supervisor, and what those say is the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.errors import CircumstanceError, UndeliverableError, UserError
+from actors.errors import CircumstanceError, RecipientEndedError, UndeliverableError, UserError
 from actors.messages import (
     AgentStatus,
     Applied,
@@ -240,7 +241,9 @@ class RunClerk:
         """An order is not lost with a worker that is stuck: it is then left for the next incarnation."""
         worker = self._ref(self._up("worker").name)
         try:
-            answer = worker.ask(message, timeout_s=PATIENCE_S)
+            answer = worker.ask(message, timeout_s=PATIENCE_S, once=True)
+        except RecipientEndedError:
+            raise
         except UndeliverableError:
             worker.tell(message)
             state = self._with_turn(self._actor("worker")).state
@@ -343,9 +346,10 @@ class RunClerk:
         actor = self._with_turn(self._actor(request.actor))
         peeked = None
         if actor.state not in ("stopped", "dead", "restarting", "starting"):
-            peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S)
+            peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S, once=True)
         letters = [_dead_letter(each) for each in self._router.dead_letters(self._order.key)]
         mine = [each for each in letters if actor.name in (_name(each.sender), _name(each.recipient))]
+        first = max(0, len(mine) - request.limit)
         found = peeked if isinstance(peeked, Peeked) else None
         return MailboxReport(
             actor=actor.name,
@@ -355,7 +359,7 @@ class RunClerk:
             waiting=found.waiting if found else [],
             handling=found.handling if found else None,
             handled=found.handled if found else [],
-            dead_letters=mine[-request.limit :],
+            dead_letters=mine[first:],
             stacks=found.stacks if found else "",
         )
 
@@ -373,7 +377,7 @@ class RunClerk:
                 question = ChangeMail(
                     change_id=request.change_id, action=request.action, mail_id=request.mail_id, text=request.text
                 )
-        match bridge.ask(question, timeout_s=PATIENCE_S):
+        match bridge.ask(question, timeout_s=PATIENCE_S, once=True):
             case MailList(mails=mails, left_out=left_out):
                 return MailReport(mails=mails, left_out=left_out)
             case MailShown(mail=mail):
@@ -384,7 +388,8 @@ class RunClerk:
     def _inspect(self, request: Inspect) -> AnyAnswer:
         actor = self._up(request.actor)
         function = evaluation(request.expression) if request.expression.strip() else overview()
-        answer = self._ref(actor.name).ask(Apply(function=cloudpickle.dumps(function)), timeout_s=PATIENCE_S)
+        code = Apply(function=cloudpickle.dumps(function))
+        answer = self._ref(actor.name).ask(code, timeout_s=PATIENCE_S, once=True)
         return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
 
 

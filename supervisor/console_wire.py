@@ -1,7 +1,8 @@
 """What a console and the desk of a run say to each other. Pure: structs, and bytes to and from them.
 
 A console sends requests, each in one frame, and gets one answer to each, with its id. One that follows also gets
-news, with id 0. Nothing here is ever unpickled. Adding a request = one struct here and one branch in the clerk.
+news, with id 0. Nothing here is ever unpickled. A number that a console gives is a `Count`: anything else is refused
+before an actor hears of it. Adding a request = one struct here and one branch in the clerk.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Literal
 import msgspec
 
 from actors.errors import ProtocolError
-from actors.messages import AgentStatus, MailboxItem, MailRecord, Progress, RunStatus
+from actors.messages import AgentStatus, Count, MailboxItem, MailRecord, Progress, RunStatus
 from actors.wire.encoding import to_msgpack
+from actors.wire.unpack import Unpacker
 
 # The desk and the consoles of one run may come from two installations: a console says which words it knows.
 CONSOLE_VERSION = 1
@@ -66,7 +68,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Follow(Request, frozen=True, kw_only=True, tag=True):
     """Send me news from now on, after the last `last` ones. Answered with `Done`."""
 
-    last: int = 0
+    last: Count = 0
 
 
 class GetReport(Request, frozen=True, kw_only=True, tag=True):
@@ -77,7 +79,7 @@ class LookIntoMailbox(Request, frozen=True, kw_only=True, tag=True):
     """Answered with `MailboxReport`, also while the actor's handler is stuck."""
 
     actor: str
-    limit: int = 20
+    limit: Count = 20
 
 
 class Inspect(Request, frozen=True, kw_only=True, tag=True):
@@ -137,7 +139,7 @@ class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
     """
 
     mail_id: str = ""  # or its beginning
-    finished: int = 20
+    finished: Count = 20
 
 
 class OrderMail(Request, frozen=True, kw_only=True, tag=True):
@@ -291,9 +293,9 @@ class ToConsole(msgspec.Struct, frozen=True, kw_only=True):
     body: AnyAnswer
 
 
-_from_console = msgspec.msgpack.Decoder(FromConsole)
-_request = msgspec.msgpack.Decoder(AnyRequest)
-_to_console = msgspec.msgpack.Decoder(ToConsole)
+_from_console: Unpacker[FromConsole] = Unpacker(FromConsole)
+_request: Unpacker[AnyRequest] = Unpacker(AnyRequest)
+_to_console: Unpacker[ToConsole] = Unpacker(ToConsole)
 
 
 def encode_request(request_id: int, request: Request) -> bytes:
@@ -305,18 +307,15 @@ def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
     """The id and the request, or the refusal of one that this version does not know. Raises ProtocolError when there
     is not even an id to answer.
     """
-    try:
-        envelope = _from_console.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"bad request ({error}): {frame[:40]!r}") from error
+    envelope = _from_console.unpack(frame, "request")
     if envelope.version != CONSOLE_VERSION:
         return envelope.id, Refusal(
             text=f"this console speaks version {envelope.version}, the run {CONSOLE_VERSION}: "
             "use the loop that started the run"
         )
     try:
-        return envelope.id, _request.decode(envelope.request)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return envelope.id, _request.unpack(envelope.request, "request")
+    except ProtocolError as error:
         return envelope.id, Refusal(text=f"the run does not know this request ({error})")
 
 
@@ -328,6 +327,6 @@ def encode_answer(request_id: int, body: AnyAnswer) -> bytes:
 def decode_answer(frame: bytes) -> ToConsole:
     """Raises ProtocolError for bytes that cannot be read."""
     try:
-        return _to_console.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _to_console.unpack(frame, "answer")
+    except ProtocolError as error:
         raise ProtocolError(f"the run answered what this console does not know ({error})") from error

@@ -25,9 +25,10 @@ from msgspec.structs import replace
 
 from actors.clock import wall_ms
 from actors.edges.wakeup import Wakeup
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError
+from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError, described
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
+from actors.wire.unpack import anything
 from supervisor.console_wire import (
     MAX_REQUEST_BYTES,
     AnyAnswer,
@@ -180,14 +181,16 @@ class Desk:
             step()
         except ProtocolError as error:
             logger.error("the desk refused a request: {}", error)
-        except Exception as error:
+        except BaseException as error:
             logger.opt(exception=error).error("the desk failed at a step")
 
     def _read(self) -> None:
         console, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        if len(frames) != 1:
-            raise ProtocolError(f"{len(frames)} frames instead of 1 from a console")
-        request_id, request = decode_request(frames[0])
+        try:
+            request_id, request = decode_request(_only(frames))
+        except ProtocolError as error:  # it has no id that an answer could go under
+            self._send(console, 0, Refusal(text=described(error)))
+            raise
         match request:
             case Refusal():
                 self._send(console, request_id, request)
@@ -284,9 +287,9 @@ class Desk:
             answer = Refusal(text=str(error), in_doubt=True)
         except LoopError as error:
             answer = Refusal(text=str(error))
-        except Exception as error:
+        except BaseException as error:  # whatever a request raises, SystemExit too, is its answer
             logger.opt(exception=error).error("the desk failed at {}", type(request).__name__)
-            answer = Refusal(text=f"the run failed at this request: {error!r}; its log has more")
+            answer = Refusal(text=f"the run failed at this request: {described(error)}; its log has more")
 
         def reply() -> None:
             self._at_work -= 1
@@ -295,8 +298,14 @@ class Desk:
         self._order(reply)
 
 
+def _only(frames: list[bytes]) -> bytes:
+    if len(frames) != 1:
+        raise ProtocolError(f"{len(frames)} frames instead of 1 from a console")
+    return frames[0]
+
+
 def _body_text(body: bytes) -> str:
     text = "(unreadable)"
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
-        text = json.dumps(msgspec.to_builtins(msgspec.msgpack.decode(body)), ensure_ascii=False)
+    with suppress(ProtocolError, ValueError, TypeError, RecursionError):
+        text = json.dumps(msgspec.to_builtins(anything.unpack(body, "body")), ensure_ascii=False)
     return text if len(text) <= LONGEST_BODY else f"{text[:LONGEST_BODY]}…"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.errors import UserError
+from actors.errors import UserError, described
 
 LONGEST_RESULT = 100_000  # characters of what `inspect` shows
 
@@ -17,8 +17,8 @@ def evaluation(expression: str) -> Callable[[Any], object]:
     """The value of a Python expression that knows `actor`. Raises `UserError` when it is none."""
     try:
         compile(expression, "<inspect>", "eval")
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"not a Python expression: {expression!r} ({error})") from error
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise UserError(f"not a Python expression: {expression[:200]!r} ({described(error)})") from error
 
     def evaluate(actor: Any) -> str:
         return repr(eval(expression, {"actor": actor}))  # noqa: S307 - what `inspect` is for; the run's owner wrote it

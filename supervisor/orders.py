@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors.errors import ProtocolError
+from actors.wire.unpack import Unpacker
 
 _LENGTH_BYTES = 4
 
@@ -83,7 +83,7 @@ class Frames:
     """Cuts a stream of bytes into messages. Bytes of an unfinished one are kept for the next call."""
 
     def __init__(self, kind: Any) -> None:
-        self._decoder = msgspec.msgpack.Decoder(kind, dec_hook=lambda cls, value: cls(value))
+        self._messages: Unpacker[Any] = Unpacker(kind, lambda cls, value: cls(value))
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Any]:
@@ -94,10 +94,7 @@ class Frames:
             if len(self._rest) < end:
                 return
             body, self._rest = self._rest[_LENGTH_BYTES:end], self._rest[end:]
-            try:
-                yield self._decoder.decode(body)
-            except msgspec.DecodeError as error:
-                raise ProtocolError(f"{len(body)} bytes between root and nursery are no message: {error}") from error
+            yield self._messages.unpack(body, "message between root and nursery")
 
 
 def ended(order: StartOrder, status: int) -> Exited:

@@ -106,7 +106,7 @@ class LocalEndpoint:
         except LoopError as error:
             logger.error("{} refused {} from {}: {}", self.address, envelope.kind, envelope.sender, error)
             answer = refusal(error)
-        except Exception as error:  # the other runs of this root must not suffer
+        except BaseException as error:  # the other runs of this root must not suffer
             logger.opt(exception=error).critical("{} failed at {}", self.address, envelope.kind)
             answer = refusal(CircumstanceError(f"{self.address} failed at {envelope.kind}: {error!r}"))
         if envelope.wants_answer:
@@ -274,7 +274,7 @@ class Router:
             step(*args, **kwargs)
         except ProtocolError as error:
             logger.error("router refused a message: {}", error)
-        except Exception as error:
+        except BaseException as error:
             logger.opt(exception=error).critical("router failed at a message")
 
     def _receive(self, routing_id: bytes, frames: list[bytes]) -> None:

@@ -113,6 +113,13 @@ def test_only_the_run_tree_names_concrete_actors():
     assert naming == {"supervisor.run_tree"}
 
 
+def test_msgpack_of_others_is_decoded_in_one_place():
+    decoding = ("msgpack.Decoder", "msgpack.decode")
+    assert [name for name, path in MODULES.items() if any(word in path.read_text() for word in decoding)] == [
+        "actors.wire.unpack"
+    ]
+
+
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_help_and_version_import_no_agent_sdk_and_no_zeromq(words: list[str]):
     heavy = [

@@ -19,7 +19,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors import errors
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError
+from actors.errors import CircumstanceError, LoopError, ProtocolError, RecipientEndedError, UndeliverableError
 from actors.machines.outbox import Arrival, Intake, Lane, Outbox
 from actors.messages import (
     Ack,
@@ -76,6 +76,7 @@ class _Letter:
     envelope: Envelope
     body: bytes
     numbered: bool
+    once: bool = False
 
 
 def monotonic_ms() -> int:
@@ -107,8 +108,10 @@ class Courier:
         letter = self._letter(recipient, message, numbered=message.must_arrive)
         self._submit(lambda _now_ms: self._post(letter))
 
-    def ask(self, recipient: str, message: Message, timeout_s: float) -> Message:
+    def ask(self, recipient: str, message: Message, timeout_s: float, *, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered, also across restarts of the recipient.
+
+        One that goes `once` ends with RecipientEndedError when an incarnation ends that it was handed to.
 
         Raises UndeliverableError when no answer came in time, the error that a `Refused` answer names, ProtocolError
         when the message cannot be encoded, and RuntimeError in the I/O thread, which would wait for itself.
@@ -116,7 +119,7 @@ class Courier:
         if threading.get_ident() == self._io_thread:
             raise RuntimeError(f"ask({type(message).__name__}) in the I/O thread would wait for ever: use tell")
         question = _Question(Future())
-        letter = self._letter(recipient, message, numbered=True, wants_answer=True)
+        letter = self._letter(recipient, message, numbered=True, wants_answer=True, once=once)
         request_id = letter.envelope.id
 
         def put(_now_ms: int) -> None:
@@ -207,6 +210,7 @@ class Courier:
                 self._outbox.acknowledged(seq, now_ms)
                 return None
             case Undeliverable(message_id=message_id, reason=reason, kept=True):
+                self._outbox.handed_back(message_id)
                 if question := self._questions.get(message_id):
                     question.last_notice = reason
                 return None
@@ -224,6 +228,11 @@ class Courier:
                 self._outbox.peer_up(name, incarnation, now_ms)
             case ActorDown(name=name, incarnation=incarnation):
                 self._outbox.peer_down(name, incarnation)
+                for request_id in self._outbox.cut_off(name, now_ms):
+                    if question := self._questions.pop(request_id, None):
+                        question.answer.set_exception(
+                            RecipientEndedError(f"{name} ended while it served this; it is not given to its successor")
+                        )
             case _:
                 pass
 
@@ -242,7 +251,14 @@ class Courier:
             self._wake()
 
     def _letter(
-        self, recipient: str, message: Message, *, numbered: bool, wants_answer: bool = False, reply_to: str = ""
+        self,
+        recipient: str,
+        message: Message,
+        *,
+        numbered: bool,
+        wants_answer: bool = False,
+        reply_to: str = "",
+        once: bool = False,
     ) -> _Letter:
         split_local(recipient)
         envelope = Envelope(
@@ -255,13 +271,18 @@ class Courier:
             wants_answer=wants_answer,
             sent_at_ms=time.time_ns() // 1_000_000,
         )
-        return _Letter(envelope, encode_body(message), numbered)
+        return _Letter(envelope, encode_body(message), numbered, once)
 
     def _post(self, letter: _Letter) -> None:
         envelope = letter.envelope
         if letter.numbered:
             self._outbox.post(
-                envelope.recipient, _lane_of(envelope), envelope.id, letter, until_answered=envelope.wants_answer
+                envelope.recipient,
+                _lane_of(envelope),
+                envelope.id,
+                letter,
+                until_answered=envelope.wants_answer,
+                once=letter.once,
             )
         else:
             self._letters.append(encode(envelope, letter.body))

@@ -56,7 +56,9 @@ class _Entry(Generic[T]):
     seq: int
     content: T
     until_answered: bool
+    once: bool = False
     attempt: int = 0
+    handed_over: bool = False  # as far as is known: written, and not refused since
 
 
 @dataclass(slots=True)
@@ -92,10 +94,22 @@ class Outbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._by_seq)
 
-    def post(self, recipient: str, lane: Lane, message_id: str, content: T, *, until_answered: bool = False) -> None:
-        """Takes a message in; `due` will order it to be written. `until_answered`: a request, kept until `settle`."""
+    def post(
+        self,
+        recipient: str,
+        lane: Lane,
+        message_id: str,
+        content: T,
+        *,
+        until_answered: bool = False,
+        once: bool = False,
+    ) -> None:
+        """Takes a message in; `due` will order it to be written. `until_answered`: a request, kept until `settle`.
+
+        `once`: a request that ends with the incarnation that it was handed to (`cut_off`).
+        """
         channel = self._channels.setdefault((recipient, lane), _Channel(recipient, lane))
-        entry = _Entry(message_id, self._next_seq, content, until_answered)
+        entry = _Entry(message_id, self._next_seq, content, until_answered, once)
         self._next_seq += 1
         channel.queued.append(entry)
         self._by_seq[entry.seq] = channel
@@ -161,8 +175,28 @@ class Outbox(Generic[T]):
                     del self._by_seq[entry.seq]
                     self._requests.pop(entry.id, None)
 
+    def handed_back(self, request_id: str) -> None:
+        """The request was not handed over: its recipient is down. Unknown ids are ignored."""
+        channel = self._by_seq.get(seq := self._requests.get(request_id, 0))
+        if channel is not None and (entry := channel.sent.get(seq)) is not None:
+            entry.handed_over = False
+
+    def cut_off(self, name: str, now_ms: int) -> list[str]:
+        """An incarnation of `name` has ended: the requests that were handed to it, and go once, are over. Their ids."""
+        lost = [
+            entry
+            for lane in Lane
+            if (channel := self._channels.get((name, lane))) is not None
+            for entry in channel.sent.values()
+            if entry.once and entry.handed_over
+        ]
+        for entry in lost:
+            self.settle(entry.id, now_ms)
+        return [entry.id for entry in lost]
+
     def _dispatch(self, channel: _Channel[T], entry: _Entry[T], after: int) -> Dispatch[T]:
         entry.attempt += 1
+        entry.handed_over = True
         return Dispatch(channel.recipient, channel.lane, entry.seq, after, entry.attempt, entry.content)
 
     def _remove(self, seq: int, now_ms: int) -> None:

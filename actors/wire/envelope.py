@@ -14,10 +14,13 @@ import msgspec
 from actors.errors import ProtocolError
 from actors.messages import KINDS, WIRE_VERSION, Message
 from actors.wire.encoding import to_msgpack
+from actors.wire.unpack import Unpacker, anything
 
 # ZeroMQ cuts the connection of a peer that sends a longer frame, so `encode_body` refuses it first, in the sender.
 # 64 MiB: a whole journal stream travels as one `Loaded`.
 MAX_FRAME_BYTES = 64 * 1024 * 1024
+# More digits than any incarnation has. Python itself refuses to read a number of 5,000.
+MOST_DIGITS = 18
 
 
 class Address(msgspec.Struct, frozen=True, order=True):
@@ -41,7 +44,7 @@ class Address(msgspec.Struct, frozen=True, order=True):
         run, slash, local = text.rpartition("/")
         name, incarnation = split_local(local)
         if not slash or incarnation is None:
-            raise ProtocolError(f"address {text!r} is not of the form <run>/<name>#<n>")
+            raise ProtocolError(f"address {text[:300]!r} is not of the form <run>/<name>#<n>")
         return cls(run, name, incarnation)
 
 
@@ -54,8 +57,8 @@ def split_local(text: str) -> tuple[str, int | None]:
     Raises ProtocolError for an empty name, a slash, or an incarnation that is not a number.
     """
     name, mark, number = text.partition("#")
-    if not name or "/" in text or (mark and not (number.isascii() and number.isdigit())):
-        raise ProtocolError(f"actor name {text!r} is not of the form <name> or <name>#<n>")
+    if not name or "/" in text or (mark and not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS)):
+        raise ProtocolError(f"actor name {text[:100]!r} is not of the form <name> or <name>#<n>")
     return name, int(number) if mark else None
 
 
@@ -90,8 +93,8 @@ class Frames(NamedTuple):
 
 
 _header_encoder = msgspec.msgpack.Encoder()
-_header_decoder = msgspec.msgpack.Decoder(Envelope)
-_body_decoders = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in KINDS.items()}
+_headers: Unpacker[Envelope] = Unpacker(Envelope)
+_bodies: dict[str, Unpacker[Message]] = {kind: Unpacker(cls) for kind, cls in KINDS.items()}
 
 
 def kind_of(message: Message) -> str:
@@ -125,12 +128,12 @@ def encode(envelope: Envelope, body: bytes) -> Frames:
 def decode_header(frame: bytes) -> Envelope:
     """Raises ProtocolError naming a wrong version or the bad bytes."""
     try:
-        envelope = _header_decoder.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        envelope = _headers.unpack(frame, "header")
+    except ProtocolError as error:
         version = _version_of(frame)
         if version is not None and version != WIRE_VERSION:
             raise _wrong_version(version) from error
-        raise ProtocolError(f"bad header ({error}): {frame[:40]!r}") from error
+        raise
     if envelope.version != WIRE_VERSION:
         raise _wrong_version(envelope.version)
     return envelope
@@ -138,24 +141,21 @@ def decode_header(frame: bytes) -> Envelope:
 
 def decode_body(kind: str, frame: bytes) -> Message:
     """Raises ProtocolError naming an unknown kind or the bad bytes."""
-    decoder = _body_decoders.get(kind)
-    if decoder is None:
-        raise ProtocolError(f"unknown message kind {kind!r}")
-    try:
-        return decoder.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"bad body of {kind} ({error}): {frame[:40]!r}") from error
+    body = _bodies.get(kind)
+    if body is None:
+        raise ProtocolError(f"unknown message kind {kind[:100]!r}")
+    return body.unpack(frame, f"body of {kind}")
 
 
 def _wrong_version(version: object) -> ProtocolError:
     return ProtocolError(
-        f"wire version {version!r} is not {WIRE_VERSION}: all processes of a run must be of one version"
+        f"wire version {repr(version)[:100]} is not {WIRE_VERSION}: all processes of a run must be of one version"
     )
 
 
 def _version_of(frame: bytes) -> object:
     try:
-        fields = msgspec.msgpack.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        fields = anything.unpack(frame, "header")
+    except ProtocolError:
         return None
     return fields[0] if isinstance(fields, list) and fields else None

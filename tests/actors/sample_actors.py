@@ -20,6 +20,7 @@ from actors.messages import (
     Note,
     Progress,
     Record,
+    ShowMail,
     Undeliverable,
 )
 
@@ -55,6 +56,8 @@ class Sample(ProcessActor):
                 return self.obey(message.text, message, sender)
             case Load(stream=stream):
                 return self.answer(stream)
+            case ShowMail():
+                sys.exit(3)
             case ActorUp() | ActorDown() if self.context.options.get("notices"):
                 self.tell("console", f"notice {message!r}")
             case Undeliverable():

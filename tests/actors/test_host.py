@@ -3,14 +3,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import cloudpickle
 import pytest
 
 from actors.edges import processes
-from actors.errors import CircumstanceError, ProtocolError, UserError
+from actors.errors import CircumstanceError, ProtocolError, RecipientEndedError, UserError
 from actors.messages import (
     Ack,
     ActorDown,
@@ -25,8 +27,10 @@ from actors.messages import (
     Peeked,
     Progress,
     Ready,
+    ShowMail,
     StopActor,
 )
+from tests.actors.conftest import RUN
 
 STOP = StopActor(reason="the test is over", grace_s=5)
 
@@ -155,6 +159,75 @@ def test_a_slip_in_an_applied_function_is_told_to_its_author_and_the_actor_lives
     with pytest.raises(UserError, match="ZeroDivisionError: division by zero"):
         ref.ask(Apply(function=cloudpickle.dumps(lambda _actor: 1 / 0)), timeout_s=10)
     assert ref.ask(Apply(function=cloudpickle.dumps(lambda _actor: "alive")), timeout_s=10) == Applied(text="'alive'")
+
+
+def exits(_actor):
+    sys.exit(3)
+
+
+def interrupts(_actor):
+    raise KeyboardInterrupt
+
+
+def recurses(actor):
+    return recurses(actor)
+
+
+def runs_out_of_memory(_actor):
+    raise MemoryError
+
+
+def fails_at_its_own_text(_actor):
+    class MuteError(Exception):
+        def __str__(self):
+            raise SystemExit(9)
+
+    raise MuteError
+
+
+@pytest.mark.parametrize("slip", [exits, interrupts, recurses, runs_out_of_memory, fails_at_its_own_text])
+def test_whatever_an_applied_function_raises_is_its_answer(world, slip) -> None:
+    world.start("worker")
+    ref = world.console.ref("worker")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with pytest.raises(UserError, match=r"SystemExit: 3|KeyboardInterrupt|RecursionError|MemoryError|Mute"):
+        ref.ask(Apply(function=cloudpickle.dumps(slip)), timeout_s=10)
+    assert ref.ask(Apply(function=cloudpickle.dumps(lambda _actor: "alive")), timeout_s=10) == Applied(text="'alive'")
+
+
+def test_a_question_that_only_looks_and_fails_is_answered_and_the_actor_lives_on(world) -> None:
+    child = world.start("worker")
+    ref = world.console.ref("worker")
+    with pytest.raises(CircumstanceError, match="worker failed at ShowMail: SystemExit: 3"):
+        ref.ask(ShowMail(mail_id="exit"), timeout_s=10)
+    assert isinstance(ref.ask(Load(stream="run", epoch=1), timeout_s=10), Loaded)
+    assert "in receive" in child.log()
+
+
+def test_a_request_that_ends_its_actor_is_not_given_to_the_next_one(world) -> None:
+    child = world.start("worker")
+    ref = world.console.ref("worker")
+    asked: Future[object] = Future()
+
+    def ask() -> None:
+        try:
+            function = cloudpickle.dumps(lambda _actor: os._exit(3))
+            asked.set_result(ref.ask(Apply(function=function), timeout_s=20, once=True))
+        except BaseException as error:
+            asked.set_exception(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert child.exit_code() == 3
+    world.router.set_dead(RUN, "worker", 1)
+    world.router.broadcast(RUN, ActorDown(name="worker", incarnation=1, reason="crash"))
+    with pytest.raises(RecipientEndedError, match="worker ended while it served this"):
+        asked.result(10)
+    thread.join()
+    second = world.start("worker", 2)
+    world.router.broadcast(RUN, ActorUp(name="worker", incarnation=2))
+    assert isinstance(ref.ask(Load(stream="run", epoch=1), timeout_s=10), Loaded)
+    assert second.process.poll() is None
 
 
 def test_code_from_another_actor_is_refused_unread(world) -> None:

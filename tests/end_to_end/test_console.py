@@ -579,6 +579,26 @@ def test_an_actor_that_is_stopped_is_shown_as_stuck_and_delays_nobody(world: Wor
     assert running.wait() == 1
 
 
+def test_a_request_that_kills_its_actor_kills_no_successor(world: World, gate: Gate):
+    running = start_headless(world)
+    reviewer = running.pid_of("reviewer")
+    answers = orders(
+        world,
+        "inspect reviewer __import__('sys').exit(3)",
+        "inspect reviewer __import__('os')._exit(3)",
+        "status",
+    )
+    assert "SystemExit: 3" in answers
+    assert "reviewer ended while it served this; it is not given to its successor" in answers
+    running.wait_for("reviewer ended: crash .exit code 3.; restart 1 in a row")
+    while (report := as_json(world, "status"))["actors"][3]["state"] not in ("running", "busy"):
+        assert report["actors"][3]["name"] == "reviewer"
+    assert report["actors"][3]["incarnation"] == 2
+    assert report["actors"][3]["pid"] != reviewer
+    assert loop(world, "stop")[0] == 0
+    assert running.wait() == 1
+
+
 def test_headless_output_is_one_json_object_a_line_and_hangup_reopens_the_log(world: World, gate: Gate):
     running = world.start(*RUN, "--headless", "--log-format", "json")
     running.wait_for('"kind":"ready"')

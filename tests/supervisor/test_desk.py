@@ -82,6 +82,8 @@ class Office:
                 raise UndeliverableError("no answer within 2 s")
             case Inspect(expression="bug"):
                 raise ZeroDivisionError
+            case Inspect(expression="exit"):
+                sys.exit(3)
         return Done(text=type(request).__name__)
 
     def news(self, news: Shown) -> None:
@@ -139,6 +141,8 @@ def test_a_request_is_answered_and_what_the_clerk_refuses_is_raised(office: Offi
         console.ask(Inspect(actor="x", expression="slow"))
     with pytest.raises(UserError, match="ZeroDivisionError"):
         console.ask(Inspect(actor="x", expression="bug"))
+    with pytest.raises(UserError, match="SystemExit: 3"):
+        console.ask(Inspect(actor="x", expression="exit"))
 
 
 def test_a_request_that_waits_for_a_stuck_actor_delays_nobody(office: Office):
@@ -230,9 +234,17 @@ def test_a_console_that_is_killed_is_forgotten(office: Office):
         office.own.get(timeout=WAIT_S)
 
 
-@pytest.mark.parametrize("frames", [[b""], [b"\xc1"], [b"a", b"b"], [msgspec.msgpack.encode({"id": "x"})]])
-def test_nonsense_costs_the_desk_nothing(office: Office, frames: list[bytes]):
-    office.socket().send_multipart(frames)
+DEEP = msgspec.msgpack.encode(FromConsole(id=7, request=msgspec.Raw(b"\x91" * 100_000 + b"\xc0")))
+
+
+@pytest.mark.parametrize("frames", [[b""], [b"\xc1"], [b"a", b"b"], [msgspec.msgpack.encode({"id": "x"})], [DEEP]])
+def test_nonsense_is_refused_under_no_id_and_costs_the_desk_nothing(office: Office, frames: list[bytes]):
+    socket = office.socket()
+    socket.send_multipart(frames)
+    answer = decode_answer(socket.recv())
+    assert answer.id == 0
+    assert isinstance(answer.body, Refusal)
+    assert answer.body.text.startswith("ProtocolError: ")
     assert office.console().ask(Control(action="pause")) == Done(text="Control")
 
 
@@ -242,6 +254,12 @@ def test_nonsense_costs_the_desk_nothing(office: Office, frames: list[bytes]):
         (FromConsole(id=7, version=99, request=msgspec.Raw(msgspec.msgpack.encode({}))), "version 99"),
         (FromConsole(id=7, request=msgspec.Raw(msgspec.msgpack.encode({"type": "Explode"}))), "Explode"),
         (FromConsole(id=7, request=msgspec.Raw(msgspec.msgpack.encode({"type": "Judge"}))), "approved"),
+        (
+            FromConsole(
+                id=7, request=msgspec.Raw(msgspec.msgpack.encode({"type": "LookAtMail", "finished": 2**64 - 1}))
+            ),
+            "Expected `int` <= ",
+        ),
     ],
 )
 def test_what_the_desk_does_not_know_is_refused_by_name(office: Office, frame: FromConsole, reason: str):

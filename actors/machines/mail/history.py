@@ -95,7 +95,7 @@ class Book:
 
     def newest(self, finished: int) -> tuple[list[Story], int]:
         """All mail that is not finished and the last `finished` of the rest, in order; and how many are left out."""
-        over = list(islice(reversed(self._over), max(0, finished)))
+        over = list(islice(reversed(self._over), min(max(0, finished), len(self._over))))
         listed = sorted((*self._open, *over), key=self._places.__getitem__)
         return [self.stories[mail_id] for mail_id in listed], len(self._over) - len(over)
 

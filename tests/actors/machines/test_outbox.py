@@ -127,6 +127,30 @@ def test_a_request_given_up_before_it_was_written_is_never_written() -> None:
     assert (order.content, order.after) == (9, WINDOW)
 
 
+def test_a_request_that_goes_once_ends_with_the_incarnation_that_it_was_handed_to() -> None:
+    outbox: Outbox[str] = Outbox()
+    outbox.post("worker", Lane.CONTROL, "once", "Apply", until_answered=True, once=True)
+    outbox.post("worker", Lane.CONTROL, "again", "Load", until_answered=True)
+    outbox.due(NOW)
+    outbox.post("worker", Lane.CONTROL, "not written", "Apply", until_answered=True, once=True)
+    assert outbox.cut_off("reviewer", NOW) == []
+    assert outbox.cut_off("worker", NOW) == ["once"]
+    outbox.peer_up("worker", 2, NOW)
+    assert [order.content for order in outbox.due(NOW)] == ["Load", "Apply"]
+
+
+def test_a_request_that_goes_once_and_was_handed_back_waits_for_the_next_incarnation() -> None:
+    outbox: Outbox[str] = Outbox()
+    outbox.post("worker", Lane.CONTROL, "once", "Apply", until_answered=True, once=True)
+    outbox.due(NOW)
+    outbox.handed_back("once")
+    outbox.handed_back("unknown")
+    assert outbox.cut_off("worker", NOW) == []
+    outbox.peer_up("worker", 2, NOW)
+    assert [order.content for order in outbox.due(NOW)] == ["Apply"]
+    assert outbox.cut_off("worker", NOW) == ["once"]
+
+
 def test_mail_for_one_incarnation_is_forgotten_when_that_is_gone() -> None:
     outbox = posted(1, "worker#3", Lane.ANSWER)
     outbox.post("worker#4", Lane.ANSWER, "b", 2)

@@ -78,6 +78,22 @@ def test_no_bytes_do_worse_than_a_protocol_error(frame: bytes) -> None:
             decode(frame)
 
 
+DEEP = b"\x91" * 1_000_000
+
+
+@pytest.mark.parametrize("frame", [DEEP, DEEP[:2_000], b"\x81\xa1a" * 500_000], ids=["a million", "2,000", "maps"])
+def test_what_is_nested_too_deep_is_a_protocol_error_too(frame: bytes) -> None:
+    for decode in (wire.decode_header, lambda frame: wire.decode_body("Loaded", frame)):
+        with pytest.raises(ProtocolError, match=r"bad (header|body of Loaded)"):
+            decode(frame)
+
+
+@pytest.mark.parametrize("message", [{"limit": 2**64 - 1}, {"limit": -1}])
+def test_a_number_beyond_all_use_is_refused_by_its_range(message: dict[str, int]) -> None:
+    with pytest.raises(ProtocolError, match=r"Expected `int` [<>]= "):
+        wire.decode_body("Peek", msgspec.msgpack.encode(message))
+
+
 class Stranger(Message, frozen=True, kw_only=True):
     """Defined after the catalogue was made."""
 
@@ -106,7 +122,17 @@ def test_an_address_is_read_back_from_its_text_even_when_the_run_has_slashes() -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "worker#3", "run/worker", "run/#3", "run/worker#", "run/worker#x", "run/worker#-1"]
+    "text",
+    [
+        "",
+        "worker#3",
+        "run/worker",
+        "run/#3",
+        "run/worker#",
+        "run/worker#x",
+        "run/worker#-1",
+        "run/worker#" + "9" * 5_000,
+    ],
 )
 def test_a_text_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError, match="not of the form"):
