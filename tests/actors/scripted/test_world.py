@@ -22,9 +22,9 @@ def test_a_process_that_has_ended_by_itself_is_no_obstacle_to_ending_the_others(
 
 
 def test_a_world_that_is_left_has_ended_what_was_started_in_it_whatever_session_that_went_to(tmp_path: Path):
-    fork = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True); print('forked', flush=True)"
+    fork = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)"
     with World(tmp_path) as world:
-        world.start_program(sys.executable, "-c", fork).wait_for("forked")
+        world.start_program(sys.executable, "-c", fork).process.wait(10)
         (sleeper,) = world.survivors()
     assert not processes.is_running(sleeper.pid)
     assert world.survivors() == []
