@@ -15,6 +15,7 @@ from loguru import logger
 from actors.agent_actor import AgentActor
 from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
+from actors.edges.trust import Watch
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
 from actors.machines import run
@@ -64,7 +65,7 @@ class PeerWrote(Message, frozen=True, kw_only=True):
 class WorkerActor(AgentActor):
     """Options beside the AgentActor's: `settings` (RunSettings, or None to go on with the journalled ones) and
     `generation` (of the root: each one that opens the run lets it go on once), `peer` (what people call the peer),
-    `run_id`.
+    `run_id`, `tree` and `tree_sha256` (a working tree, and the digest of the `.loop.toml` in it).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -74,6 +75,7 @@ class WorkerActor(AgentActor):
         self._looks: dict[str, PullRequestLook] = {}
         self._happening: deque[run.Event] = deque()
         self._busy = False
+        self._watch = Watch(Path(context.options["tree"]), context.options["tree_sha256"])
 
     def on_start(self) -> None:
         """Takes the run up where the journal says it is, or starts it."""
@@ -208,6 +210,7 @@ class WorkerActor(AgentActor):
             case run.ReadPlan():
                 self._happen(self._read_plan(command))
             case run.RunChecks():
+                self._watch_configuration()
                 self._start_checks(command)
             case run.BreakOffChecks():
                 checks = self._checks.pop(command.checks_id, None)
@@ -220,6 +223,7 @@ class WorkerActor(AgentActor):
             case run.AskFollowUp():
                 self.context.ref("console").tell(AskHuman(question=command.question))
             case run.EndRun():
+                self._watch_configuration()
                 self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
             case run.Announce():
                 self.tell_people("error" if command.error else "note", command.text)
@@ -227,6 +231,11 @@ class WorkerActor(AgentActor):
                     self.tell_people(
                         "note", f"to resume this run later: loop --run-id {self.context.options['run_id']}"
                     )
+
+    def _watch_configuration(self) -> None:
+        """An agent may have written it: nobody takes that for what the user has allowed."""
+        if line := self._watch.look():
+            self.tell_people("note", line)
 
     def _read_plan(self, command: run.ReadPlan) -> run.PlanRead:
         path = Path(self.context.options["cwd"]) / "PLAN.md"

@@ -17,13 +17,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from actors.errors import LoopError, UserError
 from shell import checkups
 from shell.checkups import Check, Place
 from shell.findings import Finding, as_object, lines, verdict
 from shell.subcommands import Errand
+
+if TYPE_CHECKING:
+    from actors.edges.configuration import RepositoryFile
 
 PATIENCE_S = 30.0  # of all checks together; each program has less
 QUIET_S = 1.0  # then it says what it waits for
@@ -70,19 +73,34 @@ def examine(errand: Errand) -> int:
 def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
     """The agents that have a table, the peer of each agent, and what is wrong with the files. Read as a run does."""
     from actors.adapters import BUILT_IN_NAMES, find_adapter
-    from actors.edges import git
+    from actors.edges import git, trust
     from actors.edges.configuration import read_configuration
     from shell.options import DEFAULT_AGENT
 
+    bad = []
     try:
-        agents = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES).agents
-        bad = []
+        tree = git.top_level(cwd) or cwd
+        found = read_configuration(home, tree, BUILT_IN_NAMES, lambda file: trust.is_trusted(home, cwd, file))
+        agents = found.agents
+        if (file := found.repository_file) is not None:
+            bad = [_trust_of(file, is_trusted=found.is_allowed, has_changed=trust.has_trusted(home, cwd))]
     except UserError as error:
         agents = {}
         bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
     # The embedded agent plays scenarios, and is nobody that a task is given to.
     names = [DEFAULT_AGENT, *sorted(BUILT_IN_NAMES - {DEFAULT_AGENT, "embedded"}), *sorted(agents)]
     return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
+
+
+def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> Finding:
+    from actors.edges.configuration import escaped
+
+    path, count = escaped(str(file.path)), f"{len(file.runs)} command{'' if len(file.runs) == 1 else 's'} of its own"
+    facts = {"path": path, "trusted": is_trusted, "runs": list(file.runs)}
+    if is_trusted:
+        return Finding("loop", "trust", "ok", f"{path} is trusted, with {count}", facts=facts)
+    why = "has changed since you allowed it" if has_changed else "is not trusted"
+    return Finding("loop", "trust", "note", f"{path} {why}, and has {count}", "loop trust", facts=facts)
 
 
 # --- all at once ----------------------------------------------------------------------------------------------------

@@ -248,6 +248,12 @@ def _dashboard(errand: Errand) -> int:
     return dashboard(errand)
 
 
+def _trust(errand: Errand) -> int:
+    from shell.trust import trust_here
+
+    return trust_here(errand)
+
+
 def _logs(errand: Errand) -> int:
     found = run_files.choose(errand.run, running=False)
     show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
@@ -383,4 +389,5 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "mailbox": _mailbox,
     "mail": _mail,
     "worktree": _worktree,
+    "trust": _trust,
 }

@@ -50,6 +50,7 @@ class Options(NamedTuple):
     tmux: bool = False
     worktree: bool = False
     headless: bool = False
+    trust: bool = False
     log_format: str = "text"
     errand: Errand | None = None  # of command "errand"
 
@@ -256,6 +257,11 @@ OPTIONS: tuple[Option, ...] = (
         _flag(tmux=True),
     ),
     Option(("--worktree",), "work in a git worktree and on a branch of its own", _flag(worktree=True)),
+    Option(
+        ("--trust",),
+        "allow what the repository's .loop.toml says now to run its checks and agents, in this run; see loop trust",
+        _flag(trust=True),
+    ),
     Option(("--headless",), "no prompt, no questions, one line a record, as without a terminal", _flag(headless=True)),
     Option(
         ("--log-format",),

@@ -16,13 +16,15 @@ from pathlib import Path
 from actors import values
 from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
-from actors.edges import files, git, run_dir, worktree
+from actors.edges import files, git, run_dir, trust, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import BadFileError, CircumstanceError, UserError
 from actors.settings import Role, RunSettings
 from shell.options import BOTH, DEFAULT_AGENT, Options
+from shell.trust import Person
+from supervisor.run_host import ALLOWED, SEEN
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
@@ -85,11 +87,14 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     home = Path(environment.get("HOME") or Path.home())
     values.text("the home directory", str(home))
     repository = git.top_level(cwd)
-    configuration = read_configuration(home, repository or cwd, BUILT_IN_NAMES)
     repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
     asked_id = wanted_id(environment)
     environment.pop("LOOP_RUN_ID", None)  # a loop that an agent starts is another run
     resumed = _resumed(options, repo_runs, asked_id)
+    person = Person(home, cwd, can_be_asked=_can_be_asked(options), has_said_yes=options.trust)
+    configuration = read_configuration(
+        home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == _allowed_before(resumed) or person(file)
+    )
     agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
     plan_reviewer = _plan_reviewer(options, agents)
@@ -138,6 +143,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     if directory is None:
         directory = run_dir.new_run_directory(repo_runs, asked_id)
     manifest = run_dir.read_manifest(directory) or {}
+    tree = git.top_level(cwd) or cwd
     return RunOrder(
         key=f"{repo_runs.name}/{directory.name}",
         run_id=directory.name,
@@ -155,6 +161,10 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         headless=options.headless or not sys.stdin.isatty(),
         has_prompt=has_prompt,
         configured=dict(configuration.agents),
+        repository_agents=dict(configuration.repository_agents),
+        allowed_sha256=configuration.allowed_sha256,
+        tree=tree,
+        tree_sha256=_tree_sha256(tree, manifest),
         session_ids=_session_ids(agents, manifest, resumed),
         worktree=str(git.linked_worktree(cwd) or ""),
         workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
@@ -369,6 +379,26 @@ def _has_prompt(options: Options) -> bool:
 def _preflight(agents: _Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:
     for name in dict.fromkeys((agents.worker, agents.reviewer)):
         find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
+
+
+def _can_be_asked(options: Options) -> bool:
+    """Whether somebody sits there who can be asked before anything is made. `loop submit` is typed by one, too."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and (options.is_for_people or options.command == "submit")
+
+
+def _allowed_before(resumed: _Resumed) -> str:
+    """The content of `.loop.toml` that the run that goes on was allowed to use."""
+    if resumed.directory is None:
+        return ""
+    return str((run_dir.read_manifest(resumed.directory) or {}).get(ALLOWED, ""))
+
+
+def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:
+    """Of the `.loop.toml` where the run works. Says so when it has changed since the run was here before."""
+    now = trust.digest(tree)
+    if manifest.get(SEEN, now) != now:
+        _say(trust.changed_line(tree))
+    return now
 
 
 def wanted_id(environment: Mapping[str, str]) -> str | None:

@@ -39,6 +39,8 @@ class Errand(NamedTuple):
     web: bool = False
     port: int = 0  # any that is free
     fix: bool = False
+    show: bool = False
+    revoke: bool = False
 
 
 class Subcommand(NamedTuple):
@@ -73,6 +75,8 @@ _HELP = {
     "--ignored": "--ignored",
     "--once": "--once",
     "--fix": "--fix",
+    "--show": "--show",
+    "--revoke": "--revoke",
     "--web": "--web",
     "--port": "--port N",
 }
@@ -114,6 +118,14 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "Looks at agents and their logins, tools, directories, sockets and ports, the configuration, and at what "
             "dead runs have left behind: it asks on a terminal whether to clean that up, --fix does it. Exit status "
             "0: a run could start here.",
+        ),
+        Subcommand(
+            "trust", "allow this repository's .loop.toml to run things", (), ("--show", "--revoke", "--json"),
+            "A repository's .loop.toml can have checks and agents of its own, which are commands. They count once you "
+            "have allowed that content: loop trust shows each command and asks; a run in a terminal asks as well. "
+            "Without a terminal such a run is refused, or allowed with --trust for itself alone. A changed file is "
+            "asked about again. --show says whether it is trusted (exit status 0: a run may use it); --revoke forgets "
+            "all that was allowed in this repository. Your own checks always run.",
         ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
@@ -164,6 +176,8 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
             set_flag: dict[str, Any] = {field: True}
             errand = errand._replace(**set_flag)
     _check_dashboard(errand)
+    if errand.show and errand.revoke:
+        raise UserError("--show and --revoke exclude each other: give one of them")
     return _with_words(command, errand, words)
 
 

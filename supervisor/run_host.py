@@ -34,6 +34,11 @@ from supervisor.run_tree import CHILDREN, PRELOAD, RunOrder, RunTree, launch_nam
 # A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
 LONGEST_BASE = 60
 
+# Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the one that is
+# where it works.
+ALLOWED = "allowedConfiguration"
+SEEN = "seenConfiguration"
+
 FINAL_STATES = ("completed", "failed", "stopped")
 
 
@@ -254,6 +259,8 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
         "repoId": order.repo_id,
         "runId": order.run_id,
         "worktree": order.worktree,
+        SEEN: order.tree_sha256,
+        **({ALLOWED: order.allowed_sha256} if order.allowed_sha256 else {}),
         **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
         **({"workspace": True} if order.workspace else {}),
         "agents": {"worker": order.worker, "reviewer": order.reviewer},

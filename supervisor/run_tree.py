@@ -12,6 +12,7 @@ from typing import Any
 
 from actors.adapters import ConfiguredAgent, find_adapter
 from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
+from actors.edges.configuration import AgentConfiguration
 from actors.machines import prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
@@ -70,6 +71,10 @@ class RunOrder:
     headless: bool = False  # nobody sits before it
     has_prompt: bool = False  # people type where it runs
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
+    repository_agents: dict[str, AgentConfiguration] = field(default_factory=dict)  # those that a repository defines
+    allowed_sha256: str = ""  # the content of its `.loop.toml` that counts in this run; "" = none
+    tree: Path | None = None  # the working tree of `cwd`, whose `.loop.toml` is watched
+    tree_sha256: str = ""  # of that file; "" = there is none
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
@@ -153,6 +158,8 @@ class RunTree:
                     "generation": self._generation,
                     "peer": order.labels["reviewer"],
                     "run_id": order.run_id,
+                    "tree": str(order.tree or order.cwd),
+                    "tree_sha256": order.tree_sha256,
                 }
             case _:
                 return {

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from actors import values
 from actors.edges import files, git, run_dir
+from actors.edges.configuration import AgentConfiguration, read_configuration
 from actors.errors import BadFileError, UserError
 from actors.settings import Role, RunSettings
 
@@ -42,6 +43,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     reviewer_model: str = ""
     session_ids: dict[Role, str] = {}
     workspace_name: str = ""
+    repository_agents: dict[str, AgentConfiguration] = {}  # as they were allowed; their file is not read again
+    allowed_sha256: str = ""
+    tree_sha256: str = ""
 
 
 def serve_directory(home: Path) -> Path:
@@ -73,6 +77,9 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
             reviewer_model=order.reviewer_model,
             session_ids=order.session_ids,
             workspace_name=order.workspace_name,
+            repository_agents=order.repository_agents,
+            allowed_sha256=order.allowed_sha256,
+            tree_sha256=order.tree_sha256,
         )
     )
     # Before anything is written: a run that only half stands in the queue would be seen by nobody.
@@ -105,13 +112,12 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
     """The order to run it here. Raises `UserError` when its place is gone, or the configuration is bad."""
     # Here, since all that a run needs is a second's work to import, and `loop status` only looks.
     from actors.adapters import BUILT_IN_NAMES
-    from actors.edges.configuration import read_configuration
     from supervisor.run_tree import RunOrder
 
     cwd = Path(submission.cwd)
     if not cwd.is_dir():
         raise UserError(f"{cwd} is gone, where the run was to work")
-    configuration = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES)
+    configuration = read_configuration(home, None, BUILT_IN_NAMES)  # the repository's was judged when it was submitted
     return RunOrder(
         key=f"{directory.parent.name}/{directory.name}",
         run_id=directory.name,
@@ -126,7 +132,11 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
         worker_model=submission.worker_model,
         reviewer_model=submission.reviewer_model,
         headless=True,
-        configured=dict(configuration.agents),
+        configured={**configuration.agents, **submission.repository_agents},
+        repository_agents=dict(submission.repository_agents),
+        allowed_sha256=submission.allowed_sha256,
+        tree=git.top_level(cwd) or cwd,
+        tree_sha256=submission.tree_sha256,
         session_ids=submission.session_ids,
         workspace_name=submission.workspace_name,
         worktree=str(git.linked_worktree(cwd) or ""),

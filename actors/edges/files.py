@@ -69,8 +69,13 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     """All of it, as UTF-8; a byte order mark is left out."""
+    return decoded(path, read_bytes(path, most_bytes))
+
+
+def decoded(path: Path, content: bytes) -> str:
+    """What was read from it, as UTF-8; a byte order mark is left out. Raises `BadFileError`."""
     try:
-        return read_bytes(path, most_bytes).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadFileError(path, f"it is no UTF-8 text (byte {error.start}): write it in UTF-8") from error
 

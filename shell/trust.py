@@ -1,0 +1,122 @@
+"""`loop trust`, and the question that a run asks about a repository's `.loop.toml` that makes it run something.
+
+What is shown are all commands in full, printable. No answer means no. Where nobody can be asked, a run is refused
+with one line before anything is made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from actors.adapters import BUILT_IN_NAMES
+from actors.edges import git, trust
+from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
+from actors.errors import CircumstanceError, UserError
+from shell.subcommands import Errand
+
+Standing = Literal["trusted", "changed", "untrusted", "harmless"]
+
+_NAMED = 3  # commands in a line that refuses
+_LENGTH = 80  # of each of them
+
+
+class Person:
+    """Who decides about a repository's file: the user, by what was allowed before, by `--trust`, or by an answer."""
+
+    def __init__(self, home: Path, cwd: Path, *, can_be_asked: bool, has_said_yes: bool) -> None:
+        self._home = home
+        self._cwd = cwd
+        self._can_be_asked = can_be_asked
+        self._has_said_yes = has_said_yes
+
+    def __call__(self, file: RepositoryFile) -> bool:
+        """Whether what it runs may be run. Raises `UserError` where it may not: proof is not left out silently."""
+        if self._has_said_yes or trust.is_trusted(self._home, self._cwd, file):
+            return True
+        has_changed = trust.has_trusted(self._home, self._cwd)
+        if not self._can_be_asked:
+            raise UserError(refusal(file, has_changed=has_changed))
+        if not _asks(file, has_changed=has_changed):
+            raise UserError(f"{escaped(str(file.path))} is not allowed to run this: remove what you do not want there")
+        trust.trust(self._home, self._cwd, file)
+        return True
+
+
+def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
+    """One line for somebody who cannot be asked."""
+    named = [line if len(line) <= _LENGTH else f"{line[: _LENGTH - 1]}…" for line in file.runs[:_NAMED]]
+    more = f" and {len(file.runs) - _NAMED} more" if len(file.runs) > _NAMED else ""
+    state = "has changed since you allowed it" if has_changed else "is not trusted"
+    return (
+        f"{escaped(str(file.path))} {state}, and would run {'; '.join(named)}{more}: "
+        "allow it with loop trust, or for this run alone with --trust"
+    )
+
+
+def trust_here(errand: Errand) -> int:
+    """`loop trust`. Returns an exit status. Raises `LoopError`."""
+    home, cwd = Path(os.environ.get("HOME") or Path.home()), Path.cwd()
+    if errand.revoke:
+        count = trust.revoke(home, cwd)
+        _print(errand, {"revoked": count}, [f"revoked: {count}" if count else "nothing was trusted in this repository"])
+        return os.EX_OK
+    tree = git.top_level(cwd) or cwd
+    file = read_configuration(home, tree, BUILT_IN_NAMES).repository_file
+    standing = _standing(home, cwd, file)
+    if errand.show or errand.json or standing in ("trusted", "harmless"):
+        _print(errand, _as_object(tree, file, standing), _lines(tree, file, standing))
+        return os.EX_OK if standing in ("trusted", "harmless") else 1
+    assert file is not None
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UserError("loop trust asks, so it needs a terminal; loop --trust allows the content for one run")
+    if not _asks(file, has_changed=standing == "changed"):
+        raise CircumstanceError("nothing was allowed")
+    trust.trust(home, cwd, file)
+    print(f"{escaped(str(file.path))} is trusted until it changes", flush=True)
+    return os.EX_OK
+
+
+def _standing(home: Path, cwd: Path, file: RepositoryFile | None) -> Standing:
+    if file is None:
+        return "harmless"
+    if trust.is_trusted(home, cwd, file):
+        return "trusted"
+    return "changed" if trust.has_trusted(home, cwd) else "untrusted"
+
+
+def _lines(tree: Path, file: RepositoryFile | None, standing: Standing) -> Sequence[str]:
+    path = escaped(str(tree / REPOSITORY_FILE))
+    if file is None:
+        there = (tree / REPOSITORY_FILE).exists()
+        return [f"{path} runs nothing: it needs no trust" if there else f"no {path}: there is nothing to trust"]
+    words = {"trusted": "trusted", "changed": "not trusted: changed since you allowed it", "untrusted": "not trusted"}
+    return [f"{path}: {words[standing]}", *(f"  {line}" for line in file.runs)]
+
+
+def _as_object(tree: Path, file: RepositoryFile | None, standing: Standing) -> dict[str, object]:
+    path = os.fsencode(tree / REPOSITORY_FILE).decode(errors="backslashreplace")
+    if file is None:
+        return {"file": path, "trust": standing, "sha256": "", "runs": []}
+    return {"file": path, "trust": standing, "sha256": file.sha256, "runs": list(file.runs)}
+
+
+def _print(errand: Errand, content: dict[str, object], lines: Sequence[str]) -> None:
+    import json
+
+    print(json.dumps(content) if errand.json else "\n".join(lines), flush=True)
+
+
+def _asks(file: RepositoryFile, *, has_changed: bool) -> bool:
+    state = "has changed since you allowed it, and would run" if has_changed else "would run"
+    print(f"[loop] {escaped(str(file.path))} {state}:", file=sys.stderr)
+    for line in file.runs:
+        print(f"  {line}", file=sys.stderr)
+    print("[loop] allow it, until it changes? [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    return answer.strip().lower() in ("y", "yes")
