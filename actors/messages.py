@@ -31,6 +31,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 # Unix ms of a time that a calendar can show: up to the year 9999.
 TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
+# Why a turn failed, where that decides what helps. transient: the provider or the way to it, which is waited for;
+# billing, login, unavailable: the agent cannot work until somebody does something; context: its session is full.
+Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
 RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
 
@@ -50,6 +53,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     error: str = ""
     resets_at_ms: int | None = None  # only for "limited": when the provider's limit ends, Unix ms
+    cause: Cause = ""  # only for "failed", and only when it is known
     usage: Usage = Usage()
 
 
@@ -255,6 +259,8 @@ class RunTurn(Message, frozen=True, kw_only=True):
     purpose: Purpose
     prompt: str
     model: str = ""  # "" = the session's own
+    continues: str = ""  # the attempt before: if the session has its prompt, `reminder` is sent instead of `prompt`
+    reminder: str = ""
 
 
 class TurnEnded(Message, frozen=True, kw_only=True):
@@ -480,6 +486,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     question: str  # the open one; "" when there is none
     detail: str  # why it is stopping or has ended
     task: str
+    waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = nobody waits for one
 
 
 class AgentStatus(Message, frozen=True, kw_only=True):

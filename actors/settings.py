@@ -37,6 +37,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False  # a human can be asked for a follow-up
     open_ended: bool = False  # begun without a task: a person gives one, and after it the next; `task` is "" until then
     raw_output: bool = False  # --format raw
+    max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
+    retry_ms: int = 5_000  # the first wait for a provider that does not answer; it doubles
     looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
 
 

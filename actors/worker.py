@@ -19,7 +19,7 @@ from actors.edges.trust import Watch
 from actors.errors import IllegalEventError
 from actors.host import ActorContext, Sender
 from actors.machines import run
-from actors.machines.run_status import run_status
+from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
     ActorUp,
     AskHuman,
@@ -117,7 +117,9 @@ class WorkerActor(AgentActor):
                 self._happen(_asked(message))
                 return self._status()
             case TurnEnded():
-                self._happen(run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome))
+                self._happen(
+                    run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome, at_ms=self.context.clock())
+                )
             case CooldownOver():
                 self._timers.pop(message.wait_id, None)
                 self._happen(run.CooldownEnded(wait_id=message.wait_id))
@@ -184,7 +186,7 @@ class WorkerActor(AgentActor):
         self._state = after
         if held is not self._held:
             self._hold_sessions()
-        self.tell_people("status", run.describe(after))
+        self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands
 
@@ -196,7 +198,12 @@ class WorkerActor(AgentActor):
         match command:
             case run.StartTurn():
                 order = RunTurn(
-                    turn_id=command.turn_id, purpose=command.purpose, prompt=command.prompt, model=command.model
+                    turn_id=command.turn_id,
+                    purpose=command.purpose,
+                    prompt=command.prompt,
+                    model=command.model,
+                    continues=command.continues,
+                    reminder=command.reminder,
                 )
                 if command.role == "worker":
                     self.session.want(order)

@@ -136,10 +136,11 @@ def environment(place: Place) -> Iterator[Finding]:
             run_dir.check_run_id(wanted)
     except UserError as error:
         yield Finding("loop", "LOOP_RUN_ID", "problem", str(error), "unset it", blocks=True)
-    cooldown = place.environment.get("LOOP_COOLDOWN_MS", "").strip()
-    if cooldown and not (cooldown.isascii() and cooldown.isdigit()):
-        text = f"{cooldown!r} is no number of milliseconds: the default holds"
-        yield Finding("loop", "LOOP_COOLDOWN_MS", "note", text, "correct or unset it")
+    for name in ("LOOP_COOLDOWN_MS", "LOOP_RETRY_MS"):
+        given = place.environment.get(name, "").strip()
+        if given and not (given.isascii() and given.isdigit()):
+            text = f"{given!r} is no number of milliseconds: the default holds"
+            yield Finding("loop", name, "note", text, "correct or unset it")
 
 
 # --- agents ---------------------------------------------------------------------------------------------------------

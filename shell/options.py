@@ -19,6 +19,7 @@ Command = Literal["run", "workspace", "update", "submit", "errand", "help", "ver
 DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
 MOST_ITERATIONS = 1_000_000
+MAX_WAIT = "12h"
 DEFAULT_AGENT = "codex"
 BOTH = "claudex"
 
@@ -41,6 +42,7 @@ class Options(NamedTuple):
     codex_reviewer_model: str = ""
     claude_reviewer_model: str = ""
     max_iterations: int = MAX_ITERATIONS
+    max_wait_ms: int | None = None  # MAX_WAIT, or that of the run that goes on
     done: str = DONE_SIGNAL
     format: str = "pretty"
     review: str = BOTH
@@ -117,6 +119,15 @@ def _only(agent: str) -> Callable[[Options, str], Options]:
 def _max_iterations(options: Options, value: str) -> Options:
     number = values.whole_number("--max-iterations", value, least=1, most=MOST_ITERATIONS)
     return options._replace(max_iterations=number)
+
+
+def _max_wait(options: Options, value: str) -> Options:
+    from actors.machines import durations  # brings `re` along, which --help can do without
+
+    max_wait_ms = durations.parse(value)
+    if max_wait_ms is None:
+        raise UserError(f"--max-wait takes a time of up to a year, such as 90s, 30m, 2h or 0, not {value!r}")
+    return options._replace(max_wait_ms=max_wait_ms)
 
 
 def _check(options: Options, value: str) -> Options:
@@ -208,6 +219,13 @@ OPTIONS: tuple[Option, ...] = (
         _max_iterations,
         value="N",
         default=str(MAX_ITERATIONS),
+    ),
+    Option(
+        ("--max-wait",),
+        "how long a turn may wait for its provider, at a limit or in an outage, before the run stops; 0: not at all",
+        _max_wait,
+        value="TIME",
+        default=MAX_WAIT,
     ),
     Option(
         ("-d", "--done"),

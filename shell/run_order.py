@@ -21,14 +21,16 @@ from actors.edges.configuration import Configuration, read_configuration
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import BadFileError, CircumstanceError, UserError
+from actors.machines import durations
 from actors.settings import Role, RunSettings
-from shell.options import BOTH, DEFAULT_AGENT, Options
+from shell.options import BOTH, DEFAULT_AGENT, MAX_WAIT, Options
 from shell.trust import Person
 from supervisor.run_host import ALLOWED, SEEN
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
 COOLDOWN_MS = 30_000
+RETRY_MS = 5_000
 # A prompt whose name ends so is a file: it must be there when it has no blank in it.
 TEXT_SUFFIXES = (".md", ".markdown", ".txt", ".text", ".rst", ".adoc", ".org")
 MOST_COOLDOWN_MS = 24 * 3_600_000
@@ -116,6 +118,8 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         done_signal=options.done,
         max_iterations=options.max_iterations,
         cooldown_ms=_cooldown_ms(environment),
+        max_wait_ms=_max_wait_ms(options, resumed),
+        retry_ms=_retry_ms(environment),
         worker_model=models.worker,
         worker_review_model=models.worker_review,
         reviewer_model=models.reviewer,
@@ -369,6 +373,21 @@ def _cooldown_ms(environment: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()):
         return COOLDOWN_MS
     return values.whole_number("LOOP_COOLDOWN_MS", text, least=0, most=MOST_COOLDOWN_MS)
+
+
+def _max_wait_ms(options: Options, resumed: _Resumed) -> int | None:
+    """A run that goes on keeps its own unless another one was typed."""
+    if options.max_wait_ms is not None or resumed.begun:
+        return options.max_wait_ms
+    return durations.parse(MAX_WAIT)
+
+
+def _retry_ms(environment: Mapping[str, str]) -> int:
+    """`LOOP_RETRY_MS`: as with `LOOP_COOLDOWN_MS`, but from 1: nobody is asked again without a wait."""
+    text = environment.get("LOOP_RETRY_MS", "").strip()
+    if not (text.isascii() and text.isdigit()):
+        return RETRY_MS
+    return values.whole_number("LOOP_RETRY_MS", text, least=1, most=MOST_COOLDOWN_MS)
 
 
 def _has_prompt(options: Options) -> bool:

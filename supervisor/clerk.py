@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from actors.clock import wall_ms
 from actors.errors import CircumstanceError, RecipientEndedError, UndeliverableError, UserError
+from actors.machines.run_status import counted_down
 from actors.messages import (
     AgentStatus,
     Applied,
@@ -181,7 +182,7 @@ class RunClerk:
     def _status_now(self) -> RunStatus | None:
         status = self._status
         if status is None or not self._question:
-            return status
+            return status and counted_down(status, wall_ms())
         place = status.line.removesuffix(f": waits for {status.waits_for}")
         return replace(
             status,

@@ -11,11 +11,14 @@ from typing import Any
 from acp.schema import AgentMessageChunk, SessionInfoUpdate, ToolCallStart, UserMessageChunk
 
 from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
+from actors.adapters.causes import cause_of
 from actors.messages import FoundTurn, TurnOutcome, Usage
 
 LINE_LENGTH = 200  # characters
 
 _MARKER = re.compile(r"\(message ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
+_HTTP_ERRORS = range(400, 600)
+AUTHENTICATION_REQUIRED = -32000
 _STOPPED_EARLY = {
     "refusal": "the agent refused to go on",
     "max_tokens": "the agent's answer reached the model's limit of tokens",
@@ -81,7 +84,13 @@ def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
     detail = data.get("details") or data.get("message") if isinstance(data, dict) else data
     error = one_line(f"{message}: {detail}" if isinstance(detail, str) else message)
     if code != USAGE_LIMIT_CODE:
-        return TurnOutcome(status="failed", text=text, error=f"{error} (error {code})")
+        # An HTTP status as the code is no JSON-RPC error, and says more than the text.
+        cause = cause_of(error, code if code in _HTTP_ERRORS else None)
+        if code == AUTHENTICATION_REQUIRED:
+            cause = "login"
+        return TurnOutcome(status="failed", text=text, error=f"{error} (error {code})", cause=cause)
+    if cause_of(error) == "billing":
+        return TurnOutcome(status="failed", text=text, error=error, cause="billing")
     resets_at_ms = data.get(RESETS_AT_MS) if isinstance(data, dict) else None
     return TurnOutcome(
         status="limited", text=text, error=error, resets_at_ms=resets_at_ms if isinstance(resets_at_ms, int) else None

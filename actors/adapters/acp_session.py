@@ -41,7 +41,7 @@ from acp.schema import (
 from pydantic import ValidationError
 
 from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
-from actors.adapters.acp_history import History, Speech, failed, one_line, stopped, with_marker
+from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, History, Speech, failed, one_line, stopped, with_marker
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
@@ -50,7 +50,6 @@ from actors.messages import TurnOutcome, Usage
 # An agent behind `npx` may have to be downloaded first.
 OPEN_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 1.0
-AUTHENTICATION_REQUIRED = -32000
 BRIDGE_NAME = "loop-bridge"
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.adapters.base import AgentEvent
+from actors.adapters.causes import cause_of, is_limit
+from actors.messages import Cause, TurnOutcome, Usage
 
 LINE_LENGTH = 160
 # The argument that says most about a call, in this order; otherwise the first text among them.
@@ -50,6 +52,27 @@ def describe(event: RawEvent) -> Iterator[AgentEvent]:
                 yield AgentEvent(kind="limit", text=limit_text(info))
         case "result", _:
             yield AgentEvent(kind="usage", text=_usage(event))
+
+
+# The program's own words for what the API has refused; another one is looked for in the text.
+_CAUSES: Mapping[str, Cause] = {
+    "authentication_failed": "login",
+    "billing_error": "billing",
+    "overloaded": "transient",
+    "server_error": "transient",
+}
+
+
+def refused(
+    error: str, *, kind: str, status: int | None, resets_at_s: int | None, text: str = "", usage: Usage | None = None
+) -> TurnOutcome:
+    """The outcome of a turn that the API, or the program itself, did not carry out."""
+    usage = usage or Usage()
+    cause = _CAUSES.get(kind) or cause_of(error, status)
+    if cause not in ("billing", "login") and (kind == "rate_limit" or is_limit(error, status)):
+        resets_at_ms = resets_at_s * 1000 if resets_at_s else None
+        return TurnOutcome(status="limited", text=text, error=error, resets_at_ms=resets_at_ms, usage=usage)
+    return TurnOutcome(status="failed", text=text, error=error, usage=usage, cause=cause)
 
 
 def line(text: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.adapters.base import FoundTurn
-from actors.adapters.claude_events import text_of, tokens
+from actors.adapters.claude_events import refused, text_of, tokens
 from actors.messages import TurnOutcome, Usage
 
 Entry = Mapping[str, Any]
@@ -164,11 +164,13 @@ class Reading:
         if not last.get("isApiErrorMessage"):
             return TurnOutcome(status="finished", text=text, usage=usage)
         error = " ".join(text.split())
-        if last.get("apiErrorStatus") == 429 or last.get("error") == "rate_limit":
-            resets_at_s = (last.get("quotaLimits") or {}).get("resetsAt")
-            resets_at_ms = resets_at_s * 1000 if resets_at_s else None
-            return TurnOutcome(status="limited", error=error, resets_at_ms=resets_at_ms, usage=usage)
-        return TurnOutcome(status="failed", error=error, usage=usage)
+        return refused(
+            error,
+            kind=str(last.get("error") or ""),
+            status=last.get("apiErrorStatus"),
+            resets_at_s=(last.get("quotaLimits") or {}).get("resetsAt"),
+            usage=usage,
+        )
 
 
 class Transcript:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.adapters.claude_events import RawEvent, text_of, tokens
+from actors.adapters.claude_events import RawEvent, refused, text_of, tokens
 from actors.messages import TurnOutcome, Usage
 
 # These end by themselves and are waited for without a limit, as the program itself does; a shell may be a server.
@@ -111,10 +111,13 @@ class OpenTurn:
         if not result.get("is_error"):
             return TurnOutcome(status="finished", text=self._text, usage=usage)
         error = " ".join((errors or str(result.get("result") or result.get("subtype"))).split())
-        if result.get("api_error_status") == 429 or self._error_kind == "rate_limit":
-            resets_at_ms = self._resets_at_s * 1000 if self._resets_at_s else None
-            return TurnOutcome(status="limited", error=error, resets_at_ms=resets_at_ms, usage=usage)
-        return TurnOutcome(status="failed", error=error, usage=usage)
+        return refused(
+            error,
+            kind=self._error_kind,
+            status=result.get("api_error_status"),
+            resets_at_s=self._resets_at_s,
+            usage=usage,
+        )
 
 
 class Conversation:

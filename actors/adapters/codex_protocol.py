@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.adapters.base import AgentEvent, FoundTurn
+from actors.adapters.causes import TOO_MANY_REQUESTS, cause_of
 from actors.errors import AgentError
-from actors.messages import TurnOutcome, Usage
+from actors.messages import Cause, TurnOutcome, Usage
 
 LINE_LENGTH = 200  # characters of an event's line for people; the raw event has it all
 
@@ -26,8 +27,17 @@ _UNKNOWN_SHAPE = (KeyError, TypeError, AttributeError)
 
 # The user's allowance is used up, or the provider asks to slow down: waiting helps, and nothing else does.
 _LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
-_TOO_MANY_REQUESTS = 429
-
+# Codex's own words. Those with an HTTP status of their own are judged by that; without one, nobody answered.
+_CAUSES: Mapping[str, Cause] = {
+    "contextWindowExceeded": "context",
+    "serverOverloaded": "transient",
+    "internalServerError": "transient",
+    "httpConnectionFailed": "transient",
+    "responseStreamConnectionFailed": "transient",
+    "responseStreamDisconnected": "transient",
+    "responseTooManyFailedAttempts": "transient",
+    "unauthorized": "login",
+}
 
 BRIDGE = "loop-bridge"  # what Codex calls the bridge's server
 # Codex's default models (gpt-6.1-sol in 0.163) see their tools as functions of a script, and tools of an MCP server are
@@ -297,17 +307,24 @@ def turn_outcome(turn: Json, text: str, usage: Usage, limits: Json) -> TurnOutco
             return TurnOutcome(status="interrupted", text=text, error="the turn was interrupted", usage=usage)
     error = turn.get("error") or {"message": "codex gave no reason"}
     line = one_line(" ".join(filter(None, (error["message"], error.get("additionalDetails")))), 500)
-    if _is_limit(error.get("codexErrorInfo")):
+    word, status = _word_and_status(error.get("codexErrorInfo"))
+    cause = cause_of(line, status)
+    if cause != "billing" and (status == TOO_MANY_REQUESTS or word in _LIMIT_ERRORS):
         reset = resets_at_ms(limits)
         return TurnOutcome(status="limited", text=text, error=line, resets_at_ms=reset, usage=usage)
-    return TurnOutcome(status="failed", text=text, error=line, usage=usage)
+    if cause != "billing" and word in _CAUSES and status is None:
+        cause = _CAUSES[word]
+    return TurnOutcome(status="failed", text=text, error=line, usage=usage, cause=cause)
 
 
-def _is_limit(info: Any) -> bool:
+def _word_and_status(info: Any) -> tuple[str, int | None]:
     """`codexErrorInfo` is a word, or a word with details: {"httpConnectionFailed": {"httpStatusCode": 529}}."""
-    if isinstance(info, Mapping):
-        return any((details or {}).get("httpStatusCode") == _TOO_MANY_REQUESTS for details in info.values())
-    return info in _LIMIT_ERRORS
+    if not isinstance(info, Mapping):
+        return str(info or ""), None
+    for word, details in info.items():
+        status = details.get("httpStatusCode") if isinstance(details, Mapping) else None
+        return str(word), status if isinstance(status, int) else None
+    return "", None
 
 
 def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:

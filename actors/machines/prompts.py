@@ -194,13 +194,12 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
     )
 
 
-def reminder(prompt: str) -> str:
+def reminder(prompt: str, *, why: str = "the program that you run in ended and was started again") -> str:
     """Takes up a turn whose prompt stands in the agent's own transcript, so that it is not given a second time."""
     return _join(
         prompt.partition("\n")[0].removesuffix(CONTINUED) + CONTINUED,
-        "Your work on this was cut short: the program that you run in ended and was started again. What was asked "
-        "stands further up in this conversation. Look at what you have already done, do not do it again, carry on to "
-        "the end, and close as you were asked to.",
+        f"Your work on this was cut short: {why}. What was asked stands further up in this conversation. Look at what "
+        "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
     )
 
 

@@ -4,13 +4,18 @@ command line for a run that is not running.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.machines import projection, run
+from actors.machines.durations import span
 from actors.messages import OpenTurn, RunStatus
 
 
 def run_status(state: run.RunState, now_ms: int) -> RunStatus:
     """Of a run that has started."""
-    questions = [command.question for command in run.outstanding(state, now_ms) if isinstance(command, run.AskFollowUp)]
+    commands = run.outstanding(state, now_ms)
+    questions = [command.question for command in commands if isinstance(command, run.AskFollowUp)]
+    waits = [each.until_ms for each in commands if isinstance(each, run.StartCooldown) and each.reason != "cooldown"]
     return RunStatus(
         at_ms=now_ms,
         state=projection.manifest_state(state),
@@ -24,4 +29,12 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         question=questions[0] if questions else "",
         detail=state.detail,
         task=state.task,
+        waits_until_ms=min(waits, default=0),
     )
+
+
+def counted_down(status: RunStatus, now_ms: int) -> RunStatus:
+    """With the time that is left of a wait for a provider in its line: "…: retry 4 in 2 m 10 s"."""
+    if status.waits_until_ms <= now_ms:
+        return status
+    return replace(status, line=f"{status.line} in {span(status.waits_until_ms - now_ms)}")

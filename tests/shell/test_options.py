@@ -159,3 +159,15 @@ def test_help_fits_eighty_columns():
 def test_every_flag_is_listed_once():
     flags = [flag for option in OPTIONS for flag in option.flags]
     assert len(flags) == len(set(flags))
+
+
+@pytest.mark.parametrize(("typed", "ms"), [("2h", 7_200_000), ("90s", 90_000), ("0", 0)])
+def test_how_long_to_wait_for_a_provider_is_a_time(typed: str, ms: int):
+    assert parse(["--max-wait", typed, "x"]).max_wait_ms == ms
+    assert parse(["x"]).max_wait_ms is None
+
+
+@pytest.mark.parametrize("typed", ["2", "soon", "-1h", "400d", "10000000000000000000s"])
+def test_what_is_no_time_to_wait_is_refused_in_one_line(typed: str):
+    with pytest.raises(UserError, match=f"--max-wait takes a time .* not '{typed}'"):
+        parse([f"--max-wait={typed}", "x"])

@@ -154,3 +154,8 @@ def test_the_environment_names_a_run_that_goes_on_when_there_is_one(tmp_path: Pa
 def test_an_unknown_run_is_refused_by_name(tmp_path: Path):
     with pytest.raises(UserError, match="no run '8'"):
         run_order._resumed(parse(["--run-id", "8", "x"]), tmp_path, None)
+
+
+@pytest.mark.parametrize(("text", "ms"), [("", 5_000), ("1", 1), ("soon", 5_000)])
+def test_a_bad_first_wait_for_a_provider_falls_back(text: str, ms: int):
+    assert run_order._retry_ms({"LOOP_RETRY_MS": text}) == ms

@@ -13,22 +13,17 @@ How the driver (actors/worker.py) uses it:
    its question was withdrawn: it is ignored. An answer to something that was never asked is illegal.
 
 The state does not depend on `now_ms`: only the commands do (`StartCooldown.ms`). So a fold gives the same state
-whenever it is done, and a wait that a crash cut short begins anew, except when the end of a limit is known.
+whenever it is done. After a crash a cool-down begins again; a wait for a provider ends when the journal says.
 
 What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped,
 failed: its command goes out when the run goes on). `table.TRANSITIONS` says which event moves which phase where; a
 hold (pause or stop) is a second, small machine beside it: transitions go on as ever, their jobs are merely held.
 
 Inside: events, commands and state are data; jobs are what awaits an answer; steps put the run into a phase; answers,
-review and people say what an event means; table ties them together.
+review, waits and people say what an event means; table ties them together.
 """
 
-from actors.machines.run.answers import (
-    BACKOFF_FIRST_MS,
-    BACKOFF_LAST_MS,
-    LIMIT_MARGIN_MS,
-    MAX_FAILURES_IN_A_ROW,
-)
+from actors.machines.run.answers import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.commands import (
     Announce,
     AskFollowUp,
@@ -86,6 +81,13 @@ from actors.machines.run.table import (
     TRANSITIONS,
     Rule,
 )
+from actors.machines.run.waits import (
+    BACKOFF_FIRST_MS,
+    BACKOFF_LAST_MS,
+    LIMIT_MARGIN_MS,
+    RETRY_LAST_MS,
+    retry_ms,
+)
 
 __all__ = [
     "BACKOFF_FIRST_MS",
@@ -96,6 +98,7 @@ __all__ = [
     "LIVE_PHASES",
     "MAX_FAILURES_IN_A_ROW",
     "PLANNING_PHASES",
+    "RETRY_LAST_MS",
     "TRANSITIONS",
     "Announce",
     "AskFollowUp",
@@ -138,5 +141,6 @@ __all__ = [
     "initial",
     "outstanding",
     "place",
+    "retry_ms",
     "trouble",
 ]

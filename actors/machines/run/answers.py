@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import jobs, review, steps
+from actors.machines.run import jobs, review, steps, waits
 from actors.machines.run.events import (
     ChecksEnded,
     CooldownEnded,
@@ -27,14 +27,6 @@ from actors.messages import TurnOutcome
 # five, each with a cool-down between, the cause is not passing, and the other fifteen iterations would be burnt on it.
 MAX_FAILURES_IN_A_ROW = 5
 
-# Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
-LIMIT_MARGIN_MS = 5_000
-
-# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
-# minute), doubling, to something that still notices the end of a five-hour window soon.
-BACKOFF_FIRST_MS = 60_000
-BACKOFF_LAST_MS = 30 * 60_000
-
 AfterTurn: TypeAlias = Callable[[RunState, TurnJob, TurnOutcome], RunState]
 
 
@@ -48,8 +40,8 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
             if state.overruled is not None:
                 return review.overrule_when_free(state)
             return jobs.again(state, job, resumes=job.cut)
-        if event.outcome.status == "limited":
-            return _wait_out_limit(state, job, event.outcome)
+        if waits.concerns(event.outcome):
+            return waits.settled(state, job, event)
         return then(state, job, event.outcome)
 
     handler.__name__ = f"when_settled_{then.__name__}"
@@ -60,37 +52,6 @@ def left_behind(state: RunState, event: TurnSettled) -> RunState:
     """How the turn of the old task ended does not matter any more."""
     state, _ = jobs.take(state, event.turn_id, TurnJob)
     return steps.begin_when_free(state)
-
-
-def _wait_out_limit(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """No iteration is spent. A provider that keeps naming a time that has passed is asked less and less often."""
-    resets_at_ms = outcome.resets_at_ms
-    if resets_at_ms is None:
-        at_least_ms = _backoff_ms(job.limits)
-    else:
-        at_least_ms = _backoff_ms(job.limits - 1) if job.limits else LIMIT_MARGIN_MS
-    state = steps.say(state, trouble(state, job, outcome))
-    return jobs.add(
-        state,
-        WaitJob(
-            id="",
-            label=f"{job.label}-limit",
-            at_least_ms=at_least_ms,
-            not_before_ms=None if resets_at_ms is None else resets_at_ms + LIMIT_MARGIN_MS,
-            then=replace(job, limits=job.limits + 1),
-        ),
-    )
-
-
-def _backoff_ms(times_before: int) -> int:
-    return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
-
-
-def limit_over(state: RunState, event: CooldownEnded) -> RunState:
-    """The turn that ran into the limit is tried again."""
-    state, wait = jobs.take(state, event.wait_id, WaitJob)
-    assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
-    return jobs.again(state, wait.then, resumes="the usage limit of your provider was reached, and is over now")
 
 
 def started(state: RunState, event: RunStarted) -> RunState:

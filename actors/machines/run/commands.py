@@ -24,6 +24,8 @@ class StartTurn(Command, frozen=True, kw_only=True):
     purpose: Purpose
     prompt: str
     model: str = ""  # "" = the agent's own default
+    continues: str = ""  # the attempt before: when the session has its prompt, `reminder` is sent instead of `prompt`
+    reminder: str = ""
 
 
 class BreakOffTurn(Command, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ class StartCooldown(Command, frozen=True, kw_only=True):
     iteration: int
     ms: int
     until_ms: int
-    reason: Literal["cooldown", "limit"]
+    reason: Literal["cooldown", "limit", "provider"]
 
 
 class AskFollowUp(Command, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class TurnSettled(Event, frozen=True, kw_only=True):
 
     turn_id: str
     outcome: TurnOutcome
+    at_ms: int = 0  # Unix ms; 0 in older journals, whose waits then begin again with each fold
 
 
 class PlanRead(Event, frozen=True, kw_only=True):

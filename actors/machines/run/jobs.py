@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -92,7 +92,7 @@ def cut(state: RunState, why: str) -> RunState:
 
 def release(state: RunState) -> RunState:
     """Nothing holds the run any more: what was held goes out."""
-    return replace(state, hold=Hold.NONE, jobs=tuple(replace(job, issued=True) for job in state.jobs))
+    return replace(state, hold=Hold.NONE, stuck="", jobs=tuple(replace(job, issued=True) for job in state.jobs))
 
 
 def again(state: RunState, job: TurnJob, *, resumes: str = "") -> RunState:
@@ -100,12 +100,26 @@ def again(state: RunState, job: TurnJob, *, resumes: str = "") -> RunState:
     return add(state, replace(job, resumes=resumes, cut=""))
 
 
+def _reason(wait: WaitJob) -> Literal["cooldown", "limit", "provider"]:
+    if wait.then is None:
+        return "cooldown"
+    return "provider" if wait.then.tries else "limit"
+
+
 def command(state: RunState, job: Job, now_ms: int) -> Command:
     """What must be carried out to get the job's answer."""
     match job:
         case TurnJob():
             prompt = prompts.continuation(job.prompt, why=job.resumes) if job.resumes else job.prompt
-            return StartTurn(turn_id=job.id, role=job.role, purpose=job.purpose, prompt=prompt, model=job.model)
+            return StartTurn(
+                turn_id=job.id,
+                role=job.role,
+                purpose=job.purpose,
+                prompt=prompt,
+                model=job.model,
+                continues=job.continues,
+                reminder=prompts.reminder(job.prompt, why=job.resumes) if job.continues and job.resumes else "",
+            )
         case WaitJob():
             ms = max(job.at_least_ms, (job.not_before_ms or now_ms) - now_ms)
             return StartCooldown(
@@ -113,7 +127,7 @@ def command(state: RunState, job: Job, now_ms: int) -> Command:
                 iteration=state.iteration,
                 ms=ms,
                 until_ms=now_ms + ms,
-                reason="limit" if job.then else "cooldown",
+                reason=_reason(job),
             )
         case PlanJob():
             return ReadPlan(read_id=job.id)

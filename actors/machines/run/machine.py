@@ -120,6 +120,8 @@ def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
         return after
     if after.hold is Hold.STOP:
         return steps.end(after, Phase.STOPPED, after.detail, goes_on_in=after.phase)
+    if after.hold is Hold.PAUSE and after.stuck and not after.run.interactive:
+        return steps.end(after, Phase.FAILED, after.stuck, goes_on_in=after.phase)
     if after.hold is Hold.PAUSE and after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
         return jobs.release(after)  # it waits for a person anyway; two waits would only need two answers
     if after.paused and not before.paused:

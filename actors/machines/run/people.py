@@ -145,7 +145,7 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
         if new_task:
             state = jobs.drop(state, *(job for job in state.jobs if job not in state.open_turns))
-            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE), "the run has a new task"))
+            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE, stuck=""), "the run has a new task"))
     if state.phase is Phase.COMPLETED and state.run.open_ended:
         return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
@@ -165,7 +165,8 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
     to be proved. Checks only add up. Whether a person can be asked is always as it is now.
     """
     if new_task:
-        return replace(new, run_uid=old.run_uid)
+        max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
+        return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms)
     unsaid = RunSettings(run_uid="", task="", needs_plan=False, worker="", reviewer="")
     said = {name: getattr(new, name) for name in _SAID_ANEW if getattr(new, name) != getattr(unsaid, name)}
     checks = tuple(dict.fromkeys((*old.checks, *new.checks)))
@@ -175,6 +176,7 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
 _SAID_ANEW = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
     *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "looks_for_pull_request"),
+    *("max_wait_ms", "retry_ms"),
 )
 
 

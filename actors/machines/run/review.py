@@ -8,7 +8,7 @@ from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import jobs, steps
 from actors.machines.run.events import HumanVerdictGiven
-from actors.machines.run.state import ChecksJob, Phase, RoundVerdict, RunState, TurnJob, agent_label
+from actors.machines.run.state import ChecksJob, Hold, Phase, RoundVerdict, RunState, TurnJob, agent_label
 from actors.machines.verdict import read_verdict, unavailable
 from actors.messages import TurnOutcome
 
@@ -58,6 +58,8 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
 
 def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunState:
     """The reviews become pointless, and are broken off. The last word of a person counts."""
+    if state.stuck:  # it waits for a person, and here is one
+        state = replace(state, hold=Hold.NONE, stuck="")
     state = replace(state, overruled=event)
     state = jobs.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
     return overrule_when_free(jobs.cut(state, "a person has decided"))

@@ -13,7 +13,7 @@ from actors.machines.prompts import Note
 from actors.machines.run.commands import Command
 from actors.machines.run.events import HumanVerdictGiven, PullRequest
 from actors.machines.verdict import Verdict
-from actors.messages import Purpose, TurnOutcome
+from actors.messages import Cause, Purpose, TurnOutcome
 from actors.settings import Role, RunSettings, display_names
 
 
@@ -71,14 +71,20 @@ class TurnJob(Job, frozen=True, kw_only=True):
     resumes: str = ""
     cut: str = ""  # why it was ordered to break off; "" = it was not
     limits: int = 0  # how many times in a row a limit has ended it
+    tries: int = 0  # how many times in a row it was taken up again because nobody answered
+    refused: Cause = ""  # why the agent could not work at the last attempt
+    waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
+    asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
+    continues: str = ""  # id of the attempt before this one, in the same session
 
 
 class WaitJob(Job, frozen=True, kw_only=True):
-    """A cool-down, or (`then`) the end of a limit, after which that turn is tried again."""
+    """A cool-down, or (`then`) a wait for the provider, after which that turn is taken up again."""
 
     at_least_ms: int
     not_before_ms: int | None = None
     then: TurnJob | None = None
+    what: str = ""  # what is waited for, for people
 
 
 class PlanJob(Job, frozen=True, kw_only=True):
@@ -121,6 +127,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     tasks_done: int = 0  # of an open-ended run: how many were completed
     jobs: tuple[Job, ...] = ()
     hold: Hold = Hold.NONE
+    stuck: str = ""  # why it cannot go on by itself (waits.py): it pauses, or fails, once nothing runs
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them stand in the last work prompt
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
@@ -157,7 +164,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         if self.phase in FINAL_PHASES:
             return ""
         if self.paused:
-            return "a person to resume it"
+            return f"a person to resume it ({self.stuck})" if self.stuck else "a person to resume it"
         return ", ".join(_awaited(self, job) for job in self.jobs if job.issued)
 
 
@@ -215,8 +222,8 @@ def _awaited(state: RunState, job: Job) -> str:
     match job:
         case TurnJob():
             return agent_label(state.run, job.role)
-        case WaitJob(then=TurnJob() as turn):
-            return f"the end of {agent_label(state.run, turn.role)}'s limit"
+        case WaitJob(then=TurnJob()):
+            return job.what
         case WaitJob():
             return "the end of the cool-down"
         case PlanJob():

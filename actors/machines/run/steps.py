@@ -133,6 +133,7 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
         goes_on_in=goes_on_in,
         detail=detail,
         hold=Hold.NONE,
+        stuck="",
         jobs=tuple(replace(job, issued=False) for job in state.jobs),
     )
 

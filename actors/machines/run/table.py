@@ -1,7 +1,8 @@
 """The table of a run: phase -> event -> handler and the phases that it can lead to. Pure data.
 
 scripts/draw_machines.py draws the diagram in the README from it. What it cannot see is the one transition that no
-event names: a stop leads from every live phase to STOPPED as soon as nothing runs any more (`hold_takes_effect`).
+event names: as soon as nothing runs any more, a stop leads from every live phase to STOPPED, and a run that is stuck
+(waits.py) with nobody to ask to FAILED (`hold_takes_effect`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, people, review
+from actors.machines.run import answers, people, review, waits
 from actors.machines.run.events import (
     ChecksEnded,
     CooldownEnded,
@@ -68,7 +69,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         _P.PLANNING,
         {
             TurnSettled: _rule(answers.when_settled(answers.plan_settled), _P.READING_PLAN, _P.PLANNING, _P.FAILED),
-            CooldownEnded: _rule(answers.limit_over, _P.PLANNING),
+            CooldownEnded: _rule(waits.over, _P.PLANNING),
         },
     ),
     _P.READING_PLAN: _live(
@@ -81,7 +82,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             TurnSettled: _rule(
                 answers.when_settled(answers.plan_review_settled), _P.READING_REVIEWED_PLAN, _P.PLAN_REVIEW, _P.FAILED
             ),
-            CooldownEnded: _rule(answers.limit_over, _P.PLAN_REVIEW),
+            CooldownEnded: _rule(waits.over, _P.PLAN_REVIEW),
         },
     ),
     _P.READING_REVIEWED_PLAN: _live(
@@ -107,7 +108,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
                 _P.FAILED,
                 *_AFTER_AN_ITERATION,
             ),
-            CooldownEnded: _rule(answers.limit_over, _P.WORKING),
+            CooldownEnded: _rule(waits.over, _P.WORKING),
             HumanVerdictGiven: _rule(people.human_verdict_on_work, _P.WORKING),
             ReviewRequested: _rule(people.review_of_work, _P.WORKING),
         },
@@ -125,7 +126,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             TurnSettled: _rule(
                 answers.when_settled(review.settled), _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
             ),
-            CooldownEnded: _rule(answers.limit_over, _P.REVIEWING),
+            CooldownEnded: _rule(waits.over, _P.REVIEWING),
             HumanVerdictGiven: _rule(
                 review.human_verdict_on_review, _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
             ),
@@ -145,7 +146,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             TurnSettled: _rule(
                 answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
             ),
-            CooldownEnded: _rule(answers.limit_over, _P.PULL_REQUEST),
+            CooldownEnded: _rule(waits.over, _P.PULL_REQUEST),
             PullRequestLookedFor: _rule(
                 answers.pull_request_looked_for, _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
             ),
@@ -157,7 +158,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     ),
     _P.COMPLETED: {RunResumed: _rule(people.resumed, _P.COMPLETED, *_FIRST_STEPS)},
     _P.FAILED: {
-        RunResumed: _rule(people.resumed, _P.PLAN_REVIEW, _P.COOLDOWN, *_FIRST_STEPS),
+        RunResumed: _rule(people.resumed, _P.PLAN_REVIEW, _P.COOLDOWN, _P.REVIEWING, _P.PULL_REQUEST, *_FIRST_STEPS),
     },
     _P.STOPPED: {
         RunResumed: _rule(people.resumed, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value))

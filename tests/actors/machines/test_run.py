@@ -57,7 +57,12 @@ class Run:
         self.journal: list[run.Event] = []
         self.commands: list[run.Command] = []
         self.now_ms = NOW
+        self.timed = False  # whether events say when they happened, as those of today do
         self.happens(run.RunStarted(settings=settings(**changes)))
+
+    @property
+    def at_ms(self) -> int:
+        return self.now_ms if self.timed else 0
 
     def happens(self, event: run.Event) -> None:
         self.state, self.commands = run.decide(self.state, event, self.now_ms)
@@ -79,7 +84,7 @@ class Run:
         return turn
 
     def settle(self, outcome: TurnOutcome, role: Role = "worker") -> None:
-        self.happens(run.TurnSettled(turn_id=self.open(role).turn_id, outcome=outcome))
+        self.happens(run.TurnSettled(turn_id=self.open(role).turn_id, outcome=outcome, at_ms=self.at_ms))
 
     def reviews(self, worker: str, reviewer: str) -> None:
         self.settle(finished(worker))

@@ -25,6 +25,7 @@ OUTCOMES = st.builds(
     text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>"]),
     error=st.sampled_from(["", "boom"]),
     resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
+    cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context"]),
 )
 SETTINGS = st.builds(
     RunSettings,
@@ -42,6 +43,7 @@ SETTINGS = st.builds(
     cooldown_ms=st.sampled_from([0, 30_000]),
     interactive=st.booleans(),
     looks_for_pull_request=st.booleans(),
+    max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
 SIGHTS = st.one_of(
@@ -97,13 +99,14 @@ class RunMachine(RuleBasedStateMachine):
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
 
-    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None):
+    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None, *, timed=True):
         match command:
             case run.StartTurn():
                 self.settled.add(command.turn_id)
                 event = run.TurnSettled(
                     turn_id=command.turn_id,
                     outcome=outcome or TurnOutcome(status="finished", text=GOOD.get(command.purpose, "")),
+                    at_ms=self.now_ms if timed else 0,
                 )
             case run.ReadPlan():
                 event = run.PlanRead(read_id=command.read_id, text=text)
@@ -127,9 +130,10 @@ class RunMachine(RuleBasedStateMachine):
         exit_code=st.sampled_from([0, 0, 1]),
         text=st.sampled_from(["plan", None]),
         sight=SIGHTS,
+        timed=st.booleans(),
     )
-    def something_is_answered(self, data, outcome, exit_code, text, sight):
-        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text, sight)
+    def something_is_answered(self, data, outcome, exit_code, text, *, sight, timed):
+        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text, sight, timed=timed)
 
     @precondition(lambda self: self.open(*ANSWERABLE))
     @rule(data=st.data())

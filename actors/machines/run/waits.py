@@ -1,0 +1,161 @@
+"""A turn that ended through no fault of the work: at a limit, without a provider, with an agent that cannot work. Pure.
+
+Such an end is no outcome of the phase: it spends no iteration, counts as no failure and is no verdict. The same turn
+is taken up again in the same session, after a wait:
+
+- at a limit, until the provider says that it ends;
+- without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
+- with an agent that cannot work (`PERMANENT`), once more: it may have been a passing fault after all.
+
+The wait is over for good when `max_wait_ms` is spent on one turn, or when the agent has refused twice in a row for
+the same cause. The run is then *stuck*: what else runs comes to its end, and then a person is asked to resume it, or
+without one the run fails with the cause as its last line. Resumed, it goes on with that very turn.
+
+Time comes in with the event (`TurnSettled.at_ms`), so a fold comes to the same end of a wait whenever it is done.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from msgspec.structs import replace
+
+from actors.machines.durations import span
+from actors.machines.run import jobs, steps
+from actors.machines.run.events import CooldownEnded, TurnSettled
+from actors.machines.run.state import Hold, RunState, TurnJob, WaitJob, agent_label, trouble
+from actors.messages import Cause, TurnOutcome
+
+# Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
+LIMIT_MARGIN_MS = 5_000
+
+# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
+# minute), doubling, to something that still notices the end of a five-hour window soon.
+BACKOFF_FIRST_MS = 60_000
+BACKOFF_LAST_MS = 30 * 60_000
+
+# A provider that does not answer is asked again after `RunSettings.retry_ms`, doubling up to this: an outage of ten
+# minutes costs nine tries, and its end is noticed within a few minutes.
+RETRY_LAST_MS = 5 * 60_000
+
+# An attempt of this length that brought something had its provider: what fails after it is a new outage.
+HEALTHY_MS = 10 * 60_000
+
+# Nothing of this ends by itself. A full context is one of them only when a new session did not help (actors/session).
+PERMANENT: frozenset[Cause] = frozenset({"billing", "login", "unavailable", "context"})
+
+_AWAY = "your provider could not be reached for a while"
+_LIMIT = "the usage limit of your provider was reached, and is over now"
+
+
+def concerns(outcome: TurnOutcome) -> bool:
+    """Whether the turn ended so."""
+    return outcome.status == "limited" or (outcome.status == "failed" and bool(outcome.cause))
+
+
+def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
+    """Waits, and takes the turn up again after that; or gives up. Only when it `concerns` the outcome."""
+    outcome = event.outcome
+    if job.refused == outcome.cause and outcome.cause in PERMANENT:
+        return _give_up(state, job, trouble(state, job, outcome))
+    job = _new_row_if_healthy(job, event)
+    wait = _limit(state, job, event) if outcome.status == "limited" else _back_off(state, job, event)
+    assert wait.then is not None, "every wait here is for a turn"
+    since_ms, max_ms, until_ms = wait.then.waiting_since_ms, state.run.max_wait_ms, wait.not_before_ms
+    if max_ms is not None and since_ms is not None and until_ms is not None and until_ms - since_ms > max_ms:
+        waited = (
+            f"it was waited for {span(event.at_ms - since_ms)}" if event.at_ms > since_ms else "it is not waited for"
+        )
+        return _give_up(state, job, f"{trouble(state, job, outcome)}; {waited} (--max-wait {span(max_ms)})")
+    return jobs.add(steps.say(state, _told(state, job, event, wait)), wait)
+
+
+def over(state: RunState, event: CooldownEnded) -> RunState:
+    """The turn that was waited for is taken up again."""
+    state, wait = jobs.take(state, event.wait_id, WaitJob)
+    assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
+    return jobs.add(state, replace(wait.then, cut=""))
+
+
+def retry_ms(first_ms: int, times_before: int, key: str) -> int:
+    """The wait before the next try: doubling, and up to half as long again, by chance that follows from `key`."""
+    plain = int(min(first_ms * 2 ** min(times_before, 30), RETRY_LAST_MS))
+    return plain + plain * (zlib.crc32(key.encode()) % 1000) // 2000
+
+
+def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
+    """A provider that keeps naming a time that has passed is asked less and less often."""
+    resets_at_ms = event.outcome.resets_at_ms
+    if resets_at_ms is None:
+        at_least_ms = _limit_backoff_ms(job.limits)
+    else:
+        at_least_ms = _limit_backoff_ms(job.limits - 1) if job.limits else LIMIT_MARGIN_MS
+    not_before_ms = None if resets_at_ms is None else resets_at_ms + LIMIT_MARGIN_MS
+    if event.at_ms:
+        not_before_ms, at_least_ms = max(not_before_ms or 0, event.at_ms + at_least_ms), 0
+    return WaitJob(
+        id="",
+        label=f"{job.label}-limit",
+        at_least_ms=at_least_ms,
+        not_before_ms=not_before_ms,
+        then=replace(_continued(job, not_before_ms), limits=job.limits + 1, tries=0, refused="", resumes=_LIMIT),
+        what=f"the end of {agent_label(state.run, job.role)}'s limit",
+    )
+
+
+def _limit_backoff_ms(times_before: int) -> int:
+    return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
+
+
+def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
+    outcome, label = event.outcome, agent_label(state.run, job.role)
+    ms = retry_ms(state.run.retry_ms, job.tries, job.id)
+    not_before_ms = event.at_ms + ms if event.at_ms else None
+    refused: Cause = outcome.cause if outcome.cause in PERMANENT else ""
+    why = "cannot work" if refused else "provider unavailable"
+    # An agent that could not even be started has not seen the prompt.
+    resumes = job.resumes if outcome.cause == "unavailable" else _AWAY
+    return WaitJob(
+        id="",
+        label=f"{job.label}-retry",
+        at_least_ms=0 if event.at_ms else ms,
+        not_before_ms=not_before_ms,
+        then=replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, resumes=resumes),
+        what=f"{label}: {why} ({_short(outcome.error)}): retry {job.tries + 1}",
+    )
+
+
+def _continued(job: TurnJob, asked_at_ms: int | None) -> TurnJob:
+    return replace(job, continues=job.id, cut="", asked_at_ms=asked_at_ms)
+
+
+def _new_row_if_healthy(job: TurnJob, event: TurnSettled) -> TurnJob:
+    """`waiting_since_ms` is when the first of a row of such ends was; `asked_at_ms` when the turn was taken up last."""
+    brought = bool(event.outcome.text) or event.outcome.usage.output_tokens > 0
+    if brought and job.asked_at_ms is not None and event.at_ms - job.asked_at_ms >= HEALTHY_MS:
+        job = replace(job, tries=0, limits=0, waiting_since_ms=None)
+    if job.waiting_since_ms is None and event.at_ms:
+        job = replace(job, waiting_since_ms=event.at_ms)
+    return job
+
+
+def _told(state: RunState, job: TurnJob, event: TurnSettled, wait: WaitJob) -> str:
+    what = trouble(state, job, event.outcome)
+    if event.outcome.status == "limited" or wait.then is None:
+        return what
+    ms = wait.at_least_ms or (wait.not_before_ms or 0) - event.at_ms
+    return f"{what}; retry {wait.then.tries} in {span(ms)}"
+
+
+def _give_up(state: RunState, job: TurnJob, why: str) -> RunState:
+    """Nothing new begins, and no wait is worth its while; what runs comes to its end (see `stuck_takes_effect`)."""
+    state = steps.say(state, why, error=True, resume_hint=True)
+    if state.hold is Hold.NONE:
+        state = jobs.withdraw(replace(state, hold=Hold.PAUSE), WaitJob)
+    fresh = replace(_continued(job, None), tries=0, limits=0, refused="", waiting_since_ms=None)
+    return jobs.add(replace(state, stuck=why), replace(fresh, resumes=job.resumes or _AWAY))
+
+
+def _short(error: str) -> str:
+    line = " ".join(error.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
