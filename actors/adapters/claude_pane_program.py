@@ -19,8 +19,6 @@ from actors.adapters.claude_program import arguments, child_environment
 # The least that tells what happens: each is a process to wait for. Everything else stands in the transcript.
 HOOKS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure")
 HOOK_TIMEOUT_S = 10  # the program's own limit for a hook; a loaded machine's start of an interpreter
-# These wait for a person.
-ASKING_TOOLS = ("AskUserQuestion", "EnterPlanMode")
 
 _SETTINGS = {
     "skipDangerousModePermissionPrompt": True,  # else a dialog, whose answer lands in the user's settings
@@ -70,8 +68,7 @@ def tui_arguments(
         resume=resume,
         tui=("--settings", json.dumps(_SETTINGS), *restrictions),
     )
-    # One argument: the option takes any number of them.
-    return [*line, f"--disallowed-tools={','.join(ASKING_TOOLS)}", "--plugin-dir", str(plugin)]
+    return [*line, "--plugin-dir", str(plugin)]
 
 
 def tui_environment(settings: AgentSettings, mark: str) -> dict[str, str]:

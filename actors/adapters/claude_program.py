@@ -110,6 +110,14 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(f"claude is not logged in: run `{command} auth login`, or set ANTHROPIC_API_KEY")
 
 
+# Tools that the run's sessions have no use for. A name that the program does not know does no harm.
+LEFT_OUT_TOOLS = (
+    *("AskUserQuestion", "EnterPlanMode", "ExitPlanMode"),  # wait for a person
+    *("EnterWorktree", "ExitWorktree"),  # move the session: checks and reviewers look into the run's directory
+    *("ScheduleWakeup", "CronCreate", "CronDelete", "CronList", "Monitor"),  # the turn ends, and goes on by itself
+    "RemoteTrigger",  # works on another machine
+)
+
 # One stream of JSON lines in, one out.
 _HEADLESS = (
     *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
@@ -138,6 +146,7 @@ def arguments(
         *(tui or _HEADLESS),
         *("--permission-mode", UNATTENDED),
         "--strict-mcp-config",
+        f"--disallowed-tools={','.join(LEFT_OUT_TOOLS)}",  # one argument: it takes any number of them
     ]
     if bridge is not None:
         # The token stays out of the command line, which every user of the machine can read.

@@ -6,6 +6,7 @@ Everything else counts against the work, with a reason that says what was wrong 
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -48,8 +49,12 @@ def says_done(text: str, signal: str) -> bool:
 
 
 def read_verdict(text: str) -> Verdict:
-    """Reads a finished review. The verdict is the last non-empty line, bare or in double quotes, and the only one."""
-    lines = text.rstrip().splitlines()
+    """Reads a finished review. The verdict is the last non-empty line, bare or in double quotes, and the only one.
+
+    A code fence around that line alone, or around the whole review, is decoration. A fence that holds other text too is
+    a quotation, and nobody knows whose.
+    """
+    lines = _without_fence(text.rstrip().splitlines())
     if not lines:
         return Verdict(kind="inconclusive", reason=MISSING)
     signals = [_signal(line) for line in lines]
@@ -67,6 +72,25 @@ def read_verdict(text: str) -> Verdict:
 def unavailable(cause: str) -> Verdict:
     """The verdict of a reviewer whose turn did not finish: it counts against the work, with the cause."""
     return Verdict(kind="unavailable", reason=f"the review could not be done: {cause.strip() or 'no cause given'}")
+
+
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})[^`]*")
+
+
+def _without_fence(lines: list[str]) -> list[str]:
+    """The lines without the fence at their end, where that is decoration."""
+    if not lines or not _FENCE.fullmatch(lines[-1]):
+        return lines
+    inner = lines[:-1]
+    while inner and not inner[-1].strip():
+        inner.pop()
+    if not inner or _signal(inner[-1]) is None:
+        return lines
+    above = [index for index, line in enumerate(inner) if _FENCE.fullmatch(line)]
+    opens = above[-1] if len(above) % 2 else None
+    if opens is None or all(not line.strip() for line in inner[opens + 1 : -1]):
+        return inner if opens is None else [*inner[:opens], inner[-1]]
+    return inner[1:] if not any(line.strip() for line in inner[: above[0]]) and len(above) == 1 else lines
 
 
 def _signal(line: str) -> str | None:

@@ -91,6 +91,9 @@ step = [{fault = {status = 529}}]
 when = "^write to codex"
 step = [{send = {target = "codex", message = "hello"}}, {say = "sent"}]
 [[turn]]
+when = "^move away"
+step = [{tool = {name = "EnterWorktree", input = {name = "elsewhere"}}}, {run = "pwd"}, {say = "moved"}]
+[[turn]]
 when = ""
 step = [{say = "hello"}]
 '''
@@ -707,6 +710,24 @@ def test_the_command_line_holds_the_bridge_but_not_its_token(bench: Bench) -> No
     environment = child_environment(replace(bench.with_variables(CLAUDECODE="1"), bridge=bridge), "mark")
     assert environment["LOOP_BRIDGE_TOKEN"] == "secret-token"
     assert "CLAUDECODE" not in environment  # else the program takes itself for a child of another one
+
+
+def test_a_tool_that_moves_the_session_is_not_there_and_the_work_stays_in_the_directory(bench: Bench) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=bench.work, check=True)
+    subprocess.run(
+        [*("git", "-c", "user.name=t", "-c", "user.email=t@x"), "commit", "-q", "--allow-empty", "-m", "x"],
+        cwd=bench.work,
+        check=True,
+    )
+
+    async def play() -> None:
+        async with bench.open() as it:
+            assert (await it.agent.turn(new_id(), "move away")).text == "moved"
+            results = [event.text for event in it.events.all if event.kind == "tool-result"]
+            assert str(bench.work) in results[-1]
+
+    run(play())
+    assert not (bench.work / ".claude").exists()
 
 
 def test_the_users_own_claude_is_preferred_and_the_bundled_one_is_the_fallback(tmp_path: Path) -> None:

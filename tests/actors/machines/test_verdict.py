@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from actors.machines import verdict
 from actors.machines.verdict import Verdict, read_verdict, says_done, unavailable
 
@@ -102,6 +104,39 @@ def test_a_fail_without_text_above_has_a_reason_all_the_same() -> None:
 
 def test_a_fail_in_double_quotes_asks_for_changes() -> None:
     assert read_verdict('no test\n"<review>FAIL</review>"') == changes("no test")
+
+
+FENCES = ["```\n{}\n```", "~~~\n{}\n~~~", "```text\n\n{}\n\n```\n", "{}\n```"]
+
+
+@pytest.mark.parametrize("fence", FENCES)
+def test_a_code_fence_around_the_verdict_alone_is_decoration(fence: str) -> None:
+    assert read_verdict("Fine.\n" + fence.format("<review>PASS</review>")) == PASSED
+    assert read_verdict("a.py: wrong\n" + fence.format("<review>FAIL</review>")) == changes("a.py: wrong")
+
+
+def test_a_code_fence_around_the_whole_review_is_decoration() -> None:
+    assert read_verdict("```markdown\n# Review\nFine.\n<review>PASS</review>\n```") == PASSED
+    assert read_verdict("~~~\na.py: wrong\n<review>FAIL</review>\n~~~") == changes("a.py: wrong")
+
+
+def test_other_fences_of_a_review_do_not_hide_a_fenced_verdict() -> None:
+    assert read_verdict("I ran\n```\nmake test\n```\nand it is\n```\n<review>PASS</review>\n```") == PASSED
+
+
+def test_a_verdict_in_a_fence_with_other_text_is_a_quotation_and_does_not_count() -> None:
+    text = "What I was asked to write:\n```\nfindings\n<review>PASS</review>\n```"
+    assert read_verdict(text).kind == "inconclusive"
+
+
+def test_both_verdicts_in_a_fence_contradict_each_other() -> None:
+    text = "one of\n```\n<review>PASS</review>\n<review>FAIL</review>\n```"
+    assert read_verdict(text).kind == "inconclusive"
+
+
+def test_a_fence_without_a_verdict_is_no_verdict() -> None:
+    assert read_verdict("```\nmake test\n```") == inconclusive(verdict.MISSING)
+    assert read_verdict("```") == inconclusive(verdict.MISSING)
 
 
 def test_a_review_without_a_verdict_is_inconclusive() -> None:
