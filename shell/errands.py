@@ -183,6 +183,12 @@ def _mail(errand: Errand) -> int:
     return 0
 
 
+def _agents(errand: Errand) -> int:
+    from shell.agents import run_agents
+
+    return run_agents(errand)
+
+
 def _worktree(errand: Errand) -> int:
     from shell import worktrees
 
@@ -390,4 +396,5 @@ _ERRANDS: dict[str, Callable[[Errand], int]] = {
     "mail": _mail,
     "worktree": _worktree,
     "trust": _trust,
+    "agents": _agents,
 }

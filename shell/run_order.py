@@ -23,6 +23,7 @@ from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import BadFileError, CircumstanceError, UserError
 from actors.machines import durations
 from actors.settings import Role, RunSettings
+from shell.known_agents import with_known
 from shell.options import BOTH, DEFAULT_AGENT, MAX_WAIT, Options
 from shell.trust import Person
 from supervisor.run_host import ALLOWED, SEEN
@@ -97,6 +98,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     configuration = read_configuration(
         home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == _allowed_before(resumed) or person(file)
     )
+    configuration = with_known(configuration, _named(options, resumed), home, environment.get("PATH"))
     agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
     plan_reviewer = _plan_reviewer(options, agents)
@@ -227,6 +229,13 @@ def _asked_agents(options: Options, configuration: Configuration) -> _Agents:
         return _Agents(options.only, options.only, paired=False)
     worker = find_adapter(options.agent or DEFAULT_AGENT, configuration.agents)
     return _Agents(worker.name, find_adapter(worker.peer, configuration.agents).name, paired=True)
+
+
+def _named(options: Options, resumed: _Resumed) -> list[str]:
+    """Every agent that the words, or the run that goes on, name."""
+    manifest = run_dir.read_manifest(resumed.directory) if resumed.directory is not None else None
+    kept = (manifest or {}).get("agents")
+    return [options.agent or DEFAULT_AGENT, *(map(str, kept.values()) if isinstance(kept, dict) else ())]
 
 
 def _kept_agents(resumed: _Resumed, configuration: Configuration) -> _Agents | None:

@@ -127,6 +127,12 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "asked about again. --show says whether it is trusted (exit status 0: a run may use it); --revoke forgets "
             "all that was allowed in this repository. Your own checks always run.",
         ),
+        Subcommand(
+            "agents", "list the agents that a run can use, add one", (MORE,), ("--json",),
+            "The words are list, as without any; update, which asks the public registry of the Agent Client Protocol; "
+            "or add NAME, which writes a known agent into ~/.loop/config.toml. A known agent whose program is on your "
+            "PATH needs no configuration: loop --agent gemini.",
+        ),
         Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
         Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
         Subcommand(

@@ -1,0 +1,67 @@
+"""Known agents (actors/edges/agent_registry) on this machine: which are installed, and how each is started.
+
+A known agent whose program is on PATH needs no configuration: `--agent gemini` uses it. Looks at PATH and the home
+directory; starts nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from actors.adapters import BUILT_IN_NAMES
+from actors.edges import agent_registry
+from actors.edges.agent_registry import KnownAgent
+from actors.edges.configuration import AgentConfiguration, Configuration
+from actors.errors import UserError
+
+
+def with_known(configuration: Configuration, names: Sequence[str], home: Path, path: str | None) -> Configuration:
+    """The configuration, and of `names` those known agents that it lacks and whose program is on `path`.
+
+    Raises `UserError` for a known agent that is not installed; one that nobody knows is left to the caller.
+    """
+    agents = dict(configuration.agents)
+    for name in (each.lower() for each in names if each):
+        if name in BUILT_IN_NAMES or name in agents:
+            continue
+        known = agent_registry.read(home).find(name)
+        if known is None:
+            continue
+        program = installed(known, path)
+        if program is None:
+            raise UserError(f"{name} is not installed: {how_to_install(known)}")
+        agents[name] = AgentConfiguration(command=(program, *known.args), env=known.env)
+    return replace(configuration, agents=agents)
+
+
+def installed(known: KnownAgent, path: str | None) -> str | None:
+    """The program on PATH by which the agent is started."""
+    return next((program for program in known.programs if shutil.which(program, path=path)), None)
+
+
+def how_to_install(known: KnownAgent) -> str:
+    """One line for people."""
+    if known.npx:
+        package = known.npx.rpartition("@")[0] or known.npx
+        return f"npm install -g {package}; or: loop agents add {known.id}, which starts it with npx"
+    if known.uvx:
+        package = known.uvx.partition("==")[0]
+        return f"uv tool install {package}; or: loop agents add {known.id}, which starts it with uvx"
+    return f"see the site of {known.name or known.id}, and have {known.programs[0]} on your PATH"
+
+
+def command_of(known: KnownAgent, path: str | None) -> tuple[str, ...]:
+    """How the agent is started here: its own program, else by npx or uvx. Raises `UserError` when it cannot be."""
+    program = installed(known, path)
+    if program is not None:
+        return (program, *known.args)
+    if known.npx and shutil.which("npx", path=path):
+        return ("npx", "-y", known.npx, *known.args)
+    if known.uvx and shutil.which("uvx", path=path):
+        start = ("--from", known.uvx, known.uvx_program) if known.uvx_program else (known.uvx,)
+        return ("uvx", *start, *known.args)
+    raise UserError(f"{known.id} cannot be started here: {how_to_install(known).partition('; or')[0]}")
