@@ -48,7 +48,8 @@ CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
 class AgentActor(ProcessActor):
     """Options: `role`, `agent` (name), `label` (what people call it), `cwd`, `environment`, `model`, `bridge`
     (BridgeAccess or None), `pane` (PaneAccess or None), `configured` (agents of the configuration),
-    `first_session_id`, `raw_output`, `records` (directory of process records, for reaping).
+    `first_session_id`, `retry_ms` and `max_wait_ms` (see AgentSession), `raw_output`, `records` (directory of process
+    records, for reaping).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -65,6 +66,8 @@ class AgentActor(ProcessActor):
             ),
             listener=self,
             first_session_id=self.context.options["first_session_id"],
+            retry_ms=self.context.options["retry_ms"],
+            max_wait_ms=self.context.options["max_wait_ms"],
         )
         self.session.start()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,9 +18,12 @@ import msgspec
 from loguru import logger
 
 from actors.adapters.base import Agent, AgentEvent, EventSink
+from actors.adapters.causes import cause_of
+from actors.clock import wall_ms
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, LoopError, SessionNotFoundError
-from actors.machines import prompts, turn
-from actors.messages import Purpose, RunTurn, TurnOutcome, Usage
+from actors.machines import backoff, prompts, turn
+from actors.machines.durations import span
+from actors.messages import Cause, Purpose, RunTurn, TurnOutcome, Usage
 from actors.stream import EventStream
 
 # An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
@@ -102,6 +104,10 @@ class _InterruptOverdue(msgspec.Struct, frozen=True):
     turn_id: str
 
 
+class _Alarm(msgspec.Struct, frozen=True):
+    """A message that had to wait need not any more."""
+
+
 class _Rested(msgspec.Struct, frozen=True):
     pass
 
@@ -112,13 +118,14 @@ class _Ended(msgspec.Struct, frozen=True):
     why: str
 
 
-_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested | _Ended
+_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested | _Alarm | _Ended
 
 
 class AgentSession:
     """The session of one agent. `start` once, `close` once; the others any time between, from any thread.
 
-    `make_agent` gives a fresh adapter each time the agent's program has to be started (again).
+    `make_agent` gives a fresh adapter each time the agent's program has to be started (again). `retry_ms` and
+    `max_wait_ms` are for messages whose provider is away; the run's own turns are waited for by the run.
     """
 
     def __init__(
@@ -128,11 +135,18 @@ class AgentSession:
         stream: EventStream[turn._Event],
         listener: SessionListener,
         first_session_id: str | None = None,
+        retry_ms: int = backoff.RETRY_FIRST_MS,
+        max_wait_ms: int | None = backoff.MAX_WAIT_MS,
+        clock: Callable[[], int] = wall_ms,
     ) -> None:
         self._make_agent = make_agent
         self._stream = stream
         self._listener = listener
         self._first_session_id = first_session_id
+        self._retry_ms = retry_ms
+        self._max_wait_ms = max_wait_ms
+        self._clock = clock
+        self._alarm: asyncio.TimerHandle | None = None
         self._ledger = turn.Ledger()
         self._agent: Agent | None = None
         self._given: set[str] = set()  # ids of the messages that this program of the agent was given
@@ -235,6 +249,8 @@ class AgentSession:
                 await self._ready_agent()
             case _Ended():
                 await self._ended(item.why)
+            case _Alarm():
+                pass  # what follows from the time is done by `_advance`
             case _InterruptOverdue():
                 if self._running == item.turn_id:
                     await self._drop_agent()
@@ -251,7 +267,14 @@ class AgentSession:
             self._listener.turn_ended(order.turn_id, order.purpose, outcome)
         elif not turn.knows(self._ledger, order.turn_id):
             await self._record(
-                turn.TurnIntended(turn_id=order.turn_id, purpose=order.purpose, prompt=order.prompt, model=order.model)
+                turn.TurnIntended(
+                    turn_id=order.turn_id,
+                    purpose=order.purpose,
+                    prompt=order.prompt,
+                    model=order.model,
+                    continues=order.continues,
+                    reminder=order.reminder,
+                )
             )
 
     async def _take_message(self, brought: _Brought) -> None:
@@ -265,7 +288,7 @@ class AgentSession:
         entry = self._ledger.open[message_id]
         if entry.status == "running":
             self._message_changed(brought.purpose, message_id, "seen")
-        if entry.status == "intended":
+        if entry.status == "intended" and not entry.cuts:  # one that was cut has its prompt in the transcript
             await self._steer(entry)
 
     async def _steer(self, entry: turn.Entry) -> None:
@@ -345,7 +368,10 @@ class AgentSession:
         entry = self._ledger.open[over.turn_id]
         if over.outcome is not None:
             self._failures = self._endings = 0
-            await self._conclude(entry, over.outcome)
+            if interrupting:
+                await self._conclude(entry, over.outcome)
+            else:
+                await self._take_outcome(entry, over.outcome)
             return
         await self._drop_agent()
         if interrupting:
@@ -363,8 +389,58 @@ class AgentSession:
         self._endings += 1
         self._rest(REOPEN_DELAYS_S[min(self._endings, len(REOPEN_DELAYS_S) - 1)])
 
-    async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
-        await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome))
+    async def _take_outcome(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+        """What the turn came to, which need not be its end: see the ledger."""
+        if turn.has_room(entry, outcome):
+            await self._move(entry, outcome)
+            return
+        now_ms = self._clock()
+        until_ms = turn.deferred_until_ms(
+            entry, outcome, now_ms, retry_ms=self._retry_ms, max_wait_ms=self._max_wait_ms
+        )
+        unfinished = outcome.status == "limited" or bool(outcome.cause)
+        remembered = unfinished and await self._stands(entry)
+        if until_ms is None:
+            await self._conclude(entry, outcome, remembered=remembered)
+            return
+        await self._record(
+            turn.TurnDeferred(
+                turn_id=entry.turn_id,
+                next_message_id=str(uuid.uuid4()),
+                at_ms=now_ms,
+                not_before_ms=until_ms,
+                remembered=remembered,
+            )
+        )
+        self._given.discard(entry.message_id)
+        if remembered:
+            self._message_changed(entry.purpose, entry.turn_id, "seen")
+        why = f"{outcome.error}: retry {entry.deferrals + 1} in {span(until_ms - now_ms)}"
+        self._note(f"the turn of a {'message' if entry.purpose == 'human' else 'mail'} is put off: {why}")
+        if entry.purpose == "human":
+            self._listener.human_heard(entry.turn_id, "waits", why)
+
+    async def _move(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+        """Into a new session, which begins with what the old one was asked."""
+        prompt = prompts.hand_over(entry.prompt, said=outcome.text)
+        await self._record(turn.TurnMoved(turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt))
+        self._note(f"the session is full ({outcome.error}): a new one takes the turn over")
+        await self._drop_agent()
+
+    async def _stands(self, entry: turn.Entry) -> bool:
+        """Whether the prompt is in the agent's transcript."""
+        if entry.status == "running":
+            return True
+        if self._agent is None:
+            return False
+        try:
+            found = await self._agent.find_turn(entry.message_id, turn.text_of(self._ledger, entry))
+        except AgentError:
+            return False
+        return found.state != "absent"
+
+    async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome, *, remembered: bool = False) -> None:
+        await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome, remembered=remembered))
         self._given.discard(entry.message_id)
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
@@ -385,7 +461,8 @@ class AgentSession:
     async def _advance(self) -> None:
         """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
         while self._running is None and not self._resting:
-            action = turn.next_action(self._ledger)
+            action = turn.next_action(self._ledger, self._clock())
+            self._set_alarm()
             if action is None or (self._held and isinstance(action, turn.Send)):
                 return
             if not await self._ready_agent():
@@ -399,7 +476,7 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         try:
-            answer = await agent.find_turn(entry.message_id, _text_of(entry))
+            answer = await agent.find_turn(entry.message_id, turn.text_of(self._ledger, entry))
         except AgentError as error:
             await self._agent_failed(error)
             return
@@ -408,7 +485,7 @@ class AgentSession:
         if answer.state != "absent":
             self._message_changed(entry.purpose, entry.turn_id, "seen")
         if isinstance(event, turn.TurnConcluded):
-            await self._conclude(entry, event.outcome)
+            await self._take_outcome(entry, event.outcome)
         else:
             await self._record(event)
 
@@ -416,10 +493,10 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
-        self._running, self._running_since_ms = entry.turn_id, time.time_ns() // 1_000_000
+        self._running, self._running_since_ms = entry.turn_id, self._clock()
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "turn", "")
-        self._turn_task = self._loop.create_task(self._turn(agent, entry, _text_of(entry)))
+        self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self._ledger, entry)))
 
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
         outcome: TurnOutcome | None
@@ -429,7 +506,7 @@ class AgentSession:
             self._note(f"the agent was lost: {error}; its session will be resumed")
             outcome = None
         except LoopError as error:
-            outcome = TurnOutcome(status="failed", error=str(error))
+            outcome = TurnOutcome(status="failed", error=str(error), cause=_cause(error))
         except Exception as error:  # an adapter's foreign error must not end the session; the log has all of it
             logger.exception("turn {} failed in the adapter", entry.turn_id)
             outcome = TurnOutcome(status="failed", error=f"{type(error).__name__}: {error}")
@@ -440,7 +517,7 @@ class AgentSession:
         if self._agent is not None:
             return True
         agent = self._make_agent(self._on_agent_event)
-        wanted = self._ledger.session_id or self._first_session_id
+        wanted = None if self._ledger.full else self._ledger.session_id or self._first_session_id
         try:
             try:
                 session_id = await agent.open(wanted)
@@ -474,12 +551,21 @@ class AgentSession:
         self._failures = 0
         for entry in list(self._ledger.open.values()):
             if entry.purpose != "mail":
-                await self._conclude(entry, TurnOutcome(status="failed", error=str(error)))
+                await self._conclude(entry, TurnOutcome(status="failed", error=str(error), cause=_cause(error)))
             elif entry.status == "intended":
                 await self._record(turn.TurnWithdrawn(turn_id=entry.turn_id))
                 self._listener.mail_changed(entry.turn_id, "failed", str(error))
         if self._ledger.open:
             self._rest(DOUBT_DELAY_S)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        now_ms = self._clock()
+        at_ms = turn.next_alarm_ms(self._ledger, now_ms)
+        if at_ms is not None:
+            self._alarm = self._loop.call_later((at_ms - now_ms) / 1_000, self._inbox.put_nowait, _Alarm())
 
     def _rest(self, delay_s: float) -> None:
         """No attempt to start the program before that; the inbox is served meanwhile."""
@@ -509,8 +595,6 @@ class AgentSession:
         self._listener.agent_event(AgentEvent(kind="note", text=text))
 
 
-def _text_of(entry: turn.Entry) -> str:
-    """What the agent is sent under the entry's message id."""
-    if not entry.cuts:
-        return entry.prompt
-    return prompts.reminder(entry.prompt) if entry.remembered else prompts.continuation(entry.prompt)
+def _cause(error: LoopError) -> Cause:
+    """An agent that cannot be started here cannot tomorrow either, unless its words say why."""
+    return cause_of(str(error)) or ("unavailable" if isinstance(error, AgentUnavailableError) else "")

@@ -13,7 +13,7 @@ from typing import Any
 from actors.adapters import ConfiguredAgent, find_adapter
 from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
 from actors.edges.configuration import AgentConfiguration
-from actors.machines import prompts
+from actors.machines import backoff, prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
 from supervisor.nursery import WHEN_IDLE
@@ -183,6 +183,8 @@ class RunTree:
             "bridge": bridge,
             "configured": order.configured,
             "first_session_id": order.session_ids.get(role),
+            "retry_ms": order.settings.retry_ms if order.settings else backoff.RETRY_FIRST_MS,
+            "max_wait_ms": _max_wait_ms(order.settings),
             "raw_output": order.raw_output,
             "records": str(records_directory(order.directory, launch_name(order.key, role))),
             "pane": self._pane(role, agent),
@@ -210,3 +212,9 @@ class RunTree:
             return None
         turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{order.key}/brief"))
         return RunTurn(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))
+
+
+def _max_wait_ms(settings: RunSettings | None) -> int:
+    """For messages between the agents. That of a run that goes on with its own is known to the run alone."""
+    given = settings.max_wait_ms if settings else None
+    return backoff.MAX_WAIT_MS if given is None else given

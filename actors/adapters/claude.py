@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.causes import cause_of
 from actors.adapters.claude_events import describe
 from actors.adapters.claude_pane import ClaudePaneAgent
 from actors.adapters.claude_program import (
@@ -134,7 +135,7 @@ class ClaudeAgent:
             raise ProtocolError(f"turn {turn_id} while turn {self._conversation.turn.turn_id} is running")
         refused = await self._use_model(client, model or self._settings.model)
         if refused:
-            return TurnOutcome(status="failed", error=refused)
+            return TurnOutcome(status="failed", error=refused, cause=cause_of(refused))
         turn = self._conversation.begin(turn_id)
         try:
             await self._send(turn_id, prompt)

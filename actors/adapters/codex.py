@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.causes import cause_of
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
     KEY_VARIABLE,
@@ -55,7 +56,7 @@ __all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 BRIDGE_PATIENCE_S = 30.0
 
 _NOT_ON_DISK = re.compile(r"list_turns is not supported yet|not materialized yet")
-_UP_TO_THE_USER = re.compile(r"failed to load configuration|is archived")
+_UP_TO_THE_USER = re.compile(r"failed to load configuration|is archived|required MCP server")
 _UNKNOWN_THREAD = re.compile(r"no rollout found|invalid session id|thread not found")
 
 
@@ -155,7 +156,7 @@ class CodexAgent:
                 turn.progress.turn_id = answer["turn"]["id"]
             result = await turn.over
         except RequestRefusedError as error:
-            return TurnOutcome(status="failed", error=str(error))
+            return TurnOutcome(status="failed", error=str(error), cause=cause_of(error.message))
         finally:
             self._turn = None
         if isinstance(result, AgentDiedError):

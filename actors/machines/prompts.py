@@ -20,6 +20,7 @@ PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
 CONTINUED = " (continued)"
 _WHAT_WAS_ASKED = "What you were asked:"
+_SAID_LENGTH = 2_000  # characters of an agent's last words that a new session is told
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
@@ -200,6 +201,25 @@ def reminder(prompt: str, *, why: str = "the program that you run in ended and w
         prompt.partition("\n")[0].removesuffix(CONTINUED) + CONTINUED,
         f"Your work on this was cut short: {why}. What was asked stands further up in this conversation. Look at what "
         "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
+    )
+
+
+def hand_over(prompt: str, *, said: str = "") -> str:
+    """Takes up a turn in a new session, because the old one had no room left. `said`: its last words there.
+
+    What was asked is given again as a whole; what was done stands in the directory.
+    """
+    header, _, body = prompt.partition("\n")
+    if header.endswith(CONTINUED):
+        body = body.partition(_WHAT_WAS_ASKED)[2]
+    return _join(
+        header.removesuffix(CONTINUED) + CONTINUED,
+        "Your session became too long for the model. This is a new one, and nothing of the old conversation is here. "
+        "What you did is in the directory: before you carry on, read PLAN.md if there is one, `git status`, `git diff` "
+        "and `git log -n 20`. Do not do again what is there.",
+        f"The last thing that you said in the old session:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else "",
+        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
+        body.strip(),
     )
 
 

@@ -8,6 +8,11 @@ the agent's own transcript is asked about each submitted or running entry (`next
 turns the answer into the event that follows: absent -> intended again; finished -> its result is taken; unfinished, or
 absent although it was seen -> *cut*: it goes on under a new message id, with a note that it was cut short.
 
+A turn that ended through no fault of the work is taken up again the same way, as a continuation, never as its prompt:
+the run's own turns by the run machine, under a turn id of their own that `continues` this one; a message *deferred*
+here until its provider may be there. A turn whose session is full is *moved* into a new session, once, with a prompt
+that hands the work over.
+
 A message (of the peer or of a person) may also be steered into a turn that is already running (its `carrier`); it
 then settles with that turn.
 """
@@ -21,6 +26,7 @@ from typing import Literal
 import msgspec
 
 from actors.errors import IllegalEventError
+from actors.machines import backoff, prompts
 from actors.messages import FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often over one and the same turn does not have bad luck: the turn itself kills it.
@@ -48,6 +54,8 @@ class TurnIntended(_Event, frozen=True, kw_only=True):
     purpose: Purpose
     prompt: str
     model: str = ""
+    continues: str = ""  # the attempt before; `reminder` is sent instead of `prompt` when the session has that one's
+    reminder: str = ""
 
 
 class TurnSubmitted(_Event, frozen=True, kw_only=True):
@@ -88,14 +96,44 @@ class TurnCut(_Event, frozen=True, kw_only=True):
     remembered: bool = True
 
 
+class TurnDeferred(_Event, frozen=True, kw_only=True):
+    """A message met a limit or a provider that is away: it goes on under `next_message_id`, and not before that."""
+
+    turn_id: str
+    next_message_id: str
+    at_ms: int
+    not_before_ms: int
+    remembered: bool = True  # as in `TurnCut`
+
+
+class TurnMoved(_Event, frozen=True, kw_only=True):
+    """Its session is full. It goes on in a new one, under `next_message_id` and with this prompt."""
+
+    turn_id: str
+    next_message_id: str
+    prompt: str
+
+
 class TurnConcluded(_Event, frozen=True, kw_only=True):
-    """It is over."""
+    """It is over. `remembered`: its prompt is known to stand in the agent's transcript."""
 
     turn_id: str
     outcome: TurnOutcome
+    remembered: bool = False
 
 
-Event = SessionBegan | TurnIntended | TurnSubmitted | TurnSeen | TurnReturned | TurnWithdrawn | TurnCut | TurnConcluded
+Event = (
+    SessionBegan
+    | TurnIntended
+    | TurnSubmitted
+    | TurnSeen
+    | TurnReturned
+    | TurnWithdrawn
+    | TurnCut
+    | TurnDeferred
+    | TurnMoved
+    | TurnConcluded
+)
 EVENTS: tuple[type[_Event], ...] = (
     SessionBegan,
     TurnIntended,
@@ -104,6 +142,8 @@ EVENTS: tuple[type[_Event], ...] = (
     TurnReturned,
     TurnWithdrawn,
     TurnCut,
+    TurnDeferred,
+    TurnMoved,
     TurnConcluded,
 )
 
@@ -117,6 +157,8 @@ TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
         TurnReturned: ("submitted", "running"),
         TurnWithdrawn: ("intended",),
         TurnCut: ("submitted", "running"),
+        TurnDeferred: ("submitted", "running"),
+        TurnMoved: ("submitted", "running"),
         TurnConcluded: ("intended", "submitted", "running"),
     }
 )
@@ -135,6 +177,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     remembered: bool = True  # as of the last cut
     cuts: int = 0  # how often it was cut: after the first, a continuation is sent instead of the prompt
     tries: int = 0  # how often it was handed over as a turn of its own
+    continues: str = ""
+    reminder: str = ""
+    moved: bool = False  # into a new session
+    deferrals: int = 0
+    waiting_since_ms: int = 0  # of the first deferral, Unix ms
+    not_before_ms: int = 0  # Unix ms
 
 
 # Turns that bring somebody's message, and that the run does not wait for.
@@ -151,6 +199,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     session_id: str = ""
+    full: bool = False  # the session is: the next one is new
+    standing: frozenset[str] = frozenset()  # ids of the run's turns that stand in this session and did not finish
     open: dict[str, Entry] = {}
     settled: dict[str, TurnOutcome] = {}
     settled_mail: tuple[str, ...] = ()
@@ -183,7 +233,7 @@ def is_settled(ledger: Ledger, turn_id: str) -> bool:
 def apply(ledger: Ledger, event: _Event) -> Ledger:
     """The ledger after the event. Raises `IllegalEventError`, changing nothing, when the entry does not allow it."""
     if isinstance(event, SessionBegan):
-        return msgspec.structs.replace(ledger, session_id=event.session_id)
+        return _begin_session(ledger, event.session_id)
     if isinstance(event, TurnIntended):
         if knows(ledger, event.turn_id):
             raise IllegalEventError(f"turn {event.turn_id} is intended twice")
@@ -193,6 +243,8 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
             prompt=event.prompt,
             model=event.model,
             message_id=event.turn_id,
+            continues=event.continues,
+            reminder=event.reminder,
         )
         return msgspec.structs.replace(ledger, open={**ledger.open, event.turn_id: entry})
     entry = _entry(ledger, event)
@@ -221,20 +273,85 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 remembered=event.remembered,
                 cuts=entry.cuts + 1,
             )
+        case TurnDeferred():
+            changed = msgspec.structs.replace(
+                entry,
+                status="intended",
+                carrier="",
+                message_id=event.next_message_id,
+                remembered=event.remembered,
+                cuts=entry.cuts + 1,
+                tries=0,  # the agent was not lost
+                deferrals=entry.deferrals + 1,
+                waiting_since_ms=entry.waiting_since_ms or event.at_ms,
+                not_before_ms=event.not_before_ms,
+            )
+        case TurnMoved():
+            ledger = msgspec.structs.replace(ledger, full=True)
+            changed = msgspec.structs.replace(
+                entry,
+                status="intended",
+                carrier="",
+                message_id=event.next_message_id,
+                prompt=event.prompt,
+                cuts=0,
+                tries=0,
+                continues="",
+                moved=True,
+            )
         case TurnConcluded():
-            return _settle(ledger, entry, event.outcome)
+            return _settle(ledger, entry, event.outcome, remembered=event.remembered)
         case _:
             raise IllegalEventError(f"{type(event).__name__} is no event of the turn ledger")
     return msgspec.structs.replace(ledger, open={**ledger.open, entry.turn_id: changed})
 
 
-def next_action(ledger: Ledger) -> Send | Look | None:
-    """What to do when nothing runs in the session: first clear up what may have been sent, then send the oldest."""
+def text_of(ledger: Ledger, entry: Entry) -> str:
+    """What the agent is sent under the entry's message id."""
+    if entry.cuts:
+        return prompts.reminder(entry.prompt) if entry.remembered else prompts.continuation(entry.prompt)
+    if entry.reminder and entry.continues in ledger.standing:
+        return entry.reminder
+    return entry.prompt
+
+
+def next_action(ledger: Ledger, now_ms: int | None = None) -> Send | Look | None:
+    """What to do when nothing runs in the session: first clear up what may have been sent, then send the oldest that
+    need not wait (without `now_ms`: none need).
+    """
     doubtful = [entry for entry in ledger.open.values() if entry.status != "intended"]
     if doubtful:
         return Look(entry=doubtful[0])
-    waiting = next(iter(ledger.open.values()), None)
-    return None if waiting is None else Send(entry=waiting)
+    waiting = (entry for entry in ledger.open.values() if now_ms is None or entry.not_before_ms <= now_ms)
+    oldest = next(waiting, None)
+    return None if oldest is None else Send(entry=oldest)
+
+
+def next_alarm_ms(ledger: Ledger, now_ms: int) -> int | None:
+    """When the first that has to wait need not any more, Unix ms."""
+    return min((each.not_before_ms for each in ledger.open.values() if each.not_before_ms > now_ms), default=None)
+
+
+def deferred_until_ms(
+    entry: Entry, outcome: TurnOutcome, now_ms: int, *, retry_ms: int, max_wait_ms: int | None
+) -> int | None:
+    """When a message whose turn ended so is brought again, Unix ms. None: it is over, as it is."""
+    if entry.purpose not in MESSAGES:
+        return None
+    if outcome.status == "limited":
+        known_ms = 0 if outcome.resets_at_ms is None else outcome.resets_at_ms + backoff.LIMIT_MARGIN_MS
+        until_ms = known_ms if known_ms > now_ms else now_ms + backoff.limit_ms(entry.deferrals)
+    elif outcome.cause == "transient":
+        until_ms = now_ms + backoff.retry_ms(retry_ms, entry.deferrals, entry.message_id)
+    else:
+        return None
+    since_ms = entry.waiting_since_ms or now_ms
+    return None if max_wait_ms is not None and until_ms - since_ms > max_wait_ms else until_ms
+
+
+def has_room(entry: Entry, outcome: TurnOutcome) -> bool:
+    """Whether a new session is to be tried: once a turn, when the old one is full."""
+    return outcome.cause == "context" and not entry.moved
 
 
 def may_carry(ledger: Ledger, turn_id: str) -> bool:
@@ -273,7 +390,18 @@ def _entry(ledger: Ledger, event: _Event) -> Entry:
     return entry
 
 
-def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome) -> Ledger:
+def _begin_session(ledger: Ledger, session_id: str) -> Ledger:
+    if session_id == ledger.session_id:
+        return ledger
+    after = msgspec.structs.replace(ledger, session_id=session_id, full=False)
+    if not ledger.session_id:
+        return after
+    # Nothing of the old session stands in this one, so nothing of it can be reminded of.
+    still_open = {turn_id: msgspec.structs.replace(each, remembered=False) for turn_id, each in ledger.open.items()}
+    return msgspec.structs.replace(after, open=still_open, standing=frozenset())
+
+
+def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: bool) -> Ledger:
     after = msgspec.structs.replace(
         ledger,
         open={turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id},
@@ -282,7 +410,9 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome) -> Ledger:
     )
     if entry.purpose in MESSAGES:
         return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])
-    return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome})
+    # The attempt that continues this one is the only one that asks for it.
+    standing = ledger.standing - {entry.continues} | ({entry.turn_id} if remembered else set())
+    return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome}, standing=standing)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -27,6 +27,7 @@ class Program:
         self.refuses: Callable[[int], Exception | None] = lambda _attempt: None
         self.dies_in: set[str] = set()  # prompts in whose turn it dies, once
         self.outcome = DONE
+        self.outcomes: list[TurnOutcome] = []  # of the next turns, before `outcome`
         self.holds: set[str] = set()  # prompts whose turn waits until it is let go or interrupted
         self.can_steer = True
 
@@ -61,7 +62,7 @@ class FakeAgent:
             await self._interrupted.wait()
             return TurnOutcome(status="interrupted")
         self.program.transcript[turn_id] = ("finished", prompt)
-        return self.program.outcome
+        return self.program.outcomes.pop(0) if self.program.outcomes else self.program.outcome
 
     async def steer(self, message_id: str, text: str) -> bool:
         self.program.transcript[message_id] = ("unfinished", text)
@@ -125,6 +126,13 @@ class Listener:
             if told[: len(head)] == head:
                 return told
 
+    def wait_for_note(self, part: str) -> str:
+        """The next note with `part` in it."""
+        while True:
+            note = str(self.wait_for("note")[1])
+            if part in note:
+                return note
+
 
 class Rig:
     def __init__(self) -> None:
@@ -133,12 +141,13 @@ class Rig:
         self.sessions: list[AgentSession] = []
         self.agents: list[FakeAgent] = []
 
-    def start(self) -> tuple[AgentSession, Listener]:
+    def start(self, **options: Any) -> tuple[AgentSession, Listener]:
         listener = Listener()
         session = AgentSession(
             make_agent=self._make_agent,
             stream=self.stream,  # type: ignore[arg-type]
             listener=listener,
+            **options,
         )
         self.sessions.append(session)
         session.start()
@@ -356,3 +365,117 @@ def test_what_a_person_types_is_passed_on_and_is_no_turn_of_ours(rig: Rig):
     rig.agents[-1].sink(AgentEvent(kind="typed", text="look here"))
     listener.wait_for("typed", "look here")
     assert [type(event) for event in rig.stream.events] == [turn.SessionBegan]
+
+
+AWAY = TurnOutcome(status="failed", error="API Error: 529", cause="transient")
+FULL = TurnOutcome(status="failed", error="Prompt is too long", text="half of it is done", cause="context")
+
+
+def test_mail_whose_provider_is_away_is_put_off_and_not_given_twice(rig: Rig):
+    rig.program.outcomes = [AWAY, AWAY]
+    session, listener = rig.start(retry_ms=1)
+    session.deliver("m", "Message from claude")
+    listener.wait_for("mail", "m", "seen")
+    assert "put off: API Error: 529: retry 2 in " in listener.wait_for_note("retry 2")
+    assert listener.wait_for("mail", "m", "answered")
+    first, *more = rig.prompts()
+    assert first == "Message from claude"
+    assert [text.splitlines()[0] for text in more] == ["Message from claude (continued)"] * 2
+    assert all("stands further up" in text for text in more)
+
+
+def test_a_persons_words_wait_for_the_provider_and_she_is_told(rig: Rig):
+    rig.program.outcomes = [AWAY]
+    session, listener = rig.start(retry_ms=1)
+    session.say("h", "look at the tests")
+    assert "529" in listener.wait_for("human", "h", "waits")[3]
+    listener.wait_for("human", "h", "settled")
+
+
+def test_mail_that_waits_for_its_provider_survives_a_crash_with_the_time_that_is_left(rig: Rig):
+    rig.program.outcomes = [AWAY]
+    now = [1_000_000]
+    session, listener = rig.start(retry_ms=60_000, clock=lambda: now[0])
+    session.deliver("m", "Message from claude")
+    listener.wait_for_note("put off")
+    session.close(PATIENCE_S)
+    now[0] += 90_000
+    _, listener = rig.start(retry_ms=60_000, clock=lambda: now[0])
+    listener.wait_for("mail", "m", "answered")
+    assert len(rig.prompts()) == 2
+
+
+def test_mail_is_not_put_off_for_longer_than_anybody_wants_to_wait(rig: Rig):
+    rig.program.outcomes = [AWAY]
+    session, listener = rig.start(max_wait_ms=0)
+    session.deliver("m", "Message from claude")
+    assert listener.wait_for("mail", "m", "failed")[3] == "API Error: 529"
+
+
+def test_work_is_done_while_mail_waits_for_its_provider(rig: Rig):
+    rig.program.outcomes = [AWAY]
+    session, listener = rig.start(retry_ms=3_600_000)
+    session.deliver("m", "Message from claude")
+    listener.wait_for_note("put off")
+    session.want(order("a"))
+    listener.wait_for("ended", "a", "finished")
+
+
+def retried(name: str, of: str) -> RunTurn:
+    return RunTurn(turn_id=name, purpose="work", prompt=f"do {of} (continued) all", continues=of, reminder="go on")
+
+
+def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: Rig):
+    rig.program.outcomes = [AWAY, AWAY]
+    session, listener = rig.start()
+    for each in (order("a"), retried("b", "a"), retried("c", "b")):
+        session.want(each)
+        listener.wait_for("ended", each.turn_id)
+    assert rig.prompts() == ["do a", "go on", "go on"]
+
+
+def test_what_the_agent_never_had_is_given_and_not_reminded_of(rig: Rig):
+    rig.program.refuses = lambda attempt: AgentUnavailableError("not logged in: log in") if attempt <= 2 else None
+    session, listener = rig.start()
+    session.want(order("a"))
+    listener.wait_for("ended", "a", "failed")
+    session.want(retried("b", "a"))
+    listener.wait_for("ended", "b", "finished")
+    assert rig.prompts() == ["do a (continued) all"]
+
+
+def test_a_turn_whose_session_is_full_goes_on_in_a_new_one_once_with_a_hand_off(rig: Rig):
+    rig.program.outcomes = [FULL]
+    session, listener = rig.start()
+    assert listener.wait_for("opened")[1] == "session-1"
+    session.want(order("a"))
+    listener.wait_for_note("the session is full")
+    assert listener.wait_for("opened")[1] == "session-2"
+    listener.wait_for("ended", "a", "finished")
+    first, second = rig.prompts()
+    assert first == "do a"
+    assert second.startswith("do a (continued)")
+    assert "half of it is done" in second
+    assert "git diff" in second
+
+
+def test_a_hand_off_survives_a_crash_between_the_two_sessions(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="s"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.TurnSubmitted(turn_id="a", message_id="a"),
+        turn.TurnMoved(turn_id="a", next_message_id="a2", prompt="do a (continued)"),
+    ]
+    rig.program.sessions = {"s"}
+    _, listener = rig.start()
+    assert listener.wait_for("opened")[1] == "session-1"
+    listener.wait_for("ended", "a", "finished")
+    assert rig.prompts() == ["do a (continued)"]
+
+
+def test_a_turn_that_has_no_room_in_a_new_session_either_fails_with_that_cause(rig: Rig):
+    rig.program.outcome = FULL
+    session, listener = rig.start()
+    session.want(order("a"))
+    assert listener.wait_for("ended", "a", "failed")[3] == "Prompt is too long"
+    assert len(rig.program.sessions) == 2

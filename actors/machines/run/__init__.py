@@ -81,24 +81,13 @@ from actors.machines.run.table import (
     TRANSITIONS,
     Rule,
 )
-from actors.machines.run.waits import (
-    BACKOFF_FIRST_MS,
-    BACKOFF_LAST_MS,
-    LIMIT_MARGIN_MS,
-    RETRY_LAST_MS,
-    retry_ms,
-)
 
 __all__ = [
-    "BACKOFF_FIRST_MS",
-    "BACKOFF_LAST_MS",
     "EVENTS",
     "FINAL_PHASES",
-    "LIMIT_MARGIN_MS",
     "LIVE_PHASES",
     "MAX_FAILURES_IN_A_ROW",
     "PLANNING_PHASES",
-    "RETRY_LAST_MS",
     "TRANSITIONS",
     "Announce",
     "AskFollowUp",
@@ -141,6 +130,5 @@ __all__ = [
     "initial",
     "outstanding",
     "place",
-    "retry_ms",
     "trouble",
 ]

@@ -16,27 +16,14 @@ Time comes in with the event (`TurnSettled.at_ms`), so a fold comes to the same 
 
 from __future__ import annotations
 
-import zlib
-
 from msgspec.structs import replace
 
+from actors.machines import backoff
 from actors.machines.durations import span
 from actors.machines.run import jobs, steps
 from actors.machines.run.events import CooldownEnded, TurnSettled
 from actors.machines.run.state import Hold, RunState, TurnJob, WaitJob, agent_label, trouble
 from actors.messages import Cause, TurnOutcome
-
-# Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
-LIMIT_MARGIN_MS = 5_000
-
-# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
-# minute), doubling, to something that still notices the end of a five-hour window soon.
-BACKOFF_FIRST_MS = 60_000
-BACKOFF_LAST_MS = 30 * 60_000
-
-# A provider that does not answer is asked again after `RunSettings.retry_ms`, doubling up to this: an outage of ten
-# minutes costs nine tries, and its end is noticed within a few minutes.
-RETRY_LAST_MS = 5 * 60_000
 
 # An attempt of this length that brought something had its provider: what fails after it is a new outage.
 HEALTHY_MS = 10 * 60_000
@@ -77,20 +64,14 @@ def over(state: RunState, event: CooldownEnded) -> RunState:
     return jobs.add(state, replace(wait.then, cut=""))
 
 
-def retry_ms(first_ms: int, times_before: int, key: str) -> int:
-    """The wait before the next try: doubling, and up to half as long again, by chance that follows from `key`."""
-    plain = int(min(first_ms * 2 ** min(times_before, 30), RETRY_LAST_MS))
-    return plain + plain * (zlib.crc32(key.encode()) % 1000) // 2000
-
-
 def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     """A provider that keeps naming a time that has passed is asked less and less often."""
     resets_at_ms = event.outcome.resets_at_ms
     if resets_at_ms is None:
-        at_least_ms = _limit_backoff_ms(job.limits)
+        at_least_ms = backoff.limit_ms(job.limits)
     else:
-        at_least_ms = _limit_backoff_ms(job.limits - 1) if job.limits else LIMIT_MARGIN_MS
-    not_before_ms = None if resets_at_ms is None else resets_at_ms + LIMIT_MARGIN_MS
+        at_least_ms = backoff.limit_ms(job.limits - 1) if job.limits else backoff.LIMIT_MARGIN_MS
+    not_before_ms = None if resets_at_ms is None else resets_at_ms + backoff.LIMIT_MARGIN_MS
     if event.at_ms:
         not_before_ms, at_least_ms = max(not_before_ms or 0, event.at_ms + at_least_ms), 0
     return WaitJob(
@@ -103,13 +84,9 @@ def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     )
 
 
-def _limit_backoff_ms(times_before: int) -> int:
-    return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
-
-
 def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     outcome, label = event.outcome, agent_label(state.run, job.role)
-    ms = retry_ms(state.run.retry_ms, job.tries, job.id)
+    ms = backoff.retry_ms(state.run.retry_ms, job.tries, job.id)
     not_before_ms = event.at_ms + ms if event.at_ms else None
     refused: Cause = outcome.cause if outcome.cause in PERMANENT else ""
     why = "cannot work" if refused else "provider unavailable"

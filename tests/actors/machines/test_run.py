@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.errors import IllegalEventError
-from actors.machines import prompts, run
+from actors.machines import backoff, prompts, run
 from actors.machines.run import Phase
 from actors.messages import TurnOutcome
 from actors.settings import Role, RunSettings
@@ -781,7 +781,7 @@ def test_a_limit_is_waited_out_until_it_resets_and_spends_no_iteration() -> None
     story = Run()
     first = story.open()
     story.settle(limited(NOW + 3_600_000))
-    assert story.one(run.StartCooldown).until_ms == NOW + 3_600_000 + run.LIMIT_MARGIN_MS
+    assert story.one(run.StartCooldown).until_ms == NOW + 3_600_000 + backoff.LIMIT_MARGIN_MS
     assert story.one(run.StartCooldown).reason == "limit"
     story.wait()
     again = story.one(run.StartTurn)
@@ -807,7 +807,7 @@ def test_a_provider_that_names_a_past_reset_time_again_and_again_is_not_hammered
         story.settle(limited(NOW - 1))
         waits.append(story.one(run.StartCooldown).ms)
         story.wait()
-    assert waits == [run.LIMIT_MARGIN_MS, 60_000, 120_000, 240_000]
+    assert waits == [backoff.LIMIT_MARGIN_MS, 60_000, 120_000, 240_000]
 
 
 def test_limits_are_no_failures() -> None:

@@ -1,7 +1,8 @@
+import msgspec
 import pytest
 
 from actors.errors import IllegalEventError
-from actors.machines import turn
+from actors.machines import backoff, turn
 from actors.messages import FoundTurn, TurnOutcome, Usage
 
 DONE = TurnOutcome(status="finished", text="did it")
@@ -167,3 +168,37 @@ def test_an_illegal_event_raises_and_changes_nothing(before: list[turn._Event], 
     with pytest.raises(IllegalEventError, match="a"):
         turn.apply(state, event)
     assert state == ledger(*before)
+
+
+def entry_of(purpose: str = "mail", **changes: object) -> turn.Entry:
+    plain = turn.Entry(turn_id="m", purpose=purpose, prompt="p", model="", message_id="m")  # type: ignore[arg-type]
+    return msgspec.structs.replace(plain, **changes)
+
+
+def until_ms(entry: turn.Entry, outcome: TurnOutcome, now_ms: int = 1_000_000) -> int | None:
+    return turn.deferred_until_ms(entry, outcome, now_ms, retry_ms=5_000, max_wait_ms=3_600_000)
+
+
+def test_a_message_waits_for_the_end_of_a_limit_that_is_known():
+    limited = TurnOutcome(status="limited", resets_at_ms=2_000_000)
+    assert until_ms(entry_of(), limited) == 2_000_000 + backoff.LIMIT_MARGIN_MS
+    assert until_ms(entry_of(deferrals=2), limited, 3_000_000) == 3_000_000 + backoff.limit_ms(2)
+
+
+def test_a_message_waits_through_an_outage_of_ten_minutes_and_not_for_ever():
+    away = TurnOutcome(status="failed", cause="transient")
+    entry, now_ms, tries = entry_of(), 1_000_000, 0
+    while (next_ms := until_ms(entry, away, now_ms)) is not None:
+        entry = msgspec.structs.replace(
+            entry, deferrals=entry.deferrals + 1, waiting_since_ms=entry.waiting_since_ms or now_ms
+        )
+        now_ms, tries = next_ms, tries + 1
+    assert 10 * 60_000 < now_ms - 1_000_000 <= 3_600_000
+    assert 8 < tries < 25
+
+
+def test_only_messages_are_put_off_and_only_when_waiting_helps():
+    away = TurnOutcome(status="failed", cause="transient")
+    assert until_ms(entry_of("work"), away) is None
+    assert until_ms(entry_of(), TurnOutcome(status="failed", cause="billing")) is None
+    assert until_ms(entry_of(), TurnOutcome(status="finished")) is None

@@ -61,6 +61,17 @@ class LedgerAndAgent(RuleBasedStateMachine):
         self.running = None
 
     @rule()
+    @precondition(lambda self: self.running is not None and self.ledger.open[self.running].purpose == "mail")
+    def put_off(self):
+        self.next_id += 1
+        entry = self.ledger.open[self.running]
+        self.transcript[entry.message_id] = "finished"  # with an error, which is no end of the mail
+        self.record(
+            turn.TurnDeferred(turn_id=entry.turn_id, next_message_id=f"later-{self.next_id}", at_ms=1, not_before_ms=2)
+        )
+        self.running = None
+
+    @rule()
     @precondition(lambda self: self.running is not None and self.ledger.open[self.running].status == "submitted")
     def seen(self):
         self.record(turn.TurnSeen(turn_id=self.running))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from actors.machines import run
+from actors.machines import backoff, run
 from actors.machines.run import Phase
 from actors.machines.run_status import counted_down, run_status
 from actors.messages import Cause, TurnOutcome
@@ -111,15 +111,15 @@ def test_the_retry_reminds_of_the_prompt_that_the_session_has_and_is_no_second_p
 
 
 def test_the_waits_grow_from_seconds_to_minutes_and_no_further() -> None:
-    waits = [run.retry_ms(5_000, tries, "id") for tries in range(40)]
+    waits = [backoff.retry_ms(5_000, tries, "id") for tries in range(40)]
     assert 5_000 <= waits[0] <= 7_500
     assert waits == sorted(waits)
-    assert run.RETRY_LAST_MS <= waits[-1] <= run.RETRY_LAST_MS * 1.5
+    assert backoff.RETRY_LAST_MS <= waits[-1] <= backoff.RETRY_LAST_MS * 1.5
 
 
 def test_two_turns_do_not_ask_again_in_step_and_each_always_after_the_same_wait() -> None:
-    assert run.retry_ms(5_000, 3, "one") == run.retry_ms(5_000, 3, "one")
-    assert len({run.retry_ms(5_000, 3, f"id {number}") for number in range(20)}) > 10
+    assert backoff.retry_ms(5_000, 3, "one") == backoff.retry_ms(5_000, 3, "one")
+    assert len({backoff.retry_ms(5_000, 3, f"id {number}") for number in range(20)}) > 10
 
 
 def test_the_wait_is_told_with_its_cause_and_with_when_it_ends() -> None:

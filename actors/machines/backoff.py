@@ -1,0 +1,32 @@
+"""How long to wait before a provider is asked again. Pure: chance follows from ids."""
+
+from __future__ import annotations
+
+import zlib
+
+# Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
+LIMIT_MARGIN_MS = 5_000
+
+# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
+# minute), doubling, to something that still notices the end of a five-hour window soon.
+BACKOFF_FIRST_MS = 60_000
+BACKOFF_LAST_MS = 30 * 60_000
+
+# A provider that does not answer is asked again after a few seconds, doubling up to this: an outage of ten minutes
+# costs some eight tries, and its end is noticed within a few minutes.
+RETRY_FIRST_MS = 5_000
+RETRY_LAST_MS = 5 * 60_000
+
+# Long enough for a night's outage or a five-hour window; what lasts longer wants a person.
+MAX_WAIT_MS = 12 * 3_600_000
+
+
+def retry_ms(first_ms: int, times_before: int, key: str) -> int:
+    """The wait before the next try: doubling, and up to half as long again, by chance that follows from `key`."""
+    plain = int(min(first_ms * 2 ** min(times_before, 30), RETRY_LAST_MS))
+    return plain + plain * (zlib.crc32(key.encode()) % 1000) // 2000
+
+
+def limit_ms(times_before: int) -> int:
+    """The wait at a limit whose end is not known."""
+    return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
