@@ -20,7 +20,8 @@ from supervisor.orders import Event, Started, StartOrder
 CLOSE_TIMEOUT_S = 3.0
 
 READ_BYTES = 65_536
-_BACKLOG = 128  # calls that wait while the child that serves them is restarted
+# Calls that wait while the child that serves them is restarted. Strangers who call meanwhile take room as well.
+_BACKLOG = 2_048
 
 # The child must see the modules that we see, whatever directory it is started in: the user's project may well have
 # a package "actors" of its own. PYTHONPATH would reach the agents, and their programs, too.

@@ -8,6 +8,9 @@ allows), and one connection a request. So a client never holds a connection to a
 while the server is being replaced waits in the backlog of the socket, which the parent keeps open. Only a call that is
 being served when the process dies breaks.
 
+Any user of this machine can reach the port: a connection without a valid token is few, short and cheap (doorkeeper).
+A body is read whole before it is served, within `BODY_S` and `MAX_BODY_BYTES`.
+
 Who calls is known from the bearer token alone. Requests for another host than this loopback address, and any that a
 web page made (they carry an Origin), are refused, so a page that has its name rebound to 127.0.0.1 gets nowhere.
 
@@ -23,6 +26,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +39,11 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.adapters.base import BRIDGE_PATH, bridge_url
+from actors.edges.doorkeeper import Admits, Doorkeeper
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.settings import Role
 
@@ -49,6 +54,12 @@ INSTRUCTIONS = (
     "Write to the other agent with send_message, and never ask the human to pass a message on. "
     "Messages for you come by themselves, as prompts; receive_messages fetches those that still wait."
 )
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+BODY_S = 30.0
+# What is thrown away of a body that is too long, before it is refused: a client reads the answer when it has sent all.
+DISCARDED_BYTES = 20 * MAX_BODY_BYTES
+MOST_SERVED = 256  # requests of our agents at once
 
 START_PATIENCE_S = 10.0
 STOP_PATIENCE_S = 1.0  # calls that are being served may end; the whole actor has less than 3 s
@@ -159,9 +170,10 @@ class McpEndpoint:
             log_config=None,
             access_log=False,
             server_header=False,
+            limit_concurrency=MOST_SERVED,
             timeout_graceful_shutdown=int(STOP_PATIENCE_S),
         )
-        self._server = _Server(config, self._started)
+        self._server = _Server(config, self._started, self._admits)
         self._thread = threading.Thread(target=self._run, name="mcp-endpoint", daemon=True)
 
     @property
@@ -204,6 +216,7 @@ class McpEndpoint:
         )
         inner = server.streamable_http_app(
             streamable_http_path=BRIDGE_PATH,
+            max_request_body_size=MAX_BODY_BYTES,
             json_response=True,
             stateless_http=True,
             transport_security=TransportSecuritySettings(
@@ -217,19 +230,25 @@ class McpEndpoint:
                 return
             answer = _closing(send)
             role = self._role(dict(scope["headers"]).get(b"authorization", b""))
-            if role is None:
-                refusal = JSONResponse(
-                    {"error": "invalid_token", "error_description": "a bearer token of this run is needed"},
-                    401,
-                    {"WWW-Authenticate": 'Bearer error="invalid_token"'},
-                )
-                await refusal(scope, receive, answer)
+            if role is None:  # the door has seen a token in another line
+                await Response(status_code=401)(scope, receive, answer)
             elif scope["method"] != "POST":
                 await JSONResponse({"error": "only POST is served"}, 405, {"Allow": "POST"})(scope, receive, answer)
+            elif (body := await _whole_body(receive)) is None:
+                text = f"a request has at most {MAX_BODY_BYTES} bytes, and comes within {BODY_S:g} s"
+                await JSONResponse({"error": text}, 413)(scope, receive, answer)
             else:
-                await inner({**scope, CALLER: role}, receive, answer)
+                await inner({**scope, CALLER: role}, _once(body, receive), answer)
 
         return guard
+
+    def _admits(self, head: bytes) -> bytes | None:
+        """For the doorkeeper: a request with a token of this run. Its other headers are looked at later."""
+        for line in head.split(b"\n"):
+            name, _, value = line.partition(b":")
+            if name.strip().lower() == b"authorization" and self._role(value.strip()) is not None:
+                return None
+        return _REFUSAL
 
     def _role(self, authorization: bytes) -> Role | None:
         scheme, _, token = authorization.partition(b" ")
@@ -269,16 +288,73 @@ class McpEndpoint:
                 raise UserError(f"unknown tool {name!r}: there are {', '.join(tool.name for tool in TOOLS)}")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, which says when it has started."""
+_REFUSED = b'{"error": "invalid_token", "error_description": "a bearer token of this run is needed"}'
+_REFUSAL = (
+    b"HTTP/1.1 401 Unauthorized\r\n"
+    b'www-authenticate: Bearer error="invalid_token"\r\n'
+    b"content-type: application/json\r\n"
+    b"content-length: %d\r\n"
+    b"connection: close\r\n\r\n" % len(_REFUSED)
+) + _REFUSED
 
-    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+
+class _Server(uvicorn.Server):
+    """Uvicorn behind a doorkeeper, which says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: threading.Event, admits: Admits) -> None:
         super().__init__(config)
         self._is_up = started
+        self._admits = admits
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # it listens to nothing: connections come from the doorkeeper
+        assert sockets is not None
+        (listening,) = sockets
+        self._door = Doorkeeper(listening, self._admits, self._protocol, "the bridge's port")
+        self._door.open()
         self._is_up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.stop_listening()
+        await super().shutdown(sockets)
+        self._door.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        assert isinstance(made, asyncio.Protocol)
+        return made
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The body; None: it is too long, or slow, or its sender is gone. One that is too long is thrown away first."""
+    parts: list[bytes] = []
+    size = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_S):
+            while size <= DISCARDED_BYTES:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                size += len(part := message.get("body", b""))
+                if size <= MAX_BODY_BYTES:
+                    parts.append(part)
+                else:
+                    parts.clear()
+                if not message.get("more_body", False):
+                    return b"".join(parts) if size <= MAX_BODY_BYTES else None
+    return None
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    """The body as one message; then what comes after it, which is that the client is gone."""
+    left = [body]
+
+    async def received() -> Message:
+        return {"type": "http.request", "body": left.pop(), "more_body": False} if left else await receive()
+
+    return received
 
 
 async def _list_tools(

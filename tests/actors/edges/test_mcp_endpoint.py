@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -13,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from loguru import logger
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from actors.adapters import claude, codex
 from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.edges import doorkeeper, mcp_endpoint
 from actors.edges.mcp_endpoint import McpEndpoint, Tools
 from actors.errors import CircumstanceError, ProtocolError, UserError
 from actors.scripted.model_server import ModelServer
@@ -122,7 +125,7 @@ def post(endpoint, message, **headers):
         "Accept": "application/json, text/event-stream",
         "Content-Type": "application/json",
     }
-    body = message if isinstance(message, bytes) else json.dumps(message).encode()
+    body = json.dumps(message).encode() if isinstance(message, dict) else message
     try:
         connection.request("POST", "/mcp", body, usual | headers)
         answer = connection.getresponse()
@@ -265,6 +268,85 @@ def test_there_is_no_stream_and_no_session_to_end(endpoint, method):
 def test_nonsense_is_refused_and_the_server_lives_on(endpoint, body):
     assert 400 <= post(endpoint, body)[0] < 500
     assert post(endpoint, tool_call("bridge_status"))[0] == 200
+
+
+# --- strangers ---
+
+
+@pytest.fixture
+def log():
+    lines = []
+    sink = logger.add(lines.append)
+    yield lines
+    logger.remove(sink)
+
+
+def connected(sock, count, said=b""):
+    links = []
+    for _ in range(count):
+        link = socket.create_connection(sock.getsockname())
+        link.settimeout(20)
+        link.sendall(said)
+        links.append(link)
+    return links
+
+
+def is_closed(link):
+    """Waits until the other side has closed it."""
+    try:
+        while link.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /mcp HTTP/1.1\r\nX: "], ids=["nothing", "half a head"])
+def test_strangers_are_few_and_cost_a_line_while_a_call_is_served(endpoint, sock, log, said):
+    strangers = connected(sock, doorkeeper.MOST_WAITING + 100, said)
+    assert not call(endpoint, "send_message", {"target": "claude", "message": "hello"}).is_error
+    assert all(is_closed(link) for link in strangers[:100])  # the first ones make room
+    for link in strangers:
+        link.close()
+    assert len([line for line in log if "connections were closed" in line]) == 1
+
+
+def test_a_head_that_never_ends_is_cut_off(endpoint, sock):
+    (stranger,) = connected(sock, 1)
+    with contextlib.suppress(ConnectionError):
+        stranger.sendall(b"POST /mcp HTTP/1.1\r\n" + b"X: y\r\n" * doorkeeper.MAX_HEAD_BYTES)
+    assert is_closed(stranger)
+    stranger.close()
+
+
+def test_strangers_from_before_a_restart_delay_no_call(sock, desk):
+    strangers = connected(sock, 100)  # they fill the backlog while there is no server
+    endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(call, endpoint, "bridge_status")
+        endpoint.start()
+        assert made.result(20).content[0].text == "status for the worker"
+    endpoint.stop()
+    for link in strangers:
+        link.close()
+
+
+def chunks(size):
+    for _ in range(0, size, 65_536):
+        yield b" " * 65_536
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["content-length", "chunked"])
+def test_a_body_that_is_too_long_is_answered_with_413(endpoint, announced):
+    size = mcp_endpoint.MAX_BODY_BYTES + 65_536
+    assert post(endpoint, b" " * size if announced else chunks(size))[0] == 413
+    assert post(endpoint, tool_call("bridge_status"))[0] == 200
+
+
+def test_a_body_as_long_as_allowed_is_served(endpoint, desk):
+    text = "x" * (mcp_endpoint.MAX_BODY_BYTES - 1_000)
+    assert post(endpoint, tool_call("send_message", target="claude", message=text))[0] == 200
+    assert len(desk.calls[0][2]) == len(text)
 
 
 # --- the socket outlives the server ---
