@@ -26,6 +26,8 @@ from actors.text import FURTHER, json_escaped, printable, valid
 if TYPE_CHECKING:
     from loguru import Message
 
+from actors.edges import files
+
 STDERR = 2
 _LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra[actor]} {name}:{line} {message}"
 
@@ -85,7 +87,7 @@ class _LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_private(path.parent)
         self._open()
 
     def write(self, line: bytes) -> None:
@@ -98,7 +100,7 @@ class _LogFile:
         os.close(self._descriptor)
 
     def _open(self) -> None:
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = files.open_own(self._path, os.O_WRONLY | os.O_APPEND)
 
     def _is_there(self) -> bool:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from actors.adapters import BUILT_IN_NAMES
-from actors.edges import agent_registry, files, git
+from actors.edges import agent_registry, environments, files, git
 from actors.edges.agent_registry import Registry
 from actors.edges.configuration import USER_FILE, read_configuration
 from actors.errors import MissingFileError, UserError
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 def run_agents(errand: Errand) -> int:
     """Prints what was asked for; returns an exit status. Raises `LoopError`."""
     action, *names = errand.text.split() or ["list"]
-    home = Path(os.environ.get("HOME") or Path.home())
+    home = environments.home()
     if action not in ACTIONS:
         raise UserError(
             f"loop agents has no {action!r}, only {', '.join(ACTIONS)}; "
@@ -48,7 +48,7 @@ def run_agents(errand: Errand) -> int:
         print(f"{len(registry.agents)} agents are known, as of {registry.date}")
         return os.EX_OK
     if action == "add":
-        print(add(names[0], home, os.environ))
+        print(add(names[0], home, environments.handed_on()))
         return os.EX_OK
     return _list(errand, home)
 
@@ -86,7 +86,7 @@ def _toml(words: Sequence[str]) -> str:
 
 def _list(errand: Errand, home: Path) -> int:
     cwd = Path.cwd()
-    environment = dict(os.environ)
+    environment = environments.handed_on()
     path = environment.get("PATH")
     registry = agent_registry.read(home)
     configuration = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from actors.edges import environments
 from actors.errors import LoopError, UserError
 from shell.options import Options, help_text, parse
 
@@ -77,11 +78,9 @@ def main_in_tmux(words: Sequence[str], place: TmuxPlace) -> int:
 
 def _command(options: Options, words: Sequence[str]) -> int:
     if options.command in ("run", "workspace") and options.is_for_people:
-        from pathlib import Path
-
         from shell.newer import say_if_newer
 
-        say_if_newer(Path(os.environ.get("HOME") or Path.home()))
+        say_if_newer(environments.home())
     match options.command:
         case "help":
             print(help_text(options.errand), flush=True)
@@ -182,9 +181,9 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     from shell import tmux
     from shell.run_order import order_run
 
-    tmux.check(os.environ, new=not (options.run_id or options.session))
+    tmux.check(environments.handed_on(), new=not (options.run_id or options.session))
     order = order_run(options, only_reserve=True)
-    environment = {**os.environ, "LOOP_RUN_ID": order.run_id}
+    environment = environments.handed_on() | {environments.RUN_ID: order.run_id}
     try:
         return tmux.start(words, order.directory, environment, order.workspace_name, tuis=order.workspace)
     except LoopError:

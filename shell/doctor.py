@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.edges import environments
 from actors.errors import LoopError, UserError
 from shell import checkups
 from shell.checkups import Check, Place
@@ -36,8 +37,8 @@ LEFTOVERS = "leftovers"
 
 def examine(errand: Errand) -> int:
     """Prints what was found; returns an exit status."""
-    environment = dict(os.environ)
-    home = Path(environment.get("HOME") or Path.home())
+    environment = environments.handed_on() | environments.own(environments.RUN_ID)
+    home = environments.home()
     cwd = Path.cwd()
     wrong = _safely("supervisor", "loop", checkups.own_packages, Place(home, cwd, environment))
     agents, peers, bad = _configuration(home, cwd)
@@ -189,7 +190,7 @@ class _Panel:
         self._quiet = errand.json
         terminal = sys.stdout.isatty()
         self._width = min(WIDEST, shutil.get_terminal_size().columns) if terminal else None
-        self._colour = terminal and "NO_COLOR" not in os.environ
+        self._colour = terminal and not environments.own("NO_COLOR")
         self._area = ""
         self._waiting = ""
         self._said_once = False

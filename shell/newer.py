@@ -8,14 +8,16 @@ source checkout has no such thing, and before the first run, when there is no `~
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from actors.edges import environments, files
+from actors.errors import BadFileError
 from shell.update_plan import Known, hint, is_due, lookup, may_hint, newest
 
 PATIENCE_S = 30.0
@@ -23,7 +25,7 @@ PATIENCE_S = 30.0
 
 def say_if_newer(home: Path) -> None:
     """Prints the hint if it is time for it, and has the next look-up made if it is time for that."""
-    if not (sys.stdout.isatty() and sys.stderr.isatty() and may_hint(dict(os.environ))):
+    if not (sys.stdout.isatty() and sys.stderr.isatty() and may_hint(environments.handed_on())):
         return
     folder = home / ".loop"
     if not folder.is_dir() or is_checkout(code_directory()):
@@ -79,6 +81,7 @@ def _start_lookup(home: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "shell.newer", str(home)],
             cwd=home,
+            env=environments.handed_on(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -94,18 +97,16 @@ def _start_lookup(home: Path) -> None:
 def read_known(folder: Path) -> Known:
     """Nothing is known when the file is not there or cannot be read."""
     try:
-        found = json.loads((folder / "newer.json").read_text("utf-8"))
+        found: Any = files.read_json(folder / "newer.json")
         return Known(int(found["looked_at_ms"]), str(found["newest"]), str(found["than"]), int(found["said_at_ms"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, BadFileError, ValueError, KeyError, TypeError):
         return Known()
 
 
 def write_known(folder: Path, known: Known) -> bool:
     """False: the disk does not take it."""
-    temporary = folder / f".newer.{os.getpid()}.tmp"
     try:
-        temporary.write_text(json.dumps(known._asdict()), encoding="utf-8")
-        temporary.replace(folder / "newer.json")
+        files.replace(folder / "newer.json", json.dumps(known._asdict()).encode())
     except OSError:
         return False
     return True
@@ -123,7 +124,7 @@ def look_up(home: Path) -> None:
     question = lookup(found)
     if question is None:
         return
-    environment = {**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    environment = environments.handed_on() | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     answer = ask(question, environment=environment, cwd=home, timeout_s=PATIENCE_S)
     there = newest(f"{answer.out}\n{answer.err}") if answer.code == 0 else ""
     if there and _is_newer(there, found.version):

@@ -4,6 +4,7 @@ the prompt's thread.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
+from actors.edges import environments, files
+from actors.errors import BadFileError
 from shell.commands import COMMANDS
 from supervisor.console_wire import Report
 
@@ -57,10 +60,10 @@ class History(FileHistory):
 
 def history_file() -> Path:
     """Made when there is none, for the user alone."""
-    path = Path.home() / ".loop" / "history"
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+    path = environments.home() / ".loop" / "history"
+    with suppress(OSError, BadFileError):
+        files.make_private(path.parent)
+        os.close(files.open_own(path))
     return path
 
 

@@ -9,7 +9,6 @@ miss news, and changes nothing for the run.
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import sys
 import threading
@@ -23,7 +22,7 @@ from prompt_toolkit.application import in_terminal
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from actors.clock import wall_ms
-from actors.edges import run_dir
+from actors.edges import environments, run_dir
 from actors.errors import LoopError, UndeliverableError
 from actors.machines.mail import short
 from actors.messages import Progress
@@ -62,7 +61,7 @@ class Repl:
     def __init__(self, endpoint: str, directory: Path, *, own: bool) -> None:
         self.directory = directory
         self.own = own
-        self._colour = "NO_COLOR" not in os.environ
+        self._colour = not environments.own("NO_COLOR")
         self._report: Report | None = None
         self._stopping = False
         self.interrupted = False  # Ctrl-C has ended the run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.edges import git, run_dir
+from actors.edges import environments, git, run_dir
 from actors.errors import CircumstanceError, UserError
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
@@ -49,7 +49,7 @@ class RunFiles:
 
 def home_runs() -> Path:
     """Where the runs of all repositories are."""
-    return run_dir.runs_root(Path.home())
+    return run_dir.runs_root(environments.home())
 
 
 def runs_here() -> Path:
@@ -87,7 +87,7 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
     repo_runs = runs_here()
     if wanted:
         repo, _, run_id = wanted.rpartition("/")
-        directory = run_dir.directory_of(Path.home(), repo or repo_runs.name, run_id)
+        directory = run_dir.directory_of(environments.home(), repo or repo_runs.name, run_id)
         found = look_at(directory)
         if found is None:
             raise UserError(f"no run {wanted!r} in {directory.parent}: loop runs lists them")

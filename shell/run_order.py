@@ -16,7 +16,7 @@ from pathlib import Path
 from actors import values
 from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
-from actors.edges import files, git, run_dir, trust, worktree
+from actors.edges import environments, files, git, run_dir, trust, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
@@ -85,14 +85,13 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
     `place`: where that loop runs.
     """
-    environment = dict(os.environ)
+    environment = environments.handed_on()
     cwd = _current_directory()
-    home = Path(environment.get("HOME") or Path.home())
+    home = environments.home()
     values.text("the home directory", str(home))
     repository = git.top_level(cwd)
     repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
-    asked_id = wanted_id(environment)
-    environment.pop("LOOP_RUN_ID", None)  # a loop that an agent starts is another run
+    asked_id = wanted_id()
     resumed = _resumed(options, repo_runs, asked_id)
     person = Person(home, cwd, can_be_asked=_can_be_asked(options), has_said_yes=options.trust)
     configuration = read_configuration(
@@ -183,7 +182,7 @@ def lives_in_tmux(options: Options) -> bool:
     """Whether the run that is to go on had its agents' TUIs in a tmux session, and can have them there again."""
     if options.headless or not (options.run_id or options.session):
         return False
-    repo_runs = run_dir.runs_root(Path(os.environ.get("HOME") or Path.home())) / git.repository_id(_current_directory())
+    repo_runs = run_dir.runs_root(environments.home()) / git.repository_id(_current_directory())
     directory = _resumed(options, repo_runs, None).directory
     return directory is not None and (run_dir.read_manifest(directory) or {}).get("workspace") is True
 
@@ -429,9 +428,9 @@ def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:
     return now
 
 
-def wanted_id(environment: Mapping[str, str]) -> str | None:
+def wanted_id() -> str | None:
     """`LOOP_RUN_ID`, checked; None when it is not set."""
-    wanted = environment.get("LOOP_RUN_ID", "").strip()
+    wanted = environments.own(environments.RUN_ID).get(environments.RUN_ID, "").strip()
     return run_dir.check_run_id(wanted) if wanted else None
 
 

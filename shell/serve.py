@@ -10,8 +10,8 @@ import queue
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 
+from actors.edges import environments
 from actors.messages import Progress
 from shell import render
 from supervisor.serve import serve
@@ -22,8 +22,7 @@ BACKLOG = 10_000
 
 def serve_here(max_runs: int, *, as_json: bool) -> int:
     """Serves the home of the environment until a signal. Returns an exit status: to stop when told is no failure."""
-    environment = dict(os.environ)
-    home = Path(environment.get("HOME") or Path.home())
+    environment, home = environments.handed_on(), environments.home()
     lines = _Lines(as_json=as_json)
     try:
         serve(home, environment, max_runs, lines, on_terminal=sys.stdin.isatty())

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from actors.edges import git, run_dir, worktree
+from actors.edges import environments, git, run_dir, worktree
 from shell.options import Options
 from shell.run_order import order_run, wanted_id
 from supervisor import submissions
@@ -15,7 +15,7 @@ from supervisor.run_host import first_manifest
 
 def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
-    home = Path(os.environ.get("HOME") or Path.home())
+    home = environments.home()
     order = order_run(options._replace(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
     serving = submissions.submit(order, home, first_manifest(order))
     print(f"run {order.run_id} is in the queue: {order.cwd}")
@@ -32,7 +32,7 @@ def _wants_worktree(options: Options, home: Path) -> bool:
     repository = git.top_level(cwd)
     if repository is None or git.is_linked_worktree(cwd):
         return False
-    run_id = options.run_id or wanted_id(os.environ)
+    run_id = options.run_id or wanted_id()
     if not run_id:
         return True
     manifest = run_dir.read_manifest(run_dir.directory_of(home, git.repository_id(cwd), run_id))

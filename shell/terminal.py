@@ -5,12 +5,12 @@ Its own thread writes, so that a terminal that stopped scrolling (Ctrl-S), or a 
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
 from contextlib import suppress
 
+from actors.edges import environments
 from actors.messages import Progress
 from shell import render
 
@@ -29,7 +29,7 @@ class TerminalConsole:
         self._run_id = run_id
         self._raw = raw
         self._as_json = as_json
-        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._colour = sys.stdout.isatty() and not environments.own("NO_COLOR")
         self._queue: queue.Queue[Progress | None] = queue.Queue(BACKLOG)
         self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
         self._thread.start()

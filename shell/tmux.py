@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from actors.edges import environments, files
 from actors.edges.panes import PANE_OPTION, TITLE_OPTION
 from actors.errors import CircumstanceError, UserError
 
@@ -67,7 +68,7 @@ def start(order_words: Sequence[str], run: Path, environment: Mapping[str, str],
         _put_into_console(target, command)
     print(f"[loop] tmux attach -t {session}", flush=True)
     if not own and sys.stdin.isatty() and sys.stdout.isatty():
-        os.execvp("tmux", ["tmux", "attach-session", "-t", target])  # noqa: S606 - no shell is wanted
+        os.execvpe("tmux", ["tmux", "attach-session", "-t", target], environments.handed_on())  # noqa: S606 - no shell is wanted
     return 0
 
 
@@ -107,13 +108,14 @@ def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str]
     """
     path = run / "tmux.json"
     content = {"words": list(words), "environment": dict(environment), "session": session, "workspace": tuis}
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(content, file)
+    files.replace(path, json.dumps(content).encode())
     return shlex.join([sys.executable, "-P", "-m", "shell.tmux", str(path)])
 
 
 def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["tmux", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["tmux", *arguments], env=environments.handed_on(), capture_output=True, text=True, check=False
+    )
 
 
 def _must(*arguments: str) -> str:
@@ -131,7 +133,7 @@ def main() -> int:
     path = Path(sys.argv[1])
     content = json.loads(path.read_text("utf-8"))
     path.unlink()
-    terminal = {name: os.environ[name] for name in ("TERM", "TMUX", "TMUX_PANE") if name in os.environ}
+    terminal = environments.own("TERM", "TMUX", "TMUX_PANE")
     os.environ.clear()
     os.environ.update(content["environment"] | terminal)
     return main_in_tmux(content["words"], TmuxPlace(content["session"], content["workspace"]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.adapters import BUILT_IN_NAMES
-from actors.edges import git, trust
+from actors.edges import environments, git, trust
 from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
 from actors.errors import CircumstanceError, UserError
 from shell.subcommands import Errand
@@ -59,7 +59,7 @@ def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
 
 def trust_here(errand: Errand) -> int:
     """`loop trust`. Returns an exit status. Raises `LoopError`."""
-    home, cwd = Path(os.environ.get("HOME") or Path.home()), Path.cwd()
+    home, cwd = environments.home(), Path.cwd()
     if errand.revoke:
         count = trust.revoke(home, cwd)
         _print(errand, {"revoked": count}, [f"revoked: {count}" if count else "nothing was trusted in this repository"])

@@ -20,7 +20,7 @@ from pathlib import Path
 from re import fullmatch
 from typing import Any, Literal
 
-from actors.edges import run_dir
+from actors.edges import environments, run_dir
 from actors.errors import CircumstanceError
 from shell.newer import code_directory, is_checkout
 from shell.update_plan import NAME, Advice, Installation, Run, Source, outcome, plan
@@ -44,13 +44,13 @@ def update() -> int:
 
 
 def _run(todo: Run, found: Installation) -> int:
-    for live in _live_runs(Path(os.environ.get("HOME") or Path.home())):
+    for live in _live_runs(environments.home()):
         print(f"[loop] {live} goes on with loop {found.version} until it is resumed", flush=True)
     for command in todo.commands:
         shown = shlex.join(command)
         print(f"[loop] $ {shown}", flush=True)
         try:
-            status = subprocess.run(command).returncode
+            status = subprocess.run(command, env=environments.handed_on()).returncode
         except OSError as error:
             raise CircumstanceError(f"{shown}: {(error.strerror or str(error)).lower()}") from error
         if status != 0:
@@ -60,7 +60,7 @@ def _run(todo: Run, found: Installation) -> int:
 
 
 def _version_now(python: str) -> str:
-    done = subprocess.run([python, "-P", "-c", _VERSION], capture_output=True, text=True)
+    done = subprocess.run([python, "-P", "-c", _VERSION], env=environments.handed_on(), capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actors.edges import processes
+from actors.edges import environments, processes
 from supervisor import reaper
 from supervisor.orders import Event, Started, StartOrder
 
@@ -98,7 +98,7 @@ def start_program(
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, *arguments],
         stdin=subprocess.DEVNULL,
-        env={**os.environ, _PATH_VARIABLE: path},
+        env=environments.handed_on() | {_PATH_VARIABLE: path},
         pass_fds=fds,
         start_new_session=start_new_session,
         process_group=process_group,

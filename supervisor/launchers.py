@@ -19,13 +19,12 @@ housekeeping), and could not tell them from what an actor left.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from actors.edges import processes
+from actors.edges import environments, processes
 from supervisor import reaper
 from supervisor.launcher_parts import OnEvent
 from supervisor.nursery_launcher import NurseryLauncher
@@ -85,6 +84,6 @@ def make_launcher(
     a nursery the spare process imports them. They must not start threads.
     """
     reaper.reap(reaper.records_root(runtime_dir))
-    if portable or os.environ.get("LOOP_PORTABLE") == "1" or not processes.HAS_SUBREAPER:
+    if portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"} or not processes.HAS_SUBREAPER:
         return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
     return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)

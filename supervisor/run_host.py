@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.clock import wall_ms
-from actors.edges import run_dir
+from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
 from actors.host import Sender
 from actors.logs import LogSettings
@@ -302,7 +302,7 @@ def check_base(base: Path) -> None:
 
 def runtime_base() -> Path:
     """Where sockets live: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
-    given, usual = os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
+    given, usual = environments.own("XDG_RUNTIME_DIR").get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
     if given and len(given) < LONGEST_BASE and os.access(given, os.W_OK):
         base = given
     else:

@@ -24,7 +24,7 @@ from loguru import logger
 
 from actors import logs
 from actors.clock import wall_ms
-from actors.edges import run_dir
+from actors.edges import files, run_dir
 from actors.errors import LoopError, UserError
 from actors.logs import LogSettings
 from actors.messages import Progress
@@ -64,7 +64,7 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
     `on_terminal`: the end of the terminal is a wish to stop.
     """
     directory = submissions.serve_directory(home)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_private(directory)
     lock = run_dir.lock_directory(
         directory,
         lambda generation: str(_doorbell_path(runtime_path(directory, generation))),

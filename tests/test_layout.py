@@ -120,6 +120,49 @@ def test_msgpack_of_others_is_decoded_in_one_place():
     ]
 
 
+# Who may look at os.environ: the boundary itself, what becomes another program, and what strikes secrets out of logs.
+ENVIRONMENT_READERS = {
+    "actors.edges.environments",
+    "actors.edges.check_keeper",  # is the check's process; it was given the check's environment
+    "actors.logs",
+    "shell.tmux",  # becomes the loop that was asked for
+    "actors.scripted.world",
+}
+STARTERS = {
+    *("run", "call", "check_call", "check_output", "Popen", "create_subprocess_exec", "subprocess_exec"),
+    *("execvp", "execv", "execl", "execlp", "posix_spawnp", "system", "popen", "spawnv", "create_subprocess_shell"),
+}
+STARTING_MODULES = {"subprocess", "asyncio", "os"}
+
+
+def nodes(name: str, kind: type[ast.AST]) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(node, kind))
+
+
+def test_only_listed_modules_read_the_environment():
+    readers = {
+        name for name in MODULES for node in nodes(name, ast.Attribute) if node.attr in ("environ", "getenv")
+        and isinstance(node.value, ast.Name) and node.value.id == "os"
+    }  # fmt: skip
+    assert readers == ENVIRONMENT_READERS
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("actors.scripted")])
+def test_whoever_starts_a_program_says_with_which_environment(name: str):
+    unsaid = [
+        f"{name}:{call.lineno}"
+        for call in nodes(name, ast.Call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in STARTERS
+        and (
+            (isinstance(call.func.value, ast.Name) and call.func.value.id in STARTING_MODULES)
+            or call.func.attr == "subprocess_exec"
+        )
+        and not any(keyword.arg == "env" for keyword in call.keywords)
+        and ast.unparse(call.func) != "asyncio.run"
+    ]  # fmt: skip
+    assert unsaid == []
+
+
 @pytest.mark.parametrize("words", [["--help"], ["--version"]])
 def test_help_and_version_import_no_agent_sdk_and_no_zeromq(words: list[str]):
     heavy = [

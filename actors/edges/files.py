@@ -40,10 +40,14 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def open_own(path: Path, flags: int = os.O_RDWR) -> int:
-    """A descriptor of a file of ours, which is made when it is not there. Raises `BadFileError`; OSError of a full
-    disk.
+    """A descriptor of a file of ours, for the user alone, made when it is not there. Raises `BadFileError`, and OSError
+    for a full disk.
     """
-    return _open(path, flags | os.O_CREAT, 0o600)
+    descriptor = _open(path, flags | os.O_CREAT, 0o600)
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != 0o600:  # an earlier version's, or the umask
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def is_regular(path: Path) -> bool:
@@ -95,10 +99,12 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> object:
     return value
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Replaces the file atomically by one for the user alone; durable when it returns. Raises OSError."""
-    # There is one writer in a process at a time; what a killed one left is overwritten.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
+    """Replaces the file atomically by one for the user alone; durable when it returns. Raises OSError.
+
+    `lone`: there is one writer at a time, so what a killed one has left is overwritten.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp" if lone else f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,25 +1,21 @@
 """Plain `git`, asked questions; what it is asked to change is said by the caller. Any process; blocks while git works.
 
-The directory alone says which repository is meant: variables like GIT_DIR, which a hook that starts `loop` hands down,
-are not passed on. Git takes no locks to answer (`git status` would, and an agent's commit at that moment would fail).
+The directory alone says which repository is meant (edges/environments.py). Git takes no locks to answer (`git status`
+would, and an agent's commit at that moment would fail).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.edges.environments import handed_on
+
 _NOT_PLAIN = re.compile(r"[^a-z0-9-]+")
 
-# `git rev-parse --local-env-vars`, those that say which repository, index or objects are meant.
-_ELSEWHERE = (
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"),
-)
 NO_REPOSITORY = "not a git repository"
 
 
@@ -33,12 +29,11 @@ class Answer:
 
 def ask(cwd: Path, *arguments: str) -> Answer:
     """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape)."""
-    environment = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            env=environment | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},  # C: what it says is recognised, and shown
+            env=handed_on() | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},  # C: what it says is recognised, and shown
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from actors.errors import JournalConflictError, JournalError
+from actors.edges import files
+from actors.errors import BadFileError, JournalConflictError, JournalError
 from actors.messages import Record
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -56,6 +57,11 @@ class Journal:
     def __init__(self, path: Path, *, generation: int = 0) -> None:
         self._lock = _take_lock(path.with_suffix(".lock"))
         self._generation = generation
+        try:
+            os.close(files.open_own(path))  # else SQLite makes it as the umask says
+        except (BadFileError, OSError):
+            os.close(self._lock)
+            raise
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=LOCK_PATIENCE_S)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -211,7 +217,7 @@ class _Transaction:
 
 
 def _take_lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = files.open_own(path)
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
@@ -228,9 +234,10 @@ def _take_lock(path: Path) -> int:
 def has_events(path: Path, stream: str) -> bool:
     """Whether anything stands in this stream of the journal, which need not exist. Changes nothing; needs no lock.
 
-    Raises `JournalError` when the journal cannot be read, or was written by a newer version.
+    Raises `BadFileError` for what is no file, and `JournalError` when the journal cannot be read, or was written by a
+    newer version.
     """
-    if not path.exists():
+    if not files.is_regular(path):
         return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_PATIENCE_S)) as db:

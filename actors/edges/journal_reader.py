@@ -16,7 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from actors.errors import JournalError
+from actors.edges import files
+from actors.errors import BadFileError, JournalError
 from actors.messages import Record
 
 BUSY_S = 5.0  # a writer that recovers or checkpoints lets us wait for milliseconds
@@ -30,7 +31,7 @@ def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Reco
     path = directory / "journal.sqlite"
     found: dict[str, list[Record]] = {stream: [] for stream in streams}
     try:
-        if not path.exists():
+        if not files.is_regular(path):
             return found
         with _opened(path) as db:
             for stream, records in found.items():
@@ -38,7 +39,7 @@ def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Reco
                     "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)
                 )
                 records += [Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows]
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, BadFileError) as error:
         raise JournalError(f"cannot read the journal {path}: {error}") from error
     return found
 

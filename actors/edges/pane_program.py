@@ -8,7 +8,6 @@ or how to take it up. Decides nothing else, and never starts the TUI a second ti
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import socket
@@ -20,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actors.edges import processes
+from actors.edges import environments, processes
 
 # Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were. Then a new
 # line, and nothing below it: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is
@@ -48,7 +47,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     terminal = _terminal()
-    environment = order["environment"] | {name: os.environ[name] for name in _OF_THE_PANE if name in os.environ}
+    environment = order["environment"] | environments.own(*_OF_THE_PANE)
     print(f"\x1b[2J\x1b[H[loop] starting {order['label']}", flush=True)
     try:
         program = subprocess.Popen(order["argv"], cwd=order["cwd"], env=environment)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from actors.adapters.base import PaneAccess as PaneAccess
 from actors.adapters.base import Side
-from actors.edges import processes
+from actors.edges import environments, processes
 from actors.errors import AgentDiedError, CircumstanceError
 
 PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or "console"
@@ -194,6 +194,7 @@ class Pane:
         done = await asyncio.to_thread(
             subprocess.run,
             command,
+            env=environments.handed_on(),
             input=text,
             capture_output=True,
             text=True,

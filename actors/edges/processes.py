@@ -23,6 +23,9 @@ from pathlib import Path
 import msgspec
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
+from actors.edges import files
+from actors.errors import BadFileError
+
 KILL_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds, unless it is in an uninterruptible sleep
 _STOP_TIMEOUT_S = 1.0  # a process stops as soon as its system call is over
 
@@ -104,10 +107,12 @@ def record(directory: Path, pid: int) -> Path | None:
     path = directory / f"{pid}{RECORD_SUFFIX}"
     unfinished = path.with_suffix(".unfinished")  # a reader sees a whole record or none
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.write_bytes(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
+        files.make_private(directory)
+        descriptor = files.open_own(unfinished, os.O_WRONLY | os.O_TRUNC)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(ProcessRecord(pid=pid, started=started)))
         unfinished.replace(path)
-    except OSError:
+    except (OSError, BadFileError):
         return None
     return path
 

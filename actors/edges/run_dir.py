@@ -80,7 +80,7 @@ def encode_manifest(manifest: Mapping[str, object]) -> bytes:
 
 def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
     """Replaces manifest.json atomically; durable when it returns."""
-    files.replace(directory / "manifest.json", encode_manifest(manifest))
+    files.replace(directory / "manifest.json", encode_manifest(manifest), lone=True)
 
 
 def set_state(directory: Path, state: str, at_ms: int) -> None:
@@ -114,7 +114,7 @@ class TranscriptFile:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "transcript.jsonl"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = files.open_own(self._path, os.O_RDWR | os.O_APPEND)
 
     def whole_lines(self) -> list[bytes]:
         """Cuts off a torn last line and returns the rest."""
@@ -149,11 +149,9 @@ class TranscriptFile:
         os.close(self._file)
 
     def _rewrite(self, lines: list[bytes]) -> None:
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_bytes(b"".join(line + b"\n" for line in lines))
-        temporary.replace(self._path)
+        files.replace(self._path, b"".join(line + b"\n" for line in lines), lone=True)
         os.close(self._file)
-        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self._file = files.open_own(self._path, os.O_RDWR | os.O_APPEND)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +191,7 @@ def lock_run(directory: Path, endpoint_of: Callable[[int], str]) -> RunLock:
 
 def lock_directory(directory: Path, endpoint_of: Callable[[int], str], refusal: Callable[[str], str]) -> RunLock:
     """As `lock_run`; `refusal` gives the words for the pid of the process that has it."""
-    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = files.open_own(directory / "root.lock")
     if not _take(descriptor):
         holder = str(_read_lock(descriptor).get("pid", "?"))
         os.close(descriptor)
@@ -242,7 +240,7 @@ def holder(directory: Path) -> Holder | None:
 @contextmanager
 def held_quietly(directory: Path) -> Iterator[bool]:
     """Keeps roots away from the run without being one: no generation is counted. False: a root holds it."""
-    descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = files.open_own(directory / "root.lock")
     try:
         yield _take(descriptor)
     finally:

@@ -6,13 +6,12 @@ out, in threads of its own; `view` and `panel` make structs and text of it; `app
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from pathlib import Path
 
 import msgspec
 
+from actors.edges import environments
 from shell.subcommands import Errand
 
 
@@ -29,14 +28,14 @@ def dashboard(errand: Errand) -> int:
     from shell.dashboard.app import Dashboard
     from shell.dashboard.collect import Collector
 
-    return Dashboard(Collector(Path.home(), os.environ)).run() or 0
+    return Dashboard(Collector(environments.home(), environments.handed_on())).run() or 0
 
 
 def _print(*, as_json: bool) -> int:
     from shell.dashboard.collect import look_once
     from shell.dashboard.panel import text_lines
 
-    snapshot = look_once(Path.home(), os.environ, all_journals=as_json)
+    snapshot = look_once(environments.home(), environments.handed_on(), all_journals=as_json)
     if as_json:
         sys.stdout.write(msgspec.json.encode(snapshot).decode() + "\n")
     else:

@@ -6,8 +6,8 @@ import os
 import select
 import sys
 import threading
-from pathlib import Path
 
+from actors.edges import environments
 from shell.dashboard.app import Dashboard
 from shell.dashboard.collect import Collector
 
@@ -21,4 +21,4 @@ def _end_with_the_server() -> None:
 
 
 threading.Thread(target=_end_with_the_server, name="lifeline", daemon=True).start()
-sys.exit(Dashboard(Collector(Path.home(), os.environ)).run() or 0)
+sys.exit(Dashboard(Collector(environments.home(), environments.handed_on())).run() or 0)

@@ -7,7 +7,6 @@ All of it runs in the main thread, with textual's loop, and waits for nobody: th
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
+from actors.edges import environments
 from shell.dashboard.collect import Details
 from shell.dashboard.lines import Following, Lines
 from shell.dashboard.panel import (
@@ -266,7 +266,7 @@ class Dashboard(App[int]):
         session = self._sessions.selected
         if session is None:
             return
-        if os.environ.get("TMUX"):  # tmux does not nest
+        if environments.own("TMUX"):  # tmux does not nest
             self._lend_terminal(["tmux", "switch-client", "-t", f"={session.name}"], session.attach)
         else:
             self._lend_terminal(["tmux", "attach-session", "-t", f"={session.name}"], session.attach)
@@ -275,7 +275,7 @@ class Dashboard(App[int]):
         """`typed` is what somebody would type for it."""
         try:
             with self.suspend(), _interrupts_are_not_ours():
-                status = subprocess.run(command, check=False).returncode
+                status = subprocess.run(command, env=environments.handed_on(), check=False).returncode
                 if status != 0:
                     with suppress(EOFError):
                         input(f"[loop] {typed} ended with exit status {status}; Enter goes back to the dashboard ")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
+from actors.edges import environments
 from shell.dashboard.agent_files import UUID, AgentFiles
 from shell.dashboard.view import Seen, TmuxView
 
@@ -106,6 +107,7 @@ def tmux_sessions() -> list[TmuxView]:
     try:
         done = subprocess.run(
             ["tmux", "list-sessions", "-F", "\t".join(fields)],
+            env=environments.handed_on(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

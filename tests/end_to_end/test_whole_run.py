@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from actors.scripted.world import LOOP
 from tests.end_to_end.conftest import CHECK, TASK, World
 
 
@@ -77,15 +78,23 @@ def test_raw_output_is_the_agents_own_events(embedded: World):
     assert [line for line in loop.lines if not line.startswith(("{", "[loop]"))] == []
 
 
-def test_a_markdown_file_is_the_task_itself(embedded: World):
-    (embedded.project / "TASK.md").write_text(TASK)
-    loop = embedded.run("--agent", "embedded", "-p", "TASK.md")
-    assert loop.process.returncode == 0, loop.output
+def test_a_markdown_file_is_the_task_itself_and_its_run_is_for_the_user_alone_whatever_the_umask(embedded: World):
+    (embedded.project / "My Task.md").write_text(TASK)
+    loop = embedded.start_program(
+        *("/bin/sh", "-c", 'umask 000; exec "$@"', "sh", *LOOP, "--agent", "embedded", "-p", "My Task.md")
+    )
+    assert loop.wait() == 0, loop.output
     assert not (embedded.project / "PLAN.md").exists()
+    for path in [embedded.home / ".loop", *(embedded.home / ".loop").rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_a_run_in_a_worktree_leaves_the_repository_alone(embedded: World):
-    loop = embedded.run("--agent", "embedded", "--worktree", TASK)
+def test_a_run_in_a_worktree_leaves_the_repository_alone_also_when_a_hook_of_it_has_started_loop(embedded: World):
+    here = 'test "$(git rev-parse --show-toplevel)" = "$PWD"'
+    loop = embedded.run(
+        *("--agent", "embedded", "--worktree", "--check", here, TASK),
+        GIT_DIR=str(embedded.project / ".git"), GIT_WORK_TREE=str(embedded.project),
+    )  # fmt: skip
     assert loop.process.returncode == 0, loop.output
     place = embedded.project.parent / "project-loop-1"
     assert embedded.manifest()["cwd"] == str(place)
