@@ -150,12 +150,12 @@ def agent(name: str) -> Check:
     """The check of this agent."""
 
     def check(place: Place) -> Iterator[Finding]:
-        from actors.adapters import find_adapter
+        from actors.adapters import BUILT_IN_NAMES, find_adapter
         from actors.adapters.base import AgentSettings
 
         entry = find_adapter(name, place.agents)  # type: ignore[arg-type]  # the tables are what it wants
         settings = AgentSettings(name=entry.name, cwd=place.cwd, environment=place.environment)
-        configured = name in place.agents
+        configured = name not in BUILT_IN_NAMES
         facts: dict[str, object] = {"path": None, "version": None, "login": None}
         try:
             path = entry.locate(settings)

@@ -31,6 +31,7 @@ class Options(NamedTuple):
 
     command: Command = "run"
     agent: str = ""  # DEFAULT_AGENT, or that of the run that goes on
+    peer: str = ""  # the agent's own peer, or that of the run that goes on
     only: str = ""  # the one agent of single-agent mode
     prompt: str | None = None
     words: tuple[str, ...] = ()  # the positional prompt
@@ -39,6 +40,7 @@ class Options(NamedTuple):
     check_timeout_s: int = 0
     codex_model: str = ""
     claude_model: str = ""
+    models: tuple[tuple[str, str], ...] = ()  # agent in lower case, model
     codex_reviewer_model: str = ""
     claude_reviewer_model: str = ""
     max_iterations: int = MAX_ITERATIONS
@@ -107,6 +109,13 @@ def _flag(**changes: Any) -> Callable[[Options, str], Options]:
     return lambda options, _value: options._replace(**changes)
 
 
+def _model_of(options: Options, value: str) -> Options:
+    name, is_pair, model = values.line("--model", value.strip()).partition("=")
+    if not (is_pair and name.strip() and model.strip()):
+        raise UserError(f"--model takes an agent and its model, such as gemini=gemini-2.5-pro, not {value!r}")
+    return options._replace(models=(*options.models, (name.strip().lower(), model.strip())))
+
+
 def _only(agent: str) -> Callable[[Options, str], Options]:
     def take(options: Options, _value: str) -> Options:
         if options.only not in ("", agent):
@@ -162,6 +171,13 @@ OPTIONS: tuple[Option, ...] = (
         value="NAME",
         default=DEFAULT_AGENT,
     ),
+    Option(
+        ("--peer",),
+        "the agent that reviews; any agent can review for any other",
+        _line("peer", what="--peer"),
+        value="NAME",
+        default="the worker's own peer",
+    ),
     Option(("--claude-only",), "one agent: Claude works, reviews and reviews the plan", _only("claude")),
     Option(("--codex-only",), "one agent: Codex works, reviews and reviews the plan", _only("codex")),
     Option(
@@ -184,6 +200,13 @@ OPTIONS: tuple[Option, ...] = (
         _duration("check_timeout_s", "--check-timeout"),
         value="DURATION",
         default="30m",
+    ),
+    Option(
+        ("--model",),
+        "model for any agent of the run; may be given several times",
+        _model_of,
+        value="NAME=MODEL",
+        default="[agents.NAME] model, else the agent's own",
     ),
     Option(
         ("--codex-model",),

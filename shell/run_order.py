@@ -211,30 +211,37 @@ def _check(settings: RunSettings) -> None:
 def _agents(options: Options, configuration: Configuration, resumed: _Resumed) -> _Agents:
     """Those that were asked for; a run that goes on keeps its own, since the sessions are theirs."""
     kept = _kept_agents(resumed, configuration)
-    if kept is None or options.only or options.agent:
-        asked = _asked_agents(options, configuration)
-        if kept is None:
-            return asked
+    if kept is None:
+        return _asked_agents(options, configuration)
+    whose = f"{kept.worker} and {kept.reviewer}" if kept.paired else f"{kept.worker} alone"
+    other = ""
+    if options.peer and find_adapter(options.peer, configuration.agents).name != kept.reviewer:
+        other = f"--peer {options.peer}"
+    if options.only or options.agent:
+        asked = _asked_agents(options._replace(peer=""), configuration)
         if (asked.worker, asked.paired) != (kept.worker, kept.paired):
-            whose = f"{kept.worker} and {kept.reviewer}" if kept.paired else f"{kept.worker} alone"
-            flag = f"--{options.only}-only" if options.only else f"--agent {options.agent}"
-            assert resumed.directory is not None
-            raise UserError(f"{flag}: run {resumed.directory.name} is one of {whose}; leave it out, or start a new run")
+            other = f"--{options.only}-only" if options.only else f"--agent {options.agent}"
+    if other:
+        assert resumed.directory is not None
+        raise UserError(f"{other}: run {resumed.directory.name} is one of {whose}; leave it out, or start a new run")
     return kept
 
 
 def _asked_agents(options: Options, configuration: Configuration) -> _Agents:
+    if options.only and options.peer:
+        raise UserError(f"--peer {options.peer}: --{options.only}-only has no peer; leave one of them out")
     if options.only:
         return _Agents(options.only, options.only, paired=False)
     worker = find_adapter(options.agent or DEFAULT_AGENT, configuration.agents)
-    return _Agents(worker.name, find_adapter(worker.peer, configuration.agents).name, paired=True)
+    reviewer = find_adapter(options.peer or worker.peer, configuration.agents)
+    return _Agents(worker.name, reviewer.name, paired=True)
 
 
 def _named(options: Options, resumed: _Resumed) -> list[str]:
     """Every agent that the words, or the run that goes on, name."""
     manifest = run_dir.read_manifest(resumed.directory) if resumed.directory is not None else None
     kept = (manifest or {}).get("agents")
-    return [options.agent or DEFAULT_AGENT, *(map(str, kept.values()) if isinstance(kept, dict) else ())]
+    return [options.agent or DEFAULT_AGENT, options.peer, *(map(str, kept.values()) if isinstance(kept, dict) else ())]
 
 
 def _kept_agents(resumed: _Resumed, configuration: Configuration) -> _Agents | None:
@@ -367,6 +374,10 @@ def _read(path: Path) -> str:
 
 def _models(options: Options, agents: _Agents, environment: Mapping[str, str]) -> _Models:
     work = {"codex": options.codex_model or environment.get("LOOP_CODEX_MODEL", ""), "claude": options.claude_model}
+    for name, model in options.models:
+        if name not in (agents.worker, agents.reviewer):
+            raise UserError(f"--model {name}={model}: the run's agents are {agents.worker} and {agents.reviewer}")
+        work[name] = model
     review = {"codex": options.codex_reviewer_model, "claude": options.claude_reviewer_model}
     return _Models(
         worker=work.get(agents.worker, ""),

@@ -17,11 +17,14 @@ if TYPE_CHECKING:  # base brings msgspec along
 
 
 class ConfiguredAgent(Protocol):
-    """A table `[agents.NAME]` of the configuration: an agent that speaks the Agent Client Protocol."""
+    """A table `[agents.NAME]` of the configuration: an agent that speaks the Agent Client Protocol, or a built-in one.
+
+    A text that the user did not give is "".
+    """
 
     @property
     def command(self) -> tuple[str, ...]:
-        """Its program and arguments."""
+        """Its program and arguments; none of a built-in agent."""
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -29,7 +32,19 @@ class ConfiguredAgent(Protocol):
 
     @property
     def peer(self) -> str:
-        """The agent it is paired with; "" when the user did not say."""
+        """The agent it is paired with."""
+
+    @property
+    def model(self) -> str:
+        """The model, where nobody names one for the run."""
+
+    @property
+    def effort(self) -> str:
+        """How long it thinks, in its own words."""
+
+    @property
+    def mode(self) -> str:
+        """Its session mode."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +89,31 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     that one is sure to be installed.
     """
     key = name.lower()
+    agent = configured.get(key)
+
+    def prepare(settings: AgentSettings) -> AgentSettings:
+        if agent is None:
+            return settings
+        return replace(
+            settings,
+            command=agent.command,
+            environment={**settings.environment, **agent.env},
+            model=settings.model or agent.model,
+            effort=agent.effort,
+            mode=agent.mode,
+        )
+
+    own_peer = agent.peer if agent is not None else ""
     if key in _BUILT_IN:
         built_in = _BUILT_IN[key]
-        return replace(_entry(key, built_in.module, built_in.peer, lambda settings: settings), side=built_in.side)
-    agent = configured.get(key)
+        return replace(_entry(key, built_in.module, own_peer or built_in.peer, prepare), side=built_in.side)
     if agent is None:
         known = ", ".join(sorted({*_BUILT_IN, *configured}))
         raise UserError(
             f"unknown agent {name!r}: known are {known}; any agent that speaks the Agent Client Protocol can be added "
-            f'to ~/.loop/config.toml: [agents.{key}] command = ["program", "argument"]'
+            f'to ~/.loop/config.toml: [agents.{key}] command = ["program", "argument"]; see loop agents'
         )
-
-    def prepare(settings: AgentSettings) -> AgentSettings:
-        return replace(settings, command=agent.command, environment={**settings.environment, **agent.env})
-
-    return _entry(key, _ACP_MODULE, agent.peer or key, prepare)
+    return _entry(key, _ACP_MODULE, own_peer or key, prepare)
 
 
 def _entry(name: str, module: str, peer: str, prepare: Callable[[AgentSettings], AgentSettings]) -> AdapterEntry:

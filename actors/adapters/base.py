@@ -61,6 +61,8 @@ class AgentSettings:
     model: str = ""
     bridge: BridgeAccess | None = None
     command: tuple[str, ...] = ()
+    effort: str = ""  # how long it thinks, in the agent's own words; "" = its default
+    mode: str = ""  # the session mode of an ACP agent; "" = the one that asks least
     options: dict[str, object] = field(default_factory=dict)
     pane: PaneAccess | None = None  # where its own TUI is to be shown; None: it is driven without one
 

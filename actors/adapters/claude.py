@@ -101,6 +101,7 @@ class ClaudeAgent:
         command = arguments(
             program,
             model=self._settings.model,
+            effort=self._settings.effort,
             bridge=self._settings.bridge,
             new_session="" if session_id else opened,
             resume=session_id or "",

@@ -66,6 +66,7 @@ def tui_arguments(
         bridge=settings.bridge,
         new_session=new_session,
         resume=resume,
+        effort=settings.effort,
         tui=("--settings", json.dumps(_SETTINGS), *restrictions),
     )
     return [*line, "--plugin-dir", str(plugin)]

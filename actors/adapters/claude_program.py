@@ -133,6 +133,7 @@ def arguments(
     bridge: BridgeAccess | None,
     new_session: str = "",
     resume: str = "",
+    effort: str = "",
     tui: tuple[str, ...] = (),
 ) -> list[str]:
     """The command line, unattended; exactly one of the two session ids is given. `tui` stands in for what is headless.
@@ -159,6 +160,8 @@ def arguments(
         line += ["--mcp-config", json.dumps({"mcpServers": {"loop-bridge": server}})]
     if model:
         line += ["--model", model]
+    if effort:
+        line += ["--effort", effort]
     # One argument each: --resume takes an optional value, so a separate one might be read as something else.
     line.append(f"--resume={resume}" if resume else f"--session-id={new_session}")
     return line

@@ -121,6 +121,8 @@ def _overrides(settings: AgentSettings) -> list[str]:
     # A goal that the agent sets itself makes Codex start turns of its own, without end (85 in 4 s against a scripted
     # model). Going on is the loop's business.
     values: dict[str, object] = {"features.goals": False}
+    if settings.effort:
+        values["model_reasoning_effort"] = settings.effort
     if KEY_VARIABLE in settings.environment:
         values["cli_auth_credentials_store"] = "ephemeral"  # the key is not to replace the login on the user's disk
     if settings.bridge is not None:

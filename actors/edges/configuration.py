@@ -4,9 +4,12 @@
     update_hint = false                 # the user's file only: say nothing of newer versions of loop
 
     [agents.gemini]                     # an agent that speaks the Agent Client Protocol
-    command = ["gemini", "--acp"]
-    env = { GEMINI_MODEL = "flash" }    # optional: added to its environment
-    peer = "claude"                     # optional: the agent it is paired with
+    command = ["gemini", "--acp"]       # not of a built-in agent, as claude and codex are
+    env = { GEMINI_MODEL = "flash" }    # optional, as all that follow: added to its environment
+    peer = "claude"                     # the agent it is paired with
+    model = "gemini-2.5-pro"            # where the command line names none; its own default otherwise
+    effort = "high"                     # how long it thinks, in its own words
+    mode = "yolo"                       # its session mode; without it the one that asks least is chosen
 
 The user's checks always run; the repository's come after them. An agent of the repository takes the place of the
 user's agent of the same name. Only reads files, when it is called; anything it does not know is refused, so that a
@@ -37,15 +40,20 @@ USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_AGENT_KEYS = ("command", "env", "peer")
+_AGENT_KEYS = ("command", "env", "peer", "model", "effort", "mode")
 
 
 class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """One table `[agents.NAME]`. `peer` is in lower case; "" when it is left out."""
+    """One table `[agents.NAME]`; what is left out is "". `command` is empty for a built-in agent. `peer` is in lower
+    case.
+    """
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     env: dict[str, str] = {}
     peer: str = ""
+    model: str = ""
+    effort: str = ""
+    mode: str = ""
 
 
 class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +177,9 @@ def _runs_of_checks(commands: list[str]) -> Iterable[str]:
 def _runs_of_agents(tables: dict[str, dict[str, Any]]) -> Iterable[str]:
     for name, table in tables.items():
         variables = [f"{variable}={shlex.quote(value)}" for variable, value in table.get("env", {}).items()]
-        yield f"agent {name}: {' '.join([*variables, shlex.join(table['command'])])}"
+        settings = [f"{key} {table[key]}" for key in ("model", "effort", "mode", "peer") if key in table]
+        command = [shlex.join(table["command"])] if "command" in table else []
+        yield f"agent {name}: {', '.join(filter(None, [' '.join([*variables, *command]), *settings]))}"
 
 
 _KEYS: Mapping[str, _Key] = {
@@ -212,22 +222,30 @@ def _reason(error: Exception) -> object:
 def _agent(path: Path, key: str, name: str, table: object, built_in: Collection[str]) -> AgentConfiguration:
     if not _NAME.fullmatch(name):
         _refuse(path, key, name, "a name is letters, digits, - and _, beginning with a letter or digit")
-    if name.lower() in built_in:
-        _refuse(path, key, name, "this agent is built in; choose another name")
     table_values = _table(path, key, table)
     _refuse_unknown(path, f"{key}.", table_values, _AGENT_KEYS)
-    if "command" not in table_values:
+    is_built_in = name.lower() in built_in
+    if is_built_in and "command" in table_values:
+        _refuse(path, f"{key}.command", table_values["command"], "this agent is built in: leave it out, or rename it")
+    if is_built_in and "mode" in table_values:
+        _refuse(path, f"{key}.mode", table_values["mode"], "this agent is built in, and works unattended: leave it out")
+    if not is_built_in and "command" not in table_values:
         raise UserError(f'{path}: {key}: has no command; add e.g. command = ["{name}", "--acp"]')
-    command = _texts(path, f"{key}.command", table_values["command"])
-    if not command:
+    command = _texts(path, f"{key}.command", table_values.get("command", []))
+    if not (command or is_built_in):
         _refuse(path, f"{key}.command", [], "give the program and its arguments")
     environment = _table(path, f"{key}.env", table_values.get("env", {}))
     for variable, value in environment.items():
         if not isinstance(value, str):  # it may be blank
             _refuse(path, f"{key}.env.{variable}", value, "a string is needed")
     values.environment(f"{path}: {key}.env.", environment)
-    peer = _text(path, f"{key}.peer", table_values["peer"]) if "peer" in table_values else ""
-    return AgentConfiguration(command=command, env=environment, peer=peer.lower())
+    peer, model, effort, mode = (
+        _text(path, f"{key}.{word}", table_values[word]) if word in table_values else ""
+        for word in ("peer", "model", "effort", "mode")
+    )
+    return AgentConfiguration(
+        command=command, env=environment, peer=peer.lower(), model=model, effort=effort, mode=mode
+    )
 
 
 def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from actors.edges.configuration import Configuration
+from actors.edges.configuration import AgentConfiguration, Configuration
 from actors.errors import UserError
 from shell import run_order
 from shell.options import parse
@@ -46,6 +48,44 @@ def test_who_reviews(words: list[str], agents: run_order._Agents, reviewers: obj
     options = parse(words)
     assert run_order._reviewers(options, agents) == reviewers
     assert run_order._plan_reviewer(options, agents) == plan_reviewer
+
+
+def test_any_agent_reviews_for_any_other(tmp_path: Path):
+    configured = Configuration(agents={"gemini": AgentConfiguration(command=("gemini",))})
+    fresh = run_order._Resumed()
+    reviewed_by = run_order._agents(parse(["--peer", "Gemini", "x"]), configured, fresh)
+    assert reviewed_by == run_order._Agents("codex", "gemini", paired=True)
+    claude_by_gemini = Configuration(agents=configured.agents | {"claude": AgentConfiguration(peer="gemini")})
+    assert run_order._agents(parse(["--agent", "claude", "x"]), claude_by_gemini, fresh).reviewer == "gemini"
+    with pytest.raises(UserError, match="--peer gemini: --claude-only has no peer"):
+        run_order._agents(parse(["--claude-only", "--peer", "gemini", "x"]), configured, fresh)
+
+
+def test_a_run_that_goes_on_keeps_its_peer(tmp_path: Path):
+    run = tmp_path / "7"
+    run.mkdir()
+    (run / "manifest.json").write_text(json.dumps({"runId": "7", "agents": {"worker": "claude", "reviewer": "codex"}}))
+    with closing(sqlite3.connect(run / "journal.sqlite")) as database, database:
+        database.execute("create table events (stream text)")
+        database.execute("insert into events values ('run')")
+    resumed = run_order._Resumed(run)
+    assert run_order._agents(parse(["--peer", "codex"]), NOBODY, resumed) == SWAPPED
+    with pytest.raises(UserError, match="--peer claude: run 7 is one of claude and codex"):
+        run_order._agents(parse(["--peer", "claude"]), NOBODY, resumed)
+
+
+def test_any_agent_of_the_run_can_be_given_a_model():
+    agents = run_order._Agents("gemini", "claude", paired=True)
+    models = run_order._models(parse(["--model", "Gemini=flash", "--model=claude=opus", "x"]), agents, {})
+    assert (models.worker, models.reviewer) == ("flash", "opus")
+    with pytest.raises(UserError, match="--model codex=x: the run's agents are gemini and claude"):
+        run_order._models(parse(["--model", "codex=x", "x"]), agents, {})
+
+
+@pytest.mark.parametrize("value", ["flash", "=flash", "gemini=", " "])
+def test_a_model_of_nobody_is_refused(value: str):
+    with pytest.raises(UserError, match="--model"):
+        parse([f"--model={value}", "x"])
 
 
 def test_models_of_reviews_fall_back_to_those_of_the_work():

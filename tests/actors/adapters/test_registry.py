@@ -30,6 +30,15 @@ def test_an_agent_is_found_in_any_case_and_has_a_peer() -> None:
     assert find_adapter("plain", table("x")).peer == "plain"
 
 
+def test_what_is_configured_of_a_built_in_agent_reaches_its_program() -> None:
+    from actors.adapters import claude_program, codex_program
+
+    given = AgentSettings(name="x", cwd=Path("/"), environment={"A": "1"}, effort="high")
+    assert 'model_reasoning_effort="high"' in codex_program.command(Path("codex"), given)
+    line = claude_program.arguments(Path("claude"), model="", effort="high", bridge=None, new_session="s")
+    assert line[line.index("--effort") + 1] == "high"
+
+
 def test_an_unknown_agent_is_refused_with_the_known_ones_and_how_to_add_another() -> None:
     with pytest.raises(UserError) as caught:
         find_adapter("Gemini", table("x"))

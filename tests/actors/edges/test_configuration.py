@@ -153,12 +153,18 @@ def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> N
         ("[agents.x]", 'agents.x: has no command; add e.g. command = ["x", "--acp"]'),
         ("[agents.x]\ncommand = 'x --acp'", "agents.x.command = 'x --acp': an array of strings is needed"),
         ("[agents.x]\ncommand = []", "agents.x.command = []: give the program and its arguments"),
-        ("[agents.x]\ncommand = ['x']\nmodel = 'y'", "agents.x.model = 'y': unknown key; known are command, env, peer"),
+        (
+            "[agents.x]\ncommand = ['x']\ncolour = 'y'",
+            "agents.x.colour = 'y': unknown key; known are command, env, peer",
+        ),
         ("[agents.x]\ncommand = ['x']\nenv = ['y']", "agents.x.env = ['y']: a table is needed: [agents.x.env]"),
         ("[agents.x]\ncommand = ['x']\nenv = {A = 1}", "agents.x.env.A = 1: a string is needed"),
         ("[agents.x]\ncommand = ['x']\npeer = 1", "agents.x.peer = 1: a string that is not blank is needed"),
         ("[agents.x]\ncommand = ['x']\npeer = 'Z'", "agents.x.peer = 'z': unknown agent; known are claude, codex, x"),
-        ("[agents.Codex]\ncommand = ['x']", "agents.Codex = 'Codex': this agent is built in; choose another name"),
+        (
+            "[agents.Codex]\ncommand = ['x']",
+            "agents.Codex.command = ['x']: this agent is built in: leave it out, or rename it",
+        ),
         ("[agents.-x]\ncommand = ['x']", "agents.-x = '-x': a name is letters, digits, - and _, beginning with"),
         ("[agents.x]\ncommand = ['x']\n[agents.X]\ncommand = ['y']", "another agent has this name in other letters"),
     ],
@@ -218,3 +224,26 @@ def test_a_configuration_that_others_could_write_is_not_read(tmp_path: Path) -> 
     (tmp_path / ".loop").chmod(0o777)
     with pytest.raises(UserError, match="others can write to it"):
         read_configuration(tmp_path, None, BUILT_IN)
+
+
+def test_a_built_in_agent_can_have_a_peer_a_model_an_effort_and_an_environment(tmp_path: Path) -> None:
+    user = """
+        [agents.gemini]
+        command = ["gemini", "--acp"]
+        mode = "yolo"
+        [agents.Claude]
+        peer = "gemini"
+        model = "opus"
+        effort = "max"
+        env = { A = "1" }
+    """
+    agents = read(tmp_path, user=user).agents
+    assert agents["claude"] == AgentConfiguration(peer="gemini", model="opus", effort="max", env={"A": "1"})
+    assert agents["gemini"].mode == "yolo"
+
+
+def test_what_a_repository_says_of_a_built_in_agent_is_shown_before_it_counts(tmp_path: Path) -> None:
+    text = "[agents.claude]\nenv = { ANTHROPIC_BASE_URL = 'http://elsewhere' }\nmodel = 'x'"
+    file = read(tmp_path, repository=text).repository_file
+    assert file is not None
+    assert file.runs == ("agent claude: ANTHROPIC_BASE_URL=http://elsewhere, model x",)
