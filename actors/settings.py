@@ -39,6 +39,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     raw_output: bool = False  # --format raw
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
     retry_ms: int = 5_000  # the first wait for a provider that does not answer; it doubles
+    given: tuple[str, ...] = ()  # the names of those above that were typed, also with the value that is their default
     looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from actors.adapters import BUILT_IN_NAMES
-from actors.edges import agent_registry, environments, files, git
+from actors.edges import agent_registry, environments, files, trust
 from actors.edges.agent_registry import Registry
 from actors.edges.configuration import USER_FILE, read_configuration
 from actors.errors import MissingFileError, UserError
@@ -89,7 +89,7 @@ def _list(errand: Errand, home: Path) -> int:
     environment = environments.handed_on()
     path = environment.get("PATH")
     registry = agent_registry.read(home)
-    configuration = read_configuration(home, git.top_level(cwd) or cwd, BUILT_IN_NAMES)
+    configuration = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
     here = [known for known in registry.agents if installed(known, path)]
     complete = with_known(configuration, [known.id for known in here], home, path)
     names = [*sorted(BUILT_IN_NAMES - {"embedded"}), *complete.agents]

@@ -74,14 +74,12 @@ def examine(errand: Errand) -> int:
 def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
     """The agents that have a table, the peer of each agent, and what is wrong with the files. Read as a run does."""
     from actors.adapters import BUILT_IN_NAMES, find_adapter
-    from actors.edges import git, trust
-    from actors.edges.configuration import read_configuration
+    from actors.edges import trust
     from shell.options import DEFAULT_AGENT
 
     bad = []
     try:
-        tree = git.top_level(cwd) or cwd
-        found = read_configuration(home, tree, BUILT_IN_NAMES, lambda file: trust.is_trusted(home, cwd, file))
+        found = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
         agents = found.agents
         if (file := found.repository_file) is not None:
             bad = [_trust_of(file, is_trusted=found.is_allowed, has_changed=trust.has_trusted(home, cwd))]

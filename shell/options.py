@@ -57,6 +57,7 @@ class Options(NamedTuple):
     trust: bool = False
     log_format: str = "text"
     errand: Errand | None = None  # of command "errand"
+    given: frozenset[str] = frozenset()  # the options that were typed, also with the value that is their default
 
     @property
     def is_for_people(self) -> bool:
@@ -79,6 +80,11 @@ class Option(NamedTuple):
     bare: str | None = None
     choices: tuple[str, ...] = ()
     default: str = ""
+
+    @property
+    def name(self) -> str:
+        """As in `Options.given`: the long flag as an identifier."""
+        return self.flags[-1].removeprefix("--").replace("-", "_")
 
 
 def _with(options: Options, name: str, value: Any) -> Options:
@@ -357,10 +363,8 @@ def _parse_run(arguments: Sequence[str]) -> Options:
 
 def _submission(options: Options) -> Options:
     """What concerns a terminal has no meaning in the queue."""
-    defaults = Options()
     for flag in ("--tmux", "--headless", "--log-format", "--format"):
-        name = flag[2:].replace("-", "_")
-        if getattr(options, name) != getattr(defaults, name):
+        if _BY_FLAG[flag].name in options.given:
             raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
     return options if options.command == "version" else options._replace(command="submit")
 
@@ -378,6 +382,7 @@ def _take_flag(options: Options, word: str, words: _Peekable) -> Options:
     option = _BY_FLAG.get(flag)
     if option is None:
         raise UserError(f"unknown option {flag!r}{_suggestion(flag)}; see loop --help")
+    options = options._replace(given=options.given | {option.name})
     if not option.value:
         if has_value:
             raise UserError(f"{flag} takes no value, but got {value!r}")

@@ -30,6 +30,14 @@ from supervisor.run_host import ALLOWED, SEEN
 from supervisor.run_tree import RunOrder
 
 PLAN = "PLAN.md"
+SETTING_OF = {  # the option's name -> the setting's, where a run that goes on can be told its default
+    "proof": "proof",
+    "check_timeout": "check_timeout_s",
+    "max_iterations": "max_iterations",
+    "done": "done_signal",
+    "review": "reviewers",
+    "review_plan": "plan_reviewer",
+}
 COOLDOWN_MS = 30_000
 RETRY_MS = 5_000
 # A prompt whose name ends so is a file: it must be there when it has no blank in it.
@@ -97,6 +105,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     configuration = read_configuration(
         home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == _allowed_before(resumed) or person(file)
     )
+    in_file = configuration.agents.keys() - configuration.repository_agents.keys()
     configuration = with_known(configuration, _named(options, resumed), home, environment.get("PATH"))
     agents = _agents(options, configuration, resumed)
     reviewers = _reviewers(options, agents)
@@ -125,6 +134,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         worker_review_model=models.worker_review,
         reviewer_model=models.reviewer,
         interactive=has_prompt,
+        given=_given(options, environment),
         looks_for_pull_request=True,
         open_ended=task.to_come,
     )
@@ -166,7 +176,11 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         headless=options.headless or not sys.stdin.isatty(),
         has_prompt=has_prompt,
         configured=dict(configuration.agents),
-        repository_agents=dict(configuration.repository_agents),
+        carried_agents={
+            name: configuration.agents[name]
+            for name in (agents.worker, agents.reviewer)
+            if name in configuration.agents and name not in in_file
+        },
         allowed_sha256=configuration.allowed_sha256,
         tree=tree,
         tree_sha256=_tree_sha256(tree, manifest),
@@ -386,10 +400,23 @@ def _models(options: Options, agents: _Agents, environment: Mapping[str, str]) -
     )
 
 
+def _given(options: Options, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The settings that were typed. A run that goes on takes them over, also where they are the defaults."""
+    names = {setting for option, setting in SETTING_OF.items() if option in options.given}
+    variables = {"cooldown_ms": "LOOP_COOLDOWN_MS", "retry_ms": "LOOP_RETRY_MS"}
+    return tuple(sorted({*names, *(name for name, each in variables.items() if _number(environment, each))}))
+
+
+def _number(environment: Mapping[str, str], variable: str) -> str:
+    """As it was typed; "" for anything but a number, which does not count."""
+    text = environment.get(variable, "").strip()
+    return text if text.isascii() and text.isdigit() else ""
+
+
 def _cooldown_ms(environment: Mapping[str, str]) -> int:
     """`LOOP_COOLDOWN_MS`: 0 is allowed, what is no number falls back (behaviour.md); raises `UserError` above a day."""
-    text = environment.get("LOOP_COOLDOWN_MS", "").strip()
-    if not (text.isascii() and text.isdigit()):
+    text = _number(environment, "LOOP_COOLDOWN_MS")
+    if not text:
         return COOLDOWN_MS
     return values.whole_number("LOOP_COOLDOWN_MS", text, least=0, most=MOST_COOLDOWN_MS)
 
@@ -403,8 +430,8 @@ def _max_wait_ms(options: Options, resumed: _Resumed) -> int | None:
 
 def _retry_ms(environment: Mapping[str, str]) -> int:
     """`LOOP_RETRY_MS`: as with `LOOP_COOLDOWN_MS`, but from 1: nobody is asked again without a wait."""
-    text = environment.get("LOOP_RETRY_MS", "").strip()
-    if not (text.isascii() and text.isdigit()):
+    text = _number(environment, "LOOP_RETRY_MS")
+    if not text:
         return RETRY_MS
     return values.whole_number("LOOP_RETRY_MS", text, least=1, most=MOST_COOLDOWN_MS)
 

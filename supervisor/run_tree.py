@@ -71,7 +71,8 @@ class RunOrder:
     headless: bool = False  # nobody sits before it
     has_prompt: bool = False  # people type where it runs
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
-    repository_agents: dict[str, AgentConfiguration] = field(default_factory=dict)  # those that a repository defines
+    # Its agents that are not in the user's file: those that a repository defines, and those that are known by name.
+    carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)
     allowed_sha256: str = ""  # the content of its `.loop.toml` that counts in this run; "" = none
     tree: Path | None = None  # the working tree of `cwd`, whose `.loop.toml` is watched
     tree_sha256: str = ""  # of that file; "" = there is none

@@ -43,7 +43,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     reviewer_model: str = ""
     session_ids: dict[Role, str] = {}
     workspace_name: str = ""
-    repository_agents: dict[str, AgentConfiguration] = {}  # as they were allowed; their file is not read again
+    carried_agents: dict[str, AgentConfiguration] = {}  # as they were allowed; a repository's file is not read again
     allowed_sha256: str = ""
     tree_sha256: str = ""
 
@@ -77,7 +77,7 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
             reviewer_model=order.reviewer_model,
             session_ids=order.session_ids,
             workspace_name=order.workspace_name,
-            repository_agents=order.repository_agents,
+            carried_agents=order.carried_agents,
             allowed_sha256=order.allowed_sha256,
             tree_sha256=order.tree_sha256,
         )
@@ -132,8 +132,8 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
         worker_model=submission.worker_model,
         reviewer_model=submission.reviewer_model,
         headless=True,
-        configured={**configuration.agents, **submission.repository_agents},
-        repository_agents=dict(submission.repository_agents),
+        configured={**configuration.agents, **submission.carried_agents},
+        carried_agents=dict(submission.carried_agents),
         allowed_sha256=submission.allowed_sha256,
         tree=git.top_level(cwd) or cwd,
         tree_sha256=submission.tree_sha256,

@@ -13,11 +13,12 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from actors.edges import files, git
-from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped
+from actors.edges.configuration import REPOSITORY_FILE, Configuration, RepositoryFile, escaped, read_configuration
 from actors.errors import UserError
 
 
@@ -30,6 +31,11 @@ def has_trusted(home: Path, cwd: Path) -> bool:
     """Whether the user has allowed any content to the repository that `cwd` is in."""
     directory = _directory(home, cwd)
     return directory.is_dir() and any(_is_record(record, _identity(cwd)) for record in directory.iterdir())
+
+
+def read_trusted(home: Path, cwd: Path, built_in: Collection[str]) -> Configuration:
+    """The configuration that counts at `cwd` by what the user has allowed so far; nobody is asked."""
+    return read_configuration(home, git.top_level(cwd) or cwd, built_in, lambda file: is_trusted(home, cwd, file))
 
 
 def trust(home: Path, cwd: Path, file: RepositoryFile) -> None:

@@ -81,7 +81,8 @@ def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let
     loop = embedded.run("--agent", "embedded", "--check", CHECK, "-m", "1", TASK)
     assert loop.process.returncode == 1
     assert embedded.manifest()["state"] == "stopped"
-    resumed = embedded.run("--run-id", "1", "-m", "3")
+    resumed = embedded.run("--run-id", "1", "-m", "20")  # the default counts as well, when it is typed
     assert resumed.process.returncode == 0, resumed.output
+    assert "iteration 2 of 20" in resumed.output
     assert f"check $ {CHECK}" in resumed.output
     assert embedded.manifest()["state"] == "completed"

@@ -74,7 +74,16 @@ def test_review_takes_the_next_word_only_when_it_is_one_of_the_three(words: list
 
 
 def test_bare_review_plan_means_other():
-    assert parse(["--review-plan", "some", "task"]) == Options(words=("some", "task"))
+    assert parse(["--review-plan", "some", "task"]) == Options(words=("some", "task"), given=frozenset({"review_plan"}))
+
+
+def test_what_was_typed_is_known_also_when_it_is_the_default():
+    assert parse(["x"]).given == frozenset()
+    assert parse(["-m", "20", "--done=<promise>DONE</promise>", "--tmux", "x"]).given == {
+        "max_iterations",
+        "done",
+        "tmux",
+    }
 
 
 def test_values_are_trimmed():

@@ -10,8 +10,9 @@ import pytest
 
 from actors.edges.configuration import AgentConfiguration, Configuration
 from actors.errors import UserError
+from actors.machines.run import people
 from shell import run_order
-from shell.options import parse
+from shell.options import OPTIONS, parse
 
 NOBODY = Configuration()
 PAIR = run_order._Agents("codex", "claude", paired=True)
@@ -162,6 +163,28 @@ def test_a_plan_or_task_that_is_no_file_of_a_bounded_size_is_refused(tmp_path: P
     (tmp_path / "large.md").write_bytes(b"x" * 70_000_000)
     with pytest.raises(UserError, match=r"large\.md: it is larger than 1,000,000 bytes"):
         task(["large.md"], tmp_path)
+
+
+def test_what_was_typed_counts_also_when_it_is_the_default():
+    words = ["-m", "20", "--done", "<promise>DONE</promise>", "--review", "claudex", "--review-plan", "other", "x"]
+    assert run_order._given(parse(["x"]), {}) == ()
+    assert run_order._given(parse(["x"]), {"LOOP_COOLDOWN_MS": "soon"}) == ()
+    assert run_order._given(parse(words), {"LOOP_COOLDOWN_MS": "30000"}) == (
+        *("cooldown_ms", "done_signal", "max_iterations", "plan_reviewer", "reviewers"),
+    )
+
+
+def test_every_setting_that_a_resumed_run_can_be_told_knows_whether_it_was_typed():
+    """Models and waits have no value for their default, and two settings are never typed."""
+    never_a_default = {
+        "worker_model",
+        "worker_review_model",
+        "reviewer_model",
+        "raw_output",
+        "looks_for_pull_request",
+    } | {"max_wait_ms"}
+    assert {*run_order.SETTING_OF.values(), "cooldown_ms", "retry_ms"} == set(people.SAID_ANEW) - never_a_default
+    assert set(run_order.SETTING_OF) <= {option.name for option in OPTIONS}
 
 
 def test_the_sessions_of_a_run_of_the_original_go_to_those_who_have_that_role_now():

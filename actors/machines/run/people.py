@@ -161,19 +161,23 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
     """All ids derive from run_uid, so it never changes. With the old task, what was not said anew is as it was.
 
-    What has its default was not said: somebody who resumes with more iterations does not take back how the task is
-    to be proved. Checks only add up. Whether a person can be asked is always as it is now.
+    What has its default and is not `given` was not said: somebody who resumes with more iterations does not take back
+    how the task is to be proved. Checks only add up. Whether a person can be asked is always as it is now.
     """
     if new_task:
         max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
         return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms)
     unsaid = RunSettings(run_uid="", task="", needs_plan=False, worker="", reviewer="")
-    said = {name: getattr(new, name) for name in _SAID_ANEW if getattr(new, name) != getattr(unsaid, name)}
+    said = {
+        name: getattr(new, name)
+        for name in SAID_ANEW
+        if name in new.given or getattr(new, name) != getattr(unsaid, name)
+    }
     checks = tuple(dict.fromkeys((*old.checks, *new.checks)))
     return replace(old, **said, checks=checks, interactive=new.interactive)
 
 
-_SAID_ANEW = (
+SAID_ANEW = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
     *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "looks_for_pull_request"),
     *("max_wait_ms", "retry_ms"),

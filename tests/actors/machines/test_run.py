@@ -1146,6 +1146,37 @@ def test_with_more_iterations_the_old_task_keeps_all_that_was_said_of_it() -> No
     assert (now.max_iterations, now.checks) == (5, ("make", "make lint"))
 
 
+DEFAULTS: dict[str, Any] = {
+    "proof": "",
+    "check_timeout_s": 0,
+    "done_signal": "<promise>DONE</promise>",
+    "max_iterations": 20,
+    "cooldown_ms": 30_000,
+    "retry_ms": 5_000,
+    "reviewers": ("worker", "reviewer"),
+    "plan_reviewer": "reviewer",
+}
+
+
+def test_what_was_typed_counts_for_a_run_that_goes_on_also_when_it_is_the_default() -> None:
+    other: dict[str, Any] = {
+        "proof": "x",
+        "check_timeout_s": 5,
+        "done_signal": "OK",
+        "max_iterations": 1,
+        "cooldown_ms": 7,
+        "retry_ms": 1,
+        "reviewers": ("reviewer",),
+        "plan_reviewer": None,
+    }
+    for given in ((), tuple(DEFAULTS)):
+        story = Run(**other)
+        story.settle(finished())
+        story.happens(run.RunResumed(settings=settings(task="", given=given, **DEFAULTS)))
+        expected = DEFAULTS if given else other
+        assert {name: getattr(story.state.run, name) for name in DEFAULTS} == expected
+
+
 def test_an_open_question_is_not_left_to_nobody_when_the_run_is_reopened_without_a_terminal() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
