@@ -32,11 +32,13 @@ from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
 from actors.scripted.scenarios.demo_repo import make_demo_repository
 from actors.scripted.stand_in_gh import put_gh
+from actors.settings import Role
 
 PATIENCE_S = 60.0
 LOOP = (sys.executable, "-m", "shell.cli")
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
+_ROLES: tuple[Role, Role] = ("worker", "reviewer")
 CHECK = "python3 -m unittest"
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 END_PATIENCE_S = 10.0
@@ -97,6 +99,7 @@ class World:
             "HOME": str(self.home),
             "PATH": f"{base / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "LOOP_COOLDOWN_MS": "0",
+            "LOOP_RETRY_MS": "100",  # of a scripted provider, whose outages are counted and not timed
             "TMPDIR": "/tmp",  # noqa: S108 - sockets need a short path; the loop makes a private folder there
             MARK: self.mark,
         }
@@ -112,14 +115,15 @@ class World:
         self.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
 
     @contextmanager
-    def play_real(self, scenario: Path, codex_model: str = "") -> Iterator[ModelServer]:
-        """Within it, the real codex (worker) and claude (reviewer) talk to a model that plays the scenario.
+    def play_real(self, scenario: Path, codex_model: str = "", worker: str = "codex") -> Iterator[ModelServer]:
+        """Within it, the real codex and claude talk to a model that plays the scenario; the `worker` is one of them.
 
         Codex has its own default model unless another is given: see `prepare_home`.
         """
         with ModelServer(load_scenario(scenario)) as server:
-            prepare_home(self.home, server.url, codex_model=codex_model)
-            self.environment = agent_environment(self.home, server.url, "reviewer", self.environment)
+            codex_role, claude_role = _ROLES if worker == "codex" else reversed(_ROLES)
+            prepare_home(self.home, server.url, codex_role, codex_model=codex_model)
+            self.environment = agent_environment(self.home, server.url, claude_role, self.environment)
             self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
             yield server
 

@@ -1,0 +1,116 @@
+"""A provider that is away in every phase costs time and nothing else; who cannot work is not asked for ever."""
+
+import re
+
+import pytest
+
+from actors.scripted.world import World
+from tests.end_to_end.conftest import play_brief
+
+FAULTS = "fault = { status = 529 }", "fault = { drop = true }", "fault = { status = 503 }"
+
+SCENARIO = """
+[[turn]]
+when = "^Plan review"
+FAULTS
+[[turn.step]]
+say = "The plan is good."
+
+[[turn]]
+when = "^Plan\\\\b"
+FAULTS
+[[turn.step]]
+run = "echo 'Make x.' > PLAN.md"
+[[turn.step]]
+say = "It is written."
+
+[[turn]]
+when = "^Iteration"
+FAULTS
+[[turn.step]]
+run = "echo x > x"
+FAULTS
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+role = "worker"
+when = "^Review round"
+FAULTS
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+role = "reviewer"
+when = "^Review round"
+FAULTS
+[[turn.step]]
+send = { target = "worker", message = "it is fine" }
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Message from"
+aside = true
+FAULTS
+[[turn.step]]
+say = "Understood."
+
+[[turn]]
+when = "^Draft"
+FAULTS
+[[turn.step]]
+say = "none"
+"""
+
+
+def outages(*faults: str) -> str:
+    steps = "\n".join(f"[[turn.step]]\n{fault}" for fault in faults)
+    return SCENARIO.replace("FAULTS", steps)
+
+
+def check(world: World, output: str) -> None:
+    """One iteration, one review round, each verdict given."""
+    assert "iteration 2" not in output
+    assert "review round 2" not in output
+    assert "provider unavailable" in output
+    assert re.search(r"retry 1 in \d+ s", output)
+    reviews = [(line["reviewer"], line["status"]) for line in world.transcript() if line.get("kind") == "review"]
+    assert sorted(status for _, status in reviews) == ["pass", "pass"]
+    assert world.manifest()["state"] == "completed"
+
+
+def test_an_outage_in_every_phase_costs_no_iteration(world: World):
+    scenario = world.base / "outages.toml"
+    scenario.write_text(outages("fault = { status = 529, times = 2 }", "fault = { status = 503 }"))
+    world.play_embedded(scenario)
+    loop = world.run("--agent", "embedded", "Make x.")
+    assert loop.process.returncode == 0, loop.output
+    check(world, loop.output)
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("worker", ["codex", "claude"])
+def test_an_outage_in_every_phase_costs_no_iteration_with_the_real_agents(world: World, worker: str):
+    scenario = world.base / "outages.toml"
+    scenario.write_text(outages(*FAULTS))
+    with world.play_real(scenario, worker=worker) as server:
+        loop = world.run("--agent", worker, "Make x.")
+        assert loop.process.returncode == 0, loop.output
+        faults = [seen.fault for seen in server.requests if seen.fault]
+    assert len(faults) == len(set(faults)) == SCENARIO.count("FAULTS") * len(FAULTS)
+    check(world, loop.output)
+
+
+def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iteration_more(world: World):
+    play_brief(world, "true")
+    scenario = world.base / "brief.toml"
+    fault = "[[turn]]\nrole = 'reviewer'\nwhen = '^Review'\n[[turn.step]]\nfault = { status = 401, times = 2 }\n"
+    scenario.write_text(f"{fault}[[turn.step]]\nsay = '<review>PASS</review>'\n{scenario.read_text()}")
+    loop = world.run("--agent", "embedded", "-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    assert "iteration 2" not in loop.output
+    assert re.search(r"run 1 failed: review round 1: embedded-reviewer's turn failed: .*401", loop.output), loop.output
+    loop = world.run("--run-id", "1")
+    assert loop.process.returncode == 0, loop.output
+    assert "iteration 2" not in loop.output
