@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.edges import environments
@@ -179,17 +178,13 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     _check_packages()
     _keep_standard_streams_open()
     from shell import tmux
-    from shell.run_order import order_run
+    from shell.run_order import order_run, taken_back
 
     tmux.check(environments.handed_on(), new=not (options.run_id or options.session))
     order = order_run(options, only_reserve=True)
     environment = environments.handed_on() | {environments.RUN_ID: order.run_id}
-    try:
+    with taken_back(order.directory, order.made):
         return tmux.start(words, order.directory, environment, order.workspace_name, tuis=order.workspace)
-    except LoopError:
-        with suppress(OSError):  # a new run's directory is still empty, and goes; a resumed one's is not, and stays
-            order.directory.rmdir()
-        raise
 
 
 def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
@@ -204,11 +199,13 @@ def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
 
 
 def _follow(order: RunOrder, options: Options) -> int:
+    from shell.run_order import taken_back
     from supervisor.root import run_root
 
     console = _console(order, options)
     try:
-        ending = run_root(order, console)
+        with taken_back(order.directory, order.made):
+            ending = run_root(order, console)
     finally:
         console.close()
     result = ending.result

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +145,9 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     if own is not None and not own.is_dir() and not _is_in_worktree(own, cwd, directory):
         own = None
     goes_on = own is not None and own.is_dir() and (not options.worktree or git.is_linked_worktree(cwd))
+    made: worktree.Made | None = None
     if (options.worktree or own is not None) and not goes_on:
-        directory, cwd = _enter_worktree(
+        directory, cwd, made = _enter_worktree(
             cwd, repository, repo_runs, directory, asked_id, own=own, only_reserve=only_reserve
         )
     else:
@@ -157,39 +158,41 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
             _say(note)
     if directory is None:
         directory = run_dir.new_run_directory(repo_runs, asked_id)
-    manifest = run_dir.read_manifest(directory) or {}
-    tree = git.top_level(cwd) or cwd
-    return RunOrder(
-        key=f"{repo_runs.name}/{directory.name}",
-        run_id=directory.name,
-        repo_id=repo_runs.name,
-        directory=directory,
-        cwd=cwd,
-        environment=environment,
-        worker=agents.worker,
-        reviewer=agents.reviewer,
-        paired=agents.paired,
-        settings=settings,
-        worker_model=models.worker,
-        reviewer_model=models.reviewer,
-        raw_output=options.format == "raw",
-        headless=options.headless or not sys.stdin.isatty(),
-        has_prompt=has_prompt,
-        configured=dict(configuration.agents),
-        carried_agents={
-            name: configuration.agents[name]
-            for name in (agents.worker, agents.reviewer)
-            if name in configuration.agents and name not in in_file
-        },
-        allowed_sha256=configuration.allowed_sha256,
-        tree=tree,
-        tree_sha256=_tree_sha256(tree, manifest),
-        session_ids=_session_ids(agents, manifest, resumed),
-        worktree=str(git.linked_worktree(cwd) or ""),
-        workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
-        tmux_session=place.session if place else "",
-        workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
-    )
+    with taken_back(directory, made):
+        manifest = run_dir.read_manifest(directory) or {}
+        tree = git.top_level(cwd) or cwd
+        return RunOrder(
+            key=f"{repo_runs.name}/{directory.name}",
+            run_id=directory.name,
+            repo_id=repo_runs.name,
+            directory=directory,
+            cwd=cwd,
+            environment=environment,
+            worker=agents.worker,
+            reviewer=agents.reviewer,
+            paired=agents.paired,
+            settings=settings,
+            worker_model=models.worker,
+            reviewer_model=models.reviewer,
+            raw_output=options.format == "raw",
+            headless=options.headless or not sys.stdin.isatty(),
+            has_prompt=has_prompt,
+            configured=dict(configuration.agents),
+            carried_agents={
+                name: configuration.agents[name]
+                for name in (agents.worker, agents.reviewer)
+                if name in configuration.agents and name not in in_file
+            },
+            allowed_sha256=configuration.allowed_sha256,
+            tree=tree,
+            tree_sha256=_tree_sha256(tree, manifest),
+            session_ids=_session_ids(agents, manifest, resumed),
+            worktree=str(git.linked_worktree(cwd) or ""),
+            made=made,
+            workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
+            tmux_session=place.session if place else "",
+            workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
+        )
 
 
 def lives_in_tmux(options: Options) -> bool:
@@ -481,31 +484,46 @@ def _enter_worktree(
     *,
     own: Path | None,
     only_reserve: bool,
-) -> tuple[Path | None, Path]:
-    """The run directory, if there is one now, and the directory to work in: `own` again, where the run has one."""
+) -> tuple[Path | None, Path, worktree.Made | None]:
+    """The run directory, if there is one now, the directory to work in, which is `own` again where the run has one,
+    and what was made of it now.
+    """
     if repository is None:
         raise UserError(worktree.refusal(cwd))
     if git.is_linked_worktree(cwd):
         main = git.main_top_level(cwd)
         if own is None or main is None:
             _say("--worktree skipped: this is a worktree already")
-            return directory, cwd
+            return directory, cwd, None
         repository = main
     if directory is None:
         directory = run_dir.new_run_directory(
             repo_runs, wanted_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
         )
     if only_reserve:
-        return directory, cwd
-    try:
+        return directory, cwd, None
+    with taken_back(directory, None):
         place = worktree.enter(cwd, repository, directory.name)
-    except UserError:
-        with suppress(OSError):  # a new run's directory is still empty, and goes; a resumed one's is not, and stays
-            directory.rmdir()
-        raise
     for note in place.notes:
         _say(note)
-    return directory, own if own is not None and own.is_dir() and _is_in_worktree(own, cwd, directory) else place.cwd
+    goes_on = own is not None and own.is_dir() and _is_in_worktree(own, cwd, directory)
+    return directory, own if own is not None and goes_on else place.cwd, place.made
+
+
+@contextmanager
+def taken_back(directory: Path, made: worktree.Made | None) -> Iterator[None]:
+    """Within it whatever refuses a start, Ctrl-C included, takes back what was made for a run that has not begun.
+
+    A run with a manifest has begun. A new run's directory is empty until then; what is in one stays.
+    """
+    try:
+        yield
+    except BaseException:
+        if made is not None and not (directory / "manifest.json").exists():
+            worktree.unmake(made)
+        with suppress(OSError):
+            directory.rmdir()
+        raise
 
 
 def _say(note: str) -> None:

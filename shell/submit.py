@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.edges import environments, git, run_dir, worktree
 from shell.options import Options
-from shell.run_order import order_run, wanted_id
+from shell.run_order import order_run, taken_back, wanted_id
 from supervisor import submissions
 from supervisor.run_host import first_manifest
 
@@ -17,7 +17,8 @@ def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
     home = environments.home()
     order = order_run(options._replace(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
-    serving = submissions.submit(order, home, first_manifest(order))
+    with taken_back(order.directory, order.made):
+        serving = submissions.submit(order, home, first_manifest(order))
     print(f"run {order.run_id} is in the queue: {order.cwd}")
     if serving is None:
         print("[loop] nothing is serving now: start loop serve", file=sys.stderr)
@@ -39,4 +40,4 @@ def _wants_worktree(options: Options, home: Path) -> bool:
     if manifest is None:
         return True
     was = Path(str(manifest.get("cwd", "")))
-    return repository.parent / worktree.name_of(repository, run_id) in (was, *was.parents)
+    return worktree.directory_of(repository, run_id) in (was, *was.parents)

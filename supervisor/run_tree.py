@@ -13,6 +13,7 @@ from typing import Any
 from actors.adapters import ConfiguredAgent, find_adapter
 from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
 from actors.edges.configuration import AgentConfiguration
+from actors.edges.worktree import Made
 from actors.machines import backoff, prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
@@ -79,6 +80,7 @@ class RunOrder:
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
+    made: Made | None = None  # what of it was made for this start, and goes when there is none
     tmux_session: str = ""  # the one that it runs in
     workspace: bool = False  # the agents' own TUIs are in that session, beside the console
 

@@ -93,6 +93,13 @@ def main_top_level(cwd: Path) -> Path | None:
     return (common / own).resolve() if own else common.parent
 
 
+def outermost(top: Path) -> Path:
+    """The working tree that this one is a part of as a submodule, over all levels; itself when it is no submodule."""
+    while above := git(top, "rev-parse", "--show-superproject-working-tree"):
+        top = Path(above)
+    return top
+
+
 def common_directory(cwd: Path) -> Path | None:
     """Git's common dir: the same for all worktrees of one repository. None outside a repository."""
     return _absolute(cwd, "--git-common-dir")

@@ -1,18 +1,23 @@
 """A git worktree and branch of a run's own, beside the repository: `<repo>-loop-<run-id>` (behaviour.md, "Worktrees").
 
-Plain `git`; the command line calls it before anything is started. It makes, completes and re-enters worktrees and
-never removes one: what an agent has not committed stays where it is. Killed half-way, it goes on the next time: git
-keeps a worktree locked that it has not finished, and so do we while files are copied into one.
+Plain `git`; the command line calls it before anything is started. It makes, completes and re-enters worktrees. Whether
+git has made one is judged by what is there, not by its exit status: a post-checkout hook that fails (git-lfs, husky)
+spoils that, and not the worktree.
+
+What was made for a start that is refused is taken back (`unmake`), whatever refuses it. Nothing else is removed here:
+what an agent has not committed stays where it is. Killed half-way, it goes on the next time: git keeps a worktree
+locked that it has not finished, and so do we while files are copied into one.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.edges.git import NO_REPOSITORY, ask, branch_note, common_directory, git, sanitise, top_level
+from actors.edges.git import NO_REPOSITORY, ask, branch_note, common_directory, git, outermost, sanitise, top_level
 from actors.errors import UserError
 
 PLAN = "PLAN.md"
@@ -20,12 +25,24 @@ _CHECKING_OUT = "initializing"  # git's own word, while `worktree add` has not c
 _COPYING = "loop copies files into it"
 
 
+@dataclass(kw_only=True)
+class Made:
+    """What was made for one run, step by step, so that it can be taken back."""
+
+    top: Path  # the repository's main working tree
+    directory: Path | None = None  # of the worktree; None = it was there before
+    branch: str = ""  # "" = it was there before
+    tip: str = ""  # the commit that the branch began at
+    moved: list[tuple[Path, Path]] = field(default_factory=list)  # from, to
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run works. `notes` are for people."""
+    """Where a run works. `notes` are for people; `made` is for `unmake`, when the run does not start."""
 
     cwd: Path
     notes: tuple[str, ...] = ()
+    made: Made | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,27 +84,56 @@ def name_of(top: Path, run_id: str) -> str:
     return f"{sanitise(top.name)}-loop-{run_id}"
 
 
+def directory_of(top: Path, run_id: str) -> Path:
+    """Where the run's worktree belongs: beside the repository, and of a submodule beside what it is a part of.
+
+    Within the superproject it would be a change there, and be in the way of whatever runs on all of its files.
+    """
+    return outermost(top).parent / name_of(top, run_id)
+
+
 def is_free(top: Path, run_id: str) -> bool:
     """Whether neither a directory beside the repository nor a branch has the run's name or begins with it and '/'."""
     name = name_of(top, run_id)
-    return not os.path.lexists(top.parent / name) and not git(top, "for-each-ref", "--count=1", f"refs/heads/{name}")
+    taken = os.path.lexists(directory_of(top, run_id))
+    return not taken and not git(top, "for-each-ref", "--count=1", f"refs/heads/{name}")
 
 
 def enter(cwd: Path, top: Path, run_id: str) -> Place:
     """The run's worktree, made or re-entered; in the same sub-directory as `cwd` where the worktree has it.
 
     `top` is the repository's main working tree; `cwd` is in that or in another of its worktrees. Raises `UserError`
-    when something else stands in its place, or git refuses.
+    when something else stands in its place, or it cannot be made; all is as it was then, as after Ctrl-C.
     """
-    name = name_of(top, run_id)
-    directory = top.parent / name
-    was_free = is_free(top, run_id)
-    notes = _registered_or_made(top, directory, name)
-    inner = directory / (git(cwd, "rev-parse", "--show-prefix") or "")
-    place = inner if inner.is_dir() else directory
-    if cwd != place and _take_plan_along(cwd, place, overwrite=was_free):
-        notes.append(f"{PLAN} went along")
-    return Place(cwd=place, notes=tuple(notes))
+    name, directory = name_of(top, run_id), directory_of(top, run_id)
+    made = Made(top=top)
+    try:
+        was_free = is_free(top, run_id)
+        notes = _registered_or_made(top, directory, name, made)
+        inner = directory / (git(cwd, "rev-parse", "--show-prefix") or "")
+        place = inner if inner.is_dir() else directory
+        if cwd != place and _take_plan_along(cwd, place, made, overwrite=was_free):
+            notes.append(f"{PLAN} went along")
+    except OSError as error:
+        unmake(made)
+        where = error.filename or directory
+        raise UserError(f"cannot make the run's worktree: {error.strerror} ({where})") from error
+    except BaseException:
+        unmake(made)
+        raise
+    return Place(cwd=place, notes=tuple(notes), made=made)
+
+
+def unmake(made: Made) -> None:
+    """Takes back what was made for a run that has not started: nobody has worked in it. As far as it can be done."""
+    for source, target in reversed(made.moved):
+        if not os.path.lexists(source):
+            with suppress(OSError):
+                shutil.move(target, source)
+    if made.directory is not None:
+        git(made.top, "worktree", "remove", "--force", "--force", str(made.directory))
+    if made.branch and made.tip:
+        git(made.top, "update-ref", "-d", f"refs/heads/{made.branch}", made.tip)
 
 
 def refusal(cwd: Path) -> str:
@@ -98,8 +144,8 @@ def refusal(cwd: Path) -> str:
     return f"--worktree needs a git repository; of {cwd} git says: {reason}"
 
 
-def _registered_or_made(top: Path, directory: Path, name: str) -> list[str]:
-    known = next((each for each in registered(top) if each.path == directory), None)
+def _registered_or_made(top: Path, directory: Path, name: str, made: Made) -> list[str]:
+    known = _known(top, directory)
     if os.path.lexists(directory):
         if top_level(directory) != directory or common_directory(directory) != common_directory(top):
             raise UserError(f"{directory} is in the way of the run's worktree: move it, or start a new run")
@@ -107,19 +153,41 @@ def _registered_or_made(top: Path, directory: Path, name: str) -> list[str]:
     if known is not None:  # only this one: another's directory may be on a disk that is not mounted now
         _must(top, "worktree", "remove", str(directory))
     if git(top, "rev-parse", "--verify", "--quiet", "HEAD") is None:
-        _make_without_commits(top, directory, name)
-        return [f"worktree {directory} made; the repository has no commit yet, so its files were copied"]
+        return _make_without_commits(top, directory, name, made)
     if _has_branch(top, name):
-        _must(top, "worktree", "add", str(directory), name)
-        notes = [f"worktree {directory} on branch {name}, which was there already"]
+        notes = [f"worktree {directory} on branch {name}, which was there already", *_add(directory, name, made)]
     else:
-        _must(top, "worktree", "add", "-b", name, str(directory))
-        notes = [f"worktree {directory} on branch {name}"]
+        _branch(name, "HEAD", made)
+        notes = [f"worktree {directory} on branch {name}", *_add(directory, name, made)]
         if (begins := branch_note(top)) is not None:
             notes.append(f"it begins where the repository is: {begins}")
     if (directory / ".gitmodules").is_file():
         notes.append("its submodules are empty: git submodule update --init fills them")
     return notes
+
+
+def _branch(name: str, commit: str, made: Made) -> None:
+    """Not by `git worktree add -b`, which does not say whether the branch was its own when it fails."""
+    _must(made.top, "branch", "--no-track", name, commit)
+    made.branch, made.tip = name, _must(made.top, "rev-parse", f"refs/heads/{name}")
+
+
+def _add(directory: Path, branch: str, made: Made) -> list[str]:
+    """`git worktree add`. It is made when git has finished it, which is when it is not locked any more."""
+    made.directory = directory  # before, for Ctrl-C
+    answer = ask(made.top, "worktree", "add", str(directory), branch)
+    if answer.output is not None:
+        return []
+    known = _known(made.top, directory)
+    if known is None or known.branch != branch or known.gone or known.lock is not None:
+        made.directory = None  # git has tidied up itself; or it is another's
+        raise _refused(answer.reason, "git worktree add", made.top)
+    hint = "" if answer.reason.startswith("Preparing worktree") else f": {answer.reason}"
+    return [f"a hook of the repository failed in it{hint}"]
+
+
+def _known(top: Path, directory: Path) -> Registered | None:
+    return next((each for each in registered(top) if each.path == directory), None)
 
 
 def _finish(top: Path, directory: Path, known: Registered | None) -> list[str]:
@@ -131,17 +199,17 @@ def _finish(top: Path, directory: Path, known: Registered | None) -> list[str]:
     return ["it had not been finished, and is now"]
 
 
-def _make_without_commits(top: Path, directory: Path, name: str) -> None:
+def _make_without_commits(top: Path, directory: Path, name: str, made: Made) -> list[str]:
     """A worktree needs a commit: the branch begins with an empty one, and the files are copied as they are."""
     if not _has_branch(top, name):
         tree = _must(top, "hash-object", "-t", "tree", "-w", "--stdin")
         identity = ["-c", "user.name=loop", "-c", "user.email=loop@localhost"]
-        commit = _must(top, *identity, "commit-tree", tree, "-m", "Begin")
-        _must(top, "branch", name, commit)
-    _must(top, "worktree", "add", str(directory), name)
+        _branch(name, _must(top, *identity, "commit-tree", tree, "-m", "Begin"), made)
+    notes = _add(directory, name, made)
     _must(top, "worktree", "lock", "--reason", _COPYING, str(directory))
     _copy_files(top, directory)
     _must(top, "worktree", "unlock", str(directory))
+    return [f"worktree {directory} made; the repository has no commit yet, so its files were copied", *notes]
 
 
 def _copy_files(top: Path, directory: Path) -> None:
@@ -155,7 +223,7 @@ def _copy_files(top: Path, directory: Path) -> None:
             shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _take_plan_along(cwd: Path, place: Path, *, overwrite: bool) -> bool:
+def _take_plan_along(cwd: Path, place: Path, made: Made, *, overwrite: bool) -> bool:
     """A plan that git does not know is moved, one with changes is copied. One that the run has worked on already is
     left alone: `overwrite` only what git has just put there.
     """
@@ -166,6 +234,7 @@ def _take_plan_along(cwd: Path, place: Path, *, overwrite: bool) -> bool:
         if os.path.lexists(target):
             return False
         shutil.move(plan, target)
+        made.moved.append((plan, target))
         return True
     if overwrite and git(cwd, "diff", "--quiet", "HEAD", "--", PLAN) is None:
         shutil.copy2(plan, target)
@@ -180,6 +249,9 @@ def _has_branch(top: Path, name: str) -> bool:
 def _must(cwd: Path, *arguments: str) -> str:
     answer = ask(cwd, *arguments)
     if answer.output is None:
-        command = " ".join(["git", *arguments[:2]])
-        raise UserError(f"cannot make the run's worktree: {answer.reason} ({command} in {cwd})")
+        raise _refused(answer.reason, " ".join(["git", *arguments[:2]]), cwd)
     return answer.output
+
+
+def _refused(reason: str, command: str, cwd: Path) -> UserError:
+    return UserError(f"cannot make the run's worktree: {reason} ({command} in {cwd})")

@@ -104,6 +104,31 @@ def test_where_there_can_be_no_worktree_one_line_says_why(world: World, place: s
     assert not run_dir.runs_root(world.home).exists()
 
 
+def test_a_hook_that_fails_costs_a_submitted_run_neither_its_worktree_nor_its_place_in_the_queue(world: World):
+    hook = world.project / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'husky: command not found' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    play_brief(world, "true")
+    loop = world.run("submit", "--agent", "embedded", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert "[loop] a hook of the repository failed in it: husky: command not found" in loop.lines
+    assert [each["path"] for each in asked(world, "list")] == [str(world.base / "project-loop-1")]
+
+
+def test_a_start_that_is_refused_after_its_worktree_was_made_leaves_nothing_of_it(world: World):
+    (world.project / "PLAN.md").write_text("plan")
+    runs = run_dir.runs_root(world.home) / git.repository_id(world.project)
+    (runs / "late" / "root.lock").mkdir(parents=True, mode=0o700)  # which no root can hold then
+    loop = world.run("--agent", "embedded", "--worktree", "--proof", "x", LOOP_RUN_ID="late")
+    assert loop.process.returncode != 0, loop.output
+    assert f"[loop] worktree {world.base / 'project-loop-late'} on branch project-loop-late" in loop.lines
+    assert sum(line.startswith("[loop] error: ") for line in loop.lines) == 1, loop.output
+    assert worktree.registered(world.project) == []
+    assert worktree.is_free(world.project, "late")
+    assert (world.project / "PLAN.md").read_text() == "plan"
+
+
 def test_list_and_clean_tell_a_run_that_works_from_one_that_is_done(world: World):
     play_brief(
         world, "git switch -q -c polite && echo x > x && git add x && git commit -q -m x && git push -q origin polite"

@@ -251,15 +251,24 @@ def test_odd_directory_names_are_no_trouble(tmp_path: Path, name: str):
     assert worktree.enter(top, top, "1").notes == (f"worktree {place.cwd} re-entered",)
 
 
-def test_a_submodules_worktree_stands_beside_it_and_empty_submodules_are_noted(top: Path, tmp_path: Path):
-    allowed = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add"]
-    run_git(tmp_path, "init", "-q", "super")
-    run_git(tmp_path / "super", *allowed, str(top), "sub")
-    run_git(tmp_path / "super", "commit", "-q", "-m", "with sub")
-    sub = tmp_path / "super" / "sub"
-    assert worktree.enter(sub, sub, "1").cwd == tmp_path / "super" / "sub-loop-1"
-    place = worktree.enter(tmp_path / "super", tmp_path / "super", "1")
-    assert "submodules are empty" in place.notes[-1]
+def test_a_submodules_worktree_stands_beside_all_that_it_is_a_part_of(top: Path, tmp_path: Path):
+    allowed = ["-c", "protocol.file.allow=always", "submodule", "--quiet"]
+    inner = top
+    for name in ("middle", "outer"):
+        run_git(tmp_path, "init", "-q", name)
+        run_git(tmp_path / name, *allowed, "add", str(inner), "sub")
+        run_git(tmp_path / name, "commit", "-q", "-m", "with sub")
+        inner = tmp_path / name
+    run_git(inner, *allowed, "update", "--init", "--recursive")
+    for sub in (inner / "sub", inner / "sub" / "sub"):
+        run_id = str(len(sub.parts))
+        assert worktree.is_free(sub, run_id)
+        place = worktree.enter(sub, sub, run_id)
+        assert place.cwd == tmp_path / f"sub-loop-{run_id}"
+        assert git.main_top_level(place.cwd) == sub
+        assert not worktree.is_free(sub, run_id)
+    assert run_git(inner, "status", "--porcelain") == ""
+    assert "submodules are empty" in worktree.enter(inner, inner, "1").notes[-1]
 
 
 def test_a_worktree_can_be_made_again_from_another_worktree(top: Path):
@@ -269,15 +278,88 @@ def test_a_worktree_can_be_made_again_from_another_worktree(top: Path):
     assert worktree.enter(second / "src", git.main_top_level(second) or second, "1").cwd == first / "src"
 
 
-def test_the_reason_of_git_is_given_when_it_cannot_make_the_directory(top: Path):
+def put_hook(top: Path, script: str) -> None:
     hook = top / ".git" / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho 'no room for another one' >&2\nexit 3\n")
+    hook.write_text(f"#!/bin/sh\n{script}\n")
     hook.chmod(0o755)
-    with pytest.raises(
-        UserError, match=r"^cannot make the run's worktree: no room for another one \(git worktree add in"
-    ):
+
+
+def untouched(top: Path) -> bool:
+    """Whether there is no trace of run 1."""
+    return worktree.is_free(top, "1") and worktree.registered(top) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [("echo 'git-lfs is not installed' >&2; exit 2", ": git-lfs is not installed"), ("exit 1", "")]
+)
+def test_a_hook_that_fails_is_named_and_the_worktree_that_is_there_is_used(top: Path, script: str, said: str):
+    put_hook(top, script)
+    place = worktree.enter(top, top, "1")
+    assert place.notes[1] == f"a hook of the repository failed in it{said}"
+    assert (place.cwd / "src" / "a.py").read_text() == "1\n"
+    assert run_git(place.cwd, "branch", "--show-current") == "tool-loop-1"
+
+
+def test_a_hook_that_fails_where_there_is_no_commit_yet_is_named_too(bare: Path):
+    put_hook(bare, "exit 1")
+    place = worktree.enter(bare, bare, "1")
+    assert place.notes[1] == "a hook of the repository failed in it"
+    assert (place.cwd / "src" / "a.py").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("had_branch", [False, True])
+def test_what_git_cannot_make_is_refused_with_its_reason_and_leaves_only_what_was_there(top: Path, *, had_branch: bool):
+    (top / ".gitattributes").write_text("*.py filter=missing\n")
+    run_git(top, "add", ".gitattributes")
+    run_git(top, "commit", "-q", "-m", "filtered")
+    run_git(top, "config", "filter.missing.smudge", "exit 3")
+    run_git(top, "config", "filter.missing.required", "true")
+    if had_branch:
+        run_git(top, "branch", "tool-loop-1")
+    with pytest.raises(UserError, match=r"^cannot make the run's worktree: .* filter .*\(git worktree add in"):
         worktree.enter(top, top, "1")
+    assert bool(run_git(top, "branch", "--list", "tool-loop-1")) == had_branch
+    assert worktree.registered(top) == []
+    assert not (top.parent / "tool-loop-1").exists()
+
+
+def test_what_was_made_for_a_start_that_is_refused_later_is_taken_back_with_the_plan(top: Path):
+    (top / "PLAN.md").write_text("plan")
+    put_hook(top, "echo made by a hook > made")
+    place = worktree.enter(top, top, "1")
+    assert not (top / "PLAN.md").exists()
+    assert place.made is not None
+    worktree.unmake(place.made)
+    assert untouched(top)
+    assert (top / "PLAN.md").read_text() == "plan"
+
+
+def test_what_was_made_without_commits_is_taken_back_as_well(bare: Path):
+    made = worktree.enter(bare, bare, "1").made
+    assert made is not None
+    worktree.unmake(made)
+    assert untouched(bare)
+    assert (bare / "src" / "a.py").exists()
+
+
+def test_a_worktree_and_a_branch_that_were_there_before_stay_when_a_start_is_refused(top: Path):
+    worktree.enter(top, top, "1")
+    again = worktree.enter(top, top, "1")
+    assert again.made is not None
+    worktree.unmake(again.made)
+    assert [each.branch for each in worktree.registered(top)] == ["tool-loop-1"]
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere there is no /proc, which takes no file even from root")
+def test_a_plan_that_cannot_go_along_is_one_line_and_nothing_is_left(top: Path):
+    (top / "PLAN.md").write_text("plan")
+    put_hook(top, "rm -r src && ln -s /proc src")  # a directory that takes no file
+    (top / "src" / "PLAN.md").write_text("plan")
+    with pytest.raises(UserError, match=r"^cannot make the run's worktree: "):
+        worktree.enter(top / "src", top, "1")
+    assert untouched(top)
+    assert (top / "src" / "PLAN.md").read_text() == "plan"
 
 
 def test_why_there_can_be_no_worktree_is_said_with_the_next_step_or_gits_reason(top: Path, tmp_path: Path):
