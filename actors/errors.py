@@ -5,22 +5,31 @@ Whose fault is it? `UserError`: what the user typed or configured: shown as one 
 `ProtocolError`: two parts of this program disagree: a bug here, reported as one.
 
 Foreign errors are recognised once, at the edge that meets them, and become one of these.
+
+A `PermanentError` says that to try again cannot help: a bad value, a missing file, a wrong version. An actor that meets
+one at its start ends with `EXIT_PERMANENT`, as s6 has it, and its supervisor does not restart it.
 """
+
+EXIT_PERMANENT = 125
 
 
 class LoopError(Exception):
     """Base of all errors this project raises on purpose. Never raised itself."""
 
 
-class UserError(LoopError):
+class PermanentError(LoopError):
+    """To try again cannot help; somebody has to change something first. Never raised itself."""
+
+
+class UserError(PermanentError):
     """The user's input or set-up is wrong. The text names the offending value and says what to do next."""
 
 
 class BadFileError(UserError):
     """A file or directory cannot be used as it is: its kind, size, content or owner. `reason` is without its name."""
 
-    def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+    def __init__(self, path: object, reason: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if reason else str(path))  # one text: as it comes over the wire
         self.reason = reason
 
 
@@ -56,6 +65,10 @@ class JournalError(CircumstanceError):
     """The journal cannot be opened, read or written."""
 
 
+class JournalUnusableError(JournalError, PermanentError):
+    """The journal is no journal, is damaged, or was written by another version."""
+
+
 class JournalConflictError(CircumstanceError):
     """A write was refused: the stream is not at the version the writer expected, or the writer's epoch is fenced."""
 
@@ -81,5 +94,5 @@ class ProtocolError(LoopError):
     """Two parts of this program disagree (unknown kind, bad bytes, illegal event). Please report it."""
 
 
-class IllegalEventError(ProtocolError):
+class IllegalEventError(ProtocolError, PermanentError):
     """An event that this state does not allow. Raised by machines; the state is unchanged."""

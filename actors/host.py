@@ -4,8 +4,8 @@ The main thread is the I/O thread (edges/bus). The actor has a Pykka thread of i
 `receive` and `on_stop` run. Imported before the process is forked, so importing it makes no thread, socket or child.
 
 The process ends with 0 after a stop, 70 when the actor crashed (anything that it raised and that is not an answer, in
-any thread) or did not stop in time, 71 when `on_start` failed, 69 when the root is gone. However it ends, it first
-kills all processes below it.
+any thread) or did not stop in time, 71 when `on_start` failed, 125 when it failed with a `PermanentError` and would
+again, 69 when the root is gone. However it ends, it first kills all processes below it.
 
 What of Pykka is not relied upon, because it was seen to fail (4.5.0): `ask` hides crashes from on_failure, so every
 message is told and answered by the courier; on_failure is not called for on_start; on_stop's exceptions are swallowed;
@@ -34,7 +34,15 @@ from actors.edges import processes
 from actors.edges.bus import Bus, End
 from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
 from actors.edges.mailbox import Item, Mailbox
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError, described
+from actors.errors import (
+    EXIT_PERMANENT,
+    CircumstanceError,
+    LoopError,
+    PermanentError,
+    ProtocolError,
+    UserError,
+    described,
+)
 from actors.logs import LogSettings
 from actors.messages import (
     Ack,
@@ -42,6 +50,7 @@ from actors.messages import (
     ActorUp,
     Applied,
     Apply,
+    CannotStart,
     Message,
     Progress,
     Ready,
@@ -100,7 +109,7 @@ class ActorContext:
         self.listen_fd = listen_fd
         self.ended = ended  # the host's: the actor's thread has left its loop
         self.clock = clock
-        self.failed_to_start = False
+        self.start_failure = EXIT_STOPPED  # or the exit status that says how it failed to start
         self.detail = ""  # set in on_start: shown to people when the actor is ready
         self.note = ""  # set any time: what the actor is busy with beside its mailbox; shown in heartbeats
 
@@ -110,11 +119,14 @@ class ActorContext:
 
     def start_failed(self, error: BaseException) -> None:
         """One line for the log and for people; the traceback only where the error is not one of ours."""
-        self.failed_to_start = True
+        permanent = isinstance(error, PermanentError)
+        self.start_failure = EXIT_PERMANENT if permanent else EXIT_START_FAILED
         reason = f"{self.name} could not start: {str(error) if isinstance(error, LoopError) else repr(error)}"
         logger.opt(exception=None if isinstance(error, LoopError) else error).error("{}", reason)
         progress = Progress(at_ms=self.clock(), source=self.name, agent="", kind="error", text=reason)
         self.ref("console").tell(progress)
+        if permanent:  # acknowledged before the process ends, so the supervisor knows it by then
+            self.ref("supervisor").tell(CannotStart(reason=str(error)))
 
     def crash(self, what: str, error: BaseException) -> NoReturn:
         """Ends the process as a crash, from any thread: for errors that no handler has met."""
@@ -261,8 +273,8 @@ def _run(start: StartArguments, lifelines: Sequence[int], listen_fd: int | None)
         context.start_failed(error)
         bus.actor_ended()
     end = bus.run(mailbox, lambda: context.note)
-    if context.failed_to_start:
-        return EXIT_START_FAILED
+    if context.start_failure:
+        return context.start_failure
     match end:
         case End.STOPPED:
             logger.info("stopped")

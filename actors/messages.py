@@ -83,6 +83,12 @@ class Ready(Message, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class CannotStart(Message, frozen=True, kw_only=True):
+    """Actor process -> supervisor, before it ends with `EXIT_PERMANENT`: why it cannot start, nor would later."""
+
+    reason: str
+
+
 class Heartbeat(Message, frozen=True, kw_only=True):
     """Actor process -> supervisor, once a second, from its I/O thread; says how its handler is doing."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
-from actors.errors import JournalError, LoopError, ProtocolError
+from actors.errors import JournalError, JournalUnusableError, LoopError, ProtocolError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import projection, run
 from actors.messages import Append, Appended, Load, Loaded, Message, Note, Progress, Record, SessionOpened
@@ -67,6 +67,8 @@ class PersistenceActor(ProcessActor):
         while True:
             try:
                 answer = self._serve(message)
+            except JournalUnusableError:
+                raise
             except JournalError as error:
                 self._tell_room(str(error))
                 if time.monotonic() > deadline:
@@ -110,7 +112,7 @@ class PersistenceActor(ProcessActor):
         return Appended(stream=message.stream, version=version)
 
     def _fold(self, record: Record) -> list[dict[str, object]]:
-        event = msgspec.json.decode(record.body, type=EVENT_TYPES[record.kind])
+        event = _event(record)
         before = self._state
         self._state, _commands = run.decide(before, event, record.at_ms)
         return projection.project(before, event, self._state, run_dir.iso(record.at_ms))
@@ -176,6 +178,19 @@ class PersistenceActor(ProcessActor):
         if self._state.pull_request is not None:
             self._manifest["pullRequest"] = self._state.pull_request.url
         run_dir.write_manifest(self._directory, self._manifest)
+
+
+def _event(record: Record) -> run.Event:
+    try:
+        return msgspec.json.decode(record.body, type=EVENT_TYPES[record.kind])
+    except KeyError as error:
+        raise JournalUnusableError(
+            f"event kind {record.kind!r} of the run is unknown to this version of loop: update loop"
+        ) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JournalUnusableError(
+            f"event {record.kind} of the run was written by another version of loop ({error})"
+        ) from error
 
 
 def _json_line(entry: dict[str, object]) -> str:

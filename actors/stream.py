@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from actors.errors import ProtocolError
+from actors.errors import JournalUnusableError, ProtocolError
 from actors.messages import Append, Appended, Load, Loaded, Record
 from actors.remote import RemoteRef
 from actors.wire.encoding import to_json
@@ -74,5 +74,12 @@ class EventStream(Generic[E]):
     def _decode(self, record: Record) -> E:
         cls = self._types.get(record.kind)
         if cls is None:
-            raise ProtocolError(f"event kind {record.kind!r} in stream {self._name!r} is unknown to this version")
-        return msgspec.json.decode(record.body, type=cls)
+            raise JournalUnusableError(
+                f"event kind {record.kind!r} in stream {self._name!r} is unknown to this version of loop: update loop"
+            )
+        try:
+            return msgspec.json.decode(record.body, type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise JournalUnusableError(
+                f"event {record.kind} in stream {self._name!r} was written by another version of loop ({error})"
+            ) from error

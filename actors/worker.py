@@ -16,7 +16,7 @@ from actors.agent_actor import AgentActor
 from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
 from actors.edges.trust import Watch
-from actors.errors import IllegalEventError
+from actors.errors import IllegalEventError, JournalUnusableError
 from actors.host import ActorContext, Sender
 from actors.machines import run
 from actors.machines.run_status import counted_down, run_status
@@ -89,7 +89,8 @@ class WorkerActor(AgentActor):
         generation: int = self.context.options["generation"]
         opened = [event for event in events if isinstance(event, run.RunStarted | run.RunResumed)]
         if not opened:
-            assert settings is not None, "a run without a journal is started with its settings"
+            if settings is None:
+                raise JournalUnusableError("the run's journal is gone, and its task with it: start a new run")
             self._happen(run.RunStarted(settings=settings, generation=generation))
             return
         if opened[-1].generation != generation:

@@ -21,7 +21,7 @@ from loguru import logger
 from actors.clock import wall_ms
 from actors.host import Sender, StartArguments
 from actors.logs import LogSettings
-from actors.messages import ActorDown, ActorUp, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
+from actors.messages import ActorDown, ActorUp, CannotStart, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
 from supervisor import children, policy
 from supervisor.children import Child, Phase
 from supervisor.console_wire import ActorReport
@@ -184,6 +184,8 @@ class SupervisorActor(pykka.ThreadingActor):
         match message:
             case Ready():
                 self._ready(child, message)
+            case CannotStart():
+                child.cannot_start = message.reason
             case Heartbeat():
                 child.heartbeat, child.heard_at, child.heard_at_ms = message, time.monotonic(), wall_ms()
                 self._look_for_hang(child)
@@ -208,6 +210,7 @@ class SupervisorActor(pykka.ThreadingActor):
     def _start(self, child: Child) -> None:
         child.incarnation += 1
         child.stuck, child.heartbeat, child.pid, child.restart_due = "", None, 0, False
+        child.cannot_start = ""
         self._phase(child, "starting")
         name = child.spec.id
         self._options.router.set_live(self._options.key, name, child.incarnation)
@@ -246,7 +249,7 @@ class SupervisorActor(pykka.ThreadingActor):
             asked_to_stop=child.phase == "stopping",
             stuck=bool(child.stuck),
         )
-        self._gone(child, exit_class, child.stuck or describe_end(event))
+        self._gone(child, exit_class, child.stuck or child.cannot_start or describe_end(event))
 
     def _gone(self, child: Child, exit_class: policy.ExitClass, detail: str) -> None:
         healthy_s = time.monotonic() - child.since if child.phase == "ready" else 0.0
@@ -280,8 +283,10 @@ class SupervisorActor(pykka.ThreadingActor):
         self._carry_out(decision)
 
     def _carry_out(self, decision: policy.Decision) -> None:
-        self._options.announce("note", decision.why)
         self._log.info(decision.why)
+        is_last_word = isinstance(decision, policy.GiveUp) and decision.permanent and not decision.ask
+        if not is_last_word:  # which is the run's result
+            self._options.announce("note", decision.why)
         match decision:
             case policy.RestartChildren():
                 for name in decision.stop:
@@ -293,7 +298,7 @@ class SupervisorActor(pykka.ThreadingActor):
             case policy.GiveUp(ask=True):
                 self._stand_still(decision.why)
             case policy.GiveUp():
-                self._end(RunResult("failed", f"{decision.why}: giving up"))
+                self._end(RunResult("failed", decision.why + ("" if decision.permanent else ": giving up")))
             case policy.ShutDown():
                 self._end(RunResult("failed", decision.why))
             case policy.Leave():

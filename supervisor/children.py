@@ -31,6 +31,7 @@ class Child:
     heartbeat: Heartbeat | None = None
     heard_at: float = 0.0
     heard_at_ms: int = 0
+    cannot_start: str = ""  # its own word for a start failure that is permanent
     stuck: str = ""  # why it is being killed as a hang
     why_down: str = ""
     restart_due: bool = False  # it waits for its back-off

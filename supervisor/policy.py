@@ -1,7 +1,8 @@
 """What becomes of a child that ended: restart, leave, give up, shut down. Pure: time, chance and history come in.
 
 OTP's rules: the restart type says whether, the strategy says who else, the intensity says how often at most. Added:
-back-off with jitter, and exit classes for ends that a process cannot report itself (hang, lost, start-failed).
+back-off with jitter, and exit classes for ends that a process cannot report itself (hang, lost, start-failed). Added as
+well, from s6: an actor that says that it cannot start, now or later, is not restarted (permanent).
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Literal
 
 import msgspec
 
+from actors.errors import EXIT_PERMANENT
 from supervisor.spec import BackOff, ChildSpec, SupervisorSpec
 
 # normal: exit code 0 on its own. shutdown: it was asked to stop. crash: another code, or a signal.
 # hang: alive without progress, and so killed by us. lost: gone without a status (its launcher or host died).
-# start-failed: it never became ready.
-ExitClass = Literal["normal", "shutdown", "crash", "hang", "lost", "start-failed"]
+# start-failed: it never became ready. permanent: nor would it, whatever is tried (errors.PermanentError).
+ExitClass = Literal["normal", "shutdown", "crash", "hang", "lost", "start-failed", "permanent"]
 
 EXPECTED: frozenset[ExitClass] = frozenset({"normal", "shutdown"})  # a transient child is not restarted after these
 
@@ -60,7 +62,8 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The intensity is exceeded: stop those in `stop` in this order, restart nothing, tell the human why.
+    """The intensity is exceeded, or a restart cannot help (`permanent`): stop those in `stop` in this order, restart
+    nothing, tell the human why.
 
     `ask`: somebody is there who can decide whether it is tried again, so the supervisor waits for that. Otherwise its
     work is done. When it is tried again the history begins anew.
@@ -69,6 +72,7 @@ class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...]
     why: str
     ask: bool
+    permanent: bool = False
 
 
 class ShutDown(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +98,9 @@ def classify(*, code: int | None, signal: int | None, ready: bool, asked_to_stop
         return "lost"
     if code == 0:
         return "normal"
-    return "crash" if ready else "start-failed"
+    if ready:
+        return "crash"
+    return "permanent" if code == EXIT_PERMANENT else "start-failed"
 
 
 def decide(
@@ -127,6 +133,9 @@ def decide(
             return ShutDown(stop=others_down, why=f"{how}; it is significant, so the others end too"), history
         return Leave(why=f"{how}; a {child.restart} child is not restarted after that"), history
 
+    if end.exit_class == "permanent":
+        why = f"{child.id} cannot start: {end.detail or 'its failure is permanent'}"
+        return GiveUp(stop=others_down, why=why, ask=attended, permanent=True), history
     intensity = supervisor.intensity
     if restarts_within(history, intensity.period_s, now_ms) >= intensity.max_restarts:
         why = f"{how}; no more than {intensity.max_restarts} restarts in {intensity.period_s:g} s are allowed"

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from actors.edges import files
-from actors.errors import BadFileError, JournalConflictError, JournalError
+from actors.errors import BadFileError, JournalConflictError, JournalError, JournalUnusableError
 from actors.messages import Record
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -69,9 +69,9 @@ class Journal:
             _migrate(self._db, path)
         except sqlite3.Error as error:
             os.close(self._lock)
-            raise JournalError(
-                f"cannot open the journal {path}: {error}; the run's files are left as they are"
-            ) from error
+            # Locked, full or out of descriptors changes; what is no database, or a damaged one, does not.
+            kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalUnusableError
+            raise kind(f"cannot open the journal {path}: {error}; the run's files are left as they are") from error
 
     def load(self, stream: str, epoch: int, after: int = 0) -> tuple[list[Record], bool]:
         """The records of the stream in order from number `after` on, a page of them, and whether there are more.
@@ -256,7 +256,7 @@ def _applied(db: sqlite3.Connection, path: Path) -> set[str]:
     applied = {str(row[0]) for row in db.execute("SELECT name FROM migrations")}
     unknown = applied - {migration.__name__ for migration in MIGRATIONS}
     if unknown:
-        raise JournalError(
+        raise JournalUnusableError(
             f"the journal {path} was written by a newer version of loop (it has {min(unknown)}): "
             "update loop, then resume"
         )

@@ -19,6 +19,7 @@ from actors.messages import (
     ActorUp,
     Applied,
     Apply,
+    CannotStart,
     Heartbeat,
     Load,
     Loaded,
@@ -47,7 +48,8 @@ def test_an_actor_reports_ready_with_its_pid_and_detail(world) -> None:
 def test_a_user_error_in_on_start_is_one_line_for_the_log_and_for_people(world) -> None:
     child = world.launch("worker", on_start="user error")
     progress = world.console_inbox.next(Progress)
-    assert child.exit_code() == 71
+    assert world.supervisor_inbox.next(CannotStart).reason == "the moon is not there: look up"
+    assert child.exit_code() == 125
     assert (progress.kind, progress.text) == ("error", "worker could not start: the moon is not there: look up")
     assert "the moon is not there: look up" in child.log()
     assert "Traceback" not in child.log()

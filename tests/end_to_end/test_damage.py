@@ -73,6 +73,21 @@ def test_a_journal_of_a_newer_version_is_refused_in_one_line_and_nothing_is_chan
     assert contents(directory) == before
 
 
+def test_a_start_failure_that_cannot_change_ends_the_run_at_once_with_its_cause(embedded: World):
+    directory = run_directory(embedded)
+    shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
+    with closing(sqlite3.connect(directory / journal.FILE_NAME)) as db, db:
+        db.execute("UPDATE events SET kind = 'Martian' WHERE seq = 1")
+    loop = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert loop.process.returncode == 1
+    (last,) = [line for line in loop.lines if line.startswith("[loop] run 1 failed: ")]
+    assert "cannot start: event kind 'Martian'" in last
+    assert "unknown to this version of loop: update loop" in last
+    assert not [line for line in loop.lines if "restart" in line or "giving up" in line]
+    assert "#2" not in (directory / "log").read_text()
+    assert embedded.manifest()["state"] == "failed"
+
+
 def test_a_run_that_was_killed_before_it_had_begun_asks_for_its_task_and_then_begins(embedded: World):
     directory = run_directory(embedded)
     journal.Journal(directory / journal.FILE_NAME).close()  # a first start came this far

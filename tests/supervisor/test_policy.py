@@ -70,7 +70,7 @@ STARTED = {
     "one_for_all": CHILDREN,
 }
 RESTARTED_AFTER = {
-    "permanent": set(get_args(ExitClass)),
+    "permanent": set(get_args(ExitClass)) - {"permanent"},
     "transient": {"crash", "hang", "lost", "start-failed"},
     "temporary": set(),
 }
@@ -84,10 +84,14 @@ def test_the_restart_type_says_whether_and_the_strategy_says_who(exit_class, res
         assert decision.stop == STOPPED[strategy]
         assert decision.start == STARTED[strategy]
         assert len(history) == 1
+        assert exit_class in decision.why
+    elif exit_class == "permanent" and restart != "temporary":
+        assert isinstance(decision, GiveUp)
+        assert history == ()
     else:
         assert isinstance(decision, Leave)
         assert history == ()
-    assert exit_class in decision.why
+        assert exit_class in decision.why
 
 
 @pytest.mark.parametrize(("exit_class", "restart"), list(product(get_args(ExitClass), ("transient", "temporary"))))
@@ -95,9 +99,26 @@ def test_a_significant_child_that_ends_for_good_shuts_the_supervisor_down(exit_c
     decision, _ = decision_on(tree(restart=restart, significant=True), ended(exit_class))
     if exit_class in RESTARTED_AFTER[restart]:
         assert isinstance(decision, RestartChildren)
+    elif exit_class == "permanent" and restart != "temporary":
+        assert isinstance(decision, GiveUp)
+        assert decision.stop == ("reviewer", "worker", "persistence")
     else:
         assert isinstance(decision, ShutDown)
         assert decision.stop == ("reviewer", "worker", "persistence")
+
+
+@pytest.mark.parametrize("attended", [True, False])
+@pytest.mark.parametrize(("restart", "strategy"), list(product(("permanent", "transient"), get_args(Strategy))))
+def test_a_start_failure_that_cannot_change_is_not_restarted_but_told_with_its_cause(restart, strategy, attended):
+    end = ChildExit(child="bridge", exit_class="permanent", detail="x.toml: it is a directory")
+    decision, history = decision_on(tree(strategy, restart=restart), end, attended=attended)
+    assert decision == GiveUp(
+        stop=("reviewer", "worker", "persistence"),
+        why="bridge cannot start: x.toml: it is a directory",
+        ask=attended,
+        permanent=True,
+    )
+    assert history == ()
 
 
 @pytest.mark.parametrize(("exit_class", "restart", "strategy"), MATRIX)
@@ -223,6 +244,11 @@ def test_with_the_defaults_a_child_that_dies_at_every_start_is_given_up(start_ta
         (70, None, {"ready"}, "crash"),
         (None, 9, {"ready"}, "crash"),
         (1, None, set(), "start-failed"),
+        (71, None, set(), "start-failed"),
+        (125, None, set(), "permanent"),
+        (125, None, {"ready"}, "crash"),
+        (125, None, {"asked_to_stop"}, "shutdown"),
+        (125, None, {"stuck"}, "hang"),
         (None, 11, set(), "start-failed"),
         (None, None, {"ready"}, "lost"),
         (None, None, set(), "lost"),
