@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 # Name -> module and class. Imported when it is fed: each needs other parts of the program.
 SURFACES = {
     "router": "fuzz_surfaces.router:RouterSurface",
+    "control": "fuzz_surfaces.control:ControlSurface",
     "configuration": "fuzz_surfaces.configuration:ConfigurationSurface",
+    "mcp": "fuzz_surfaces.mcp:McpSurface",
     "terminal": "fuzz_surfaces.terminal:TerminalSurface",
 }
 

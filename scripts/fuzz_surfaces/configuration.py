@@ -99,7 +99,7 @@ class ConfigurationSurface(Surface):
 
     def _read(self) -> Configuration | None:
         try:
-            found = read_configuration(self.home, self.repository, BUILT_IN_NAMES)
+            found = read_configuration(self.home, self.repository, BUILT_IN_NAMES, lambda _file: True)
         except LoopError as error:
             check_refusal(error)
             return None

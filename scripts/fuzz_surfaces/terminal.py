@@ -100,7 +100,7 @@ class TerminalSurface(Surface):
             else:
                 for line in "\n".join(self._ways[way](tree)).split("\n"):
                     if found := (JSON_BAD if way == "json" else BAD).search(line):
-                        raise Failed(f"{way}: {found[0]!r} is printed")
+                        raise Failed(f"{way}: a control character is printed") from ValueError(repr(found[0]))
 
     def _record(self, text: str) -> None:
         """Logged by a process of a run, and read again by `loop logs`."""
@@ -113,7 +113,7 @@ class TerminalSurface(Surface):
         path.unlink()
         lines = written.decode().removesuffix("\n").split("\n")
         if found := next((hit for line in lines if (hit := BAD.search(line))), None):
-            raise Failed(f"record: {found[0]!r} stands in the log")
+            raise Failed("record: a control character stands in the log") from ValueError(repr(found[0]))
         count = len(list(log_lines.records(f"{line}\n" for line in lines)))
         if count != 2:
             raise Failed(f"record: two records are read as {count}")
@@ -230,4 +230,4 @@ def _console(encoding: str, trees: list[Any]) -> None:
     if written.count("all is well") < 2:
         raise Failed(f"console: it stops at an output in {encoding}")
     if found := re.search("[\0-\x08\x0b-\x1f\x7f-\x9f]", written.replace("\r\n", "\n")):
-        raise Failed(f"console: {found[0]!r} is printed")
+        raise Failed("console: a control character is printed") from ValueError(repr(found[0]))
