@@ -192,7 +192,7 @@ def _turns(role: Role, turns: list[Event], prompts: list[Prompt], found: Finding
     for event in turns:
         if event.kind == "TurnConcluded" and event.body["outcome"]["status"] == "finished":
             prompt = intended[event.body["turn_id"]]["prompt"].strip()
-            head = prompt.partition("\n")[0]
+            head = prompt.partition("\n")[0].removesuffix(CONTINUED)
             if not any(told.text.strip() == prompt or told.head == head + CONTINUED for told in prompts):
                 found.lost.append(f"{role} never had the prompt of a finished turn: {prompt[:60]!r}")
 
@@ -245,7 +245,8 @@ def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings)
             if settled.get(turn["turn_id"], outcome) != outcome:
                 found.broken.append(f"the run has another outcome than the {role} for {turn['prompt'][:30]!r}")
             asked = _ROUND.match(turn["prompt"])
-            reviews += bool(asked) and outcome["status"] in {"finished", "failed"}
+            # One that failed for a known cause is no review: it is asked for again.
+            reviews += bool(asked) and outcome["status"] in {"finished", "failed"} and not outcome.get("cause")
             said = _VERDICT.search(outcome.get("text", ""))
             if said and (not asked or said.groups() != (role, asked[1])):
                 found.broken.append(f"the {role} answered {turn['prompt'][:20]!r} with {said[0]}")
