@@ -8,6 +8,7 @@ Most of the time that such a command takes goes into imports, so each function i
 
 from __future__ import annotations
 
+import io
 import select
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.clock import wall_ms
-from actors.edges import run_dir
+from actors.edges import files, run_dir
 from actors.errors import UndeliverableError, UserError
 from shell import log_lines, run_files, tables
 from shell.log_lines import LogRecord
@@ -89,7 +90,12 @@ def _runs(errand: Errand) -> int:
     runs = run_files.all_runs(run_files.runs_here())
     if errand.json:
         _print_json(
-            [{"runId": each.run_id, "running": bool(each.pid), "rootPid": each.pid} | each.manifest for each in runs]
+            [
+                {"runId": each.run_id, "running": bool(each.pid), "rootPid": each.pid}
+                | each.manifest
+                | ({"state": each.state, "damage": each.damage} if each.damage else {})
+                for each in runs
+            ]
         )
         return 0
     print("\n".join(run_files.run_lines(runs)) or "no run of this repository yet")
@@ -296,9 +302,7 @@ def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool
     path = _log_of(directory)
     reach, size = FIRST_REACH, path.stat().st_size
     while True:
-        with path.open("rb") as file:
-            file.seek(max(0, size - reach))
-            lines = file.read().decode(errors="replace").removesuffix("\n").split("\n")
+        lines = files.tail(path, reach)[0].decode(errors="replace").removesuffix("\n").split("\n")
         found = [record for record in log_lines.records(f"{line}\n" for line in lines) if wanted(record)]
         if len(found) >= count or reach >= size:
             return found[-count:]
@@ -307,7 +311,7 @@ def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool
 
 def _log_of(directory: Path) -> Path:
     path = directory / "log"
-    if not path.exists():
+    if not files.is_regular(path):
         raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
     return path
 
@@ -315,7 +319,7 @@ def _log_of(directory: Path) -> Path:
 def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
     """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
     while True:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        with io.TextIOWrapper(files.open_regular(path), "utf-8", "replace", newline="\n") as file:
             torn = ""
             while True:
                 there = more_to_come()  # asked before reading: what was written before the end is then read

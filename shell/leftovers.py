@@ -47,7 +47,7 @@ def find(place: Place) -> list[Leftover]:
 def _held(home: Path) -> dict[Path, bool]:
     """Every run's directory, and that of `loop serve`, with whether a root has it now."""
     serve = submissions.serve_directory(home)
-    directories = [each for each in sorted(run_dir.runs_root(home).glob("*/*")) if each.is_dir()]
+    directories = run_dir.directories(run_dir.runs_root(home), levels=2)
     return {each: run_dir.is_active(each) for each in [*directories, *([serve] if serve.is_dir() else [])]}
 
 
@@ -79,6 +79,8 @@ def _runs(home: Path, held: dict[Path, bool]) -> Iterator[Leftover]:
             found.append(f"sockets of it in {', '.join(map(str, sockets))}")
         if found:
             yield Leftover(subject, "; ".join(found), _cleaner(directory))
+        if damage := run_dir.look(directory).damage:
+            yield Leftover(subject, f"is damaged: {damage}", lambda: "", note=True)
 
 
 def _unfinished(directory: Path, manifest: run_dir.Manifest) -> bool:

@@ -17,7 +17,7 @@ from actors.machines import mail, mail_view
 from actors.messages import MailRecord, Record
 from actors.settings import Role, display_names
 from shell import tables
-from shell.run_files import RunFiles, resume_hint
+from shell.run_files import RunFiles, check_whole, resume_hint
 from supervisor.console_wire import LookAtMail, MailReport, OrderMail
 
 CHANGES: tuple[mail.Action, ...] = get_args(mail.Action)
@@ -59,6 +59,7 @@ def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
         raise CircumstanceError(
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
+    check_whole(found)
     book = mail.Book(_events(read_streams(found.directory, [STREAM])[STREAM]))
     names = _names(found)
     if not request.mail_id:
@@ -76,7 +77,7 @@ def _events(records: Iterable[Record]) -> list[mail.Event]:
     known: dict[str, Any] = {cls.__name__: cls for cls in mail.EVENTS}
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
-    except (KeyError, msgspec.DecodeError) as error:
+    except (KeyError, msgspec.DecodeError, TypeError, RecursionError) as error:
         raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.edges import environments, git, run_dir
-from actors.errors import CircumstanceError, UserError
+from actors.errors import CircumstanceError, LoopError, UserError, described
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
 from shell import tables
@@ -31,6 +31,7 @@ class RunFiles:
     directory: Path
     manifest: run_dir.Manifest
     pid: int  # of its root; 0: it is not running
+    damage: str = ""  # why its files are of no use
 
     @property
     def run_id(self) -> str:
@@ -40,7 +41,7 @@ class RunFiles:
     @property
     def state(self) -> str:
         """As in the manifest; a run that was killed still says "working" there."""
-        return str(self.manifest.get("state", "?"))
+        return "damaged" if self.damage else str(self.manifest.get("state", "?"))
 
     def text(self, key: str) -> str:
         """A value of the manifest, for people."""
@@ -64,20 +65,25 @@ def all_runs(repo_runs: Path) -> list[RunFiles]:
 
 
 def _runs(repo_runs: Path) -> Iterator[RunFiles]:
-    if repo_runs.is_dir():
-        for directory in repo_runs.iterdir():
-            found = look_at(directory)
-            if found is not None:
-                yield found
+    for directory in run_dir.directories(repo_runs):
+        found = look_at(directory)
+        if found is not None:
+            yield found
 
 
 def look_at(directory: Path) -> RunFiles | None:
     """The run in this directory; None when there is none. One that has only just begun has no manifest yet."""
-    manifest = run_dir.read_manifest(directory)
-    holder = run_dir.holder(directory)
-    if manifest is None and holder is None:
+    seen = run_dir.look(directory)
+    if seen == run_dir.RunLook():
         return None
-    return RunFiles(directory=directory, manifest=manifest or {}, pid=holder.pid if holder else 0)
+    pid = seen.holder.pid if seen.holder else 0
+    return RunFiles(directory=directory, manifest=seen.manifest or {}, pid=pid, damage=seen.damage)
+
+
+def check_whole(found: RunFiles) -> None:
+    """Raises `CircumstanceError` for a run whose files are of no use."""
+    if found.damage:
+        raise CircumstanceError(f"run {found.run_id} is damaged: {found.damage}")
 
 
 def choose(wanted: str, *, running: bool) -> RunFiles:
@@ -115,7 +121,7 @@ def run_lines(runs: Iterable[RunFiles]) -> list[str]:
             f"{each.state} (process {each.pid})" if each.pid else each.state,
             each.text("mode"),
             each.text("updatedAt").replace("T", " ")[:19],
-            each.text("cwd"),
+            each.damage or each.text("cwd"),
         ]
         for each in runs
     ]
@@ -132,7 +138,7 @@ def resume_hint(found: RunFiles) -> str:
 def _elsewhere() -> str:
     """What runs in other repositories, for people."""
     root = home_runs()
-    repos = [each for each in root.iterdir() if each.is_dir() and each != runs_here()] if root.is_dir() else []
+    repos = [each for each in run_dir.directories(root) if each != runs_here()]
     active = [f"{repo.name}/{each.run_id}" for repo in repos for each in _runs(repo) if each.pid]
     return f"; running elsewhere: {', '.join(sorted(active))}" if active else ""
 
@@ -141,7 +147,20 @@ def _elsewhere() -> str:
 
 
 def report(found: RunFiles, now_ms: int) -> Report:
-    """From the journal, as far as it can be read; of a run of the original there is only the manifest."""
+    """From the journal, as far as it can be read; of a run of the original there is only the manifest.
+
+    Raises `CircumstanceError` for a run that is damaged, whatever is wrong in its journal.
+    """
+    check_whole(found)
+    try:
+        return _report(found, now_ms)
+    except LoopError:
+        raise
+    except Exception as error:  # what others wrote as events can be anything: the other runs are shown all the same
+        raise CircumstanceError(f"run {found.run_id} is damaged: its journal: {described(error)}") from error
+
+
+def _report(found: RunFiles, now_ms: int) -> Report:
     # Here, since a run that is running is not shown from its files.
     from actors.edges.journal_reader import read_streams
     from actors.machines import run
@@ -193,6 +212,7 @@ def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
     """What the actor will take up when the run goes on. Messages that were under way are sent again then."""
     if actor not in ACTORS:
         raise UserError(f"no actor {actor!r}: there are {', '.join(ACTORS)}")
+    check_whole(found)
     waiting: list[MailboxItem] = []
     handled: list[MailboxItem] = []
     if actor in ROLES:
@@ -233,7 +253,7 @@ def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
     known = {cls.__name__: cls for cls in types}
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
-    except (KeyError, msgspec.DecodeError) as error:
+    except (KeyError, msgspec.DecodeError, TypeError, RecursionError) as error:
         raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
 
 

@@ -299,12 +299,19 @@ def _role_of(flag: str, agent: str, agents: _Agents) -> Role:
 def _resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> _Resumed:
     if options.run_id:
         directory = repo_runs / run_dir.check_run_id(options.run_id)
+        run_dir.check_whole(directory)
         if run_dir.read_manifest(directory) is None:
             raise UserError(f"no run {options.run_id!r} in {repo_runs}: leave --run-id out to start a new one")
         return _Resumed(directory)
     if options.session:
+        if run_dir.RUN_ID.fullmatch(options.session):
+            run_dir.check_whole(repo_runs / options.session)
         found = None if options.only else run_dir.find_run(repo_runs, options.session)
+        if found:
+            run_dir.check_whole(found)
         return _Resumed(found) if found else _Resumed(session_id=options.session)
+    if wanted_id is not None:
+        run_dir.check_whole(repo_runs / wanted_id)
     if wanted_id is not None and run_dir.read_manifest(repo_runs / wanted_id) is not None:
         return _Resumed(repo_runs / wanted_id)
     return _Resumed()

@@ -66,7 +66,7 @@ def _version_now(python: str) -> str:
 
 def _live_runs(home: Path) -> list[str]:
     """Those of all repositories, and loop serve."""
-    held = [each for each in sorted(run_dir.runs_root(home).glob("*/*")) if run_dir.is_active(each)]
+    held = [each for each in run_dir.directories(run_dir.runs_root(home), levels=2) if run_dir.is_active(each)]
     serve = home / ".loop" / "serve"
     return [f"run {each.parent.name}/{each.name}" for each in held] + (
         ["loop serve"] if run_dir.is_active(serve) else []

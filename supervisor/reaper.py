@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from actors.edges import processes
+from actors.edges import files, processes
+from actors.errors import BadFileError, MissingFileError
 
 NURSERY, SPARE = "nursery", "spare"  # beside the directories of the children, each of which begins with "of "
 
@@ -40,10 +41,12 @@ def _still_runs(record: processes.ProcessRecord) -> bool:
 def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | None]]:
     for path in sorted(directory.rglob(f"*{processes.RECORD_SUFFIX}")):
         try:
-            yield path, msgspec.json.decode(path.read_bytes(), type=processes.ProcessRecord)
-        except FileNotFoundError:  # its owner has removed it
+            yield path, msgspec.json.decode(files.read_bytes(path), type=processes.ProcessRecord)
+        except MissingFileError:  # its owner has removed it
             continue
-        except msgspec.DecodeError:  # a power cut has emptied it; what it recorded went down as well
+        except BadFileError:  # it is none of ours
+            continue
+        except (msgspec.DecodeError, RecursionError):  # a power cut has emptied it; what it recorded went down as well
             yield path, None
 
 

@@ -93,10 +93,10 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
 def queued(home: Path) -> list[Path]:
     """The directories of all submitted runs, first submitted first; those in the hands of `loop serve` included."""
     found = []
-    for path in run_dir.runs_root(home).glob(f"*/*/{FILE}"):
-        submission = read(path.parent)
+    for directory in run_dir.directories(run_dir.runs_root(home), levels=2):
+        submission = read(directory)
         if submission is not None:
-            found.append((submission.submitted_at_ns, path.parent))
+            found.append((submission.submitted_at_ns, directory))
     return [directory for _, directory in sorted(found)]
 
 

@@ -10,13 +10,14 @@ What we make in `~/.loop` is for the user alone, whatever the umask: directories
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from actors import text
 from actors.errors import BadFileError, MissingFileError, UserError
+from actors.text import ForeignJsonError
 
 MOST_BYTES = 1_000_000  # of a configuration, manifest or record; real ones have a few thousand
 
@@ -48,6 +49,11 @@ def open_own(path: Path, flags: int = os.O_RDWR) -> int:
     if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != 0o600:  # an earlier version's, or the umask
         os.fchmod(descriptor, 0o600)
     return descriptor
+
+
+def open_there(path: Path) -> int:
+    """As `open_own`, but of a file that is there. It is not changed."""
+    return _open(path, os.O_RDWR, 0)
 
 
 def is_regular(path: Path) -> bool:
@@ -84,19 +90,21 @@ def decoded(path: Path, content: bytes) -> str:
         raise BadFileError(path, f"it is no UTF-8 text (byte {error.start}): write it in UTF-8") from error
 
 
-def read_json(path: Path, most_bytes: int = MOST_BYTES) -> object:
-    """Its one value, in which every text is valid Unicode."""
-    text = read_text(path, most_bytes)
+def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
+    """Its one value, as `actors.text.read_json` takes it: valid texts, bounded depth and numbers."""
+    content = read_text(path, most_bytes)
     try:
-        value: object = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise BadFileError(path, f"it holds half a character: \\u{ord(error.object[error.start]):04x}") from error
-    except ValueError as error:
+        return text.read_json(content)
+    except ForeignJsonError as error:
         raise BadFileError(path, f"it is no JSON: {error}") from error
-    except RecursionError as error:
-        raise BadFileError(path, "it is nested too deeply") from error
-    return value
+
+
+def tail(path: Path, most_bytes: int) -> tuple[bytes, bool]:
+    """Its last bytes, and whether there are more before them. Raises `BadFileError`; OSError of a failing disk."""
+    with open_regular(path) as file:
+        start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+        file.seek(start)
+        return file.read(most_bytes), start > 0
 
 
 def replace(path: Path, content: bytes, *, lone: bool = False) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,9 +22,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors import values
+from actors import text, values
 from actors.edges import files
-from actors.errors import UserError
+from actors.errors import BadFileError, MissingFileError, UserError
+from actors.text import ForeignJsonError
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # It is in the names of a branch, a tmux session and a worktree, which take 255 bytes with the repository's name.
@@ -43,6 +45,18 @@ _FROM_SNAKE = {
 
 Manifest = dict[str, object]  # unknown keys are kept, so it stays a mapping
 
+# What is shown as a text, or used as one.
+_TEXTS = (
+    *("claudeSessionId", "codexThreadId", "createdAt", "cwd", "mode", "repoId", "runId", "state", "status"),
+    *("tmuxSession", "updatedAt", "worktree"),
+)
+_TEXTS_BY_NAME = ("agents", "sessions")
+_FILES = (
+    *("manifest.json", "transcript.jsonl", "root.lock", "log", "submission.json"),
+    *("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.lock"),
+)
+MOST_TRANSCRIPT_BYTES = 50_000_000
+
 
 def runs_root(home: Path) -> Path:
     """Where all runs live."""
@@ -56,21 +70,88 @@ def iso(at_ms: int) -> str:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest with camelCase keys, or None when there is none that can be read. Unknown keys are as they are.
+    """The manifest with camelCase keys, or None when there is none that can be used. Unknown keys are as they are.
 
-    Accepts snake_case keys and old files that have only `status`.
+    Accepts snake_case keys and old files that have only `status`. `look` says why there is none.
     """
     try:
-        raw = json.loads((directory / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        return _manifest(directory)
+    except (BadFileError, OSError):
         return None
+
+
+def _manifest(directory: Path) -> Manifest:
+    """Raises `BadFileError`, which is a `MissingFileError` when there is none."""
+    path = directory / "manifest.json"
+    raw = files.read_json(path)
     if not isinstance(raw, dict):
-        return None
+        raise BadFileError(path, f"it holds {values.shown(raw)}, and a JSON object is needed")
     manifest: Manifest = {_FROM_SNAKE.get(str(key), str(key)): value for key, value in raw.items()}
+    for key in _TEXTS:
+        if isinstance(found := manifest.get(key), list | dict) or "\0" in str(found):
+            raise BadFileError(path, f"{key} is {values.shown(found)}, and a text is needed")
+    for key in _TEXTS_BY_NAME:
+        named = manifest.get(key) or {}
+        if not isinstance(named, dict) or not all(isinstance(each, str) for each in named.values()):
+            raise BadFileError(path, f"{key} is {values.shown(named)}, and an object of texts is needed")
     if "state" not in manifest:
         from_status = {"done": "completed", "failed": "failed", "stopped": "stopped"}
         manifest["state"] = from_status.get(str(manifest.get("status", "")), "working")
     return manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLook:
+    """What stands in a run's directory. `damage`: why its manifest or lock is of no use; "" when they are, or there
+    are none.
+    """
+
+    manifest: Manifest | None = None
+    holder: Holder | None = None
+    damage: str = ""
+
+
+def look(directory: Path) -> RunLook:
+    """The one look at a run that somebody else has written. Never raises: a damaged run is damaged for itself alone."""
+    holding = None
+    try:
+        if stat.S_ISREG(directory.lstat().st_mode):
+            return RunLook()  # a file between the runs is none
+        holding = holder(directory)
+        if holding is None:
+            files.is_regular(directory / "root.lock")
+        return RunLook(manifest=_manifest(directory), holder=holding)
+    except (MissingFileError, FileNotFoundError):
+        return RunLook(holder=holding)
+    except BadFileError as error:
+        return RunLook(holder=holding, damage=str(error))
+    except OSError as error:
+        return RunLook(holder=holding, damage=f"{directory}: {(error.strerror or str(error)).lower()}")
+
+
+def check_whole(directory: Path) -> None:
+    """Raises `UserError` unless each file of the run that is there can be one: called before the run goes on."""
+    try:
+        for name in _FILES:
+            files.is_regular(directory / name)
+    except BadFileError as error:
+        raise UserError(f"run {directory.name} is damaged: {error}") from error
+    damage = look(directory).damage
+    if damage:
+        raise UserError(f"run {directory.name} is damaged: {damage}")
+
+
+def directories(runs_in: Path, *, levels: int = 1) -> list[Path]:
+    """What has the name of a run in the directory of a repository's runs, or, two levels below, of all runs; sorted.
+
+    Those that cannot be read are passed over.
+    """
+    found: list[Path] = []
+    with suppress(OSError):
+        for entry in sorted(runs_in.iterdir()):
+            if RUN_ID.fullmatch(entry.name):
+                found += [entry] if levels == 1 else directories(entry)
+    return found
 
 
 def encode_manifest(manifest: Mapping[str, object]) -> bytes:
@@ -95,15 +176,22 @@ def set_state(directory: Path, state: str, at_ms: int) -> None:
 
 
 def read_transcript(directory: Path) -> list[dict[str, object]]:
-    """The whole lines of transcript.jsonl that are JSON objects; a torn one is passed over."""
-    found = []
-    with suppress(FileNotFoundError):
-        for line in (directory / "transcript.jsonl").read_bytes().splitlines():
-            with suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict):
-                    found.append(entry)
-    return found
+    """The last whole lines of transcript.jsonl that are JSON objects; a torn one is passed over."""
+    try:
+        content, is_cut = files.tail(directory / "transcript.jsonl", MOST_TRANSCRIPT_BYTES)
+    except (BadFileError, OSError):
+        return []
+    lines = content.splitlines()[1 if is_cut else 0 :]
+    return [entry for line in lines if (entry := transcript_entry(line)) is not None]
+
+
+def transcript_entry(line: bytes | str) -> dict[str, object] | None:
+    """A line of a transcript, ours or an agent's; None when it is torn or no JSON object."""
+    try:
+        entry = text.read_json(line)
+    except ForeignJsonError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 class TranscriptFile:
@@ -196,10 +284,10 @@ def lock_directory(directory: Path, endpoint_of: Callable[[int], str], refusal: 
         holder = str(_read_lock(descriptor).get("pid", "?"))
         os.close(descriptor)
         raise UserError(refusal(holder))
-    generation = int(str(_read_lock(descriptor).get("generation", 0))) + 1
-    text = json.dumps({"pid": os.getpid(), "endpoint": endpoint_of(generation), "generation": generation})
+    generation = _number(_read_lock(descriptor), "generation") + 1
+    content = json.dumps({"pid": os.getpid(), "endpoint": endpoint_of(generation), "generation": generation})
     # In one write, over what is there: a generation that is lost in between would be counted again from 1.
-    os.pwrite(descriptor, text.encode().ljust(_LOCK_BYTES), 0)
+    os.pwrite(descriptor, content.encode().ljust(_LOCK_BYTES), 0)
     os.fsync(descriptor)
     return RunLock(descriptor=descriptor, generation=generation)
 
@@ -221,16 +309,16 @@ def _take(descriptor: int) -> bool:
 
 
 def holder(directory: Path) -> Holder | None:
-    """The live root that holds the run now; None when nobody does."""
+    """The live root that holds the run now; None when nobody does, as nobody can hold what is no file."""
     try:
-        descriptor = os.open(directory / "root.lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = files.open_there(directory / "root.lock")
+    except (BadFileError, OSError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: any number may look at once
     except BlockingIOError:
         known = _read_lock(descriptor)
-        return Holder(pid=int(str(known.get("pid", 0))), endpoint=str(known.get("endpoint", "")))
+        return Holder(pid=_number(known, "pid"), endpoint=str(known.get("endpoint", "")))
     else:
         return None
     finally:
@@ -303,11 +391,10 @@ def find_run(repo_runs: Path, wanted: str) -> Path | None:
     if RUN_ID.fullmatch(wanted) and read_manifest(repo_runs / wanted) is not None:
         return repo_runs / wanted
     hits = []
-    if repo_runs.is_dir():
-        for directory in repo_runs.iterdir():
-            manifest = read_manifest(directory)
-            if manifest is not None and wanted in session_ids(manifest).values():
-                hits.append((str(manifest.get("updatedAt", "")), directory))
+    for directory in directories(repo_runs):
+        manifest = read_manifest(directory)
+        if manifest is not None and wanted in session_ids(manifest).values():
+            hits.append((str(manifest.get("updatedAt", "")), directory))
     return max(hits)[1] if hits else None
 
 
@@ -325,8 +412,9 @@ def session_ids(manifest: Manifest) -> dict[str, str]:
 
 
 def _read_lock(descriptor: int) -> dict[str, object]:
-    try:
-        found = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    return transcript_entry(os.pread(descriptor, 4096, 0)) or {}
+
+
+def _number(known: Mapping[str, object], key: str) -> int:
+    found = known.get(key)
+    return found if isinstance(found, int) and 0 < found < 1 << 31 else 0

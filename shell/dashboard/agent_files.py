@@ -5,13 +5,14 @@ Reads only, and little: the end of a file, again when it has grown. Belongs to t
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.edges import files, run_dir
+from actors.errors import BadFileError
 from shell.dashboard.agent_words import event_of, folder_of
 from shell.dashboard.view import FINISHED_SHOWN, SessionFile
 
@@ -88,7 +89,7 @@ class AgentFiles:
                 return known[1]
             entries = list(_last_entries(path, state.st_size))
             first = _first_entry(path)
-        except OSError:
+        except (OSError, BadFileError):
             return None
         entries_back = entries[::-1]
         file = SessionFile(
@@ -103,22 +104,19 @@ class AgentFiles:
 
 
 def _last_entries(path: Path, size: int) -> Iterator[dict[str, object]]:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         file.seek(max(0, size - TAIL_BYTES))
         yield from _objects(file.read(TAIL_BYTES).splitlines())
 
 
 def _first_entry(path: Path) -> list[dict[str, object]]:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         return list(_objects([file.readline(TAIL_BYTES)]))
 
 
 def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
     """Torn lines, of which the first may be one, are passed over."""
     for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
+        entry = run_dir.transcript_entry(line)
+        if entry is not None:
             yield entry

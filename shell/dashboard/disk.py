@@ -7,7 +7,6 @@ that is done for some runs at each look, until it is known of all.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -17,9 +16,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.edges import run_dir
+from actors.edges import files, run_dir
 from actors.edges.processes import RECORD_SUFFIX
-from actors.errors import LoopError
+from actors.errors import BadFileError, LoopError
 from shell import run_files
 from shell.dashboard.view import RunView, in_order, repository_name, since_ms, with_report
 from shell.run_files import RunFiles
@@ -37,12 +36,13 @@ Stamp = tuple[int, ...]  # of files: changed when they have
 class _Known:
     """What was read of a run, and what its files were like then."""
 
-    stamp: Stamp = ()
+    stamp: Stamp | None = None
     view: RunView | None = None
     lock: Stamp = ()  # of a root.lock that nobody held
     journal: Stamp = ()
     report: Report | None = None
     trouble: str = ""
+    damage: str = ""  # why its files are of no use
 
 
 @dataclass
@@ -82,11 +82,15 @@ class Disk:
             # Who takes it writes into it: one that nobody held, and that has not changed, is not held.
             holder = run_dir.holder(directory)
             known.lock = lock if holder is None else ()
-        files = stamp(directory / "manifest.json", directory / "transcript.jsonl")
-        if files != known.stamp:
-            manifest = run_dir.read_manifest(directory)
-            known.view = None if manifest is None else _of_manifest(directory, manifest)
-            known.stamp = files
+        now = stamp(directory / "manifest.json", directory / "transcript.jsonl")
+        if now != known.stamp:
+            seen = run_dir.look(directory)
+            known.stamp = now
+            known.damage = seen.damage
+            known.view = None
+            if seen.damage or seen.manifest is not None:
+                state = {"state": "damaged"} if seen.damage else {}
+                known.view = _of_manifest(directory, {**(seen.manifest or {}), **state})
         view = known.view
         if holder is None:
             return view
@@ -99,6 +103,8 @@ class Disk:
             return view
         directory = Path(view.directory)
         known = self._known[directory]
+        if known.damage:
+            return replace(view, trouble=known.damage)
         journal = journal_stamp(directory)
         if read and journal != known.journal:
             known.journal, known.report, known.trouble = journal, None, ""
@@ -112,10 +118,7 @@ class Disk:
 
 
 def _run_directories(runs_in: Path) -> Iterator[Path]:
-    with suppress(OSError):
-        for repository in runs_in.iterdir():
-            with suppress(OSError):
-                yield from (each for each in repository.iterdir() if run_dir.RUN_ID.fullmatch(each.name))
+    yield from run_dir.directories(runs_in, levels=2)
 
 
 def stamp(*paths: Path) -> Stamp:
@@ -169,10 +172,9 @@ def transcript_tail(directory: Path, count: int) -> list[dict[str, object]]:
     """The last lines of transcript.jsonl, however long it is."""
     found: list[dict[str, object]] = []
     for line in reversed(tail_lines(directory / "transcript.jsonl")):
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if isinstance(entry, dict):
-                found.append(entry)
+        entry = run_dir.transcript_entry(line)
+        if entry is not None:
+            found.append(entry)
         if len(found) == count:
             break
     return found[::-1]
@@ -181,13 +183,10 @@ def transcript_tail(directory: Path, count: int) -> list[dict[str, object]]:
 def tail_lines(path: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
     """The whole lines at the end of a file; none of one that is not there."""
     try:
-        with path.open("rb") as file:
-            start = max(0, path.stat().st_size - most_bytes)
-            file.seek(start)
-            lines = file.read(most_bytes).decode(errors="replace").split("\n")
-    except OSError:
+        content, is_cut = files.tail(path, most_bytes)
+    except (BadFileError, OSError):
         return []
-    return lines[1 if start else 0 : -1]
+    return content.decode(errors="replace").split("\n")[1 if is_cut else 0 : -1]
 
 
 def log_of(directory: Path) -> Iterable[str]:

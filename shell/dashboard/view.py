@@ -44,7 +44,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stands(self) -> str:
         """The state, for people: a run that has no root and is not over is "down"; one that waits is "queued"."""
-        if self.running or self.state in FINAL_STATES:
+        if self.running or self.state in (*FINAL_STATES, "damaged"):
             return self.state
         return "queued" if self.state == "submitted" else "down"
 

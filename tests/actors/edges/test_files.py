@@ -66,9 +66,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(place: Path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("deep", "it is nested too deeply"),
-        ("digits", "it is no JSON"),
-        ("half", "it holds half a character: \\ud83d"),
+        ("deep", "it is no JSON: JSON nested deeper than 200 levels"),
         ("torn", "it is no JSON"),
         ("fifo", "it is a fifo"),
     ],
@@ -77,6 +75,16 @@ def test_json_that_cannot_be_used_is_refused(place: Path, name: str, reason: str
     with pytest.raises(BadFileError) as refusal:
         files.read_json(place / name)
     assert refusal.value.reason.startswith(reason)
+
+
+def test_json_of_others_is_made_valid_where_it_enters(place: Path):
+    assert files.read_json(place / "half") == {"a": "\N{REPLACEMENT CHARACTER}"}
+    assert files.read_json(place / "digits") == (1 << 63) - 1
+
+
+def test_the_end_of_a_long_file_is_read_and_said_to_be_one(place: Path):
+    assert files.tail(place / "large", 3) == (b"xxx", True)
+    assert files.tail(place / "latin", 10) == ("täsk".encode("latin-1"), False)
 
 
 @pytest.mark.parametrize("name", ["directory", "fifo", "zero", "loop"])

@@ -146,10 +146,12 @@ def test_a_damaged_journal_is_a_word_of_its_run_and_no_error(home: Home):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"text"'])
-def test_what_is_no_manifest_is_no_run(home: Home, content: str):
+def test_a_run_whose_manifest_is_none_is_shown_as_damaged_and_a_file_is_no_run(home: Home, content: str):
     (home.make("7") / "manifest.json").write_text(content)
     (home.runs / "a file").write_text("")
-    assert Disk(home.runs).look() == []
+    (view,) = Disk(home.runs).look()
+    assert (view.run_id, view.state) == ("7", "damaged")
+    assert "manifest.json: it" in view.trouble
 
 
 def test_the_processes_that_loop_has_recorded_belong_to_its_live_runs(home: Home):
