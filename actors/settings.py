@@ -35,7 +35,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
-    open_ended: bool = False  # begun without a task: a person gives one, and after it the next; `task` is "" until then
+    open_ended: bool = False  # after a task that is completed a person may give the next; begun without, `task` is ""
     raw_output: bool = False  # --format raw
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
     retry_ms: int = 5_000  # the first wait for a provider that does not answer; it doubles

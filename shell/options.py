@@ -52,6 +52,7 @@ class Options(NamedTuple):
     run_id: str = ""
     session: str = ""
     tmux: bool = False
+    exit: bool = False
     worktree: bool = False
     headless: bool = False
     trust: bool = False
@@ -303,6 +304,11 @@ OPTIONS: tuple[Option, ...] = (
         "without prompt and proof it waits for the first task",
         _flag(tmux=True),
     ),
+    Option(
+        ("--exit",),
+        "end the workspace when its task is completed; without it, it stays open for the next task, until Ctrl-D",
+        _flag(exit=True),
+    ),
     Option(("--worktree",), "work in a git worktree and on a branch of its own", _flag(worktree=True)),
     Option(
         ("--trust",),
@@ -363,7 +369,7 @@ def _parse_run(arguments: Sequence[str]) -> Options:
 
 def _submission(options: Options) -> Options:
     """What concerns a terminal has no meaning in the queue."""
-    for flag in ("--tmux", "--headless", "--log-format", "--format"):
+    for flag in ("--tmux", "--exit", "--headless", "--log-format", "--format"):
         if _BY_FLAG[flag].name in options.given:
             raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
     return options if options.command == "version" else options._replace(command="submit")

@@ -203,6 +203,9 @@ class Repl:
             self._over.set()
         elif self._stopping:
             self._show("the run is stopping; Ctrl-C: at once")
+        elif self._awaits_task():
+            self._show(f"Ctrl-D: ending run {run_id}, as this is its own terminal")
+            self._stop()
         else:
             self._show(
                 f"Ctrl-D: stopping run {run_id}, as this is its own terminal; its turn goes on when it is resumed"

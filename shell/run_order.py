@@ -37,6 +37,7 @@ SETTING_OF = {  # the option's name -> the setting's, where a run that goes on c
     "done": "done_signal",
     "review": "reviewers",
     "review_plan": "plan_reviewer",
+    "exit": "open_ended",
 }
 COOLDOWN_MS = 30_000
 RETRY_MS = 5_000
@@ -136,7 +137,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         interactive=has_prompt,
         given=_given(options, environment),
         looks_for_pull_request=True,
-        open_ended=task.to_come,
+        open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),
     )
     _check(settings)
     _preflight(agents, configuration, cwd, environment)
@@ -408,6 +409,14 @@ def _models(options: Options, agents: _Agents, environment: Mapping[str, str]) -
         worker_review=review.get(agents.worker, ""),
         reviewer=review.get(agents.reviewer, "") or work.get(agents.reviewer, ""),
     )
+
+
+def _is_open_ended(options: Options, task: _Task, place: TmuxPlace | None, *, has_prompt: bool) -> bool:
+    """Whether the run waits for the next task when one is completed. A workspace does, for somebody sits there. One
+    that goes on with its task stays what it was.
+    """
+    in_workspace = place is not None and place.workspace and has_prompt
+    return not options.exit and (task.to_come or (in_workspace and bool(task.text)))
 
 
 def _given(options: Options, environment: Mapping[str, str]) -> tuple[str, ...]:

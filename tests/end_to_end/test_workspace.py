@@ -106,14 +106,14 @@ def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         world.wait_until_empty(10)
 
 
-def started(workspace: Workspace) -> Workspace:
-    loop = workspace.world.run("--tmux", "-p", "TASK.md", "--check", CHECK)
+def started(workspace: Workspace, *words: str) -> Workspace:
+    loop = workspace.world.run("--tmux", "-p", "TASK.md", "--check", CHECK, *words)
     assert (loop.process.returncode, loop.lines) == (0, [f"[loop] tmux attach -t {SESSION}"])
     workspace.tmux("resize-window", "-t", SESSION, "-x", "240", "-y", "240")  # the TUIs show what fits in, no more
     return workspace
 
 
-def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
+def test_two_tuis_talk_survive_and_finish_a_task_and_stay_for_the_next_until_ctrl_d(workspace: Workspace):
     started(workspace)
     workspace.shows("left", "I am ready to review.")
     workspace.shows("right", "Iteration 1")
@@ -127,8 +127,14 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
     workspace.kill_tui("left")
     workspace.shows("left", "Review round 1 (continued)")
     workspace.open_gate()
-    workspace.wait_for_the_end()
     world = workspace.world
+    workspace.shows("console", "1 task completed: waits for a person's answer")
+    workspace.shows("console", "task>")
+    assert world.manifest()["state"] == "input-required"
+    workspace.type("right", "is it open?")
+    workspace.shows("right", "is it open? • As you say, person.")
+    workspace.tmux("send-keys", "-t", workspace.pane("console", "#{pane_id}"), "C-d")
+    workspace.wait_for_the_end()
     assert world.manifest()["state"] == "completed", workspace.whole()
     assert "completed" in workspace.screen("console")
     assert world.manifest()["claudeSessionId"]
@@ -144,7 +150,7 @@ def test_two_tuis_talk_survive_and_finish_a_task(workspace: Workspace):
 
 
 def test_a_killed_root_is_told_in_the_panes_and_the_same_sessions_come_back(workspace: Workspace):
-    started(workspace)
+    started(workspace, "--exit")
     workspace.shows("right", "The empty name is greeted with a hole.")
     tuis = [workspace.tui("left"), workspace.tui("right")]
     before = workspace.world.manifest()

@@ -34,6 +34,32 @@ def test_who_works_and_who_is_the_peer(words: list[str], agents: object):
     assert run_order._agents(parse(words), NOBODY, run_order._Resumed()) == agents
 
 
+WORKSPACE = run_order.TmuxPlace("repo-loop-1", workspace=True)
+SESSION = run_order.TmuxPlace("repo-loop-1", workspace=False)
+TASK = run_order._Task("x", needs_plan=True)
+TO_COME = run_order._Task("", needs_plan=False, to_come=True)
+ITS_OWN = run_order._Task("", needs_plan=False)  # of a run that goes on
+
+
+@pytest.mark.parametrize(
+    ("place", "task", "waits_for_the_next"),
+    [
+        (WORKSPACE, TASK, True),
+        (WORKSPACE, TO_COME, True),
+        (WORKSPACE, ITS_OWN, False),
+        (SESSION, TASK, False),
+        (None, TASK, False),
+        (None, TO_COME, True),
+    ],
+)
+def test_a_workspace_waits_for_the_next_task_unless_it_is_to_exit(
+    place: run_order.TmuxPlace | None, task: run_order._Task, *, waits_for_the_next: bool
+):
+    options = parse(["--tmux", "x"])
+    assert run_order._is_open_ended(options, task, place, has_prompt=True) == waits_for_the_next
+    assert not run_order._is_open_ended(parse(["--tmux", "--exit", "x"]), task, place, has_prompt=True)
+
+
 @pytest.mark.parametrize(
     ("words", "agents", "reviewers", "plan_reviewer"),
     [

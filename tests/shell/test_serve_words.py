@@ -19,7 +19,9 @@ def test_submit_without_a_prompt_means_the_plan():
     assert parse(["submit"]) == Options(command="submit")
 
 
-@pytest.mark.parametrize("words", [["--tmux"], ["--headless"], ["--log-format", "json"], ["--format", "raw"]])
+@pytest.mark.parametrize(
+    "words", [["--tmux"], ["--exit"], ["--headless"], ["--log-format", "json"], ["--format", "raw"]]
+)
 def test_what_concerns_a_terminal_is_refused_by_submit(words: list[str]):
     with pytest.raises(UserError, match=f"loop submit takes no {words[0]}"):
         parse(["submit", *words, "x"])

@@ -180,7 +180,7 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
 SAID_ANEW = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
     *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "looks_for_pull_request"),
-    *("max_wait_ms", "retry_ms"),
+    *("max_wait_ms", "retry_ms", "open_ended"),
 )
 
 

@@ -181,6 +181,26 @@ def test_a_completed_open_ended_run_that_is_resumed_waits_for_the_next_task() ->
     assert story.state.phase is Phase.AWAITING_TASK
 
 
+def test_a_run_that_is_to_exit_waits_for_its_first_task_and_for_no_other() -> None:
+    story = Run(task="", open_ended=False)
+    story.happens(run.FollowUpGiven(text="Fix the parser."))
+    story.settle(finished("planned"))
+    story.reads("1. parser")
+    story.settle(finished("fine"), "reviewer")
+    story.reads("1. parser")
+    approve(story)
+    assert story.one(run.EndRun).state == "completed"
+
+
+def test_a_run_that_is_resumed_to_exit_ends_with_its_task() -> None:
+    story = Run(open_ended=True)
+    story.happens(
+        run.RunResumed(settings=msgspec.structs.replace(story.state.run, open_ended=False, given=("open_ended",)))
+    )
+    approve(story)
+    assert story.one(run.EndRun).state == "completed"
+
+
 def test_a_pause_while_waiting_for_a_task_is_no_second_wait() -> None:
     story = Run(task="", open_ended=True)
     story.happens(run.PauseRequested())
