@@ -37,7 +37,12 @@ def begin(state: RunState) -> RunState:
 def ask_for_task(state: RunState) -> RunState:
     """An open-ended run waits for what a person wants next. Of the last task nothing is left to do."""
     state = replace(jobs.drop(state, *state.jobs), phase=Phase.AWAITING_TASK)
-    return jobs.add(state, QuestionJob(id="", label="task", question="What is to be done?"))
+    return jobs.add(
+        state,
+        QuestionJob(
+            id="", label="task", question="What is to be done next?" if state.tasks_done else "What is to be done?"
+        ),
+    )
 
 
 def begin_when_free(state: RunState) -> RunState:
