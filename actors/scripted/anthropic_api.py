@@ -88,8 +88,18 @@ def _result_text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
+_REFUSALS = {
+    "context": "prompt is too long: 210000 tokens > 200000 maximum",
+    "billing": "Your credit balance is too low to access the Anthropic API.",
+}
+
+
 def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an HTTP error, as Anthropic words it."""
+    if fault.refuses:
+        message = _REFUSALS[fault.refuses]
+        body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+        return 400, {}, json.dumps(body).encode()
     kinds = {429: "rate_limit_error", 529: "overloaded_error"}
     headers: dict[str, str] = {}
     if fault.resets_in_s is not None:

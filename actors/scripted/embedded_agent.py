@@ -425,6 +425,9 @@ async def _strike(fault: Fault) -> None:
         os._exit(1)  # as a crash does: nothing is tidied up
     if fault.hang:
         await asyncio.Event().wait()
+    if fault.refuses:
+        words = {"context": "prompt is too long", "billing": "insufficient_quota"}[fault.refuses]
+        raise RpcError(INTERNAL_ERROR, f"scripted fault: {words}")
     data: Json = {"status": fault.status}
     if fault.resets_in_s is not None:
         data[RESETS_AT_MS] = time.time_ns() // 1_000_000 + fault.resets_in_s * 1000

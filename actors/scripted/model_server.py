@@ -269,9 +269,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in ({"content-type": "application/json"} | headers).items():
             self.send_header(name, value)
-        self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.send_header("connection", "close")
         self.end_headers()

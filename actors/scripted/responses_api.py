@@ -103,8 +103,18 @@ def _output_text(output: Any) -> str:
     return "\n".join(part.get("text", "") for part in output)
 
 
+_REFUSALS = {
+    "context": ("context_length_exceeded", "Your input exceeds the context window of this model."),
+    "billing": ("insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
+}
+
+
 def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an HTTP error, as OpenAI words it."""
+    if fault.refuses:  # within the stream: Codex knows these only there
+        code, message = _REFUSALS[fault.refuses]
+        response = {"id": "resp_refused", "status": "failed", "error": {"code": code, "message": message}}
+        return 200, {"content-type": "text/event-stream"}, _sse("response.failed", {"response": response})
     error: dict[str, Any] = {"type": "server_error", "message": f"scripted {fault.status}"}
     headers: dict[str, str] = {}
     if fault.resets_in_s is not None:

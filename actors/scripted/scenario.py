@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -55,7 +55,8 @@ class Fault(msgspec.Struct, frozen=True):
     """The model fails instead of answering, `times` times; after that the step is passed over.
 
     Exactly one of: `status` (an HTTP error; 429 with `resets_in_s` is a usage limit that ends then), `drop`
-    (the connection breaks in the middle of the answer), `hang` (no answer until the client goes away).
+    (the connection breaks in the middle of the answer), `hang` (no answer until the client goes away), `refuses`
+    (as a provider words it that the session is full, or that there is no credit).
     """
 
     key: str  # which step of the file this is: callers count strikes under it
@@ -64,6 +65,7 @@ class Fault(msgspec.Struct, frozen=True):
     drop: bool = False
     hang: bool = False
     times: int = 1
+    refuses: Literal["", "context", "billing"] = ""
 
 
 Call = Run | BridgeCall | ToolCall

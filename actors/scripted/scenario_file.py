@@ -20,7 +20,8 @@ The format is TOML:
     [[turn.step]]
     tool = {name = "Read", input = {file_path = "a.py"}}       # as it is; differs between agents
     [[turn.step]]
-    fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true
+    fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true,
+                                                               # refuses = "context" or "billing"
 
 A call that was interrupted or cut off by a kill is made again, so commands are best written to bear that.
 """
@@ -30,7 +31,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -70,6 +71,7 @@ class _FileFault(msgspec.Struct, forbid_unknown_fields=True):
     resets_in_s: int | None = None
     drop: bool | None = None
     hang: bool | None = None
+    refuses: Literal["context", "billing"] | None = None
     times: int = 1
 
 
@@ -168,16 +170,28 @@ def _action(step: _FileStep, place: str, key: str) -> Action:
 
 
 def _fault(fault: _FileFault, place: str, key: str) -> Fault:
-    given = {n: v for n, v in (("status", fault.status), ("drop", fault.drop), ("hang", fault.hang)) if v is not None}
+    kinds = {"status": fault.status, "drop": fault.drop, "hang": fault.hang, "refuses": fault.refuses}
+    given = {name: value for name, value in kinds.items() if value is not None}
     if len(given) != 1 or False in given.values():
-        raise UserError(f"{place}: has {given}: give exactly one of status = NUMBER, drop = true, hang = true")
+        raise UserError(
+            f"{place}: has {given}: give exactly one of status = NUMBER, drop = true, hang = true, "
+            'refuses = "context" or "billing"'
+        )
     if fault.status is not None and not 400 <= fault.status <= 599:
         raise UserError(f"{place}.status: {fault.status} is not an HTTP error: give 400 to 599")
     if fault.resets_in_s is not None and fault.status != 429:
         raise UserError(f"{place}.resets_in_s: {fault.resets_in_s} goes with status = 429 only")
     if fault.times < 1:
         raise UserError(f"{place}.times: {fault.times} is less than 1: give how often the fault strikes")
-    return Fault(key, fault.status or 0, fault.resets_in_s, fault.drop is True, fault.hang is True, fault.times)
+    return Fault(
+        key,
+        fault.status or 0,
+        fault.resets_in_s,
+        fault.drop is True,
+        fault.hang is True,
+        fault.times,
+        fault.refuses or "",
+    )
 
 
 def _pattern(text: str, place: str) -> re.Pattern[str]:

@@ -102,6 +102,55 @@ def test_an_outage_in_every_phase_costs_no_iteration_with_the_real_agents(world:
     check(world, loop.output)
 
 
+FULL = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo x > x"
+[[turn.step]]
+fault = { refuses = "context" }
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]] # Claude Code asks for a summary, so as to go on in the same session
+when = "^CRITICAL: Respond with TEXT ONLY"
+[[turn.step]]
+fault = { refuses = "context", times = 9 }
+[[turn.step]]
+say = "nothing"
+"""
+
+
+def play_full(world: World) -> None:
+    """The worker's session is full in the middle of its work, and cannot be compacted."""
+    play_brief(world, "true")
+    scenario = world.base / "brief.toml"
+    scenario.write_text(FULL + scenario.read_text())
+
+
+def check_moved(world: World, output: str) -> None:
+    assert "a new one takes the turn over" in output
+    assert "iteration 2" not in output
+    assert world.manifest()["state"] == "completed"
+
+
+def test_a_session_that_is_full_hands_its_turn_to_a_new_one(world: World):
+    play_full(world)
+    loop = world.run("--agent", "embedded", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    check_moved(world, loop.output)
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("worker", ["codex", "claude"])
+def test_a_session_of_a_real_agent_that_is_full_hands_its_turn_to_a_new_one(world: World, worker: str):
+    play_full(world)
+    with world.play_real(world.base / "brief.toml", worker=worker):
+        loop = world.run("--agent", worker, "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    check_moved(world, loop.output)
+
+
 def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iteration_more(world: World):
     play_brief(world, "true")
     scenario = world.base / "brief.toml"

@@ -50,7 +50,7 @@ def one_step(step: str) -> str:
             one_step("fault = {hang = false}"),
             (
                 "f.toml: turn[0].step[0].fault: has {'hang': False}: "
-                "give exactly one of status = NUMBER, drop = true, hang = true"
+                'give exactly one of status = NUMBER, drop = true, hang = true, refuses = "context" or "billing"'
             ),
         ),
         (
