@@ -13,6 +13,7 @@ from pathlib import Path
 from loguru import logger
 
 from actors.agent_actor import AgentActor
+from actors.edges import tree
 from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
 from actors.edges.trust import Watch
@@ -38,6 +39,8 @@ from actors.messages import (
 from actors.settings import RunSettings
 from actors.stream import EventStream
 
+TREES = "trees"  # folder in the run's directory: what git made to compare trees
+
 
 class CooldownOver(Message, frozen=True, kw_only=True):
     """Timer -> worker. Never leaves the process."""
@@ -58,6 +61,12 @@ class LookOver(Message, frozen=True, kw_only=True):
     answer: run.PullRequestLookedFor
 
 
+class TreeOver(Message, frozen=True, kw_only=True):
+    """Tree thread -> worker. Never leaves the process."""
+
+    answer: run.TreeTaken
+
+
 class PeerWrote(Message, frozen=True, kw_only=True):
     """Session -> worker: the primary agent has seen a mail of its peer. Never leaves the process."""
 
@@ -65,7 +74,8 @@ class PeerWrote(Message, frozen=True, kw_only=True):
 class WorkerActor(AgentActor):
     """Options beside the AgentActor's: `settings` (RunSettings, or None to go on with the journalled ones) and
     `generation` (of the root: each one that opens the run lets it go on once), `peer` (what people call the peer),
-    `run_id`, `tree` and `tree_sha256` (a working tree, and the digest of the `.loop.toml` in it).
+    `run_id`, `directory` (of the run), `tree` and `tree_sha256` (a working tree, and the digest of the `.loop.toml`
+    in it).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -130,6 +140,8 @@ class WorkerActor(AgentActor):
             case LookOver():
                 self._looks.pop(message.answer.look_id, None)
                 self._happen(message.answer)
+            case TreeOver():
+                self._happen(message.answer)
             case PeerWrote():
                 self._happen(run.MailReachedWorker(sender=self.context.options["peer"]))
             case ActorUp() if message.name == "reviewer":
@@ -187,7 +199,8 @@ class WorkerActor(AgentActor):
         self._state = after
         if held is not self._held:
             self._hold_sessions()
-        self.tell_people("status", counted_down(self._status(), now_ms).line)
+        if not run.waits_for_tree_alone(after):
+            self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands
 
@@ -224,6 +237,8 @@ class WorkerActor(AgentActor):
                 checks = self._checks.pop(command.checks_id, None)
                 if checks is not None:
                     checks.break_off()
+            case run.TakeTree():
+                self._start_tree(command)
             case run.LookForPullRequest():
                 self._start_look(command)
             case run.StartCooldown():
@@ -274,6 +289,23 @@ class WorkerActor(AgentActor):
                 self.tell_self(ChecksOver(checks_id=command.checks_id, results=tuple(results)))
 
         threading.Thread(target=work, name="checks", daemon=True).start()
+
+    def _start_tree(self, command: run.TakeTree) -> None:
+        """Takes a moment, and changes nothing: nobody breaks it off."""
+        cwd = Path(self.context.options["cwd"])
+        store = Path(self.context.options["directory"]) / TREES
+
+        def work() -> None:
+            taken = tree.take(cwd, store, apart=command.apart)
+            answer = run.TreeTaken(
+                take_id=command.take_id,
+                tree=taken,
+                changed=tree.changed(cwd, store, command.since, taken.id),
+                uncommitted=tree.uncommitted(cwd, store, taken),
+            )
+            self.tell_self(TreeOver(answer=answer))
+
+        threading.Thread(target=work, name="tree", daemon=True).start()
 
     def _start_look(self, command: run.LookForPullRequest) -> None:
         look = PullRequestLook(Path(self.context.options["cwd"]), self.context.options["environment"])

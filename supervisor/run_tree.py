@@ -160,6 +160,7 @@ class RunTree:
                     "settings": order.settings,
                     "generation": self._generation,
                     "peer": order.labels["reviewer"],
+                    "directory": str(order.directory),
                     "run_id": order.run_id,
                     "tree": str(order.tree or order.cwd),
                     "tree_sha256": order.tree_sha256,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,25 +28,44 @@ class Answer:
     reason: str = ""
 
 
-def ask(cwd: Path, *arguments: str) -> Answer:
-    """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape)."""
+def ask(
+    cwd: Path,
+    *arguments: str,
+    given: str = "",
+    variables: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> Answer:
+    """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape).
+
+    `given` is its input, `variables` are put into its environment, after `timeout_s` it is ended.
+    """
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            env=handed_on() | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},  # C: what it says is recognised, and shown
+            # C: what it says is recognised, and shown
+            env=handed_on() | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | dict(variables or {}),
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            stdin=subprocess.DEVNULL,
+            input=given,
             check=False,
+            timeout=timeout_s,
         )
+    except subprocess.TimeoutExpired:
+        return Answer(None, f"git {_name(arguments)} did not end within {timeout_s:.0f} s")
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError) and cwd.is_dir()
         return Answer(None, "git is not installed" if is_missing else f"{cwd}: {error.strerror}")
     if done.returncode == 0:
         return Answer(done.stdout.rstrip("\n"))
-    return Answer(None, _reason(done.stderr) or f"git {arguments[0]} ended with exit status {done.returncode}")
+    return Answer(None, _reason(done.stderr) or f"git {_name(arguments)} ended with exit status {done.returncode}")
+
+
+def _name(arguments: Sequence[str]) -> str:
+    """The subcommand, behind what configures it."""
+    words = iter(arguments)
+    return next((word for word in words if not (word == "-c" and next(words, ""))), "")
 
 
 def _reason(complaint: str) -> str:

@@ -22,7 +22,7 @@ CONTINUED = " (continued)"
 _WHAT_WAS_ASKED = "What you were asked:"
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session is told
 
-NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human"]
+NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
 
 
@@ -124,9 +124,13 @@ def review(
     proof: str,
     done_signal: str,
     checks: Sequence[str] = (),
+    changed: Sequence[str] = (),
     send_notes_to: str | None = None,
 ) -> str:
-    """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer."""
+    """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
+
+    `changed`: files that somebody has changed since the last checks and reviews, which do not count any more.
+    """
     return _join(
         review_header(number),
         "The work on the task below is said to be done. Find out whether that is true, in the current repository.",
@@ -134,6 +138,7 @@ def review(
         f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
         "Look first at what has changed: `git status`, `git diff`, and the commits of this branch. Run the tests and "
         "commands that prove or disprove the claim; take nobody's word for it. Do not change the work yourself.",
+        _changed(changed),
         _checks_passed(checks),
         "For everything that must change, give the file and place, what is wrong, and the command that shows it.",
         f'Send what must change to "{send_notes_to}" with the tool send_message of the MCP server loop-bridge before '
@@ -269,6 +274,14 @@ def _checks_to_come(checks: Sequence[str]) -> str:
     if not checks:
         return ""
     return "Once you say that you are done, these commands are run, and each must exit with 0:\n" + "\n".join(checks)
+
+
+def _changed(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return "Files were changed during the last review, so no verdict of it counts. Review the work as it is now:\n" + (
+        "\n".join(names)
+    )
 
 
 def _checks_passed(checks: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ BRIEF = """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
+run = "%s"
+[[turn.step]]
 say = "<promise>DONE</promise>"
 
 [[turn]]
@@ -34,9 +36,9 @@ say = "%s"
 """
 
 
-def play_brief(world: World, publish: str, answer: str = "It is published.") -> None:
-    """From now on embedded agents say at once that the task of TASK.md is done, and run this command to publish it."""
-    (world.base / "brief.toml").write_text(BRIEF % (publish, answer))
+def play_brief(world: World, publish: str, answer: str = "It is published.", work: str = "true") -> None:
+    """From now on embedded agents run one command, say that the task of TASK.md is done, and run another to publish."""
+    (world.base / "brief.toml").write_text(BRIEF % (work, publish, answer))
     world.play_embedded(world.base / "brief.toml")
     (world.project / "TASK.md").write_text("Make x.")
 

@@ -1,6 +1,7 @@
 """The end of a run: what it says of its pull request is what `gh` says, not what the agent says."""
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -23,7 +24,7 @@ def brief(world: World) -> World:
 
 
 def play(world: World, publish: str) -> World:
-    play_brief(world, f"git switch -q -c polite && echo x > x && git add x && git commit -q -m x; {publish}", NOTE)
+    play_brief(world, f"git switch -q -c polite && git add x && git commit -q -m x; {publish}", NOTE, "echo x > x")
     return world
 
 
@@ -34,7 +35,9 @@ def last_words(world: World) -> str:
     assert world.manifest()["state"] == "completed"
     detail = str(world.transcript()[-1]["detail"])
     assert f"[loop] run 1 completed: {detail}" in loop.lines
-    return detail
+    words, tree = detail.rsplit(", tree ", 1)
+    assert re.fullmatch(r"[0-9a-f]{12} \(not committed: TASK\.md\)", tree), detail
+    return words
 
 
 def test_the_address_is_the_one_that_gh_knows(brief: World):

@@ -36,6 +36,7 @@ from actors.machines.run.commands import (
     RunChecks,
     StartCooldown,
     StartTurn,
+    TakeTree,
 )
 from actors.machines.run.events import (
     EVENTS,
@@ -57,6 +58,8 @@ from actors.machines.run.events import (
     RunStarted,
     Sight,
     StopRequested,
+    Tree,
+    TreeTaken,
     TurnSettled,
 )
 from actors.machines.run.machine import (
@@ -76,6 +79,7 @@ from actors.machines.run.state import (
     describe,
     place,
     trouble,
+    waits_for_tree_alone,
 )
 from actors.machines.run.table import (
     TRANSITIONS,
@@ -122,6 +126,9 @@ __all__ = [
     "StartCooldown",
     "StartTurn",
     "StopRequested",
+    "TakeTree",
+    "Tree",
+    "TreeTaken",
     "TurnSettled",
     "agent_label",
     "decide",
@@ -131,4 +138,5 @@ __all__ = [
     "outstanding",
     "place",
     "trouble",
+    "waits_for_tree_alone",
 ]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import jobs, review, steps, waits
+from actors.machines.run import jobs, review, steps, trees, waits
 from actors.machines.run.events import (
     ChecksEnded,
     CooldownEnded,
@@ -122,7 +122,7 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     """All passed: on to the review. Otherwise their output is what the next iteration works on."""
     state, _ = jobs.take(state, event.checks_id, ChecksJob)
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
-        return review.start(state)
+        return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]
     ends = [f"`{each.command}` {each.error or f'exited with {each.exit_code}'}" for each in failed]
     texts = [f"{end}:\n{each.output_tail.strip()}" for end, each in zip(ends, failed, strict=True)]
@@ -137,6 +137,11 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
 
     Whether there is one is not the agent's to say: also a turn that failed may have opened it before.
     """
+    if state.run.binds_to_tree:
+        what = "" if outcome.status == "finished" else trouble(state, job, outcome)
+        if what:
+            state = steps.say(state, what, error=True, resume_hint=True)
+        return steps.take_tree(state, "published", what)
     if state.run.looks_for_pull_request:
         if outcome.status != "finished":
             state = steps.say(state, trouble(state, job, outcome), error=True, resume_hint=True)
@@ -156,7 +161,9 @@ def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> Run
         if sight.lacks:
             state = steps.say(state, f"there will be no pull request: {sight.reason}")
         return steps.ask_for_pull_request(state, sight.lacks)
-    return steps.complete(replace(state, pull_request=sight.found), f"review approved, {_seen(sight)}")
+    return steps.complete(
+        replace(state, pull_request=sight.found), f"review approved, {_seen(sight)}{trees.shown(state)}"
+    )
 
 
 def _seen(sight: Sight) -> str:

@@ -57,6 +57,17 @@ class BreakOffChecks(Command, frozen=True, kw_only=True):
     checks_id: str
 
 
+class TakeTree(Command, frozen=True, kw_only=True):
+    """Look at what is in the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
+
+    `apart`: files that do not count.
+    """
+
+    take_id: str
+    since: str = ""
+    apart: tuple[str, ...] = ()
+
+
 class LookForPullRequest(Command, frozen=True, kw_only=True):
     """Is there a pull request for the branch that the run is on? Answer: `PullRequestLookedFor`.
 

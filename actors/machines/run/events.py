@@ -56,6 +56,31 @@ class ChecksEnded(Event, frozen=True, kw_only=True):
     results: tuple[CheckResult, ...]
 
 
+class Tree(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the run's directory: the same id, the same content of everything that git does not ignore.
+
+    `id` is "" when that cannot be known, and `reason` says why. `worktrees`: the others, as "<path> <commit>".
+    """
+
+    id: str = ""
+    commit: str = ""  # "" = there is none
+    branch: str = ""  # "" = on none
+    worktrees: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class TreeTaken(Event, frozen=True, kw_only=True):
+    """The tree was looked at. `changed`: files that differ from the tree that the command names; the first of many.
+
+    `uncommitted`: files of the tree that its commit has not.
+    """
+
+    take_id: str
+    tree: Tree
+    changed: tuple[str, ...] = ()
+    uncommitted: tuple[str, ...] = ()
+
+
 # What a pull request cannot be without, or what is not known of it; "" = nothing.
 Lack = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
 
@@ -149,6 +174,7 @@ EVENTS: tuple[type[Event], ...] = (
     TurnSettled,
     PlanRead,
     ChecksEnded,
+    TreeTaken,
     PullRequestLookedFor,
     CooldownEnded,
     FollowUpGiven,

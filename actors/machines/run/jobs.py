@@ -21,6 +21,7 @@ from actors.machines.run.commands import (
     RunChecks,
     StartCooldown,
     StartTurn,
+    TakeTree,
 )
 from actors.machines.run.state import (
     ChecksJob,
@@ -30,6 +31,7 @@ from actors.machines.run.state import (
     PullRequestJob,
     QuestionJob,
     RunState,
+    TreeJob,
     TurnJob,
     WaitJob,
 )
@@ -136,6 +138,9 @@ def command(state: RunState, job: Job, now_ms: int) -> Command:
             return RunChecks(
                 checks_id=job.id, iteration=state.iteration, commands=run.checks, timeout_s=run.check_timeout_s
             )
+        case TreeJob():
+            since = state.tree.id if state.tree is not None else ""
+            return TakeTree(take_id=job.id, since=since, apart=state.apart)
         case PullRequestJob():
             return LookForPullRequest(look_id=job.id, ahead=job.ahead)
         case QuestionJob():

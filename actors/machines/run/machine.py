@@ -17,6 +17,7 @@ from actors.machines.run.events import (
     PlanRead,
     PullRequestLookedFor,
     RunStarted,
+    TreeTaken,
     TurnSettled,
 )
 from actors.machines.run.state import (
@@ -28,6 +29,7 @@ from actors.machines.run.state import (
     PlanJob,
     PullRequestJob,
     RunState,
+    TreeJob,
     TurnJob,
     WaitJob,
 )
@@ -38,6 +40,7 @@ _ANSWERS: Mapping[type[Event], tuple[type[Job], str]] = {
     TurnSettled: (TurnJob, "turn_id"),
     PlanRead: (PlanJob, "read_id"),
     ChecksEnded: (ChecksJob, "checks_id"),
+    TreeTaken: (TreeJob, "take_id"),
     PullRequestLookedFor: (PullRequestJob, "look_id"),
     CooldownEnded: (WaitJob, "wait_id"),
 }

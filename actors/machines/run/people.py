@@ -31,6 +31,7 @@ from actors.machines.run.state import (
     PullRequestJob,
     QuestionJob,
     RunState,
+    TreeJob,
     WaitJob,
     count,
 )
@@ -127,7 +128,7 @@ def stop(state: RunState, event: StopRequested) -> RunState:
 
 
 def _interrupt(state: RunState, why: str) -> RunState:
-    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, PullRequestJob, QuestionJob), why)
+    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob), why)
 
 
 def resume(state: RunState, event: ResumeRequested) -> RunState:
@@ -179,7 +180,7 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
 
 SAID_ANEW = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
-    *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "looks_for_pull_request"),
+    *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "binds_to_tree", "looks_for_pull_request"),
     *("max_wait_ms", "retry_ms", "open_ended"),
 )
 

@@ -15,6 +15,14 @@ from actors.messages import TurnOutcome
 
 def after_checks(state: RunState) -> RunState:
     """Our own checks come first: what they find is not worth a reviewer's time."""
+    if state.run.binds_to_tree:
+        state = replace(state, phase=Phase.CHECKING, moves=0, moved=(), repeated=False)
+        return steps.take_tree(state, "checks")
+    return run_checks(state)
+
+
+def run_checks(state: RunState) -> RunState:
+    """On the tree as it is; a review without any."""
     if not state.run.checks:
         return start(state)
     return jobs.add(replace(state, phase=Phase.CHECKING), ChecksJob(id="", label=f"checks-{state.iteration}"))
@@ -24,7 +32,7 @@ def start(state: RunState) -> RunState:
     """All reviewers at once. Without any, our checks or the agent's word are all there is."""
     run, state = state.run, replace(state, review_wanted=False)
     if not run.reviewers:
-        return steps.pull_request(state)
+        return steps.publish(state)
     number = state.review_round + 1
     state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
     for role in steps.reviewers(run):
@@ -34,6 +42,7 @@ def start(state: RunState) -> RunState:
             proof=run.proof,
             done_signal=run.done_signal,
             checks=run.checks,
+            changed=state.moved,
             send_notes_to=run.worker if run.paired and role == "reviewer" else None,
         )
         state = steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
@@ -52,7 +61,7 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
         return state
     state = _note_verdicts(state)
     if all(each.verdict.approves for each in state.verdicts):
-        return steps.pull_request(state)
+        return steps.take_tree(state, "approval") if state.run.binds_to_tree else steps.publish(state)
     return steps.next_iteration(state)
 
 

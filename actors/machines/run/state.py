@@ -6,12 +6,13 @@ Nothing here decides. What people are told about a state (`place`, `describe`) i
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import msgspec
 
 from actors.machines.prompts import Note
 from actors.machines.run.commands import Command
-from actors.machines.run.events import HumanVerdictGiven, PullRequest
+from actors.machines.run.events import HumanVerdictGiven, PullRequest, Tree
 from actors.machines.verdict import Verdict
 from actors.messages import Cause, Purpose, TurnOutcome
 from actors.settings import Role, RunSettings, display_names
@@ -95,6 +96,18 @@ class ChecksJob(Job, frozen=True, kw_only=True):
     """The check commands of the settings."""
 
 
+# When a tree is taken: before the first iteration; before the checks and after them; after the checks, without what
+# they write themselves; when all reviewers approve; when a person approves; after the turn that publishes the work.
+TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish", "published"]
+
+
+class TreeJob(Job, frozen=True, kw_only=True):
+    """A look at the tree. `trouble`: what was wrong with the turn before it."""
+
+    moment: TreeMoment
+    trouble: str = ""
+
+
 class PullRequestJob(Job, frozen=True, kw_only=True):
     """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
 
@@ -133,6 +146,13 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
     review_wanted: bool = False  # by a person, whatever the agent says of being done
+    tree: Tree | None = None  # what checks and verdicts stand for; None: nothing is bound, or nothing was proved yet
+    base: Tree | None = None  # before the first iteration
+    apart: tuple[str, ...] = ()  # files that the checks write each time they run
+    repeated: bool = False  # the checks have run a second time since they changed the tree
+    moves: int = 0  # how many times in this iteration the tree was changed after its checks
+    moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
+    uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
     overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
     pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
@@ -168,6 +188,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(_awaited(self, job) for job in self.jobs if job.issued)
 
 
+def waits_for_tree_alone(state: RunState) -> bool:
+    """Whether nothing runs that a person would want to know of: a look at the tree takes a moment."""
+    issued = [job for job in state.jobs if job.issued]
+    return bool(issued) and all(isinstance(job, TreeJob) for job in issued)
+
+
 def agent_label(settings: RunSettings, role: Role) -> str:
     """The name that people and notes use for this session."""
     return display_names(settings.worker, settings.reviewer)[role]
@@ -183,7 +209,7 @@ def place(state: RunState) -> str:
         case Phase.PLAN_REVIEW | Phase.READING_REVIEWED_PLAN:
             return "plan review"
         case Phase.COOLDOWN | Phase.WORKING:
-            return f"iteration {state.iteration} of {state.run.max_iterations}"
+            return f"iteration {max(state.iteration, 1)} of {state.run.max_iterations}"
         case Phase.CHECKING:
             return f"checks of iteration {state.iteration}"
         case Phase.REVIEWING:
@@ -230,6 +256,8 @@ def _awaited(state: RunState, job: Job) -> str:
             return "PLAN.md"
         case ChecksJob():
             return "the checks"
+        case TreeJob():
+            return "a look at the tree"
         case PullRequestJob():
             return "a look at git" if job.ahead else "a look at the pull request"
         case _:

@@ -12,7 +12,18 @@ from actors.machines.prompts import Note
 from actors.machines.run import jobs
 from actors.machines.run.commands import Announce
 from actors.machines.run.events import Lack
-from actors.machines.run.state import Hold, Phase, PlanJob, PullRequestJob, QuestionJob, RunState, TurnJob, WaitJob
+from actors.machines.run.state import (
+    Hold,
+    Phase,
+    PlanJob,
+    PullRequestJob,
+    QuestionJob,
+    RunState,
+    TreeJob,
+    TreeMoment,
+    TurnJob,
+    WaitJob,
+)
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings
 
@@ -63,6 +74,8 @@ def read_plan(state: RunState, phase: Phase) -> RunState:
 
 def start_iteration(state: RunState) -> RunState:
     """The primary agent works, on everything that is known so far."""
+    if state.run.binds_to_tree and state.base is None:
+        return take_tree(replace(state, phase=Phase.WORKING), "begin")
     run, number = state.run, state.iteration + 1
     prompt = prompts.iteration(
         number,
@@ -98,7 +111,18 @@ def out_of_iterations(state: RunState) -> RunState:
     return jobs.add(state, QuestionJob(id="", label="question", question=f"{detail}. What next? (blank stops the run)"))
 
 
+def take_tree(state: RunState, moment: TreeMoment, trouble: str = "") -> RunState:
+    """What is in the run's directory? Where that leads is decided in trees.py."""
+    return jobs.add(state, TreeJob(id="", label=f"tree-{moment}", moment=moment, trouble=trouble))
+
+
 def pull_request(state: RunState) -> RunState:
+    """A person approves the work as it is now."""
+    state = replace(state, phase=Phase.PULL_REQUEST)
+    return take_tree(state, "publish") if state.run.binds_to_tree else publish(state)
+
+
+def publish(state: RunState) -> RunState:
     """The work is approved: the primary agent publishes it, and is told beforehand what it would look for in vain."""
     state = replace(state, phase=Phase.PULL_REQUEST)
     if not state.run.looks_for_pull_request:

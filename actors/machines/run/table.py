@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, people, review, waits
+from actors.machines.run import answers, people, review, trees, waits
 from actors.machines.run.events import (
     ChecksEnded,
     CooldownEnded,
@@ -26,6 +26,7 @@ from actors.machines.run.events import (
     RunResumed,
     RunStarted,
     StopRequested,
+    TreeTaken,
     TurnSettled,
 )
 from actors.machines.run.state import LIVE_PHASES, Phase, RunState
@@ -108,6 +109,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
                 _P.FAILED,
                 *_AFTER_AN_ITERATION,
             ),
+            TreeTaken: _rule(trees.taken, _P.WORKING),
             CooldownEnded: _rule(waits.over, _P.WORKING),
             HumanVerdictGiven: _rule(people.human_verdict_on_work, _P.WORKING),
             ReviewRequested: _rule(people.review_of_work, _P.WORKING),
@@ -116,7 +118,8 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.CHECKING: _live(
         _P.CHECKING,
         {
-            ChecksEnded: _rule(answers.checks_ended, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+            TreeTaken: _rule(trees.taken, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+            ChecksEnded: _rule(answers.checks_ended, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
             HumanVerdictGiven: _rule(review.human_verdict_on_checks, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
         },
     ),
@@ -126,6 +129,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             TurnSettled: _rule(
                 answers.when_settled(review.settled), _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
             ),
+            TreeTaken: _rule(trees.taken, _P.PULL_REQUEST, _P.CHECKING, _P.REVIEWING, *_AFTER_AN_ITERATION),
             CooldownEnded: _rule(waits.over, _P.REVIEWING),
             HumanVerdictGiven: _rule(
                 review.human_verdict_on_review, _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
@@ -145,6 +149,10 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {
             TurnSettled: _rule(
                 answers.when_settled(answers.pull_request_settled), _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
+            ),
+            TreeTaken: _rule(
+                trees.taken,
+                *(_P.PULL_REQUEST, _P.COMPLETED, _P.AWAITING_TASK, _P.CHECKING, _P.REVIEWING, *_AFTER_AN_ITERATION),
             ),
             CooldownEnded: _rule(waits.over, _P.PULL_REQUEST),
             PullRequestLookedFor: _rule(

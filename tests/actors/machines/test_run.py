@@ -1532,6 +1532,7 @@ def test_a_run_that_is_started_twice_is_one_run() -> None:
         run.TurnSettled(turn_id=str(uuid.UUID(int=7)), outcome=finished()),
         run.PlanRead(read_id="plan-reading", text="x"),
         run.ChecksEnded(checks_id="checks-1", results=()),
+        run.TreeTaken(take_id="tree-checks", tree=run.Tree()),
         run.PullRequestLookedFor(look_id="pull-request-look", sight=run.Sight()),
         run.CooldownEnded(wait_id="cooldown-1"),
         run.RunStarted(settings=settings(run_uid=str(uuid.UUID(int=7)))),
@@ -1558,6 +1559,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.TurnSettled: run.TurnSettled(turn_id="x", outcome=finished()),
         run.PlanRead: run.PlanRead(read_id="x", text=""),
         run.ChecksEnded: run.ChecksEnded(checks_id="x", results=()),
+        run.TreeTaken: run.TreeTaken(take_id="x", tree=run.Tree()),
         run.PullRequestLookedFor: run.PullRequestLookedFor(look_id="x", sight=run.Sight()),
         run.CooldownEnded: run.CooldownEnded(wait_id="x"),
         run.FollowUpGiven: run.FollowUpGiven(text="x"),
@@ -1605,7 +1607,7 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.RunResumed(settings=settings(max_iterations=3), generation=2))
     written = [(type(event), msgspec.json.encode(event)) for event in story.journal]
     assert run.fold(msgspec.json.decode(body, type=kind) for kind, body in written) == story.state
-    elsewhere = {run.FollowUpGiven, run.PullRequestLookedFor}  # in the properties
+    elsewhere = {run.FollowUpGiven, run.PullRequestLookedFor, run.TreeTaken}  # in the properties
     assert {kind for kind, _ in written} | elsewhere == set(run.EVENTS)
 
 

@@ -14,7 +14,7 @@ from actors.messages import TurnOutcome
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
-ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.LookForPullRequest, run.StartCooldown)
+ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.LookForPullRequest, run.StartCooldown)
 DONE = "<promise>DONE</promise>"
 # A good turn in every phase: says done, passes the review.
 GOOD = {"work": DONE, "review": "<review>PASS</review>"}
@@ -43,6 +43,7 @@ SETTINGS = st.builds(
     cooldown_ms=st.sampled_from([0, 30_000]),
     interactive=st.booleans(),
     looks_for_pull_request=st.booleans(),
+    binds_to_tree=st.booleans(),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
@@ -59,7 +60,7 @@ def identity(command):
     return next(
         (
             getattr(command, field)
-            for field in ("turn_id", "read_id", "checks_id", "look_id", "wait_id")
+            for field in ("turn_id", "read_id", "checks_id", "take_id", "look_id", "wait_id")
             if hasattr(command, field)
         ),
         type(command).__name__,
@@ -99,7 +100,7 @@ class RunMachine(RuleBasedStateMachine):
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
 
-    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None, *, timed=True):
+    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None, *, tree="same", timed=True):
         match command:
             case run.StartTurn():
                 self.settled.add(command.turn_id)
@@ -113,6 +114,10 @@ class RunMachine(RuleBasedStateMachine):
             case run.RunChecks():
                 results = tuple(run.CheckResult(command=each, exit_code=exit_code) for each in command.commands)
                 event = run.ChecksEnded(checks_id=command.checks_id, results=results)
+            case run.TakeTree():
+                now = run.Tree(id=(command.since or "first") if tree == "same" else tree, reason="no git")
+                changed = ("a.py",) if now.id != command.since else ()
+                event = run.TreeTaken(take_id=command.take_id, tree=now, changed=changed)
             case run.LookForPullRequest():
                 event = run.PullRequestLookedFor(look_id=command.look_id, sight=sight or run.Sight(found=FOUND))
             case run.StartCooldown():
@@ -130,10 +135,12 @@ class RunMachine(RuleBasedStateMachine):
         exit_code=st.sampled_from([0, 0, 1]),
         text=st.sampled_from(["plan", None]),
         sight=SIGHTS,
+        tree=st.sampled_from(["same", "same", "other", "third", ""]),
         timed=st.booleans(),
     )
-    def something_is_answered(self, data, outcome, exit_code, text, *, sight, timed):
-        self.answer(data.draw(st.sampled_from(self.open(*ANSWERABLE))), outcome, exit_code, text, sight, timed=timed)
+    def something_is_answered(self, data, outcome, exit_code, text, *, sight, tree, timed):
+        command = data.draw(st.sampled_from(self.open(*ANSWERABLE)))
+        self.answer(command, outcome, exit_code, text, sight, tree=tree, timed=timed)
 
     @precondition(lambda self: self.open(*ANSWERABLE))
     @rule(data=st.data())
@@ -225,7 +232,7 @@ class RunMachine(RuleBasedStateMachine):
     def a_pull_request_is_one_that_was_seen(self):
         if self.state.pull_request is not None:
             assert self.state.pull_request == FOUND
-            told = self.state.detail.endswith(FOUND.url) or self.state.tasks_done > 0  # each of several has its own
+            told = FOUND.url in self.state.detail or self.state.tasks_done > 0  # each of several has its own
             assert told or self.state.phase is not run.Phase.COMPLETED
 
     @invariant()
@@ -252,7 +259,7 @@ class RunMachine(RuleBasedStateMachine):
         """From wherever it is, a run whose turns go well comes to its end."""
         if self.state.settings is None:
             return
-        for _ in range(60):
+        for _ in range(100):
             if self.state.phase in run.FINAL_PHASES or self.state.tasks_done > 0:
                 return
             if self.state.paused:

@@ -1,0 +1,236 @@
+"""The tree of a run: its commit and everything that is not ignored, under one id. Blocks its thread while git works.
+
+Two takes have the same id when the same files have the same content, mode and name, whether they are committed, staged
+or untracked: to commit all that is there changes no id. It changes nothing in the repository: git works on a copy of
+the index, which keeps it fast (only what changed is read), and writes new objects to `store`, a folder of the run.
+
+What counts: every file that git does not ignore, PLAN.md and `.loop.toml` included (a check can read them, and a pull
+request can deliver them), the files of submodules and of repositories within, and of those their own rules of what is
+ignored. What does not: caches that tools leave in every directory they run in (`CACHES`) while they are untracked, as
+each check and each reviewer that runs the tests would change the tree. `apart`: files that the caller leaves out.
+
+In a directory that is in no repository the content of all files is read, up to a limit; above it, as wherever git says
+no, the tree is not known: its id is "", with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from actors.edges import environments
+from actors.edges.git import NO_REPOSITORY, Answer, ask, git
+from actors.machines.run import Tree
+
+CACHES = (
+    *("__pycache__", "*.pyc", "*.pyo", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox"),
+    *(".coverage", ".coverage.*", ".gradle", ".DS_Store"),
+)
+TIMEOUT_S = 300.0  # of one git command; a disk that hangs must not hold the run for ever
+MOST_FILES = 20_000  # without git: all of them are read each time
+MOST_BYTES = 512 * 1024 * 1024
+MOST_NAMES = 200  # of changed files that are told
+DEEPEST = 8  # repositories within repositories
+_LINK_TO_A_REPOSITORY = "160000"
+
+# No hook and no monitor of the user's is run; a file that cannot be read is left out, as everywhere in git.
+_QUIET = (
+    *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.untrackedCache=false"),
+    *("-c", "core.looseCompression=0", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false"),
+)
+
+
+class UnknownTreeError(Exception):
+    """The tree cannot be taken; the text says why."""
+
+
+def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int = MOST_FILES) -> Tree:
+    """The tree of the repository that `cwd` is in, or of `cwd` itself. Its id is "" when it cannot be known."""
+    try:
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        where = ask(cwd, "rev-parse", "--show-toplevel")
+        if where.output is None and where.reason.startswith(NO_REPOSITORY):
+            return Tree(id=_of_files(cwd, store, apart, most_files))
+        top = Path(_must(where))
+        return Tree(
+            id=_of_repository(top, store, apart, depth=0),
+            commit=git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "",
+            branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD") or "",
+            worktrees=tuple(_other_worktrees(top)),
+        )
+    except (UnknownTreeError, OSError) as error:
+        return Tree(reason=_printable(str(error)))
+
+
+def changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]:
+    """The files in which two trees of this store differ, sorted; the first ones, when there are many."""
+    if before == after or not before or not after:
+        return ()
+    if before.startswith("files-") or after.startswith("files-"):
+        one, other = (_read_listing(store / each) for each in (before, after))
+        names = sorted({name for _, name in one ^ other})
+    else:
+        top = git(cwd, "rev-parse", "--show-toplevel")
+        trees = [each.partition(".")[0] for each in (before, after)]
+        answer = top and ask(
+            Path(top), "diff-tree", "-r", "-z", "--name-only", *trees, variables=_variables(Path(top), store, None)
+        )
+        names = [name for name in ((answer and answer.output) or "").split("\0") if name]
+        if before.partition(".")[2] != after.partition(".")[2]:
+            names.append("(a submodule)")
+    return tuple(_printable(name) for name in names[:MOST_NAMES])
+
+
+def uncommitted(cwd: Path, store: Path, tree: Tree) -> tuple[str, ...]:
+    """The files of the tree that its commit has not, or has with another content."""
+    head = git(cwd, "rev-parse", "--verify", "--quiet", f"{tree.commit}^{{tree}}") if tree.commit else None
+    if not head or not tree.id:
+        return ()
+    return changed(cwd, store, head, tree.id.partition(".")[0])
+
+
+# --- of a repository ----------------------------------------------------------------------------------------
+
+
+def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) -> str:
+    index_path = top / _must(ask(top, "rev-parse", "--git-path", "index"))
+    with tempfile.TemporaryDirectory(dir=store) as folder:
+        index = Path(folder) / "index"
+        variables = _variables(top, store, index)
+        settings = (*_QUIET, "-c", f"core.excludesFile={_excludes(top, Path(folder))}")
+        if index_path.is_file():
+            shutil.copy2(index_path, index)  # with its time: git compares that with the files' to see what is changed
+        added = ask(top, *settings, "add", "-A", "--ignore-errors", variables=variables, timeout_s=TIMEOUT_S)
+        if added.output is None and not index.is_file():
+            raise UnknownTreeError(added.reason)
+        parts = []
+        for name in _links(top, variables) if depth < DEEPEST else ():
+            within = top / name
+            if (within / ".git").exists():
+                parts.append(f"{name}\0{_of_repository(within, store, (), depth=depth + 1)}")
+        leave_out = [*(part.partition("\0")[0] for part in parts), *apart]
+        if leave_out:
+            _must(
+                ask(
+                    top,
+                    *(*settings, "update-index", "--force-remove", "-z", "--stdin"),
+                    given="".join(f"{name}\0" for name in leave_out),
+                    variables=variables,
+                    timeout_s=TIMEOUT_S,
+                )
+            )
+        tree = _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S))
+    if not parts:
+        return tree
+    digest = hashlib.sha256("\0".join(sorted(parts)).encode(errors="surrogateescape")).hexdigest()
+    return f"{tree}.{digest[: len(tree)]}"
+
+
+def _variables(top: Path, store: Path, index: Path | None) -> dict[str, str]:
+    """New objects go to the store. Git reads a path with a colon in quotes."""
+    objects = top / _must(ask(top, "rev-parse", "--git-path", "objects"))
+    quoted = str(objects.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+    (store / "objects").mkdir(mode=0o700, exist_ok=True)
+    found = {
+        "GIT_OBJECT_DIRECTORY": str((store / "objects").resolve()),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+    }
+    return found if index is None else found | {"GIT_INDEX_FILE": str(index.resolve())}
+
+
+def _excludes(top: Path, folder: Path) -> Path:
+    """What the user ignores everywhere, and the caches."""
+    own = git(top, "config", "--type=path", "core.excludesFile")
+    base = environments.handed_on().get("XDG_CONFIG_HOME")
+    settings = Path(base) if base else environments.home() / ".config"
+    path = Path(own) if own else settings / "git" / "ignore"
+    users = path.read_bytes() if path.is_file() else b""
+    (folder / "exclude").write_bytes(users + b"\n" + "\n".join(CACHES).encode() + b"\n")
+    return (folder / "exclude").resolve()
+
+
+def _links(top: Path, variables: dict[str, str]) -> Iterator[str]:
+    """The paths of submodules, and of repositories that somebody has made within."""
+    listed = _must(ask(top, "ls-files", "--stage", "-z", variables=variables, timeout_s=TIMEOUT_S))
+    for entry in listed.split("\0"):
+        if entry.startswith(_LINK_TO_A_REPOSITORY):
+            yield entry.partition("\t")[2]
+
+
+def _other_worktrees(top: Path) -> Iterator[str]:
+    """`<path> <commit>` of each other working tree of the repository."""
+    path = ""
+    for line in (git(top, "worktree", "list", "--porcelain") or "").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "worktree":
+            path = value
+        elif name == "HEAD" and Path(path) != top:
+            yield _printable(f"{path} {value}")
+
+
+def _must(answer: Answer) -> str:
+    if answer.output is None:
+        raise UnknownTreeError(answer.reason)
+    return answer.output
+
+
+def _printable(text: str) -> str:
+    """Names are bytes; what is journalled is text."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+# --- of a directory without git -----------------------------------------------------------------------------
+
+
+def _of_files(top: Path, store: Path, apart: Sequence[str], most_files: int) -> str:
+    """`files-<digest>`; the listing of that name in the store tells later what has changed."""
+    rows: list[bytes] = []
+    size = 0
+    for path in _files(top):
+        facts = path.lstat()
+        size += facts.st_size
+        if len(rows) >= most_files or size > MOST_BYTES:
+            raise UnknownTreeError(f"{top} is no git repository, and too large to be read as a whole: run git init")
+        name = str(path.relative_to(top))
+        if name not in apart:
+            rows.append(f"{_digest(path, facts)} {name}".encode(errors="surrogateescape"))
+    listing = b"\0".join(sorted(rows))
+    identity = f"files-{hashlib.sha256(listing).hexdigest()[:40]}"
+    (store / identity).write_bytes(listing)
+    return identity
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            if entry.name == ".git" or any(fnmatch(entry.name, pattern) for pattern in CACHES):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                yield Path(entry.path)
+
+
+def _digest(path: Path, facts: os.stat_result) -> str:
+    if stat.S_ISLNK(facts.st_mode):
+        return "link-" + hashlib.sha256(os.fsencode(path.readlink())).hexdigest()
+    kind = "program" if facts.st_mode & stat.S_IXUSR else "file"
+    try:
+        with path.open("rb") as file:
+            return f"{kind}-{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except FileNotFoundError:
+        return "gone"
+    except PermissionError:
+        return f"{kind}-unreadable"
+
+
+def _read_listing(path: Path) -> set[tuple[str, str]]:
+    rows = path.read_bytes().split(b"\0") if path.is_file() else []
+    texts = [row.decode(errors="surrogateescape").partition(" ") for row in rows if row]
+    return {(digest, name) for digest, _, name in texts}

@@ -1,0 +1,126 @@
+"""What a tree that was taken means: checks and verdicts stand for one tree, and for no other. Pure.
+
+The tree (edges/tree.py) is taken before the checks and after them, when all reviewers approve, and after the turn that
+publishes the work. When it was changed in between, by an agent or a person, what was said of it before does not count:
+the checks run again, and all reviewers are asked again, with what was changed. That ends: after `MOST_MOVES` changes in
+one iteration the next iteration begins, and of those there is a number.
+
+Checks that change the tree themselves run a second time, on what they have made. What they then change again is theirs
+(a report with the time of day): these files are left out from then on.
+
+A tree that is not known binds nothing. When it was known before, or is from now on, that is a change.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from actors.machines.prompts import Note
+from actors.machines.run import jobs, review, steps
+from actors.machines.run.events import Tree, TreeTaken
+from actors.machines.run.state import RunState, TreeJob
+
+MOST_MOVES = 2
+_SHOWN_NAMES = 5
+_SHOWN_DIGITS = 12
+
+
+def taken(state: RunState, event: TreeTaken) -> RunState:
+    """Goes on from the moment that the tree was taken for."""
+    state, job = jobs.take(state, event.take_id, TreeJob)
+    match job.moment:
+        case "begin":
+            return steps.start_iteration(replace(state, base=event.tree))
+        case "checks":
+            return _before_checks(state, event)
+        case "checked":
+            return _after_checks(state, event)
+        case "apart":
+            return review.start(replace(state, tree=event.tree))
+        case "approval":
+            if _same(state.tree, event.tree):
+                return steps.publish(state)
+            return _changed(state, event, "after the checks, before the last reviewer was through")
+        case "publish":
+            return steps.publish(replace(state, tree=event.tree))
+        case "published":
+            if not _same(state.tree, event.tree):
+                return _changed(state, event, "while it was published")
+            return _published(replace(state, uncommitted=event.uncommitted), job)
+
+
+def shown(state: RunState) -> str:
+    """For the last line of a run: the tree that was approved, and what of it is not committed."""
+    if state.tree is None or not state.tree.id:
+        return ""
+    rest = f" (not committed: {_names(state.uncommitted)})" if state.uncommitted else ""
+    return f", tree {state.tree.id[:_SHOWN_DIGITS]}{rest}"
+
+
+def _before_checks(state: RunState, event: TreeTaken) -> RunState:
+    if elsewhere := _elsewhere(state.base, event.tree):
+        text = (
+            "The run's directory is as it was before the run began, but there is work in another working tree of the "
+            f"repository: {elsewhere}. Checks and reviewers look into the run's directory, in which you were started: "
+            "bring the work there, and work nowhere else."
+        )
+        state = steps.say(state, f"the work is not in the run's directory, but in {elsewhere}", error=True)
+        return steps.next_iteration(steps.add_note(state, Note(kind="place", source="loop", text=text)))
+    if not event.tree.id and (state.base is None or state.base.id or state.iteration == 1):
+        state = steps.say(state, f"what is checked and approved is bound to no tree: {event.tree.reason}")
+    return review.run_checks(replace(state, tree=event.tree))
+
+
+def _after_checks(state: RunState, event: TreeTaken) -> RunState:
+    if _same(state.tree, event.tree):
+        return review.start(state)
+    names = _names(event.changed)
+    if not state.repeated:
+        state = steps.say(state, f"the tree changed while the checks ran{names and f': {names}'}; they run again")
+        return review.run_checks(replace(state, tree=event.tree, repeated=True))
+    state = replace(state, tree=event.tree)
+    if not event.changed:
+        return review.start(state)
+    state = steps.say(state, f"the checks change the tree each time they run; this does not count: {names}")
+    return steps.take_tree(replace(state, apart=tuple(sorted({*state.apart, *event.changed}))), "apart")
+
+
+def _changed(state: RunState, event: TreeTaken, when: str) -> RunState:
+    names = _names(event.changed)
+    what = f"the tree was changed {when}{names and f': {names}'}"
+    state = replace(state, tree=event.tree, moves=state.moves + 1, moved=event.changed or (".",), repeated=False)
+    if state.moves > MOST_MOVES:
+        state = steps.say(state, f"{what}; that was change number {state.moves}: the next iteration begins", error=True)
+        text = (
+            f"Nothing was approved, because {what}. Look at what was changed; whatever is approved must stay as it is."
+        )
+        return steps.next_iteration(steps.add_note(state, Note(kind="place", source="loop", text=text)))
+    again = (
+        "the checks run again, and every reviewer is asked again"
+        if state.run.checks
+        else "every reviewer is asked again"
+    )
+    return review.run_checks(steps.say(state, f"{what}; what was approved before does not count: {again}", error=True))
+
+
+def _published(state: RunState, job: TreeJob) -> RunState:
+    if state.run.looks_for_pull_request:
+        return steps.look_for_pull_request(state)
+    trouble = f", but there may be no pull request; {job.trouble}" if job.trouble else ""
+    return steps.complete(state, f"review approved{trouble}{shown(state)}")
+
+
+def _same(before: Tree | None, after: Tree) -> bool:
+    return before is not None and before.id == after.id
+
+
+def _elsewhere(base: Tree | None, now: Tree) -> str:
+    """Another working tree that is new or has new commits since, when nothing has changed here."""
+    if base is None or not base.id or (base.id, base.commit) != (now.id, now.commit):
+        return ""
+    return ", ".join(each.rpartition(" ")[0] for each in now.worktrees if each not in base.worktrees)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

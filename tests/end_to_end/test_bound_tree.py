@@ -1,0 +1,84 @@
+"""What is approved is what was checked: an agent that breaks the work after that does not get it approved."""
+
+import subprocess
+
+import pytest
+
+from tests.end_to_end.conftest import World
+
+CHECK = "grep -q good app"
+# `once NAME` is true the first time; its mark is outside the repository.
+ONCE = "mkdir ../once-{name} 2>/dev/null && echo bad > app"
+SCENARIO = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo good > app"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+role = "{role}"
+[[turn.step]]
+run = "{in_review}"
+[[turn.step]]
+say = "It is fine.\\n\\n<review>PASS</review>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Draft pull request"
+[[turn.step]]
+run = "{in_publication}; git add -A && git commit -q -m work; git push -q origin HEAD; gh pr create --draft"
+[[turn.step]]
+say = "It is published."
+"""
+
+
+def scenario(world: World, *, role: str = "reviewer", in_review: str = "true", in_publication: str = "true") -> None:
+    text = SCENARIO.format(role=role, in_review=in_review, in_publication=in_publication)
+    (world.base / "scenario.toml").write_text(text)
+    (world.project / "TASK.md").write_text("Make app good.")
+
+
+def assert_proved_after_all(world: World, output: str, when: str) -> None:
+    """The tree that is delivered passes its check, and the run says when it did not."""
+    assert f"the tree was changed {when}: app; what was approved before does not count" in output
+    details = [line["detail"] for line in world.transcript() if line.get("kind") == "status"]
+    assert "checks failed" in details
+    assert "checks of iteration 2" in details
+    committed = subprocess.run(
+        ["git", "show", "HEAD:app"], cwd=world.project, capture_output=True, text=True, check=True
+    ).stdout
+    assert committed == "good\n"
+    assert ", tree " in str(details[-1])
+
+
+def test_a_reviewer_that_breaks_the_work_and_passes_it_does_not_get_it_approved(world: World):
+    scenario(world, in_review=ONCE.format(name="review"))
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
+
+
+def test_a_turn_that_breaks_the_work_while_it_publishes_it_is_not_the_end(world: World):
+    scenario(world, in_publication=ONCE.format(name="publication"))
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert_proved_after_all(world, loop.output, "while it was published")
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("role", ["worker", "reviewer"])
+def test_neither_codex_nor_claude_gets_broken_work_approved(world: World, role: str):
+    scenario(world, role=role, in_review=ONCE.format(name="review"))
+    with world.play_real(world.base / "scenario.toml"):
+        loop = world.run("--check", CHECK, "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
