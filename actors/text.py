@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 FURTHER = "  | "  # begins each further line of a log record
@@ -33,6 +34,13 @@ class ForeignJsonError(ValueError):
     """A foreign text is not the JSON that it should be. The text says why, in a few printable words."""
 
 
+class TooDeepError(ForeignJsonError):
+    """Whoever sends this means harm, or has lost its way: no message of any protocol is so deep."""
+
+    def __init__(self) -> None:
+        super().__init__(f"JSON nested deeper than {DEEPEST} levels")
+
+
 def valid(text: str) -> str:
     """The text as valid Unicode: two halves of a surrogate pair are joined, a lone half becomes U+FFFD."""
     try:
@@ -43,24 +51,36 @@ def valid(text: str) -> str:
 
 
 def valid_within(value: Any) -> Any:
-    """The same JSON-like value with every str in it valid, keys too. Raises ForeignJsonError when it is too deep."""
+    """The same JSON-like value with every str in it valid, keys too. Raises TooDeepError."""
     return _walked(value, DEEPEST)
 
 
-def read_json(text: bytes | str) -> Any:
+def read_json(text: bytes | str, join: Callable[[Any], None] = lambda _value: None) -> Any:
     """The value of one foreign JSON text: with valid strings, no deeper than `DEEPEST`, whole numbers of 64 bits.
 
-    A larger number becomes the largest. Raises ForeignJsonError for anything else.
+    A larger number becomes the largest. Raises ForeignJsonError for anything else. `join` may change a value that has
+    half a surrogate pair, before that becomes U+FFFD: the other half may come with the next text.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     try:
         value = json.loads(data.decode("utf-8", "replace"), parse_int=_bounded if _LONG_NUMBER.search(data) else None)
     except RecursionError:
-        raise ForeignJsonError(f"JSON nested deeper than {DEEPEST} levels") from None
+        raise TooDeepError from None
     except ValueError as error:
         raise ForeignJsonError(f"no JSON ({error}): {excerpt(data)}") from None
-    if _ESCAPED_SURROGATE.search(data) or data.count(b"[") + data.count(b"{") > DEEPEST:
+    has_surrogate = _ESCAPED_SURROGATE.search(data) is not None
+    if has_surrogate:
+        join(value)
+    if has_surrogate or data.count(b"[") + data.count(b"{") > DEEPEST:
         return valid_within(value)
+    return value
+
+
+def read_object(text: bytes | str, join: Callable[[Any], None] = lambda _value: None) -> dict[str, Any]:
+    """As `read_json`, when the value is an object. Raises ForeignJsonError for any other."""
+    value = read_json(text, join)
+    if not isinstance(value, dict):
+        raise ForeignJsonError(f"no JSON object: {excerpt(text)}")
     return value
 
 
@@ -83,7 +103,7 @@ def _walked(value: Any, levels: int) -> Any:
     if not isinstance(value, dict | list | tuple):
         return value
     if levels == 0:
-        raise ForeignJsonError(f"JSON nested deeper than {DEEPEST} levels")
+        raise TooDeepError
     if isinstance(value, dict):
         return {_walked(key, levels - 1): _walked(each, levels - 1) for key, each in value.items()}
     return [_walked(each, levels - 1) for each in value]

@@ -89,7 +89,9 @@ def bench_run() -> None:
 
         def ours() -> None:
             command = [LOOP, "--review-plan", "claude", DEMO_TASK]
-            done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, cwd=here, env=environment, capture_output=True, text=True, errors="replace", check=False
+            )
             if done.returncode != 0:
                 sys.exit(done.stdout + done.stderr)
 

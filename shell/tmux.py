@@ -114,7 +114,12 @@ def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str]
 
 def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["tmux", *arguments], env=environments.handed_on(), capture_output=True, text=True, check=False
+        ["tmux", *arguments],
+        env=environments.handed_on(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
 
 

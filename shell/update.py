@@ -60,7 +60,9 @@ def _run(todo: Run, found: Installation) -> int:
 
 
 def _version_now(python: str) -> str:
-    done = subprocess.run([python, "-P", "-c", _VERSION], env=environments.handed_on(), capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-P", "-c", _VERSION], env=environments.handed_on(), capture_output=True, text=True, errors="replace"
+    )
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

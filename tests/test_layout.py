@@ -206,3 +206,28 @@ def test_help_names_every_option_with_its_default():
     for option in OPTIONS:
         assert all(flag in flat for flag in option.flags)
         assert option.default in flat
+
+
+def calls(name: str) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(node, ast.Call))
+
+
+# Files and lines that another process of ours has written; all other JSON is foreign.
+READ_THEIR_OWN_JSON = {
+    "actors.edges.files", "actors.edges.pane_program", "actors.edges.panes", "actors.edges.run_dir", "shell.tmux",
+    "shell.update",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_foreign_text_is_made_valid_where_it_enters(name: str):
+    """The rule of `actors.text`: foreign JSON is read by it, and no program's output can fail to be decoded."""
+    for call in calls(name):
+        words = {keyword.arg for keyword in call.keywords}
+        assert not (words & {"text", "universal_newlines"}) or "errors" in words or not is_of_subprocess(call)
+        if ast.unparse(call.func) == "json.loads" and not name.startswith("actors.scripted"):
+            assert name in READ_THEIR_OWN_JSON | {"actors.text"}
+
+
+def is_of_subprocess(call: ast.Call) -> bool:
+    return "subprocess" in ast.unparse(call)

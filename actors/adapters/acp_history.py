@@ -42,6 +42,30 @@ def chunk_text(chunk: UserMessageChunk | AgentMessageChunk) -> str:
     return chunk.content.text if chunk.content.type == "text" else ""
 
 
+class ChunkHalves:
+    """Puts a surrogate pair together that the agent has cut between two chunks of one text."""
+
+    def __init__(self) -> None:
+        self._half = ""
+        self._of: tuple[object, object] = ("", "")  # session and kind of the chunk that it came with
+
+    def join(self, message: Any) -> None:
+        """Changes the message: takes half a pair from its end, and puts the one from before to its beginning."""
+        try:
+            params = message["params"]
+            update = params["update"]
+            of, text = (params.get("sessionId"), update["sessionUpdate"]), update["content"]["text"]
+        except (KeyError, TypeError, AttributeError):
+            return
+        if not isinstance(text, str) or not str(of[1]).endswith("_chunk"):
+            return
+        if self._of == of and "\udc00" <= text[:1] <= "\udfff":
+            text = self._half + text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        self._of = of
+        update["content"]["text"] = text.removesuffix(self._half)
+
+
 class Speech:
     """Puts the agent's message together from its chunks. A message ends where another begins, or a tool call."""
 

@@ -3,6 +3,10 @@
 Runs in the adapter's asyncio loop, in whatever thread that is. It starts the process in a session (setsid) of its own:
 a Ctrl-C at the terminal is for us to handle, and what the agent leaves behind is found by that session.
 It reads nothing from os.environ (the package's own `spawn_stdio_transport` does, and may take 4 s to end a process).
+
+What the agent prints is foreign: a line is bounded and its JSON is read by `actors.text`; an agent that is read slower
+than it talks has to wait. A line that is no JSON is noted and passed over, as some print a greeting. `breach` says why
+nothing is read any more: a line beyond the limit, JSON that is too deep, or nothing but such lines at the beginning.
 """
 
 from __future__ import annotations
@@ -15,10 +19,14 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from actors.adapters.acp_history import ChunkHalves
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
+from actors.errors import AgentBreachError
+from actors.text import ForeignJsonError, TooDeepError, excerpt, printable, read_object
+from actors.wire.lines import LONGEST_LINE, LineCutter
 
 # Together below the 2 s that an adapter has to close.
 GRACE_S = 0.6  # after the end of its stdin: agents save their session and go
@@ -28,16 +36,31 @@ RELEASE_S = 0.2  # for the loop to let go of its pipes
 # An exited agent's last words may still be in the pipe; its end may never come, when a child of it holds it open.
 _LAST_WORDS_S = 0.2
 _STDERR_LINES = 20
+_STDERR_LINE = 65_536  # bytes
+_WORDS = 500  # characters of a line that are kept
+_MOST_WAITING = 2 * LONGEST_LINE  # bytes of lines that nobody has read yet
+# An agent that has printed something else than JSON, and no JSON since, speaks no protocol of ours.
+GREETING_PATIENCE_S = 10.0
+GREETING_LINES = 30
 
 
 class AgentProgram(asyncio.SubprocessProtocol):
     """One process. Fulfils the `acp` package's transport protocol: `send`, `receive` (None at the end), `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, greeting_patience_s: float = GREETING_PATIENCE_S) -> None:
+        self._greeting_patience_s = greeting_patience_s
         self._mark = uuid.uuid4().hex
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)  # its last lines, and those of stdout that are not JSON
+        self.breach: AgentBreachError | None = None  # for whoever takes it
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._partial: dict[int, bytes] = {1: b"", 2: b""}
+        self._waiting = 0  # bytes in it
+        self._cutter = LineCutter()
+        self._stderr_rest = b""
+        self._halves = ChunkHalves()
+        self._greeting: list[bytes] = []  # lines before the first message
+        self._greeting_over: asyncio.TimerHandle | None = None
+        self._has_spoken = False
+        self._is_broken = False
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited = asyncio.Event()
         self._released = asyncio.Event()
@@ -91,11 +114,19 @@ class AgentProgram(asyncio.SubprocessProtocol):
     async def receive(self) -> dict[str, Any] | None:
         """The next message; None when there will be no more."""
         while (line := await self._lines.get()) is not None:
-            with suppress(ValueError):
-                message = json.loads(line)
-                if isinstance(message, dict):
-                    return message
-            self._note(line)
+            self._let_talk(len(line))
+            try:
+                message = read_object(line, self._halves.join)
+            except TooDeepError as error:
+                self._break(f"sent {error}")
+            except ForeignJsonError:
+                self._note(line)
+                self._greet(line)
+            else:
+                self._has_spoken = True
+                if self._greeting_over is not None:
+                    self._greeting_over.cancel()
+                return message
         return None
 
     async def close(self) -> None:
@@ -111,19 +142,29 @@ class AgentProgram(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Cuts stdout into messages; keeps the last lines of stderr."""
-        *lines, self._partial[fd] = (self._partial[fd] + data).split(b"\n")
-        for line in lines:
-            if fd == 2:
-                self._note(line)
-            elif line.strip():
+        if fd == 2:
+            *lines, rest = (self._stderr_rest + data).split(b"\n")
+            self._stderr_rest = rest[-_STDERR_LINE:]
+            for line in lines:
+                self._note(line[-_STDERR_LINE:])
+        elif not self._is_broken:
+            try:
+                lines = self._cutter.feed(data)
+            except AgentBreachError as error:
+                self._break(str(error))
+                return
+            for line in filter(bytes.strip, lines):
+                self._waiting += len(line)
                 self._lines.put_nowait(line)
+            if self._waiting > _MOST_WAITING:
+                self._stdout().pause_reading()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
         """The end of stdout is the end of the connection."""
         if fd == 1:
             self._lines.put_nowait(None)
         elif fd == 2:
-            self._note(self._partial[fd])
+            self._note(self._stderr_rest)
 
     def process_exited(self) -> None:
         """Notes what it left behind, and ends the connection once its last words are read."""
@@ -136,10 +177,42 @@ class AgentProgram(asyncio.SubprocessProtocol):
         """The process has exited and its pipes are closed."""
         self._released.set()
 
+    def _stdout(self) -> asyncio.ReadTransport:
+        assert self._transport is not None
+        return cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
+
+    def _let_talk(self, size: int) -> None:
+        was_full, self._waiting = self._waiting > _MOST_WAITING, self._waiting - size
+        if was_full and self._waiting <= _MOST_WAITING:
+            self._stdout().resume_reading()
+
+    def _greet(self, line: bytes) -> None:
+        if self._has_spoken:
+            return
+        self._greeting.append(line)
+        if self._greeting_over is None:
+            self._greeting_over = asyncio.get_running_loop().call_later(self._greeting_patience_s, self._no_protocol)
+        if len(self._greeting) >= GREETING_LINES:
+            self._no_protocol()
+
+    def _no_protocol(self) -> None:
+        said = b" ".join(self._greeting)
+        self._break(f"does not speak the Agent Client Protocol: it printed {excerpt(said)}")
+
+    def _break(self, why: str) -> None:
+        """Nothing is read from it any more; its end is the adapter's."""
+        if self._is_broken:
+            return
+        self._is_broken = True
+        self.breach = AgentBreachError(why)
+        while not self._lines.empty():
+            self._lines.get_nowait()
+        self._lines.put_nowait(None)
+
     def _note(self, line: bytes) -> None:
-        text = line.decode(errors="replace").strip()
+        text = " ".join(printable(line.decode(errors="replace")).split())
         if text:
-            self.stderr.append(text)
+            self.stderr.append(text[:_WORDS])
 
     # --- its end ---
 
@@ -156,8 +229,9 @@ class AgentProgram(asyncio.SubprocessProtocol):
                 await asyncio.to_thread(processes.kill_tree, self.pid, timeout_s=KILL_S)
                 await self._exits_within(KILL_S)
         await asyncio.to_thread(sweep, family | self._left_behind, self._mark, KILL_S)
-        if self._last_words is not None:
-            self._last_words.cancel()
+        for timer in (self._last_words, self._greeting_over):
+            if timer is not None:
+                timer.cancel()
         self._transport.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._released.wait(), RELEASE_S)

@@ -44,7 +44,7 @@ from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, History, Speech, failed, one_line, stopped, with_marker
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
-from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome, Usage
 
 # An agent behind `npx` may have to be downloaded first.
@@ -260,6 +260,13 @@ class AcpSession:
         program = self._program
         if program is None:
             raise AgentDiedError(f"agent {self._settings.name!r} was closed")
+        breach, program.breach = program.breach, None
+        if breach is not None and opening:
+            raise AgentUnavailableError(
+                f"agent {self._settings.name!r} {breach} (command: {' '.join(self._settings.command)})"
+            )
+        if breach is not None:  # what comes after it finds the connection closed, and a new program is started
+            raise AgentBreachError(f"agent {self._settings.name!r} {breach}")
         how = await program.exit_text(EXIT_PATIENCE_S)
         text = f"agent {self._settings.name!r}: {how}"
         if opening and program.failed_by_itself:

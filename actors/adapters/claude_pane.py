@@ -33,6 +33,7 @@ from actors.edges import marked_processes
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
+from actors.text import ForeignJsonError, read_json
 
 READY_S = 60.0  # of a loaded machine, and of a person who has to answer what only a person can
 UNKNOWN_DIALOG_S = 8.0  # then people are told that the program asks something
@@ -392,7 +393,7 @@ class ClaudePaneAgent:
     def _status(self) -> str:
         """What the program says of itself; "" when this version does not."""
         try:
-            state = json.loads((self._config / "sessions" / f"{self._pid}.json").read_bytes())
+            state = read_json((self._config / "sessions" / f"{self._pid}.json").read_bytes())
             return str(state.get("status") or "")
         except (OSError, ValueError):
             return ""
@@ -413,9 +414,10 @@ class ClaudePaneAgent:
     async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One call of our hook. No answer: everything goes its way."""
         try:
-            event = json.loads(await reader.read())
-            self._hooked(event)
-        except ValueError:
+            event = read_json(await reader.read())
+            if isinstance(event, dict):
+                self._hooked(event)
+        except ForeignJsonError:
             pass  # the hook was killed
         finally:
             writer.close()
@@ -474,7 +476,7 @@ class ClaudePaneAgent:
 
     def _take(self, entry: Entry) -> None:
         if entry.get("type") in SHOWN:
-            self._sink(AgentEvent(kind="raw", raw=json.dumps(entry)))
+            self._sink(AgentEvent(kind="raw", raw=json.dumps(entry, ensure_ascii=False)))
             if (entry.get("message") or {}).get("model") != "<synthetic>" or entry.get("isApiErrorMessage"):
                 for shown in describe(entry):
                     self._sink(shown)

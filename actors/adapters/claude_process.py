@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,11 +21,13 @@ from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
 
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, identified, marked, sweep
+from actors.errors import AgentBreachError
+from actors.text import ForeignJsonError, read_json
+from actors.wire.lines import LONGEST_LINE, too_long
 
 # With its end foreseen (the adapter says so), the client's complaints about it are noise on somebody's terminal.
 logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())
 
-LINE_LIMIT = 1 << 28  # one event may carry a whole file or an image
 # An idle program leaves 0.03-0.08 s after its input ends; a busy one 1.5 s after SIGTERM, if its tools let it.
 LEAVE_S = 0.5
 TERMINATE_S = 0.7
@@ -100,7 +101,7 @@ class ClaudeProcess(Transport):
             stderr=_PIPE,
             cwd=self._cwd,
             env=self._environment,
-            limit=LINE_LIMIT,
+            limit=LONGEST_LINE,
             start_new_session=True,  # a Ctrl-C at the terminal is for us alone
         )
         self._on_start(self._process.pid)
@@ -155,12 +156,12 @@ class ClaudeProcess(Transport):
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         try:
             assert process.stdout is not None
-            async for row in process.stdout:
+            while row := await _next_line(process.stdout):
                 self._take(row.decode(errors="replace"))
             await process.wait()
             # Now, while no other process can have got its id.
             self._left_behind = identified(processes.tree(process.pid))
-        except Exception as error:  # a bug of ours, or a line beyond all bounds: whoever waits must be told
+        except Exception as error:  # a bug of ours, or what is no message: whoever waits must be told
             self.failure = error
         finally:
             self._ended = True
@@ -170,7 +171,10 @@ class ClaudeProcess(Transport):
     def _take(self, row: str) -> None:
         if not (row.startswith("{") and row.endswith("\n")):
             return  # some builds print other things as well; the last line may be torn by a kill
-        event: dict[str, Any] = json.loads(row)
+        try:
+            event: dict[str, Any] = read_json(row)
+        except ForeignJsonError as error:
+            raise AgentBreachError(f"claude sent {error}") from None
         if str(event.get("type")).startswith("control_"):
             self._control.put_nowait(event)
         else:
@@ -179,8 +183,20 @@ class ClaudeProcess(Transport):
     async def _listen(self) -> None:
         assert self._process is not None
         assert self._process.stderr is not None
-        async for row in self._process.stderr:
-            self.last_words.append(row.decode(errors="replace").strip())
+        while True:
+            with contextlib.suppress(ValueError):  # too long a line says nothing in a few words
+                row = await self._process.stderr.readline()
+                if not row:
+                    return
+                self.last_words.append(row.decode(errors="replace").strip())
+
+
+async def _next_line(stream: asyncio.StreamReader) -> bytes:
+    """b"" at the end."""
+    try:
+        return await stream.readline()
+    except ValueError:  # so the stream says that it has reached its limit
+        raise AgentBreachError(f"claude {too_long()}") from None
 
 
 async def _ends_within(process: asyncio.subprocess.Process, patience_s: float) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from actors.adapters.base import AgentSettings, BridgeAccess
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
+from actors.text import read_json
 
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
 # Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
@@ -93,6 +94,7 @@ def preflight(settings: AgentSettings) -> None:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
+            errors="replace",
             timeout=LOGIN_CHECK_S,
         )
     except OSError as error:
@@ -102,7 +104,7 @@ def preflight(settings: AgentSettings) -> None:
             f"`{program} auth status` did not answer in {LOGIN_CHECK_S:.0f} s: try it by hand"
         ) from error
     try:
-        logged_in = bool(json.loads(answer.stdout)["loggedIn"])
+        logged_in = bool(read_json(answer.stdout)["loggedIn"])
     except (ValueError, KeyError, TypeError) as error:
         raise AgentUnavailableError(f"{program} does not know `auth status`: update it: claude update") from error
     if not logged_in:

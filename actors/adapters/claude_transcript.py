@@ -9,7 +9,6 @@ steered into a turn (they stand as attachments), and shows neither interruptions
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from actors.adapters.base import FoundTurn
 from actors.adapters.claude_events import refused, text_of, tokens
 from actors.messages import TurnOutcome, Usage
+from actors.text import ForeignJsonError, read_json
 
 Entry = Mapping[str, Any]
 
@@ -230,8 +230,8 @@ def _parsed(data: bytes, holding: bytes = b"") -> Iterator[Entry]:
     for row in data.splitlines():
         if holding in row:
             try:
-                entry = json.loads(row)
-            except ValueError:
+                entry = read_json(row)
+            except ForeignJsonError:
                 continue  # torn by a crash, or still being written
             if isinstance(entry, dict):
                 yield entry

@@ -11,7 +11,6 @@ TUI), codex_turn (a turn of ours), codex_protocol (what Codex's words mean; pure
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import uuid
 from collections.abc import Coroutine
@@ -47,6 +46,7 @@ from actors.adapters.codex_turn import OpenTurn
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
+from actors.text import read_json
 
 __all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 
@@ -68,7 +68,7 @@ def factory(settings: AgentSettings, sink: EventSink) -> Agent:
 def _has_without_id(path: Path, text: str) -> bool:
     if not path.exists():
         return False
-    return has_without_id((json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line), text)
+    return has_without_id((read_json(line) for line in path.read_bytes().split(b"\n")[:-1] if line), text)
 
 
 class _Link(Protocol):
@@ -159,7 +159,7 @@ class CodexAgent:
             return TurnOutcome(status="failed", error=str(error), cause=cause_of(error.message))
         finally:
             self._turn = None
-        if isinstance(result, AgentDiedError):
+        if isinstance(result, AgentError):
             raise result
         return result
 
@@ -407,7 +407,7 @@ class CodexAgent:
         if self._pane is not None:
             self._pane.bring_back("went to another conversation")
 
-    def _lost(self, error: AgentDiedError) -> None:
+    def _lost(self, error: AgentError) -> None:
         was_open, self._is_open = self._is_open, False
         if was_open and self._pane is not None:
             self._start_chore(self._pane.close(f"[loop] {error}\n[loop] the run starts it again, with its session"))

@@ -29,7 +29,9 @@ from pydantic import RootModel
 from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
 from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, one_line
 from actors.edges.marked_processes import MARK_VARIABLE, end_program
-from actors.errors import AgentDiedError
+from actors.errors import AgentBreachError, AgentDiedError, AgentError
+from actors.text import ForeignJsonError, read_object
+from actors.wire.lines import LONGEST_ANSWER, too_long
 
 _T = TypeVar("_T")
 
@@ -48,7 +50,7 @@ class CodexLink:
         cwd: Path,
         environment: Mapping[str, str],
         on_notification: Callable[[Json], None],
-        on_lost: Callable[[AgentDiedError], None],
+        on_lost: Callable[[AgentError], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._mark = environment[MARK_VARIABLE]
@@ -87,6 +89,8 @@ class CodexLink:
         await in_thread(self._stop)
 
     async def _call(self, method: str, work: Callable[[], _T]) -> _T:
+        if self._client.is_lost:
+            raise self._death()
         try:
             async with asyncio.timeout(REQUEST_PATIENCE_S):
                 return await in_thread(partial(self._work, work))
@@ -112,7 +116,11 @@ class CodexLink:
         with suppress(subprocess.TimeoutExpired):
             self._client.process.wait(1)
 
-    def _death(self) -> AgentDiedError:
+    def _death(self) -> AgentError:
+        """A breach is one once: the program is lost for what comes after it, and is started again."""
+        breach, self._client.breach = self._client.breach, None
+        if breach is not None:
+            return AgentBreachError(f"codex app-server {breach}")
         return AgentDiedError(f"codex app-server {ending(self.exit_code)} {self.last_words}".rstrip())
 
     # --- in the reader's thread ---
@@ -124,7 +132,7 @@ class CodexLink:
     def _broken(self) -> None:
         self._await_exit()
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._on_lost, self._death())
+            self._loop.call_soon_threadsafe(lambda: self._on_lost(self._death()))
 
     # --- in a thread of its own ---
 
@@ -155,6 +163,8 @@ class _Client(CodexClient):
         self._environment = dict(environment)
         self._heard = heard
         self._broken = broken
+        self.is_lost = False  # nothing is read from it any more
+        self.breach: AgentBreachError | None = None  # why, for whoever takes it
 
     @property
     def started(self) -> bool:
@@ -186,6 +196,18 @@ class _Client(CodexClient):
         self._start_stderr_drain_thread()
         self._start_reader_thread()
 
+    def _read_message(self) -> Json:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline(LONGEST_ANSWER + 1)
+        if not line:
+            raise TransportClosedError("it closed its stdout")
+        if len(line) > LONGEST_ANSWER:
+            raise too_long(LONGEST_ANSWER)
+        try:
+            return read_object(line)
+        except ForeignJsonError as error:
+            raise AgentBreachError(f"sent {error}") from None
+
     def _reader_loop(self) -> None:
         try:
             while True:
@@ -197,6 +219,9 @@ class _Client(CodexClient):
                 else:
                     self._heard(message)
         except BaseException as error:
+            self.is_lost = True
+            if isinstance(error, AgentBreachError):
+                self.breach = error
             closed = error if isinstance(error, CodexError) else TransportClosedError(repr(error))
             self._router.fail_all(closed)
             self._broken()

@@ -21,6 +21,8 @@ from actors.adapters.base import AgentSettings
 from actors.adapters.codex_protocol import BRIDGE, one_line
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentUnavailableError
+from actors.text import read_json
+from actors.wire.lines import LONGEST_LINE
 
 PATIENCE_S = 20.0
 # All requests are answered at once or within a second; a long thread may take a few to resume.
@@ -79,7 +81,12 @@ def _version(program: str, environment: Mapping[str, str]) -> tuple[int, ...] | 
     """None: it does not say (a wrapper without its Node, a build from source says 0.0.0 and is too old)."""
     try:
         answer = subprocess.run(
-            [program, "--version"], env=dict(environment), capture_output=True, text=True, timeout=PATIENCE_S
+            [program, "--version"],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE_S,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -181,6 +188,8 @@ def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
+            errors="replace",
         )
     except OSError as error:
         raise AgentUnavailableError(f"{program} cannot be started: {error}") from error
@@ -193,8 +202,8 @@ def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str
         try:
             process.stdin.write("".join(json.dumps(line) + "\n" for line in lines))
             process.stdin.flush()
-            while len(answers) < len(calls) and (line := process.stdout.readline()):
-                message = json.loads(line)
+            while len(answers) < len(calls) and (line := process.stdout.readline(LONGEST_LINE)):
+                message = read_json(line)
                 if "method" not in message:
                     answers[message["id"]] = message
         except (BrokenPipeError, ValueError, TypeError, KeyError):

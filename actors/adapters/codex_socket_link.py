@@ -19,12 +19,15 @@ from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 
 from actors.adapters.codex_program import HELLO, REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
 from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, one_line
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, end_program
-from actors.errors import AgentDiedError
+from actors.errors import AgentBreachError, AgentDiedError, AgentError
+from actors.text import ForeignJsonError, read_object
+from actors.wire.lines import LONGEST_ANSWER, too_long
 
 START_PATIENCE_S = 20.0  # of a loaded machine: it listens after 0.2-0.9 s
 LOOK_INTERVAL_S = 0.01
@@ -42,7 +45,7 @@ class CodexSocketLink:
         environment: Mapping[str, str],
         socket: Path,
         on_notification: Callable[[Json], None],
-        on_lost: Callable[[AgentDiedError], None],
+        on_lost: Callable[[AgentError], None],
     ) -> None:
         self._command = list(command)
         self._cwd = cwd
@@ -131,7 +134,11 @@ class CodexSocketLink:
                     with suppress(OSError, WebSocketException):
                         # No pings: a busy app-server is not a dead one, and a dead one's socket ends.
                         return await unix_connect(
-                            str(self._socket), compression=None, max_size=None, ping_interval=None, open_timeout=None
+                            str(self._socket),
+                            compression=None,
+                            max_size=LONGEST_ANSWER,
+                            ping_interval=None,
+                            open_timeout=None,
                         )
                     await asyncio.sleep(LOOK_INTERVAL_S)
         except TimeoutError as error:
@@ -147,12 +154,17 @@ class CodexSocketLink:
             raise await self._death() from error
 
     async def _read(self, line: ClientConnection) -> None:
+        breach: AgentBreachError | None = None
         try:
-            with suppress(ConnectionClosed):
-                async for frame in line:
-                    await self._take(json.loads(frame))
+            async for frame in line:
+                await self._take(read_object(frame))
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+                breach = too_long(LONGEST_ANSWER)
+        except ForeignJsonError as error:
+            breach = AgentBreachError(f"sent {error}")
         finally:  # also for a message that is none: whoever waits must be told
-            death = await self._death()
+            death = AgentBreachError(f"codex app-server {breach}") if breach else await self._death()
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_exception(death)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from actors.adapters.codex_protocol import Json, TurnProgress
-from actors.errors import AgentDiedError
+from actors.errors import AgentError
 from actors.messages import TurnOutcome
 
 
@@ -19,7 +19,7 @@ class OpenTurn:
         self.asked_to_end = False
         # Codex refuses to steer or interrupt a turn between its answer to turn/start and turn/started.
         self.begun = asyncio.Event()
-        self.over: asyncio.Future[TurnOutcome | AgentDiedError] = asyncio.get_running_loop().create_future()
+        self.over: asyncio.Future[TurnOutcome | AgentError] = asyncio.get_running_loop().create_future()
 
     def take(self, method: str, params: Json) -> None:
         """Notes one notification of the turn's thread."""
@@ -30,7 +30,7 @@ class OpenTurn:
         if self.progress.outcome is not None:
             self.end(self.progress.outcome)
 
-    def end(self, result: TurnOutcome | AgentDiedError) -> None:
+    def end(self, result: TurnOutcome | AgentError) -> None:
         """It is over, and so says whoever comes first."""
         self.begun.set()
         self.may_be_sent.set()

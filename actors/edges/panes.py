@@ -197,7 +197,8 @@ class Pane:
             env=environments.handed_on(),
             input=text,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=END_PATIENCE_S * 10,
         )

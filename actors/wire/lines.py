@@ -6,6 +6,8 @@ from actors.errors import AgentBreachError
 
 # One event may carry a whole file or an image. A longer one could not be passed on: wire.envelope takes 64 MiB.
 LONGEST_LINE = 50_000_000  # bytes
+# Codex answers `thread/read` with the whole conversation, which is not passed on.
+LONGEST_ANSWER = 250_000_000
 
 
 def too_long(limit: int = LONGEST_LINE) -> AgentBreachError:

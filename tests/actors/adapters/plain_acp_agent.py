@@ -153,6 +153,30 @@ class PlainAgent:
         print(json.dumps(answer), flush=True)
         await asyncio.Event().wait()
 
+    async def half(self, session_id: str) -> None:
+        """An emoji that a JavaScript agent has cut: half of it is lost, then both halves come, in two chunks."""
+        self.write(session_id, "cut \\ud83d off, and ")
+        self.write(session_id, "whole \\ud83d")
+        self.write(session_id, "\\ude00\\nAll done.")
+
+    async def long(self, session_id: str) -> None:
+        """A line of 70 MB."""
+        os.set_blocking(sys.stdout.fileno(), True)
+        sys.stdout.write("[" + "1," * 35_000_000)
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+    async def deep(self, session_id: str) -> None:
+        print('{"jsonrpc": "2.0", "method": "x", "params": ' + "[" * 100_000, flush=True)
+        await asyncio.Event().wait()
+
+    def write(self, session_id: str, escaped: str) -> None:
+        """Past the package, which would not send it."""
+        content = f'{{"type": "text", "text": "{escaped}"}}'
+        chunk = f'{{"sessionUpdate": "agent_message_chunk", "content": {content}}}'
+        params = f'{{"sessionId": "{session_id}", "update": {chunk}}}'
+        print(f'{{"jsonrpc": "2.0", "method": "session/update", "params": {params}}}', flush=True)
+
     async def limit(self, session_id: str) -> str:
         raise RequestError(429, "Rate limit exceeded. Try again later.")
 

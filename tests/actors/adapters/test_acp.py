@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.adapters import acp
+from actors.adapters import acp, acp_program
 from actors.adapters.base import AgentSettings, BridgeAccess
-from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
@@ -249,5 +249,62 @@ def test_lines_on_stdout_that_are_no_messages_do_no_harm(tmp_path: Path) -> None
         noisy = ("sh", "-c", f"echo Welcome!; exec {sys.executable} {PROGRAM}")
         async with opened(acp.factory, settings(tmp_path, command=noisy)) as it:
             assert (await it.agent.turn(new_id(), "chunks")).text == "all done"
+
+    run(play())
+
+
+def test_an_emoji_that_the_agent_has_cut_in_two_costs_no_turn(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            outcome = await it.agent.turn(new_id(), "half")
+            assert outcome.text == "cut \ufffd off, and whole \N{GRINNING FACE}\nAll done."
+            assert outcome.status == "finished"
+            for event in it.events.all:
+                (event.text + event.raw).encode()
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    ("order", "why"), [("long", "sent a line of over 50 MB"), ("deep", "sent JSON nested deeper than 200 levels")]
+)
+def test_what_is_beyond_all_bounds_fails_the_turn_and_the_next_begins_with_another_program(
+    tmp_path: Path, order: str, why: str
+) -> None:
+    async def play() -> None:
+        async with opened(acp.factory, plain(tmp_path)) as it:
+            with pytest.raises(AgentBreachError, match=f"^agent 'tester' {why}$"):
+                await it.agent.turn(new_id(), order)
+            with pytest.raises(AgentDiedError):
+                await it.agent.turn(new_id(), "chunks")
+
+    run(play())
+
+
+GARBAGE = "printf 'Welcome to \\033]0;owned\\007Agent 1.0\\n%.0s' $(seq 40); exec sleep 60"
+
+
+def test_an_agent_that_prints_garbage_is_quoted_at_once_and_printably(tmp_path: Path) -> None:
+    async def play() -> None:
+        agent = acp.factory(settings(tmp_path, command=("sh", "-c", GARBAGE)), Events())
+        with pytest.raises(AgentUnavailableError) as caught:
+            await agent.open(None)
+        await agent.close()
+        assert "does not speak the Agent Client Protocol: it printed 'Welcome to ␛]0;owned␇Agent 1.0" in str(
+            caught.value
+        )
+        assert str(caught.value).isprintable()
+
+    run(play(), limit_s=acp_program.GREETING_PATIENCE_S)
+
+
+def test_an_agent_that_greets_and_then_says_nothing_is_not_waited_for_like_one_that_is_installed_first(
+    tmp_path: Path,
+) -> None:
+    async def play() -> None:
+        program = acp_program.AgentProgram(greeting_patience_s=0.01)
+        program.pipe_data_received(1, b"Welcome!\n")
+        assert await program.receive() is None
+        assert str(program.breach) == "does not speak the Agent Client Protocol: it printed 'Welcome!'"
 
     run(play())
