@@ -14,6 +14,7 @@ from actors.edges import agent_registry, environments, files, trust
 from actors.edges.agent_registry import Registry
 from actors.edges.configuration import USER_FILE, read_configuration
 from actors.errors import MissingFileError, UserError
+from shell import output
 from shell.checkups import Place
 from shell.checkups import agent as check_agent
 from shell.known_agents import command_of, how_to_install, installed, with_known
@@ -45,10 +46,10 @@ def run_agents(errand: Errand) -> int:
         raise UserError(f"loop agents {action} takes no further words, but got {' '.join(names)!r}")
     if action == "update":
         registry = agent_registry.fetch(home)
-        print(f"{len(registry.agents)} agents are known, as of {registry.date}")
+        output.say(f"{len(registry.agents)} agents are known, as of {registry.date}")
         return os.EX_OK
     if action == "add":
-        print(add(names[0], home, environments.handed_on()))
+        output.say(add(names[0], home, environments.handed_on()))
         return os.EX_OK
     return _list(errand, home)
 
@@ -98,12 +99,12 @@ def _list(errand: Errand, home: Path) -> int:
         rows = list(pool.map(lambda name: _row(name, place), names))
     rows += _others(registry, names, {known.id for known in here})
     if errand.json:
-        print(json.dumps({"as_of": registry.date, "agents": [row._asdict() for row in rows]}, indent=2))
+        output.say_json_text(json.dumps({"as_of": registry.date, "agents": [row._asdict() for row in rows]}, indent=2))
         return os.EX_OK
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:
-        print(f"{row.name:<{widths[0]}}  {row.state:<{widths[1]}}  {row.text}")
-    print(f"known agents as of {registry.date}; loop agents update asks the public registry")
+        output.say(f"{row.name:<{widths[0]}}  {row.state:<{widths[1]}}  {row.text}")
+    output.say(f"known agents as of {registry.date}; loop agents update asks the public registry")
     return os.EX_OK
 
 

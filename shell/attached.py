@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from actors.edges import run_dir
+from shell import output
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
 from shell.repl import Repl
@@ -18,12 +19,12 @@ def attach(found: RunFiles) -> int:
     endpoint = find_desk(found.directory)
     if not sys.stdin.isatty():
         return _follow_orders(endpoint, found)
-    print(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
+    output.say(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
     ended = Repl(endpoint, found.directory, own=False).run()
     if ended is not None:
-        print(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
+        output.say(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
     elif not run_dir.is_active(found.directory):
-        print(f"[loop] run {found.run_id} is not running any more")
+        output.say(f"[loop] run {found.run_id} is not running any more")
     return 0
 
 
@@ -53,7 +54,7 @@ def _follow_orders(endpoint: str, found: RunFiles) -> int:
     try:
         for line in sys.stdin:
             if line.strip() and (answer := execute(pipe, line)):
-                print(answer, flush=True)
+                output.say(answer)
             if pipe.left:
                 break
     finally:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from actors.edges import environments
 from actors.errors import LoopError, UserError
+from shell import output
 from shell.options import Options, help_text, parse
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def _reported(work: Callable[[], int]) -> int:
     try:
         return work()
     except UserError as error:
-        print(f"[loop] error: {error}", file=sys.stderr)
+        output.note(f"error: {error}")
         return EXIT_USAGE
     except LoopError as error:
-        print(f"[loop] error: {error}", file=sys.stderr)
+        output.note(f"error: {error}")
         return EXIT_NOT_DONE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -50,7 +51,7 @@ def _reported(work: Callable[[], int]) -> int:
         return EXIT_NOT_DONE
     except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
         where = f": {error.filename}" if error.filename else ""
-        print(f"[loop] error: {(error.strerror or str(error)).lower()}{where}", file=sys.stderr)
+        output.note(f"error: {(error.strerror or str(error)).lower()}{where}")
         _discard_output()
         return EXIT_NOT_DONE
 
@@ -82,10 +83,10 @@ def _command(options: Options, words: Sequence[str]) -> int:
         say_if_newer(environments.home())
     match options.command:
         case "help":
-            print(help_text(options.errand), flush=True)
+            output.say(help_text(options.errand))
             return EXIT_COMPLETED
         case "version":
-            print(_version(), flush=True)
+            output.say(_version())
             return EXIT_COMPLETED
         case "errand":
             assert options.errand is not None
@@ -124,7 +125,7 @@ def _open_workspace(options: Options, words: Sequence[str]) -> int:
     except NoTmuxError as error:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help') from error
-        print(f"[loop] no workspace: {error}", file=sys.stderr)
+        output.note(f"no workspace: {error}")
         return _run(options._replace(tmux=False))
 
 
@@ -140,7 +141,7 @@ def _go_on_in_tmux(options: Options, words: Sequence[str]) -> int | None:
     try:
         return _run_in_tmux(options._replace(tmux=True), words)
     except NoTmuxError as error:
-        print(f"[loop] without the agents' own windows: {error}", file=sys.stderr)
+        output.note(f"without the agents' own windows: {error}")
         return None
 
 
@@ -209,11 +210,11 @@ def _follow(order: RunOrder, options: Options) -> int:
     finally:
         console.close()
     result = ending.result
-    print(f"[loop] run {order.run_id} {result.state}{': ' + result.detail if result.detail else ''}", file=sys.stderr)
-    print(f"[loop] its files: {order.directory}", file=sys.stderr)
+    output.note(f"run {order.run_id} {result.state}{': ' + result.detail if result.detail else ''}")
+    output.note(f"its files: {order.directory}")
     if result.state == "completed":
         return EXIT_COMPLETED
-    print(f"[loop] to go on: loop --run-id {order.run_id}", file=sys.stderr)
+    output.note(f"to go on: loop --run-id {order.run_id}")
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 
 

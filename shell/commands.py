@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
+from actors.text import printable
 from shell import log_lines, mails, run_files, tables
 from shell.errands import last_records
 from supervisor.console_wire import (
@@ -190,7 +191,11 @@ def transcript(prompt: Prompt, _rest: str) -> str:
 
 
 def transcript_line(line: dict[str, object]) -> str:
-    """A line of transcript.jsonl for people."""
+    """A line of transcript.jsonl for people. Further lines of a text are indented below it."""
+    return printable(_transcript_text(line)).replace("\n", "\n" + " " * len("hh:mm:ss "))
+
+
+def _transcript_text(line: dict[str, object]) -> str:
     at = str(line.get("at", "")).replace("T", " ")[11:19]
     if "from" in line:
         return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from actors.edges import environments
 from actors.errors import LoopError, UserError
-from shell import checkups
+from shell import checkups, output
 from shell.checkups import Check, Place
 from shell.findings import Finding, as_object, lines, verdict
 from shell.subcommands import Errand
@@ -65,7 +65,7 @@ def examine(errand: Errand) -> int:
         judged = verdict(findings, peers)
         cleaned = [] if wrong else _clean_up(errand, place, panel)
         if errand.json:
-            print(json.dumps(as_object(findings, judged, cleaned)))
+            output.say_json_text(json.dumps(as_object(findings, judged, cleaned)))
         else:
             panel.line(judged.text)
     return os.EX_OK if judged.can_start else 1
@@ -212,20 +212,20 @@ class _Panel:
         for finding in findings:
             if finding.area != self._area:
                 self._area = finding.area
-                print(finding.area)
-            print("\n".join(lines(finding, width=self._width, colour=self._colour)), flush=True)
+                output.say(finding.area)
+            output.say_painted("\n".join(lines(finding, width=self._width, colour=self._colour)))
 
     def line(self, text: str) -> None:
         """The last word."""
         self._wipe()
-        print(text, flush=True)
+        output.say(text)
 
     def ask(self, question: str) -> bool:
         """A person, who may also say nothing."""
         self._wipe()
         with contextlib.suppress(EOFError):
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-        print()
+        output.say("")
         return False
 
     def waits_for(self, names: Sequence[str]) -> None:
@@ -234,14 +234,12 @@ class _Panel:
         if sys.stderr.isatty():
             self._wipe()
             self._waiting = text[: (self._width or WIDEST) - 1]
-            sys.stderr.write(self._waiting)
-            sys.stderr.flush()
+            output.wait_line(self._waiting, "")
         elif not self._said_once:
             self._said_once = True
-            print(f"[loop] {text}", file=sys.stderr, flush=True)
+            output.note(text)
 
     def _wipe(self) -> None:
         if self._waiting:
-            sys.stderr.write(f"\r{' ' * len(self._waiting)}\r")
-            sys.stderr.flush()
+            output.wait_line("", self._waiting)
             self._waiting = ""

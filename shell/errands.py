@@ -22,7 +22,7 @@ import msgspec
 from actors.clock import wall_ms
 from actors.edges import files, run_dir
 from actors.errors import UndeliverableError, UserError
-from shell import log_lines, run_files, tables
+from shell import log_lines, output, run_files, tables
 from shell.log_lines import LogRecord
 from shell.run_files import RunFiles
 from shell.subcommands import Errand
@@ -65,9 +65,9 @@ def _status(errand: Errand) -> int:
     if errand.json:
         _print_json({"running": bool(report.root_pid), "state": found.state, **_builtins(report)})
     else:
-        print("\n".join(tables.report_lines(report, now_ms=wall_ms(), state=found.state)))
+        output.say_lines(tables.report_lines(report, now_ms=wall_ms(), state=found.state))
         if not report.root_pid and found.state != "completed":
-            print(f"  {run_files.resume_hint(found)}")
+            output.say(f"  {run_files.resume_hint(found)}")
     return 0
 
 
@@ -98,7 +98,7 @@ def _runs(errand: Errand) -> int:
             ]
         )
         return 0
-    print("\n".join(run_files.run_lines(runs)) or "no run of this repository yet")
+    output.say_lines(run_files.run_lines(runs) or ["no run of this repository yet"])
     return 0
 
 
@@ -161,9 +161,9 @@ def _mailbox(errand: Errand) -> int:
     if errand.json:
         _print_json({"running": bool(found.pid), **_builtins(answer)})
         return 0
-    print("\n".join(tables.mailbox_lines(answer, now_ms=wall_ms())))
+    output.say_lines(tables.mailbox_lines(answer, now_ms=wall_ms()))
     if not found.pid:
-        print("  (from the files: the run is not running; loop logs has its dead letters)")
+        output.say("  (from the files: the run is not running; loop logs has its dead letters)")
     return 0
 
 
@@ -179,9 +179,9 @@ def _mail(errand: Errand) -> int:
     found = run_files.choose(errand.run, running=False)
     answer = _mail_report(found, request)
     if not errand.json:
-        print("\n".join(mails.lines(request, answer, now_ms=wall_ms())))
+        output.say_lines(mails.lines(request, answer, now_ms=wall_ms()))
         if not found.pid and request == LookAtMail():
-            print("(from the files: the run is not running)")
+            output.say("(from the files: the run is not running)")
     elif request == LookAtMail():
         _print_json({"runId": found.run_id, "running": bool(found.pid), **_builtins(answer)})
     else:
@@ -211,7 +211,7 @@ def _worktree(errand: Errand) -> int:
         if errand.json:
             _print_json([worktrees.as_json(each) for each in found])
         else:
-            print("\n".join(worktrees.lines(found)) or "no run of this repository has a worktree")
+            output.say_lines(worktrees.lines(found) or ["no run of this repository has a worktree"])
         return 0
     return _clean_worktrees(errand, run_ids)
 
@@ -226,7 +226,8 @@ def _clean_worktrees(errand: Errand, run_ids: list[str]) -> int:
         _print_json([worktrees.cleaned_json(each, dry_run=errand.dry_run) for each in done])
         return 0
     lines = [*swept, *(worktrees.cleaned_line(each, dry_run=errand.dry_run) for each in done)]
-    print("\n".join(lines) or f"{'none of these runs' if run_ids else 'no run of this repository'} has a worktree")
+    whose = "none of these runs" if run_ids else "no run of this repository"
+    output.say_lines(lines or [f"{whose} has a worktree"])
     return 0
 
 
@@ -275,11 +276,11 @@ def _logs(errand: Errand) -> int:
 
 
 def _show_json(record: LogRecord) -> None:
-    print(msgspec.json.encode(record).decode(), flush=True)
+    output.say_json(record)
 
 
 def _show_plain(record: LogRecord) -> None:
-    print(log_lines.plain(record), flush=True)
+    output.say(log_lines.plain(record))
 
 
 def _until_next_look() -> None:
@@ -372,11 +373,11 @@ def _print_text(errand: Errand, found: RunFiles, text: str) -> None:
     if errand.json:
         _print_json({"runId": found.run_id, "text": text})
     else:
-        print(text)
+        output.say(text)
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    output.say_json(value)
 
 
 def _builtins(struct: msgspec.Struct) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from actors.text import line
+
 Level = Literal["ok", "note", "problem"]
 
 USUAL = "loop TASK"
@@ -70,15 +72,16 @@ def lines(finding: Finding, *, width: int | None, colour: bool) -> list[str]:
     level = _LEVELS[finding.level].ljust(8)
     if colour:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
-    head = f"  {level} {finding.subject.ljust(_SUBJECT_WIDTH)} "
-    text = f"{finding.text}; {finding.next}" if finding.next else finding.text
+    subject = line(finding.subject)
+    head = f"  {level} {subject.ljust(_SUBJECT_WIDTH)} "
+    text = line(f"{finding.text}; {finding.next}" if finding.next else finding.text)
     if width is None:
         return [head + text]
     room = max(width - _INDENT, 20)
     first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
-    if len(finding.subject) > _SUBJECT_WIDTH:  # it has a line of its own
-        return [head.rstrip(), *(f"{' ' * _INDENT}{line}" for line in (first, *rest))]
-    return [head + first, *(f"{' ' * _INDENT}{line}" for line in rest)]
+    if len(subject) > _SUBJECT_WIDTH:  # it has a line of its own
+        return [head.rstrip(), *(f"{' ' * _INDENT}{each}" for each in (first, *rest))]
+    return [head + first, *(f"{' ' * _INDENT}{each}" for each in rest)]
 
 
 def as_object(findings: Sequence[Finding], judged: Verdict, cleaned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from actors.edges import environments, files
 from actors.errors import BadFileError
+from shell import output
 from shell.update_plan import Known, hint, is_due, lookup, may_hint, newest
 
 PATIENCE_S = 30.0
@@ -37,7 +38,7 @@ def say_if_newer(home: Path) -> None:
     if not (text or looks) or not _is_wanted(home):
         return
     if text:
-        print(f"[loop] {text}", file=sys.stderr, flush=True)
+        output.note(text)
         known = known._replace(said_at_ms=now_ms)
     if looks:  # noted before it is made, so that two starts do not make two
         known = known._replace(looked_at_ms=now_ms)

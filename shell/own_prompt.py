@@ -5,7 +5,6 @@ prompt_toolkit is imported in that thread, while the actors start.
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from actors.messages import Progress
+from shell import output
 
 if TYPE_CHECKING:
     from shell.repl import Repl
@@ -58,4 +58,4 @@ class OwnPrompt:
         except Exception as error:  # the run is worth more than its prompt
             logger.opt(exception=error).error("the prompt failed")
             run_id = self._directory.name
-            print(f"[loop] the prompt failed ({error!r}): loop shell {run_id} attaches another", file=sys.stderr)
+            output.note(f"the prompt failed ({error!r}): loop shell {run_id} attaches another")

@@ -1,4 +1,7 @@
-"""What happens in a run, as lines for people. Pure: text in, text out; readable without colour and when piped."""
+"""What happens in a run, as lines for people. Pure: text in, text out; readable without colour and when piped.
+
+What is foreign in them is printable (`actors.text`); the colours are ours.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from datetime import UTC, datetime, timezone
 import msgspec
 
 from actors.messages import Progress
+from actors.text import line, printable
 
 NAME_WIDTH = 10
 
@@ -27,20 +31,22 @@ _MARKS = {
 def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterator[str]:
     """The lines of one event: time, who, what. Further lines of a text are indented below the first."""
     moment = datetime.fromtimestamp(progress.at_ms / 1000, zone).strftime("%H:%M:%S")
-    who = progress.agent or ("loop" if progress.source in ("supervisor", "worker", "console") else progress.source)
+    who = line(progress.agent) or (
+        "loop" if progress.source in ("supervisor", "worker", "console") else progress.source
+    )
     mark = _MARKS.get(progress.kind, "")
-    first, *rest = progress.text.rstrip().splitlines() or [""]
+    first, *rest = printable(progress.text.rstrip()).split("\n")
     yield f"{moment} {_paint(who.ljust(NAME_WIDTH), progress, colour=colour)} {mark}{first}"
     indent = " " * (len(moment) + 1 + NAME_WIDTH + 1)
-    for line in rest:
-        yield f"{indent}{line}"
+    for each in rest:
+        yield f"{indent}{each}"
 
 
 def record(progress: Progress, run: str, *, zone: timezone | None) -> str:
     """The event in one line, with the run that it belongs to: for one output of many runs."""
     first, *rest = lines(progress, zone=zone, colour=False)
     moment, what = first.split(" ", 1)
-    return " | ".join([f"{moment} {run} {what}", *(line.strip() for line in rest if line.strip())])
+    return " | ".join([f"{moment} {run} {what}", *(each.strip() for each in rest if each.strip())])
 
 
 def json_record(progress: Progress, run_id: str) -> str:

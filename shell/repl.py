@@ -26,7 +26,8 @@ from actors.edges import environments, run_dir
 from actors.errors import LoopError, UndeliverableError
 from actors.machines.mail import short
 from actors.messages import Progress
-from shell import render, tables
+from actors.text import printable
+from shell import output, render, tables
 from shell.commands import COMMANDS, execute, meant
 from shell.desk_client import DeskClient, RunEndedError
 from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
@@ -158,7 +159,7 @@ class Repl:
 
     def _toolbar(self) -> str:
         width = self._session.app.output.get_size().columns
-        return tables.toolbar(self._report, now_ms=wall_ms(), width=width)
+        return printable(tables.toolbar(self._report, now_ms=wall_ms(), width=width))
 
     def _message(self) -> str:
         if self._awaits_task():
@@ -282,7 +283,7 @@ class Repl:
                 pass
             case Shown():
                 self._missed(news.missed)
-                self._show("\n".join(render.lines(news.progress, zone=None, colour=self._colour)))
+                self._show_painted("\n".join(render.lines(news.progress, zone=None, colour=self._colour)))
                 if news.progress.kind in _TELLING:
                     self._refresh.set()
             case Traced():
@@ -296,7 +297,11 @@ class Repl:
             self._show(f"({count} lines were not shown: this terminal did not keep up; the log has them)")
 
     def _show(self, text: str) -> None:
-        """Any thread; never waits."""
+        """Any thread; never waits. The text is made printable."""
+        self._show_painted(printable(text))
+
+    def _show_painted(self, text: str) -> None:
+        """With colours of ours; what is foreign in it is printable already."""
         try:
             self._news.put_nowait(text)
         except queue.Full:
@@ -348,11 +353,8 @@ async def _write_above_prompt(text: str) -> None:
 
 def _write(text: str) -> None:
     """Past `patch_stdout`, which is for whatever else writes to the terminal."""
-    stream = sys.__stdout__
-    if stream is not None:
-        with suppress(OSError):  # the terminal is gone; the run goes on without it
-            stream.write(text)
-            stream.flush()
+    with suppress(OSError):  # the terminal is gone; the run goes on without it
+        output.put(sys.__stdout__, text)
 
 
 def _is_command(line: str) -> bool:

@@ -23,6 +23,7 @@ from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import BadFileError, CircumstanceError, UserError
 from actors.machines import durations
 from actors.settings import Role, RunSettings
+from shell import output
 from shell.known_agents import with_known
 from shell.options import BOTH, DEFAULT_AGENT, MAX_WAIT, Options
 from shell.trust import Person
@@ -544,4 +545,4 @@ def taken_back(directory: Path, made: worktree.Made | None) -> Iterator[None]:
 
 
 def _say(note: str) -> None:
-    print(f"[loop] {note}", file=sys.stderr)
+    output.note(note)

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
-from shell import render
+from shell import output, render
 from supervisor.serve import serve
 
 # A reader that reads nothing for this many lines misses the rest; the journals and the logs have them all.
@@ -56,11 +56,12 @@ class _Lines:
         while (shown := self._queue.get()) is not None:
             run, progress = shown
             try:
-                print(self._text(run, progress), flush=True)
+                self._print(run, progress)
             except OSError:
                 return  # the reader is gone; the runs go on without it
 
-    def _text(self, run: str, progress: Progress) -> str:
+    def _print(self, run: str, progress: Progress) -> None:
         if self._as_json:
-            return render.json_record(progress, run)
-        return render.record(progress, run or "serve", zone=None)
+            output.say_json_text(render.json_record(progress, run))
+        else:
+            output.say(render.record(progress, run or "serve", zone=None))

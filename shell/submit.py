@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from actors.edges import environments, git, run_dir, worktree
+from shell import output
 from shell.options import Options
 from shell.run_order import order_run, taken_back, wanted_id
 from supervisor import submissions
@@ -19,9 +19,9 @@ def submit(options: Options) -> int:
     order = order_run(options._replace(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
     with taken_back(order.directory, order.made):
         serving = submissions.submit(order, home, first_manifest(order))
-    print(f"run {order.run_id} is in the queue: {order.cwd}")
+    output.say(f"run {order.run_id} is in the queue: {order.cwd}")
     if serving is None:
-        print("[loop] nothing is serving now: start loop serve", file=sys.stderr)
+        output.note("nothing is serving now: start loop serve")
     return os.EX_OK
 
 

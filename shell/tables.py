@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
+from actors.text import line
 from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
 
 TASK_WIDTH = 100
@@ -23,8 +24,8 @@ def duration(ms: int) -> str:
 
 
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Left-aligned, two blanks between columns; the last one is as long as it is."""
-    rows = [list(row) for row in rows]
+    """Left-aligned, two blanks between columns; the last one is as long as it is. A cell is one printable line."""
+    rows = [[line(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)] if rows else []
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
@@ -54,10 +55,10 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         facts.append(("root", f"process {report.root_pid} for {since}{watching}"))
     if report.dead_letters:
         facts.append(("dead letters", f"{report.dead_letters}: mailbox ACTOR shows them"))
-    lines += [f"  {line}" for line in columns(facts)]
+    lines += [f"  {each}" for each in columns(facts)]
     if report.root_pid:
-        lines += [f"  {line}" for line in actor_lines(report.actors, now_ms=now_ms)]
-    lines += [f"  {line}" for line in cost_lines(report.agents)]
+        lines += [f"  {each}" for each in actor_lines(report.actors, now_ms=now_ms)]
+    lines += [f"  {each}" for each in cost_lines(report.agents)]
     return lines
 
 

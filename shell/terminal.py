@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
-from shell import render
+from shell import output, render
 
 # A console that reads nothing for this many events misses the rest; the journal has them all.
 BACKLOG = 10_000
@@ -55,13 +55,14 @@ class TerminalConsole:
             if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
                 continue
             try:
-                print(self._text(progress), flush=True)
+                self._print(progress)
             except OSError:
                 return  # the reader is gone; the run goes on without it
 
-    def _text(self, progress: Progress) -> str:
+    def _print(self, progress: Progress) -> None:
         if self._as_json:
-            return render.json_record(progress, self._run_id)
-        if self._raw:
-            return progress.text
-        return "\n".join(render.lines(progress, zone=None, colour=self._colour))
+            output.say_json_text(render.json_record(progress, self._run_id))
+        elif self._raw:
+            output.say_raw(progress.text)
+        else:
+            output.say_painted("\n".join(render.lines(progress, zone=None, colour=self._colour)))

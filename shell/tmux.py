@@ -18,6 +18,7 @@ from pathlib import Path
 from actors.edges import environments, files
 from actors.edges.panes import PANE_OPTION, TITLE_OPTION
 from actors.errors import CircumstanceError, UserError
+from shell import output
 
 _RUN_OPTION = "@loop_run"  # a session's note of whose it is
 _CONSOLE = "console"
@@ -66,7 +67,7 @@ def start(order_words: Sequence[str], run: Path, environment: Mapping[str, str],
         )
     else:
         _put_into_console(target, command)
-    print(f"[loop] tmux attach -t {session}", flush=True)
+    output.say(f"[loop] tmux attach -t {session}")
     if not own and sys.stdin.isatty() and sys.stdout.isatty():
         os.execvpe("tmux", ["tmux", "attach-session", "-t", target], environments.handed_on())  # noqa: S606 - no shell is wanted
     return 0

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from actors import text
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, trust
 from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
 from actors.errors import CircumstanceError, UserError
+from shell import output
 from shell.subcommands import Errand
 
 Standing = Literal["trusted", "changed", "untrusted", "harmless"]
@@ -76,7 +78,7 @@ def trust_here(errand: Errand) -> int:
     if not _asks(file, has_changed=standing == "changed"):
         raise CircumstanceError("nothing was allowed")
     trust.trust(home, cwd, file)
-    print(f"{escaped(str(file.path))} is trusted until it changes", flush=True)
+    output.say(f"{escaped(str(file.path))} is trusted until it changes")
     return os.EX_OK
 
 
@@ -107,16 +109,19 @@ def _as_object(tree: Path, file: RepositoryFile | None, standing: Standing) -> d
 def _print(errand: Errand, content: dict[str, object], lines: Sequence[str]) -> None:
     import json
 
-    print(json.dumps(content) if errand.json else "\n".join(lines), flush=True)
+    if errand.json:
+        output.say_json_text(json.dumps(content))
+    else:
+        output.say_lines(lines)
 
 
 def _asks(file: RepositoryFile, *, has_changed: bool) -> bool:
     state = "has changed since you allowed it, and would run" if has_changed else "would run"
-    print(f"[loop] {escaped(str(file.path))} {state}:", file=sys.stderr)
+    output.note(f"{escaped(str(file.path))} {state}:")
     for line in file.runs:
-        print(f"  {line}", file=sys.stderr)
-    print("[loop] allow it, until it changes? [y/N] ", end="", file=sys.stderr, flush=True)
+        output.put(sys.stderr, f"  {text.line(line)}\n")
+    output.put(sys.stderr, "[loop] allow it, until it changes? [y/N] ")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
-        print(file=sys.stderr)
+        output.put(sys.stderr, "\n")
     return answer.strip().lower() in ("y", "yes")

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from actors.edges import environments, run_dir
 from actors.errors import CircumstanceError
+from shell import output
 from shell.newer import code_directory, is_checkout
 from shell.update_plan import NAME, Advice, Installation, Run, Source, outcome, plan
 
@@ -37,7 +38,7 @@ def update() -> int:
         case Advice(refused=True):
             raise CircumstanceError(todo.text)
         case Advice():
-            print("\n".join(f"[loop] {line}" for line in todo.text.splitlines()), flush=True)
+            output.say_lines(f"[loop] {line}" for line in todo.text.splitlines())
             return os.EX_OK
         case Run():
             return _run(todo, found)
@@ -45,17 +46,17 @@ def update() -> int:
 
 def _run(todo: Run, found: Installation) -> int:
     for live in _live_runs(environments.home()):
-        print(f"[loop] {live} goes on with loop {found.version} until it is resumed", flush=True)
+        output.say(f"[loop] {live} goes on with loop {found.version} until it is resumed")
     for command in todo.commands:
         shown = shlex.join(command)
-        print(f"[loop] $ {shown}", flush=True)
+        output.say(f"[loop] $ {shown}")
         try:
             status = subprocess.run(command, env=environments.handed_on()).returncode
         except OSError as error:
             raise CircumstanceError(f"{shown}: {(error.strerror or str(error)).lower()}") from error
         if status != 0:
             raise CircumstanceError(f"{shown} ended with status {status}: see above")
-    print(f"[loop] {outcome(found.version, _version_now(found.python))}", flush=True)
+    output.say(f"[loop] {outcome(found.version, _version_now(found.python))}")
     return os.EX_OK
 
 

@@ -125,6 +125,7 @@ ENVIRONMENT_READERS = {
     "actors.edges.environments",
     "actors.edges.check_keeper",  # is the check's process; it was given the check's environment
     "actors.logs",
+    "shell.output",  # to strike out its secrets
     "shell.tmux",  # becomes the loop that was asked for
     "actors.scripted.world",
 }
@@ -231,3 +232,19 @@ def test_foreign_text_is_made_valid_where_it_enters(name: str):
 
 def is_of_subprocess(call: ast.Call) -> bool:
     return "subprocess" in ast.unparse(call)
+
+
+# The user is asked with words of ours.
+ASK_THE_USER = {"shell.doctor", "shell.dashboard.app"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("shell", "supervisor"))])
+def test_everything_that_is_printed_goes_through_the_one_way_out(name: str):
+    """The rule of `shell.output`: it makes it printable, strikes out secrets, and minds the stream's encoding."""
+    if name == "shell.output":
+        return
+    for call in calls(name):
+        called = ast.unparse(call.func)
+        assert called not in {"print", "os.write"} or name == "supervisor.nursery"
+        assert not called.startswith(("sys.stdout.write", "sys.stderr.write", "sys.__stdout__", "sys.__stderr__"))
+        assert called != "input" or name in ASK_THE_USER

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.edges import environments, processes
+from actors.text import printable
 
 # Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were. Then a new
 # line, and nothing below it: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is
@@ -53,7 +54,7 @@ def main() -> int:
         program = subprocess.Popen(order["argv"], cwd=order["cwd"], env=environment)
     except OSError as error:
         _say_to(line, ended=f"cannot be started: {error}")
-        print(f"[loop] {order['label']} cannot be started: {error}")
+        print(f"[loop] {order['label']} cannot be started: {printable(str(error))}")
         return 1
     _say_to(line, pid=program.pid)
     happened: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -71,7 +72,7 @@ def main() -> int:
     program.wait()
     _restore(terminal)
     if value:
-        print(value)
+        print(printable(value))
     elif processes.wait_ended(order["root_pid"], ROOT_PATIENCE_S):
         print(f"[loop] run {order['run_id']} was ended from outside: its process {order['root_pid']} is gone.")
         print(f"[loop] to go on: loop --run-id {order['run_id']}")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import shutil
 import sys
 
-import msgspec
-
 from actors.edges import environments
+from shell import output
 from shell.subcommands import Errand
 
 
@@ -37,8 +36,8 @@ def _print(*, as_json: bool) -> int:
 
     snapshot = look_once(environments.home(), environments.handed_on(), all_journals=as_json)
     if as_json:
-        sys.stdout.write(msgspec.json.encode(snapshot).decode() + "\n")
+        output.say_json(snapshot)
     else:
         width = shutil.get_terminal_size((100, 24)).columns
-        print("\n".join(text_lines(snapshot, width=width)))
+        output.say_lines(text_lines(snapshot, width=width))
     return 0

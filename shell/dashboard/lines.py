@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Static
 
-from shell.dashboard.panel import printable, wrap
+from actors.text import line as one_line
+from shell.dashboard.panel import wrap
 
 
 class Lines(Static):
@@ -27,7 +28,7 @@ class Lines(Static):
         self._lines = lines
         width = self.content_size.width
         if width:  # else it has not been laid out, as its tab is not shown: `on_resize` comes when it is
-            text = "\n".join(piece for line in lines for piece in wrap(printable(line), width))
+            text = "\n".join(piece for line in lines for piece in wrap(one_line(line), width))
             if text != self._text:
                 self._text = text
                 self.update(Content(text))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Generic, NamedTuple, TypeVar
 
+from actors.text import line
 from shell import tables
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView, repository_name
 
@@ -47,12 +48,10 @@ class Fitted(NamedTuple):
 
 def clean(text: str) -> str:
     """In one line, without control characters: they could move the cursor, or worse."""
-    return " ".join(printable(text).split())
+    return " ".join(line(text).split())
 
 
-def printable(line: str) -> str:
-    """The line without control characters, with its blanks as they are."""
-    return "".join(" " if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in line)
+ZERO_WIDTH = "\u200c\u200d\ufe0e\ufe0f"  # joiners, and how the letter before is to be shown
 
 
 def cells(text: str) -> int:
@@ -61,7 +60,7 @@ def cells(text: str) -> int:
 
 
 def _cells_of(letter: str) -> int:
-    if unicodedata.combining(letter):
+    if unicodedata.combining(letter) or letter in ZERO_WIDTH:
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
@@ -299,4 +298,4 @@ def text_lines(snapshot: Snapshot, *, width: int, zone: timezone | None = None) 
     ):
         if table.rows:
             lines += ["", title, *_lines(table, more=title != "agents' finished sessions")]
-    return [piece for line in lines for piece in wrap(printable(line), width)]
+    return [piece for each in lines for piece in wrap(line(each), width)]

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from actors.errors import UserError
+from shell import output
 
 HOST = "127.0.0.1"
 HEADERS = {
@@ -74,8 +75,8 @@ def serve(port: int) -> int:
         outer.on_response_prepare.append(add_headers)
         return outer
 
-    print(f"[loop] dashboard: http://{host}/{secret}/", flush=True)
-    print("[loop] whoever has this address sees everything; Ctrl-C ends it", flush=True)
+    output.say(f"[loop] dashboard: http://{host}/{secret}/")
+    output.say("[loop] whoever has this address sees everything; Ctrl-C ends it")
     web.run_app(application(), sock=listening, print=None, access_log=None, shutdown_timeout=1.0)
     return 0
 

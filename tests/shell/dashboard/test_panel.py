@@ -2,6 +2,7 @@ from datetime import UTC
 
 import pytest
 
+from actors.text import line
 from shell.dashboard import panel
 from shell.dashboard.panel import (
     PROCESS_COLUMNS,
@@ -76,9 +77,9 @@ def test_a_line_is_wrapped_at_blanks_and_nothing_of_it_is_lost(line: str, width:
 
 @pytest.mark.parametrize("width", [4, 7, 60])
 def test_no_piece_of_a_wrapped_line_is_too_wide(width: int):
-    pieces = wrap(panel.printable(f"      {NASTY}"), width)
+    pieces = wrap(line(f"      {NASTY}"), width)
     assert max(map(cells, pieces)) <= width
-    assert "".join("".join(pieces).split()) == "".join(panel.printable(NASTY).split())
+    assert "".join("".join(pieces).split()) == "".join(line(NASTY).split())
 
 
 @pytest.mark.parametrize(
