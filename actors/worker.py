@@ -308,7 +308,8 @@ class WorkerActor(AgentActor):
         threading.Thread(target=work, name="tree", daemon=True).start()
 
     def _start_look(self, command: run.LookForPullRequest) -> None:
-        look = PullRequestLook(Path(self.context.options["cwd"]), self.context.options["environment"])
+        options = self.context.options
+        look = PullRequestLook(Path(options["cwd"]), options["environment"], since=options["created_at"])
         self._looks[command.look_id] = look
 
         def work() -> None:

@@ -162,6 +162,7 @@ class RunTree:
                     "peer": order.labels["reviewer"],
                     "directory": str(order.directory),
                     "run_id": order.run_id,
+                    "created_at": str(self._manifest.get("createdAt", "")),
                     "tree": str(order.tree or order.cwd),
                     "tree_sha256": order.tree_sha256,
                 }

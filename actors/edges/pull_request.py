@@ -1,15 +1,19 @@
 """Looks for the pull request of the branch that a run is on: in git whether there can be one, at `gh` whether there is.
 
-It only reads, and believes nobody: an agent that says it has opened one may be wrong. Blocks its thread, for
-`TIMEOUT_S` at most; `break_off` from another thread ends that at once.
+It only reads, and believes nobody: an agent that says it has opened one may be wrong. An agent may also have gone back
+from the branch that it has published. So the branches that were pushed from here are looked at, too: those with a
+commit that this working tree was on since the run began, as git's own logs say. Blocks its thread, for `TIMEOUT_S` a
+branch at most; `break_off` from another thread ends that at once.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -22,6 +26,8 @@ from actors.machines.run import Lack, PullRequest, Sight
 # which is done, waits for this alone.
 TIMEOUT_S = 30.0
 
+MOST_BRANCHES = 3  # that were pushed: an agent that has published its work in more places has lost its way
+
 _QUIET = {"GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1", "CLICOLOR_FORCE": "0"}
 
 # How gh 2 says it, in lower case; the first that fits. The one about hosts also names `gh auth login`.
@@ -30,6 +36,8 @@ _SAYINGS: tuple[tuple[str, Lack, str], ...] = (
     ("known github host", "remote", "no remote of this repository is on GitHub"),
     ("no git remotes found", "remote", "this repository has no remote"),
     ("gh auth login", "login", "gh is not logged in: run gh auth login"),
+    ("not on any branch", "pull-request", "there is none for {branch}"),
+    ("could not determine current branch", "pull-request", "there is none for {branch}"),
 )
 
 
@@ -43,10 +51,16 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 class PullRequestLook:
-    """One look. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread."""
+    """One look. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread.
 
-    def __init__(self, cwd: Path, environment: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> None:
+    `since` is when the run began, as its manifest has it; without that only the branch that is checked out counts.
+    """
+
+    def __init__(
+        self, cwd: Path, environment: Mapping[str, str], timeout_s: float = TIMEOUT_S, *, since: str = ""
+    ) -> None:
         self._cwd = cwd
+        self._since_s = _unix_s(since)
         self._environment = {**environment, **_QUIET}
         self._timeout_s = timeout_s
         self._gh = shutil.which("gh", path=environment.get("PATH"))
@@ -67,7 +81,19 @@ class PullRequestLook:
     def now(self) -> Sight:
         """Whether there is one."""
         ahead = self.ahead()
-        return ahead if ahead.lacks or self._gh is None else self._ask(self._gh)
+        if ahead.lacks or self._gh is None:
+            return ahead
+        sight = self._ask(self._gh)
+        if sight.lacks != "pull-request":
+            return sight
+        pushed = pushed_from(self._cwd, self._since_s)[:MOST_BRANCHES]
+        for branch in pushed:
+            found = self._ask(self._gh, branch).found
+            if found is not None and found.branch == branch:
+                return Sight(found=found)
+        if pushed:
+            return Sight(lacks=sight.lacks, reason=f"{sight.reason}, nor for {', '.join(pushed)}, pushed in this run")
+        return sight
 
     def break_off(self) -> None:
         """Ends the program that is asked, with everything that it started. What the look answers then is void."""
@@ -76,13 +102,15 @@ class PullRequestLook:
             if self._process is not None and self._process.poll() is None:
                 kill_tree(self._process.pid)
 
-    def _ask(self, gh: str) -> Sight:
+    def _ask(self, gh: str, branch: str = "") -> Sight:
+        """Of the branch that is checked out, or of this one."""
+        which = [branch] if branch else []
         with self._lock:
             if self._broken_off:
                 return _unknown("the look was broken off")
             try:
                 process = self._process = subprocess.Popen(
-                    [gh, "pr", "view", "--json", "url,isDraft,state,headRefName"],
+                    [gh, "pr", "view", *which, "--json", "url,isDraft,state,headRefName"],
                     cwd=self._cwd,
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
@@ -119,6 +147,45 @@ class PullRequestLook:
                 return Sight(lacks=lacks, reason=reason.format(branch=f"branch {branch}" if branch else "this commit"))
         lines = [line.strip() for line in complaint.splitlines() if line.strip()]
         return _unknown(f"gh pr view says: {lines[0]}" if lines else f"gh pr view ended with exit status {code}")
+
+
+def pushed_from(cwd: Path, since_s: float) -> list[str]:
+    """The branches that were pushed from this repository since then, with a commit that was checked out here since
+    then; not the one that is checked out now. The last one first.
+
+    Another working tree of the repository has a log of its own, so what is done there does not count here.
+    """
+    here = dict(_log(cwd, "HEAD", since_s))
+    current = git(cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
+    form = "%(objectname) %(refname) %(refname:lstrip=3)"
+    found: dict[str, float] = {}
+    for line in (git(cwd, "for-each-ref", f"--format={form}", "refs/remotes") or "").splitlines():
+        commit, ref, branch = line.split(" ", 2)
+        # gh takes digits for a pull request's number, and a dash for an option.
+        if commit not in here or branch in ("HEAD", current) or branch.isdecimal() or branch.startswith("-"):
+            continue
+        pushes = [at for what, at in _log(cwd, ref, since_s, "%gs") if what == "update by push"]
+        if pushes:
+            found[branch] = max(pushes)
+    return sorted(found, key=lambda name: found[name], reverse=True)
+
+
+def _log(cwd: Path, ref: str, since_s: float, form: str = "%H") -> Iterator[tuple[str, float]]:
+    """What git has written down of the ref since then, and when."""
+    said = git(cwd, "log", "--walk-reflogs", "--date=unix", f"--format=%gd %x00{form}", ref, "--") or ""
+    for line in said.splitlines():
+        at, _, what = line.partition(" \0")
+        stamp = at.rpartition("@{")[2].removesuffix("}")
+        if stamp.isdecimal() and int(stamp) + 1 > since_s:
+            yield what, int(stamp)
+
+
+def _unix_s(text: str) -> float:
+    """Of a manifest's time. Never, when it is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _unknown(reason: str) -> Sight:

@@ -1,6 +1,7 @@
 """A stand-in for GitHub's CLI, for tests and the demo: it knows the pull requests that it made itself, and no others.
 
-A shell script; it asks git for the branch, as `gh` does, writes down every call, and never uses the network.
+A shell script; it asks git for the branch, unless one is named, as `gh` does, writes down every call, and never uses
+the network.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from pathlib import Path
 
 _SCRIPT = """#!/bin/sh
 here=$(dirname "$0")
-branch=$(git symbolic-ref --quiet --short HEAD) || { echo 'could not determine current branch' >&2; exit 1; }
+branch=$(git symbolic-ref --quiet --short HEAD)
+case "$2 $3" in "view -"*) ;; "view "?*) branch=$3 ;; esac
+[ -n "$branch" ] || { echo 'could not determine current branch: failed to run git: not on any branch' >&2; exit 1; }
 made="$here/gh.made.$(printf %s "$branch" | tr / :)"
 printf '%s\\n' "$*" >> "$here/gh.calls"
 case "$1 $2" in

@@ -50,6 +50,12 @@ def test_an_agent_that_only_says_it_opened_one_is_not_believed(world: World):
     assert "pullRequest" not in world.manifest()
 
 
+def test_one_of_a_branch_that_the_agent_has_left_again_is_seen(world: World):
+    assert last_words(play(world, f"{CREATE} && git switch -q main")) == (
+        f"review approved, draft pull request {ADDRESS}"
+    )
+
+
 def test_one_that_is_no_draft_is_named_as_such(world: World):
     detail = last_words(play(world, CREATE.removesuffix(" --draft")))
     assert detail == f"review approved, pull request {ADDRESS}, which is not a draft"

@@ -115,6 +115,53 @@ def test_on_no_branch_the_line_does_not_name_one(repository: Path):
     assert PullRequestLook(repository, environment).now().reason == "there is none for this commit"
 
 
+LONG_AGO = "2020-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def published(repository: Path) -> dict[str, str]:
+    """The environment of an agent that has pushed its branch, opened a pull request and gone back to main."""
+    run_git(repository.parent, "init", "-q", "--bare", "origin.git")
+    run_git(repository, "remote", "set-url", "origin", str(repository.parent / "origin.git"))
+    calls = put_gh(repository.parent / "bin")
+    environment = {"PATH": f"{calls.parent}{os.pathsep}{os.environ['PATH']}"}
+    run_git(repository, "commit", "-q", "--allow-empty", "-m", "work")
+    run_git(repository, "push", "-q", "origin", "polite")
+    subprocess.run(["gh", "pr", "create", "--draft"], cwd=repository, env=environment, check=True, capture_output=True)
+    run_git(repository, "switch", "-q", "main")
+    return environment
+
+
+@pytest.mark.parametrize("back_to", [["main"], ["--detach", "main"]])
+def test_one_of_a_branch_that_was_pushed_from_here_is_seen_though_it_is_not_checked_out(
+    repository: Path, published: dict[str, str], back_to: list[str]
+):
+    run_git(repository, "switch", "-q", *back_to)
+    found = PullRequestLook(repository, published, since=LONG_AGO).now().found
+    assert found is not None
+    assert (found.branch, found.is_draft) == ("polite", True)
+
+
+@pytest.mark.parametrize("since", ["2999-01-01T00:00:00.000Z", "", "no time"])
+def test_what_was_pushed_before_the_run_began_is_not_its_own(repository: Path, published: dict[str, str], since: str):
+    assert PullRequestLook(repository, published, since=since).now().reason == "there is none for branch main"
+
+
+def test_what_another_worktree_has_pushed_is_not_its_own(repository: Path, published: dict[str, str]):
+    run_git(repository, "worktree", "add", "-q", "-b", "other", str(repository.parent / "other"), "main")
+    sight = PullRequestLook(repository.parent / "other", published, since=LONG_AGO).now()
+    assert sight.reason == "there is none for branch other"
+
+
+def test_a_branch_that_was_pushed_and_has_none_is_named(repository: Path, published: dict[str, str]):
+    (repository.parent / "bin" / "gh.made.polite").unlink()
+    sight = PullRequestLook(repository, published, since=LONG_AGO).now()
+    assert (sight.lacks, sight.reason) == (
+        "pull-request",
+        "there is none for branch main, nor for polite, pushed in this run",
+    )
+
+
 @pytest.mark.parametrize("output", ["", "[]", "not json", '{"url":"https://example.invalid"}'])
 def test_an_answer_that_is_no_pull_request_is_not_taken_for_one(repository: Path, output: str):
     sight = PullRequestLook(repository, gh_that(repository, f"echo '{output}'")).now()
