@@ -416,7 +416,7 @@ class AgentSession:
         if remembered:
             self._message_changed(entry.purpose, entry.turn_id, "seen")
         why = f"{outcome.error}: retry {entry.deferrals + 1} in {span(until_ms - now_ms)}"
-        self._note(f"the turn of a {'message' if entry.purpose == 'human' else 'mail'} is put off: {why}")
+        self._note(f"the {entry.purpose} turn is put off: {why}")
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "waits", why)
 

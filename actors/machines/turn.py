@@ -188,6 +188,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 # Turns that bring somebody's message, and that the run does not wait for.
 MESSAGES: frozenset[Purpose] = frozenset({"mail", "human"})
 
+# What nobody outside the session takes up again.
+_ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {"brief"}
+
 # A verdict must be the last thing that a reviewer says: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
@@ -335,8 +338,8 @@ def next_alarm_ms(ledger: Ledger, now_ms: int) -> int | None:
 def deferred_until_ms(
     entry: Entry, outcome: TurnOutcome, now_ms: int, *, retry_ms: int, max_wait_ms: int | None
 ) -> int | None:
-    """When a message whose turn ended so is brought again, Unix ms. None: it is over, as it is."""
-    if entry.purpose not in MESSAGES:
+    """When a message (or the peer's part) whose turn ended so is brought again, Unix ms. None: it is over, as it is."""
+    if entry.purpose not in _ITS_OWN_AFFAIR:
         return None
     if outcome.status == "limited":
         known_ms = 0 if outcome.resets_at_ms is None else outcome.resets_at_ms + backoff.LIMIT_MARGIN_MS

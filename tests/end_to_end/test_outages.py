@@ -163,3 +163,35 @@ def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iterat
     loop = world.run("--run-id", "1")
     assert loop.process.returncode == 0, loop.output
     assert "iteration 2" not in loop.output
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(("worker", "reviewer"), [("codex", "claude"), ("claude", "codex")])
+def test_a_real_reviewer_without_credit_ends_the_run_with_that_word(world: World, worker: str, reviewer: str):
+    play_brief(world, "true")
+    scenario = world.base / "brief.toml"
+    fault = "[[turn]]\nrole='reviewer'\nwhen='^Review'\n[[turn.step]]\nfault = { refuses = 'billing', times = 2 }\n"
+    scenario.write_text(f"{fault}[[turn.step]]\nsay = '<review>PASS</review>'\n{scenario.read_text()}")
+    with world.play_real(scenario, worker=worker):
+        loop = world.run("--agent", worker, "-p", "TASK.md")
+        assert loop.process.returncode == 1, loop.output
+        words = rf"run 1 failed: review round 1: {reviewer}'s turn failed: .*(credit balance|quota)"
+        assert re.search(words, loop.output, re.IGNORECASE), loop.output
+        loop = world.run("--run-id", "1")
+        assert loop.process.returncode == 0, loop.output
+    assert "iteration 2" not in loop.output
+
+
+@pytest.mark.real_agents
+def test_a_codex_without_a_server_that_it_requires_is_asked_twice(world: World):
+    play_brief(world, "true")
+    with world.play_real(world.base / "brief.toml"):
+        configuration = world.home / ".codex" / "config.toml"
+        missing = '\n[mcp_servers.tickets]\ncommand = "no-such-program"\nrequired = true\n'
+        configuration.write_text(configuration.read_text() + missing)
+        loop = world.run("-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    assert re.search(r"run 1 failed: iteration 1 of 20: codex's turn failed: .*tickets", loop.output), loop.output
+    assert loop.output.count("; retry 1 in ") == 1
+    assert "retry 2" not in loop.output
+    assert "iteration 2" not in loop.output
