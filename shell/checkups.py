@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.edges import environments
 from actors.edges.programs import Answer, ask
 from actors.errors import LoopError, UserError
 from shell.findings import Finding
@@ -288,6 +289,7 @@ def sockets(_place: Place) -> Iterator[Finding]:
         yield Finding("places", "sockets", "problem", text, "set XDG_RUNTIME_DIR to a shorter directory", blocks=True)
         return
     try:
+        environments.check_open_files(environments.FILES_OF_A_ROOT)
         if base.exists():
             check_base(base)
         where = base if base.exists() else base.parent

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import zmq
 
-from actors.edges import run_dir
+from actors.edges import environments, run_dir
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
 from supervisor.console_wire import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
@@ -54,6 +54,7 @@ class DeskClient:
         alive: Callable[[], bool],
         on_news: Callable[[AnyNews], None] = lambda _news: None,
     ) -> None:
+        environments.check_open_files(environments.FILES_OF_A_CONSOLE)
         self._endpoint = endpoint
         self._alive = alive
         self._on_news = on_news

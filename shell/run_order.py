@@ -96,6 +96,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     `place`: where that loop runs.
     """
     environment = environments.handed_on()
+    environments.check_open_files(environments.FILES_OF_A_ROOT)
     cwd = _current_directory()
     home = environments.home()
     values.text("the home directory", str(home))

@@ -22,6 +22,7 @@ BACKLOG = 10_000
 
 def serve_here(max_runs: int, *, as_json: bool) -> int:
     """Serves the home of the environment until a signal. Returns an exit status: to stop when told is no failure."""
+    environments.check_open_files(environments.FILES_OF_A_ROOT)
     environment, home = environments.handed_on(), environments.home()
     lines = _Lines(as_json=as_json)
     try:

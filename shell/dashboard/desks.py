@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from actors.edges import environments
 from actors.edges.wakeup import Wakeup
 from actors.errors import ProtocolError
 from supervisor.console_wire import (
@@ -59,6 +60,7 @@ class Desks:
     """Asks from when the constructor returns until `close`."""
 
     def __init__(self) -> None:
+        environments.check_open_files(environments.FILES_OF_A_CONSOLE)
         self._wakeup = Wakeup()
         self._ids = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows

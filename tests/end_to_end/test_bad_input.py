@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.scripted.world import LOOP
 from tests.end_to_end.conftest import TASK, World
 
 
@@ -66,6 +67,14 @@ def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_made(em
         loop = embedded.run(command, "--agent", "embedded", "task", cwd=place)
         assert (loop.process.returncode, len(loop.lines)) == (2, 1)
         assert "the current directory's name has bytes that are no UTF-8 text" in loop.lines[0]
+    assert runs(embedded) == []
+
+
+def test_too_few_files_that_may_be_open_are_named_before_a_socket_is_made(embedded: World):
+    for words in (["--agent", "embedded", "task"], ["serve"]):
+        loop = embedded.start_program("/bin/sh", "-c", 'ulimit -n 24; exec "$@"', "sh", *LOOP, *words)
+        assert (loop.wait(), len(loop.lines)) == (2, 1), loop.output
+        assert "a process may open only 24 files here, which is too few: ulimit -n 1024" in loop.lines[0]
     assert runs(embedded) == []
 
 
