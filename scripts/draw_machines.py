@@ -4,8 +4,8 @@
     python scripts/draw_machines.py            all of them, each under its name
     python scripts/draw_machines.py run        one, bare
 
-Not drawn, since it is the same in every live phase of a run: pause, resume, mail and reopening; and a stop, which leads
-to `stopped` once nothing runs any more.
+Not drawn, since it is the same in every live phase of a run: pause, resume, mail and reopening; a stop, which leads to
+`stopped` once nothing runs any more; and an agent that cannot work, which leads to `failed` in the same way.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ _TURN_EVENTS = {
     turn.TurnReturned: turn.TurnReturned(turn_id="t"),
     turn.TurnWithdrawn: turn.TurnWithdrawn(turn_id="t"),
     turn.TurnCut: turn.TurnCut(turn_id="t", next_message_id="n"),
+    turn.TurnDeferred: turn.TurnDeferred(turn_id="t", next_message_id="n", at_ms=1, not_before_ms=2),
+    turn.TurnMoved: turn.TurnMoved(turn_id="t", next_message_id="n", prompt="p"),
     turn.TurnConcluded: turn.TurnConcluded(turn_id="t", outcome=TurnOutcome(status="finished")),
 }
 

@@ -424,11 +424,13 @@ def test_an_error_of_the_provider_is_the_outcome_and_stays_in_the_transcript(ben
             outcome = await it.agent.turn(turn_id, "overload")
             assert outcome.status == "failed"
             assert "529" in outcome.error
+            assert outcome.cause == "transient"
             assert it.events.texts("say") == []
         async with bench.open(it.session_id) as it:
             found = await it.agent.find_turn(turn_id)
             assert (found.state, found.outcome.status) == ("finished", "failed")
             assert "529" in found.outcome.error
+            assert found.outcome.cause == "transient"
 
     run(play())
 

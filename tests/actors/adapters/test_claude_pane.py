@@ -572,6 +572,7 @@ def test_an_error_of_the_provider_is_the_outcome(bench: Bench) -> None:
             outcome = await it.agent.turn(new_id(), "overload")
             assert outcome.status == "failed"
             assert "529" in outcome.error
+            assert outcome.cause == "transient"
             assert it.events.texts("say") == []
             assert (await it.agent.turn(new_id(), "ask too often")).status == "limited"
             assert (await it.agent.turn(new_id(), "hello")).text == "hello"

@@ -196,12 +196,14 @@ def test_an_error_of_the_provider_is_the_outcome_and_stays_in_the_transcript(ben
             outcome = await it.agent.turn(overloaded, "overload")
             assert outcome.status == "failed"
             assert "529" in outcome.error
+            assert outcome.cause == "transient"
             assert (await it.agent.turn(new_id(), "crash the provider")).status == "failed"
             assert "disconnected" in (await it.agent.turn(new_id(), "break off")).error
         async with bench.open(it.session_id) as it:
             found = await it.agent.find_turn(overloaded)
             assert (found.state, found.outcome.status) == ("finished", "failed")
             assert "529" in found.outcome.error
+            assert found.outcome.cause == "transient"
 
     run(play())
 

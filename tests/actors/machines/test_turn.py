@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -202,3 +206,9 @@ def test_only_messages_are_put_off_and_only_when_waiting_helps():
     assert until_ms(entry_of("work"), away) is None
     assert until_ms(entry_of(), TurnOutcome(status="failed", cause="billing")) is None
     assert until_ms(entry_of(), TurnOutcome(status="finished")) is None
+
+
+def test_every_event_of_the_ledger_can_be_drawn():
+    script = Path(__file__).parents[3] / "scripts" / "draw_machines.py"
+    drawn = subprocess.run([sys.executable, script, "turn"], capture_output=True, text=True, check=True).stdout
+    assert [event.__name__ for event in turn.TRANSITIONS if event.__name__ not in drawn] == []
