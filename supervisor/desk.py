@@ -1,7 +1,9 @@
 """The desk: where consoles come to ask about a run and to follow it. A ROUTER socket of its own, in its own thread.
 
 Many consoles at once. None of them can slow the run down: whoever tells news only puts them into a queue, a console
-that does not read misses news and is told how many, and one that is gone is forgotten. It decides nothing; the clerk
+that does not read misses news and is told how many, and one that is gone is forgotten. Everything that waits here is
+bounded in bytes (supervisor/news), for each console and for all: ZeroMQ counts messages, so its queue of a console
+holds `PIPE` of them and no more. One that takes nothing is tried again after a pause. It decides nothing; the clerk
 answers. What can be answered from memory is answered in the desk's thread; a request that asks an actor gets a thread
 of its own, so that a stuck actor delays nobody else.
 """
@@ -9,12 +11,14 @@ of its own, so that a stuck actor delays nobody else.
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +30,7 @@ from msgspec.structs import replace
 from actors.clock import wall_ms
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError, described
+from actors.machines.bursts import Bursts
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from actors.wire.unpack import anything
@@ -42,19 +47,32 @@ from supervisor.console_wire import (
     Shown,
     Trace,
     Traced,
+    decode_answer,
     decode_request,
     encode_answer,
 )
+from supervisor.news import NewsLog, Own
 
-# News that a console which attaches late can ask for.
-REMEMBERED = 500
-# Frames that wait for a console that does not read; what comes after that it misses. The kernel and the console's own
-# socket hold some more.
-BACKLOG = 2_000
-# Requests that ask an actor, at once. More than ten people and their scripts need; a bound on threads, no more.
+# Frames in ZeroMQ's own queue of one console, each way. The kernel and the console's own socket hold some more.
+PIPE = 4
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.5  # until a console that took nothing is tried again
+# Characters of a text that consoles are shown; the log has all of it.
+LONGEST_TEXT = 120_000
+# What may wait for this thread, of news and of traces. Beyond that consoles miss it.
+MOST_WAITING_BYTES = 32 * 1024 * 1024
+MOST_CONSOLES = 1_000
+# Requests that ask an actor, at once. More than ten people and their scripts need; a bound on threads and on memory.
 MOST_AT_WORK = 64
+MOST_AT_WORK_BYTES = 16 * 1024 * 1024
+HANDSHAKE_MS = 2_000  # for who connects and says nothing
 LINGER_MS = 300  # for the last news, when the run is over
+FAREWELL_S = 1.0  # the same, for consoles that read, but have much to read
+# The closing of one connection is known before its console is gone from the socket.
+FAREWELL_LOOKS_S = (0.02, 0.2, 1.0)
 LONGEST_BODY = 4_000  # characters of a traced body
+LONGEST_TRACED = 1024 * 1024  # bytes of a body that is traced with it
+# A frame that means nothing to a console. That one is gone shows when something is sent to it.
+_NOTHING = encode_answer(0, Done())
 # Sent all the time and of interest to nobody who does not ask for them by name.
 _NOISE = ("Heartbeat", "Ack")
 
@@ -79,11 +97,18 @@ class Clerk(Protocol):
 
 @dataclass
 class _Console:
-    """One that gets news. That it is gone shows when there are some for it."""
+    """One that follows or traces, or that has not taken its answers yet."""
 
     follows: bool = False
-    missed: int = 0
+    place: int = 0  # in the log of news
     trace: Trace | None = None
+    own: Own[bytes] = field(default_factory=Own)
+    pause_s: float = 0.0  # it takes nothing; 0: it does
+    again_at: float = 0.0
+
+    @property
+    def attends(self) -> bool:
+        return self.follows or self.trace is not None
 
 
 class Desk:
@@ -101,8 +126,15 @@ class Desk:
         self._wakeup = Wakeup()
         self._orders: deque[Callable[[], None]] = deque()
         self._consoles: dict[bytes, _Console] = {}  # desk's thread only
-        self._recent: deque[Shown] = deque(maxlen=REMEMBERED)
+        self._news: NewsLog[zmq.Frame] = NewsLog()
         self._at_work = 0
+        self._at_work_bytes = 0
+        self._guard = threading.Lock()  # of the three that follow
+        self._waiting_bytes = 0
+        self._lost_news = 0
+        self._lost_traces = 0
+        self._nonsense = Bursts()
+        self._looks: list[float] = []  # when it is looked who is gone
         self._closing = False
         bound: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(bound,), name="desk", daemon=True)
@@ -116,7 +148,7 @@ class Desk:
 
     def publish(self, news: Shown) -> None:
         """Tells whoever follows. Never waits."""
-        self._order(lambda: self._publish(news))
+        self._order_bounded(len(news.progress.text), lambda: self._publish(news), trace=False)
 
     def attended(self) -> bool:
         """Any thread: whether somebody follows the run."""
@@ -138,6 +170,22 @@ class Desk:
         self._orders.append(order)
         self._wakeup.wake()
 
+    def _order_bounded(self, size: int, order: Callable[[], None], *, trace: bool) -> None:
+        """Any thread. What this thread does not get to is counted, and not kept."""
+        with self._guard:
+            if self._waiting_bytes + size > MOST_WAITING_BYTES:
+                self._lost_traces += trace
+                self._lost_news += not trace
+                return
+            self._waiting_bytes += size
+
+        def do() -> None:
+            with self._guard:
+                self._waiting_bytes -= size
+            order()
+
+        self._order(do)
+
     def _close(self) -> None:
         self._closing = True
 
@@ -146,41 +194,83 @@ class Desk:
         self._socket = context.socket(zmq.ROUTER)
         try:
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # says which console is full, and which is gone
-            self._socket.setsockopt(zmq.SNDHWM, BACKLOG)
+            self._socket.setsockopt(zmq.SNDHWM, PIPE)
+            self._socket.setsockopt(zmq.RCVHWM, PIPE)
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
             self._socket.setsockopt(zmq.LINGER, LINGER_MS)
             self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
             self._socket.bind(self.endpoint)
+            gone = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         except zmq.ZMQError as error:
             bound.set_exception(CircumstanceError(f"cannot bind {self.endpoint}: {error}"))
         else:
             bound.set_result(None)
-            self._serve()
+            try:
+                self._serve(gone)
+            finally:
+                self._socket.disable_monitor()
+                gone.close(0)
         finally:
             self._clerk.set_tap(None)
             self._socket.close(LINGER_MS)
             context.term()
 
-    def _serve(self) -> None:
+    def _serve(self, gone: zmq.Socket[bytes]) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
+        poller.register(gone, zmq.POLLIN)
         poller.register(self._wakeup.fd, zmq.POLLIN)
         while True:
             while self._orders:
                 self._guarded(self._orders.popleft())
                 if self._closing:
+                    self._say_goodbye()
                     return
-            ready = dict(poller.poll())
+            self._guarded(self._try_again)
+            ready = dict(poller.poll(self._pause_ms()))
             if self._wakeup.fd in ready:
                 self._wakeup.clear()
             if self._socket in ready:
                 self._guarded(self._read)
+            if gone in ready:
+                with suppress(zmq.Again):
+                    while gone.recv_multipart(zmq.NOBLOCK):
+                        self._looks = [time.monotonic() + after for after in FAREWELL_LOOKS_S]
+
+    def _pause_ms(self) -> int | None:
+        now = time.monotonic()
+        due = [known.again_at for known in self._consoles.values() if known.pause_s] + self._looks
+        return max(0, math.ceil(1_000 * (min(due) - now))) if due else None
+
+    def _try_again(self) -> None:
+        now = time.monotonic()
+        if self._looks and self._looks[0] <= now:
+            self._looks = [at for at in self._looks if at > now]
+            for console in list(self._consoles):
+                self._send_frame(console, _NOTHING)
+        for console, known in list(self._consoles.items()):
+            if known.pause_s and known.again_at <= now:
+                self._pump(console, known)
+
+    def _say_goodbye(self) -> None:
+        """Consoles that read get what is left; nobody waits for those that do not."""
+        begun = read_at = time.monotonic()
+        while (now := time.monotonic()) < begun + FAREWELL_S and now < read_at + LINGER_MS / 1_000:
+            left = {console: known for console, known in self._consoles.items() if known.pause_s}
+            if not left:
+                return
+            for console, known in left.items():
+                if self._pump(console, known):
+                    read_at = now
+            time.sleep(FIRST_PAUSE_S)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """A console's nonsense, or a slip of ours, must not take the desk away from the others."""
         try:
             step()
         except ProtocolError as error:
-            logger.error("the desk refused a request: {}", error)
+            if count := self._nonsense.happened(time.monotonic()):
+                logger.error("the desk refused {} requests; the last one: {}", count, error)
         except BaseException as error:
             logger.opt(exception=error).error("the desk failed at a step")
 
@@ -195,45 +285,96 @@ class Desk:
             case Refusal():
                 self._send(console, request_id, request)
             case GetReport():
-                self._send(console, request_id, self._clerk.at_once(request, len(self._consoles)))
+                attending = sum(known.attends for known in self._consoles.values())
+                self._send(console, request_id, self._clerk.at_once(request, attending))
+            case Follow() | Trace() if console not in self._consoles and len(self._consoles) >= MOST_CONSOLES:
+                self._send(console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are there: close one"))
             case Follow():
-                self._consoles.setdefault(console, _Console()).follows = True
+                known = self._consoles.setdefault(console, _Console())
+                known.follows, known.place = True, self._news.last(request.last)
                 self._send(console, request_id, Done())
-                for news in list(self._recent)[-request.last :] if request.last > 0 else ():
-                    self._send(console, 0, news)
             case Trace():
                 self._consoles.setdefault(console, _Console()).trace = request if request.on else None
                 self._set_tap()
                 self._send(console, request_id, Done(text="trace on" if request.on else "trace off"))
-            case _ if self._at_work >= MOST_AT_WORK:
-                self._send(console, request_id, Refusal(text=f"{MOST_AT_WORK} requests are being served: try again"))
+            case _ if self._at_work >= MOST_AT_WORK or self._at_work_bytes > MOST_AT_WORK_BYTES:
+                self._send(console, request_id, Refusal(text=f"{self._at_work} requests are being served: try again"))
             case _:
+                size = sum(map(len, frames))
                 self._at_work += 1
+                self._at_work_bytes += size
                 threading.Thread(
-                    target=self._work, args=(console, request_id, request), name="desk request", daemon=True
+                    target=self._work, args=(console, request_id, request, size), name="desk request", daemon=True
                 ).start()
 
     def _publish(self, news: Shown) -> None:
-        self._recent.append(news)
         self._clerk.news(news)
         self._show(news.progress)
+        with self._guard:
+            lost, self._lost_news = self._lost_news, 0
+        if lost:
+            logger.warning("{} news were not shown: they came faster than consoles can be told", lost)
+            self._news.lost(lost)
+        text = news.progress.text
+        if len(text) > LONGEST_TEXT:
+            cut = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT:,} more characters are in the log)"
+            news = replace(news, progress=replace(news.progress, text=cut))
         self._tell_all(news)
 
     def _tell_all(self, news: AnyNews) -> None:
-        frame = encode_answer(0, news)
+        frame = zmq.Frame(encode_answer(0, news))  # one for all: ZeroMQ's queues share it
+        self._news.add(frame, len(frame.buffer))
         for console, known in list(self._consoles.items()):
-            if not known.follows:
-                continue
-            if known.missed and not isinstance(news, Ended):
-                sent = self._send(console, 0, replace(news, missed=known.missed))
-            else:
-                sent = self._send_frame(console, frame)
-            known.missed = 0 if sent else known.missed + 1
+            if known.follows and not known.pause_s:
+                self._pump(console, known)
 
-    def _send(self, console: bytes, request_id: int, body: AnyAnswer) -> bool:
-        return self._send_frame(console, encode_answer(request_id, body))
+    def _send(self, console: bytes, request_id: int, body: AnyAnswer) -> None:
+        """An answer, after what waits for this console alone, and before any news."""
+        frame = encode_answer(request_id, body)
+        known = self._consoles.get(console)
+        if known is None:
+            if self._send_frame(console, frame) is not False or len(self._consoles) >= MOST_CONSOLES:
+                return
+            known = self._consoles[console] = _Console()
+        known.own.answer(frame, len(frame))
+        self._pump(console, known)
 
-    def _send_frame(self, console: bytes, frame: bytes) -> bool:
+    def _pump(self, console: bytes, known: _Console) -> bool:
+        """Sends what there is until the console takes no more. Returns whether it took something."""
+        took = False
+        while (sent := self._send_next(console, known)) is True:
+            took = True
+        if sent is False:
+            known.pause_s = FIRST_PAUSE_S if took else min(LAST_PAUSE_S, 2 * known.pause_s or FIRST_PAUSE_S)
+            known.again_at = time.monotonic() + known.pause_s
+            return took
+        known.pause_s = 0.0
+        if not known.attends:
+            self._consoles.pop(console, None)
+        return took
+
+    def _send_next(self, console: bytes, known: _Console) -> bool | None:
+        """None: there is nothing, or the console is gone. False: it takes nothing at the moment."""
+        if known.own.items:
+            sent = self._send_frame(console, known.own.items[0][0])
+            if sent:
+                known.own.pop()
+            return sent
+        found = self._news.next(known.place) if known.follows else None
+        if found is None:
+            return None
+        frame: zmq.Frame | bytes = found.item
+        if found.missed:
+            news = decode_answer(found.item.bytes).body
+            if isinstance(news, Shown):
+                frame = encode_answer(0, replace(news, missed=found.missed))
+        sent = self._send_frame(console, frame)
+        if sent:
+            known.place = found.place
+        return sent
+
+    def _send_frame(self, console: bytes, frame: bytes | zmq.Frame) -> bool | None:
+        """Whether the console took it; None: it is gone, and forgotten."""
         try:
             self._socket.send_multipart([console, frame], zmq.NOBLOCK)
         except zmq.Again:
@@ -241,9 +382,9 @@ class Desk:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._consoles.pop(console, None)
-            self._set_tap()
-            return False
+            if self._consoles.pop(console, None) is not None:
+                self._set_tap()
+            return None
         return True
 
     # --- tracing ----------------------------------------------------------------------------------------------------
@@ -254,15 +395,18 @@ class Desk:
 
     def _tap(self, envelope: Envelope, body: bytes, lost: str) -> None:
         """Router's thread."""
-        self._order(lambda: self._trace(envelope, body, lost))
+        size, kept = len(body), body if len(body) <= LONGEST_TRACED else b""
+        self._order_bounded(len(kept), lambda: self._trace(envelope, kept, size, lost), trace=True)
 
-    def _trace(self, envelope: Envelope, body: bytes, lost: str) -> None:
+    def _trace(self, envelope: Envelope, body: bytes, size: int, lost: str) -> None:
+        with self._guard:
+            not_seen, self._lost_traces = self._lost_traces, 0
         traced = Traced(
             at_ms=wall_ms(),
             kind=envelope.kind,
             sender=envelope.sender,
             recipient=envelope.recipient,
-            size=len(body),
+            size=size,
             latency_ms=max(0, wall_ms() - envelope.sent_at_ms),
             attempt=envelope.attempt,
             answers=bool(envelope.reply_to),
@@ -271,15 +415,18 @@ class Desk:
         line = f"{envelope.sender} {envelope.recipient} {envelope.kind}".lower()
         for console, known in list(self._consoles.items()):
             trace = known.trace
+            if trace is not None:
+                known.own.missed += not_seen
             if trace is None or trace.only.lower() not in line or (envelope.kind in _NOISE and not trace.only):
                 continue
             text = _body_text(body) if trace.bodies else ""
-            sent = self._send(console, 0, replace(traced, body=text, missed=known.missed))
-            known.missed = 0 if sent else known.missed + 1
+            frame = encode_answer(0, replace(traced, body=text, missed=known.own.missed))
+            if known.own.trace(frame, len(frame)) and not known.pause_s:
+                self._pump(console, known)
 
     # --- threads of requests ----------------------------------------------------------------------------------------
 
-    def _work(self, console: bytes, request_id: int, request: AnyRequest) -> None:
+    def _work(self, console: bytes, request_id: int, request: AnyRequest, size: int) -> None:
         answer: AnyAnswer
         try:
             answer = self._clerk.serve(request)
@@ -293,6 +440,7 @@ class Desk:
 
         def reply() -> None:
             self._at_work -= 1
+            self._at_work_bytes -= size
             self._send(console, request_id, answer)
 
         self._order(reply)

@@ -32,6 +32,7 @@ from supervisor.console_wire import (
     encode_request,
 )
 from supervisor.desk import Desk
+from supervisor.news import LOG_BYTES, LOG_LENGTH, MOST_ANSWERS_BYTES
 
 WAIT_S = 10.0
 
@@ -82,6 +83,8 @@ class Office:
                 raise UndeliverableError("no answer within 2 s")
             case Inspect(expression="bug"):
                 raise ZeroDivisionError
+            case Inspect(expression="long"):
+                return Done(text="x" * 100_000)
             case Inspect(expression="exit"):
                 sys.exit(3)
         return Done(text=type(request).__name__)
@@ -193,7 +196,7 @@ def test_a_console_that_does_not_read_misses_news_and_is_told_how_many(office: O
     assert decode_answer(lazy.recv()).body == Done()
     news: queue.Queue = queue.Queue()
     office.console(news.put).ask(Follow())
-    big, total = "x" * 1000, desk_module.BACKLOG + 2_000
+    big, total = "x" * 1000, LOG_LENGTH + 2_000
     for number in range(total):
         office.desk.publish(progress(f"{number} {big}"))
         assert heard(news).startswith(f"{number} ")  # nobody else waits for it
@@ -206,6 +209,83 @@ def test_a_console_that_does_not_read_misses_news_and_is_told_how_many(office: O
             office.desk.publish(progress("now it reads"))
             total += 1
     assert missed > 1_000
+
+
+def held(office: Office) -> int:
+    """Bytes of news and answers that the desk keeps for consoles."""
+    return office.desk._news.size + sum(known.own.size for known in office.desk._consoles.values())
+
+
+def test_consoles_that_do_not_read_cost_together_what_one_costs(office: Office):
+    lazy = [office.socket(RCVHWM=1) for _ in range(20)]
+    for socket in lazy:
+        socket.send(encode_request(1, Follow()))
+        assert decode_answer(socket.recv()).body == Done()
+    total = 400
+    for number in range(total):
+        office.desk.publish(progress(f"{number} {'x' * 100_000}"))
+        assert office.own.get(timeout=WAIT_S).startswith(f"{number} ")
+    assert isinstance(office.console().ask(GetReport()), Report)
+    assert held(office) <= LOG_BYTES
+    reader = lazy[7]
+    got = missed = 0
+    while got + missed < total:
+        shown = decode_answer(reader.recv()).body
+        got, missed = got + 1, missed + shown.missed
+    assert missed > 100
+    assert shown.progress.text.startswith(f"{total - 1} ")
+
+
+def test_a_console_that_asks_and_does_not_read_is_bounded_too(office: Office):
+    lazy = office.socket(RCVHWM=1, SNDHWM=0)
+    for number in range(1, 1_001):
+        lazy.send(encode_request(number, Inspect(actor="x", expression="long")))
+    console = office.console()
+    for _ in range(50):
+        assert isinstance(console.ask(GetReport()), Report)
+    assert held(office) <= MOST_ANSWERS_BYTES
+
+
+def test_an_answer_passes_the_news_that_a_console_has_not_read(office: Office):
+    socket = office.socket(RCVHWM=1)
+    socket.send(encode_request(1, Follow()))
+    assert decode_answer(socket.recv()).body == Done()
+    for _ in range(200):
+        office.desk.publish(progress("x" * 100_000))
+    socket.send(encode_request(2, GetReport()))
+    office.console().ask(GetReport())
+    ids = [decode_answer(socket.recv()).id for _ in range(150)]
+    assert 2 in ids
+
+
+def test_a_text_that_is_too_long_for_consoles_is_cut_for_them_alone(office: Office):
+    news: queue.Queue = queue.Queue()
+    office.console(news.put).ask(Follow())
+    office.desk.publish(progress("x" * 10_000_000))
+    assert len(office.own.get(timeout=WAIT_S)) == 10_000_000
+    assert heard(news).endswith("x… (9,880,000 more characters are in the log)")
+
+
+def test_a_console_that_closes_with_a_trace_on_is_not_counted_any_more(office: Office):
+    tracing, other = office.console(), office.console()
+    tracing.ask(Trace(on=True, only="nothing has this name"))
+    assert office.taps.get(timeout=WAIT_S) is not None
+    assert other.ask(GetReport()).consoles == 1
+    tracing.close()
+    assert office.taps.get(timeout=WAIT_S) is None
+    assert other.ask(GetReport()).consoles == 0
+
+
+def test_what_is_left_is_read_before_the_desk_closes(office: Office):
+    news: queue.Queue = queue.Queue()
+    console = office.console(news.put)
+    console.ask(Follow())
+    for number in range(300):
+        office.desk.publish(progress(f"{number} {'x' * 10_000}"))
+    office.desk.close(Ended(state="completed", detail=""))
+    for number in range(300):
+        assert heard(news).startswith(f"{number} ")
+    assert heard(news) == "Ended"
 
 
 FOLLOWER = """
