@@ -1,7 +1,8 @@
 """`loop dashboard --web`: the same application in a browser on this machine, through textual's own server.
 
-Who may connect: whoever has the address that is printed. It holds a secret of this start, without which everything
-is answered with 404, as another user of the machine, who can reach the loopback too, does not have it. The secret is
+Who may connect: whoever has the address that is printed. It holds a secret of this start. Another user of the machine
+can reach the loopback too: without the secret everything is answered with 404 at the door (edges/doorkeeper), where
+strangers are few and short-lived. The secret is
 in the path and not in a cookie, since cookies go to all ports of a host. The page may load nothing from elsewhere and
 sends no Referer, so that the address stays where it is. Requests under a foreign name (a page that has its own name
 resolve to 127.0.0.1) and web sockets opened by foreign pages are refused as well.
@@ -12,15 +13,21 @@ ends with its page, and with this one: its standard input is a pipe from here.
 
 from __future__ import annotations
 
+import asyncio
+import hmac
 import secrets
 import shlex
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 from actors.errors import UserError
 from shell import output
 
+MOST_PAGES = 20  # at once; each is a process
 HOST = "127.0.0.1"
 HEADERS = {
     "Referrer-Policy": "no-referrer",
@@ -40,6 +47,9 @@ def serve(port: int) -> int:
     except ImportError as error:
         raise UserError(f"--web needs the extra [web] ({error}): pip install 'pairloop[web]'") from error
 
+    from actors.edges.doorkeeper import Doorkeeper
+
+    pages = asyncio.Semaphore(MOST_PAGES)
     listening = _listen(port)
     host = f"{HOST}:{listening.getsockname()[1]}"
     secret = secrets.token_urlsafe(32)
@@ -55,6 +65,20 @@ def serve(port: int) -> int:
             """What is served below the secret."""
             return await self._make_app()
 
+        async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+            """One page, from its connection to its end."""
+            if pages.locked():
+                raise web.HTTPServiceUnavailable(text=f"{MOST_PAGES} pages are open: close one")
+            async with pages:
+                return await super().handle_websocket(request)
+
+        async def _process_messages(self, websocket: web.WebSocketResponse, app_service: Any) -> None:
+            try:
+                await super()._process_messages(websocket, app_service)
+            finally:  # textual asks the process to quit, and waits until it does; it has nothing to save
+                with suppress(ProcessLookupError):
+                    app_service._process.kill()  # noqa: SLF001 - textual-serve 1.1 has no name for it
+
     @web.middleware
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,6 +92,12 @@ def serve(port: int) -> int:
         for name, value in HEADERS.items():
             response.headers[name] = value.format(host=host)
 
+    prefix = f"/{secret}/".encode()
+
+    def admits(head: bytes) -> bytes | None:
+        path = [*head.split(b" ", 2), b"", b""][1]
+        return None if hmac.compare_digest(path[: len(prefix)], prefix) else _NOT_FOUND
+
     async def application() -> web.Application:
         server = Behind(f"exec {command}", HOST, title="loop dashboard", public_url=f"http://{host}")
         outer = web.Application(middlewares=[guard])
@@ -77,8 +107,26 @@ def serve(port: int) -> int:
 
     output.say(f"[loop] dashboard: http://{host}/{secret}/")
     output.say("[loop] whoever has this address sees everything; Ctrl-C ends it")
-    web.run_app(application(), sock=listening, print=None, access_log=None, shutdown_timeout=1.0)
+
+    async def run() -> None:
+        runner = web.AppRunner(await application(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        assert runner.server is not None
+        door = Doorkeeper(listening, admits, runner.server, "the dashboard's port")
+        door.open()
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        await ended.wait()
+        door.stop_listening()
+        door.close()
+        await runner.cleanup()
+
+    asyncio.run(run())
     return 0
+
+
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 def _listen(port: int) -> socket.socket:
@@ -86,7 +134,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
-        listening.listen()  # before the address is told
+        listening.listen(1_024)  # before the address is told
     except OSError as error:
         listening.close()
         raise UserError(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
+from actors.edges.doorkeeper import MOST_WAITING
 from tests.end_to_end.conftest import TASK, Loop, World
 
 PATIENCE_S = 60
@@ -139,6 +140,21 @@ def test_only_who_has_the_address_is_let_in(embedded: World):
                 assert link.connect_ex((other, int(port))) != 0
     loop.signal(signal.SIGINT)
     assert loop.wait() == 0
+
+
+def test_strangers_keep_nobody_out(embedded: World):
+    loop, address = serve(embedded)
+    port = int(address.split("/")[2].rpartition(":")[2])
+    strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_WAITING + 50)]
+    assert status(address) == 200
+    for stranger in strangers[:50]:  # the first ones made room
+        stranger.settimeout(PATIENCE_S)
+        assert stranger.recv(1) == b""
+    for stranger in strangers:
+        stranger.close()
+    loop.signal(signal.SIGINT)
+    assert loop.wait() == 0
+    assert len([line for line in loop.lines if "connections were closed" in line]) == 1
 
 
 def test_a_port_that_is_taken_is_one_clear_line(embedded: World):
