@@ -24,7 +24,7 @@ from supervisor.console_wire import encode_request as encode
 # The desk answers what it knows in milliseconds, and waits 2 s for an actor before it says so.
 PATIENCE_S = 5.0
 # News that wait in this console's own socket while it does not read; the desk counts what it misses after that.
-BACKLOG = 1_000
+BACKLOG = 100
 
 
 class RunEndedError(CircumstanceError):

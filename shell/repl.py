@@ -28,6 +28,7 @@ from actors.machines.mail import short
 from actors.messages import Progress
 from actors.text import printable
 from shell import output, render, tables
+from shell.backlog import Backlog
 from shell.commands import COMMANDS, execute, meant
 from shell.desk_client import DeskClient, RunEndedError
 from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
@@ -48,7 +49,7 @@ from supervisor.console_wire import (
 )
 
 REFRESH_S = 1.0  # of the toolbar
-BACKLOG = 10_000  # news that wait for the terminal; those after that are counted, not kept
+OWN_LAST = 10_000  # news from before that the run's own prompt shows
 ATTACHED_LAST = 20  # news from before that somebody who attaches is shown
 END_PATIENCE_S = 3.0
 LAST_WORDS_S = 0.5  # so often is looked whether there still is a prompt to print above
@@ -67,7 +68,7 @@ class Repl:
         self._stopping = False
         self.interrupted = False  # Ctrl-C has ended the run
         self._over = threading.Event()
-        self._news: queue.Queue[str] = queue.Queue(BACKLOG)
+        self._news: Backlog[str] = Backlog(len)  # what does not fit is counted
         self._unprinted = 0
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._refresh = threading.Event()
@@ -254,7 +255,7 @@ class Repl:
         late = False
         try:
             with suppress(UndeliverableError):  # late: it follows as soon as it reads this
-                self._client.ask(Follow(last=BACKLOG if self.own else ATTACHED_LAST))
+                self._client.ask(Follow(last=OWN_LAST if self.own else ATTACHED_LAST))
             while not self._over.is_set():
                 try:
                     report = self._client.ask(GetReport())

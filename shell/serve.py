@@ -13,11 +13,9 @@ from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
-from shell import output, render
+from shell import backlog, output, render
+from shell.backlog import Backlog
 from supervisor.serve import serve
-
-# A reader that reads nothing for this many lines misses the rest; the journals and the logs have them all.
-BACKLOG = 10_000
 
 
 def serve_here(max_runs: int, *, as_json: bool) -> int:
@@ -37,15 +35,18 @@ class _Lines:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._queue: queue.Queue[tuple[str, Progress] | None] = queue.Queue(BACKLOG)
+        self._queue: Backlog[tuple[str, Progress] | None] = Backlog(lambda shown: len(shown[1].text) if shown else 0)
+        self._missed = 0
         self._thread = threading.Thread(target=self._write, name="output", daemon=True)
         self._thread.start()
 
     def show(self, run: str, progress: Progress) -> None:
         """Never blocks."""
         if progress.kind not in ("raw", "usage"):
-            with suppress(queue.Full):
+            try:
                 self._queue.put_nowait((run, progress))
+            except queue.Full:
+                self._missed += 1
 
     def close(self, timeout_s: float = 0.5) -> None:
         """Writes what is left. A Procfile manager does not wait for long."""
@@ -56,7 +57,10 @@ class _Lines:
     def _write(self) -> None:
         while (shown := self._queue.get()) is not None:
             run, progress = shown
+            missed, self._missed = self._missed, 0
             try:
+                if missed:
+                    self._print("", backlog.missed(missed, progress.at_ms))
                 self._print(run, progress)
             except OSError:
                 return  # the reader is gone; the runs go on without it

@@ -12,10 +12,8 @@ from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
-from shell import output, render
-
-# A console that reads nothing for this many events misses the rest; the journal has them all.
-BACKLOG = 10_000
+from shell import backlog, output, render
+from shell.backlog import Backlog
 
 
 class TerminalConsole:
@@ -30,7 +28,8 @@ class TerminalConsole:
         self._raw = raw
         self._as_json = as_json
         self._colour = sys.stdout.isatty() and not environments.own("NO_COLOR")
-        self._queue: queue.Queue[Progress | None] = queue.Queue(BACKLOG)
+        self._queue: Backlog[Progress | None] = Backlog(lambda shown: len(shown.text) if shown else 0)
+        self._missed = 0
         self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
         self._thread.start()
 
@@ -42,7 +41,7 @@ class TerminalConsole:
         try:
             self._queue.put_nowait(progress)
         except queue.Full:
-            return
+            self._missed += 1
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Writes what is left."""
@@ -52,9 +51,12 @@ class TerminalConsole:
 
     def _write(self) -> None:
         while (progress := self._queue.get()) is not None:
-            if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
-                continue
+            missed, self._missed = self._missed, 0
             try:
+                if missed and not self._raw:
+                    self._print(backlog.missed(missed, progress.at_ms))
+                if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
+                    continue
                 self._print(progress)
             except OSError:
                 return  # the reader is gone; the run goes on without it
