@@ -10,6 +10,9 @@ console  the same for each command that can be typed, as the prompt carries it o
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
+neighbours  a mail beside 2,000 idle connections to the bridge's port, and a page of the dashboard beside as many to
+       its port, each against without; and the root's memory with 200 consoles that do not read 3,000 messages of
+       100 kB, against without, with the longest wait for a status meanwhile
 
 A signal, or a terminal that goes, ends it and everything that it has started.
 """
@@ -19,12 +22,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -33,6 +39,7 @@ from pathlib import Path
 
 import msgspec
 import psutil
+import zmq
 
 from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, Journal
@@ -46,7 +53,16 @@ from actors.scripted.world import MARK, Loop, World, end_marked, orderly_end
 from shell.attached import Pipe
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import Control, GetReport, Inspect, LookAtMail, LookIntoMailbox
+from supervisor.console_wire import (
+    Control,
+    Done,
+    Follow,
+    GetReport,
+    Inspect,
+    LookAtMail,
+    LookIntoMailbox,
+    encode_request,
+)
 
 LOOP = str(Path(sys.executable).with_name("loop"))
 
@@ -354,6 +370,126 @@ def bench_errands() -> None:
             compare(name, lambda words=words: program(LOOP, *words), lambda: program(sys.executable, "-c", "pass"), 20)
 
 
+IDLE = 2_000
+LAZY, BIG_MESSAGES, BIG = 200, 3_000, 100_000
+BATCH = 20  # messages in one question to the worker
+
+# Evaluated in the worker: it says something long, as an agent may.
+SAY = """[
+    actor.context.ref("console").tell(
+        __import__("actors.messages").messages.Progress(
+            at_ms=1, source="worker", agent="embedded", kind="say", text=f"{{n}} " + "x" * {size}
+        )
+    )
+    for n in range({count})
+] and None"""
+
+
+def bench_neighbours() -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 10_000), limit))
+    neighbours_of_the_bridge()
+    neighbours_of_the_dashboard()
+    without, _ = root_memory(0)
+    memory, waited = root_memory(LAZY)
+    print(
+        f"neighbours   {LAZY} consoles that do not read {BIG_MESSAGES} messages of {BIG // 1_000} kB: root "
+        f"{memory / 2**20:.0f} MiB against {without / 2**20:.0f} MiB, a status within {1_000 * waited:.0f} ms",
+        flush=True,
+    )
+
+
+def neighbours_of_the_bridge() -> None:
+    with hanging_run() as world, console(world) as client:
+        url = inspect(client, "bridge", "actor.context.detail").strip("'")
+        token = inspect(client, "bridge", "actor.context.options['tokens']['worker']").strip("'")
+        log = world.run_directory() / "log"
+        numbers = iter(range(1_000_000))
+
+        def send() -> None:
+            arguments = {"target": "embedded-reviewer", "message": f"mail {next(numbers)}"}
+            call = {"name": "send_message", "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+            request = urllib.request.Request(
+                url,
+                json.dumps(body).encode(),
+                {
+                    "Authorization": f"Bearer {token}",
+                    "Accept": "application/json, text/event-stream",
+                    "Content-Type": "application/json",
+                },
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert answer.status == 200, answer.read()
+
+        beside_idle_connections("a mail", port_of(url), send, lambda: log.read_bytes().count(b"\n"))
+
+
+def neighbours_of_the_dashboard() -> None:
+    with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
+        world = World(Path(folder))
+        try:
+            loop = world.start("dashboard", "--web")
+            address = loop.wait_for("dashboard: ").rpartition(" ")[2].strip()
+
+            def page() -> None:
+                with urllib.request.urlopen(address, timeout=60) as answer:
+                    answer.read()
+
+            beside_idle_connections("a page", port_of(address), page, lambda: len(loop.lines))
+        finally:
+            world.end()
+
+
+def beside_idle_connections(name: str, port: int, action: Callable[[], None], log_lines: Callable[[], int]) -> None:
+    for _ in range(3):
+        action()
+    alone = [timed(action) for _ in range(20)]
+    before = log_lines()
+    with ExitStack() as stack:
+        for _ in range(IDLE):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        beside = [timed(action) for _ in range(20)]
+    mine, other = statistics.median(beside), statistics.median(alone)
+    print(
+        f"neighbours   {name} beside {IDLE} idle connections {1_000 * mine:.1f} ms (longest {1_000 * max(beside):.1f}) "
+        f"against {1_000 * other:.1f} ms (longest {1_000 * max(alone):.1f}): {mine / other:.2f}x, "
+        f"{log_lines() - before} lines in the log",
+        flush=True,
+    )
+
+
+def port_of(url: str) -> int:
+    return int(url.split("/")[2].rpartition(":")[2])
+
+
+def root_memory(lazy: int) -> tuple[int, float]:
+    """The most memory of the root (bytes) while the worker says much, and the longest wait for a status (s)."""
+    with hanging_run() as world, console(world) as client, ExitStack() as stack:
+        context = stack.enter_context(zmq.Context())
+        for _ in range(lazy):
+            link = stack.enter_context(context.socket(zmq.DEALER))
+            link.setsockopt(zmq.LINGER, 0)
+            link.setsockopt(zmq.RCVHWM, 1)
+            link.connect(find_desk(world.run_directory()))
+            link.send(encode_request(1, Follow()))
+            link.recv()
+        root = psutil.Process(world.loops[0].process.pid)
+        expression = SAY.format(size=BIG, count=BATCH)
+        memory, waited = 0, 0.0
+        for _ in range(0, BIG_MESSAGES, BATCH):
+            client.ask(Inspect(actor="worker", expression=expression))
+            waited = max(waited, timed(lambda: client.ask(GetReport())))
+            memory = max(memory, root.memory_info().rss)
+        return memory, waited
+
+
+def inspect(client: DeskClient, actor: str, expression: str) -> str:
+    answer = client.ask(Inspect(actor=actor, expression=expression))
+    assert isinstance(answer, Done), answer
+    return answer.text
+
+
 def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
     times = sorted(1_000 * timed(action) for _ in range(rounds))
     p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
@@ -369,6 +505,7 @@ ROWS = {
     "mail": bench_mail,
     "messages": bench_messages,
     "errands": bench_errands,
+    "neighbours": bench_neighbours,
 }
 
 
