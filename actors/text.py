@@ -84,6 +84,16 @@ def read_object(text: bytes | str, join: Callable[[Any], None] = lambda _value: 
     return value
 
 
+def mended_json(text: bytes) -> bytes:
+    """A JSON text for a reader that refuses half a surrogate pair: replaced in it. Any other text as it is."""
+    if _ESCAPED_SURROGATE.search(text) is None:
+        return text
+    try:
+        return json.dumps(read_json(text)).encode()
+    except ForeignJsonError:
+        return text
+
+
 def excerpt(data: bytes | str, most: int = 80) -> str:
     """The beginning of foreign data, for an error: one quoted, printable, short line."""
     text = data[: 4 * most].decode("utf-8", "replace") if isinstance(data, bytes) else data[: 4 * most]

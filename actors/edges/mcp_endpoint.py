@@ -46,6 +46,7 @@ from actors.adapters.base import BRIDGE_PATH, bridge_url
 from actors.edges.doorkeeper import Admits, Doorkeeper
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.settings import Role
+from actors.text import mended_json
 
 CALLER = "loop.caller"  # our key in the ASGI scope
 
@@ -238,7 +239,7 @@ class McpEndpoint:
                 text = f"a request has at most {MAX_BODY_BYTES} bytes, and comes within {BODY_S:g} s"
                 await JSONResponse({"error": text}, 413)(scope, receive, answer)
             else:
-                await inner({**scope, CALLER: role}, _once(body, receive), answer)
+                await inner({**scope, CALLER: role}, _once(mended_json(body), receive), answer)
 
         return guard
 

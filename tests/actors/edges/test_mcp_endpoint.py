@@ -433,3 +433,10 @@ def test_the_real_agents_call_the_tools_and_are_told_what_is_wrong(endpoint, des
         prepare_home(tmp_path / "home", model.url, codex_role=None)
         run(play(model.url))
     assert desk.calls == [(role, "them", "hello"), (role, "them", "bad")]
+
+
+def test_a_message_with_half_an_emoji_arrives_with_a_replacement(endpoint, desk):
+    status, _, body = post(endpoint, tool_call("send_message", target="claude", message="cut \ud83d off"))
+    assert status == 200
+    assert "queued, id 1" in body.decode()
+    assert desk.calls == [("worker", "claude", "cut \ufffd off")]
