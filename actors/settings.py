@@ -40,6 +40,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
     retry_ms: int = 5_000  # the first wait for a provider that does not answer; it doubles
     given: tuple[str, ...] = ()  # the names of those above that were typed, also with the value that is their default
+    asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
     looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
 

@@ -6,6 +6,7 @@ journal and issues again what was outstanding, under the same ids; nobody does a
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from pathlib import Path
@@ -13,11 +14,11 @@ from pathlib import Path
 from loguru import logger
 
 from actors.agent_actor import AgentActor
-from actors.edges import tree
+from actors.edges import files, tree
 from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
 from actors.edges.trust import Watch
-from actors.errors import IllegalEventError, JournalUnusableError
+from actors.errors import BadFileError, IllegalEventError, JournalUnusableError, MissingFileError
 from actors.host import ActorContext, Sender
 from actors.machines import run
 from actors.machines.run_status import counted_down, run_status
@@ -38,6 +39,7 @@ from actors.messages import (
 )
 from actors.settings import RunSettings
 from actors.stream import EventStream
+from actors.values import MOST_TASK_BYTES
 
 TREES = "trees"  # folder in the run's directory: what git made to compare trees
 
@@ -263,9 +265,19 @@ class WorkerActor(AgentActor):
     def _read_plan(self, command: run.ReadPlan) -> run.PlanRead:
         path = Path(self.context.options["cwd"]) / "PLAN.md"
         try:
-            return run.PlanRead(read_id=command.read_id, text=path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            return run.PlanRead(read_id=command.read_id, text=None, error=str(error))
+            content = files.read_bytes(path, MOST_TASK_BYTES)
+        except MissingFileError:
+            return run.PlanRead(read_id=command.read_id, text=None)
+        except BadFileError as error:
+            return run.PlanRead(read_id=command.read_id, text=None, error=f"PLAN.md: {error.reason}")
+        digest = hashlib.sha256(content).hexdigest()
+        if command.ahead:
+            return run.PlanRead(read_id=command.read_id, text=None, digest=digest)
+        try:
+            return run.PlanRead(read_id=command.read_id, text=files.decoded(path, content), digest=digest)
+        except BadFileError as error:
+            reason = f"PLAN.md: {error.reason}"
+            return run.PlanRead(read_id=command.read_id, text=None, error=reason, digest=digest)
 
     def _start_checks(self, command: run.RunChecks) -> None:
         checks = CheckRun(

@@ -138,6 +138,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
         reviewer_model=models.reviewer,
         interactive=has_prompt,
         given=_given(options, environment),
+        asks_again=True,
         binds_to_tree=True,
         looks_for_pull_request=True,
         open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),

@@ -34,10 +34,12 @@ def ask(
     given: str = "",
     variables: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
+    private: bool = False,
 ) -> Answer:
     """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape).
 
-    `given` is its input, `variables` are put into its environment, after `timeout_s` it is ended.
+    `given` is its input, `variables` are put into its environment, after `timeout_s` it is ended. `private`: what
+    it writes is for the user alone.
     """
     try:
         done = subprocess.run(
@@ -51,6 +53,7 @@ def ask(
             input=given,
             check=False,
             timeout=timeout_s,
+            umask=0o077 if private else -1,
         )
     except subprocess.TimeoutExpired:
         return Answer(None, f"git {_name(arguments)} did not end within {timeout_s:.0f} s")

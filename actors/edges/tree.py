@@ -24,8 +24,9 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from actors.edges import environments
+from actors.edges import environments, files
 from actors.edges.git import NO_REPOSITORY, Answer, ask, git
+from actors.errors import LoopError
 from actors.machines.run import Tree
 
 CACHES = (
@@ -46,14 +47,14 @@ _QUIET = (
 )
 
 
-class UnknownTreeError(Exception):
+class UnknownTreeError(LoopError):
     """The tree cannot be taken; the text says why."""
 
 
 def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int = MOST_FILES) -> Tree:
     """The tree of the repository that `cwd` is in, or of `cwd` itself. Its id is "" when it cannot be known."""
     try:
-        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_private(store)
         where = ask(cwd, "rev-parse", "--show-toplevel")
         if where.output is None and where.reason.startswith(NO_REPOSITORY):
             return Tree(id=_of_files(cwd, store, apart, most_files))
@@ -64,12 +65,22 @@ def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int =
             branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD") or "",
             worktrees=tuple(_other_worktrees(top)),
         )
-    except (UnknownTreeError, OSError) as error:
+    except (LoopError, OSError) as error:
         return Tree(reason=_printable(str(error)))
 
 
 def changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]:
-    """The files in which two trees of this store differ, sorted; the first ones, when there are many."""
+    """The files in which two trees of this store differ, sorted; the first ones, when there are many.
+
+    Empty also when that cannot be known any more: it is for people, and decides nothing.
+    """
+    try:
+        return _changed(cwd, store, before, after)
+    except (LoopError, OSError):
+        return ()
+
+
+def _changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]:
     if before == after or not before or not after:
         return ()
     if before.startswith("files-") or after.startswith("files-"):
@@ -106,7 +117,9 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) 
         settings = (*_QUIET, "-c", f"core.excludesFile={_excludes(top, Path(folder))}")
         if index_path.is_file():
             shutil.copy2(index_path, index)  # with its time: git compares that with the files' to see what is changed
-        added = ask(top, *settings, "add", "-A", "--ignore-errors", variables=variables, timeout_s=TIMEOUT_S)
+        added = ask(
+            top, *settings, "add", "-A", "--ignore-errors", variables=variables, timeout_s=TIMEOUT_S, private=True
+        )
         if added.output is None and not index.is_file():
             raise UnknownTreeError(added.reason)
         parts = []
@@ -125,7 +138,7 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) 
                     timeout_s=TIMEOUT_S,
                 )
             )
-        tree = _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S))
+        tree = _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=True))
     if not parts:
         return tree
     digest = hashlib.sha256("\0".join(sorted(parts)).encode(errors="surrogateescape")).hexdigest()
@@ -136,7 +149,7 @@ def _variables(top: Path, store: Path, index: Path | None) -> dict[str, str]:
     """New objects go to the store. Git reads a path with a colon in quotes."""
     objects = top / _must(ask(top, "rev-parse", "--git-path", "objects"))
     quoted = str(objects.resolve()).replace("\\", "\\\\").replace('"', '\\"')
-    (store / "objects").mkdir(mode=0o700, exist_ok=True)
+    files.make_private(store / "objects")
     found = {
         "GIT_OBJECT_DIRECTORY": str((store / "objects").resolve()),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
@@ -202,7 +215,7 @@ def _of_files(top: Path, store: Path, apart: Sequence[str], most_files: int) -> 
             rows.append(f"{_digest(path, facts)} {name}".encode(errors="surrogateescape"))
     listing = b"\0".join(sorted(rows))
     identity = f"files-{hashlib.sha256(listing).hexdigest()[:40]}"
-    (store / identity).write_bytes(listing)
+    files.replace(store / identity, listing)
     return identity
 
 

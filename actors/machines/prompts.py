@@ -18,6 +18,7 @@ BRIEF_HEADER = "Your part"
 PLAN_HEADER = "Plan"
 PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
+KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
 _WHAT_WAS_ASKED = "What you were asked:"
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session is told
@@ -62,8 +63,8 @@ def brief(primary: str) -> str:
     )
 
 
-def plan(task: str, *, proof: str) -> str:
-    """Asks for PLAN.md and nothing else."""
+def plan(task: str, *, proof: str, refused: str = "") -> str:
+    """Asks for PLAN.md and nothing else. `refused`: why what an earlier turn left is no plan."""
     return _join(
         PLAN_HEADER,
         f"The task:\n{task.strip()}",
@@ -72,6 +73,11 @@ def plan(task: str, *, proof: str) -> str:
         "date. The plan names the steps in order, the files that each step touches, and how each step will be "
         "verified. Look into the repository as much as you need, but change no other file now: the work itself "
         "starts later, from this plan.",
+        f"You were asked for this before, but {refused}. Write the plan for the task above to the file PLAN.md now. "
+        "Only if the PLAN.md that is there is that plan, word for word, leave it, and end your answer with this line, "
+        f"alone, as the last one:\n{KEEP_PLAN}"
+        if refused
+        else "",
     )
 
 
@@ -92,6 +98,7 @@ def iteration(
     *,
     of: int,
     task: str,
+    request: str = "",
     proof: str,
     done_signal: str,
     notes: Sequence[Note] = (),
@@ -99,14 +106,17 @@ def iteration(
     checks: Sequence[str] = (),
     peer: str | None = None,
 ) -> str:
-    """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work."""
+    """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work.
+
+    `request`: what the user has asked for, when the task is a plan that was made of it.
+    """
     return _join(
         iteration_header(number),
         f"This is iteration {number} of at most {of}. Work on the task below in the current repository; what earlier "
         "iterations did is already there."
         if number > 1
         else f"Work on the task below in the current repository. You have at most {of} iterations.",
-        f"The task:\n{task.strip()}",
+        _task(task, request),
         _notes(notes, unanimous=unanimous),
         _proof_unless_in(task, proof),
         _checks_to_come(checks),
@@ -121,6 +131,7 @@ def review(
     number: int,
     *,
     task: str,
+    request: str = "",
     proof: str,
     done_signal: str,
     checks: Sequence[str] = (),
@@ -134,7 +145,7 @@ def review(
     return _join(
         review_header(number),
         "The work on the task below is said to be done. Find out whether that is true, in the current repository.",
-        f"The task:\n{task.strip()}",
+        _task(task, request),
         f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
         "Look first at what has changed: `git status`, `git diff`, and the commits of this branch. Run the tests and "
         "commands that prove or disprove the claim; take nobody's word for it. Do not change the work yourself.",
@@ -157,7 +168,17 @@ _WITHOUT = {
 }
 
 
-def pull_request(task: str, lacks: str = "") -> str:
+def verdict(number: int, why: str) -> str:
+    """Asks a reviewer for the last line of its review alone; `why` says what was wrong with the one it gave."""
+    return _join(
+        f"{review_header(number)}: verdict",
+        f"Your review is read, but {why}. Do not review again, and change nothing. Answer with your verdict alone, one "
+        f"line without any decoration: {REVIEW_PASS} when the task is done and proved, {REVIEW_FAIL} when anything "
+        "must change.",
+    )
+
+
+def pull_request(task: str, lacks: str = "", *, request: str = "") -> str:
     """Asks the primary agent to publish the approved work as a draft pull request; without a "remote" or "gh" as far
     as that goes: what is committed and pushed is found again, and a person can open the pull request.
     """
@@ -166,7 +187,7 @@ def pull_request(task: str, lacks: str = "") -> str:
         return _join(
             PULL_REQUEST_HEADER,
             f"The work below is done and approved. {commit}{_WITHOUT[lacks]}",
-            f"The task was:\n{task.strip()}",
+            _task(task, request, was=True),
             "Answer with the name of the branch.",
         )
     return _join(
@@ -177,7 +198,7 @@ def pull_request(task: str, lacks: str = "") -> str:
         "pushed is all that is needed: do not open a second one.\n"
         "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "
         "and how it was verified.",
-        f"The task was:\n{task.strip()}",
+        _task(task, request, was=True),
         "Answer with the address of the pull request, or with the reason why there is none.",
     )
 
@@ -242,6 +263,14 @@ def mail(sender: str, text: str) -> str:
 
 def _join(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
+
+
+def _task(task: str, request: str, *, was: bool = False) -> str:
+    """The user's own words first, where the task is a plan that an agent has made of them."""
+    head = "The task was" if was else "The task"
+    if not request.strip():
+        return f"{head}:\n{task.strip()}"
+    return f"{head}, in the user's words:\n{request.strip()}\n\nThe plan for it:\n{task.strip()}"
 
 
 def _proof_unless_in(task: str, proof: str) -> str:

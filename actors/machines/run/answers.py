@@ -63,7 +63,8 @@ def plan_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     """Without a plan there is nothing to go on with: a turn that failed is an error."""
     if outcome.status != "finished":
         return steps.fail(jobs.again(state, job), trouble(state, job, outcome))
-    return steps.read_plan(state, Phase.READING_PLAN)
+    kept = state.plan_asks > 0 and says_done(outcome.text, prompts.KEEP_PLAN)
+    return steps.read_plan(replace(state, plan_kept=kept), Phase.READING_PLAN)
 
 
 def plan_review_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
@@ -74,16 +75,34 @@ def plan_review_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> 
 
 
 def plan_read(state: RunState, event: PlanRead) -> RunState:
-    """PLAN.md becomes the task, once it is reviewed. None, or an empty one, is an error."""
-    state, _ = jobs.take(state, event.read_id, PlanJob)
-    if event.text is None or not event.text.strip():
-        why = event.error or ("PLAN.md is empty" if event.text is not None else "there is no PLAN.md")
-        return steps.fail(steps.plan(state), f"planning left no plan: {why}")
+    """PLAN.md becomes the task, once it is reviewed. One that this planning has not written is none.
+
+    Without a plan the primary agent is asked once more, with the reason; then that is an error.
+    """
+    state, job = jobs.take(state, event.read_id, PlanJob)
+    if job.ahead:
+        return steps.plan(replace(state, plan_before=event.digest))
+    if why := _no_plan(state, event):
+        if state.run.asks_again and state.plan_asks == 0:
+            state = steps.say(state, f"there is no plan: {why}; it is asked for once more")
+            return steps.plan(replace(state, plan_asks=1), refused=why)
+        return steps.fail(steps.plan(replace(state, plan_asks=0)), f"planning left no plan: {why}")
     reviewer = state.run.plan_reviewer
     if state.phase is Phase.READING_PLAN and reviewer is not None:
         state = replace(state, phase=Phase.PLAN_REVIEW)
         return steps.turn(state, "plan-review", reviewer, "plan-review", prompts.plan_review(state.run.task))
-    return steps.start_iteration(replace(state, task=event.text.strip()))
+    planned = state.run.asks_again
+    return steps.start_iteration(replace(state, task=(event.text or "").strip(), planned=planned))
+
+
+def _no_plan(state: RunState, event: PlanRead) -> str:
+    """Why what was read is no plan of this task; "" when it is one."""
+    if event.text is None or not event.text.strip():
+        return event.error or ("PLAN.md is empty" if event.text is not None else "there is no PLAN.md")
+    was_there = event.digest and event.digest == state.plan_before and state.phase is Phase.READING_PLAN
+    if was_there and not state.plan_kept:
+        return "PLAN.md was there before, and the planning did not change it"
+    return ""
 
 
 def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:

@@ -37,9 +37,10 @@ class BreakOffTurn(Command, frozen=True, kw_only=True):
 
 
 class ReadPlan(Command, frozen=True, kw_only=True):
-    """Read PLAN.md in the run's directory. Answer: `PlanRead`."""
+    """Read PLAN.md in the run's directory. Answer: `PlanRead`. `ahead`: before it is written, for its digest alone."""
 
     read_id: str
+    ahead: bool = False
 
 
 class RunChecks(Command, frozen=True, kw_only=True):

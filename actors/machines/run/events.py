@@ -30,11 +30,15 @@ class TurnSettled(Event, frozen=True, kw_only=True):
 
 
 class PlanRead(Event, frozen=True, kw_only=True):
-    """PLAN.md was looked for. `text` is None when it cannot be read; `error` says why."""
+    """PLAN.md was looked for. `text` is None when it cannot be read; `error` says why.
+
+    `digest` is that of its content, "" when there is none. Before the planning it is all that was asked for.
+    """
 
     read_id: str
     text: str | None
     error: str = ""
+    digest: str = ""
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

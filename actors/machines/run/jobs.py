@@ -132,7 +132,7 @@ def command(state: RunState, job: Job, now_ms: int) -> Command:
                 reason=_reason(job),
             )
         case PlanJob():
-            return ReadPlan(read_id=job.id)
+            return ReadPlan(read_id=job.id, ahead=job.ahead)
         case ChecksJob():
             run = state.run
             return RunChecks(

@@ -181,7 +181,7 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
 SAID_ANEW = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
     *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "binds_to_tree", "looks_for_pull_request"),
-    *("max_wait_ms", "retry_ms", "open_ended"),
+    *("asks_again", "max_wait_ms", "retry_ms", "open_ended"),
 )
 
 

@@ -16,7 +16,7 @@ from actors.messages import TurnOutcome
 def after_checks(state: RunState) -> RunState:
     """Our own checks come first: what they find is not worth a reviewer's time."""
     if state.run.binds_to_tree:
-        state = replace(state, phase=Phase.CHECKING, moves=0, moved=(), repeated=False)
+        state = replace(state, phase=Phase.CHECKING, moves=0, moved=(), repeated=False, unclear=0)
         return steps.take_tree(state, "checks")
     return run_checks(state)
 
@@ -39,6 +39,7 @@ def start(state: RunState) -> RunState:
         prompt = prompts.review(
             number,
             task=state.task,
+            request=steps.request(state),
             proof=run.proof,
             done_signal=run.done_signal,
             checks=run.checks,
@@ -53,16 +54,60 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """One reviewer is through. The round is over with the last of them."""
     finished = outcome.status == "finished"
     verdict = read_verdict(outcome.text) if finished else unavailable(outcome.error or outcome.status)
+    if verdict.kind == "inconclusive" and state.run.asks_again and state.overruled is None:
+        label = agent_label(state.run, job.role)
+        if not job.asked_again:
+            state = steps.say(state, f"{label}'s verdict is asked for once more: {verdict.reason}")
+            return _ask_again(state, job, outcome.text, verdict.reason)
+        state = steps.say(state, f"{label}'s verdict counts neither way: {verdict.reason}, twice", error=True)
+    if verdict.kind == "changes" and job.said.strip():  # the findings stand above the verdict that broke the form
+        verdict = replace(verdict, reason=job.said.strip())
     this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=verdict)
     state = replace(state, verdicts=(*state.verdicts, this))
     if state.overruled is not None:
         return overrule_when_free(state)
     if state.jobs:
         return state
+    if state.run.asks_again and _nobody_wants_changes(state) and not _all_approve(state):
+        return _review_again(state)
     state = _note_verdicts(state)
-    if all(each.verdict.approves for each in state.verdicts):
+    if _all_approve(state):
         return steps.take_tree(state, "approval") if state.run.binds_to_tree else steps.publish(state)
-    return steps.next_iteration(state)
+    return steps.next_iteration(replace(state, unclear=0))
+
+
+def _all_approve(state: RunState) -> bool:
+    return all(each.verdict.approves for each in state.verdicts)
+
+
+def _nobody_wants_changes(state: RunState) -> bool:
+    return {each.verdict.kind for each in state.verdicts} <= {"pass", "inconclusive"}
+
+
+def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
+    """For the last line alone, in the same session."""
+    fresh = TurnJob(
+        id="",
+        label=f"{job.label}-verdict",
+        role=job.role,
+        purpose=job.purpose,
+        prompt=prompts.verdict(state.review_round, why),
+        model=job.model,
+        asked_again=True,
+        said=said,
+    )
+    return jobs.add(state, fresh)
+
+
+def _review_again(state: RunState) -> RunState:
+    """Nobody asks for changes, so an iteration would have nothing to work on. Twice in a row is for a person."""
+    state = replace(state, unclear=state.unclear + 1)
+    if state.unclear == 1:
+        return start(state)
+    unclear = [agent_label(state.run, each.role) for each in state.verdicts if each.verdict.kind == "inconclusive"]
+    why = f"no verdict can be read: {' and '.join(unclear)} broke the form in two review rounds, asked twice in each"
+    state = steps.say(state, why, error=True, resume_hint=True)
+    return start(replace(state, unclear=0, hold=state.hold if state.hold is Hold.STOP else Hold.PAUSE, stuck=why))
 
 
 def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunState:

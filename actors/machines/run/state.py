@@ -76,6 +76,8 @@ class TurnJob(Job, frozen=True, kw_only=True):
     refused: Cause = ""  # why the agent could not work at the last attempt
     waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
     asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
+    asked_again: bool = False  # for its verdict alone; `said` is what it had said before
+    said: str = ""
     continues: str = ""  # id of the attempt before this one, in the same session
 
 
@@ -89,7 +91,9 @@ class WaitJob(Job, frozen=True, kw_only=True):
 
 
 class PlanJob(Job, frozen=True, kw_only=True):
-    """Reading PLAN.md."""
+    """Reading PLAN.md; `ahead`: what there is before it is written."""
+
+    ahead: bool = False
 
 
 class ChecksJob(Job, frozen=True, kw_only=True):
@@ -134,6 +138,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.NEW
     settings: RunSettings | None = None  # None only in phase NEW
     task: str = ""  # what is worked on: the plan once there is one, with follow-ups
+    planned: bool = False  # the task is a plan, made of what the settings say
+    plan_before: str | None = None  # digest of the PLAN.md that was there before the planning, "" = none
+    plan_asks: int = 0  # how many times the plan was asked for once more
+    plan_kept: bool = False  # the primary agent says that the one that was there is the plan
+    unclear: int = 0  # rounds in a row in which a verdict broke the form and none asked for changes
     iteration: int = 0  # begins anew after a follow-up
     review_round: int = 0  # never begins anew
     failures: int = 0  # work turns that failed in a row

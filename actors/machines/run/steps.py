@@ -61,10 +61,13 @@ def begin_when_free(state: RunState) -> RunState:
     return replace(state, phase=Phase.CLEARING) if state.jobs else begin(state)
 
 
-def plan(state: RunState) -> RunState:
-    """The primary agent is asked for PLAN.md."""
+def plan(state: RunState, refused: str = "") -> RunState:
+    """The primary agent is asked for PLAN.md; `refused`: why what it left the last time is none."""
     state = replace(state, phase=Phase.PLANNING)
-    return turn(state, "plan", "worker", "plan", prompts.plan(state.run.task, proof=state.run.proof))
+    if state.run.asks_again and state.plan_before is None:
+        return jobs.add(state, PlanJob(id="", label="plan-before", ahead=True))
+    prompt = prompts.plan(state.run.task, proof=state.run.proof, refused=refused)
+    return turn(state, "plan", "worker", "plan", prompt)
 
 
 def read_plan(state: RunState, phase: Phase) -> RunState:
@@ -81,6 +84,7 @@ def start_iteration(state: RunState) -> RunState:
         number,
         of=run.max_iterations,
         task=state.task,
+        request=request(state),
         proof=run.proof,
         done_signal=run.done_signal,
         notes=[replace(note, reached_worker=note.kind == "review" and state.peer_wrote) for note in state.notes],
@@ -132,7 +136,7 @@ def publish(state: RunState) -> RunState:
 
 def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
     """`lacks` is what it cannot be made with here."""
-    prompt = prompts.pull_request(state.task, lacks)
+    prompt = prompts.pull_request(state.task, lacks, request=request(state))
     return turn(state, "pull-request", "worker", "pull-request", prompt)
 
 
@@ -187,6 +191,11 @@ def add_note(state: RunState, note: Note) -> RunState:
 def say(state: RunState, text: str, *, error: bool = False, resume_hint: bool = False) -> RunState:
     """Tells people, once."""
     return replace(state, once=(*state.once, Announce(text=text, error=error, resume_hint=resume_hint)))
+
+
+def request(state: RunState) -> str:
+    """What the user has asked for, where the task is a plan that an agent has made of it."""
+    return state.run.task if state.planned else ""
 
 
 def reviewers(run: RunSettings) -> tuple[Role, ...]:

@@ -69,13 +69,14 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.PLANNING: _live(
         _P.PLANNING,
         {
+            PlanRead: _rule(answers.plan_read, _P.PLANNING),
             TurnSettled: _rule(answers.when_settled(answers.plan_settled), _P.READING_PLAN, _P.PLANNING, _P.FAILED),
             CooldownEnded: _rule(waits.over, _P.PLANNING),
         },
     ),
     _P.READING_PLAN: _live(
         _P.READING_PLAN,
-        {PlanRead: _rule(answers.plan_read, _P.PLAN_REVIEW, _P.WORKING, _P.FAILED)},
+        {PlanRead: _rule(answers.plan_read, _P.PLAN_REVIEW, _P.PLANNING, _P.WORKING, _P.FAILED)},
     ),
     _P.PLAN_REVIEW: _live(
         _P.PLAN_REVIEW,
@@ -88,7 +89,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     ),
     _P.READING_REVIEWED_PLAN: _live(
         _P.READING_REVIEWED_PLAN,
-        {PlanRead: _rule(answers.plan_read, _P.WORKING, _P.FAILED)},
+        {PlanRead: _rule(answers.plan_read, _P.PLANNING, _P.WORKING, _P.FAILED)},
     ),
     _P.COOLDOWN: _live(
         _P.COOLDOWN,

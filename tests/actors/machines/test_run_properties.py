@@ -44,6 +44,7 @@ SETTINGS = st.builds(
     interactive=st.booleans(),
     looks_for_pull_request=st.booleans(),
     binds_to_tree=st.booleans(),
+    asks_again=st.booleans(),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
@@ -110,7 +111,9 @@ class RunMachine(RuleBasedStateMachine):
                     at_ms=self.now_ms if timed else 0,
                 )
             case run.ReadPlan():
-                event = run.PlanRead(read_id=command.read_id, text=text)
+                event = run.PlanRead(
+                    read_id=command.read_id, text=text, digest="before" if command.ahead else f"digest of {text}"
+                )
             case run.RunChecks():
                 results = tuple(run.CheckResult(command=each, exit_code=exit_code) for each in command.commands)
                 event = run.ChecksEnded(checks_id=command.checks_id, results=results)
