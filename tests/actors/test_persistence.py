@@ -209,6 +209,8 @@ def test_the_process_of_a_session_that_was_replaced_ends(rig: Rig, tmp_path: Pat
         first_session_id=None,
         raw_output=False,
         records=str(tmp_path / "records"),
+        retry_ms=1_000,
+        max_wait_ms=1_000,
     )
     rig.world.console_inbox.next(Progress, lambda progress: progress.kind == "session")
     rig.ask(Load(stream="turns/reviewer", epoch=2))
