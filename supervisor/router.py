@@ -47,6 +47,7 @@ from actors.wire.envelope import (
 )
 
 DEAD_LETTERS_KEPT = 1_000
+HANDSHAKE_MS = 2_000  # for who connects and says nothing
 BATCH = 200  # frames read in one go before orders of the root are looked at
 # sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
@@ -230,6 +231,7 @@ class Router:
         try:
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._socket.setsockopt(zmq.LINGER, 0)
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
             self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:

@@ -283,6 +283,7 @@ class Courier:
                 letter,
                 until_answered=envelope.wants_answer,
                 once=letter.once,
+                size=len(letter.body),
             )
         else:
             self._letters.append(encode(envelope, letter.body))

@@ -2,7 +2,7 @@
 
 Pykka asks an inbox for `put`, `get` and `empty` only (its stock one is a plain FIFO queue: a stop waits behind the
 backlog). The I/O thread puts and inspects; the actor's thread gets. It is bounded by what senders may have in
-flight (machines/outbox.WINDOW).
+flight (machines/outbox.WINDOW and WINDOW_BYTES).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pykka._envelope import Envelope as PykkaEnvelope
 
 from actors.edges.courier import CONTROL, Delivery, monotonic_ms
 from actors.messages import Heartbeat, MailboxItem, Peeked, StopActor
+from actors.wire.envelope import Envelope
 
 REMEMBERED = 50  # handled messages that inspection can show
 
@@ -32,7 +33,7 @@ class Mailbox:
         self._handling: Delivery | None = None
         self._activity = ""  # what the actor's thread does beside handling: "on_start", "on_stop"
         self._since_ms = monotonic_ms()
-        self._handled: deque[Delivery] = deque(maxlen=REMEMBERED)
+        self._handled: deque[tuple[Envelope, int]] = deque(maxlen=REMEMBERED)  # without their bodies
         self._handled_count = 0
 
     def put(self, item: Item, /) -> None:
@@ -74,7 +75,7 @@ class Mailbox:
         """The handler has returned."""
         with self._changed:
             if self._handling is not None:
-                self._handled.appendleft(self._handling)
+                self._handled.appendleft((self._handling.envelope, self._handling.at_ms))
                 self._handled_count += 1
             self._handling = None
 
@@ -105,13 +106,14 @@ class Mailbox:
             waiting = [item.message for queue in (self._stops, self._control, self._mail) for item in queue]
             handling, handled = self._handling, list(self._handled)
         return Peeked(
-            waiting=[_item(each, now_ms) for each in waiting if isinstance(each, Delivery)][:limit],
-            handling=_item(handling, now_ms) if handling else None,
-            handled=[_item(each, now_ms) for each in handled[:limit]],
+            waiting=[_item(each.envelope, each.at_ms, now_ms) for each in waiting if isinstance(each, Delivery)][
+                :limit
+            ],
+            handling=_item(handling.envelope, handling.at_ms, now_ms) if handling else None,
+            handled=[_item(envelope, at_ms, now_ms) for envelope, at_ms in handled[:limit]],
             stacks=stacks,
         )
 
 
-def _item(delivery: Delivery, now_ms: int) -> MailboxItem:
-    envelope = delivery.envelope
-    return MailboxItem(id=envelope.id, kind=envelope.kind, sender=envelope.sender, age_ms=now_ms - delivery.at_ms)
+def _item(envelope: Envelope, at_ms: int, now_ms: int) -> MailboxItem:
+    return MailboxItem(id=envelope.id, kind=envelope.kind, sender=envelope.sender, age_ms=now_ms - at_ms)

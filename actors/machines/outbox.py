@@ -27,6 +27,8 @@ T = TypeVar("T")
 # Unacknowledged messages on the wire for each recipient and lane. Below half of the router's and the recipient's
 # queues together, so that a flood waits here, where nothing is lost, instead of being refused by a full pipe.
 WINDOW = 256
+# The same in bytes, as ZeroMQ's own queues count messages. One that is longer goes alone.
+WINDOW_BYTES = 8 * 1024 * 1024
 FIRST_RESEND_MS = 1_000
 LAST_RESEND_MS = 30_000
 
@@ -57,6 +59,7 @@ class _Entry(Generic[T]):
     content: T
     until_answered: bool
     once: bool = False
+    size: int = 0
     attempt: int = 0
     handed_over: bool = False  # as far as is known: written, and not refused since
 
@@ -69,12 +72,19 @@ class _Channel(Generic[T]):
     lane: Lane
     sent: dict[int, _Entry[T]] = field(default_factory=dict)
     queued: deque[_Entry[T]] = field(default_factory=deque)
+    sent_bytes: int = 0
     resend_at_ms: int | None = None
     backoff_ms: int = FIRST_RESEND_MS
 
     def restart_timer(self, now_ms: int) -> None:
         self.backoff_ms = FIRST_RESEND_MS
         self.resend_at_ms = now_ms + FIRST_RESEND_MS if self.sent else None
+
+    def has_room(self) -> bool:
+        """Whether the first one that is queued may be written."""
+        if not self.sent:
+            return True
+        return len(self.sent) < WINDOW and self.sent_bytes + self.queued[0].size <= WINDOW_BYTES
 
 
 class Outbox(Generic[T]):
@@ -103,13 +113,14 @@ class Outbox(Generic[T]):
         *,
         until_answered: bool = False,
         once: bool = False,
+        size: int = 0,
     ) -> None:
         """Takes a message in; `due` will order it to be written. `until_answered`: a request, kept until `settle`.
 
-        `once`: a request that ends with the incarnation that it was handed to (`cut_off`).
+        `size`: its bytes. `once`: a request that ends with the incarnation that it was handed to (`cut_off`).
         """
         channel = self._channels.setdefault((recipient, lane), _Channel(recipient, lane))
-        entry = _Entry(message_id, self._next_seq, content, until_answered, once)
+        entry = _Entry(message_id, self._next_seq, content, until_answered, once, size)
         self._next_seq += 1
         channel.queued.append(entry)
         self._by_seq[entry.seq] = channel
@@ -127,10 +138,11 @@ class Outbox(Generic[T]):
                     after = entry.seq
                 channel.resend_at_ms = now_ms + channel.backoff_ms
                 channel.backoff_ms = min(channel.backoff_ms * 2, LAST_RESEND_MS)
-            while channel.queued and len(channel.sent) < WINDOW:
+            while channel.queued and channel.has_room():
                 entry = channel.queued.popleft()
                 after = next(reversed(channel.sent), 0)
                 channel.sent[entry.seq] = entry
+                channel.sent_bytes += entry.size
                 orders.append(self._dispatch(channel, entry, after))
                 if channel.resend_at_ms is None:
                     channel.restart_timer(now_ms)
@@ -201,8 +213,10 @@ class Outbox(Generic[T]):
 
     def _remove(self, seq: int, now_ms: int) -> None:
         channel = self._by_seq.pop(seq)
-        if channel.sent.pop(seq, None) is None:
+        if (sent := channel.sent.pop(seq, None)) is None:
             channel.queued = deque(entry for entry in channel.queued if entry.seq != seq)
+        else:
+            channel.sent_bytes -= sent.size
         channel.restart_timer(now_ms)
         if not channel.sent and not channel.queued:
             del self._channels[channel.recipient, channel.lane]

@@ -12,6 +12,7 @@ from actors.machines.outbox import (
     FIRST_RESEND_MS,
     LAST_RESEND_MS,
     WINDOW,
+    WINDOW_BYTES,
     Arrival,
     Dispatch,
     Intake,
@@ -125,6 +126,17 @@ def test_a_request_given_up_before_it_was_written_is_never_written() -> None:
     outbox.acknowledged(1, NOW)
     (order,) = outbox.due(NOW)
     assert (order.content, order.after) == (9, WINDOW)
+
+
+def test_a_window_is_bounded_in_bytes_too_and_what_is_longer_goes_alone() -> None:
+    outbox: Outbox[int] = Outbox()
+    for number, size in enumerate((2 * WINDOW_BYTES, WINDOW_BYTES // 2, WINDOW_BYTES // 2, 1), start=1):
+        outbox.post("reviewer", Lane.MAIL, str(number), number, size=size)
+    assert numbers(outbox.due(NOW)) == [1]
+    outbox.acknowledged(1, NOW)
+    assert numbers(outbox.due(NOW)) == [2, 3]
+    outbox.acknowledged(2, NOW)
+    assert numbers(outbox.due(NOW)) == [4]
 
 
 def test_a_request_that_goes_once_ends_with_the_incarnation_that_it_was_handed_to() -> None:
