@@ -76,8 +76,8 @@ class PeerWrote(Message, frozen=True, kw_only=True):
 class WorkerActor(AgentActor):
     """Options beside the AgentActor's: `settings` (RunSettings, or None to go on with the journalled ones) and
     `generation` (of the root: each one that opens the run lets it go on once), `peer` (what people call the peer),
-    `run_id`, `directory` (of the run), `tree` and `tree_sha256` (a working tree, and the digest of the `.loop.toml`
-    in it).
+    `directory` (of the run), `resume` (what resumes it, as it is typed), `tree` and `tree_sha256` (a working
+    tree, and the digest of the `.loop.toml` in it).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -253,9 +253,7 @@ class WorkerActor(AgentActor):
             case run.Announce():
                 self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:
-                    self.tell_people(
-                        "note", f"to resume this run later: loop --run-id {self.context.options['run_id']}"
-                    )
+                    self.tell_people("note", f"to resume this run later: {self.context.options['resume']}")
 
     def _watch_configuration(self) -> None:
         """An agent may have written it: nobody takes that for what the user has allowed."""

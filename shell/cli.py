@@ -200,6 +200,7 @@ def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
 
 
 def _follow(order: RunOrder, options: Options) -> int:
+    from actors.machines import hints
     from shell.run_order import taken_back
     from supervisor.root import run_root
 
@@ -214,7 +215,9 @@ def _follow(order: RunOrder, options: Options) -> int:
     output.note(f"its files: {order.directory}")
     if result.state == "completed":
         return EXIT_COMPLETED
-    output.note(f"to go on: loop --run-id {order.run_id}")
+    # Who is in the terminal is still in the repository; a pane is read by somebody who may be anywhere.
+    resume = order.resume_anywhere if order.tmux_session else hints.resume(order.run_id)
+    output.note(f"to go on: {resume}")
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 
 

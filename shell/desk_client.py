@@ -17,6 +17,7 @@ import zmq
 from actors.edges import environments, run_dir
 from actors.edges.wakeup import Wakeup
 from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
+from shell.run_files import resume_command
 from supervisor.console_wire import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
 from supervisor.console_wire import decode_answer as decode
 from supervisor.console_wire import encode_request as encode
@@ -35,9 +36,8 @@ def find_desk(directory: Path) -> str:
     """The address of the desk of the run in `directory`. Raises `CircumstanceError` when no root holds it."""
     holder = run_dir.holder(directory)
     if holder is None or not holder.endpoint:
-        raise CircumstanceError(
-            f"run {directory.name} is not running: to go on with it: loop --run-id {directory.name}"
-        )
+        how = resume_command(directory, run_dir.read_manifest(directory) or {})
+        raise CircumstanceError(f"run {directory.name} is not running: to go on with it: {how}")
     return holder.endpoint
 
 

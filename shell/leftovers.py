@@ -20,6 +20,7 @@ from actors.clock import wall_ms
 from actors.edges import processes, run_dir
 from actors.errors import CircumstanceError
 from shell.checkups import Place
+from shell.run_files import resume_command
 from supervisor import reaper, submissions
 from supervisor.run_host import FINAL_STATES, clear, runtime_base, runtimes_of
 
@@ -99,7 +100,9 @@ def _cleaner(directory: Path) -> Callable[[], str]:
         done = [f"ended {_count(len(ended), 'process', 'processes')}"] if ended else []
         manifest = run_dir.read_manifest(directory)
         if manifest is not None:
-            how = "" if manifest["state"] == "completed" else f"; to go on with it: loop --run-id {directory.name}"
+            how = (
+                "" if manifest["state"] == "completed" else f"; to go on with it: {resume_command(directory, manifest)}"
+            )
             done.append(f"it is {manifest['state']}{how}")
         return "; ".join(done) or "removed"
 

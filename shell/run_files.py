@@ -11,6 +11,7 @@ import msgspec
 
 from actors.edges import environments, git, run_dir
 from actors.errors import CircumstanceError, LoopError, UserError, described
+from actors.machines import hints
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
 from shell import tables
@@ -96,7 +97,9 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
         directory = run_dir.directory_of(environments.home(), repo or repo_runs.name, run_id)
         found = look_at(directory)
         if found is None:
-            raise UserError(f"no run {wanted!r} in {directory.parent}: loop runs lists them")
+            others = sorted(each.parent.name for each in home_runs().glob(f"*/{run_id}") if not repo)
+            there = f"; elsewhere: {', '.join(f'{name}/{run_id}' for name in others)}" if others else ""
+            raise UserError(f"no run {wanted!r} in {directory.parent}: loop runs lists them{there}")
     else:
         found = next(iter(all_runs(repo_runs)), None)
         if found is None:
@@ -132,7 +135,13 @@ def resume_hint(found: RunFiles) -> str:
     """How to go on with a run that is not running."""
     if submissions.read(found.directory) is not None:
         return "it goes on by itself with the next loop serve"
-    return f"to go on with it: loop --run-id {found.run_id}"
+    return f"to go on with it: {resume_command(found.directory, found.manifest)}"
+
+
+def resume_command(directory: Path, manifest: run_dir.Manifest) -> str:
+    """What resumes the run, typed in the current directory."""
+    is_here = directory.parent.name == git.repository_id(Path.cwd())
+    return hints.resume(directory.name, "" if is_here else str(manifest.get("repository") or manifest.get("cwd", "")))
 
 
 def _elsewhere() -> str:

@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors import values
@@ -23,7 +23,7 @@ from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import BadFileError, CircumstanceError, UserError
 from actors.machines import durations
 from actors.settings import Role, RunSettings
-from shell import output
+from shell import elsewhere, output
 from shell.known_agents import with_known
 from shell.options import BOTH, DEFAULT_AGENT, MAX_WAIT, Options
 from shell.trust import Person
@@ -145,6 +145,9 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     )
     _check(settings)
     _preflight(agents, configuration, cwd, environment)
+    if resumed.directory is not None and resumed.directory.parent != repo_runs:
+        _say(f"run {resumed.directory.name} was in another place, which is gone: it goes on here, in {cwd}")
+        resumed = replace(resumed, directory=elsewhere.bring(resumed.directory, repo_runs))
     directory = resumed.directory
     own = _own_place(resumed)
     if own is not None and not own.is_dir() and not _is_in_worktree(own, cwd, directory):
@@ -164,6 +167,11 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     if directory is None:
         directory = run_dir.new_run_directory(repo_runs, asked_id)
     with taken_back(directory, made):
+        for other in () if only_reserve else elsewhere.neighbours(repo_runs, cwd, directory):
+            _say(
+                f"run {other} works in this directory as well: loop shell {other} attaches to it, "
+                "and --worktree gives a run a directory of its own"
+            )
         manifest = run_dir.read_manifest(directory) or {}
         tree = git.top_level(cwd) or cwd
         return RunOrder(
@@ -189,6 +197,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
                 if name in configuration.agents and name not in in_file
             },
             allowed_sha256=configuration.allowed_sha256,
+            repository=git.main_top_level(cwd) or cwd,
             tree=tree,
             tree_sha256=_tree_sha256(tree, manifest),
             session_ids=_session_ids(agents, manifest, resumed),
@@ -306,7 +315,11 @@ def _resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> _Resum
         directory = repo_runs / run_dir.check_run_id(options.run_id)
         run_dir.check_whole(directory)
         if run_dir.read_manifest(directory) is None:
-            raise UserError(f"no run {options.run_id!r} in {repo_runs}: leave --run-id out to start a new one")
+            moved = elsewhere.moved_run(repo_runs, options.run_id)
+            if moved is None:
+                raise elsewhere.unknown_run(repo_runs, options.run_id)
+            run_dir.check_whole(moved)
+            return _Resumed(moved)
         return _Resumed(directory)
     if options.session:
         if run_dir.RUN_ID.fullmatch(options.session):
@@ -314,6 +327,8 @@ def _resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> _Resum
         found = None if options.only else run_dir.find_run(repo_runs, options.session)
         if found:
             run_dir.check_whole(found)
+        if found is None and not options.only and (error := elsewhere.known_session(repo_runs, options.session)):
+            raise error
         return _Resumed(found) if found else _Resumed(session_id=options.session)
     if wanted_id is not None:
         run_dir.check_whole(repo_runs / wanted_id)

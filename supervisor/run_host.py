@@ -221,7 +221,7 @@ class HostedRun:
         self._stands(bool(question))
 
     def _show_question(self, question: str) -> None:
-        where = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.run_id}"
+        where = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.key}"
         self.announce("question", question + where)
 
     def _show(self, progress: Progress) -> None:
@@ -259,6 +259,7 @@ def first_manifest(order: RunOrder) -> dict[str, object]:
         "repoId": order.repo_id,
         "runId": order.run_id,
         "worktree": order.worktree,
+        "repository": str(order.repository or order.cwd),
         SEEN: order.tree_sha256,
         **({ALLOWED: order.allowed_sha256} if order.allowed_sha256 else {}),
         **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),

@@ -14,7 +14,7 @@ from actors.adapters import ConfiguredAgent, find_adapter
 from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
 from actors.edges.configuration import AgentConfiguration
 from actors.edges.worktree import Made
-from actors.machines import backoff, prompts
+from actors.machines import backoff, hints, prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
 from supervisor.nursery import WHEN_IDLE
@@ -75,6 +75,7 @@ class RunOrder:
     # Its agents that are not in the user's file: those that a repository defines, and those that are known by name.
     carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)
     allowed_sha256: str = ""  # the content of its `.loop.toml` that counts in this run; "" = none
+    repository: Path | None = None  # its main working tree, where the run can be resumed; None: `cwd`
     tree: Path | None = None  # the working tree of `cwd`, whose `.loop.toml` is watched
     tree_sha256: str = ""  # of that file; "" = there is none
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
@@ -88,6 +89,11 @@ class RunOrder:
     def labels(self) -> dict[Role, str]:
         """What people, and the agents themselves, call the two."""
         return display_names(self.worker, self.reviewer)
+
+    @property
+    def resume_anywhere(self) -> str:
+        """The command that resumes the run, wherever it is read."""
+        return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
 class RunTree:
@@ -161,8 +167,8 @@ class RunTree:
                     "generation": self._generation,
                     "peer": order.labels["reviewer"],
                     "directory": str(order.directory),
-                    "run_id": order.run_id,
                     "created_at": str(self._manifest.get("createdAt", "")),
+                    "resume": order.resume_anywhere,
                     "tree": str(order.tree or order.cwd),
                     "tree_sha256": order.tree_sha256,
                 }
@@ -207,6 +213,7 @@ class RunTree:
             folder=self._runtime,
             root_pid=os.getpid(),
             run_id=order.run_id,
+            resume=order.resume_anywhere,
             primary=role == "worker",
         )
 

@@ -135,6 +135,7 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
         configured={**configuration.agents, **submission.carried_agents},
         carried_agents=dict(submission.carried_agents),
         allowed_sha256=submission.allowed_sha256,
+        repository=git.main_top_level(cwd) or cwd,
         tree=git.top_level(cwd) or cwd,
         tree_sha256=submission.tree_sha256,
         session_ids=submission.session_ids,

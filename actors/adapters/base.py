@@ -44,6 +44,7 @@ class PaneAccess:
     folder: Path  # for sockets: short, and accessible to the user alone
     root_pid: int  # the run ends with this process
     run_id: str
+    resume: str = ""  # the command that resumes the run; "" = the reader is in its directory
     primary: bool = False  # the pane that a person who attaches finds selected
 
 

@@ -75,7 +75,7 @@ def main() -> int:
         print(printable(value))
     elif processes.wait_ended(order["root_pid"], ROOT_PATIENCE_S):
         print(f"[loop] run {order['run_id']} was ended from outside: its process {order['root_pid']} is gone.")
-        print(f"[loop] to go on: loop --run-id {order['run_id']}")
+        print(f"[loop] to go on: {order['resume']}")
     else:
         print(f"[loop] the actor that drives {order['label']} is gone; the run starts it again")
     return 0

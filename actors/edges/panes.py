@@ -22,6 +22,7 @@ from actors.adapters.base import PaneAccess as PaneAccess
 from actors.adapters.base import Side
 from actors.edges import environments, processes
 from actors.errors import AgentDiedError, CircumstanceError
+from actors.machines import hints
 
 PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or "console"
 TITLE_OPTION = "@loop_title"  # of a pane: what stands on its border
@@ -73,6 +74,7 @@ class Pane:
             "socket": str(self._path),
             "root_pid": self._access.root_pid,
             "run_id": self._access.run_id,
+            "resume": self._access.resume or hints.resume(self._access.run_id),
             "label": self._label,
         }
         self._id = await self._pane()

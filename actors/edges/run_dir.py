@@ -390,10 +390,15 @@ def find_run(repo_runs: Path, wanted: str) -> Path | None:
     """The directory of the run whose run id or agent session id is `wanted`; the newest of several."""
     if RUN_ID.fullmatch(wanted) and read_manifest(repo_runs / wanted) is not None:
         return repo_runs / wanted
+    return find_session(repo_runs, wanted)
+
+
+def find_session(repo_runs: Path, session_id: str) -> Path | None:
+    """The directory of the run with this session of an agent; the newest of several."""
     hits = []
     for directory in directories(repo_runs):
         manifest = read_manifest(directory)
-        if manifest is not None and wanted in session_ids(manifest).values():
+        if manifest is not None and session_id in session_ids(manifest).values():
             hits.append((str(manifest.get("updatedAt", "")), directory))
     return max(hits)[1] if hits else None
 

@@ -107,7 +107,7 @@ def test_under_serve_a_run_stands_still_and_takes_no_place_until_a_person_restar
         assert world.run("submit", *RUN).process.returncode == 0
     serve = world.start("serve", "--max-runs", "1")
     last = kill_in(world, serve)
-    serve.wait_for(rf"/1 loop +question: restart {last}, or stop\? .* Answer in: loop shell 1")
+    serve.wait_for(rf"/1 loop +question: restart {last}, or stop\? .* Answer in: loop shell project-[0-9a-f]+/1")
     serve.wait_for("/2 loop +starts in")
     report = json.loads(world.run("status", "1", "--json").output)
     assert (report["running"], report["state"]) == (True, "input-required")

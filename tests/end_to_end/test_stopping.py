@@ -86,3 +86,29 @@ def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let
     assert "iteration 2 of 20" in resumed.output
     assert f"check $ {CHECK}" in resumed.output
     assert embedded.manifest()["state"] == "completed"
+
+
+def test_a_run_is_found_from_another_directory_and_goes_along_with_its_repository(hanging: World):
+    first = hanging.start("--agent", "embedded", TASK)
+    first.wait_for("planning: waits for embedded")
+    second = hanging.start("--agent", "embedded", TASK)
+    second.wait_for(r"run 1 works in this directory as well: loop shell 1 attaches to it, and --worktree gives")
+    for loop in (first, second):
+        loop.signal(signal.SIGINT)
+        loop.wait()
+    anywhere = f"cd {hanging.project} && loop --run-id 1"
+    key = f"{hanging.run_directory().parent.name}/1"
+    assert f"to go on with it: {anywhere}" in hanging.run("status", key, cwd=str(hanging.base)).output
+    elsewhere = hanging.run("--run-id", "1", cwd=str(hanging.base))
+    assert (elsewhere.process.returncode, elsewhere.lines) == (
+        2, [f"[loop] error: no run '1' in this repository, but elsewhere: {anywhere}"],
+    )  # fmt: skip
+    moved = hanging.base / "moved" / "project"
+    moved.parent.mkdir()
+    hanging.project.rename(moved)
+    again = hanging.start("--run-id", "1", cwd=str(moved))
+    again.wait_for(f"run 1 was in another place, which is gone: it goes on here, in {moved}")
+    again.wait_for("planning: waits for embedded")
+    again.signal(signal.SIGINT)
+    again.wait()
+    assert hanging.manifest()["cwd"] == str(moved)

@@ -59,7 +59,9 @@ def test_what_was_submitted_comes_back_with_the_environment_of_whoever_serves(ho
     settings = RunSettings(
         **{**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}, "interactive": False}
     )
-    assert again == replace(made, environment={"HERE": "1"}, settings=settings, headless=True, tree=home)
+    assert again == replace(
+        made, environment={"HERE": "1"}, settings=settings, headless=True, repository=home, tree=home
+    )
 
 
 def test_no_value_of_the_environment_is_written(home: Path):

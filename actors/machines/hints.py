@@ -1,0 +1,15 @@
+"""What the user is told to type. Pure.
+
+The rule: a line that says how to resume a run works wherever it is read: in a pane, a log, a notification. It names
+the directory unless the reader is known to be in the run's repository.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+
+def resume(run_id: str, place: str = "") -> str:
+    """The command that resumes the run. `place`: a directory of its repository; "" = the reader is there."""
+    command = f"loop --run-id {run_id}"
+    return f"cd {shlex.quote(place)} && {command}" if place else command

@@ -1,0 +1,92 @@
+"""Runs that are not where they are looked for, and runs that work in the same directory. Reads files and asks git.
+
+A run's number says little: each repository has a run 1. So a run of another repository is named, with what to type,
+and never taken up from here. Only a repository that was moved takes its run along: one of the same name, of which
+the old place is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from actors.edges import files, git, run_dir
+from actors.errors import UserError
+from actors.machines import hints
+
+_NAMED = 3  # places in one line
+
+
+def moved_run(repo_runs: Path, run_id: str) -> Path | None:
+    """The directory of the run, if this repository was elsewhere when it ran; None when that is not certain."""
+    name = repo_runs.name.rpartition("-")[0]
+    found = [
+        directory
+        for directory, place in _of_others(repo_runs, run_id)
+        if directory.parent.name.rpartition("-")[0] == name and not place.is_dir() and not run_dir.is_active(directory)
+    ]
+    return found[0] if len(found) == 1 and not (repo_runs / run_id).exists() else None
+
+
+def bring(directory: Path, repo_runs: Path) -> Path:
+    """Moves the run's directory to those of this repository."""
+    files.make_private(repo_runs)
+    return directory.rename(repo_runs / directory.name)
+
+
+def unknown_run(repo_runs: Path, run_id: str) -> UserError:
+    """Where the run is instead."""
+    found = list(_of_others(repo_runs, run_id))
+    there = [
+        place for directory, place in found if place.is_dir() and git.repository_id(place) == directory.parent.name
+    ]
+    if there:
+        ways = " or ".join(hints.resume(run_id, str(place)) for place in there[:_NAMED])
+        more = f" (and {len(there) - _NAMED} more)" if len(there) > _NAMED else ""
+        return UserError(f"no run {run_id!r} in this repository, but elsewhere: {ways}{more}")
+    if found:
+        directory, place = found[0]
+        return UserError(f"no run {run_id!r} in this repository; one was in {place}, which is gone; see {directory}")
+    return UserError(f"no run {run_id!r} in {repo_runs}: leave --run-id out to start a new one")
+
+
+def known_session(repo_runs: Path, session_id: str) -> UserError | None:
+    """Where the run of this session is, when it is one of another repository; None: nobody knows the session."""
+    for others in run_dir.directories(repo_runs.parent):
+        found = run_dir.find_session(others, session_id) if others != repo_runs else None
+        place = _place(run_dir.read_manifest(found) or {}) if found is not None else None
+        if found is not None and place is not None and place.is_dir() and git.repository_id(place) == others.name:
+            how = hints.resume(found.name, str(place))
+            return UserError(f"session {session_id!r} is of a run of another repository: {how}")
+    return None
+
+
+def neighbours(repo_runs: Path, cwd: Path, own: Path) -> list[str]:
+    """The live runs beside `own` that work in the working tree of `cwd`, by id."""
+    tree, added = git.top_level(cwd) or cwd, str(git.linked_worktree(cwd) or "")
+    found = []
+    for directory in sorted(run_dir.directories(repo_runs)):
+        if directory != own and run_dir.is_active(directory):
+            manifest = run_dir.read_manifest(directory) or {}
+            place = Path(str(manifest.get("cwd", "")))
+            if tree in (place, *place.parents) and manifest.get("worktree", "") == added:
+                found.append(directory.name)
+    return found
+
+
+def _of_others(repo_runs: Path, run_id: str) -> Iterator[tuple[Path, Path]]:
+    """Directory and repository of each run with this id, of other repositories; the newest first."""
+    found = []
+    for directory in repo_runs.parent.glob(f"*/{run_id}"):
+        manifest = run_dir.read_manifest(directory) or {}
+        place = _place(manifest)
+        if place is not None and directory.parent != repo_runs:
+            found.append((str(manifest.get("updatedAt", "")), directory, place))
+    for _, directory, place in sorted(found, reverse=True):
+        yield directory, place
+
+
+def _place(manifest: run_dir.Manifest) -> Path | None:
+    """Where the run can be resumed."""
+    place = manifest.get("repository") or manifest.get("cwd")
+    return Path(place) if isinstance(place, str) and place else None
