@@ -24,6 +24,7 @@ from pathlib import Path
 import psutil
 
 from actors.edges import run_dir
+from actors.edges.marked_processes import MARK_VARIABLE
 from actors.scripted.inspection import inspect, spent_iterations
 from actors.scripted.model_server import ModelServer
 from actors.scripted.scenario import Fault, Scenario
@@ -112,6 +113,7 @@ RULES = [
 RESTARTS_PER_MINUTE = 9
 RESTARTS = {"nursery": 4, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
 POINT_PATIENCE_S = 120.0
+UNBEGUN = "give its task again"  # what a run says that was killed before it knew its task
 DISK_FULL_S = 2.0
 
 
@@ -304,7 +306,7 @@ class Run:
                 if process is not None and process.status() != psutil.STATUS_ZOMBIE:
                     if actor == whom:
                         return process
-                    agents = [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+                    agents = [child for child in process.children() if is_agent(child)]
                     if agents:
                         return agents[0]
             time.sleep(0.02)
@@ -363,7 +365,9 @@ class Run:
             self.loop = self._start()
             return
         self.loop = self.world.start(*self.words, "--run-id", run_id)
-        if self.loop.wait_until(lambda: any("give its task again" in line for line in self.loop.lines), 0.5):
+        # Until it says which: a start takes longer on a busy machine, and a task that was not given again ends the run.
+        self.loop.wait_until(lambda: UNBEGUN in self.loop.output or "are ready" in self.loop.output, POINT_PATIENCE_S)
+        if UNBEGUN in self.loop.output:
             self.loop = self.world.start(*self.words, "--run-id", run_id, "--check", CHECK, DEMO_TASK)
 
     def _check_orphans(self) -> None:
@@ -452,6 +456,13 @@ def recovery(strike: Strike, log: str, lines: list[tuple[float, str]]) -> float 
     firsts = [next((at for at, actor in after if actor == name), None) for name in wanted]
     known = [at for at in firsts if at is not None]
     return max(known) - strike.at if len(known) == len(wanted) else None
+
+
+def is_agent(child: psutil.Process) -> bool:
+    """Whether this child of an actor is its agent's program, which has a mark of its own, and not a check."""
+    with suppress(psutil.Error):
+        return child.status() != psutil.STATUS_ZOMBIE and MARK_VARIABLE in child.environ()
+    return False
 
 
 # --- the whole of it ------------------------------------------------------------------------------------------
