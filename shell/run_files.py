@@ -60,9 +60,11 @@ def runs_here() -> Path:
 
 
 def all_runs(repo_runs: Path) -> list[RunFiles]:
-    """Newest first; those that are running before all others."""
+    """Newest first; those that are running before all others, and damaged ones behind them."""
     found = list(_runs(repo_runs))
-    return sorted(found, key=lambda each: (each.pid != 0, each.text("createdAt"), each.run_id), reverse=True)
+    return sorted(
+        found, key=lambda each: (each.pid != 0, not each.damage, each.text("createdAt"), each.run_id), reverse=True
+    )
 
 
 def _runs(repo_runs: Path) -> Iterator[RunFiles]:

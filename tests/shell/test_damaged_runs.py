@@ -81,6 +81,7 @@ def test_it_is_listed_as_damaged_and_the_others_as_ever(runs: Path, damage: str)
     listed = {each.run_id: (each.state, bool(each.damage)) for each in run_files.all_runs(runs)}
     assert listed == {"1": ("completed", False), "2": ("damaged", True), "3": ("completed", False)}
     assert len(run_files.run_lines(run_files.all_runs(runs))) == 3
+    assert [each.run_id for each in run_files.all_runs(runs)] == ["3", "1", "2"]  # the newest is never the damaged one
     disk = Disk(runs.parent)
     for _ in range(2):  # the second look is from memory
         assert {each.run_id: (each.state, each.stands) for each in disk.look()} == {
