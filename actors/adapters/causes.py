@@ -80,7 +80,14 @@ _WORDS: dict[Cause, tuple[str, ...]] = {
 }
 _PATTERNS = {cause: re.compile("|".join(words), re.IGNORECASE) for cause, words in _WORDS.items()}
 
-_STATUSES: dict[int, Cause] = {401: "login", 402: "billing", 403: "unavailable", 408: "transient", 413: "context"}
+_STATUSES: dict[int, Cause] = {
+    401: "login",
+    402: "billing",
+    403: "unavailable",
+    404: "unavailable",  # a model that is not there
+    408: "transient",
+    413: "context",
+}
 _SERVER_ERRORS = range(500, 600)
 
 

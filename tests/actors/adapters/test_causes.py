@@ -32,6 +32,7 @@ from actors.messages import Cause, Usage
         ("anything", 402, "billing"),
         ("Invalid API key · Please run /login", None, "login"),
         ("anything", 401, "login"),
+        ("There's an issue with the selected model (opus-99). It may not exist.", 404, "unavailable"),
         ("Unable to connect to API: Self-signed certificate detected", None, "unavailable"),
         ("required MCP servers failed to initialize: tickets", None, "unavailable"),
         ("Prompt is too long", 400, "context"),
