@@ -32,6 +32,7 @@ logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())
 LEAVE_S = 0.5
 TERMINATE_S = 0.7
 SWEEP_S = 0.4
+LAST_WORDS_S = 0.5  # for what stands in the pipes when the program has ended
 
 _PIPE = asyncio.subprocess.PIPE
 
@@ -106,6 +107,18 @@ class ClaudeProcess(Transport):
         )
         self._on_start(self._process.pid)
         self._readers = [asyncio.create_task(self._read(self._process)), asyncio.create_task(self._listen())]
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(loop.call_later, LAST_WORDS_S, self._cut)
+
+        processes.when_ended(self._process.pid, gone)
+
+    def _cut(self) -> None:
+        """The program has ended, and its last words are read; a child of it may still hold the pipes."""
+        for reader in self._readers:
+            reader.cancel()
 
     async def write(self, data: str) -> None:
         """Sends one or more frames."""
@@ -156,8 +169,12 @@ class ClaudeProcess(Transport):
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         try:
             assert process.stdout is not None
-            while row := await _next_line(process.stdout):
-                self._take(row.decode(errors="replace"))
+            try:
+                while row := await _next_line(process.stdout):
+                    self._take(row.decode(errors="replace"))
+            except asyncio.CancelledError:
+                if process.returncode is None:  # not `_cut`
+                    raise
             await process.wait()
             # Now, while no other process can have got its id.
             self._left_behind = identified(processes.tree(process.pid))

@@ -28,10 +28,13 @@ from pydantic import RootModel
 
 from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
 from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, one_line
+from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
 from actors.text import ForeignJsonError, read_object
 from actors.wire.lines import LONGEST_ANSWER, too_long
+
+LAST_WORDS_S = 0.5  # for what stands in the pipe when the program has ended
 
 _T = TypeVar("_T")
 
@@ -163,6 +166,7 @@ class _Client(CodexClient):
         self._environment = dict(environment)
         self._heard = heard
         self._broken = broken
+        self._failing = threading.Lock()
         self.is_lost = False  # nothing is read from it any more
         self.breach: AgentBreachError | None = None  # why, for whoever takes it
 
@@ -195,6 +199,23 @@ class _Client(CodexClient):
         )
         self._start_stderr_drain_thread()
         self._start_reader_thread()
+        processes.when_ended(self._proc.pid, self._gone)
+
+    def _gone(self) -> None:
+        """Its last words come first. Then it is over, also when a child of it still holds the pipe."""
+        assert self._reader_thread is not None
+        self._reader_thread.join(LAST_WORDS_S)
+        self._fail(TransportClosedError("the program has ended"))
+
+    def _fail(self, error: BaseException) -> None:
+        with self._failing:
+            if self.is_lost:
+                return
+            if isinstance(error, AgentBreachError):
+                self.breach = error
+            self.is_lost = True
+        self._router.fail_all(error if isinstance(error, CodexError) else TransportClosedError(repr(error)))
+        self._broken()
 
     def _read_message(self) -> Json:
         assert self.process.stdout is not None
@@ -219,12 +240,7 @@ class _Client(CodexClient):
                 else:
                     self._heard(message)
         except BaseException as error:
-            self.is_lost = True
-            if isinstance(error, AgentBreachError):
-                self.breach = error
-            closed = error if isinstance(error, CodexError) else TransportClosedError(repr(error))
-            self._router.fail_all(closed)
-            self._broken()
+            self._fail(error)
 
     def release(self, deadline: float) -> None:
         """Closes the pipes of a dead process, once the threads that read them have ended."""

@@ -81,6 +81,13 @@ class CodexSocketLink:
         )
         self._stderr = threading.Thread(target=self._listen, name="codex-stderr", daemon=True)
         self._stderr.start()
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(self._cut)
+
+        processes.when_ended(self._process.pid, gone)
         return self._process.pid
 
     @property
@@ -125,6 +132,11 @@ class CodexSocketLink:
         await asyncio.shield(self._stopping)
 
     # --- helpers ---
+
+    def _cut(self) -> None:
+        """The program has ended; a child of it may still hold the other end."""
+        if self._line is not None:
+            self._line.transport.abort()
 
     async def _connected(self) -> ClientConnection:
         """Nothing tells when it begins to listen, so it is tried."""

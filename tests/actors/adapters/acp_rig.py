@@ -93,3 +93,12 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def put_wrapper(folder: Path, name: str, program: Path) -> str:
+    """A program that starts another one and waits for it, as those of npm do. Returns its folder, for PATH."""
+    folder.mkdir()
+    wrapper = folder / name
+    wrapper.write_text(f'#!/bin/sh\n"{program}" "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    return str(folder)

@@ -29,7 +29,7 @@ from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFound
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import parse_scenario
-from tests.actors.adapters.acp_rig import Opened, is_alive, opened, run
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, run
 
 pytestmark = pytest.mark.real_agents
 
@@ -508,6 +508,24 @@ def test_a_session_is_resumed_after_a_kill_between_turns(bench: Bench) -> None:
             assert (await again.agent.find_turn(turn_id)).state == "finished"
             assert (await again.agent.turn(new_id(), "hello")).status == "finished"
             assert bench.prompts() == ["hello", "hello"]
+
+    run(play())
+
+
+def test_a_wrapper_that_is_killed_ends_the_turn_and_its_program(bench: Bench, tmp_path: Path) -> None:
+    path = put_wrapper(tmp_path / "bin", "claude", claude.locate(bench.settings.environment))
+    bench.settings = bench.with_variables(PATH=f"{path}:{bench.settings.environment['PATH']}")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await it.events.wait(lambda event: event.kind == "tool")
+            (program,) = psutil.Process(it.events.pid).children()
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="exit status -9"):
+                await turn
+            assert is_alive(program)
+        assert not is_alive(program)
 
     run(play())
 

@@ -23,7 +23,7 @@ import pytest
 from actors.adapters import codex
 from actors.adapters.base import BridgeAccess, discard_event
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
-from tests.actors.adapters.acp_rig import is_alive, opened, run
+from tests.actors.adapters.acp_rig import is_alive, opened, put_wrapper, run
 from tests.actors.adapters.codex_rig import Bench, benched, new_id, thread_of, until_asked, user_messages
 
 pytestmark = pytest.mark.real_agents
@@ -265,6 +265,27 @@ def test_a_session_is_resumed_after_a_kill_between_turns(bench: Bench) -> None:
             assert (await again.agent.find_turn(turn_id)).state == "finished"
             assert (await again.agent.turn(new_id(), "hello")).status == "finished"
             assert len(await user_messages(again)) == 2
+
+    run(play())
+
+
+def test_a_wrapper_that_is_killed_ends_the_turn_and_its_program(function_bench: Bench, tmp_path: Path) -> None:
+    bench = function_bench
+    path = put_wrapper(tmp_path / "bin", "codex", codex.locate(bench.settings.environment))
+    bench.settings = bench.with_variables(PATH=f"{path}:{bench.settings.environment['PATH']}")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
+            await until_asked(bench, "hang")
+            (program,) = psutil.Process(it.events.pid).children()
+            os.kill(it.events.pid, signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match="SIGKILL"):
+                await turn
+            assert is_alive(program)
+        assert not is_alive(program)
+        async with bench.open(it.session_id) as again:
+            assert (await again.agent.turn(new_id(), "hello")).status == "finished"
 
     run(play())
 
