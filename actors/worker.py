@@ -18,7 +18,8 @@ from actors.edges import files, tree
 from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.edges.pull_request import PullRequestLook
 from actors.edges.trust import Watch
-from actors.errors import BadFileError, IllegalEventError, JournalUnusableError, MissingFileError
+from actors.edges.worktree import there_again
+from actors.errors import BadFileError, IllegalEventError, JournalUnusableError, LoopError, MissingFileError
 from actors.host import ActorContext, Sender
 from actors.machines import run
 from actors.machines.run_status import counted_down, run_status
@@ -36,12 +37,17 @@ from actors.messages import (
     RunStatus,
     RunTurn,
     TurnEnded,
+    TurnOutcome,
 )
 from actors.settings import RunSettings
 from actors.stream import EventStream
 from actors.values import MOST_TASK_BYTES
 
 TREES = "trees"  # folder in the run's directory: what git made to compare trees
+
+
+# What starts something in the run's directory.
+_IN_THE_DIRECTORY = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.LookForPullRequest)
 
 
 class CooldownOver(Message, frozen=True, kw_only=True):
@@ -76,8 +82,8 @@ class PeerWrote(Message, frozen=True, kw_only=True):
 class WorkerActor(AgentActor):
     """Options beside the AgentActor's: `settings` (RunSettings, or None to go on with the journalled ones) and
     `generation` (of the root: each one that opens the run lets it go on once), `peer` (what people call the peer),
-    `directory` (of the run), `resume` (what resumes it, as it is typed), `tree` and `tree_sha256` (a working
-    tree, and the digest of the `.loop.toml` in it).
+    `run_id`, `directory` (of the run), `repository` (whose worktree it has, or ""), `resume` (what resumes it, as it is
+    typed), `tree` and `tree_sha256` (a working tree, and the digest of the `.loop.toml` in it).
     """
 
     def __init__(self, context: ActorContext) -> None:
@@ -211,6 +217,11 @@ class WorkerActor(AgentActor):
             self._do(command)
 
     def _do(self, command: run.Command) -> None:
+        gone = self._make_place() if isinstance(command, _IN_THE_DIRECTORY) else ""
+        if gone and isinstance(command, run.StartTurn):
+            outcome = TurnOutcome(status="failed", error=gone)
+            self._happen(run.TurnSettled(turn_id=command.turn_id, outcome=outcome, at_ms=self.context.clock()))
+            return
         match command:
             case run.StartTurn():
                 order = RunTurn(
@@ -259,6 +270,17 @@ class WorkerActor(AgentActor):
         """An agent may have written it: nobody takes that for what the user has allowed."""
         if line := self._watch.look():
             self.tell_people("note", line)
+
+    def _make_place(self) -> str:
+        """An agent may have removed the run's directory. Why it is gone for good: no turn can begin in it then."""
+        options = self.context.options
+        top = Path(options["repository"]) if options["repository"] else None
+        try:
+            for note in there_again(Path(options["cwd"]), top, options["run_id"]):
+                self.tell_people("error", note)
+        except LoopError as error:
+            return str(error)
+        return ""
 
     def _read_plan(self, command: run.ReadPlan) -> run.PlanRead:
         path = Path(self.context.options["cwd"]) / "PLAN.md"

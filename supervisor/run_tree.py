@@ -13,6 +13,7 @@ from typing import Any
 from actors.adapters import ConfiguredAgent, find_adapter
 from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
 from actors.edges.configuration import AgentConfiguration
+from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
 from actors.machines import backoff, hints, prompts
 from actors.messages import RunTurn
@@ -115,6 +116,7 @@ class RunTree:
         self._runtime = runtime
         self._generation = generation
         self._manifest = manifest
+        self._repository = main_top_level(order.cwd) if order.worktree else None  # while the directory is there
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
         self._port_of = port_of
 
@@ -166,6 +168,8 @@ class RunTree:
                     "settings": order.settings,
                     "generation": self._generation,
                     "peer": order.labels["reviewer"],
+                    "repository": str(self._repository or ""),
+                    "run_id": order.run_id,
                     "directory": str(order.directory),
                     "created_at": str(self._manifest.get("createdAt", "")),
                     "resume": order.resume_anywhere,

@@ -124,6 +124,27 @@ def enter(cwd: Path, top: Path, run_id: str) -> Place:
     return Place(cwd=place, notes=tuple(notes), made=made)
 
 
+def there_again(cwd: Path, top: Path | None, run_id: str) -> tuple[str, ...]:
+    """Makes the directory of a run that works again, when somebody has removed it. Says what was made; () = nothing.
+
+    `top` is the repository whose worktree the run has, None when it has none: then a directory can be made again only
+    within a repository. Raises `UserError` with the cause. What was not committed is gone.
+    """
+    if cwd.is_dir():
+        return ()
+    made = Made(top=top or cwd)
+    try:
+        notes: list[str] = []
+        if top is not None and cwd.is_relative_to(directory_of(top, run_id)):
+            notes = _registered_or_made(top, directory_of(top, run_id), name_of(top, run_id), made)
+        elif top_level(next(place for place in cwd.parents if place.is_dir())) is None:
+            raise UserError(f"the run's directory {cwd} is gone: put it back, and resume the run")
+        cwd.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the run's directory {cwd} is gone, and cannot be made again: {error.strerror}") from error
+    return (f"the run's directory {cwd} was gone, and is made again; what was not committed is lost", *notes)
+
+
 def unmake(made: Made) -> None:
     """Takes back what was made for a run that has not started: nobody has worked in it. As far as it can be done."""
     for source, target in reversed(made.moved):

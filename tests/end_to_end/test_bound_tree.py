@@ -82,3 +82,34 @@ def test_neither_codex_nor_claude_gets_broken_work_approved(world: World, role: 
         loop = world.run("--check", CHECK, "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
+
+
+REMOVED = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "git -C {project} worktree remove --force $PWD"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "."
+[[turn.step]]
+say = "Done."
+"""
+
+
+def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_runs_in_it(world: World):
+    (world.base / "scenario.toml").write_text(REMOVED.format(project=world.project))
+    (world.project / "TASK.md").write_text("Tidy up.")
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--worktree", "--check", "test -e greeting.py", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    place = world.base / "project-loop-1"
+    assert f"the run's directory {place} was gone, and is made again" in loop.output
+    assert (place / "greeting.py").exists()
