@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ DEEPEST = 200  # levels of nested JSON; Python's own recursion, and that of ever
 LARGEST = (1 << 63) - 1  # of a whole number: msgpack and SQLite take no larger one
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
 
 
 # --- where it enters ------------------------------------------------------------------------------------------
@@ -58,12 +59,18 @@ def valid_within(value: Any) -> Any:
 def read_json(text: bytes | str, join: Callable[[Any], None] = lambda _value: None) -> Any:
     """The value of one foreign JSON text: with valid strings, no deeper than `DEEPEST`, whole numbers of 64 bits.
 
-    A larger number becomes the largest. Raises ForeignJsonError for anything else. `join` may change a value that has
-    half a surrogate pair, before that becomes U+FFFD: the other half may come with the next text.
+    A larger number becomes the largest, and NaN nothing. Raises ForeignJsonError for anything else. `join` may change
+    a value that has half a surrogate pair, before that becomes U+FFFD: the other half may come with the next text.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     try:
-        value = json.loads(data.decode("utf-8", "replace"), parse_int=_bounded if _LONG_NUMBER.search(data) else None)
+        large = _LARGE_NUMBER.search(data) is not None
+        value = json.loads(
+            data.decode("utf-8", "replace"),
+            parse_int=_bounded if large else None,
+            parse_float=_finite if large else None,
+            parse_constant=lambda _name: None,  # NaN and Infinity, which are no JSON: as JavaScript writes them
+        )
     except RecursionError:
         raise TooDeepError from None
     except ValueError as error:
@@ -99,6 +106,10 @@ def excerpt(data: bytes | str, most: int = 80) -> str:
     text = data[: 4 * most].decode("utf-8", "replace") if isinstance(data, bytes) else data[: 4 * most]
     shown = " ".join(printable(text).split())
     return repr(shown if len(shown) <= most and len(data) <= 4 * most else f"{shown[:most]}…")
+
+
+def _finite(digits: str) -> float:
+    return max(-sys.float_info.max, min(sys.float_info.max, float(digits)))
 
 
 def _bounded(digits: str) -> int:

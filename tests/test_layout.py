@@ -51,6 +51,8 @@ PURE_FILES = (
     "shell.options",
     "shell.subcommands",
     "shell.update_plan",
+    "actors.adapters.shapes",
+    "actors.adapters.acp_messages",
     "shell.findings",
     "shell.render",
     "shell.tables",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from actors.adapters.acp_history import ChunkHalves
+from actors.adapters.acp_messages import passed_on
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
 from actors.errors import AgentBreachError
@@ -109,7 +110,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
         pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
         if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
             raise ConnectionError("the agent's process is gone")
-        pipe.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        # default: the package puts the causes of what it refuses into its answer, and some are exceptions.
+        pipe.write(json.dumps(message, separators=(",", ":"), default=str).encode() + b"\n")
 
     async def receive(self) -> dict[str, Any] | None:
         """The next message; None when there will be no more."""
@@ -126,7 +128,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
                 self._has_spoken = True
                 if self._greeting_over is not None:
                     self._greeting_over.cancel()
-                return message
+                if (known := passed_on(message)) is not None:
+                    return known
         return None
 
     async def close(self) -> None:

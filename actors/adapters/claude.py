@@ -33,6 +33,7 @@ from actors.adapters.claude_program import (
 )
 from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
+from actors.adapters.shapes import decides
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
 
@@ -145,7 +146,8 @@ class ClaudeAgent:
             self._conversation.turn = None
         if turn.result is None:
             return await self._swallowed(turn_id)
-        outcome = turn.outcome()
+        with decides("result", "claude"):
+            outcome = turn.outcome()
         if outcome.status != "interrupted":
             self._finished.add(turn_id)
         return outcome
@@ -204,8 +206,9 @@ class ClaudeAgent:
         self._sink(AgentEvent(kind="raw", raw=raw))
         for shown in describe(event):
             self._sink(shown)
-        self._conversation.take(event)
-        message_id = taken_in(event)
+        with decides(event.get("type"), "claude"):
+            self._conversation.take(event)
+            message_id = taken_in(event)
         if message_id:
             self._taken_in.add(message_id)
         self._watch()

@@ -8,11 +8,13 @@ be older or newer than the SDK.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from actors.adapters.base import AgentEvent
 from actors.adapters.causes import cause_of, is_limit
+from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, moment_s, money, whole
 from actors.messages import Cause, TurnOutcome, Usage
 
 LINE_LENGTH = 160
@@ -23,7 +25,15 @@ RawEvent = Mapping[str, Any]
 
 
 def describe(event: RawEvent) -> Iterator[AgentEvent]:
-    """The events for people. Subagents' words are left out, their tool calls are not: they show that work goes on."""
+    """The events for people, as far as the event has a shape that we know.
+
+    Subagents' words are left out, their tool calls are not: they show that work goes on.
+    """
+    with suppress(*UNKNOWN_SHAPE):
+        yield from _described(event)
+
+
+def _described(event: RawEvent) -> Iterator[AgentEvent]:
     match event.get("type"), event.get("subtype"):
         case "assistant", _:
             yield from _assistant(event)
@@ -75,9 +85,9 @@ def refused(
     return TurnOutcome(status="failed", text=text, error=error, usage=usage, cause=cause)
 
 
-def line(text: str) -> str:
-    """`text` on one line of bounded length."""
-    flat = " ".join(text.split())
+def line(words: str) -> str:
+    """The words on one line of bounded length."""
+    flat = " ".join(words.split())
     return flat if len(flat) <= LINE_LENGTH else flat[: LINE_LENGTH - 1] + "…"
 
 
@@ -85,21 +95,23 @@ def text_of(content: Any) -> str:
     """The text of a message's or tool result's content: a string, or a list of blocks."""
     if isinstance(content, str):
         return content
-    return "\n".join(block["text"] for block in content or () if isinstance(block, dict) and "text" in block)
+    return "\n".join(
+        block["text"] for block in content or () if isinstance(block, dict) and isinstance(block.get("text"), str)
+    )
 
 
 def tokens(usage: Mapping[str, Any] | None) -> tuple[int, int]:
     """Tokens in (cached ones included) and out."""
     counted = usage or {}
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    return sum(counted.get(name) or 0 for name in names), counted.get("output_tokens") or 0
+    return sum(whole(counted.get(name)) for name in names), whole(counted.get("output_tokens"))
 
 
 def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
     subagent = event.get("parent_tool_use_id") is not None
     for block in _blocks(event):
         match block.get("type"):
-            case "text" if not subagent and block["text"].strip():
+            case "text" if not subagent and as_text(block["text"]).strip():
                 # Errors of the API come in the shape of something said.
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
             case "tool_use":
@@ -122,12 +134,12 @@ def _argument(arguments: Mapping[str, Any]) -> str:
 def limit_text(info: Mapping[str, Any]) -> str:
     """A limit of the provider's, and when it ends."""
     name = str(info.get("rateLimitType") or "rate").replace("_", "-")
-    ends = info.get("resetsAt")
+    ends = moment_s(info.get("resetsAt"))
     until = f", resets at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC" if ends else ""
     return f"{name} limit: {info.get('status', '')}{until}"
 
 
 def _usage(event: RawEvent) -> str:
     tokens_in, tokens_out = tokens(event.get("usage"))
-    cost = event.get("total_cost_usd") or 0.0
+    cost = money(event.get("total_cost_usd"))
     return f"{tokens_in} tokens in, {tokens_out} out, ${cost:.4f} for the session so far"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.adapters.claude_events import RawEvent, refused, text_of, tokens
+from actors.adapters.shapes import moment_s, money
 from actors.messages import TurnOutcome, Usage
 
 # These end by themselves and are waited for without a limit, as the program itself does; a shell may be a server.
@@ -72,7 +73,7 @@ class OpenTurn:
 
     def limited(self, info: RawEvent) -> None:
         """The provider refuses until `resetsAt`."""
-        self._resets_at_s = info.get("resetsAt")
+        self._resets_at_s = moment_s(info.get("resetsAt"))
 
     def ended(self, result: RawEvent, cost_usd: float) -> None:
         """One `result` event: the turn's own, or that of a message that was steered into it."""
@@ -207,9 +208,9 @@ class Conversation:
         # The total is the session's, and grows. What a turn of nobody's costs falls to the next turn of ours.
         if self.turn is None:
             return
-        total = event.get("total_cost_usd")
+        total = money(event.get("total_cost_usd"))
         cost = 0.0
-        if isinstance(total, int | float):
+        if total:
             cost = total - self._cost_usd if total >= self._cost_usd else total  # it begins again after a reset
             self._cost_usd = total
         self.turn.ended(event, cost)

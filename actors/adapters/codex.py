@@ -43,8 +43,9 @@ from actors.adapters.codex_protocol import (
     with_bridge_hint,
 )
 from actors.adapters.codex_turn import OpenTurn
+from actors.adapters.shapes import UNKNOWN_SHAPE, decides
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentBreachError, AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome
 from actors.text import read_json
 
@@ -355,13 +356,22 @@ class CodexAgent:
             if event.kind == "limit":
                 self._limit = event.text
             if event.kind == "seen" and event.message_id not in self._our_messages:
-                text = user_text(notification["params"]["item"])
-                self._sink(replace(event, kind="typed", text=text, message_id=""))
+                typed = ""
+                with suppress(*UNKNOWN_SHAPE):
+                    typed = user_text(notification["params"]["item"])
+                self._sink(replace(event, kind="typed", text=typed, message_id=""))
                 continue
             self._sink(event)
         method, params = notification["method"], notification.get("params") or {}
         if bridge_status(method, params) not in ("", "starting"):
             self._bridge_settled.set()
+        try:
+            with decides(method, "codex"):
+                self._follow(method, params)
+        except AgentBreachError as breach:
+            self._lost(breach)
+
+    def _follow(self, method: str, params: Json) -> None:
         if params.get("threadId", self._thread_id) == self._thread_id:
             self._follow_turns(method, params)
         if self._pane is not None:

@@ -27,7 +27,7 @@ from openai_codex.errors import CodexError, JsonRpcError, TransportClosedError
 from pydantic import RootModel
 
 from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
-from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, one_line
+from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, checked, one_line
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
@@ -225,7 +225,7 @@ class _Client(CodexClient):
         if len(line) > LONGEST_ANSWER:
             raise too_long(LONGEST_ANSWER)
         try:
-            return read_object(line)
+            return checked(read_object(line))
         except ForeignJsonError as error:
             raise AgentBreachError(f"sent {error}") from None
 

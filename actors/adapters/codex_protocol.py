@@ -15,15 +15,13 @@ from typing import Any
 
 from actors.adapters.base import AgentEvent, FoundTurn
 from actors.adapters.causes import TOO_MANY_REQUESTS, cause_of
+from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, decides, moment_s, whole
 from actors.errors import AgentError
 from actors.messages import Cause, TurnOutcome, Usage
 
 LINE_LENGTH = 200  # characters of an event's line for people; the raw event has it all
 
 Json = dict[str, Any]
-
-# What reading a message of another version of Codex may raise. A line for people is not worth a broken turn.
-_UNKNOWN_SHAPE = (KeyError, TypeError, AttributeError)
 
 # The user's allowance is used up, or the provider asks to slow down: waiting helps, and nothing else does.
 _LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
@@ -102,12 +100,20 @@ def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
         return []
     told = None
     if not thread_id or params.get("threadId", thread_id) == thread_id:  # "": the thread is just being opened
-        with suppress(*_UNKNOWN_SHAPE):
-            told = _told(method, params)
+        with suppress(*UNKNOWN_SHAPE):
+            told = _texts_of(_told(method, params))
     raw = json.dumps(notification, ensure_ascii=False, separators=(",", ":"))
     if told is None:
         return [AgentEvent(kind="raw", raw=raw)]
     return [AgentEvent(kind=told.kind, text=told.text, message_id=told.message_id, raw=raw)]
+
+
+def _texts_of(told: AgentEvent | None) -> AgentEvent | None:
+    """The event. Raises TypeError when what should be texts are none."""
+    if told is not None:
+        as_text(told.text)
+        as_text(told.message_id)
+    return told
 
 
 def _told(method: str, params: Json) -> AgentEvent | None:
@@ -212,6 +218,18 @@ def user_text(item: Json) -> str:
     return "\n".join(str(part.get("text") or f"[{part.get('type')}]") for part in parts)
 
 
+def checked(message: Json) -> Json:
+    """The message, which is a request, a notification or an answer. Raises AgentBreachError for anything else."""
+    with decides(message.get("method", "an answer")):
+        if "method" in message:
+            as_text(message["method"])
+            if not isinstance(message.get("params") or {}, dict):
+                raise TypeError("params are no object")
+        if not isinstance(message.get("id", 0), int | str):
+            raise TypeError("the id is neither a number nor a text")
+    return message
+
+
 def is_conversation(thread: Mapping[str, Any]) -> bool:
     """Whether a thread is one that a person began, went to or branched off in a TUI.
 
@@ -237,7 +255,8 @@ def limits_text(limits: Json) -> str:
 
 def resets_at_ms(limits: Json) -> int | None:
     """When work can go on, Unix ms: the end of the last window that is used up. None when none is known to be."""
-    ends = [window["resetsAt"] for window in _windows(limits) if window["usedPercent"] >= 100 and window["resetsAt"]]
+    used_up = [window for window in _windows(limits) if window["usedPercent"] >= 100]
+    ends = [end for window in used_up if (end := moment_s(window["resetsAt"]))]
     return max(ends) * 1000 if ends else None
 
 
@@ -246,7 +265,7 @@ def _windows(limits: Json) -> list[Json]:
 
 
 def _window_text(window: Json) -> str:
-    minutes, end = window.get("windowDurationMins"), window.get("resetsAt")
+    minutes, end = whole(window.get("windowDurationMins")), moment_s(window.get("resetsAt"))
     length = f"{minutes // 60} h limit" if minutes else "limit"
     until = f", until {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC" if end else ""
     return f"{length} used {window['usedPercent']} %{until}"
@@ -269,11 +288,11 @@ class TurnProgress:
     def take(self, method: str, params: Json) -> None:
         """Notes what the notification says of this turn."""
         if method == "turn/started" and not self.turn_id:
-            self.turn_id = params["turn"]["id"]
+            self.turn_id = as_text(params["turn"]["id"])
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
             self.outcome = turn_outcome(params["turn"], self._text, self._usage(), self._limits)
         else:
-            with suppress(*_UNKNOWN_SHAPE):
+            with suppress(*UNKNOWN_SHAPE):
                 self._take_detail(method, params)
 
     def _take_detail(self, method: str, params: Json) -> None:
@@ -283,18 +302,19 @@ class TurnProgress:
         elif params["turnId"] != self.turn_id:
             return
         elif method == "item/completed" and params["item"]["type"] == "agentMessage":
-            self._text = params["item"]["text"]
+            self._text = as_text(params["item"]["text"])
         elif method == "thread/tokenUsage/updated":
             usage = params["tokenUsage"]
             if self._before is None:
-                self._before = {name: usage["total"][name] - usage["last"][name] for name in usage["total"]}
+                before = {name: whole(usage["total"][name]) - whole(usage["last"][name]) for name in usage["total"]}
+                self._before = before
             self._total = usage["total"]
 
     def _usage(self) -> Usage:
         before = self._before or {}
         return Usage(
-            input_tokens=self._total.get("inputTokens", 0) - before.get("inputTokens", 0),
-            output_tokens=self._total.get("outputTokens", 0) - before.get("outputTokens", 0),
+            input_tokens=whole(whole(self._total.get("inputTokens")) - before.get("inputTokens", 0)),
+            output_tokens=whole(whole(self._total.get("outputTokens")) - before.get("outputTokens", 0)),
         )
 
 

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from actors.adapters.codex_program import HELLO, REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
-from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, one_line
+from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, checked, one_line
 from actors.edges import processes
 from actors.edges.marked_processes import MARK_VARIABLE, end_program
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
@@ -169,12 +169,14 @@ class CodexSocketLink:
         breach: AgentBreachError | None = None
         try:
             async for frame in line:
-                await self._take(read_object(frame))
+                await self._take(checked(read_object(frame)))
         except ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
                 breach = too_long(LONGEST_ANSWER)
         except ForeignJsonError as error:
             breach = AgentBreachError(f"sent {error}")
+        except AgentBreachError as error:
+            breach = error
         finally:  # also for a message that is none: whoever waits must be told
             death = AgentBreachError(f"codex app-server {breach}") if breach else await self._death()
             for waiting in self._waiting.values():
