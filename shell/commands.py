@@ -200,7 +200,7 @@ def _transcript_text(line: dict[str, object]) -> str:
     if "from" in line:
         return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"
     facts = {key: value for key, value in line.items() if key not in ("at", "kind")}
-    return f"{at} {line.get('kind', '?'):<7} {' '.join(str(value) for value in facts.values()) or json.dumps(line)}"
+    return f"{at} {line.get('kind', '?')!s:<7} {' '.join(str(value) for value in facts.values()) or json.dumps(line)}"
 
 
 @command(mails.USAGE.removeprefix("mail "), completes=("|".join(mails.ACTIONS), "mail"))

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 import msgspec
 
 from actors.edges.journal_reader import read_streams
-from actors.errors import CircumstanceError, UserError
+from actors.errors import CircumstanceError, UserError, described
 from actors.machines import mail, mail_view
 from actors.messages import MailRecord, Record
 from actors.settings import Role, display_names
@@ -60,7 +60,11 @@ def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
     check_whole(found)
-    book = mail.Book(_events(read_streams(found.directory, [STREAM])[STREAM]))
+    events = _events(read_streams(found.directory, [STREAM])[STREAM])
+    try:
+        book = mail.Book(events)
+    except Exception as error:  # what others wrote as events need not fit together
+        raise CircumstanceError(f"run {found.run_id} is damaged: its mail: {described(error)}") from error
     names = _names(found)
     if not request.mail_id:
         listed = mail_view.listed(book, names, request.finished)
@@ -77,7 +81,7 @@ def _events(records: Iterable[Record]) -> list[mail.Event]:
     known: dict[str, Any] = {cls.__name__: cls for cls in mail.EVENTS}
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
-    except (KeyError, msgspec.DecodeError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
 
 

@@ -29,9 +29,9 @@ def say_lines(lines: Iterable[str]) -> None:
 
 def say_json(value: object) -> None:
     """One JSON value in one line; what is not printable is escaped, so the value is the same."""
-    import msgspec
+    from actors.wire.encoding import to_json
 
-    say_json_text(msgspec.json.encode(value).decode())
+    say_json_text(to_json(value))
 
 
 def say_json_text(text: str) -> None:

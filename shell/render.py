@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timezone
 
-import msgspec
-
 from actors.messages import Progress
 from actors.text import line, printable
+from actors.wire.encoding import to_json
 
 NAME_WIDTH = 10
 
@@ -32,7 +31,7 @@ def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterato
     """The lines of one event: time, who, what. Further lines of a text are indented below the first."""
     moment = datetime.fromtimestamp(progress.at_ms / 1000, zone).strftime("%H:%M:%S")
     who = line(progress.agent) or (
-        "loop" if progress.source in ("supervisor", "worker", "console") else progress.source
+        "loop" if progress.source in ("supervisor", "worker", "console") else line(progress.source)
     )
     mark = _MARKS.get(progress.kind, "")
     first, *rest = printable(progress.text.rstrip()).split("\n")
@@ -57,7 +56,7 @@ def json_record(progress: Progress, run_id: str) -> str:
         "run": run_id,
         **{name: getattr(progress, name) for name in ("source", "agent", "kind", "text")},
     }
-    return msgspec.json.encode(record).decode()
+    return to_json(record)
 
 
 def _paint(text: str, progress: Progress, *, colour: bool) -> str:

@@ -264,7 +264,7 @@ def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
     known = {cls.__name__: cls for cls in types}
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
-    except (KeyError, msgspec.DecodeError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
 
 

@@ -46,7 +46,7 @@ def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | 
             continue
         except BadFileError:  # it is none of ours
             continue
-        except (msgspec.DecodeError, RecursionError):  # a power cut has emptied it; what it recorded went down as well
+        except (ValueError, RecursionError):  # a power cut has emptied it; what it recorded went down as well
             yield path, None
 
 

@@ -104,7 +104,7 @@ def read(directory: Path) -> Submission | None:
     """None when the run is not submitted, or its file is of another version: it stays where it is."""
     try:
         return msgspec.json.decode(files.read_bytes(directory / FILE, MOST_BYTES), type=Submission)
-    except (BadFileError, OSError, msgspec.DecodeError, RecursionError):
+    except (BadFileError, OSError, ValueError, RecursionError):  # ValueError: msgspec's, and of text that is no UTF-8
         return None
 
 

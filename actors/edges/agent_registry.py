@@ -128,7 +128,7 @@ def _agents(content: bytes, url: str) -> Iterable[KnownAgent]:
     """An entry that we cannot read is left out: the format may grow."""
     try:
         document = msgspec.json.decode(content, type=_Document)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CircumstanceError(f"{url} is not a registry of agents: {error}") from error
     ours = {agent.id: agent for agent in shipped().agents}
     for item in document.agents:

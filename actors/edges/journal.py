@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from actors.edges import files
-from actors.errors import BadFileError, JournalConflictError, JournalError, JournalUnusableError
+from actors.errors import BadFileError, JournalConflictError, JournalError, JournalUnusableError, LoopError
 from actors.messages import Record
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -69,9 +72,11 @@ class Journal:
             _migrate(self._db, path)
         except sqlite3.Error as error:
             os.close(self._lock)
-            # Locked, full or out of descriptors changes; what is no database, or a damaged one, does not.
-            kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalUnusableError
-            raise kind(f"cannot open the journal {path}: {error}; the run's files are left as they are") from error
+            raise _trouble(error, f"cannot open the journal {path}") from error
+        except LoopError:
+            self._db.close()
+            os.close(self._lock)
+            raise
 
     def load(self, stream: str, epoch: int, after: int = 0) -> tuple[list[Record], bool]:
         """The records of the stream in order from number `after` on, a page of them, and whether there are more.
@@ -95,11 +100,9 @@ class Journal:
 
     def read(self, stream: str, after: int = 0) -> Iterator[Record]:
         """All records of the stream in order from number `after` on; fences nobody."""
-        rows = self._db.execute(
-            "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? AND version > ? ORDER BY version",
-            (stream, after),
-        )
-        return (Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows)
+        query = "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? AND version > ? ORDER BY version"
+        for row in self._rows(query, stream, after):
+            yield _record(row)
 
     def append(
         self,
@@ -146,8 +149,8 @@ class Journal:
 
         A writer that asks again after a crash is recognised by it.
         """
-        row = self._db.execute("SELECT version FROM events WHERE event_id = ?", (event_id,)).fetchone()
-        return None if row is None else int(row[0])
+        row = next(self._rows("SELECT version FROM events WHERE event_id = ?", event_id), None)
+        return None if row is None else _number(row[0])
 
     def note(self, source: str, line: str) -> bool:
         """A transcript line that follows from no event. False: this `source` had been written before."""
@@ -156,11 +159,11 @@ class Journal:
 
     def lines(self) -> list[str]:
         """All transcript lines in order."""
-        return [row[0] for row in self._db.execute("SELECT line FROM transcript ORDER BY number")]
+        return [str(row[0]) for row in self._rows("SELECT line FROM transcript ORDER BY number")]
 
     def fact(self, name: str) -> str | None:
         """A named value kept beside the streams (session ids, counts); None when it was never set."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        row = next(self._rows("SELECT value FROM facts WHERE name = ?", name), None)
         return None if row is None else str(row[0])
 
     def set_fact(self, name: str, value: str) -> None:
@@ -176,20 +179,27 @@ class Journal:
         self._db.close()
         os.close(self._lock)
 
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Raises `JournalError`, which is a `JournalUnusableError` when the journal is damaged."""
+        try:
+            yield from self._db.execute(query, values)
+        except sqlite3.Error as error:
+            raise _trouble(error, "the journal cannot be read") from error
+
     def _add_lines(self, lines: Sequence[str], source: str | None) -> int:
         statement = "INSERT OR IGNORE INTO transcript (source, line) VALUES (?, ?)"
         return sum(self._db.execute(statement, (source, line)).rowcount for line in lines)
 
     def _version(self, stream: str) -> int:
         row = self._db.execute("SELECT version FROM streams WHERE stream = ?", (stream,)).fetchone()
-        return 0 if row is None else int(row[0])
+        return 0 if row is None else _number(row[0])
 
     def _fence(self, epoch: int) -> int:
         return self._generation * 1_000_000 + epoch  # a run sees fewer than a million incarnations of one actor
 
     def _check_epoch(self, stream: str, epoch: int) -> None:
         row = self._db.execute("SELECT epoch FROM streams WHERE stream = ?", (stream,)).fetchone()
-        if row is not None and self._fence(epoch) < int(row[0]):
+        if row is not None and self._fence(epoch) < _number(row[0]):
             raise JournalConflictError(f"stream {stream!r} was taken over by a newer incarnation than #{epoch}")
 
     def _transaction(self) -> _Transaction:
@@ -211,9 +221,37 @@ class _Transaction:
         except sqlite3.Error as failure:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise JournalError(f"the journal cannot be written: {failure}") from failure
+            raise _trouble(failure, "the journal cannot be written") from failure
         if isinstance(error, sqlite3.Error):
-            raise JournalError(f"the journal cannot be written: {error}") from error
+            raise _trouble(error, "the journal cannot be written") from error
+
+
+# These change by themselves, or when somebody makes room. All else is a file that is no journal, or a damaged one.
+_MAY_CHANGE = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT,
+}  # fmt: skip
+
+
+def _trouble(error: sqlite3.Error, what: str) -> JournalError:
+    """What SQLite's error comes to."""
+    code = getattr(error, "sqlite_errorcode", None)  # Python's own errors have none, e.g. of text that is no UTF-8
+    kind = JournalError if code is not None and code & 0xFF in _MAY_CHANGE else JournalUnusableError
+    return kind(f"{what}: {error}; the run's files are left as they are")
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    """SQLite keeps to no column's type: a damaged or foreign file may hold anything."""
+    try:
+        return msgspec.convert(dict(zip(("event_id", "at_ms", "kind", "body"), row, strict=True)), Record)
+    except msgspec.ValidationError as error:
+        raise JournalUnusableError(f"the journal holds what is no event ({error})") from error
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise JournalUnusableError(f"the journal holds {value!r:.40} in the place of a number")
+    return value
 
 
 def _take_lock(path: Path) -> int:

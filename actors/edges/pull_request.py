@@ -133,7 +133,7 @@ class PullRequestLook:
     def _read(self, output: str) -> Sight:
         try:
             answer = msgspec.json.decode(output, type=_Answer)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             return _unknown(f"gh pr view has answered something else than a pull request ({error})")
         return Sight(
             found=PullRequest(url=answer.url, state=answer.state, is_draft=answer.is_draft, branch=answer.head_ref_name)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from actors.errors import UserError
-from actors.messages import MailMoment, MailRecord
-from shell import mails
+from actors.edges import run_dir
+from actors.edges.journal import Journal
+from actors.errors import CircumstanceError, UserError
+from actors.machines import mail
+from actors.messages import MailMoment, MailRecord, Record
+from shell import mails, run_files
 from supervisor.console_wire import LookAtMail, MailReport, OrderMail
 
 NOW = 1_000_000
@@ -93,3 +99,16 @@ def test_an_order_is_answered_with_how_the_mail_stands_then() -> None:
     assert mails.lines(mails.parse("requeue 1a2b"), MailReport(mails=[MAIL]), now_ms=NOW) == [
         "mail 1a2b3c4d (codex -> claude) is dead: please review the last commit  (no agent)"
     ]
+
+
+def test_mail_whose_events_do_not_fit_together_is_damaged_in_one_line(tmp_path: Path) -> None:
+    run_dir.write_manifest(tmp_path, {"state": "stopped"})
+    journal = Journal(tmp_path / "journal.sqlite", generation=1)
+    event = mail.CallRepeated(at_ms=1, mail_id="never sent", sender="worker")
+    body = msgspec.json.encode(event).decode()
+    journal.append("mail", 1, 0, [Record(event_id="e", at_ms=1, kind="CallRepeated", body=body)])
+    journal.close()
+    found = run_files.look_at(tmp_path)
+    assert found is not None
+    with pytest.raises(CircumstanceError, match="is damaged: its mail: "):
+        mails.from_files(found, LookAtMail())

@@ -34,3 +34,8 @@ def test_an_empty_text_is_still_a_line():
 def test_colour_wraps_the_name_only():
     (line,) = shown("say", "x", agent="codex", colour=True)
     assert line == "00:00:00 \x1b[36mcodex     \x1b[0m x"
+
+
+def test_half_a_character_costs_no_record():
+    progress = Progress(at_ms=0, source="supervisor", agent="", kind="note", text="branch \ud83d")
+    assert '"text":"branch \N{REPLACEMENT CHARACTER}"' in render.json_record(progress, "1")

@@ -109,10 +109,13 @@ def test_a_run_that_is_active_is_not_submitted(home: Path):
     assert submissions.queued(home) == []
 
 
-def test_a_submission_of_another_version_is_left_alone(home: Path):
+@pytest.mark.parametrize(
+    "content", [json.dumps({"submitted_at_ns": "tomorrow"}).encode(), b'{"cwd": "\xff"}', b"[" * 9_999]
+)
+def test_a_submission_of_another_version_is_left_alone(home: Path, content: bytes):
     made = submit(home, "1")
     path = made.directory / submissions.FILE
-    path.write_text(json.dumps({"submitted_at_ns": "tomorrow"}))
+    path.write_bytes(content)
     assert submissions.queued(home) == []
     assert path.exists()
 

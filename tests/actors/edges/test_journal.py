@@ -3,13 +3,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from actors.edges import journal as journal_module
 from actors.edges.journal import Journal
-from actors.errors import JournalConflictError, JournalError
+from actors.errors import JournalConflictError, JournalError, JournalUnusableError
 from actors.messages import Record
 
 
@@ -167,3 +168,42 @@ def test_a_torn_write_ahead_log_costs_only_what_was_never_acknowledged(tmp_path:
     again = Journal(torn / "journal.sqlite", generation=1)
     assert len(list(again.read("run"))) == 50
     again.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE facts",
+        "UPDATE events SET body = x'ff'",
+        "UPDATE events SET at_ms = 'noon'",
+        "UPDATE streams SET version = 'two', epoch = 'three'",
+    ],
+)
+def test_a_journal_that_holds_something_else_cannot_be_used_and_says_so(tmp_path: Path, damage: str):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, generation=1)
+    journal.append("run", 1, 0, [record("a")])
+    journal.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(damage)
+    journal = Journal(path, generation=2)
+    with pytest.raises(JournalUnusableError):
+        read_all(journal)
+    journal.close()
+
+
+def read_all(journal: Journal) -> None:
+    journal.fact("x")
+    list(journal.read("run"))
+    journal.load("run", 1)
+
+
+def test_a_damaged_page_is_found_when_it_is_read(tmp_path: Path):
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, generation=1)
+    journal.append("run", 1, 0, [record(str(number)) for number in range(500)])
+    journal.close()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff" * (len(content) - len(content) // 2))
+    with pytest.raises(JournalUnusableError, match="the run's files are left as they are"):
+        list(Journal(path, generation=2).read("run"))
