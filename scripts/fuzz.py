@@ -34,6 +34,7 @@ from fuzz_surfaces import SURFACES
 ROOT = Path(__file__).resolve().parents[1]
 MARK = "LOOP_FUZZ_MARK"  # stands in the environment of everything that is started here
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_", "GIT_")
+MEMORY = "/dev/shm"
 SILENT_S = 150.0  # a process that says nothing for longer hangs: its own limits are shorter
 SHOW_EACH_S = 10.0  # where there is no terminal
 
@@ -63,7 +64,8 @@ class Session:
         self.arguments = arguments
         self.mark = uuid.uuid4().hex
         self.rows: list[Row] = []
-        self.folder = Path(tempfile.mkdtemp(prefix="fz-"))
+        # In memory, where that is to be had: what is made durable there costs nothing.
+        self.folder = Path(tempfile.mkdtemp(prefix="fz-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
         self.saved = Path(arguments.save)
 
     def run(self) -> int:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 SURFACES = {
     "router": "fuzz_surfaces.router:RouterSurface",
     "control": "fuzz_surfaces.control:ControlSurface",
+    "acp": "fuzz_surfaces.acp:AcpSurface",
     "configuration": "fuzz_surfaces.configuration:ConfigurationSurface",
+    "run-files": "fuzz_surfaces.run_files:RunFilesSurface",
     "mcp": "fuzz_surfaces.mcp:McpSurface",
     "terminal": "fuzz_surfaces.terminal:TerminalSurface",
 }

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC
 from pathlib import Path
 from random import Random
@@ -28,7 +28,7 @@ from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
-from shell import cli, log_lines, mails, render, run_files, tables, terminal
+from shell import cli, log_lines, mails, output, render, run_files, tables, terminal
 from shell.commands import transcript_line
 from shell.dashboard import panel
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
@@ -98,7 +98,7 @@ class TerminalSurface(Surface):
             elif way == "record":
                 self._record(tree)
             else:
-                for line in "\n".join(self._ways[way](tree)).split("\n"):
+                for line in _printed(way, self._ways[way](tree)):
                     if found := (JSON_BAD if way == "json" else BAD).search(line):
                         raise Failed(f"{way}: a control character is printed") from ValueError(repr(found[0]))
 
@@ -142,6 +142,19 @@ def _nasty(rng: Random, tree: Any) -> Any:
 
 # Fields whose values are one of a few words: decoding holds them to it.
 _WORDS = ("type", "state", "phase", "role", "hold", "purpose", "status", "sender_role", "action")
+
+
+def _printed(way: str, lines: Iterable[str]) -> list[str]:
+    """As the commands print it. What is painted, and a refusal, has gone through that way by itself."""
+    if way in ("progress", "panel", "transcript", "log", "error"):
+        return "\n".join(lines).split("\n")
+    out = io.StringIO()
+    with redirect_stdout(out):
+        if way == "json":
+            output.say_json_text("\n".join(lines))
+        else:
+            output.say_lines(lines)
+    return out.getvalue().removesuffix("\n").split("\n")
 
 
 def _as(cls: Any, tree: Any) -> Any:

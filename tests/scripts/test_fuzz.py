@@ -15,7 +15,15 @@ ROOT = Path(__file__).parents[2]
 FUZZ = [sys.executable, ROOT / "scripts" / "fuzz.py"]
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 # Inputs of the short seed: a few seconds of CPU each; `scripts/fuzz` plays longer ones.
-SURFACES = {"router": 1_000, "control": 600, "configuration": 2_000}
+SURFACES = {
+    "router": 1_000,
+    "control": 600,
+    "mcp": 800,
+    "run-files": 300,
+    "configuration": 2_000,
+    "acp": 600,
+    "terminal": 2_000,
+}
 
 
 def fuzz(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,230 @@
+"""What coding agents print: lines of the Agent Client Protocol, of Claude Code's stream, of Codex's JSON-RPC.
+
+The adapters are the real ones, from the bytes of the pipe on; the program behind the pipe is played in this process.
+A line may end the session with a clear error (`LoopError`); the next input begins another. A turn must end, and each
+event that the adapter passes on must be text that can be sent. Good work: a turn of each agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+
+from actors.adapters import acp_session
+from actors.adapters.acp_program import AgentProgram
+from actors.adapters.acp_session import AcpSession
+from actors.adapters.base import AgentEvent, AgentSettings
+from actors.adapters.claude import ClaudeAgent
+from actors.adapters.claude_process import ClaudeProcess
+from actors.adapters.codex import CodexAgent
+from actors.adapters.codex_link import _Client
+from actors.adapters.codex_turn import OpenTurn
+from actors.edges.marked_processes import MARK_VARIABLE
+from actors.errors import AgentError, LoopError
+from fuzz_surfaces import inputs as make
+from fuzz_surfaces import lines as examples
+from fuzz_surfaces.oracle import Failed
+from fuzz_surfaces.surface import Surface
+
+TURN_S = 5.0
+
+
+class AcpSurface(Surface):
+    """See the module."""
+
+    name = "acp"
+    settle_each = 500
+
+    def open(self) -> None:
+        acp_session.AgentProgram = PlayedProgram  # type: ignore[misc]
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(self._unhandled)
+        settings = AgentSettings(name="played", cwd=self.folder, environment={"PATH": ""}, command=("played",))
+        self.settings = settings
+        self.acp: AcpSession | None = None
+        self.turns = 0
+        self.settle()
+
+    def _unhandled(self, _loop: object, context: dict[str, Any]) -> None:
+        self.watch.note(context.get("exception"), f"unhandled in the loop: {context.get('message')}"[:200])
+
+    def make(self, rng: Random) -> tuple[str, list[bytes]]:
+        """Which agent prints what lines."""
+        voice = rng.choice(tuple(examples.LINES))
+        lines = []
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            line = make.encoded(rng, rng.choice(examples.LINES[voice]), lambda each: make.as_json(rng, each))
+            lines.append(line.replace(b"\n", b" ") + rng.choice((b"\n", b"\n", b"\n", b"\r\n")))
+        return voice, lines
+
+    def feed(self, inputs: Sequence[tuple[str, list[bytes]]]) -> None:
+        for voice, lines in inputs:
+            self.loop.run_until_complete(getattr(self, f"_{voice}")(lines))
+
+    def _sink(self, event: AgentEvent) -> None:
+        """As the session owner does: it passes on what it is told."""
+        (event.text + event.raw + event.message_id).encode()
+        if not isinstance(event.text, str) or not isinstance(event.message_id, str):
+            raise Failed(f"an event of {type(event.text).__name__}, {type(event.message_id).__name__}")
+
+    # --- the agents ---
+
+    async def _acp(self, lines: list[bytes], good: bool = False) -> None:
+        try:
+            async with asyncio.timeout(TURN_S):
+                if self.acp is None:
+                    self.acp = AcpSession(self.settings, self._sink)
+                    await self.acp.open(None)
+                self.turns += 1
+                PlayedProgram.script = lines
+                outcome = await self.acp.turn(f"turn-{self.turns}", "go on")
+                json.dumps(outcome.text + outcome.error).encode()
+                if good and (outcome.status, outcome.text) != ("finished", "all is well"):
+                    raise Failed(f"a good turn ends as {outcome}")
+        except TimeoutError:
+            await self._end_acp()
+            raise Failed(f"a turn of the ACP agent has no end within {TURN_S:g} s") from None
+        except LoopError as error:
+            check_words(error)
+            await self._end_acp()
+            if good:
+                raise Failed(f"a good turn fails: {error}") from error
+        if self.turns % 1_000 == 0:  # a session keeps what it knows of its turns
+            await self._end_acp()
+
+    async def _end_acp(self) -> None:
+        session, self.acp = self.acp, None
+        if session is not None:
+            await session.close()
+
+    async def _claude(self, lines: list[bytes], good: bool = False) -> None:
+        agent = ClaudeAgent(self.settings, self._sink)
+        turn = agent._conversation.begin(examples.TURN)
+        process = ClaudeProcess(
+            ["played"], cwd=self.folder, environment={MARK_VARIABLE: "m"}, on_start=lambda _pid: None,
+            on_event=agent._take, on_end=agent._news.set,
+        )  # fmt: skip
+        out = asyncio.StreamReader(limit=50_000_000)
+        out.feed_data(b"".join(lines))
+        out.feed_eof()
+        played = cast("asyncio.subprocess.Process", SimpleNamespace(stdout=out, wait=_at_once, pid=0, returncode=0))
+        await process._read(played)
+        if process.failure is not None:
+            if not isinstance(process.failure, AgentError):
+                raise process.failure
+            check_words(process.failure)
+        if turn.result is not None:
+            outcome = turn.outcome()
+            json.dumps(outcome.text + outcome.error).encode()
+            _count(outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.resets_at_ms or 0)
+        for task in agent._tasks:
+            task.cancel()
+        if good and not (agent._conversation.over and turn.outcome().text == "all is well"):
+            raise Failed(f"a good turn ends as {turn.result}")
+
+    async def _codex(self, lines: list[bytes], good: bool = False) -> None:
+        agent = CodexAgent(self.settings, self._sink)
+        agent._thread_id = examples.THREAD
+        agent._turn = turn = OpenTurn()
+        turn.sent, turn.progress.turn_id = True, examples.TURN
+        failures: list[Exception] = []
+
+        def heard(message: Any) -> None:
+            try:
+                agent._heard(message)
+            except Exception as error:
+                failures.append(error)
+
+        client = _Client(["played"], self.folder, {}, heard, lambda: None)
+        text = b"".join(lines).decode("utf-8", "replace")
+        client._proc = cast("Any", SimpleNamespace(stdout=io.StringIO(text), stdin=io.StringIO(), poll=lambda: None))
+        client._reader_loop()
+        if failures:
+            raise failures[0]
+        if turn.over.done():
+            outcome = turn.over.result()
+            if isinstance(outcome, AgentError):
+                check_words(outcome)
+            else:
+                json.dumps(outcome.text + outcome.error).encode()
+                _count(outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.resets_at_ms or 0)
+        if good and not (turn.over.done() and turn.over.result().text == "all is well"):  # type: ignore[union-attr]
+            raise Failed(f"a good turn ends as {turn.over}")
+        turn.over.cancel()
+
+    def settle(self) -> None:
+        for voice, lines in examples.GOOD.items():
+            written = [json.dumps(line).encode() + b"\n" for line in lines]
+            self.loop.run_until_complete(getattr(self, f"_{voice}")(written, good=True))
+
+    def reopen(self) -> None:
+        self.acp = None
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self._end_acp())
+        self.loop.close()
+
+
+def check_words(error: LoopError) -> None:
+    """A refusal of what an agent said is short, whatever it said."""
+    if not 0 < len(str(error)) < 5_000:
+        raise Failed(f"an error of {len(str(error))} characters")
+    str(error).encode()
+
+
+def _count(*numbers: object) -> None:
+    """What is counted is journalled and sent: whole numbers of 64 bits."""
+    for number in numbers:
+        if not isinstance(number, int) or not -(2**63) <= number < 2**63:
+            raise Failed(f"counted as {number!r:.80}")
+
+
+async def _at_once() -> int:
+    return 0
+
+
+class PlayedProgram(AgentProgram):
+    """An agent's program without a process: answers each request in order, each prompt with the script before it."""
+
+    script: ClassVar[list[bytes]] = []
+
+    @classmethod
+    async def start(cls, command: Sequence[str], environment: dict[str, str], cwd: Path) -> PlayedProgram:  # noqa: ARG003
+        return cls()
+
+    @property
+    def pid(self) -> int:
+        return 0
+
+    @property
+    def failed_by_itself(self) -> bool:
+        return False
+
+    async def exit_text(self, patience_s: float) -> str:  # noqa: ARG002
+        return "it exited with status 0"
+
+    async def send(self, message: dict[str, Any]) -> None:
+        result: dict[str, Any]
+        match message.get("method"):
+            case "initialize":
+                result = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
+            case "session/new":
+                result = {"sessionId": examples.SESSION}
+            case "session/prompt":
+                result = {"stopReason": "end_turn"}
+                for line in self.script:
+                    self.pipe_data_received(1, line.replace(b"@prompt@", str(message["id"]).encode()))
+            case _:
+                return
+        answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+        self.pipe_data_received(1, json.dumps(answer).encode() + b"\n")
+
+    async def end(self) -> None:
+        if self._greeting_over is not None:
+            self._greeting_over.cancel()
