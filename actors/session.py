@@ -23,7 +23,7 @@ from actors.clock import wall_ms
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, LoopError, SessionNotFoundError
 from actors.machines import backoff, prompts, turn
 from actors.machines.durations import span
-from actors.messages import Cause, Purpose, RunTurn, TurnOutcome, Usage
+from actors.messages import Cause, FoundTurn, Purpose, RunTurn, TurnOutcome, Usage
 from actors.stream import EventStream
 
 # An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
@@ -434,7 +434,7 @@ class AgentSession:
         if self._agent is None:
             return False
         try:
-            found = await self._agent.find_turn(entry.message_id, turn.text_of(self._ledger, entry))
+            found = await self._found(self._agent, entry)
         except AgentError:
             return False
         return found.state != "absent"
@@ -476,7 +476,7 @@ class AgentSession:
         agent = self._agent
         assert agent is not None
         try:
-            answer = await agent.find_turn(entry.message_id, turn.text_of(self._ledger, entry))
+            answer = await self._found(agent, entry)
         except AgentError as error:
             await self._agent_failed(error)
             return
@@ -488,6 +488,10 @@ class AgentSession:
             await self._take_outcome(entry, event.outcome)
         else:
             await self._record(event)
+
+    async def _found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
+        text = turn.text_of(self._ledger, entry)
+        return await agent.find_turn(entry.message_id, text, answered=self._ledger.answered)
 
     async def _send(self, entry: turn.Entry) -> None:
         agent = self._agent

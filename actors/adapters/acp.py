@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.adapters.acp_replay import Pause, quiet
 from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn
 from actors.errors import AgentDiedError, AgentUnavailableError
 from actors.messages import TurnOutcome
@@ -53,9 +54,11 @@ class AcpAgent:
 
     can_steer = False
 
-    def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
+    def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
+        """`pause` is how long nothing of a replay comes when it is over."""
         self._settings = settings
         self._sink = sink
+        self._pause = pause
         self._session: AcpSession | None = None
 
     async def open(self, session_id: str | None) -> str:
@@ -63,7 +66,7 @@ class AcpAgent:
         preflight(self._settings)
         from actors.adapters.acp_session import AcpSession
 
-        self._session = AcpSession(self._settings, self._sink)
+        self._session = AcpSession(self._settings, self._sink, self._pause)
         return await self._session.open(session_id)
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
@@ -79,9 +82,15 @@ class AcpAgent:
         if self._session is not None:
             await self._session.interrupt()
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:  # noqa: ARG002 - the id comes first here
+    async def find_turn(
+        self,
+        message_id: str,
+        text: str = "",  # noqa: ARG002 - the id comes first here
+        *,
+        answered: str = "",
+    ) -> FoundTurn:
         """From the replay at `open` and our own turns since; the rule is `acp_history.History`'s."""
-        return self._opened().find_turn(message_id)
+        return await self._opened().find_turn(message_id, answered)
 
     async def close(self) -> None:
         """Ends the connection, then the program with all that it started."""

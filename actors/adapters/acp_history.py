@@ -37,6 +37,11 @@ def with_marker(message_id: str, prompt: str) -> str:
     return f"{prompt}\n\n(message {message_id})"
 
 
+def is_echo(echo: str, prompt: str) -> bool:
+    """Whether this is the prompt that was sent, or its beginning, whatever the agent has done to its spaces."""
+    return "".join(prompt.split()).startswith("".join(echo.split()))
+
+
 def chunk_text(chunk: UserMessageChunk | AgentMessageChunk) -> str:
     """The chunk's text; "" for an image and the like."""
     return chunk.content.text if chunk.content.type == "text" else ""
@@ -165,11 +170,22 @@ class History:
         """Our turn is over."""
         self._turns[message_id] = FoundTurn(state="finished", outcome=outcome)
 
-    def find(self, message_id: str) -> FoundTurn:
-        """What is known of the prompt."""
+    @property
+    def user_text(self) -> str:
+        """Of the user message that is being replayed; "" when something else is."""
+        return self._user_text
+
+    def knows(self, message_id: str) -> bool:
+        """Whether the agent has the prompt."""
+        return message_id in self._turns
+
+    def find(self, message_id: str, answered: str = "") -> FoundTurn:
+        """What is known of the prompt. A replay without the one that was `answered` is only a part."""
         if message_id in self._turns:
             return self._turns[message_id]
         replays_ours = self._user_replayed or not self._agent_replayed
+        if answered and answered not in self._turns:
+            replays_ours = False
         return FoundTurn(state="absent" if replays_ours else "unfinished")
 
     def _user_chunk(self, chunk: UserMessageChunk) -> None:

@@ -41,8 +41,19 @@ from acp.schema import (
 from pydantic import ValidationError
 
 from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
-from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, History, Speech, failed, one_line, stopped, with_marker
+from actors.adapters.acp_history import (
+    AUTHENTICATION_REQUIRED,
+    History,
+    Speech,
+    chunk_text,
+    failed,
+    is_echo,
+    one_line,
+    stopped,
+    with_marker,
+)
 from actors.adapters.acp_program import AgentProgram
+from actors.adapters.acp_replay import Pause, Replay, quiet
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome, Usage
@@ -53,10 +64,22 @@ EXIT_PATIENCE_S = 1.0
 BRIDGE_NAME = "loop-bridge"
 
 
+# What a replay is made of. The rest (commands, modes, usage) comes whenever the agent likes.
+_HISTORY = (
+    UserMessageChunk,
+    AgentMessageChunk,
+    AgentThoughtChunk,
+    AgentPlanUpdate,
+    ToolCallStart,
+    ToolCallProgress,
+    SessionInfoUpdate,
+)
+
+
 class AcpSession:
     """What `base.Agent` asks for, but for steering. `open` once, then any number of turns, one at a time."""
 
-    def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
+    def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
         self._settings = settings
         self._sink = sink
         self._program: AgentProgram | None = None
@@ -66,7 +89,10 @@ class AcpSession:
         self._gives_ids_back = False
         self._model_option: SessionConfigOptionSelect | None = None
         self._history = History()
-        self._replaying = False
+        self._replay = Replay(pause)
+        self._was_loaded = False
+        self._prompt = ""  # of the running turn, as it was sent
+        self._echo = ""  # what the agent has given back of it
         self._speech = Speech()
         self._turn_id: str | None = None  # of the running turn
         self._interrupted = False
@@ -109,9 +135,11 @@ class AcpSession:
         """Sends the prompt and returns when the agent has answered it."""
         connection = self._open_connection()
         self._turn_id, self._interrupted, self._seen, self._speech = turn_id, False, False, Speech()
-        cost_before = self._cost_usd
         text = prompt if self._gives_ids_back else with_marker(turn_id, prompt)
+        self._prompt, self._echo = text, ""
         try:
+            await self._replay.over()
+            cost_before = self._cost_usd
             await self._use_model(connection, model or self._settings.model)
             if self._interrupted:  # before there was a prompt to cancel
                 return stopped("cancelled", "")
@@ -152,13 +180,15 @@ class AcpSession:
         except ConnectionError:
             await self._raise_died(opening=False)
 
-    def find_turn(self, message_id: str) -> FoundTurn:
-        """What is known of the prompt with this id."""
-        return self._history.find(message_id)
+    async def find_turn(self, message_id: str, answered: str) -> FoundTurn:
+        """What is known of the prompt with this id, as soon as it is known or the replay is over."""
+        await self._replay.over(lambda: self._history.knows(message_id))
+        return self._history.find(message_id, answered)
 
     async def close(self) -> None:
         """Ends the connection, then the program. May be called at any time, also twice at once."""
         async with self._closing:
+            await self._replay.close()
             connection, self._connection = self._connection, None
             program, self._program = self._program, None
             if connection is not None:
@@ -198,10 +228,10 @@ class AcpSession:
     ) -> LoadSessionResponse:
         if not (agent.agent_capabilities and agent.agent_capabilities.load_session):
             raise SessionNotFoundError(f"agent {self._settings.name!r} cannot load a session again (no loadSession)")
-        self._replaying = True
+        self._replay.begin()
         try:
-            # The package hands us updates before the response that follows them, so the replay is complete then.
-            return await connection.load_session(
+            # The package hands us updates before the response that follows them.
+            session = await connection.load_session(
                 str(self._settings.cwd), session_id, mcp_servers=self._mcp_servers(agent)
             )
         except RequestError as error:
@@ -211,8 +241,15 @@ class AcpSession:
             raise SessionNotFoundError(
                 f"agent {self._settings.name!r} cannot load session {session_id}: {reason}"
             ) from error
-        finally:
-            self._replaying = False
+        except BaseException:
+            self._replay.end()
+            raise
+        self._was_loaded = True
+        if self._gives_ids_back:  # then the replay is whole, by our extension
+            self._replay.end()
+        else:
+            self._replay.answered()
+        return session
 
     def _mcp_servers(self, agent: InitializeResponse) -> list[Any]:
         bridge = self._settings.bridge
@@ -285,8 +322,7 @@ class AcpSession:
 
     def take_update(self, session_id: str, update: Any) -> None:
         """One session update, in the order in which they came."""
-        if self._replaying:
-            self._history.replay(update)
+        if self._is_replayed(update):
             if isinstance(update, UsageUpdate):
                 self._take_cost(update)
             return
@@ -313,6 +349,27 @@ class AcpSession:
                 self._sink(AgentEvent(kind="usage", text=f"{update.used:,} of {update.size:,} tokens of context"))
             case SessionInfoUpdate() if TURN_ENDED in (update.field_meta or {}):
                 self._end_message()
+
+    def _is_replayed(self, update: Any) -> bool:
+        """Whether this is history: until the replay is over, and when it goes on late, with a prompt that is not ours.
+
+        A late rest never counts for the running turn. It is over with the echo of that turn's prompt, or a while later.
+        """
+        if self._was_loaded and not self._replay.running and isinstance(update, _HISTORY):
+            if isinstance(update, UserMessageChunk):
+                self._echo += chunk_text(update)
+            if not is_echo(self._echo, self._prompt) or not self._prompt:
+                self._replay.begin()
+                self._replay.answered()
+        if not self._replay.running:
+            return False
+        self._history.replay(update)
+        if self._turn_id is not None and self._turn_id in self._history.user_text:
+            self._replay.end()
+            return False
+        if isinstance(update, _HISTORY):
+            self._replay.came()
+        return True
 
     def _tool_result(self, call: ToolCallStart | ToolCallProgress) -> None:
         if call.status not in {"completed", "failed"}:

@@ -127,10 +127,12 @@ class Agent(Protocol):
         """Ends the running turn; `turn` then returns with status interrupted. Nothing happens when none runs."""
         ...
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:
+    async def find_turn(self, message_id: str, text: str = "", *, answered: str = "") -> FoundTurn:
         """Looks the user message up in the agent's own transcript of the open session. No side effect.
 
         `text` is what was sent under the id: an agent may have been killed with the text written down and the id not.
+        `answered` is the id of the last message that the agent has answered in this session, "" = none is known. A
+        transcript that comes in pieces and does not have that one is not whole: nothing is absent from it.
         """
         ...
 

@@ -174,7 +174,13 @@ class ClaudeAgent:
                 await client.stop_task(task_id)
         self._news.set()
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:  # noqa: ARG002 - one line has both
+    async def find_turn(
+        self,
+        message_id: str,
+        text: str = "",  # noqa: ARG002 - one line has both
+        *,
+        answered: str = "",  # noqa: ARG002 - its transcript is a file, which is whole
+    ) -> FoundTurn:
         """See the Protocol. Waits for what the program is known to have and not yet to have written."""
         transcript = self._transcript
         if transcript is None:

@@ -155,7 +155,13 @@ class ClaudePaneAgent:
         if turn.turn_id in self._submitted:
             await self._escape(lambda: turn is self._turn)
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:  # noqa: ARG002 - the line has the id
+    async def find_turn(
+        self,
+        message_id: str,
+        text: str = "",  # noqa: ARG002 - the line has the id
+        *,
+        answered: str = "",  # noqa: ARG002 - its transcript is a file, which is whole
+    ) -> FoundTurn:
         """See the Protocol. Waits for what the program is known to have and not yet to have written."""
         if not self._session_id:
             raise ProtocolError(f"find_turn({message_id}) before open")

@@ -189,7 +189,13 @@ class CodexAgent:
         with suppress(RequestRefusedError):  # the turn has just ended
             await self._opened().request("turn/interrupt", params)
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:
+    async def find_turn(
+        self,
+        message_id: str,
+        text: str = "",
+        *,
+        answered: str = "",  # noqa: ARG002 - thread/read gives the whole thread
+    ) -> FoundTurn:
         """See `base.Agent.find_turn`. A turn that was interrupted, by whomever, counts as unfinished."""
         # Newer CLIs would rather have the history read in pages (thread/turns/list); threads of older ones have none.
         params = {"threadId": self._thread_id, "includeTurns": True}

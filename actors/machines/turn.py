@@ -209,6 +209,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     settled_mail: tuple[str, ...] = ()
     turns: int = 0
     spent: Usage = Usage()
+    answered: str = ""  # id of the last user message that the agent has certainly answered in this session
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -396,7 +397,7 @@ def _entry(ledger: Ledger, event: _Event) -> Entry:
 def _begin_session(ledger: Ledger, session_id: str) -> Ledger:
     if session_id == ledger.session_id:
         return ledger
-    after = msgspec.structs.replace(ledger, session_id=session_id, full=False)
+    after = msgspec.structs.replace(ledger, session_id=session_id, full=False, answered="")
     if not ledger.session_id:
         return after
     # Nothing of the old session stands in this one, so nothing of it can be reminded of.
@@ -410,6 +411,7 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
         open={turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id},
         turns=ledger.turns + (not entry.carrier),
         spent=_sum(ledger.spent, outcome.usage),
+        answered=entry.message_id if outcome.status == "finished" and not entry.carrier else ledger.answered,
     )
     if entry.purpose in MESSAGES:
         return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])

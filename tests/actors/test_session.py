@@ -72,7 +72,7 @@ class FakeAgent:
     async def interrupt(self) -> None:
         self._interrupted.set()
 
-    async def find_turn(self, message_id: str, text: str = "") -> FoundTurn:
+    async def find_turn(self, message_id: str, text: str = "", *, answered: str = "") -> FoundTurn:
         state, _ = self.program.transcript.get(message_id, ("absent", ""))
         return FoundTurn(state=state, outcome=DONE if state == "finished" else None)  # type: ignore[arg-type]
 

@@ -47,6 +47,7 @@ class PlainAgent:
         self.client: Any = None
         self.cancelled = asyncio.Event()
         self.model = "small"
+        self.pieces: list[Any] = []  # of a late replay: one is sent for each SIGUSR1
 
     def on_connect(self, client: Any) -> None:
         self.client = client
@@ -69,15 +70,24 @@ class PlainAgent:
         path = HOME / session_id
         if not path.exists():
             raise RequestError.resource_not_found(session_id)
+        pieces = []
         for line in path.read_text().splitlines():
             who, text = json.loads(line)
             if who == "user" and "--silent" not in sys.argv:
                 # cut in the middle, as agents may do
-                for half in (text[: len(text) // 2], text[len(text) // 2 :]):
-                    await self.client.session_update(session_id, update_user_message_text(half))
+                pieces += [update_user_message_text(h) for h in (text[: len(text) // 2], text[len(text) // 2 :])]
             elif who == "agent":
-                await self.client.session_update(session_id, update_agent_message_text(text))
+                pieces.append(update_agent_message_text(text))
+        if "--late" in sys.argv:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.send_piece, session_id)
+            self.pieces = pieces
+        else:
+            for piece in pieces:
+                await self.client.session_update(session_id, piece)
         return LoadSessionResponse()
+
+    def send_piece(self, session_id: str) -> None:
+        self.sending = asyncio.ensure_future(self.client.session_update(session_id, self.pieces.pop(0)))
 
     async def set_config_option(self, config_id: str, session_id: str, value: Any, **_: Any) -> Any:
         self.model = value

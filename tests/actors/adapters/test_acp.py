@@ -201,6 +201,89 @@ def test_an_agent_that_replays_only_its_own_messages_may_have_the_prompt(tmp_pat
     run(play())
 
 
+class Pauses:
+    """The while after each piece of a replay, which lasts until the test ends it."""
+
+    def __init__(self) -> None:
+        self._begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def __call__(self) -> None:
+        over = asyncio.Event()
+        self._begun.put_nowait(over)
+        await over.wait()
+
+    async def piece(self, it: Opened) -> None:
+        """The next piece comes while the agent is waited for; returns when it was taken."""
+        await self._begun.get()
+        os.kill(it.events.pid, signal.SIGUSR1)
+
+    async def quiet(self, times: int = 1) -> None:
+        for _ in range(times):
+            (await self._begun.get()).set()
+
+
+async def crashed(home: Path) -> tuple[str, str]:
+    """A session with an answered prompt, and with one at which the agent was killed."""
+    done, cut = new_id(), new_id()
+    async with opened(acp.factory, plain(home)) as it:
+        await it.agent.turn(done, "refuse")
+        with pytest.raises(AgentDiedError):
+            await it.agent.turn(cut, "die")
+    return done, cut
+
+
+def test_a_prompt_that_the_replay_brings_after_its_answer_is_not_absent(tmp_path: Path) -> None:
+    async def play() -> None:
+        done, cut = await crashed(tmp_path)
+        pauses = Pauses()
+        late = plain(tmp_path, "--late")
+        async with opened(lambda s, sink: acp.AcpAgent(s, sink, pauses), late, "plain-1") as it:
+            finding = asyncio.create_task(it.agent.find_turn(cut, answered=done))
+            for _ in range(4):  # two prompts, each in two pieces
+                assert not finding.done()
+                await pauses.piece(it)
+            assert (await finding).state == "unfinished"
+            finding = asyncio.create_task(it.agent.find_turn(new_id(), answered=done))
+            await pauses.quiet()
+            assert (await finding).state == "absent"  # the answered one is there, and nothing comes any more
+
+    run(play())
+
+
+def test_a_replay_that_never_brings_the_answered_prompt_leaves_open_what_else_is_missing(tmp_path: Path) -> None:
+    async def play() -> None:
+        done, cut = await crashed(tmp_path)
+        pauses = Pauses()
+        late = plain(tmp_path, "--late")
+        async with opened(lambda s, sink: acp.AcpAgent(s, sink, pauses), late, "plain-1") as it:
+            finding = asyncio.create_task(it.agent.find_turn(cut, answered=done))
+            await pauses.quiet(times=3)
+            assert (await finding).state == "unfinished"
+
+    run(play())
+
+
+def test_the_late_rest_of_a_replay_is_no_part_of_the_turn_that_runs(tmp_path: Path) -> None:
+    async def play() -> None:
+        await crashed(tmp_path)
+        pauses = Pauses()
+        late = plain(tmp_path, "--late")
+        async with opened(lambda s, sink: acp.AcpAgent(s, sink, pauses), late, "plain-1") as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
+            await pauses.quiet(times=3)
+            await it.events.wait(lambda e: e.kind == "seen")
+            os.kill(it.events.pid, signal.SIGUSR1)
+            for _ in range(4):  # the second halves, and "farewell"
+                await pauses.piece(it)
+            await pauses.quiet()
+            await it.agent.interrupt()
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("interrupted", "working")
+            assert it.events.texts("say") == ["working"]
+
+    run(play())
+
+
 @pytest.mark.parametrize(("flag", "reason"), [("--no-load", "no loadSession"), ("", "Resource not found")])
 def test_a_session_that_cannot_be_loaded_is_reported_as_such(tmp_path: Path, flag: str, reason: str) -> None:
     async def play() -> None:

@@ -212,3 +212,14 @@ def test_every_event_of_the_ledger_can_be_drawn():
     script = Path(__file__).parents[3] / "scripts" / "draw_machines.py"
     drawn = subprocess.run([sys.executable, script, "turn"], capture_output=True, text=True, check=True).stdout
     assert [event.__name__ for event in turn.TRANSITIONS if event.__name__ not in drawn] == []
+
+
+def test_the_last_answered_message_is_known_until_another_session_begins() -> None:
+    ledger = turn.apply(turn.Ledger(), turn.SessionBegan(session_id="s1"))
+    for name, status, answered in (("a", "finished", "a"), ("b", "failed", "a"), ("c", "finished", "c")):
+        ledger = turn.apply(ledger, turn.TurnIntended(turn_id=name, purpose="mail", prompt="p"))
+        ledger = turn.apply(ledger, turn.TurnSubmitted(turn_id=name, message_id=name))
+        outcome = TurnOutcome(status=status, error="" if status == "finished" else "e")  # type: ignore[arg-type]
+        ledger = turn.apply(ledger, turn.TurnConcluded(turn_id=name, outcome=outcome))
+        assert ledger.answered == answered
+    assert turn.apply(ledger, turn.SessionBegan(session_id="s2")).answered == ""
