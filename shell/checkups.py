@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,11 +174,18 @@ def agent(name: str) -> Check:
             return
         facts["login"] = None if configured else True
         login = "its login is its own affair" if configured else "logged in"
-        yield Finding(
-            "agents", name, "ok", ", ".join(str(each) for each in (facts["version"], login, path) if each), facts=facts
-        )
+        facts["tested"] = list(entry.tested)
+        said = [facts["version"], login, path, _untested(facts["version"], entry.tested)]
+        yield Finding("agents", name, "ok", ", ".join(str(each) for each in said if each), facts=facts)
 
     return check
+
+
+def _untested(version: object, tested: Sequence[str]) -> str:
+    """Nothing for a version that the tests were run with, and for one that is not known."""
+    if not version or not tested or version in tested:
+        return ""
+    return f"a version that was not tested: {' and '.join(tested)} were"
 
 
 # --- tools ----------------------------------------------------------------------------------------------------------

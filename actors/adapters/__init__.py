@@ -54,7 +54,7 @@ class AdapterEntry:
     `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
     `locate` gives the program that would be started, or raises the same.
     `peer` is the agent it is paired with when the user names none. `side` is where its own TUI stands in a workspace
-    of two; "" = it has none that can be driven.
+    of two; "" = it has none that can be driven. `tested` are the versions of its program that the tests were run with.
     """
 
     name: str
@@ -63,6 +63,7 @@ class AdapterEntry:
     locate: Callable[[AgentSettings], Path]
     peer: str
     side: Literal["left", "right", ""] = ""
+    tested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ class _BuiltIn:
     module: str
     peer: str
     side: Literal["left", "right", ""] = ""
+    tested: tuple[str, ...] = ()  # that of the SDK, and npm's newest of the day: scripts/test --newest
 
 
 _BUILT_IN = {
-    "claude": _BuiltIn("actors.adapters.claude", peer="codex", side="left"),
-    "codex": _BuiltIn("actors.adapters.codex", peer="claude", side="right"),
+    "claude": _BuiltIn("actors.adapters.claude", peer="codex", side="left", tested=("2.1.330", "2.1.332")),
+    "codex": _BuiltIn("actors.adapters.codex", peer="claude", side="right", tested=("0.163.0", "0.171.0")),
     "embedded": _BuiltIn("actors.adapters.embedded", peer="embedded"),
 }
 _ACP_MODULE = "actors.adapters.acp"
@@ -106,7 +108,8 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     own_peer = agent.peer if agent is not None else ""
     if key in _BUILT_IN:
         built_in = _BUILT_IN[key]
-        return replace(_entry(key, built_in.module, own_peer or built_in.peer, prepare), side=built_in.side)
+        entry = _entry(key, built_in.module, own_peer or built_in.peer, prepare)
+        return replace(entry, side=built_in.side, tested=built_in.tested)
     if agent is None:
         known = ", ".join(sorted({*_BUILT_IN, *configured}))
         raise UserError(
