@@ -30,6 +30,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 import mcp_types as types
 import msgspec
 import uvicorn
@@ -233,8 +234,6 @@ class McpEndpoint:
             role = self._role(dict(scope["headers"]).get(b"authorization", b""))
             if role is None:  # the door has seen a token in another line
                 await Response(status_code=401)(scope, receive, answer)
-            elif scope["method"] != "POST":
-                await JSONResponse({"error": "only POST is served"}, 405, {"Allow": "POST"})(scope, receive, answer)
             elif (body := await _whole_body(receive)) is None:
                 text = f"a request has at most {MAX_BODY_BYTES} bytes, and comes within {BODY_S:g} s"
                 await JSONResponse({"error": text}, 413)(scope, receive, answer)
@@ -244,11 +243,14 @@ class McpEndpoint:
         return guard
 
     def _admits(self, head: bytes) -> bytes | None:
-        """For the doorkeeper: a request with a token of this run. Its other headers are looked at later."""
+        """For the doorkeeper: a POST with a token of this run. Its other headers are looked at later.
+
+        The server fails at a HEAD with a body that is no HTTP, as it answers with a body of its own.
+        """
         for line in head.split(b"\n"):
             name, _, value = line.partition(b":")
             if name.strip().lower() == b"authorization" and self._role(value.strip()) is not None:
-                return None
+                return None if head.startswith(b"POST ") else _NOT_ALLOWED
         return _REFUSAL
 
     def _role(self, authorization: bytes) -> Role | None:
@@ -297,6 +299,9 @@ _REFUSAL = (
     b"content-length: %d\r\n"
     b"connection: close\r\n\r\n" % len(_REFUSED)
 ) + _REFUSED
+
+
+_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nallow: POST\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class _Server(uvicorn.Server):
@@ -371,6 +376,8 @@ def _closing(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = [pair for pair in message.get("headers", []) if pair[0].lower() != b"connection"]
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        await send(message)
+        # A body that turned out to be no HTTP was answered by the server itself, and the connection takes nothing more.
+        with suppress(h11.LocalProtocolError):
+            await send(message)
 
     return send_closing

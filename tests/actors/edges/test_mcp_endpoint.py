@@ -270,6 +270,19 @@ def test_nonsense_is_refused_and_the_server_lives_on(endpoint, body):
     assert post(endpoint, tool_call("bridge_status"))[0] == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PRI"])
+def test_a_body_that_is_no_http_is_answered_once_and_is_no_error_of_ours(endpoint, caplog, method):
+    with caplog.at_level("WARNING"):
+        for _ in range(20):  # the rest of the request and our answer to its head meet at times
+            with socket.create_connection(("127.0.0.1", int(endpoint.url.split(":")[2].split("/")[0]))) as link:
+                head = f"{method} /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS['worker']}\r\n"
+                link.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\nno number\r\n".encode())
+                answer = b"".join(iter(lambda: link.recv(1 << 16), b""))
+            assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 405 "))
+            assert answer.count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 # --- strangers ---
 
 
