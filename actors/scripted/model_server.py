@@ -1,7 +1,10 @@
-"""A model that plays a scenario to the real `claude` and `codex`: deterministic, offline, on loopback only.
+"""A model that plays a scenario to the real `claude`, `codex` and others: deterministic, offline, on loopback only.
 
     POST /ROLE/v1/messages, …/messages/count_tokens    Anthropic (ANTHROPIC_BASE_URL = URL/ROLE)
     POST /ROLE/v1/responses, GET /ROLE/v1/models       OpenAI (base_url = URL/ROLE/v1)
+    POST /ROLE/v1/chat/completions                     OpenAI's older API (COPILOT_PROVIDER_BASE_URL = URL/ROLE/v1)
+    POST /ROLE/v1beta/models/NAME:generateContent, :streamGenerateContent, :countTokens
+                                                       Gemini (GOOGLE_GEMINI_BASE_URL = URL/ROLE)
     GET  /requests                                     what was asked so far, as JSON
 
 /ROLE may be left out: for an agent that plays both roles, the rules of both apply.
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import select
 import signal
 import socket
@@ -34,8 +38,10 @@ from typing import Any, Literal, Self, get_args
 import msgspec
 
 from actors.errors import UndeliverableError, UserError
-from actors.scripted import anthropic_api, responses_api
+from actors.scripted import anthropic_api, chat_api, gemini_api, responses_api
 from actors.scripted.anthropic_api import AnthropicReply
+from actors.scripted.chat_api import ChatReply
+from actors.scripted.gemini_api import GeminiReply
 from actors.scripted.responses_api import ResponsesReply
 from actors.scripted.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step
 from actors.scripted.scenario_file import load_scenario
@@ -44,7 +50,9 @@ from actors.settings import Role
 TITLE = (Step(Say('{"title": "Scripted"}')),)
 HALF_SAID = "This answer breaks off in the middle."  # what a dropped connection was about to say
 
-Api = Literal["anthropic", "openai"]
+Api = Literal["anthropic", "openai", "chat", "gemini"]
+Reply = AnthropicReply | ResponsesReply | ChatReply | GeminiReply
+_GEMINI_PATH = re.compile(r"/v1\w*/models/(?P<model>[^/:]+):(?P<method>\w+)")
 
 
 class SeenRequest(msgspec.Struct, frozen=True):
@@ -181,6 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send_json(200, {"input_tokens": 10})
                 case "/v1/responses":
                     self._answer_openai(role, request)
+                case "/v1/chat/completions":
+                    self._answer_chat(role, request)
+                case _ if gemini := _GEMINI_PATH.fullmatch(path):
+                    self._answer_gemini(role, gemini["model"], gemini["method"], request)
                 case _:
                     self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
         except (_Gone, ConnectionError):  # agents are killed at any moment: no news
@@ -189,14 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        steps = self._steps(role, "anthropic", request, entries)
+        steps = self._steps(role, "anthropic", entries, is_turn=bool(request.get("tools")))
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):
             self._stream(reply, steps)
-            return
-        self._play(reply, steps, lambda _: None)
-        self._send_json(200, reply.message())
+        else:
+            self._send_whole(reply, steps)
 
     def _answer_openai(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = responses_api.conversation(request)
@@ -206,13 +217,37 @@ class _Handler(BaseHTTPRequestHandler):
             in_code=responses_api.is_code_mode(request),
             cell=responses_api.running_cell(request),
         )
-        steps = self._steps(role, "openai", request, entries)
+        steps = self._steps(role, "openai", entries, is_turn=responses_api.offers_tools(request))
         if not self._failed(steps, responses_api.fault_response):
             self._stream(reply, steps)
 
-    def _steps(self, role: Role | None, api: Api, request: dict[str, Any], entries: list[Entry]) -> tuple[Step, ...]:
+    def _answer_chat(self, role: Role | None, request: dict[str, Any]) -> None:
+        entries, offered = chat_api.conversation(request), chat_api.offered_tools(request)
+        reply = ChatReply(uuid.uuid4().hex, request.get("model", "scripted"), offered)
+        steps = self._steps(role, "chat", entries, is_turn=bool(offered.names))
+        if self._failed(steps, chat_api.fault_response):
+            return
+        if request.get("stream"):
+            self._stream(reply, steps)
+        else:
+            self._send_whole(reply, steps)
+
+    def _answer_gemini(self, role: Role | None, model: str, method: str, request: dict[str, Any]) -> None:
+        if method == "countTokens":
+            self._send_json(200, {"totalTokens": 10})
+            return
+        entries, offered = gemini_api.conversation(request), gemini_api.offered_tools(request)
+        reply = GeminiReply(uuid.uuid4().hex, model, offered)
+        steps = self._steps(role, "gemini", entries, is_turn=bool(offered.names))
+        if self._failed(steps, gemini_api.fault_response):
+            return
+        if method == "streamGenerateContent":
+            self._stream(reply, steps)
+        else:
+            self._send_whole(reply, steps)
+
+    def _steps(self, role: Role | None, api: Api, entries: list[Entry], *, is_turn: bool) -> tuple[Step, ...]:
         # Without tools it is no turn: both TUIs ask for a title of the conversation, quoting the prompt.
-        is_turn = request.get("tools") if api == "anthropic" else responses_api.offers_tools(request)
         return self.server.owner.steps_for(role, api, entries) if is_turn else TITLE
 
     def _failed(
@@ -229,7 +264,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(*error(fault, int(time.time())))
         return True
 
-    def _stream(self, reply: AnthropicReply | ResponsesReply, steps: tuple[Step, ...]) -> None:
+    def _send_whole(self, reply: AnthropicReply | ChatReply | GeminiReply, steps: tuple[Step, ...]) -> None:
+        self._play(reply, steps, lambda _: None)
+        self._send_json(200, reply.message())
+
+    def _stream(self, reply: Reply, steps: tuple[Step, ...]) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -242,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _play(
         self,
-        reply: AnthropicReply | ResponsesReply,
+        reply: Reply,
         steps: tuple[Step, ...],
         send: Callable[[bytes], None],
     ) -> None:
@@ -262,7 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Gone
 
     def _chunk(self, data: bytes) -> None:
-        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        if data:  # an empty chunk would be the end
+            self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def _send_json(self, status: int, body: object) -> None:
         self._send(status, {}, json.dumps(body).encode())

@@ -27,6 +27,7 @@ from typing import Any, NoReturn, Self
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
 from actors.edges import processes, run_dir
+from actors.scripted import third_party
 from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import load_scenario
@@ -37,8 +38,8 @@ from actors.settings import Role
 PATIENCE_S = 60.0
 LOOP = (sys.executable, "-m", "shell.cli")
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
-FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_")
-_ROLES: tuple[Role, Role] = ("worker", "reviewer")
+FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", *third_party.FOREIGN, "LOOP_", "XDG_")
+_PEERS = {"codex": "claude", "claude": "codex"}
 CHECK = "python3 -m unittest"
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 END_PATIENCE_S = 10.0
@@ -93,6 +94,7 @@ class World:
             ["push", "-q", "-u", "origin", "main"],
         ):
             subprocess.run(["git", *arguments], cwd=self.project, check=True)
+        self._third_party = third_party.cache_folder(os.environ)
         self._gh_calls = put_gh(base / "bin")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.environment = kept | {
@@ -115,15 +117,22 @@ class World:
         self.environment["LOOP_EMBEDDED_SCENARIO"] = str(scenario)
 
     @contextmanager
-    def play_real(self, scenario: Path, codex_model: str = "", worker: str = "codex") -> Iterator[ModelServer]:
-        """Within it, the real codex and claude talk to a model that plays the scenario; the `worker` is one of them.
+    def play_real(
+        self, scenario: Path, codex_model: str = "", worker: str = "codex", reviewer: str = ""
+    ) -> Iterator[ModelServer]:
+        """Within it, the real agents talk to a model that plays the scenario, the `worker` and the `reviewer` as such.
 
-        Codex has its own default model unless another is given: see `prepare_home`.
+        The reviewer is the worker's usual peer unless another is given. Codex has its own default model unless another
+        is given: see `prepare_home`. Third-party agents are there as well where they are installed.
         """
         with ModelServer(load_scenario(scenario)) as server:
-            codex_role, claude_role = _ROLES if worker == "codex" else reversed(_ROLES)
-            prepare_home(self.home, server.url, codex_role, codex_model=codex_model)
-            self.environment = agent_environment(self.home, server.url, claude_role, self.environment)
+            roles = roles_of(worker, reviewer)
+            prepare_home(self.home, server.url, roles.get("codex", "worker"), codex_model=codex_model)
+            third_party.prepare_home(self.home)
+            base = agent_environment(self.home, server.url, roles.get("claude", "reviewer"), self.environment)
+            if third_party.is_installed(self._third_party):
+                base = third_party.environment(self._third_party, server.url, roles, base)
+            self.environment = base
             self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
             yield server
 
@@ -190,6 +199,12 @@ class World:
     def gh_calls(self) -> list[str]:
         """What `gh` was asked."""
         return self._gh_calls.read_text().splitlines() if self._gh_calls.exists() else []
+
+
+def roles_of(worker: str, reviewer: str = "") -> dict[str, Role | None]:
+    """Who plays what. The reviewer is the worker's usual peer unless another is given; None: one plays both roles."""
+    other = reviewer or _PEERS.get(worker, worker)
+    return {worker: None} if other == worker else {worker: "worker", other: "reviewer"}
 
 
 def marked(mark: str) -> list[psutil.Process]:

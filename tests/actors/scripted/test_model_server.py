@@ -83,6 +83,19 @@ def codex(prompt: str) -> dict[str, Any]:
     }
 
 
+def copilot(prompt: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": "bash"}}]
+    return {"model": "m", "stream": True, "tools": tools, "messages": [{"role": "user", "content": prompt}]}
+
+
+def gemini(prompt: str) -> dict[str, Any]:
+    tools = [{"functionDeclarations": [{"name": "run_shell_command"}]}]
+    return {"tools": tools, "contents": [{"role": "user", "parts": [{"text": prompt}]}]}
+
+
+GEMINI = "/worker/v1beta/models/gemini-2.5-flash"
+
+
 def said(server: ModelServer, path: str, prompt: str) -> str:
     status, body = ask(server, path, claude(prompt))
     assert status == 200, body
@@ -95,15 +108,47 @@ def test_the_role_stands_in_the_path(server: ModelServer) -> None:
     assert said(server, "/v1/messages", "hello") == "Hello from the worker."
 
 
-def test_both_apis_stream_whole_replies(server: ModelServer) -> None:
-    status, stream = ask(server, "/worker/v1/messages", claude("hello", stream=True))
-    assert (status, b"Hello from the worker." in stream, b"message_stop" in stream) == (200, True, True)
-    status, stream = ask(server, "/worker/v1/responses", codex("hello"))
-    assert (status, b"Hello from the worker." in stream, b"response.completed" in stream) == (200, True, True)
+@pytest.mark.parametrize(
+    ("path", "body", "end"),
+    [
+        ("/worker/v1/messages", claude("hello", stream=True), b"message_stop"),
+        ("/worker/v1/responses", codex("hello"), b"response.completed"),
+        ("/worker/v1/chat/completions", copilot("hello"), b"[DONE]"),
+        (f"{GEMINI}:streamGenerateContent?alt=sse", gemini("hello"), b"STOP"),
+    ],
+)
+def test_each_api_streams_whole_replies(server: ModelServer, path: str, body: dict[str, Any], end: bytes) -> None:
+    status, stream = ask(server, path, body)
+    assert (status, b"Hello from the worker." in stream, end in stream) == (200, True, True)
+    assert [(request.role, request.prompt) for request in server.requests] == [("worker", "hello")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/worker/v1/chat/completions", copilot("hello") | {"stream": False}),
+        (f"{GEMINI}:generateContent", gemini("hello")),
+    ],
+)
+def test_a_reply_that_is_not_to_be_streamed_is_one_object(server: ModelServer, path: str, body: dict[str, Any]) -> None:
+    status, answer = ask(server, path, body)
+    assert (status, "Hello from the worker." in json.dumps(json.loads(answer))) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/worker/v1/chat/completions", copilot("busy")),
+        (f"{GEMINI}:streamGenerateContent?alt=sse", gemini("busy")),
+    ],
+)
+def test_a_fault_is_played_as_often_as_it_is_to_be(server: ModelServer, path: str, body: dict[str, Any]) -> None:
+    assert [ask(server, path, body)[0] for _ in range(3)] == [529, 529, 200]
 
 
 def test_counting_tokens_and_listing_models_are_answered_and_are_no_requests(server: ModelServer) -> None:
     assert ask(server, "/worker/v1/messages/count_tokens", {"messages": []}) == (200, b'{"input_tokens": 10}')
+    assert ask(server, f"{GEMINI}:countTokens", {"contents": []}) == (200, b'{"totalTokens": 10}')
     assert ask(server, "/worker/v1/models?client_version=1")[0] == 200
     assert server.requests == []
 

@@ -1,0 +1,20 @@
+"""The names of the tools that an agent offers the model, and which of them are the bridge's.
+
+Pure. Each agent puts a prefix of its own before the tools of an MCP server; some have a `send_message` themselves.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class OfferedTools(msgspec.Struct, frozen=True):
+    """`names` as the request has them; `default`: the prefix of the bridge's tools where none of them is offered."""
+
+    names: tuple[str, ...]
+    default: str
+
+    def of_bridge(self, tool: str) -> str:
+        """How the agent calls this tool of the bridge."""
+        mine = (name for name in self.names if name.endswith(tool) and "bridge" in name.removesuffix(tool))
+        return next(mine, self.default + tool)

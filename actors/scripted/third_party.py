@@ -1,0 +1,66 @@
+"""Third-party agents of the Agent Client Protocol, copilot and gemini, in a throw-away home with the scripted model.
+
+They are installed by scripts/third-party into a cache outside the repository. Writes one file below the given folder,
+never the user's own; starts nothing. Any process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from actors.settings import Role
+
+NAMES = ("copilot", "gemini")
+FOREIGN = ("COPILOT_", "GEMINI_", "GOOGLE_")  # what the caller's shell says to these programs
+
+# No retries: a scripted fault is to be seen by the loop. Gemini CLI would try ten times, for minutes.
+_GEMINI_SETTINGS = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "general": {
+        "maxAttempts": 1,
+        "retryFetchErrors": False,
+        "enableAutoUpdate": False,
+        "enableAutoUpdateNotification": False,
+    },
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+}
+
+
+def cache_folder(base: Mapping[str, str]) -> Path:
+    """Where scripts/third-party puts them, for a caller with this environment."""
+    return Path(base.get("XDG_CACHE_HOME") or Path(base.get("HOME", "/")) / ".cache") / "pairloop" / "agents"
+
+
+def is_installed(cache: Path) -> bool:
+    """Whether they can be started from there."""
+    return (cache / ".installed").is_file()
+
+
+def prepare_home(home: Path) -> None:
+    """Writes what they need to run in `home`. May be repeated."""
+    folder = home / ".gemini"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps(_GEMINI_SETTINGS), encoding="utf-8")
+
+
+def environment(cache: Path, url: str, roles: Mapping[str, Role | None], base: Mapping[str, str]) -> dict[str, str]:
+    """`base` with which both are found on PATH and ask the server at `url`, each in its role; None, or none: both."""
+    kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    programs = cache / "node_modules" / ".bin"  # with a node of its own, where that of the machine is too old
+    addresses = {name: f"{url}/{role}" if (role := roles.get(name)) else url for name in NAMES}
+    return kept | {
+        "PATH": f"{programs}{os.pathsep}{base.get('PATH', os.defpath)}",
+        "COPILOT_PROVIDER_BASE_URL": f"{addresses['copilot']}/v1",
+        "COPILOT_PROVIDER_API_KEY": "scripted-model-needs-none",
+        "COPILOT_MODEL": "scripted",
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_PKG_CACHE_HOME": str(cache / "copilot"),  # else it unpacks 235 MB into each new home
+        "GOOGLE_GEMINI_BASE_URL": addresses["gemini"],
+        "GEMINI_API_KEY": "scripted-model-needs-none",
+        "GEMINI_MODEL": "gemini-2.5-flash",
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",  # else it uses no MCP server, so not the bridge
+    }
