@@ -126,6 +126,7 @@ def test_msgpack_of_others_is_decoded_in_one_place():
 ENVIRONMENT_READERS = {
     "actors.edges.environments",
     "actors.edges.check_keeper",  # is the check's process; it was given the check's environment
+    "actors.edges.bridge_shim",  # is the agent's MCP server; address and token of the bridge come in it
     "actors.logs",
     "shell.output",  # to strike out its secrets
     "shell.tmux",  # becomes the loop that was asked for

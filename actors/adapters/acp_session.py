@@ -22,11 +22,13 @@ from acp.schema import (
     AllowedOutcome,
     ClientCapabilities,
     DeniedOutcome,
+    EnvVariable,
     HttpHeader,
     HttpMcpServer,
     Implementation,
     InitializeResponse,
     LoadSessionResponse,
+    McpServerStdio,
     NewSessionResponse,
     PermissionOption,
     RequestPermissionResponse,
@@ -55,6 +57,7 @@ from actors.adapters.acp_history import (
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.acp_replay import Pause, Replay, quiet
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.edges import bridge_shim
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome, Usage
 
@@ -252,13 +255,16 @@ class AcpSession:
         return session
 
     def _mcp_servers(self, agent: InitializeResponse) -> list[Any]:
+        """The bridge: every agent can reach it, over HTTP where it says so, else over stdio, which all must have."""
         bridge = self._settings.bridge
         if bridge is None:
             return []
         capabilities = agent.agent_capabilities and agent.agent_capabilities.mcp_capabilities
         if not (capabilities and capabilities.http):
-            self._note("the agent cannot use MCP servers over HTTP: it works without the bridge to its peer")
-            return []
+            program, arguments = bridge_shim.command()
+            access = {bridge_shim.URL_VARIABLE: bridge.url, bridge_shim.TOKEN_VARIABLE: bridge.token}
+            variables = [EnvVariable(name=name, value=value) for name, value in access.items()]
+            return [McpServerStdio(name=BRIDGE_NAME, command=program, args=arguments, env=variables)]
         token = HttpHeader(name="Authorization", value=f"Bearer {bridge.token}")
         return [HttpMcpServer(type="http", name=BRIDGE_NAME, url=bridge.url, headers=[token])]
 

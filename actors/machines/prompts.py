@@ -2,7 +2,8 @@
 
 The first line of each names what it is ("Iteration 2", "Review round 1", ...): people find it in a transcript, and a
 scripted agent can tell the prompts apart. `peer` is the name of the other agent of a pair, or None when there is no
-pair: then no prompt speaks of another agent or of a bridge.
+pair: then no prompt speaks of another agent or of a bridge. Each agent of a pair is given the bridge when it is
+started, whatever it can do (over HTTP, else over stdio), so a prompt of a pair may speak of its tools.
 """
 
 from __future__ import annotations

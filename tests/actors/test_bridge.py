@@ -49,6 +49,8 @@ from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import parse_scenario
 from supervisor.launchers import Exited, StartOrder, make_launcher
 from tests.actors.adapters.acp_rig import opened, run
+from tests.actors.edges.test_bridge_shim import said_text, started
+from tests.actors.edges.test_mcp_endpoint import tool_call
 
 RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}
@@ -519,6 +521,27 @@ def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_secon
     assert pair.reviewer.order() == order
     assert pair.reviewer.nothing_ordered()
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "BridgeRestarted", "CallRepeated"]
+
+
+def test_an_agent_over_stdio_notices_no_kill_of_the_bridge_and_sends_nothing_twice(pair, pool):
+    with started(pair.url, TOKENS["worker"]) as agent:
+        served = pool.submit(agent.ask, tool_call("send_message", target="claude", message="please review"))
+        order = pair.reviewer.order()  # it is durable, and the call is waiting for the owner's receipt
+        pair.kill_bridge()
+        pair.start_bridge()
+        assert said_text(served.result(PATIENCE_S)).startswith(f"queued before, id {order.mail_id}")
+        pair.reviewer.says(MailAnswered, pair.reviewer.order())
+        pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+        pair.kill_bridge()
+        waiting = pool.submit(agent.ask, tool_call("send_message", target="claude", message="another"))
+        pair.launch_bridge()
+        order = pair.reviewer.order()
+        assert f"id {order.mail_id}" in said_text(waiting.result(PATIENCE_S))
+    assert pair.reviewer.nothing_ordered()
+    assert [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)] == [
+        "please review",
+        "another",
+    ]
 
 
 def test_an_agent_that_was_started_again_before_it_was_answered_may_repeat_its_call(pair, pool):

@@ -48,6 +48,7 @@ class PlainAgent:
         self.cancelled = asyncio.Event()
         self.model = "small"
         self.pieces: list[Any] = []  # of a late replay: one is sent for each SIGUSR1
+        self.servers: list[Any] = []
 
     def on_connect(self, client: Any) -> None:
         self.client = client
@@ -63,10 +64,14 @@ class PlainAgent:
     async def new_session(self, cwd: str, mcp_servers: list[Any] | None = None, **_: Any) -> NewSessionResponse:
         if "--login" in sys.argv:
             raise RequestError.auth_required()
+        self.servers = mcp_servers or []
         self.store("plain-1", "cwd", cwd)
         return NewSessionResponse(session_id="plain-1", config_options=[self.option()])
 
-    async def load_session(self, session_id: str, **_: Any) -> LoadSessionResponse:
+    async def load_session(
+        self, session_id: str, mcp_servers: list[Any] | None = None, **_: Any
+    ) -> LoadSessionResponse:
+        self.servers = mcp_servers or []
         path = HOME / session_id
         if not path.exists():
             raise RequestError.resource_not_found(session_id)
@@ -186,6 +191,18 @@ class PlainAgent:
         chunk = f'{{"sessionUpdate": "agent_message_chunk", "content": {content}}}'
         params = f'{{"sessionId": "{session_id}", "update": {chunk}}}'
         print(f'{{"jsonrpc": "2.0", "method": "session/update", "params": {params}}}', flush=True)
+
+    async def write_to_peer(self, session_id: str) -> None:
+        """Starts the MCP server that it was given, as every agent can, and calls its tool."""
+        from mcp.client.client import Client
+        from mcp.client.stdio import StdioServerParameters
+
+        (server,) = self.servers
+        environment = {variable.name: variable.value for variable in server.env}
+        program = StdioServerParameters(command=server.command, args=server.args, env=environment)
+        async with Client(program, mode="legacy") as client:
+            sent = await client.call_tool("send_message", {"target": "claude", "message": "hello"})
+        await self.say(session_id, sent.content[0].text)  # type: ignore[union-attr]
 
     async def limit(self, session_id: str) -> str:
         raise RequestError(429, "Rate limit exceeded. Try again later.")

@@ -16,8 +16,10 @@ import pytest
 
 from actors.adapters import acp, acp_program
 from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.edges.mcp_endpoint import McpEndpoint
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
+from tests.actors.edges.test_mcp_endpoint import TOKENS, Desk, listening
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
 
@@ -294,13 +296,24 @@ def test_a_session_that_cannot_be_loaded_is_reported_as_such(tmp_path: Path, fla
     run(play())
 
 
-def test_an_agent_without_mcp_over_http_works_without_the_bridge_and_says_so(tmp_path: Path) -> None:
-    async def play() -> None:
-        bridge = BridgeAccess(url="http://127.0.0.1:9/mcp", token="t")
-        async with opened(acp.factory, replace(plain(tmp_path), bridge=bridge)) as it:
-            assert any("without the bridge" in note for note in it.events.texts("note"))
+def test_an_agent_without_mcp_over_http_reaches_its_peer_over_stdio_also_after_a_restart(tmp_path: Path) -> None:
+    desk = Desk()
 
-    run(play())
+    async def play(url: str) -> None:
+        alone = plain(tmp_path)
+        paired = replace(alone, bridge=BridgeAccess(url=url, token=TOKENS["reviewer"]))
+        session_id = None
+        for _ in range(2):
+            async with opened(acp.factory, paired, session_id) as it:
+                session_id = it.session_id
+                assert (await it.agent.turn(new_id(), "write_to_peer")).text == "queued, id 1, from the reviewer"
+
+    with listening() as sock:
+        endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
+        endpoint.start()
+        run(play(endpoint.url))
+        endpoint.stop()
+    assert desk.calls == [("reviewer", "claude", "hello")] * 2
 
 
 @pytest.mark.parametrize(
