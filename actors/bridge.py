@@ -13,6 +13,10 @@ What an agent sees when the bridge dies: a call that is made while there is no b
 connection waits in the backlog of the socket). A call that was being served fails with the client's error of a broken
 connection; whether the mail was taken, the agent cannot know. It may simply call again: the machine recognises a
 repeated send_message, and hands out again what receive_messages may not have brought home (machines/mail).
+
+Whatever a call raises is the answer to that call, and the bridge lives: no agent can end it by what it asks. The
+exception is what is raised from the moment a decision goes to the journal until it is carried out. Then the journal
+and this memory may differ; so the process crashes, and its successor begins with what the journal has.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from actors.adapters.base import bridge_url
-from actors.errors import ProtocolError, UndeliverableError, UserError
+from actors.errors import ProtocolError, UndeliverableError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import mail, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
@@ -98,6 +102,7 @@ class BridgeActor(ProcessActor):
         self._state = self._book.state
         self._receipts: dict[str, Future[Receipt]] = {}
         self._alarm: threading.Timer | None = None
+        self._is_settling = False  # a decision is on its way into the journal, or from there into the world
         self._endpoint: McpEndpoint | None = None  # None until calls are served
 
     def on_start(self) -> None:
@@ -135,7 +140,7 @@ class BridgeActor(ProcessActor):
         now_ms = self.context.clock()
         match message:
             case ToolCall():
-                _run(message)
+                self._run(message)
             case AlarmRang():
                 self._happen([])
             case MailAccepted(mail_id=mail_id):
@@ -161,6 +166,7 @@ class BridgeActor(ProcessActor):
     def _happen(self, facts: Sequence[mail.Event]) -> list[mail.Event]:
         """Decides what follows from the facts, makes it durable, and only then carries it out. Returns the events."""
         state, events, commands = mail.advance(self._state, facts, self.context.clock())
+        self._is_settling = True
         if events:
             self._stream.append(events)
         self._state = state
@@ -168,6 +174,7 @@ class BridgeActor(ProcessActor):
             self._book.add(event)
             self._tell_people(event)
         self._carry_out(commands)
+        self._is_settling = False
         return events
 
     def _receipt(self, receipt: Receipt, mail_id: str, facts: Sequence[mail.Event]) -> None:
@@ -293,7 +300,7 @@ class BridgeActor(ProcessActor):
         return self._ask_self(lambda: self._hand_out(caller))
 
     def _ask_self(self, work: Callable[[], T]) -> T:
-        """Runs `work` in the mailbox's thread. Raises the UserError that it raises; any other is a crash."""
+        """Runs `work` in the mailbox's thread. Raises what it raises."""
         answer: Future[T] = Future()
         self.tell_self(ToolCall(work=work, answer=answer))
         try:
@@ -305,6 +312,18 @@ class BridgeActor(ProcessActor):
             raise UndeliverableError(f"the bridge gave no answer within {ANSWER_PATIENCE_S:g} s; {done}") from None
 
     # --- the tools, in the mailbox's thread ---
+
+    def _run(self, call: ToolCall) -> None:
+        if not call.answer.set_running_or_notify_cancel():
+            return  # the caller was told that nothing was done
+        try:
+            answer = call.work()
+        except Exception as error:
+            if self._is_settling:
+                raise
+            call.answer.set_exception(error)
+        else:
+            call.answer.set_result(answer)
 
     def _post(self, caller: Role, target: Role, text: str) -> Posted:
         fact = mail.post(
@@ -328,14 +347,3 @@ class BridgeActor(ProcessActor):
         if facts:
             self._happen(facts)
         return mail_report.fetched_text(self._state, caller, mails, self._names)
-
-
-def _run(call: ToolCall) -> None:
-    if not call.answer.set_running_or_notify_cancel():
-        return  # the caller was told that nothing was done
-    try:
-        answer = call.work()
-    except UserError as error:
-        call.answer.set_exception(error)
-    else:
-        call.answer.set_result(answer)

@@ -28,6 +28,7 @@ from actors.machines import mail
 from actors.messages import (
     ActorUp,
     Append,
+    Apply,
     ChangeMail,
     DeliverMail,
     ListMail,
@@ -633,6 +634,35 @@ def test_a_real_agent_whose_call_breaks_calls_again_and_its_mail_is_there_once(p
         playing.result(60)
     assert target.order() == order
     assert target.nothing_ordered()
+    assert pair.kinds().count("MailQueued") == 1
+
+
+def do_in_bridge(pair, function):
+    """As the console does with a person's function."""
+    order = Apply(function=cloudpickle.dumps(function))
+    return pair.world.supervisor.ref("bridge").ask(order, timeout_s=PATIENCE_S)
+
+
+def test_a_call_that_fails_by_a_bug_is_answered_with_an_error_and_the_bridge_lives(pair):
+    pair.send("please review")
+    do_in_bridge(pair, lambda bridge: bridge._names.pop("reviewer"))
+    with pytest.raises(MCPError, match="the bridge failed at this call; its log says how"):
+        pair.status()
+    do_in_bridge(pair, lambda bridge: bridge._names.update(reviewer="claude"))
+    assert pair.status()["to_peer"]["on_the_way"]
+    assert "KeyError" in (pair.world.directory / "bridge.log").read_text()
+
+
+def test_a_call_whose_decision_the_journal_refuses_ends_the_bridge(pair, pool):
+    broken = pool.submit(pair.send, "please review")
+    order = pair.reviewer.order()
+    pair.reviewer.says(MailAccepted, order)
+    broken.result(PATIENCE_S)
+    pair.world.console.ref("persistence").ask(Load(stream="mail", epoch=2), timeout_s=PATIENCE_S)  # it is replaced
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a broken connection
+        pair.send("please review this as well")
+    assert pair.ended_bridge().code not in (0, None)
+    pair.incarnation = 2
     assert pair.kinds().count("MailQueued") == 1
 
 
