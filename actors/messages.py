@@ -39,11 +39,16 @@ RunState = Literal["submitted", "working", "reviewing", "input-required", "compl
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens and money of one turn, as the agent reports them. Zero when it reports nothing."""
+    """Tokens and money of one turn, or of many, as the agent reports them.
+
+    What it does not report is unknown, not zero: of many, what is known of them is the least that it was.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
+    tokens_known: bool = True
+    cost_known: bool = True
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,14 +52,13 @@ def program_of(settings: AgentSettings) -> Path:
 class AcpAgent:
     """One session of one ACP agent; see `base.Agent` for the contract."""
 
-    can_steer = False
-
     def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
         """`pause` is how long nothing of a replay comes when it is over."""
         self._settings = settings
         self._sink = sink
         self._pause = pause
         self._session: AcpSession | None = None
+        self.can_steer = False  # not known before it is open
 
     async def open(self, session_id: str | None) -> str:
         """Besides the contract: gives up when the agent is silent for `acp_session.OPEN_PATIENCE_S`."""
@@ -67,15 +66,17 @@ class AcpAgent:
         from actors.adapters.acp_session import AcpSession
 
         self._session = AcpSession(self._settings, self._sink, self._pause)
-        return await self._session.open(session_id)
+        opened = await self._session.open(session_id)
+        self.can_steer = self._session.can_steer
+        return opened
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
         """Besides the contract: for an agent that gives no ids back, the prompt ends with a marker line."""
         return await self._opened().turn(turn_id, prompt, model=model)
 
-    async def steer(self, message_id: str, text: str) -> bool:  # noqa: ARG002 # the contract's names
-        """Never takes anything: the protocol has no way into a running turn."""
-        return False
+    async def steer(self, message_id: str, text: str) -> bool:
+        """Into the running turn of an agent that has announced it: the protocol itself has no way."""
+        return await self._opened().steer(message_id, text)
 
     async def interrupt(self) -> None:
         """The agent answers its prompt when it has stopped."""

@@ -8,6 +8,7 @@ needed to tell, after a crash, whether a prompt was never sent, is unfinished, o
   when it has stored the message and whenever it replays it;
 - when a turn has ended it says so, live and replayed, in a session_info_update whose `_meta` has `TURN_ENDED`:
   `{"turnId": …, "stopReason": …}`, or with `error` (a JSON-RPC error object) in place of `stopReason`.
+- what it does not report of its usage is zero, not unknown.
 
 The embedded agent does so. For all the others the adapter falls back on a marker line in the prompt (acp.py).
 """

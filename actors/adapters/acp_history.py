@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from acp.schema import AgentMessageChunk, SessionInfoUpdate, ToolCallStart, UserMessageChunk
+from acp.schema import AgentMessageChunk, PromptResponse, SessionInfoUpdate, ToolCallStart, UserMessageChunk
 
 from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
 from actors.adapters.causes import cause_of
@@ -72,19 +72,22 @@ class ChunkHalves:
 
 
 class Speech:
-    """Puts the agent's message together from its chunks. A message ends where another begins, or a tool call."""
+    """Puts the agent's message together from its chunks. A message ends where another begins, or a tool call.
+
+    Chunks without a message id are one message as long as nothing else comes between them, and they are of one kind: a
+    notice, or a sub-agent's word, has other `_meta`.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._message_id: str | None = None
+        self._of: object = None  # what tells its chunks from those of another
         self.last = ""  # the last whole message that was not blank
 
     def add(self, chunk: AgentMessageChunk) -> str:
         """Adds a chunk. Returns the message that it ended by beginning another, else ""."""
-        ended = ""
-        if chunk.message_id is not None and chunk.message_id != self._message_id:
-            ended = self.end()
-            self._message_id = chunk.message_id
+        of = (chunk.message_id, frozenset(chunk.field_meta or {}))
+        ended = self.end() if self._pieces and of != self._of else ""
+        self._of = of
         self._pieces.append(chunk_text(chunk))
         return ended
 
@@ -92,9 +95,26 @@ class Speech:
         """Ends the message and returns it; "" when there is none."""
         text = "".join(self._pieces).strip()
         self._pieces.clear()
-        self._message_id = None
         self.last = text or self.last
         return text
+
+
+def usage_of(response: PromptResponse | None, cost_usd: float | None) -> Usage:
+    """What the turn took, as its answer says; Gemini says it in `_meta`. `cost_usd`: None is unknown."""
+    said = response.usage if response is not None else None
+    tokens: Any = None if said is None else (said.input_tokens, said.output_tokens)
+    quota = ((response.field_meta if response is not None else None) or {}).get("quota")
+    counts = quota.get("token_count") if isinstance(quota, dict) else None
+    if tokens is None and isinstance(counts, dict):
+        tokens = (counts.get("input_tokens"), counts.get("output_tokens"))
+    is_known = tokens is not None and all(isinstance(each, int) and each >= 0 for each in tokens)
+    return Usage(
+        input_tokens=tokens[0] if is_known else 0,
+        output_tokens=tokens[1] if is_known else 0,
+        cost_usd=max(0.0, cost_usd or 0.0),
+        tokens_known=is_known,
+        cost_known=cost_usd is not None,
+    )
 
 
 def stopped(reason: str, text: str, usage: Usage | None = None) -> TurnOutcome:
@@ -142,6 +162,7 @@ class History:
         self._user_text = ""  # of the user message that is being replayed
         self._user_replayed = False
         self._agent_replayed = False
+        self.is_blind = False  # the agent has taken the session up without a replay
 
     def replay(self, update: object) -> None:
         """Takes one update of the replay, in order."""
@@ -184,7 +205,7 @@ class History:
         if message_id in self._turns:
             return self._turns[message_id]
         replays_ours = self._user_replayed or not self._agent_replayed
-        if answered and answered not in self._turns:
+        if self.is_blind or (answered and answered not in self._turns):
             replays_ours = False
         return FoundTurn(state="absent" if replays_ours else "unfinished")
 

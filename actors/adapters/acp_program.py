@@ -40,6 +40,8 @@ _STDERR_LINES = 20
 _STDERR_LINE = 65_536  # bytes
 _WORDS = 500  # characters of a line that are kept
 _MOST_WAITING = 2 * LONGEST_LINE  # bytes of lines that nobody has read yet
+# Methods that the package can send as extensions only, with an underscore.
+_NOT_IN_PACKAGE = frozenset({"_session/set_model"})
 # An agent that has printed something else than JSON, and no JSON since, speaks no protocol of ours.
 GREETING_PATIENCE_S = 10.0
 GREETING_LINES = 30
@@ -52,6 +54,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
         self._greeting_patience_s = greeting_patience_s
         self._mark = uuid.uuid4().hex
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)  # its last lines, and those of stdout that are not JSON
+        self.result: dict[str, Any] = {}  # of the last answer, as it came: the package leaves out what it does not know
         self.breach: AgentBreachError | None = None  # for whoever takes it
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._waiting = 0  # bytes in it
@@ -95,7 +98,10 @@ class AgentProgram(asyncio.SubprocessProtocol):
             text = f"it was killed by {signal.Signals(-code).name}"
         else:
             text = f"it exited with status {code}"
-        return f"{text}: {self.stderr[-1]}" if self.stderr else text
+        # Its last line is the cause of an end of its own; a signal is a cause by itself.
+        if code is not None and code >= 0 and self.stderr:
+            return f"{text}: {self.stderr[-1]}"
+        return f"{text} (its last words: {self.stderr[-1]})" if self.stderr else text
 
     @property
     def failed_by_itself(self) -> bool:
@@ -110,6 +116,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
         pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
         if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
             raise ConnectionError("the agent's process is gone")
+        if message.get("method") in _NOT_IN_PACKAGE:
+            message = {**message, "method": message["method"].removeprefix("_")}
         # default: the package puts the causes of what it refuses into its answer, and some are exceptions.
         pipe.write(json.dumps(message, separators=(",", ":"), default=str).encode() + b"\n")
 
@@ -129,6 +137,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
                 if self._greeting_over is not None:
                     self._greeting_over.cancel()
                 if (known := passed_on(message)) is not None:
+                    if isinstance(known.get("result"), dict):
+                        self.result = known["result"]
                     return known
         return None
 

@@ -11,28 +11,28 @@ is in acp_history.History.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
+import msgspec
 from acp import PROTOCOL_VERSION, Client, RequestError, connect_to_agent, text_block
 from acp.client.connection import ClientSideConnection
 from acp.schema import (
     AgentMessageChunk,
     AgentPlanUpdate,
     AgentThoughtChunk,
-    AllowedOutcome,
+    AuthCapabilities,
     ClientCapabilities,
-    DeniedOutcome,
+    ConfigOptionUpdate,
+    CurrentModeUpdate,
     EnvVariable,
     HttpHeader,
     HttpMcpServer,
     Implementation,
     InitializeResponse,
-    LoadSessionResponse,
     McpServerStdio,
-    NewSessionResponse,
-    PermissionOption,
-    RequestPermissionResponse,
-    SessionConfigOptionSelect,
+    PromptResponse,
     SessionInfoUpdate,
     ToolCallProgress,
     ToolCallStart,
@@ -42,6 +42,8 @@ from acp.schema import (
 )
 from pydantic import ValidationError
 
+from actors.adapters import acp_login
+from actors.adapters.acp_client import AcpClient
 from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 from actors.adapters.acp_history import (
     AUTHENTICATION_REQUIRED,
@@ -52,14 +54,18 @@ from actors.adapters.acp_history import (
     is_echo,
     one_line,
     stopped,
+    usage_of,
     with_marker,
 )
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.acp_replay import Pause, Replay, quiet
+from actors.adapters.acp_setup import SessionSetup
+from actors.adapters.acp_tools import ToolCalls
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
-from actors.edges import bridge_shim
+from actors.edges import agent_registry, bridge_shim
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome, Usage
+from actors.text import line
 
 # An agent behind `npx` may have to be downloaded first.
 OPEN_PATIENCE_S = 60.0
@@ -90,18 +96,22 @@ class AcpSession:
         self._closing = asyncio.Lock()
         self._session_id = ""
         self._gives_ids_back = False
-        self._model_option: SessionConfigOptionSelect | None = None
+        self._setup: SessionSetup | None = None
+        self._agent: InitializeResponse | None = None
+        self._calls = ToolCalls()
+        self.can_steer = False
         self._history = History()
         self._replay = Replay(pause)
         self._was_loaded = False
-        self._prompt = ""  # of the running turn, as it was sent
+        self._is_new = False
+        self._sent: list[str] = []  # in the running turn, as it was sent
         self._echo = ""  # what the agent has given back of it
         self._speech = Speech()
         self._turn_id: str | None = None  # of the running turn
         self._interrupted = False
         self._seen = False
-        self._noted: set[str] = set()
-        self._cost_usd: float | None = None  # of the session so far; None: not known yet
+        self._cost_usd: float | None = None  # of the session so far; None: not known
+        self._cost_at_start: float | None = None  # of the running turn
 
     async def open(self, session_id: str | None) -> str:
         """Starts the program, opens a new session or loads the old one. After any error `close` is to be called."""
@@ -112,7 +122,9 @@ class AcpSession:
         except OSError as error:
             raise AgentUnavailableError(f"agent {self._settings.name!r} cannot be started: {error}") from error
         self._sink(AgentEvent(kind="process", text=" ".join(self._settings.command), pid=self._program.pid))
-        self._connection = connect_to_agent(cast("Client", _Client(self)), self._program)
+        # Unstable: elicitation, which has to be answered whether it was offered or not.
+        client = cast("Client", AcpClient(self.take_update, self._asked, self._note))
+        self._connection = connect_to_agent(client, self._program, use_unstable_protocol=True)
         try:
             async with asyncio.timeout(OPEN_PATIENCE_S):
                 return await self._open(self._connection, session_id)
@@ -125,9 +137,7 @@ class AcpSession:
             await self._raise_died(opening=True)
         except RequestError as error:
             if error.code == AUTHENTICATION_REQUIRED:
-                raise AgentUnavailableError(
-                    f"agent {self._settings.name!r} is not logged in: run {self._settings.command[0]!r} once and log in"
-                ) from error
+                raise AgentUnavailableError(self._not_logged_in()) from error
             raise AgentUnavailableError(
                 f"agent {self._settings.name!r} cannot be used: {failed(error.code, str(error), error.data, '').error}"
             ) from error
@@ -139,11 +149,12 @@ class AcpSession:
         connection = self._open_connection()
         self._turn_id, self._interrupted, self._seen, self._speech = turn_id, False, False, Speech()
         text = prompt if self._gives_ids_back else with_marker(turn_id, prompt)
-        self._prompt, self._echo = text, ""
+        self._sent, self._echo = [text], ""
         try:
             await self._replay.over()
-            cost_before = self._cost_usd
-            await self._use_model(connection, model or self._settings.model)
+            self._cost_at_start = self._cost_usd
+            if self._setup is not None:
+                await self._setup.choose("model", model or self._settings.model)
             if self._interrupted:  # before there was a prompt to cancel
                 return stopped("cancelled", "")
             self._history.begin(turn_id)
@@ -155,19 +166,17 @@ class AcpSession:
             outcome = failed(error.code, str(error), error.data, self._speech.last)
             if self._interrupted:  # some agents answer a cancelled prompt with an error
                 outcome = stopped("cancelled", self._speech.last)
+            elif error.code == AUTHENTICATION_REQUIRED:
+                outcome = await self._logged_in_late(connection, outcome)
+            outcome = msgspec.structs.replace(outcome, usage=self._usage(None))
         except ValidationError as error:
             self._end_message()
-            outcome = TurnOutcome(status="failed", text=self._speech.last, error=_breach(error))
+            error_text, usage = _breach(error), self._usage(None)
+            outcome = TurnOutcome(status="failed", text=self._speech.last, error=error_text, usage=usage)
         else:
             self._end_message()
             self._saw_turn()
-            tokens = response.usage
-            usage = Usage(
-                input_tokens=tokens.input_tokens if tokens else 0,
-                output_tokens=tokens.output_tokens if tokens else 0,
-                cost_usd=0.0 if cost_before is None else max(0.0, (self._cost_usd or 0.0) - cost_before),
-            )
-            outcome = stopped(response.stop_reason, self._speech.last, usage)
+            outcome = stopped(response.stop_reason, self._speech.last, self._usage(response))
         finally:
             self._turn_id = None
         self._history.finish(turn_id, outcome)
@@ -183,6 +192,29 @@ class AcpSession:
         except ConnectionError:
             await self._raise_died(opening=False)
 
+    async def steer(self, message_id: str, text: str) -> bool:
+        """Into the running turn, of an agent that has announced it; its answer says whether it took it."""
+        if self._turn_id is None or not self.can_steer:
+            return False
+        sent = text if self._gives_ids_back else with_marker(message_id, text)
+        request = {
+            "sessionId": self._session_id,
+            "prompt": [{"type": "text", "text": sent}],
+            # Without it, an agent whose turn has just ended begins one of its own, which nobody waits for.
+            "_meta": {"steering": {"idleBehavior": "promptRequired"}, TURN_ID: message_id},
+        }
+        try:
+            answer = await self._open_connection().ext_method("session/steering", request)
+        except RequestError:
+            return False
+        except ConnectionError:
+            await self._raise_died(opening=False)
+        taken = isinstance(answer, dict) and answer.get("outcome") in ("injected", "startedNewTurn")
+        if taken:
+            self._history.begin(message_id)
+            self._sent.append(sent)
+        return taken
+
     async def find_turn(self, message_id: str, answered: str) -> FoundTurn:
         """What is known of the prompt with this id, as soon as it is known or the replay is over."""
         await self._replay.over(lambda: self._history.knows(message_id))
@@ -195,16 +227,32 @@ class AcpSession:
             connection, self._connection = self._connection, None
             program, self._program = self._program, None
             if connection is not None:
+                await self._close_session(program)
                 await connection.close()
             if program is not None:
                 await program.end()
+
+    async def _close_session(self, program: AgentProgram | None) -> None:
+        """Where it is announced. It is not waited for: the agent reads it before the end of its input.
+
+        Never in the middle of a turn, which is to be taken up again: the agent would note that it was cancelled.
+        """
+        capabilities = self._agent.agent_capabilities if self._agent is not None else None
+        of_session = capabilities.session_capabilities if capabilities else None
+        can = of_session is not None and of_session.close is not None and bool(self._session_id)
+        if program is None or self._turn_id is not None or not can:
+            return
+        session = {"sessionId": self._session_id}
+        request = {"jsonrpc": "2.0", "id": "close", "method": "session/close", "params": session}
+        with suppress(ConnectionError):
+            await program.send(request)
 
     # --- opening ---
 
     async def _open(self, connection: ClientSideConnection, session_id: str | None) -> str:
         agent = await connection.initialize(
             PROTOCOL_VERSION,
-            client_capabilities=ClientCapabilities(),
+            client_capabilities=ClientCapabilities(auth=AuthCapabilities(terminal=True)),
             client_info=Implementation(name="loop", title="loop", version="1"),
         )
         if agent.protocol_version != PROTOCOL_VERSION:
@@ -214,36 +262,48 @@ class AcpSession:
             )
         capabilities = agent.agent_capabilities
         self._gives_ids_back = bool(capabilities and (capabilities.field_meta or {}).get(TURN_IDS))
-        session: NewSessionResponse | LoadSessionResponse
-        if session_id is None:
-            session = await connection.new_session(str(self._settings.cwd), mcp_servers=self._mcp_servers(agent))
-            self._session_id, self._cost_usd = session.session_id, 0.0
-        else:
-            session = await self._load(connection, agent, session_id)
-            self._session_id = session_id
-        for option in session.config_options or []:
-            if isinstance(option, SessionConfigOptionSelect) and option.category == "model":
-                self._model_option = option
+        self._agent = agent
+        self.can_steer = _announces_steering(agent)
+        servers = self._mcp_servers(agent)
+        try:
+            await self._begin(connection, agent, session_id, servers)
+        except RequestError as error:
+            if error.code != AUTHENTICATION_REQUIRED or not await self._log_in(connection):
+                raise
+            await self._begin(connection, agent, session_id, servers)
+        assert self._program is not None
+        self._setup = SessionSetup(self._settings, connection, self._program, self._session_id, self._note)
+        await self._setup.choose_all()
         return self._session_id
 
+    async def _begin(
+        self, connection: ClientSideConnection, agent: InitializeResponse, session_id: str | None, servers: list[Any]
+    ) -> None:
+        if session_id is None:
+            session = await connection.new_session(str(self._settings.cwd), mcp_servers=servers)
+            self._session_id, self._is_new = session.session_id, True
+        else:
+            await self._load(connection, agent, session_id, servers)
+            self._session_id = session_id
+
     async def _load(
-        self, connection: ClientSideConnection, agent: InitializeResponse, session_id: str
-    ) -> LoadSessionResponse:
-        if not (agent.agent_capabilities and agent.agent_capabilities.load_session):
-            raise SessionNotFoundError(f"agent {self._settings.name!r} cannot load a session again (no loadSession)")
+        self, connection: ClientSideConnection, agent: InitializeResponse, session_id: str, servers: list[Any]
+    ) -> None:
+        capabilities = agent.agent_capabilities
+        if not (capabilities and capabilities.load_session):
+            if not (capabilities and capabilities.session_capabilities and capabilities.session_capabilities.resume):
+                raise SessionNotFoundError(
+                    f"agent {self._settings.name!r} cannot load a session again (no loadSession, no session/resume)"
+                )
+            await self._resume(connection, session_id, servers)
+            return
         self._replay.begin()
         try:
             # The package hands us updates before the response that follows them.
-            session = await connection.load_session(
-                str(self._settings.cwd), session_id, mcp_servers=self._mcp_servers(agent)
-            )
+            await connection.load_session(str(self._settings.cwd), session_id, mcp_servers=servers)
         except RequestError as error:
-            if error.code == AUTHENTICATION_REQUIRED:
-                raise
-            reason = failed(error.code, str(error), error.data, "").error
-            raise SessionNotFoundError(
-                f"agent {self._settings.name!r} cannot load session {session_id}: {reason}"
-            ) from error
+            self._replay.end()
+            self._not_found(error, session_id)
         except BaseException:
             self._replay.end()
             raise
@@ -252,7 +312,54 @@ class AcpSession:
             self._replay.end()
         else:
             self._replay.answered()
-        return session
+
+    async def _resume(self, connection: ClientSideConnection, session_id: str, servers: list[Any]) -> None:
+        """Without a replay: whether the agent has a prompt of before is not known then."""
+        try:
+            await connection.resume_session(session_id, str(self._settings.cwd), mcp_servers=servers)
+        except RequestError as error:
+            self._not_found(error, session_id)
+        self._history.is_blind = True
+
+    def _not_found(self, error: RequestError, session_id: str) -> NoReturn:
+        if error.code == AUTHENTICATION_REQUIRED:
+            raise error
+        reason = failed(error.code, str(error), error.data, "").error
+        raise SessionNotFoundError(
+            f"agent {self._settings.name!r} cannot load session {session_id}: {reason}"
+        ) from error
+
+    async def _log_in(self, connection: ClientSideConnection) -> bool:
+        """By a way that needs nobody; False when there is none."""
+        assert self._agent is not None
+        method = acp_login.unattended(self._agent.auth_methods or (), self._settings.environment)
+        if method is None:
+            return False
+        try:
+            await connection.authenticate(method)
+        except RequestError as error:
+            reason = failed(error.code, str(error), error.data, "").error
+            raise AgentUnavailableError(f"{self._not_logged_in()} ({method!r} failed: {reason})") from error
+        self._note(f"logged in by {line(method)}")
+        return True
+
+    def _not_logged_in(self) -> str:
+        settings = self._settings
+        known = agent_registry.read(Path(settings.environment.get("HOME", "/")))
+        entry = known.find(settings.name) or known.find(Path(settings.command[0]).name)
+        methods = (self._agent.auth_methods if self._agent is not None else None) or ()
+        advice = acp_login.advice(methods, settings.command, entry.login if entry is not None else "")
+        return f"agent {settings.name!r} is not logged in: {advice}"
+
+    async def _logged_in_late(self, connection: ClientSideConnection, outcome: TurnOutcome) -> TurnOutcome:
+        """The agent wanted a login in the middle of its session. Once it has it, the turn can go on as after a cut."""
+        try:
+            if await self._log_in(connection):
+                told = "the agent had to be logged in again, and is"
+                return msgspec.structs.replace(outcome, cause="transient", error=told)
+        except AgentUnavailableError as error:
+            return msgspec.structs.replace(outcome, cause="login", error=str(error))
+        return msgspec.structs.replace(outcome, cause="login", error=self._not_logged_in())
 
     def _mcp_servers(self, agent: InitializeResponse) -> list[Any]:
         """The bridge: every agent can reach it, over HTTP where it says so, else over stdio, which all must have."""
@@ -274,19 +381,6 @@ class AcpSession:
         if self._connection is None:
             raise AgentDiedError(f"agent {self._settings.name!r} is not open")
         return self._connection
-
-    async def _use_model(self, connection: ClientSideConnection, model: str) -> None:
-        """Chooses the model; "" leaves the agent's own. An agent that offers no such choice works on with its own."""
-        option = self._model_option
-        if not model or (option is not None and option.current_value == model):
-            return
-        if option is None:
-            self._note_once(f"the agent offers no choice of model over ACP: {model!r} is not used")
-            return
-        response = await connection.set_config_option(option.id, self._session_id, model)
-        for changed in response.config_options:
-            if isinstance(changed, SessionConfigOptionSelect) and changed.id == option.id:
-                self._model_option = changed
 
     def _end_message(self) -> None:
         text = self._speech.end()
@@ -319,15 +413,15 @@ class AcpSession:
     def _note(self, text: str) -> None:
         self._sink(AgentEvent(kind="note", text=text))
 
-    def _note_once(self, text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
-            self._note(text)
-
     # --- what the agent tells us ---
 
     def take_update(self, session_id: str, update: Any) -> None:
         """One session update, in the order in which they came."""
+        match update:
+            case CurrentModeUpdate() if self._setup is not None:
+                self._setup.mode_changed(update.current_mode_id)
+            case ConfigOptionUpdate() if self._setup is not None:
+                self._setup.options_changed([each.model_dump(by_alias=True) for each in update.config_options])
         if self._is_replayed(update):
             if isinstance(update, UsageUpdate):
                 self._take_cost(update)
@@ -344,12 +438,16 @@ class AcpSession:
             case ToolCallStart():
                 self._saw_turn()
                 self._end_message()
-                self._sink(AgentEvent(kind="tool", text=one_line(update.title)))
-                self._tool_result(update)
+                self._tell_call(update)
             case ToolCallProgress():
-                self._tool_result(update)
-            case UserMessageChunk() | AgentThoughtChunk() | AgentPlanUpdate():
+                self._tell_call(update)
+            case AgentThoughtChunk() | AgentPlanUpdate():
                 self._saw_turn()
+                self._end_message()
+            case UserMessageChunk():
+                self._saw_turn()
+            case CurrentModeUpdate() | ConfigOptionUpdate():
+                self._end_message()
             case UsageUpdate():
                 self._take_cost(update)
                 self._sink(AgentEvent(kind="usage", text=f"{update.used:,} of {update.size:,} tokens of context"))
@@ -361,12 +459,11 @@ class AcpSession:
 
         A late rest never counts for the running turn. It is over with the echo of that turn's prompt, or a while later.
         """
-        if self._was_loaded and not self._replay.running and isinstance(update, _HISTORY):
-            if isinstance(update, UserMessageChunk):
-                self._echo += chunk_text(update)
-            if not is_echo(self._echo, self._prompt) or not self._prompt:
-                self._replay.begin()
-                self._replay.answered()
+        may_be = self._was_loaded and not self._replay.running and isinstance(update, _HISTORY)
+        foreign = isinstance(update, UserMessageChunk) and not self._echoes(chunk_text(update))
+        if may_be and (foreign or not self._sent):
+            self._replay.begin()
+            self._replay.answered()
         if not self._replay.running:
             return False
         self._history.replay(update)
@@ -377,26 +474,38 @@ class AcpSession:
             self._replay.came()
         return True
 
-    def _tool_result(self, call: ToolCallStart | ToolCallProgress) -> None:
-        if call.status not in {"completed", "failed"}:
-            return
-        texts = [
-            part.content.text for part in call.content or [] if part.type == "content" and part.content.type == "text"
-        ]
-        self._sink(AgentEvent(kind="tool-result", text=one_line(" ".join(texts)) or call.status))
+    def _echoes(self, text: str) -> bool:
+        """Whether these words, or these after those before, are what was sent in this turn."""
+        for echo in (self._echo + text, text):
+            if any(is_echo(echo, sent) for sent in self._sent):
+                self._echo = echo
+                return True
+        return False
+
+    def _tell_call(self, call: ToolCallStart | ToolCallProgress | ToolCallUpdate, *, asks: bool = False) -> None:
+        for event in self._calls.take(call, asks=asks):
+            if event.kind == "tool":
+                self._end_message()  # some agents tell of a call only when it is over
+            self._sink(event)
 
     def _take_cost(self, update: UsageUpdate) -> None:
         if update.cost is not None and update.cost.currency == "USD":
             self._cost_usd = update.cost.amount
 
-    def grant(self, options: list[PermissionOption], tool_call: ToolCallUpdate) -> RequestPermissionResponse:
-        """Grants what is asked, for good where that is offered; a cancelled turn's requests are answered as such."""
-        kinds = {option.kind: option for option in reversed(options)}
-        option = kinds.get("allow_always") or kinds.get("allow_once")
-        if option is None or self._interrupted:
-            return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
-        self._note(f"granted: {tool_call.title or tool_call.tool_call_id}")
-        return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option.option_id))
+    def _usage(self, response: PromptResponse | None) -> Usage:
+        usage = usage_of(response, self._cost_of_turn())
+        return msgspec.structs.replace(usage, tokens_known=True, cost_known=True) if self._gives_ids_back else usage
+
+    def _cost_of_turn(self) -> float | None:
+        """None: unknown."""
+        before = 0.0 if self._cost_at_start is None and self._is_new else self._cost_at_start
+        return None if self._cost_usd is None or before is None else self._cost_usd - before
+
+    def _asked(self, tool_call: ToolCallUpdate) -> bool:
+        """It asks for permission; False: its turn is cancelled."""
+        self._end_message()
+        self._tell_call(tool_call, asks=True)
+        return not self._interrupted
 
 
 def _breach(error: ValidationError) -> str:
@@ -405,17 +514,10 @@ def _breach(error: ValidationError) -> str:
     return one_line(f"its answer does not follow the protocol: {error.title}.{place}: {first['msg']}")
 
 
-class _Client:
-    """Our side of the protocol: the two methods that an agent may call when nothing optional is offered."""
-
-    def __init__(self, session: AcpSession) -> None:
-        self._session = session
-
-    async def session_update(self, session_id: str, update: Any, **_meta: Any) -> None:
-        self._session.take_update(session_id, update)
-
-    async def request_permission(
-        self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption], **_meta: Any
-    ) -> RequestPermissionResponse:
-        del session_id
-        return self._session.grant(options, tool_call)
+def _announces_steering(agent: InitializeResponse) -> bool:
+    capabilities = agent.agent_capabilities
+    for meta in (agent.field_meta, capabilities.field_meta if capabilities else None):
+        steering = (meta or {}).get("steering")
+        if isinstance(steering, dict) and steering.get("supported") is True:
+            return True
+    return False

@@ -425,4 +425,6 @@ def _sum(one: Usage, other: Usage) -> Usage:
         input_tokens=one.input_tokens + other.input_tokens,
         output_tokens=one.output_tokens + other.output_tokens,
         cost_usd=one.cost_usd + other.cost_usd,
+        tokens_known=one.tokens_known and other.tokens_known,
+        cost_known=one.cost_known and other.cost_known,
     )

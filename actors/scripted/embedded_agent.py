@@ -149,7 +149,7 @@ def updates(line: Json, index: int) -> Iterator[Json]:
                 "sessionUpdate": "tool_call",
                 "toolCallId": line["id"],
                 "title": line["text"],
-                "kind": "execute",
+                "kind": line.get("of", "execute"),
                 "status": "in_progress",
             }
         case "result":
@@ -390,17 +390,17 @@ class EmbeddedAgent:
                 call_id = self._call(session, command)
                 text, ok = await run_command(command, session.cwd)
             case BridgeCall(tool, arguments):
-                call_id = self._call(session, f"{tool} {json.dumps(arguments)}")
+                call_id = self._call(session, f"{tool} {json.dumps(arguments)}", of="other")
                 text, ok = await call_bridge(session.bridge, tool, arguments)
             case ToolCall(name, arguments):
-                call_id = self._call(session, f"{name} {json.dumps(arguments)}")
+                call_id = self._call(session, f"{name} {json.dumps(arguments)}", of="other")
                 text, ok = f"the embedded agent has no tool {name!r}", False
         self._record(session, "result", id=call_id, text=text, ok=ok)
         return False
 
-    def _call(self, session: Session, text: str) -> str:
+    def _call(self, session: Session, text: str, *, of: str = "execute") -> str:
         call_id = f"call-{len(session.transcript.lines)}"
-        self._record(session, "call", id=call_id, text=text)
+        self._record(session, "call", id=call_id, text=text, of=of)
         return call_id
 
     def _record(self, session: Session, kind: str, **fields: object) -> None:

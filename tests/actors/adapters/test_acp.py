@@ -47,7 +47,7 @@ def test_chunks_become_whole_messages_and_the_last_one_is_the_outcome(tmp_path: 
             assert (outcome.status, outcome.text, outcome.usage.cost_usd) == ("finished", "all done", 0.25)
             assert it.events.texts("say") == ["let me look", "all done"]
             assert it.events.texts("tool") == ["ls -l"]
-            assert it.events.texts("tool-result") == ["a file"]
+            assert it.events.texts("tool-result") == ["completed: a file"]
             assert [e.message_id for e in it.events.all if e.kind == "seen"] == [turn_id]
             assert all(e.raw.startswith("{") for e in it.events.all if e.kind == "raw")
             again = await it.agent.turn(new_id(), "chunks")
@@ -117,7 +117,7 @@ def test_a_model_is_chosen_for_a_turn_and_kept_for_the_next(tmp_path: Path) -> N
 def test_an_agent_that_is_killed_in_a_turn_is_reported_with_its_last_words(tmp_path: Path) -> None:
     async def play() -> None:
         async with opened(acp.factory, plain(tmp_path)) as it:
-            with pytest.raises(AgentDiedError, match="killed by SIGKILL: the disk is full"):
+            with pytest.raises(AgentDiedError, match=r"killed by SIGKILL \(its last words: the disk is full\)"):
                 await it.agent.turn(new_id(), "die")
             with pytest.raises(AgentDiedError):
                 await it.agent.turn(new_id(), "chunks")

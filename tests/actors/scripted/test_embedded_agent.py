@@ -130,7 +130,7 @@ def test_a_turn_runs_its_commands_and_reacts_to_the_results(tmp_path: Path) -> N
             outcome = await it.agent.turn(turn_id, "work on it")
             assert (outcome.status, outcome.text) == ("finished", "it failed")
             assert it.events.texts("say") == ["looking", "it failed"]
-            assert it.events.texts("tool-result") == ["made (exit status 3)"]
+            assert it.events.texts("tool-result") == ["exit 3: made"]
             assert (tmp_path / "work" / "made.txt").read_text() == "made\n"
             assert prompts(tmp_path, it.session_id) == [turn_id]
             assert [e.message_id for e in it.events.all if e.kind == "seen"] == [turn_id]
@@ -426,7 +426,7 @@ def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_ag
         async with opened(embedded.factory, given) as it:
             with bridge_server(first, mails):
                 turn = asyncio.create_task(it.agent.turn(new_id(), "mail it"))
-                await it.events.wait(lambda e: e.text.startswith("accepted"))
+                await it.events.wait(lambda e: e.text.startswith("completed: accepted"))
             (tmp_path / "work" / "away").touch()
             await it.events.wait(lambda e: e.kind == "tool" and e.text.startswith("fail"))
             with pytest.raises(TimeoutError):  # it does not give up
@@ -436,7 +436,7 @@ def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_ag
                 outcome = await turn
             assert outcome.text == "sent"
             sent, _, failed, unknown = it.events.texts("tool-result")
-            assert sent == "accepted for delivery"
+            assert sent == "completed: accepted for delivery"
             assert "on purpose" in failed
             assert "no_such_tool" in unknown
         assert mails == [("peer", "please look")]

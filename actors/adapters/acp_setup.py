@@ -1,0 +1,136 @@
+"""Brings an ACP session into the state that its settings ask for: mode, model, effort. Runs in the adapter's loop.
+
+What is chosen is decided in acp_choices.py. A value of the user's that the agent does not offer is an
+`AgentUnavailableError` that names those it does; a mode of our own choice that it refuses is a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from acp import RequestError
+from acp.client.connection import ClientSideConnection
+
+from actors.adapters import acp_choices
+from actors.adapters.acp_choices import Choice, Pick, UnknownChoiceError, What
+from actors.adapters.acp_history import failed
+from actors.adapters.acp_program import AgentProgram
+from actors.adapters.base import AgentSettings
+from actors.errors import AgentUnavailableError
+
+
+class SessionSetup:
+    """The choices of one open session. `note` tells people."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        connection: ClientSideConnection,
+        program: AgentProgram,
+        session_id: str,
+        note: Callable[[str], None],
+    ) -> None:
+        """To be made right after the answer that opened the session: `program` still has it, as it came."""
+        self._settings = settings
+        self._connection = connection
+        self._program = program
+        self._session_id = session_id
+        self._note = note
+        self._noted: set[str] = set()
+        self._choices: tuple[Choice, ...] = acp_choices.read(program.result)
+
+    async def choose_all(self) -> None:
+        """Model, effort and mode, as the settings want them: what can be chosen may depend on the model."""
+        await self.choose("model", self._settings.model)
+        await self.choose("effort", self._settings.effort)
+        await self._choose_mode()
+
+    async def choose(self, what: What, wanted: str) -> None:
+        """Chooses this value; "" leaves the agent's own. An agent that offers no such choice works on with its own."""
+        if not wanted:
+            return
+        if acp_choices.find(self._choices, what) is None:
+            text = f"the agent offers no choice of {what} over ACP: {wanted!r} is not used"
+            if text not in self._noted:
+                self._noted.add(text)
+                self._note(text)
+            return
+        await self._want(lambda: acp_choices.pick(self._choices, what, wanted))
+
+    async def _choose_mode(self) -> None:
+        wanted = self._settings.mode
+        mode = acp_choices.find(self._choices, "mode")
+        if wanted:
+            if mode is None:
+                raise self._unusable(f"mode {wanted!r} is not offered: it has no modes")
+            await self._want(lambda: acp_choices.pick_mode(self._choices, wanted))
+            self._note(f"its mode is {self._shown()}")
+            return
+        pick = acp_choices.pick_mode(self._choices, "")
+        if pick is not None:
+            try:
+                await self._apply(pick)
+            except RequestError as error:
+                why = failed(error.code, str(error), error.data, "").error
+                self._note(f"the agent refuses to go to mode {pick.shown}: {why}")
+                return
+        if acp_choices.is_full(self._choices):
+            self._note(f"its mode is {self._shown()}: it asks for nothing")
+        elif mode is not None:
+            self._note(f"its mode is {self._shown()}; none asks for nothing, so what it asks for is granted")
+
+    async def _want(self, picked: Callable[[], Pick | None]) -> None:
+        try:
+            pick = picked()
+            if pick is not None:
+                await self._apply(pick)
+        except UnknownChoiceError as error:
+            raise self._unusable(str(error)) from error
+        except RequestError as error:
+            why = failed(error.code, str(error), error.data, "").error
+            raise self._unusable(f"it refuses {pick.shown if pick else ''!r}: {why}") from error
+
+    async def _apply(self, pick: Pick) -> None:
+        choice = pick.choice
+        match choice.how:
+            case "set_mode":
+                await self._connection.set_session_mode(self._session_id, pick.value)
+                self.mode_changed(pick.value, ours=True)
+            case "set_model":
+                # Not in the package, whose extension methods get an underscore: the program takes it off.
+                parameters = {"sessionId": self._session_id, "modelId": pick.value}
+                await self._connection.ext_method("session/set_model", parameters)
+                self._took(pick)
+            case _:
+                value = pick.value == "true" if choice.how == "switch" else pick.value
+                await self._connection.set_config_option(choice.id, self._session_id, value)
+                self._took(pick)
+                self.options_changed(self._program.result.get("configOptions"), ours=True)
+
+    def _took(self, pick: Pick) -> None:
+        self._choices = acp_choices.with_value(self._choices, pick.choice, pick.value)
+
+    def mode_changed(self, mode: str, *, ours: bool = False) -> None:
+        """The session is in this mode now."""
+        self._change(acp_choices.with_mode(self._choices, mode), ours=ours)
+
+    def options_changed(self, found: Any, *, ours: bool = False) -> None:
+        """The session has these config options now, all of them."""
+        options = tuple(acp_choices.options(found))
+        if options:
+            kept = {choice.what for choice in options}
+            rest = (each for each in self._choices if each.how.startswith("set_") and each.what not in kept)
+            self._change((*options, *rest), ours=ours)
+
+    def _change(self, choices: tuple[Choice, ...], *, ours: bool) -> None:
+        was_full, before = acp_choices.is_full(self._choices), self._shown()
+        self._choices = choices
+        if not ours and was_full and not acp_choices.is_full(choices):
+            self._note(f"the agent has left mode {before}: its mode is {self._shown()} and may ask")
+
+    def _shown(self) -> str:
+        return acp_choices.shown_mode(self._choices)
+
+    def _unusable(self, why: str) -> AgentUnavailableError:
+        return AgentUnavailableError(f"agent {self._settings.name!r} cannot be used: {why}")
