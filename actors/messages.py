@@ -516,6 +516,7 @@ class AgentStatus(Message, frozen=True, kw_only=True):
     waiting: int  # turns and messages that wait for their turn
     turns: int  # that have settled
     usage: Usage  # of all turns so far
+    asks: str = ""  # what the agent waits for a person to answer in its own TUI; "" when it does not
 
 
 class RequestReview(Message, frozen=True, kw_only=True):

@@ -47,6 +47,7 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     turns: int
     usage: Usage
+    asks: str
 
 
 class SessionListener(Protocol):
@@ -112,13 +113,21 @@ class _Rested(msgspec.Struct, frozen=True):
     pass
 
 
+class _Waits(msgspec.Struct, frozen=True):
+    """The agent, for a person's answer in its own TUI; "": no longer."""
+
+    what: str
+
+
 class _Ended(msgspec.Struct, frozen=True):
     """The agent's program, of itself, while nothing of ours ran."""
 
     why: str
 
 
-_Item = RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested | _Alarm | _Ended
+_Item = (
+    RunTurn | _Brought | _Hold | _BreakOff | _TurnOver | _Seen | _InterruptOverdue | _Rested | _Alarm | _Waits | _Ended
+)
 
 
 class AgentSession:
@@ -155,6 +164,7 @@ class AgentSession:
         self._status: SessionStatus | None = None  # the last one that was told
         self._turn_task: asyncio.Task[None] | None = None
         self._held = False
+        self._asks = ""  # what the agent asks a person in its own TUI
         self._interrupting = False
         self._failures = 0  # of the agent's program, in a row
         self._endings = 0  # how often it ended while idle since its last turn
@@ -247,6 +257,8 @@ class AgentSession:
             case _Rested():
                 self._resting = False
                 await self._ready_agent()
+            case _Waits():
+                self._asks = item.what
             case _Ended():
                 await self._ended(item.why)
             case _Alarm():
@@ -344,6 +356,7 @@ class AgentSession:
             waiting=len(waiting),
             turns=self._ledger.turns,
             usage=self._ledger.spent,
+            asks=self._asks,
         )
         if status != self._status:
             self._status = status
@@ -578,6 +591,7 @@ class AgentSession:
 
     async def _drop_agent(self) -> None:
         agent, self._agent = self._agent, None
+        self._asks = ""
         self._given.clear()
         if agent is not None:
             await agent.close()
@@ -590,6 +604,10 @@ class AgentSession:
         match event.kind:
             case "seen":
                 self._put(_Seen(event.message_id))
+            case "waits":
+                self._put(_Waits(event.text))
+                if event.text:
+                    self._note(event.text)
             case "ended":
                 self._put(_Ended(event.text))
             case _:

@@ -153,7 +153,7 @@ class RunClerk:
         """Their turns ended with their processes; who goes on with one will say so."""
         with self._guard:
             self._agents = {
-                role: replace(each, turn_id="", purpose="") if role in roles else each
+                role: replace(each, turn_id="", purpose="", asks="") if role in roles else each
                 for role, each in self._agents.items()
             }
 
@@ -182,7 +182,7 @@ class RunClerk:
     def _status_now(self) -> RunStatus | None:
         status = self._status
         if status is None or not self._question:
-            return status and counted_down(status, wall_ms())
+            return status and self._asking(counted_down(status, wall_ms()))
         place = status.line.removesuffix(f": waits for {status.waits_for}")
         return replace(
             status,
@@ -191,6 +191,14 @@ class RunClerk:
             waits_for="a person",
             question=self._question,
         )
+
+    def _asking(self, status: RunStatus) -> RunStatus:
+        """While an agent waits for a person in its own window, so does the run: no console can answer for it."""
+        asked = next((agent.asks for agent in self._agents.values() if agent.asks), "")
+        if not asked or status.state not in ("working", "reviewing"):
+            return status
+        place = status.line.removesuffix(f": waits for {status.waits_for}")
+        return replace(status, state="input-required", line=f"{place}: {asked}", waits_for="a person")
 
     def news(self, news: Shown) -> None:
         """Into the log, which is what `loop logs` shows; and the last event of each actor is kept."""

@@ -75,12 +75,25 @@ class AgentEvent:
     seen: the agent has taken in the user message whose id is `message_id` (evidence: its own echo or transcript).
     process: a process was started for this agent; `pid` is it. Lets the owner reap it after a crash.
     typed: a person typed this into the agent's own TUI; the agent works on it, and no turn of ours is disturbed.
+    waits: the agent waits for a person's answer in its own TUI; `text` is what it asks, "" when it waits no longer.
     cut: a person broke the running turn off in the agent's own TUI.
     ended: the program has ended while no turn ran; `text` is why. The next thing to do is `close`, then a new adapter.
     """
 
     kind: Literal[
-        "say", "tool", "tool-result", "usage", "limit", "seen", "process", "raw", "note", "typed", "cut", "ended"
+        "say",
+        "tool",
+        "tool-result",
+        "usage",
+        "limit",
+        "seen",
+        "process",
+        "raw",
+        "note",
+        "typed",
+        "waits",
+        "cut",
+        "ended",
     ]
     text: str = ""
     raw: str = ""

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.causes import cause_of
-from actors.adapters.claude_events import describe
+from actors.adapters.claude_events import describe, line
 from actors.adapters.claude_pane import ClaudePaneAgent
 from actors.adapters.claude_program import (
     UNATTENDED,
     arguments,
+    asking_rules,
     child_environment,
     config_folder,
     locate,
@@ -76,6 +77,7 @@ class ClaudeAgent:
         self._news = asyncio.Event()
         self._unseen: set[str] = set()  # sent, and not yet in the transcript
         self._taken_in: set[str] = set()  # the program says that it has these
+        self._refused: set[str] = set()  # the tools of which people were told that they were refused
         self._finished: set[str] = set()  # turns of this run of the program that were not cut off
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -212,6 +214,8 @@ class ClaudeAgent:
         self._sink(AgentEvent(kind="raw", raw=raw))
         for shown in describe(event):
             self._sink(shown)
+        if event.get("subtype") == "permission_denied":
+            self._tell_refusal(str(event.get("tool_name")), str(event.get("message")))
         with decides(event.get("type"), "claude"):
             self._conversation.take(event)
             message_id = taken_in(event)
@@ -223,6 +227,16 @@ class ClaudeAgent:
             # The program goes on with a message that waited behind the interrupted one.
             self._spawn(self._stop_model(self._client))
         self._news.set()
+
+    def _tell_refusal(self, tool: str, words: str) -> None:
+        """A permission rule of the settings, once a tool. The program has told the model, which works on."""
+        if tool in self._refused:
+            return
+        self._refused.add(tool)
+        rules = asking_rules(tool, self._settings)
+        why = f"its settings have the rule {', '.join(rules)} in permissions.ask, and nobody can be asked"
+        text = f"claude may not use {tool}: {why if rules else words}; it was told so"
+        self._sink(AgentEvent(kind="note", text=line(text)))
 
     def _watch(self) -> None:
         """Looks for our messages in the transcript while something happens, and a little longer.

@@ -85,6 +85,13 @@ def refused(
     return TurnOutcome(status="failed", text=text, error=error, usage=usage, cause=cause)
 
 
+def call_text(name: str, arguments: Any) -> str:
+    """A tool's call on one line: `Bash: make test`."""
+    # mcp__loop-bridge__send_message → loop-bridge.send_message
+    shown = name.removeprefix("mcp__").replace("__", ".", 1)
+    return f"{shown}: {_argument(arguments if isinstance(arguments, Mapping) else {})}".removesuffix(": ")
+
+
 def line(words: str) -> str:
     """The words on one line of bounded length."""
     flat = " ".join(words.split())
@@ -115,9 +122,7 @@ def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
                 # Errors of the API come in the shape of something said.
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
             case "tool_use":
-                # mcp__loop-bridge__send_message → loop-bridge.send_message
-                name = block["name"].removeprefix("mcp__").replace("__", ".", 1)
-                call = f"{name}: {_argument(block.get('input') or {})}".removesuffix(": ")
+                call = call_text(block["name"], block.get("input"))
                 yield AgentEvent(kind="tool", text=line(f"subagent: {call}" if subagent else call))
 
 

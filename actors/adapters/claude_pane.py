@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, PaneAccess
-from actors.adapters.claude_events import describe, limit_text, line
+from actors.adapters.claude_events import call_text, describe, limit_text, line
 from actors.adapters.claude_pane_box import LOOK_S, SCREEN_S, InputBox
 from actors.adapters.claude_pane_program import tui_arguments, tui_environment, write_hooks
 from actors.adapters.claude_pane_screen import answer, input_box
 from actors.adapters.claude_pane_turn import TuiTurn, first_line, identify, is_report, message_in
-from actors.adapters.claude_program import config_folder, shell_wait_s, startable
+from actors.adapters.claude_program import asking_rules, config_folder, shell_wait_s, startable
 from actors.adapters.claude_transcript import Entry, Transcript
 from actors.edges import marked_processes
 from actors.edges.panes import Pane
@@ -81,6 +81,10 @@ class ClaudePaneAgent:
         self._to_stop: set[str] = set()  # waited behind a prompt that was interrupted
         self._newest = ""  # the prompt that was begun last, "" when it was a person's
         self._hook_busy = False
+        self._permission = ""  # the call that the program asks a person's permission for, by its hook
+        self._permission_tool = ""
+        self._asked_since: float | None = None  # it has waited since then for a person's answer
+        self._asked = ""  # what it asks, when somebody was told
         self._idle_since: float | None = None
         self._typing = asyncio.Lock()
         self._box = InputBox(self._alive, self._wait)
@@ -122,6 +126,7 @@ class ClaudePaneAgent:
             outcome = await self._until_over(turn)
         finally:
             self._turn = None
+            self._answered()
         if outcome.status == "interrupted":
             if not turn.interrupting:
                 self._sink(AgentEvent(kind="cut", text="a person broke the turn off in claude's own TUI"))
@@ -361,8 +366,6 @@ class ClaudePaneAgent:
 
     async def _until_over(self, turn: TuiTurn) -> TurnOutcome:
         shells_since: float | None = None
-        asked_since: float | None = None
-        noted = False
         if turn.interrupting:
             await self._escape(lambda: True)
         while True:
@@ -384,11 +387,29 @@ class ClaudePaneAgent:
                 text = f"{len(reading.tasks)} background commands go on after this turn"
                 self._sink(AgentEvent(kind="note", text=text))
                 reading.leave_tasks()
-            asked_since = (asked_since or _now()) if self._status() == "waiting" else None
-            if asked_since and not noted and _now() - asked_since > DIALOG_NOTE_S:
-                noted = True
-                self._sink(AgentEvent(kind="note", text="claude waits for a person's answer in its pane"))
+            await self._tell_question()
             await self._wait(WATCH_S)
+
+    async def _tell_question(self) -> None:
+        """A permission rule of the user's makes the program ask, and its turn stands still until a person answers."""
+        status = self._status()
+        if status != "waiting" if status else not self._permission:
+            self._answered()
+            return
+        self._asked_since = self._asked_since or _now()
+        if not self._asked and (self._permission or _now() - self._asked_since > DIALOG_NOTE_S):
+            self._asked = "claude waits for a person's answer in its pane"
+            if self._permission:
+                rules = await asyncio.to_thread(asking_rules, self._permission_tool, self._settings)
+                why = f" (rule {', '.join(rules)} in permissions.ask of its settings)" if rules else ""
+                self._asked = f"claude waits for a person's permission in its pane: {self._permission}{why}"
+            self._sink(AgentEvent(kind="waits", text=self._asked))
+
+    def _answered(self) -> None:
+        self._asked_since = None
+        if self._asked:
+            self._asked = self._permission = ""
+            self._sink(AgentEvent(kind="waits"))
 
     async def _wait(self, patience_s: float) -> None:
         """Until something has happened, or that long."""
@@ -440,8 +461,12 @@ class ClaudePaneAgent:
                 self._ready = True
             case "UserPromptSubmit":
                 self._prompted(str(event.get("prompt") or ""))
+            case "PermissionRequest":
+                self._permission_tool = str(event.get("tool_name") or "a tool")
+                self._permission = line(call_text(self._permission_tool, event.get("tool_input")))
             case "Stop" | "StopFailure":
                 self._hook_busy = False
+                self._permission = ""
         self._watch()
         self._news.set()
         self._changed.set()
@@ -491,6 +516,8 @@ class ClaudePaneAgent:
         if entry.get("type") == "queue-operation" and entry.get("operation") == "enqueue":
             # 2.1.197 calls the hook when it takes a message that was queued, not before.
             self._submitted |= {message_in(str(entry.get("content")))} & self._unseen
+        if entry.get("toolUseResult") is not None:
+            self._permission = ""
         who = identify(entry)
         if self._turn is not None:
             self._turn.take(entry)

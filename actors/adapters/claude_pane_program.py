@@ -17,7 +17,7 @@ from actors.adapters.base import AgentSettings
 from actors.adapters.claude_program import arguments, child_environment
 
 # The least that tells what happens: each is a process to wait for. Everything else stands in the transcript.
-HOOKS = ("SessionStart", "UserPromptSubmit", "Stop", "StopFailure")
+HOOKS = ("SessionStart", "UserPromptSubmit", "PermissionRequest", "Stop", "StopFailure")
 HOOK_TIMEOUT_S = 10  # the program's own limit for a hook; a loaded machine's start of an interpreter
 
 _SETTINGS = {

@@ -13,11 +13,14 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.shapes import UNKNOWN_SHAPE
+from actors.edges import files
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.errors import AgentUnavailableError
+from actors.errors import AgentUnavailableError, BadFileError
 from actors.text import read_json
 
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
@@ -27,6 +30,7 @@ LOGIN_CHECK_S = 10.0
 # The program's own limit when it is to leave, by its own name and with its own default; 0 is no limit.
 SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
 SHELL_WAIT_MS = 600_000
+MOST_SETTINGS = 1 << 20  # bytes of a settings file
 UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
 
 
@@ -189,6 +193,25 @@ def config_folder(environment: Mapping[str, str]) -> Path:
     if chosen:
         return Path(chosen)
     return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".claude"
+
+
+# Tools that the rules of another one are for.
+_RULES_OF = {"Write": ("Write", "Edit"), "NotebookEdit": ("NotebookEdit", "Edit"), "Grep": ("Grep", "Read")}
+
+
+def asking_rules(tool: str, settings: AgentSettings) -> list[str]:
+    """The rules of the user's and the repository's settings that ask a person before this tool is used. For people."""
+    own = settings.cwd / ".claude"
+    found: list[str] = []
+    for path in (
+        config_folder(settings.environment) / "settings.json",
+        own / "settings.json",
+        own / "settings.local.json",
+    ):
+        with suppress(OSError, BadFileError, *UNKNOWN_SHAPE):
+            rules = files.read_json(path, MOST_SETTINGS)["permissions"]["ask"]
+            found += [rule for rule in rules if isinstance(rule, str) and rule not in found]
+    return [rule for rule in found if rule.partition("(")[0] in _RULES_OF.get(tool, (tool,))]
 
 
 def shell_wait_s(environment: Mapping[str, str]) -> float | None:

@@ -11,7 +11,7 @@ from actors.adapters.base import AgentEvent, EventSink
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
 from actors.messages import FoundTurn, RunTurn, TurnOutcome
-from actors.session import AgentSession
+from actors.session import AgentSession, SessionStatus
 
 PATIENCE_S = 10.0
 DONE = TurnOutcome(status="finished", text="did it")
@@ -96,6 +96,7 @@ class Stream:
 class Listener:
     def __init__(self) -> None:
         self.told: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self.asks = ""
 
     def session_opened(self, session_id: str) -> None:
         self.told.put(("opened", session_id))
@@ -109,8 +110,10 @@ class Listener:
     def human_heard(self, message_id: str, how: str, detail: str) -> None:
         self.told.put(("human", message_id, how, detail))
 
-    def session_changed(self, status: object) -> None:
-        pass
+    def session_changed(self, status: SessionStatus) -> None:
+        if status.asks != self.asks:
+            self.asks = status.asks
+            self.told.put(("asks", status.asks))
 
     def agent_event(self, event: AgentEvent) -> None:
         self.told.put((event.kind, event.text))
@@ -357,6 +360,17 @@ def test_a_program_that_ends_while_idle_is_opened_again_in_its_session(rig: Rig)
     assert "was closed in its pane" in listener.wait_for("note")[1]
     listener.wait_for("opened", session_id)
     assert len(rig.agents) == 2
+
+
+@pytest.mark.parametrize("how", ["answered", "the program ends"])
+def test_what_the_agent_asks_a_person_in_its_own_window_is_told_and_stands_in_its_status_until_then(rig: Rig, how: str):
+    _, listener = rig.start()
+    listener.wait_for("opened")
+    rig.agents[-1].sink(AgentEvent(kind="waits", text="it asks for a permission"))
+    listener.wait_for("note", "it asks for a permission")
+    listener.wait_for("asks", "it asks for a permission")
+    rig.agents[-1].sink(AgentEvent(kind="waits" if how == "answered" else "ended"))
+    listener.wait_for("asks", "")
 
 
 def test_what_a_person_types_is_passed_on_and_is_no_turn_of_ours(rig: Rig):

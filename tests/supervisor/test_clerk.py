@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors.errors import UserError
 from actors.messages import AgentStatus, RunStatus, Usage
@@ -71,6 +72,40 @@ def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:
     assert shown(clerk) == ("busy", "t")
     clerk.children([ActorReport(name="worker", state="running", incarnation=2)])
     assert shown(clerk) == ("running", "")
+
+
+def test_a_run_whose_agent_waits_for_a_person_in_its_own_window_says_so_until_it_is_answered(clerk: RunClerk) -> None:
+    working = RunStatus(
+        at_ms=1,
+        state="working",
+        phase="working",
+        line="iteration 1 of 20: waits for codex",
+        iteration=1,
+        max_iterations=20,
+        hold="none",
+        waits_for="codex",
+        open_turns=[],
+        question="",
+        detail="",
+        task="",
+    )
+    clerk.children([ActorReport(name="worker", state="running", incarnation=1)])
+    clerk.note(working)
+
+    def state() -> tuple[str, str]:
+        report = clerk.at_once(GetReport(), consoles=0)
+        assert isinstance(report, Report)
+        assert report.status is not None
+        return report.status.state, report.status.line
+
+    asked = "claude waits for a person's permission in its pane: Bash: make"
+    clerk.note(replace(STATUS, asks=asked))
+    assert state() == ("input-required", f"iteration 1 of 20: {asked}")
+    clerk.note(STATUS)
+    assert state() == ("working", working.line)
+    clerk.note(replace(STATUS, asks=asked))
+    clerk.children([ActorReport(name="worker", state="running", incarnation=2)])
+    assert state() == ("working", working.line)
 
 
 def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:

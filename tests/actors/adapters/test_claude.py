@@ -178,6 +178,23 @@ def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(bench: Bench
     run(play())
 
 
+def test_a_tool_that_a_rule_asks_a_person_for_is_refused_and_said_so_once(bench: Bench) -> None:
+    ask_before_echo(bench.work)
+
+    async def play() -> None:
+        async with bench.open() as it:
+            for _ in range(2):
+                outcome = await it.agent.turn(new_id(), "use a tool")
+                assert (outcome.status, outcome.text) == ("finished", "all done")
+            why = "its settings have the rule Bash(echo:*) in permissions.ask, and nobody can be asked"
+            assert it.events.texts("note") == [f"claude may not use Bash: {why}; it was told so"]
+            told = it.events.texts("tool-result")
+            assert len(told) == 2
+            assert all("require approval" in text for text in told)
+
+    run(play())
+
+
 def test_each_turn_has_the_tokens_and_money_of_its_own_also_after_resuming(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
@@ -260,6 +277,12 @@ def test_the_child_has_the_given_environment_and_nothing_of_ours(bench: Bench) -
             assert os.getsid(it.events.pid) == it.events.pid  # a Ctrl-C in our terminal is not for it
 
     run(play())
+
+
+def ask_before_echo(work: Path) -> None:
+    """What a cautious user has in a repository."""
+    (work / ".claude").mkdir()
+    (work / ".claude" / "settings.json").write_text(json.dumps({"permissions": {"ask": ["Bash(echo:*)"]}}))
 
 
 def write_what_a_user_has(home: Path, work: Path) -> None:

@@ -29,7 +29,7 @@ from actors.scripted.model_server import ModelServer
 from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
-from tests.actors.adapters.test_claude import SCENARIO, mcp_server, new_id, write_what_a_user_has
+from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, mcp_server, new_id, write_what_a_user_has
 from tests.drawn import Drawn
 
 pytestmark = pytest.mark.real_agents
@@ -446,6 +446,33 @@ def test_a_prompt_waits_while_a_person_looks_at_a_menu(bench: Bench) -> None:
             await bench.person("Escape")
             assert (await turn).text == "hello"
             assert bench.prompts() == ["hello"]
+
+    run(play())
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "text"), [("Enter", "finished", "all done"), ("Escape", "interrupted", "let me look")]
+)
+def test_a_permission_that_a_rule_asks_for_is_told_until_a_person_answers(
+    bench: Bench, key: str, status: str, text: str
+) -> None:
+    ask_before_echo(bench.work)
+
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
+            asked = await it.events.wait(lambda event: event.kind == "waits")
+            assert asked.text.startswith("claude waits for a person's permission in its pane: Bash: echo one")
+            assert "(rule Bash(echo:*) in permissions.ask of its settings)" in asked.text
+            assert it.events.texts("waits") == [asked.text]
+            await bench.shows("Do you want to proceed?")
+            answered = asyncio.create_task(it.events.wait(lambda event: event.kind == "waits" and not event.text))
+            while not answered.done():
+                await bench.person(key)
+                await asyncio.wait([answered], timeout=3)  # a dialog that has just come up does not take a key yet
+            outcome = await turn
+            assert (outcome.status, outcome.text) == (status, text)
+            assert it.events.texts("waits") == [asked.text, ""]
 
     run(play())
 
