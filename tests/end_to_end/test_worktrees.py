@@ -119,7 +119,10 @@ def test_a_hook_that_fails_costs_a_submitted_run_neither_its_worktree_nor_its_pl
 def test_a_start_that_is_refused_after_its_worktree_was_made_leaves_nothing_of_it(world: World):
     (world.project / "PLAN.md").write_text("plan")
     runs = run_dir.runs_root(world.home) / git.repository_id(world.project)
-    (runs / "late" / "root.lock").mkdir(parents=True, mode=0o700)  # which no root can hold then
+    hook = world.project / ".git" / "hooks" / "post-checkout"  # what happens while the worktree is made
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nmkdir '{runs / 'late' / 'root.lock'}'\n")  # which no root can hold then
+    hook.chmod(0o755)
     loop = world.run("--agent", "embedded", "--worktree", "--proof", "x", LOOP_RUN_ID="late")
     assert loop.process.returncode != 0, loop.output
     assert f"[loop] worktree {world.base / 'project-loop-late'} on branch project-loop-late" in loop.lines
