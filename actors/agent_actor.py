@@ -55,6 +55,7 @@ class AgentActor(ProcessActor):
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
         self.role: Role = context.options["role"]
+        self._session_id = ""  # in the session's thread only
 
     def on_start(self) -> None:
         """Starts the session; the actor is ready before the agent's program is."""
@@ -106,6 +107,7 @@ class AgentActor(ProcessActor):
 
     def session_opened(self, session_id: str) -> None:
         """Into the manifest, for the resume hint; and to the bridge, before the agent can call it again."""
+        self._session_id = session_id
         opened = SessionOpened(role=self.role, agent=self.context.options["agent"], session_id=session_id)
         self.context.ref("persistence").tell(opened)
         if self.context.options["bridge"] is not None:
@@ -116,7 +118,8 @@ class AgentActor(ProcessActor):
         """To the worker, which drives the run; and the bridge counts its hops anew."""
         self.report(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
         if self.context.options["bridge"] is not None:
-            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended"))
+            finished_in = self._session_id if outcome.status == "finished" else ""
+            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
 
     def report(self, ended: TurnEnded) -> None:
         """Sends the outcome to the worker."""

@@ -37,6 +37,7 @@ from actors.machines import mail, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
 from actors.messages import (
     ActorUp,
+    AgentContact,
     ChangeMail,
     DeliverMail,
     ListMail,
@@ -69,6 +70,9 @@ ROOT = ("console", "supervisor")
 # More than can follow one another between a mail's event and the message that carries its transcript line.
 RECENT_EVENTS = 50
 
+# An agent that has worked a turn, and whose calls are served, has this long to make its first one.
+COMING_S = 1.0
+
 T = TypeVar("T")
 
 
@@ -81,6 +85,18 @@ class ToolCall(Message, frozen=True, kw_only=True):
 
 class AlarmRang(Message, frozen=True, kw_only=True):
     """Timer -> bridge: the time of a delivery has come. Never leaves the process."""
+
+
+class AgentCalled(Message, frozen=True, kw_only=True):
+    """Endpoint -> bridge: the agent's first request to this process. Never leaves the process."""
+
+    role: Role
+
+
+class LookForAgents(Message, frozen=True, kw_only=True):
+    """Endpoint or timer -> bridge: those who are awaited have `COMING_S`, or had it. Never leaves the process."""
+
+    role: Role | None = None  # None: calls are served from now on
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +138,9 @@ class BridgeActor(ProcessActor):
         outstanding = mail.outstanding(self._state)
         self._happen(mail.restarted(self._state, context.clock()))
         self._carry_out(outstanding)
+        for role, contact in self._state.contacts.items():
+            if contact.is_absent:
+                self._tell_contact(role, self._absent_text(role))
         with socket.socket(fileno=socket.dup(context.listen_fd)) as listening:
             context.detail = bridge_url(listening.getsockname()[1])
         threading.Thread(target=self._open_endpoint, args=[context.listen_fd], name="opens", daemon=True).start()
@@ -151,8 +170,20 @@ class BridgeActor(ProcessActor):
                 self._receipt("answered", mail_id, mail.answered(self._state, mail_id, now_ms))
             case MailFailed(mail_id=mail_id, reason=reason):
                 self._receipt("failed", mail_id, mail.failed(self._state, mail_id, reason, now_ms))
-            case OtherWorkDone(what=what):
+            case OtherWorkDone(what=what, finished_in=session_id):
                 self._happen(mail.other_work(self._state, what, now_ms))
+                for role in mail.ROLES:
+                    if role == sender.name:
+                        self._worked(role, session_id, now_ms)
+            case AgentCalled(role=role):
+                if facts := mail.came(self._state, role, now_ms):
+                    self._happen(facts)
+            case LookForAgents(role=None):
+                for role in mail.awaited(self._state):
+                    self._look_later(role)
+            case LookForAgents(role="worker" | "reviewer" as awaited):
+                if facts := mail.absent(self._state, awaited, now_ms):
+                    self._happen(facts)
             case SessionOpened(role=role):
                 self._happen(mail.agent_restarted(self._state, role, now_ms))
             case ActorUp(name="worker" | "reviewer" as owner):
@@ -194,10 +225,29 @@ class BridgeActor(ProcessActor):
 
     def _deliver(self, order: mail.Deliver) -> None:
         sender = self._names[order.sender]
-        text = prompts.mail(sender, mail_report.marked_text(order.text, repeat=order.repeat, edited=order.edited))
+        marked = mail_report.marked_text(order.text, repeat=order.repeat, edited=order.edited)
+        text = prompts.mail(sender, marked, answerable=not self._state.contacts[order.target].is_absent)
         self.context.ref(order.target).tell(
             DeliverMail(mail_id=order.mail_id, sender=sender, text=text, attempt=order.attempt)
         )
+
+    def _worked(self, role: Role, session_id: str, now_ms: int) -> None:
+        if facts := mail.worked(self._state, role, session_id, now_ms):
+            self._happen(facts)
+            if self._endpoint is not None:
+                self._look_later(role)
+
+    def _look_later(self, role: Role) -> None:
+        timer = threading.Timer(COMING_S, lambda: self.tell_self(LookForAgents(role=role)))
+        timer.daemon = True
+        timer.start()
+
+    def _tell_contact(self, role: Role, problem: str) -> None:
+        self.context.ref("console").tell(AgentContact(role=role, problem=problem))
+
+    def _absent_text(self, role: Role) -> str:
+        peer: Role = "reviewer" if role == "worker" else "worker"
+        return mail_report.absent_text(self.context.options["agents"][role], self._names[role], self._names[peer])
 
     def _set_alarm(self, at_ms: int) -> None:
         if self._alarm is not None:
@@ -231,6 +281,13 @@ class BridgeActor(ProcessActor):
                 self._progress("note", f"mail {event.mail_id} was queued again by a person: it was {event.was}")
             case mail.MailDropped():
                 self._progress("note", f"mail {event.mail_id} was dropped by a person: {event.reason}")
+            case mail.AgentAbsent():
+                problem = self._absent_text(event.role)
+                self._progress("note", problem)
+                self._tell_contact(event.role, problem)
+            case mail.AgentCame() if self._state.contacts[event.role].told:
+                self._progress("note", f"{self._names[event.role]} has come to the bridge")
+                self._tell_contact(event.role, "")
             case _:
                 pass  # for the journal only
 
@@ -250,10 +307,16 @@ class BridgeActor(ProcessActor):
         """Its own thread. Whatever fails in it ends the process, and is said in the log."""
         from actors.edges.mcp_endpoint import McpEndpoint, Tools
 
-        tools = Tools(send_message=self._send_message, bridge_status=self._bridge_status, receive_messages=self._fetch)
+        tools = Tools(
+            send_message=self._send_message,
+            bridge_status=self._bridge_status,
+            receive_messages=self._fetch,
+            came=lambda role: self.tell_self(AgentCalled(role=role)),
+        )
         endpoint = McpEndpoint(listen_fd, self.context.options["tokens"], tools, self._endpoint_crashed)
         endpoint.start()
         self._endpoint = endpoint
+        self.tell_self(LookForAgents())
 
     def _endpoint_crashed(self, error: BaseException) -> None:
         self.context.crash("MCP endpoint", error)

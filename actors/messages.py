@@ -354,6 +354,7 @@ class OtherWorkDone(Message, frozen=True, kw_only=True):
     must_arrive = True
 
     what: str  # for people, e.g. "work turn ended"
+    finished_in: str = ""  # the agent's session, when one of its turns has finished; "" = none has
 
 
 class MailMoment(msgspec.Struct, frozen=True, kw_only=True):
@@ -517,6 +518,15 @@ class AgentStatus(Message, frozen=True, kw_only=True):
     turns: int  # that have settled
     usage: Usage  # of all turns so far
     asks: str = ""  # what the agent waits for a person to answer in its own TUI; "" when it does not
+
+
+class AgentContact(Message, frozen=True, kw_only=True):
+    """Bridge -> console: whether the agent comes to the bridge, when that is not as it should be, or is again."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    problem: str  # for people; "" = it has come
 
 
 class RequestReview(Message, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         facts.append(("root", f"process {report.root_pid} for {since}{watching}"))
     if report.dead_letters:
         facts.append(("dead letters", f"{report.dead_letters}: mailbox ACTOR shows them"))
+    facts += [("note", problem) for problem in report.problems]
     lines += [f"  {each}" for each in columns(facts)]
     if report.root_pid:
         lines += [f"  {each}" for each in actor_lines(report.actors, now_ms=now_ms)]

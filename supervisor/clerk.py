@@ -23,6 +23,7 @@ from actors.clock import wall_ms
 from actors.errors import CircumstanceError, RecipientEndedError, UndeliverableError, UserError
 from actors.machines.run_status import counted_down
 from actors.messages import (
+    AgentContact,
     AgentStatus,
     Applied,
     Apply,
@@ -111,6 +112,7 @@ class RunClerk:
         self._started_at_ms = wall_ms()
         self._status: RunStatus | None = None
         self._agents: dict[str, AgentStatus] = {}
+        self._contacts: dict[str, str] = {}  # what is wrong between an agent and the bridge, by role
         self._actors: list[ActorReport] = []
         self._question = ""  # the supervisor's
         self._last: dict[str, Progress] = {}  # by source
@@ -129,6 +131,8 @@ class RunClerk:
             case AgentStatus():
                 with self._guard:
                     self._agents = {**self._agents, message.role: message}
+            case AgentContact(role=role, problem=problem):
+                self._contacts = {**self._contacts, role: problem}
             case HumanHeard():
                 with self._guard:
                     waiting = self._heard.get(message.message_id)
@@ -177,6 +181,7 @@ class RunClerk:
             dead_letters=sum(not letter.kept for letter in self._router.dead_letters(order.key)),
             consoles=consoles,
             question=self._question,
+            problems=[problem for problem in self._contacts.values() if problem],
         )
 
     def _status_now(self) -> RunStatus | None:

@@ -218,6 +218,7 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     consoles: int
     question: str = ""
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
+    problems: list[str] = msgspec.field(default_factory=list)  # that the run lives with, for people
 
 
 class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):

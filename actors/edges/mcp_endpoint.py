@@ -85,6 +85,7 @@ class Tools:
     send_message: Callable[[Role, str, str], str]  # caller, target, message
     bridge_status: Callable[[Role], str]
     receive_messages: Callable[[Role], str]
+    came: Callable[[Role], object] = lambda _role: None  # told once of each caller, in the endpoint's thread
 
 
 _NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
@@ -160,6 +161,7 @@ class McpEndpoint:
             raise ProtocolError(f"the bridge listens on loopback addresses only, not on {host}")
         self._tokens = {role: token.encode() for role, token in tokens.items()}
         self._tools = tools
+        self._callers: set[Role] = set()  # so far
         self._crashed = crashed
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -234,7 +236,11 @@ class McpEndpoint:
             role = self._role(dict(scope["headers"]).get(b"authorization", b""))
             if role is None:  # the door has seen a token in another line
                 await Response(status_code=401)(scope, receive, answer)
-            elif (body := await _whole_body(receive)) is None:
+                return
+            if role not in self._callers:
+                self._callers.add(role)
+                self._tools.came(role)
+            if (body := await _whole_body(receive)) is None:
                 text = f"a request has at most {MAX_BODY_BYTES} bytes, and comes within {BODY_S:g} s"
                 await JSONResponse({"error": text}, 413)(scope, receive, answer)
             else:

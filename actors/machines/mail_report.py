@@ -74,13 +74,24 @@ def marked_text(text: str, *, repeat: bool, edited: bool) -> str:
     return "\n\n".join([*notes, text])
 
 
+def absent_text(agent: str, label: str, peer: str) -> str:
+    """Of an agent that has not come to the bridge, for the user; `label` is what people call it."""
+    why = "its MCP servers may be switched off: look at its own list of them"
+    if "gemini" in agent.casefold():
+        why = (
+            "Gemini uses no MCP servers in a folder that it does not trust: trust it there, or set "
+            "GEMINI_CLI_TRUST_WORKSPACE=true in its environment"
+        )
+    return f"{label} has not come to the bridge: it cannot write to {peer} ({why})"
+
+
 def status_text(state: State, caller: Role, names: Mapping[Role, str], run_id: str) -> str:
     """The result of bridge_status: JSON."""
     peer: Role = "reviewer" if caller == "worker" else "worker"
     status = {
         "run": run_id,
         "you": {"name": names[caller], "role": caller},
-        "peer": {"name": names[peer], "role": peer},
+        "peer": {"name": names[peer], "role": peer, "can_write_to_you": not state.contacts[peer].is_absent},
         "to_peer": _box(state.boxes[peer]),
         "to_you": _box(state.boxes[caller]),
         "deliveries_in_a_row": {"made": state.hops, "limit": MAX_HOPS},

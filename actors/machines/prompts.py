@@ -250,15 +250,21 @@ def hand_over(prompt: str, *, said: str = "") -> str:
     )
 
 
-def mail(sender: str, text: str) -> str:
-    """Wraps a message from the other agent, so that it is not taken for the human's."""
+def mail(sender: str, text: str, *, answerable: bool = True) -> str:
+    """Wraps a message from the other agent, so that it is not taken for the human's.
+
+    `answerable`: the recipient can write to the sender, as far as is known; else nothing is asked in return.
+    """
     return _join(
         f"Message from {sender}",
         f'This comes from the agent "{sender}" that works with you, over the bridge. No human wrote it, and what you '
         f'answer here does not reach "{sender}".',
         text.strip(),
         "Act on it as far as it concerns your part. Do not answer the human about it. If you have something useful to "
-        f'say in return, send it to "{sender}" with the tool send_message; thanks and confirmations are not needed.',
+        f'say in return, send it to "{sender}" with the tool send_message; thanks and confirmations are not needed.'
+        if answerable
+        else "Act on it as far as it concerns your part. Do not answer the human about it. You have no way to write to "
+        f'"{sender}", and no answer is expected.',
     )
 
 

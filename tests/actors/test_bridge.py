@@ -27,6 +27,7 @@ from actors.logs import LogSettings
 from actors.machines import mail
 from actors.messages import (
     ActorUp,
+    AgentContact,
     Append,
     Apply,
     ChangeMail,
@@ -57,6 +58,7 @@ RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}
 PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
 PATIENCE_S = 20.0
+CONTACT = mail.AgentWorked | mail.AgentCame | mail.AgentAbsent
 
 
 class Owner:
@@ -233,7 +235,8 @@ class Pair:
         return [msgspec.json.decode(record.body, type=kinds[record.kind]) for record in answer.records]
 
     def kinds(self):
-        return [type(event).__name__ for event in self.journal()]
+        """What happened to mail."""
+        return [type(event).__name__ for event in self.journal() if not isinstance(event, CONTACT)]
 
     def close(self):
         for name, incarnation in (("bridge", self.incarnation), ("persistence", 1)):
@@ -313,7 +316,7 @@ def test_a_call_that_makes_no_sense_is_refused_and_leaves_no_trace(pair, target,
         pair.send(message, target=target)
     assert error.value.code == -32602
     assert said in str(error.value)
-    assert pair.journal() == []
+    assert pair.kinds() == []
 
 
 def test_two_agents_of_one_name_are_told_apart(cradle, world):
@@ -484,6 +487,58 @@ def test_only_people_may_look_at_mail_and_change_it(pair):
         with pytest.raises(ProtocolError, match="from 'worker' refused: it is for people"):
             pair.worker.bridge.ask(message, timeout_s=PATIENCE_S)
     assert "MailDropped" not in pair.kinds()
+
+
+# --- an agent that does not come ---
+
+ABSENT = "claude has not come to the bridge: it cannot write to codex"
+
+
+def contacts(pair):
+    return [event for event in pair.journal() if isinstance(event, CONTACT)]
+
+
+def turn_ended(owner, session_id="s-1"):
+    owner.bridge.tell(OtherWorkDone(what="work turn ended", finished_in=session_id))
+
+
+def test_an_agent_that_has_worked_and_never_come_is_told_of_once_and_asked_for_no_answer(pair):
+    turn_ended(pair.reviewer)
+    assert pair.world.console_inbox.next(AgentContact).problem.startswith(ABSENT)
+    turn_ended(pair.reviewer)
+    pair.kill_bridge()
+    pair.start_bridge()
+    assert pair.world.console_inbox.next(AgentContact).problem.startswith(ABSENT)  # for `status`, it is no news
+    turn_ended(pair.reviewer)
+    pair.send("please review")
+    assert pair.reviewer.order().text.endswith('You have no way to write to "codex", and no answer is expected.')
+    assert pair.status()["peer"]["can_write_to_you"] is False
+    assert [type(event).__name__ for event in contacts(pair)] == ["AgentWorked", "AgentAbsent", "AgentCame"]
+    assert contacts(pair)[-1].role == "worker"
+    pair.status("reviewer")
+    pair.world.console_inbox.next(Progress, lambda told: told.text == "claude has come to the bridge")
+
+
+def test_an_agent_that_comes_is_not_told_of_though_the_bridge_is_restarted(pair):
+    pair.status("reviewer")
+    pair.kill_bridge()
+    pair.start_bridge()
+    turn_ended(pair.reviewer)
+    turn_ended(pair.worker)  # who has not: it is heard after the reviewer
+    assert pair.world.console_inbox.next(AgentContact).role == "worker"
+    assert [(type(event).__name__, event.role) for event in contacts(pair)] == [
+        ("AgentCame", "reviewer"),
+        ("AgentWorked", "worker"),
+        ("AgentAbsent", "worker"),
+    ]
+
+
+def test_an_agent_that_is_awaited_when_the_bridge_dies_is_looked_for_by_the_next(pair):
+    pair.kill_bridge()
+    pair.write_journal([mail.AgentWorked(role="reviewer", session_id="s-1", at_ms=0)])
+    pair.start_bridge()
+    told = pair.world.console_inbox.next(Progress, lambda told: told.text.startswith(ABSENT))
+    assert (told.kind, told.source) == ("note", "bridge")
 
 
 # --- the bridge is killed ---

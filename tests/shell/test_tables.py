@@ -86,6 +86,10 @@ def test_a_report_shows_the_question_and_dead_letters_when_there_are_some():
     assert "dead letters  4: mailbox ACTOR shows them" in text
 
 
+def test_a_report_shows_what_the_run_lives_with():
+    assert "note   claude has not come to the bridge" in shown(problems=["claude has not come to the bridge"])
+
+
 def test_a_run_that_is_not_running_is_said_not_to_be():
     assert shown(root_pid=0).splitlines()[0].endswith("(not running)")
     assert shown(root_pid=0, status=None).splitlines()[0] == "run 3  working (not running)"

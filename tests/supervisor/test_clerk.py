@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.errors import UserError
-from actors.messages import AgentStatus, RunStatus, Usage
+from actors.messages import AgentContact, AgentStatus, RunStatus, Usage
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
@@ -62,6 +62,16 @@ def shown(clerk: RunClerk) -> tuple[str, str]:
     report = clerk.at_once(GetReport(), consoles=0)
     assert isinstance(report, Report)
     return report.actors[0].state, report.agents[0].turn_id
+
+
+def test_an_agent_that_does_not_come_to_the_bridge_is_in_the_report_until_it_comes(clerk: RunClerk) -> None:
+    problems = []
+    for problem in ("claude has not come to the bridge", ""):
+        clerk.note(AgentContact(role="reviewer", problem=problem))
+        report = clerk.at_once(GetReport(), consoles=0)
+        assert isinstance(report, Report)
+        problems.append(report.problems)
+    assert problems == [["claude has not come to the bridge"], []]
 
 
 def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:

@@ -31,6 +31,8 @@ of either, what was queued or handed out in the last two minutes is in doubt: th
 to the same target is then taken for the repeated call, once; and mail that was handed out goes back to the head of
 its queue, marked as a possible repeat, unless its reader has shown with a later call that it got the answer.
 
+*Contact.* An agent that finishes a turn without ever asking the bridge anything is absent: see `contact`.
+
 Inside: events, commands and state are data; calls, receipts and people turn what happens outside into events; fold is
 the state after an event, machine what follows from it; history is for people who ask.
 """
@@ -46,9 +48,13 @@ from actors.machines.mail.commands import (
     Deliver,
     Wake,
 )
+from actors.machines.mail.contact import absent, awaited, came, worked
 from actors.machines.mail.events import (
     EVENTS,
+    AgentAbsent,
+    AgentCame,
     AgentRestarted,
+    AgentWorked,
     BridgeRestarted,
     CallRepeated,
     Change,
@@ -94,6 +100,7 @@ from actors.machines.mail.state import (
     MAX_HOPS,
     ROLES,
     Box,
+    Contact,
     Counts,
     Mail,
     Sent,
@@ -111,13 +118,17 @@ __all__ = [
     "MAX_HOPS",
     "ROLES",
     "Action",
+    "AgentAbsent",
+    "AgentCame",
     "AgentRestarted",
+    "AgentWorked",
     "Book",
     "Box",
     "BridgeRestarted",
     "CallRepeated",
     "Change",
     "Command",
+    "Contact",
     "Counts",
     "Deliver",
     "DeliveryFailed",
@@ -143,11 +154,14 @@ __all__ = [
     "Status",
     "Story",
     "Wake",
+    "absent",
     "accepted",
     "advance",
     "agent_restarted",
     "answered",
     "apply",
+    "awaited",
+    "came",
     "change",
     "decide",
     "failed",
@@ -165,4 +179,5 @@ __all__ = [
     "retry_after_ms",
     "seen",
     "short",
+    "worked",
 ]

@@ -68,8 +68,13 @@ def is_echo(text: str, *, delivered: str, speaker: str) -> bool:
 
     The frame is that of `prompts.mail` for a message of `speaker`.
     """
+    return any(
+        _repeats(text, delivered, prompts.mail(speaker, "\0", answerable=answerable)) for answerable in (True, False)
+    )
+
+
+def _repeats(text: str, delivered: str, framed: str) -> bool:
     bare, core = normalise(text), normalise(delivered)
-    framed = prompts.mail(speaker, "\0")
     before, after = (f" {normalise(part)} " for part in framed.split("\0"))
     header = normalise(framed.splitlines()[0]) + " "
     at = bare.find(core) if core else -1

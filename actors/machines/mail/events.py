@@ -102,6 +102,25 @@ class AgentRestarted(_Event, frozen=True, kw_only=True):
     role: Role
 
 
+class AgentWorked(_Event, frozen=True, kw_only=True):
+    """A turn of this session has finished, and its agent had not come to the bridge by then. Once a session."""
+
+    role: Role
+    session_id: str
+
+
+class AgentCame(_Event, frozen=True, kw_only=True):
+    """The agent has asked the bridge something, for the first time in the run."""
+
+    role: Role
+
+
+class AgentAbsent(_Event, frozen=True, kw_only=True):
+    """After a turn it had its time to come, and has not; the user is told. Once a session."""
+
+    role: Role
+
+
 class _Change(_Event, frozen=True, kw_only=True):
     """What a person did to one mail. `change_id` is the console's: the same change is not made twice."""
 
@@ -157,6 +176,9 @@ Event = (
     | HopsReset
     | BridgeRestarted
     | AgentRestarted
+    | AgentWorked
+    | AgentCame
+    | AgentAbsent
     | Change
 )
 EVENTS: tuple[type[Event], ...] = (
@@ -173,6 +195,9 @@ EVENTS: tuple[type[Event], ...] = (
     HopsReset,
     BridgeRestarted,
     AgentRestarted,
+    AgentWorked,
+    AgentCame,
+    AgentAbsent,
     MailHeld,
     MailReleased,
     MailEdited,

@@ -8,7 +8,10 @@ from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
 from actors.machines.mail.events import (
+    AgentAbsent,
+    AgentCame,
     AgentRestarted,
+    AgentWorked,
     BridgeRestarted,
     CallRepeated,
     Change,
@@ -74,6 +77,8 @@ def apply(state: State, event: Event) -> State:
             return _doubt(state, ROLES, event.at_ms)
         case AgentRestarted():
             return _doubt(state, (event.role,), event.at_ms)
+        case AgentWorked() | AgentCame() | AgentAbsent():
+            return _contact(state, event)
         case MailAccepted():
             found = need(state, event.mail_id, "in flight")
             box = replace(found.box, in_flight=replace(found.mail, accepted=True))
@@ -184,8 +189,22 @@ def _sort_in(box: Box, mail: Mail) -> Box:
     return replace(box, waiting=(*box.waiting[:at], mail, *box.waiting[at:]))
 
 
+def _contact(state: State, event: AgentWorked | AgentCame | AgentAbsent) -> State:
+    contact = state.contacts[event.role]
+    match event:
+        case AgentWorked():
+            contact = replace(contact, session_id=event.session_id, told=False)
+        case AgentCame():
+            contact = replace(contact, came=True)
+        case AgentAbsent():
+            contact = replace(contact, told=True)
+    return replace(state, contacts={**state.contacts, event.role: contact})
+
+
 def _answer_arrived(state: State, caller: Role) -> State:
     """The agent calls again without having lost an answer, so it has what it fetched before."""
+    if not state.contacts[caller].came:  # a journal from before there was an event for it
+        state = _contact(state, AgentCame(role=caller, at_ms=0))
     return put(state, caller, replace(state.boxes[caller], handed=()))
 
 

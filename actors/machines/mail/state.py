@@ -73,6 +73,19 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an agent can reach the bridge, as far as is known."""
+
+    came: bool = False
+    session_id: str = ""  # in which a turn finished before it had come
+    told: bool = False  # the user, that in this session it has not come
+
+    @property
+    def is_absent(self) -> bool:
+        """It cannot write to its peer."""
+        return self.told and not self.came
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the bridge must know. `boxes` is by recipient, `recent` and `doubtful` by sender."""
 
@@ -81,6 +94,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     doubtful: Mapping[Role, tuple[Sent, ...]]
     hops: int = 0
     changes: tuple[str, ...] = ()  # ids of the last ones that people made
+    contacts: Mapping[Role, Contact] = msgspec.field(default_factory=lambda: {role: Contact() for role in ROLES})
 
 
 def initial() -> State:
