@@ -7,7 +7,6 @@ thread, so it may wait for the run. What it cannot do it raises as `LoopError`, 
 from __future__ import annotations
 
 import difflib
-import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
 from actors.text import printable
+from actors.wire.encoding import to_json
 from shell import log_lines, mails, run_files, tables
 from shell.errands import last_records
 from supervisor.console_wire import (
@@ -200,7 +200,7 @@ def _transcript_text(line: dict[str, object]) -> str:
     if "from" in line:
         return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"
     facts = {key: value for key, value in line.items() if key not in ("at", "kind")}
-    return f"{at} {line.get('kind', '?')!s:<7} {' '.join(str(value) for value in facts.values()) or json.dumps(line)}"
+    return f"{at} {line.get('kind', '?')!s:<7} {' '.join(str(value) for value in facts.values()) or to_json(line)}"
 
 
 @command(mails.USAGE.removeprefix("mail "), completes=("|".join(mails.ACTIONS), "mail"))

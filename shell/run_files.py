@@ -269,4 +269,8 @@ def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
 
 
 def _field(record: Record, name: str) -> object:
-    return msgspec.json.decode(record.body).get(name, "")
+    """Blank when the record has none that can be read: its other fields need not be of this version."""
+    try:
+        return msgspec.json.decode(record.body).get(name, "")
+    except (ValueError, RecursionError):
+        return ""

@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
+
 from actors.edges import files
 from actors.errors import BadFileError, JournalError
 from actors.messages import Record
@@ -38,8 +40,9 @@ def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Reco
                 rows = db.execute(
                     "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? ORDER BY version", (stream,)
                 )
-                records += [Record(event_id=row[0], at_ms=row[1], kind=row[2], body=row[3]) for row in rows]
-    except (sqlite3.Error, OSError, BadFileError) as error:
+                names = ("event_id", "at_ms", "kind", "body")
+                records += [msgspec.convert(dict(zip(names, row, strict=True)), Record) for row in rows]
+    except (sqlite3.Error, OSError, BadFileError, ValueError) as error:  # ValueError: a column of another type
         raise JournalError(f"cannot read the journal {path}: {error}") from error
     return found
 

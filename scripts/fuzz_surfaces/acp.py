@@ -25,6 +25,7 @@ from actors.adapters.claude_process import ClaudeProcess
 from actors.adapters.codex import CodexAgent
 from actors.adapters.codex_link import _Client
 from actors.adapters.codex_turn import OpenTurn
+from actors.adapters.shapes import decides
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentError, LoopError
 from fuzz_surfaces import inputs as make
@@ -120,7 +121,12 @@ class AcpSurface(Surface):
                 raise process.failure
             check_words(process.failure)
         if turn.result is not None:
-            outcome = turn.outcome()
+            try:
+                with decides("result", "claude"):  # as the adapter does
+                    outcome = turn.outcome()
+            except AgentError as error:
+                check_words(error)
+                return
             json.dumps(outcome.text + outcome.error).encode()
             _count(outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.resets_at_ms or 0)
         for task in agent._tasks:

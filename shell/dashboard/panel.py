@@ -77,15 +77,21 @@ def wrap(line: str, width: int) -> list[str]:
     line = line.rstrip()
     lead = len(line) - len(line.lstrip())
     indent = " " * min(lead + 2, width // 2)
-    pieces, beginning = [], lead
-    while cells(line) > width:
-        end = _letters_that_fit(line, width)
-        blank = line.rfind(" ", beginning + 1, end + 1)
-        end = blank if blank > 0 else end
-        pieces.append(line[:end].rstrip())
-        line = indent + line[end:].lstrip()
-        beginning = len(indent)
-    return [*pieces, line]
+    pieces: list[str] = []
+    at, before, beginning = 0, "", lead
+    while True:  # by a part of it at a time: it may be a million letters long
+        part = before + line[at : at + 4 * width]
+        end = _letters_that_fit(part, width)
+        if end == len(part) and at + 4 * width >= len(line):
+            return [*pieces, part]
+        if end < len(part):
+            blank = part.rfind(" ", beginning + 1, end + 1)
+            end = blank if blank > 0 else end
+        pieces.append(part[:end].rstrip())
+        at += max(1, end - len(before))
+        while at < len(line) and line[at].isspace():
+            at += 1
+        before, beginning = indent, len(indent)
 
 
 def _letters_that_fit(text: str, width: int) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,13 @@ def test_a_file_that_is_no_journal_is_named(tmp_path):
     (tmp_path / "journal.sqlite").write_text("this is not a database")
     with pytest.raises(JournalError, match=r"cannot read the journal .*journal\.sqlite"):
         read_streams(tmp_path, ["mail"])
+
+
+def test_a_column_of_another_type_is_a_journal_that_cannot_be_read(tmp_path: Path):
+    journal = Journal(tmp_path / "journal.sqlite", generation=1)
+    journal.append("run", 1, 0, [Record(event_id="e", at_ms=1, kind="Thing", body="{}")])
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db, db:
+        db.execute("UPDATE events SET body = x'ff', at_ms = 'noon'")
+    with pytest.raises(JournalError, match="cannot read the journal"):
+        read_streams(tmp_path, ["run"])

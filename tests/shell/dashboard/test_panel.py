@@ -19,6 +19,11 @@ from shell.dashboard.panel import (
 from tests.shell.dashboard.made import NASTY, NOW, live, much, process, report, run, snapshot, status, tmux
 
 
+def test_a_line_of_a_million_letters_is_wrapped_in_linear_time():
+    pieces = wrap("\N{EURO SIGN}" * 1_000_000, 120)
+    assert sum(piece.count("\N{EURO SIGN}") for piece in pieces) == 1_000_000
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200, 500])
 @pytest.mark.parametrize("runs", [0, 1, 2, 200])
 def test_no_line_is_wider_than_the_screen_whatever_an_agent_says(width: int, runs: int):
@@ -73,6 +78,11 @@ def test_wide_letters_count_twice_and_combining_ones_not_at_all():
 )
 def test_a_line_is_wrapped_at_blanks_and_nothing_of_it_is_lost(line: str, width: int, pieces: list[str]):
     assert wrap(line, width) == pieces
+
+
+def test_a_line_of_a_million_letters_is_wrapped_without_measuring_it_again_for_each_piece():
+    pieces = wrap("\N{EURO SIGN}" * 1_000_000, 60)
+    assert sum(piece.count("\N{EURO SIGN}") for piece in pieces) == 1_000_000
 
 
 @pytest.mark.parametrize("width", [4, 7, 60])
