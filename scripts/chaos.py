@@ -32,6 +32,7 @@ from pathlib import Path
 
 from chaos_run import POINTS, Report, planned, play
 
+from actors.scripted import third_party
 from actors.scripted.world import Interrupted, orderly_end
 
 GROUPS = list(dict.fromkeys(group for _, group in POINTS))
@@ -212,6 +213,20 @@ def seeds(text: str) -> list[int]:
     return list(found)
 
 
+def pair(text: str) -> str:
+    """`embedded`, `real`, or two names of real agents, such as `gemini,copilot`."""
+    names = text.split(",")
+    known = ("codex", "claude", *third_party.NAMES)
+    if text not in {"embedded", "real"} and not (len(names) == 2 and all(name in known for name in names)):
+        both = ", ".join(known)
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair of agents: give embedded, real, or two of {both}")
+    if any(name in third_party.NAMES for name in names) and not third_party.is_installed(
+        third_party.cache_folder(os.environ)
+    ):
+        raise argparse.ArgumentTypeError(f"{text} is not installed: run scripts/third-party")
+    return text
+
+
 def positive(text: str) -> int:
     """A number from 1."""
     if not (text.isdecimal() and int(text) > 0):
@@ -230,7 +245,13 @@ def main() -> int:
         metavar="A-B",
         help="what the plans follow from (1): 7, 1-20, 1-8,99",
     )
-    parser.add_argument("--agents", choices=["embedded", "real"], default="embedded")
+    parser.add_argument(
+        "--agents",
+        type=pair,
+        default="embedded",
+        metavar="NAMES",
+        help="embedded, real (codex and claude), or a worker and a reviewer such as gemini,copilot (embedded)",
+    )
     parser.add_argument("--jobs", type=positive, default=1, help="how many runs side by side (1)")
     parser.add_argument("--keep", action="store_true", help="leave all worlds where they are")
     parser.add_argument("--run", type=positive, help="play only the run with this number, of one seed")

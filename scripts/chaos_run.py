@@ -203,7 +203,8 @@ class Run:
 
     def __init__(self, world: World, agents: str, strikes: list[Strike]) -> None:
         self.world = world
-        self.words = ["--agent", "embedded"] if agents == "embedded" else []
+        self.words = words_for(agents)
+        self.names = names_of(agents)
         self.strikes = strikes
         self.report = Report()
         self.loop = self._start()
@@ -403,7 +404,7 @@ class Run:
         log = self._log()
         lines = self.lines()
         for strike in self.report.strikes:
-            strike.recovery_s = recovery(strike, log, lines)
+            strike.recovery_s = recovery(strike, log, lines, self.names)
 
 
 def played_faults(scenario: Scenario, home: Path, server: ModelServer | None) -> list[PlayedFault]:
@@ -442,13 +443,15 @@ def readies(log: str) -> Iterator[tuple[float, str, int]]:
         yield datetime.fromisoformat(stamp).timestamp(), actor, int(pid)
 
 
-def recovery(strike: Strike, log: str, lines: list[tuple[float, str]]) -> float | None:
-    """Seconds until what was hit was back. None: it was not needed again, or nothing had to come back."""
+def recovery(strike: Strike, log: str, lines: list[tuple[float, str]], names: tuple[str, str]) -> float | None:
+    """Seconds until what was hit was back. None: it was not needed again, or nothing had to come back.
+
+    `names`: of the worker and the reviewer, as lines have them.
+    """
     if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "nursery"):
         return None
     if strike.whom.endswith("agent"):
-        role = strike.whom.removesuffix("'s agent")
-        name = r"(embedded|codex)" if role == "worker" else r"(embedded-reviewer|claude)"
+        name = names[strike.whom != "worker's agent"]
         back = [at for at, line in lines if at > strike.at and re.match(rf"\S+ {name} +session ", line)]
         return back[0] - strike.at if back else None
     after = [(at, actor) for at, actor, _ in readies(log) if at > strike.at]
@@ -463,6 +466,24 @@ def is_agent(child: psutil.Process) -> bool:
     with suppress(psutil.Error):
         return child.status() != psutil.STATUS_ZOMBIE and MARK_VARIABLE in child.environ()
     return False
+
+
+# --- the agents ---------------------------------------------------------------------------------------------------
+
+
+def names_of(agents: str) -> tuple[str, str]:
+    """Worker and reviewer as a run calls them: of `embedded`, of `real`, or of a pair such as gemini,copilot."""
+    pair = {"embedded": "embedded,embedded", "real": "codex,claude"}.get(agents, agents)
+    worker, _, reviewer = pair.partition(",")
+    return worker, f"{worker}-reviewer" if worker == reviewer else reviewer
+
+
+def words_for(agents: str) -> list[str]:
+    """The command line's words for them."""
+    if agents in {"embedded", "real"}:
+        return ["--agent", "embedded"] if agents == "embedded" else []
+    worker, _, reviewer = agents.partition(",")
+    return ["--agent", worker, "--peer", reviewer]
 
 
 # --- the whole of it ------------------------------------------------------------------------------------------
@@ -492,7 +513,8 @@ def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) 
     scenario.write_text(scenario_text, "utf-8")
     with World(base) as world:
         world.play_embedded(scenario)
-        with world.play_real(scenario) if agents == "real" else nullcontext() as server:
+        worker, _, reviewer = agents.partition(",") if agents != "real" else ("codex", "", "claude")
+        with world.play_real(scenario, "", worker, reviewer) if agents != "embedded" else nullcontext() as server:
             run = Run(world, agents, strikes)
             try:
                 report = run.play()

@@ -26,8 +26,11 @@ ROLES: tuple[Role, ...] = ("worker", "reviewer")
 _MAIL_HEAD = "Message from "
 _VERDICT = re.compile(r"(worker|reviewer)-verdict-(\d+)")
 _ROUND = re.compile(r"Review round (\d+)")
+_ASKED_AGAIN = re.compile(r"Review round \d+: verdict")  # of a review that had none: the same review
 _ITERATION = re.compile(r"Iteration (\d+)")
+_MARKER = re.compile(r"\s*\(message ([0-9a-f-]{36})\)\s*$")  # of a prompt to an agent that keeps no ids of ours
 _ADDED_BY_CODEX = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>")
+_ADDED_BY_GEMINI = "<session_context>"
 _ADDED_BY_CLAUDE = ("[Request interrupted by user", "<task-notification>")
 
 
@@ -146,6 +149,13 @@ def _prompts(home: Path, turns: Iterable[Event]) -> Iterator[Prompt]:
             yield from _claude(_entries(path))
         for path in home.glob(f".codex/sessions/**/rollout-*{session_id}.jsonl"):
             yield from _codex(_entries(path))
+        for path in home.glob(f".copilot/session-state/{session_id}/events.jsonl"):
+            yield from _copilot(_entries(path))
+        yield from _gemini(
+            entry
+            for path in sorted(home.glob(f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"))
+            for entry in _entries(path)
+        )
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
@@ -182,6 +192,32 @@ def _codex(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
                 text = part.get("text", "")
                 if text and not text.startswith(_ADDED_BY_CODEX):
                     yield Prompt("", text)
+
+
+def _copilot(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
+    for entry in entries:
+        if entry.get("type") == "user.message":
+            yield _unmarked(entry["data"]["content"])
+
+
+def _gemini(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
+    """A message is written again, with the same id, when something of it has changed."""
+    seen = set()
+    for entry in entries:
+        for message in entry.get("$set", {}).get("messages", [entry]):
+            if message.get("type") != "user" or message["id"] in seen:
+                continue
+            seen.add(message["id"])
+            content = message["content"]
+            parts = [{"text": content}] if isinstance(content, str) else content
+            text = "\n".join(part["text"] for part in parts if "text" in part)
+            if text and not text.startswith(_ADDED_BY_GEMINI):
+                yield _unmarked(text)
+
+
+def _unmarked(text: str) -> Prompt:
+    marker = _MARKER.search(text)
+    return Prompt(marker[1], text[: marker.start()]) if marker else Prompt("", text)
 
 
 # --- the invariants -----------------------------------------------------------------------------------------
@@ -274,7 +310,8 @@ def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings)
                 found.broken.append(f"the run has another outcome than the {role} for {turn['prompt'][:30]!r}")
             asked = _ROUND.match(turn["prompt"])
             # One that failed for a known cause is no review: it is asked for again.
-            reviews += bool(asked) and outcome["status"] in {"finished", "failed"} and not outcome.get("cause")
+            is_review = bool(asked) and not _ASKED_AGAIN.match(turn["prompt"])
+            reviews += is_review and outcome["status"] in {"finished", "failed"} and not outcome.get("cause")
             said = _VERDICT.search(outcome.get("text", ""))
             if said and (not asked or said.groups() != (role, asked[1])):
                 found.broken.append(f"the {role} answered {turn['prompt'][:20]!r} with {said[0]}")

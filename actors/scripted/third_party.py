@@ -1,7 +1,11 @@
 """Third-party agents of the Agent Client Protocol, copilot and gemini, in a throw-away home with the scripted model.
 
-They are installed by scripts/third-party into a cache outside the repository. Writes one file below the given folder,
+They are installed by scripts/third-party into a cache outside the repository. Writes two files below the given folder,
 never the user's own; starts nothing. Any process.
+
+Gemini CLI names the file of a session by the minute. When it loads a session in the minute in which that was begun, it
+empties the file first, and the session is gone. So each of its starts takes place some minutes after the one before, by
+its own clock: what a test kills, it meets as an agent that has worked for a while.
 """
 
 from __future__ import annotations
@@ -24,10 +28,25 @@ _GEMINI_SETTINGS = {
         "retryFetchErrors": False,
         "enableAutoUpdate": False,
         "enableAutoUpdateNotification": False,
+        # A loaded session leaves an empty file behind; the next start tidies that away, and the session with it.
+        "sessionRetention": {"enabled": False},
     },
     "privacy": {"usageStatisticsEnabled": False},
     "telemetry": {"enabled": False},
 }
+
+
+_CLOCK = ".later-clock.cjs"
+_CLOCK_SCRIPT = """\
+const fs = require("fs"), starts = `${__filename}.starts`;
+fs.appendFileSync(starts, ".");
+const ahead = fs.statSync(starts).size * 60000, now = Date.now;
+Date.now = () => now() + ahead;
+globalThis.Date = new Proxy(Date, {
+  construct: (made, words) => (words.length ? new made(...words) : new made(now() + ahead)),
+  apply: (made) => new made(now() + ahead).toString(),
+});
+"""
 
 
 def cache_folder(base: Mapping[str, str]) -> Path:
@@ -45,9 +64,12 @@ def prepare_home(home: Path) -> None:
     folder = home / ".gemini"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(_GEMINI_SETTINGS), encoding="utf-8")
+    (home / _CLOCK).write_text(_CLOCK_SCRIPT, encoding="utf-8")
 
 
-def environment(cache: Path, url: str, roles: Mapping[str, Role | None], base: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    home: Path, cache: Path, url: str, roles: Mapping[str, Role | None], base: Mapping[str, str]
+) -> dict[str, str]:
     """`base` with which both are found on PATH and ask the server at `url`, each in its role; None, or none: both."""
     kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
     programs = cache / "node_modules" / ".bin"  # with a node of its own, where that of the machine is too old
@@ -62,5 +84,6 @@ def environment(cache: Path, url: str, roles: Mapping[str, Role | None], base: M
         "GOOGLE_GEMINI_BASE_URL": addresses["gemini"],
         "GEMINI_API_KEY": "scripted-model-needs-none",
         "GEMINI_MODEL": "gemini-2.5-flash",
+        "NODE_OPTIONS": f"--require={home / _CLOCK}",
         "GEMINI_CLI_TRUST_WORKSPACE": "true",  # else it uses no MCP server, so not the bridge
     }

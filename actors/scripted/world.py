@@ -131,7 +131,7 @@ class World:
             third_party.prepare_home(self.home)
             base = agent_environment(self.home, server.url, roles.get("claude", "reviewer"), self.environment)
             if third_party.is_installed(self._third_party):
-                base = third_party.environment(self._third_party, server.url, roles, base)
+                base = third_party.environment(self.home, self._third_party, server.url, roles, base)
             self.environment = base
             self.environment["IS_SANDBOX"] = "1"  # Claude Code refuses to work unattended as root without it
             yield server

@@ -7,16 +7,20 @@ URL = "http://127.0.0.1:4711"
 
 
 def test_each_agent_is_sent_to_the_server_in_its_role() -> None:
-    made = third_party.environment(Path("/c"), URL, {"gemini": "worker", "copilot": "reviewer"}, {"PATH": "/bin"})
+    made = third_party.environment(
+        Path("/h"), Path("/c"), URL, {"gemini": "worker", "copilot": "reviewer"}, {"PATH": "/bin"}
+    )
     assert made["GOOGLE_GEMINI_BASE_URL"] == f"{URL}/worker"
     assert made["COPILOT_PROVIDER_BASE_URL"] == f"{URL}/reviewer/v1"
     assert made["PATH"] == "/c/node_modules/.bin:/bin"
-    both = third_party.environment(Path("/c"), URL, {"copilot": None}, {})
+    both = third_party.environment(Path("/h"), Path("/c"), URL, {"copilot": None}, {})
     assert (both["COPILOT_PROVIDER_BASE_URL"], both["GOOGLE_GEMINI_BASE_URL"]) == (f"{URL}/v1", URL)
 
 
 def test_nobodys_login_is_passed_on() -> None:
-    made = third_party.environment(Path("/c"), URL, {}, {"GEMINI_API_KEY": "secret", "GOOGLE_CLOUD_PROJECT": "mine"})
+    made = third_party.environment(
+        Path("/h"), Path("/c"), URL, {}, {"GEMINI_API_KEY": "secret", "GOOGLE_CLOUD_PROJECT": "mine"}
+    )
     assert "secret" not in made.values()
     assert "GOOGLE_CLOUD_PROJECT" not in made
 
