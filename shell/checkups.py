@@ -165,6 +165,7 @@ def agent(name: str) -> Check:
             if not configured:
                 facts["version"] = _number(place.ask(str(path), "--version").first_line)
             entry.preflight(settings)
+            spoken = entry.probe(settings) if entry.probe is not None else None
         except LoopError as error:
             if "logged in" in str(error):
                 facts["login"] = False
@@ -174,6 +175,11 @@ def agent(name: str) -> Check:
             return
         facts["login"] = None if configured else True
         login = "its login is its own affair" if configured else "logged in"
+        if spoken is not None:
+            facts |= {"name": spoken.name, "protocol": spoken.protocol}
+            facts["logins"] = list(spoken.logins)
+            login = f"speaks {spoken.protocol}"
+            facts["version"] = " ".join(filter(None, (spoken.name, spoken.version))) or None
         facts["tested"] = list(entry.tested)
         said = [facts["version"], login, path, _untested(facts["version"], entry.tested)]
         yield Finding("agents", name, "ok", ", ".join(str(each) for each in said if each), facts=facts)

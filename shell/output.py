@@ -29,9 +29,12 @@ def say_lines(lines: Iterable[str]) -> None:
 
 def say_json(value: object) -> None:
     """One JSON value in one line; what is not printable is escaped, so the value is the same."""
-    from actors.wire.encoding import to_json
+    import msgspec
 
-    say_json_text(to_json(value))
+    from actors.wire.encoding import to_json
+    from shell.spending import unknown_as_null
+
+    say_json_text(to_json(unknown_as_null(msgspec.to_builtins(value))))
 
 
 def say_json_text(text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
 from actors.text import line
+from shell import spending
 from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
 
 TASK_WIDTH = 100
@@ -97,17 +98,14 @@ def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
     if not agents:
         return []
     rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage)] for agent in agents]
-    total = Usage(
-        input_tokens=sum(agent.usage.input_tokens for agent in agents),
-        output_tokens=sum(agent.usage.output_tokens for agent in agents),
-        cost_usd=sum(agent.usage.cost_usd for agent in agents),
-    )
+    total = spending.together(agent.usage for agent in agents)
     rows.append(["together", f"{sum(agent.turns for agent in agents)} turns", *_usage(total)])
     return columns(rows)
 
 
 def _usage(usage: Usage) -> list[str]:
-    return [f"{usage.input_tokens:,} tokens in", f"{usage.output_tokens:,} out", f"${usage.cost_usd:.2f}"]
+    given, got = (spending.tokens(amount, usage) for amount in (usage.input_tokens, usage.output_tokens))
+    return [f"{given} tokens in", f"{got} out", spending.money(usage)]
 
 
 def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:
@@ -171,9 +169,9 @@ def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
     for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""
         parts.append(f"{actor.name} {actor.state}{busy}")
-    tokens = sum(agent.usage.input_tokens + agent.usage.output_tokens for agent in report.agents)
-    cost = sum(agent.usage.cost_usd for agent in report.agents)
-    parts.append(f"{tokens:,} tokens ${cost:.2f}")
+    spent = spending.together(agent.usage for agent in report.agents)
+    tokens = spending.tokens(spent.input_tokens + spent.output_tokens, spent)
+    parts.append(f"{tokens} tokens {spending.money(spent)}")
     return "\n".join(
         [*_within(f"run {report.run_id} | {stands}".split(" "), " ", width), *_within(parts, " | ", width)]
     )

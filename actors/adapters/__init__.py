@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from actors.errors import UserError
 
 if TYPE_CHECKING:  # base brings msgspec along
-    from actors.adapters.base import Agent, AgentFactory, AgentSettings, EventSink
+    from actors.adapters.base import Agent, AgentFactory, AgentSettings, EventSink, Introduction
 
 
 class ConfiguredAgent(Protocol):
@@ -52,6 +52,7 @@ class AdapterEntry:
     """An agent that can be used by `name`.
 
     `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
+    `probe` starts it and asks who it is, in some seconds; None: there is nothing to ask. Raises the same.
     `locate` gives the program that would be started, or raises the same.
     `peer` is the agent it is paired with when the user names none. `side` is where its own TUI stands in a workspace
     of two; "" = it has none that can be driven. `tested` are the versions of its program that the tests were run with.
@@ -62,6 +63,7 @@ class AdapterEntry:
     preflight: Callable[[AgentSettings], None]
     locate: Callable[[AgentSettings], Path]
     peer: str
+    probe: Callable[[AgentSettings], Introduction] | None = None
     side: Literal["left", "right", ""] = ""
     tested: tuple[str, ...] = ()
 
@@ -116,7 +118,11 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
             f"unknown agent {name!r}: known are {known}; any agent that speaks the Agent Client Protocol can be added "
             f'to ~/.loop/config.toml: [agents.{key}] command = ["program", "argument"]; see loop agents'
         )
-    return _entry(key, _ACP_MODULE, own_peer or key, prepare)
+
+    def probe(settings: AgentSettings) -> Introduction:
+        return cast("Introduction", import_module(_ACP_MODULE).probe(prepare(settings)))
+
+    return replace(_entry(key, _ACP_MODULE, own_peer or key, prepare), probe=probe)
 
 
 def _entry(name: str, module: str, peer: str, prepare: Callable[[AgentSettings], AgentSettings]) -> AdapterEntry:

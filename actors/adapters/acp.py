@@ -6,18 +6,22 @@ opened: the protocol's package takes 0.6 s of CPU to import, and need not be ins
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.adapters.acp_replay import Pause, quiet
-from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn
-from actors.errors import AgentDiedError, AgentUnavailableError
+from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn, Introduction, discard_event
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError
 from actors.messages import TurnOutcome
+from actors.text import line
 
 if TYPE_CHECKING:
     from actors.adapters.acp_session import AcpSession
+
+PROBE_PATIENCE_S = 10.0
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
@@ -32,6 +36,35 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(
             f"agent {settings.name!r} needs the Python package agent-client-protocol: pip install 'pairloop[acp]'"
         )
+
+
+def probe(settings: AgentSettings) -> Introduction:
+    """Starts the program, asks who it is, and ends it with all that it started. Raises `AgentUnavailableError`.
+
+    For a doctor, not for a run: Gemini or Copilot take some seconds, and a run finds out at its own start. Blocks for
+    `PROBE_PATIENCE_S` at most, in an asyncio loop of its own; what the program printed instead is quoted.
+    """
+    preflight(settings)
+    return asyncio.run(_probe(settings))
+
+
+async def _probe(settings: AgentSettings) -> Introduction:
+    from actors.adapters.acp_session import AcpSession
+
+    session = AcpSession(settings, discard_event)
+    try:
+        agent = await session.greet(PROBE_PATIENCE_S)
+    except AgentError as error:
+        raise AgentUnavailableError(str(error)) from error
+    finally:
+        await session.close()
+    info = agent.agent_info
+    return Introduction(
+        name=line(info.title or info.name) if info is not None else "",
+        version=line(info.version) if info is not None else "",
+        protocol=f"ACP {agent.protocol_version}",
+        logins=tuple(line(method.id) for method in agent.auth_methods or ()),
+    )
 
 
 def program_of(settings: AgentSettings) -> Path:

@@ -157,6 +157,8 @@ def pick(choices: Iterable[Choice], what: What, wanted: str) -> Pick | None:
     choice = find(choices, what)
     if choice is None:
         return None
+    if wanted == choice.current:  # which need not be among those on offer: Gemini's, of its environment
+        return None
     value = _meant(choice, wanted)
     if value is None:
         offered = ", ".join(map(short, choice.names))

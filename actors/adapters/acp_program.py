@@ -104,6 +104,11 @@ class AgentProgram(asyncio.SubprocessProtocol):
         return f"{text} (its last words: {self.stderr[-1]})" if self.stderr else text
 
     @property
+    def greeting(self) -> str:
+        """The beginning of what it has printed instead of a message, quoted; "" = nothing."""
+        return excerpt(b" ".join(self._greeting)) if self._greeting else ""
+
+    @property
     def failed_by_itself(self) -> bool:
         """Whether it has exited with an error status, rather than being killed or still running."""
         assert self._transport is not None
@@ -209,8 +214,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
             self._no_protocol()
 
     def _no_protocol(self) -> None:
-        said = b" ".join(self._greeting)
-        self._break(f"does not speak the Agent Client Protocol: it printed {excerpt(said)}")
+        self._break(f"does not speak the Agent Client Protocol: it printed {self.greeting}")
 
     def _break(self, why: str) -> None:
         """Nothing is read from it any more; its end is the adapter's."""

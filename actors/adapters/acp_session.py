@@ -11,9 +11,10 @@ is in acp_history.History.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
 from acp import PROTOCOL_VERSION, Client, RequestError, connect_to_agent, text_block
@@ -72,6 +73,8 @@ OPEN_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 1.0
 BRIDGE_NAME = "loop-bridge"
 
+_Answer = TypeVar("_Answer")
+
 
 # What a replay is made of. The rest (commands, modes, usage) comes whenever the agent likes.
 _HISTORY = (
@@ -115,6 +118,15 @@ class AcpSession:
 
     async def open(self, session_id: str | None) -> str:
         """Starts the program, opens a new session or loads the old one. After any error `close` is to be called."""
+        return await self._start(OPEN_PATIENCE_S, lambda connection: self._open(connection, session_id))
+
+    async def greet(self, patience_s: float) -> InitializeResponse:
+        """Starts the program and makes its acquaintance only: no session. As `open` otherwise."""
+        return await self._start(patience_s, self._initialize)
+
+    async def _start(
+        self, patience_s: float, then: Callable[[ClientSideConnection], Coroutine[Any, Any, _Answer]]
+    ) -> _Answer:
         try:
             self._program = await AgentProgram.start(
                 self._settings.command, self._settings.environment, self._settings.cwd
@@ -126,12 +138,14 @@ class AcpSession:
         client = cast("Client", AcpClient(self.take_update, self._asked, self._note))
         self._connection = connect_to_agent(client, self._program, use_unstable_protocol=True)
         try:
-            async with asyncio.timeout(OPEN_PATIENCE_S):
-                return await self._open(self._connection, session_id)
+            async with asyncio.timeout(patience_s):
+                return await then(self._connection)
         except TimeoutError:
+            said = self._program.greeting
             raise AgentUnavailableError(
-                f"agent {self._settings.name!r} did not answer within {OPEN_PATIENCE_S:.0f} s: "
+                f"agent {self._settings.name!r} did not answer within {patience_s:g} s: "
                 f"does {' '.join(self._settings.command)!r} speak the Agent Client Protocol?"
+                + (f" it printed {said}" if said else "")
             ) from None
         except ConnectionError:
             await self._raise_died(opening=True)
@@ -249,7 +263,7 @@ class AcpSession:
 
     # --- opening ---
 
-    async def _open(self, connection: ClientSideConnection, session_id: str | None) -> str:
+    async def _initialize(self, connection: ClientSideConnection) -> InitializeResponse:
         agent = await connection.initialize(
             PROTOCOL_VERSION,
             client_capabilities=ClientCapabilities(auth=AuthCapabilities(terminal=True)),
@@ -260,6 +274,10 @@ class AcpSession:
                 f"agent {self._settings.name!r} speaks version {agent.protocol_version} of the Agent Client Protocol, "
                 f"we speak {PROTOCOL_VERSION}: use a release of it that does"
             )
+        return agent
+
+    async def _open(self, connection: ClientSideConnection, session_id: str | None) -> str:
+        agent = await self._initialize(connection)
         capabilities = agent.agent_capabilities
         self._gives_ids_back = bool(capabilities and (capabilities.field_meta or {}).get(TURN_IDS))
         self._agent = agent

@@ -69,6 +69,16 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Introduction:
+    """What an agent says of itself when it is asked, without a session. Texts are printable; "" = it does not say."""
+
+    name: str
+    version: str
+    protocol: str  # and its version
+    logins: tuple[str, ...]  # ids of the ways to log in
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentEvent:
     """Something the agent did. `text` is for people; `raw` is the agent's own JSON event, "" when there is none.
 

@@ -315,6 +315,7 @@ class TurnProgress:
         return Usage(
             input_tokens=whole(whole(self._total.get("inputTokens")) - before.get("inputTokens", 0)),
             output_tokens=whole(whole(self._total.get("outputTokens")) - before.get("outputTokens", 0)),
+            cost_known=False,  # the app-server speaks of tokens only
         )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Generic, NamedTuple, TypeVar
 
 from actors.text import line
-from shell import tables
+from shell import spending, tables
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView, repository_name
 
 GAP = 2  # blanks between columns
@@ -137,8 +137,8 @@ RUN_COLUMNS: tuple[Column[RunView], ...] = (
     Column("mode", lambda run, _: run.mode or "-", 6, 7, 12),
     Column("repository", lambda run, _: run.repository, 10, 3, 20),
     Column("agents", lambda run, _: "+".join(dict.fromkeys(run.agents.values())) or "-", 8, 8, 24),
-    Column("tokens", lambda run, _: count(run.tokens) if run.report is not None else "-", 6, 5, 6),
-    Column("cost", lambda run, _: f"${run.cost_usd:.2f}" if run.report is not None else "-", 6, 6, 9),
+    Column("tokens", lambda run, _: spending.tokens(run.tokens, run.usage, count) if run.report else "-", 6, 5, 6),
+    Column("cost", lambda run, _: spending.money(run.usage) if run.report else "-", 6, 6, 9),
     Column("cwd", lambda run, _: run.cwd, 20, 9, 60),
     Column("what", lambda run, _: run.line, 20, 4),
 )
@@ -261,8 +261,9 @@ def headline(snapshot: Snapshot, zone: timezone | None = None) -> str:
     """How much there is of what, short enough for 60 columns."""
     running = [run for run in snapshot.runs if run.running]
     moment = datetime.fromtimestamp(snapshot.at_ms / 1000, zone).strftime("%H:%M:%S")
-    tokens, cost = sum(run.tokens for run in running), sum(run.cost_usd for run in running)
-    spent = f", {count(tokens)} tokens ${cost:.2f}" if running else ""
+    usage = spending.together(run.usage for run in running)
+    tokens = spending.tokens(usage.input_tokens + usage.output_tokens, usage, count)
+    spent = f", {tokens} tokens {spending.money(usage)}" if running else ""
     trouble = f"; {snapshot.trouble}" if snapshot.trouble else ""
     return f"{len(running)} running, {len(snapshot.runs) - len(running)} ended{spent}, {moment}{trouble}"
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from actors.messages import Usage
+from shell import spending
 from supervisor.console_wire import Report
 
 ACTIVE_MS = 15_000  # an agent whose last event is not older is at work (behaviour.md, "Dashboard")
@@ -63,13 +65,17 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> int:
         """In and out, of all agents."""
-        agents = self.report.agents if self.report is not None else []
-        return sum(agent.usage.input_tokens + agent.usage.output_tokens for agent in agents)
+        return self.usage.input_tokens + self.usage.output_tokens
 
     @property
     def cost_usd(self) -> float:
         """Of all agents, as they say."""
-        return sum(agent.usage.cost_usd for agent in self.report.agents) if self.report is not None else 0.0
+        return self.usage.cost_usd
+
+    @property
+    def usage(self) -> Usage:
+        """Of all agents, as they say."""
+        return spending.together(agent.usage for agent in (self.report.agents if self.report is not None else ()))
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):

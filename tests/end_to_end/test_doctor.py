@@ -29,6 +29,9 @@ def runtime(world: World) -> Iterator[Path]:
         yield Path(base)
 
 
+PLAIN_AGENT = Path(__file__).parents[1] / "actors" / "adapters" / "plain_acp_agent.py"
+
+
 def line(loop: Loop, subject: str) -> str:
     """What is said of it, blanks counted once."""
     found = [" ".join(each.split()) for each in loop.lines if each[11:26].strip() == subject]
@@ -89,11 +92,14 @@ def test_an_agent_whose_sdk_is_missing_is_named_with_the_extra(world: World):
 def test_agents_of_the_configuration_are_looked_at_as_well(world: World):
     (world.home / ".loop").mkdir()
     (world.home / ".loop" / "config.toml").write_text(
-        f'[agents.mine]\ncommand = ["{sys.executable}"]\n[agents.other]\ncommand = ["no-such-program-here"]\n'
+        f'[agents.mine]\ncommand = ["{sys.executable}", "{PLAIN_AGENT}"]\n'
+        '[agents.other]\ncommand = ["no-such-program-here"]\n'
+        '[agents.bare]\ncommand = ["sh", "-c", "echo Welcome to Bare; read line; exit 0"]\n'
     )
     loop = world.run("doctor")
     assert loop.process.returncode == 0, loop.output
-    assert line(loop, "mine") == f"ok mine its login is its own affair, {sys.executable}"
+    assert line(loop, "mine") == f"ok mine speaks ACP 1, {sys.executable}"
+    assert "agent 'bare': it exited with status 0: Welcome to Bare" in line(loop, "bare")
     assert "program 'no-such-program-here' was not found: install it" in line(loop, "other")
     assert loop.lines[-1] == "a run can start here, but not with codex and claude: loop --agent mine TASK"
 

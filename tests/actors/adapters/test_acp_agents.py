@@ -320,3 +320,27 @@ def test_a_message_goes_into_a_running_turn_where_that_is_announced(tmp_path: Pa
         assert (await it.agent.find_turn(message_id)).state == ("unfinished" if taken else "absent")
 
     run(play())
+
+
+# --- an introduction ------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_introduces_itself_without_a_session(tmp_path: Path) -> None:
+    told = {"agentInfo": {"name": "lab", "title": "Lab\x1b[2J", "version": "1.2"}, "authMethods": METHODS}
+    said = acp.probe(bare(tmp_path, initialize=told))
+    assert (said.name, said.version, said.protocol) == ("Lab␛[2J", "1.2", "ACP 1")
+    assert said.logins == ("chatgpt", "openai-api-key")
+    lines = (tmp_path / "asked.jsonl").read_text().splitlines()
+    assert [json.loads(line)["method"] for line in lines] == ["initialize"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("echo Welcome; read line; exit 0", "it exited with status 0: Welcome"),
+        ("while :; do echo Welcome; done", "does not speak the Agent Client Protocol: it printed 'Welcome Welcome"),
+    ],
+)
+def test_a_program_that_speaks_something_else_is_quoted(tmp_path: Path, shell: str, words: str) -> None:
+    with pytest.raises(AgentUnavailableError, match=words):
+        acp.probe(settings(tmp_path, command=("sh", "-c", shell)))

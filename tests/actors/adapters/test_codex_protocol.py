@@ -104,7 +104,10 @@ def test_the_usage_of_a_turn_is_what_the_session_used_since_it_began() -> None:
     for turn in ("turn-1", "turn-2"):
         progress.take("turn/completed", {"turn": {"id": turn, "status": "completed"}})
         outcomes.append(progress.outcome)
-    assert outcomes == [None, TurnOutcome(status="finished", usage=Usage(input_tokens=400, output_tokens=11))]
+    assert outcomes == [
+        None,
+        TurnOutcome(status="finished", usage=Usage(input_tokens=400, output_tokens=11, cost_known=False)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What agents have used, in words. Pure.
+
+Nothing is known of an agent that reports nothing: "?", not 0 and not $0.00. Where it is known of some of the turns
+only, the sum is the least that it was: "1,200+".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from actors.messages import Usage
+
+
+def together(usages: Iterable[Usage]) -> Usage:
+    """The sum."""
+    found = list(usages)
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in found),
+        output_tokens=sum(each.output_tokens for each in found),
+        cost_usd=sum(each.cost_usd for each in found),
+        tokens_known=all(each.tokens_known for each in found),
+        cost_known=all(each.cost_known for each in found),
+    )
+
+
+def tokens(amount: int, usage: Usage, shown: Callable[[int], str] = "{:,}".format) -> str:
+    """Some of the tokens of this usage."""
+    return _least(shown(amount), amount, known=usage.tokens_known)
+
+
+def money(usage: Usage) -> str:
+    """Its dollars."""
+    return _least(f"${usage.cost_usd:.2f}", usage.cost_usd, known=usage.cost_known)
+
+
+def unknown_as_null(value: Any) -> Any:
+    """The same JSON-like value; in each usage, what nothing is known of is None."""
+    if isinstance(value, list | tuple):
+        return [unknown_as_null(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    read = {key: unknown_as_null(each) for key, each in value.items()}
+    for known, names in (("tokens_known", ("input_tokens", "output_tokens")), ("cost_known", ("cost_usd",))):
+        if read.get(known) is False and not any(read.get(name) for name in names):
+            read |= dict.fromkeys(names)
+    return read
+
+
+def _least(shown: str, amount: float, *, known: bool) -> str:
+    if known:
+        return shown
+    return f"{shown}+" if amount else "?"
