@@ -3,6 +3,9 @@
 Runs an asyncio loop in a thread of its own, so that its actor's mailbox is free while a turn of three hours runs.
 Every step is first an event in the actor's turn ledger (machines/turn), durable, then an act of the adapter. It never
 decides what a turn says or what follows from it: that is the run machine's, in the worker.
+
+Its inbox has no bound of its own: what its actor puts in is bounded by the mailbox, and the agent can put in only what
+names a message that we gave it, the end of its program, and one line at a time about what it asks a person.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ The SDK's own transport is not used: it adds our whole os.environ to the child's
 group, and keeps no hold of what the agent starts. Control frames go to the SDK's client; all else goes to the adapter
 as it came, since the SDK's types drop what the adapter needs. Imports the SDK (about 1 s): import it late.
 
-Everything runs in the session's asyncio loop, except the search for left-over processes.
+Everything runs in the session's asyncio loop, except the search for left-over processes. A program that sends more
+control frames than the client reads (`_MOST_WAITING` bytes) has lost its way: that is a breach.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ TERMINATE_S = 0.7
 SWEEP_S = 0.4
 LAST_WORDS_S = 0.5  # for what stands in the pipes when the program has ended
 
+_MOST_WAITING = 2 * LONGEST_LINE  # bytes of control frames that the SDK's client has not read yet
 _PIPE = asyncio.subprocess.PIPE
 
 
@@ -64,7 +66,8 @@ class ClaudeProcess(Transport):
         self._on_event = on_event
         self._on_end = on_end
         self._process: asyncio.subprocess.Process | None = None
-        self._control: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._control: asyncio.Queue[tuple[dict[str, Any], int] | None] = asyncio.Queue()
+        self._waiting = 0  # bytes in it
         self._readers: list[asyncio.Task[None]] = []
         self._writing = asyncio.Lock()
         self._left_behind: set[tuple[int, str]] = set()
@@ -134,7 +137,9 @@ class ClaudeProcess(Transport):
 
     async def read_messages(self) -> AsyncIterator[dict[str, Any]]:
         """The control frames, for the SDK's client. Its requests that are still open fail when the program ends."""
-        while (frame := await self._control.get()) is not None:
+        while (next_one := await self._control.get()) is not None:
+            frame, size = next_one
+            self._waiting -= size
             yield frame
         raise ProcessError(f"claude {self.how_it_ended}")
 
@@ -193,7 +198,10 @@ class ClaudeProcess(Transport):
         except ForeignJsonError as error:
             raise AgentBreachError(f"claude sent {error}") from None
         if str(event.get("type")).startswith("control_"):
-            self._control.put_nowait(event)
+            self._waiting += len(row)
+            if self._waiting > _MOST_WAITING:
+                raise AgentBreachError(f"claude sent over {_MOST_WAITING // 10**6} MB of control frames at once")
+            self._control.put_nowait((event, len(row)))
         else:
             self._on_event(event, row.rstrip("\n"))
 

@@ -3,6 +3,9 @@
 Owns no socket. `tell`, `ask`, `handled` and `answer` are for any thread; the methods below them are for the I/O thread
 alone (the main thread of an actor process; the router thread of the root, where a local endpoint has one as well).
 It applies machines/outbox to real messages and never decides what a message means.
+
+What waits here while the root does not read is bounded: messages that may be lost by `MOST_LOOSE_BYTES`, since an agent
+that talks fills them; those that must arrive by the work that waits for their answer (machines/outbox).
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ from actors.wire.envelope import (
 
 # Served before ordinary mail, in the recipient's mailbox as on the way there.
 CONTROL = (StopActor, ActorUp, ActorDown, ControlRun, Apply, Peek)
+# Of messages that may be lost, from `tell` to the socket. Beyond it they are lost, and counted in the log.
+MOST_LOOSE_BYTES = 32 * 1024 * 1024
 _CONTROL_KINDS = frozenset(cls.__name__ for cls in CONTROL)
 
 
@@ -95,6 +100,9 @@ class Courier:
         self._intake = Intake()
         self._work: deque[Callable[[int], None]] = deque()  # from any thread to the I/O thread
         self._letters: list[Frames] = []  # unnumbered, to be written
+        self._loose_bytes = 0  # in `_work`
+        self._lost = 0  # since there was no room
+        self._guard = threading.Lock()  # of these two
         self._questions: dict[str, _Question] = {}
         self._abandoned = ""  # why nothing goes out any more
 
@@ -106,7 +114,10 @@ class Courier:
         Raises ProtocolError when the message cannot be encoded.
         """
         letter = self._letter(recipient, message, numbered=message.must_arrive)
-        self._submit(lambda _now_ms: self._post(letter))
+        if letter.numbered:
+            self._submit(lambda _now_ms: self._post(letter))
+        elif self._has_room(letter):
+            self._submit(lambda _now_ms: self._post_loose(letter))
 
     def ask(self, recipient: str, message: Message, timeout_s: float, *, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered, also across restarts of the recipient.
@@ -249,6 +260,23 @@ class Courier:
         if not self._abandoned:
             self._work.append(work)
             self._wake()
+
+    def _has_room(self, letter: _Letter) -> bool:
+        """Whether one more message that may be lost is kept. A single one is, whatever its size."""
+        with self._guard:
+            if self._loose_bytes and self._loose_bytes + len(letter.body) > MOST_LOOSE_BYTES:
+                self._lost += 1
+                return False
+            self._loose_bytes += len(letter.body)
+            return True
+
+    def _post_loose(self, letter: _Letter) -> None:
+        with self._guard:
+            self._loose_bytes -= len(letter.body)
+            lost, self._lost = self._lost, 0
+        if lost:
+            logger.warning("{} messages that may be lost were: the root had not read for a while", lost)
+        self._post(letter)
 
     def _letter(
         self,

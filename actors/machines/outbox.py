@@ -13,6 +13,9 @@ What holds, for each pair of sender and recipient, lane by lane:
 
 A new incarnation of the sender starts anew: what its predecessor had not delivered died with it, and is re-issued
 from the journal by whoever owns it, under ids that make it idempotent.
+
+What is queued behind the window has no bound of its own. Only our actors post here, and each step of theirs is made
+durable first by a request that waits for its answer. So while nothing is read, the steps and their messages end.
 """
 
 from __future__ import annotations

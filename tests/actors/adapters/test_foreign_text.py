@@ -100,6 +100,10 @@ class Heard:
         (f"write(b'{{' + b'1' * {LONGEST_LINE})", "claude sent a line of over 50 MB"),
         ("write(b'{\"a\": ' + b'[' * 100_000 + b'\\n')", "claude sent JSON nested deeper than 200 levels"),
         ("write(b'{broken \\x1b]0;x\\x07\\n')", "claude sent no JSON"),
+        (
+            'for _ in range(3): write(b\'{"type": "control_request", "x": "\' + b\'x\' * 40_000_000 + b\'"}\\n\')',
+            "claude sent over 100 MB of control frames at once",
+        ),
     ],
 )
 def test_a_line_of_claude_that_is_no_message_is_its_failure_in_one_printable_line(

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
+from actors.edges.courier import MOST_LOOSE_BYTES, Courier, Delivery, monotonic_ms, refusal
 from actors.errors import (
     AgentUnavailableError,
     CircumstanceError,
@@ -212,3 +212,22 @@ def test_a_refusal_that_names_no_error_of_ours_is_a_circumstance(worker, reviewe
     reviewer.carry(worker)
     with pytest.raises(CircumstanceError, match=f"{name}: odd"):
         asked.result(10)
+
+
+def test_what_may_be_lost_waits_in_bounded_bytes_while_nobody_reads_and_what_must_arrive_is_all_there() -> None:
+    worker = Party("worker")
+
+    def say(number: int) -> None:
+        text = f"{number} " + "x" * 1_000_000
+        worker.courier.tell("console", Progress(at_ms=1, source="worker", agent="a", kind="say", text=text))
+
+    for number in range(100):
+        say(number)
+        worker.courier.tell("persistence", NOTE)
+    waited = worker.outgoing()
+    kinds = [wire.decode_header(frames.header).kind for frames in waited]
+    assert kinds.count("Note") == 100
+    assert kinds.count("Progress") == MOST_LOOSE_BYTES // 1_000_100
+    assert sum(len(frames.body) for frames in waited) < MOST_LOOSE_BYTES + 100_000
+    say(101)  # it is read again
+    assert len(worker.outgoing()) == 1
