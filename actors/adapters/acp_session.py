@@ -3,6 +3,9 @@
 Through the official `acp` package, in the session's asyncio thread. The agent works unattended: every permission it
 asks for is granted. It is not offered our file system or terminals (optional in the protocol), so it uses its own.
 
+Of what the agent offers to choose, what the settings name is chosen, and the mode that asks least (acp_choices.py). It
+is logged in where that needs nobody (acp_login.py), steered where it has announced that, and its session is closed.
+
 After a crash the session is loaded again, and the agent's replay of it says which prompts it has: by their ids, for
 an agent that knows our extension (acp_extension.py), else by the marker line that every prompt then carries. The rule
 is in acp_history.History.
@@ -89,7 +92,7 @@ _HISTORY = (
 
 
 class AcpSession:
-    """What `base.Agent` asks for, but for steering. `open` once, then any number of turns, one at a time."""
+    """What `base.Agent` asks for. `open` once, then any number of turns, one at a time."""
 
     def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
         self._settings = settings
