@@ -143,19 +143,24 @@ def _events(db: sqlite3.Connection, stream: str) -> Iterator[Event]:
 def _prompts(home: Path, turns: Iterable[Event]) -> Iterator[Prompt]:
     """All user messages in all sessions that this role has had, in order."""
     for session_id in dict.fromkeys(event.body["session_id"] for event in turns if event.kind == "SessionBegan"):
-        for path in home.glob(f".loop-embedded/{session_id}.jsonl"):
-            yield from _embedded(_entries(path))
-        for path in home.glob(f".claude/projects/*/{session_id}.jsonl"):
-            yield from _claude(_entries(path))
-        for path in home.glob(f".codex/sessions/**/rollout-*{session_id}.jsonl"):
-            yield from _codex(_entries(path))
-        for path in home.glob(f".copilot/session-state/{session_id}/events.jsonl"):
-            yield from _copilot(_entries(path))
-        yield from _gemini(
-            entry
-            for path in sorted(home.glob(f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"))
-            for entry in _entries(path)
-        )
+        yield from told(home, session_id)
+
+
+def told(home: Path, session_id: str) -> Iterator[Prompt]:
+    """All user messages in the session, in order, from the store of whichever agent has it."""
+    for path in home.glob(f".loop-embedded/{session_id}.jsonl"):
+        yield from _embedded(_entries(path))
+    for path in home.glob(f".claude/projects/*/{session_id}.jsonl"):
+        yield from _claude(_entries(path))
+    for path in home.glob(f".codex/sessions/**/rollout-*{session_id}.jsonl"):
+        yield from _codex(_entries(path))
+    for path in home.glob(f".copilot/session-state/{session_id}/events.jsonl"):
+        yield from _copilot(_entries(path))
+    yield from _gemini(
+        entry
+        for path in sorted(home.glob(f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"))
+        for entry in _entries(path)
+    )
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -42,7 +42,7 @@ def test_gemini_works_copilot_reviews_and_a_kill_of_either_and_of_the_root_costs
     with world.play_real(CHAOS, worker="gemini", reviewer="copilot"):
         words = ("--agent", "gemini", "--peer", "copilot")
         loop = world.start(*words, "--check", CHECK, TASK)
-        loop.wait_for("gemini +(granted: )?sed", PATIENCE_S)
+        loop.wait_for("gemini +.*sed -i", PATIENCE_S)
         program_of(loop, "worker").kill()
         loop.wait_for("gemini +the agent was lost: .*its session will be resumed", PATIENCE_S)
         loop.wait_for("copilot +I look at the change", PATIENCE_S)
