@@ -497,6 +497,8 @@ def planned(seed: int, number: int) -> tuple[list[Strike], str]:
 def play(seed: int, number: int, agents: str, limit: int, *, keep: bool) -> tuple[Report, Path]:
     """One run, in a world that is removed again if all is well. Of its strikes, at most `limit`."""
     strikes, scenario_text = planned(seed, number)
+    if "gemini" in agents:  # Gemini CLI takes half an answer for a whole one, and says so to nobody
+        scenario_text = scenario_text.replace(FAULTS[DROPPED], FURTHER_FAULTS["model: HTTP 503"])
     base = Path(tempfile.mkdtemp(prefix="loop-chaos-"))
     report: Report | None = None
     try:

@@ -19,8 +19,11 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 # What Copilot adds to user messages.
 _ADDED = re.compile(r"<(current_datetime|reminder|system_reminder|system_notification)>.*?</\1>\s*", re.DOTALL)
-# The result that Copilot makes up for a call that was cancelled, or was running when it was killed.
-_NO_RESULT = "The execution of this tool, or a previous tool was interrupted"
+# The results that Copilot makes up: for a call that was cancelled, and for one that was running when it was killed.
+_NO_RESULT = (
+    "The execution of this tool, or a previous tool was interrupted",
+    "Tool execution was interrupted before a result was recorded",
+)
 
 
 def conversation(request: Mapping[str, Any]) -> list[Entry]:

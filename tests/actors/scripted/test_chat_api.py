@@ -32,8 +32,14 @@ def test_text_in_front_of_a_call_is_no_answer_and_text_alone_is_one() -> None:
     ) == [Prompt("do it"), Result("made"), Answer("Done.")]
 
 
-def test_an_interrupted_call_has_no_result() -> None:
-    made_up = "The execution of this tool, or a previous tool was interrupted."
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        "The execution of this tool, or a previous tool was interrupted.",
+        "Tool execution was interrupted before a result was recorded. Its effects may be absent, partial, or complete.",
+    ],
+)
+def test_an_interrupted_call_has_no_result(made_up: str) -> None:
     assert entries(
         {"role": "user", "content": "do it"},
         {"role": "assistant", "content": None, "tool_calls": CALLS},
