@@ -226,8 +226,12 @@ class History:
         self._speech.end()
         error = ended.get("error")
         if isinstance(error, dict):
+            code = error.get("code")
             outcome = failed(
-                int(error.get("code", 0)), str(error.get("message", "")), error.get("data"), self._speech.last
+                code if isinstance(code, int) else 0,
+                str(error.get("message", "")),
+                error.get("data"),
+                self._speech.last,
             )
         else:
             outcome = stopped(str(ended.get("stopReason")), self._speech.last)

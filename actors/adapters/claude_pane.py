@@ -33,7 +33,7 @@ from actors.edges import marked_processes
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
-from actors.text import ForeignJsonError, read_json
+from actors.text import ForeignJsonError, read_object
 
 READY_S = 60.0  # of a loaded machine, and of a person who has to answer what only a person can
 UNKNOWN_DIALOG_S = 8.0  # then people are told that the program asks something
@@ -420,7 +420,7 @@ class ClaudePaneAgent:
     def _status(self) -> str:
         """What the program says of itself; "" when this version does not."""
         try:
-            state = read_json((self._config / "sessions" / f"{self._pid}.json").read_bytes())
+            state = read_object((self._config / "sessions" / f"{self._pid}.json").read_bytes())
             return str(state.get("status") or "")
         except (OSError, ValueError):
             return ""
@@ -441,9 +441,7 @@ class ClaudePaneAgent:
     async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One call of our hook. No answer: everything goes its way."""
         try:
-            event = read_json(await reader.read())
-            if isinstance(event, dict):
-                self._hooked(event)
+            self._hooked(read_object(await reader.read()))
         except ForeignJsonError:
             pass  # the hook was killed
         finally:

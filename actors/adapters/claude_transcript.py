@@ -16,6 +16,7 @@ from typing import Any
 
 from actors.adapters.base import FoundTurn
 from actors.adapters.claude_events import refused, text_of, tokens
+from actors.adapters.shapes import UNKNOWN_SHAPE
 from actors.messages import TurnOutcome, Usage
 from actors.text import ForeignJsonError, read_json
 
@@ -76,7 +77,13 @@ class Reading:
         self._report_due = False
 
     def take(self, entry: Entry) -> bool:
-        """Notes the next entry. False: it begins another turn."""
+        """Notes the next entry; one of an unknown shape is read over. False: it begins another turn."""
+        try:
+            return self._take(entry)
+        except UNKNOWN_SHAPE:
+            return True
+
+    def _take(self, entry: Entry) -> bool:
         if entry.get("isSidechain"):
             return True
         match entry.get("type"):

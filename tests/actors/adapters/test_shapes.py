@@ -1,10 +1,12 @@
 """What comes of an agent's message whose fields are missing, or are something else than we know."""
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from actors.adapters import acp_messages, claude_events, codex_protocol, shapes
+from actors.adapters.claude_transcript import Reading
 from actors.adapters.claude_turn import Conversation
 from actors.errors import AgentBreachError
 from actors.text import read_json
@@ -115,3 +117,11 @@ def test_the_other_messages_of_an_acp_agent_are_as_they_came(message: dict):
 def test_a_number_that_is_none_or_too_large_is_read_as_one_that_can_be_written():
     found = read_json("[NaN, -Infinity, 1e999, -1e999, 1.5]")
     assert found == [None, None, sys.float_info.max, -sys.float_info.max, 1.5]
+
+
+@pytest.mark.parametrize("content", ["x", 5, ["x"], [5, None], [{"type": 5}], {"a": 1}])
+@pytest.mark.parametrize("wrap", [lambda content: {"content": content}, lambda content: content])
+def test_an_entry_of_claudes_transcript_in_an_unknown_shape_is_read_over(content: object, wrap: Callable[..., object]):
+    reading = Reading()
+    reading.take({"type": "user", "uuid": "u", "message": wrap(content)})
+    reading.take({"type": "assistant", "uuid": "a", "message": wrap(content)})
