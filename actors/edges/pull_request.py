@@ -153,9 +153,11 @@ def pushed_from(cwd: Path, since_s: float) -> list[str]:
     """The branches that were pushed from this repository since then, with a commit that was checked out here since
     then; not the one that is checked out now. The last one first.
 
-    Another working tree of the repository has a log of its own, so what is done there does not count here.
+    Another working tree of the repository has a log of its own, so what is done there does not count here. Nor does the
+    commit that the run began on: git's log knows whole seconds, and that one may just have been pushed.
     """
     here = dict(_log(cwd, "HEAD", since_s))
+    here.pop(_at(cwd, since_s), None)
     current = git(cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
     form = "%(objectname) %(refname) %(refname:lstrip=3)"
     found: dict[str, float] = {}
@@ -168,6 +170,11 @@ def pushed_from(cwd: Path, since_s: float) -> list[str]:
         if pushes:
             found[branch] = max(pushes)
     return sorted(found, key=lambda name: found[name], reverse=True)
+
+
+def _at(cwd: Path, since_s: float) -> str:
+    """The commit that was checked out then; "" when that is not written down."""
+    return next((commit for commit, at in _log(cwd, "HEAD", 0) if at < since_s), "")
 
 
 def _log(cwd: Path, ref: str, since_s: float, form: str = "%H") -> Iterator[tuple[str, float]]:

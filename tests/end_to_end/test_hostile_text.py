@@ -16,6 +16,9 @@ EVIL = (
 )
 SCENARIO = rf"""
 [[turn]]
+when = "^Plan"
+step = [{{ run = "printf 'Do \\\\033]0;owned\\\\007 x.' > PLAN.md" }}, {{ say = "planned" }}]
+[[turn]]
 when = "^Iteration"
 step = [
     {{ send = {{ target = "reviewer", message = "{EVIL}" }} }},

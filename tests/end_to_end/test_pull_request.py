@@ -51,7 +51,8 @@ def test_an_agent_that_only_says_it_opened_one_is_not_believed(world: World):
 
 
 def test_one_of_a_branch_that_the_agent_has_left_again_is_seen(world: World):
-    assert last_words(play(world, f"{CREATE} && git switch -q main")) == (
+    # To a branch of the same tree: going back to main takes the work out of the tree, which is a change.
+    assert last_words(play(world, f"{CREATE} && git switch -q -c next")) == (
         f"review approved, draft pull request {ADDRESS}"
     )
 

@@ -201,14 +201,14 @@ def test_what_was_typed_counts_also_when_it_is_the_default():
 
 
 def test_every_setting_that_a_resumed_run_can_be_told_knows_whether_it_was_typed():
-    """Models and waits have no value for their default, and three settings are never typed."""
+    """Models and waits have no value for their default, and some settings are never typed."""
     never_a_default = {
         "worker_model",
         "worker_review_model",
         "reviewer_model",
         "raw_output",
         "looks_for_pull_request",
-    } | {"max_wait_ms", "binds_to_tree"}
+    } | {"max_wait_ms", "binds_to_tree", "asks_again"}
     assert {*run_order.SETTING_OF.values(), "cooldown_ms", "retry_ms"} == set(people.SAID_ANEW) - never_a_default
     assert set(run_order.SETTING_OF) <= {option.name for option in OPTIONS}
 

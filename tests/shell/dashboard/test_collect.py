@@ -63,7 +63,7 @@ def test_the_details_are_of_the_selected_run_and_new_only_when_they_change(colle
     assert isinstance(known, Details)
     assert known.texts["transcript"] == ["00:00:00 status  working"]
     assert known.texts["mail"] == ["no mail yet"]
-    assert known.texts["run"][-1] == "  to go on with it: loop --run-id 8"
+    assert known.texts["run"][-1] == "  to go on with it: cd /work && loop --run-id 8"
     collector.select(runs["7"])
     until(collector.details, lambda known: known.key == f"{REPO}/7")
 
