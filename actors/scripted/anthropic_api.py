@@ -94,6 +94,11 @@ _REFUSALS = {
 }
 
 
+def tool_names(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tools that are offered, in order."""
+    return tuple(sorted(str(tool.get("name")) for tool in request.get("tools") or []))
+
+
 def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an HTTP error, as Anthropic words it."""
     if fault.refuses:

@@ -76,6 +76,7 @@ class ModelServer:
 
     def __init__(self, scenario: Scenario, port: int = 0) -> None:
         self.scenario = scenario
+        self.offered: dict[Api, tuple[str, ...]] = {}  # the tools of the newest turn
         self._seen: list[SeenRequest] = []
         self._spent: Counter[str] = Counter()
         self._news = threading.Condition()
@@ -201,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        steps = self._steps(role, "anthropic", entries, is_turn=bool(request.get("tools")))
+        steps = self._steps(role, "anthropic", entries, offered=anthropic_api.tool_names(request))
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):
@@ -217,14 +218,14 @@ class _Handler(BaseHTTPRequestHandler):
             in_code=responses_api.is_code_mode(request),
             cell=responses_api.running_cell(request),
         )
-        steps = self._steps(role, "openai", entries, is_turn=responses_api.offers_tools(request))
+        steps = self._steps(role, "openai", entries, offered=responses_api.tool_names(request))
         if not self._failed(steps, responses_api.fault_response):
             self._stream(reply, steps)
 
     def _answer_chat(self, role: Role | None, request: dict[str, Any]) -> None:
         entries, offered = chat_api.conversation(request), chat_api.offered_tools(request)
         reply = ChatReply(uuid.uuid4().hex, request.get("model", "scripted"), offered)
-        steps = self._steps(role, "chat", entries, is_turn=bool(offered.names))
+        steps = self._steps(role, "chat", entries, offered=offered.names)
         if self._failed(steps, chat_api.fault_response):
             return
         if request.get("stream"):
@@ -238,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         entries, offered = gemini_api.conversation(request), gemini_api.offered_tools(request)
         reply = GeminiReply(uuid.uuid4().hex, model, offered)
-        steps = self._steps(role, "gemini", entries, is_turn=bool(offered.names))
+        steps = self._steps(role, "gemini", entries, offered=offered.names)
         if self._failed(steps, gemini_api.fault_response):
             return
         if method == "streamGenerateContent":
@@ -246,9 +247,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_whole(reply, steps)
 
-    def _steps(self, role: Role | None, api: Api, entries: list[Entry], *, is_turn: bool) -> tuple[Step, ...]:
+    def _steps(
+        self, role: Role | None, api: Api, entries: list[Entry], *, offered: tuple[str, ...]
+    ) -> tuple[Step, ...]:
         # Without tools it is no turn: both TUIs ask for a title of the conversation, quoting the prompt.
-        return self.server.owner.steps_for(role, api, entries) if is_turn else TITLE
+        if not offered:
+            return TITLE
+        self.server.owner.offered[api] = offered
+        return self.server.owner.steps_for(role, api, entries)
 
     def _failed(
         self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]

@@ -75,9 +75,13 @@ def running_cell(request: Mapping[str, Any]) -> str:
     return found[1] if found else ""
 
 
-def offers_tools(request: Mapping[str, Any]) -> bool:
-    """Whether this is a turn. A TUI's request for a title of the conversation has no tools."""
-    return bool(request.get("tools")) or any(_offers(request))
+def tool_names(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tools that are offered, in order, with the namespace of those that have one."""
+    listed = request.get("tools") or []
+    spaces = [*_offers(request), *(tool for tool in listed if tool.get("type") == "namespace")]
+    names = [f"{space['name']}.{tool['name']}" for space in spaces for tool in space.get("tools", [])]
+    names += [tool.get("name") or tool["type"] for tool in listed if tool.get("type") != "namespace"]
+    return tuple(sorted(names))
 
 
 def is_code_mode(request: Mapping[str, Any]) -> bool:

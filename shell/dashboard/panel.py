@@ -165,7 +165,8 @@ TMUX_COLUMNS: tuple[Column[TmuxView], ...] = (
 
 def fit(columns: Sequence[Column[Row]], rows: Sequence[Row], now_ms: int, width: int, gap: int = GAP) -> Fitted:
     """The table in `width` cells, `gap` of them after each column but the last."""
-    texts = [[clean(column.cell(row, now_ms)) for column in columns] for row in rows]
+    most = 4 * width + 1  # letters that are looked at: more is not shown, and to measure a million takes seconds
+    texts = [[clean(column.cell(row, now_ms)[: 2 * most])[:most] for column in columns] for row in rows]
     kept: list[int] = []
     room = width + gap
     for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):

@@ -8,8 +8,8 @@ from actors.scripted.responses_api import (
     conversation,
     fault_response,
     is_code_mode,
-    offers_tools,
     running_cell,
+    tool_names,
 )
 from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
 
@@ -142,9 +142,9 @@ CODE_MODE = {"type": "additional_tools", "tools": [{"name": "functions", "tools"
 
 
 def test_tools_are_offered_by_the_request_or_by_an_item_of_its_input() -> None:
-    assert offers_tools({"tools": [{"name": "exec_command"}]})
-    assert offers_tools({"input": [CODE_MODE]})
-    assert not offers_tools({"tools": [], "input": [message("user", "a title, please")]})
+    assert tool_names({"tools": [{"name": "exec_command"}, {"type": "web_search"}]}) == ("exec_command", "web_search")
+    assert tool_names({"input": [CODE_MODE]}) == ("functions.exec",)
+    assert tool_names({"tools": [], "input": [message("user", "a title, please")]}) == ()
     assert is_code_mode({"input": [CODE_MODE]})
     assert not is_code_mode({"tools": [{"name": "exec"}]})
 
