@@ -1,8 +1,13 @@
 """Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it."""
 
 import shutil
+import signal
 
 import pytest
+
+# Under nohup this signal is ignored, by us and by all that the tests start; several of them send it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 NEED_TMUX = {
     "test_claude_pane.py",
