@@ -274,6 +274,28 @@ def _window_text(window: Json) -> str:
 # --- turns --------------------------------------------------------------------------------------------------
 
 
+class _Said:
+    """What the agent has said in one turn: its last message before each message that was steered in, and at the end.
+
+    The answer to a mail that comes at the very end does not take the place of the answer to the prompt.
+    """
+
+    def __init__(self) -> None:
+        self._answers: list[str] = []
+        self._newest = ""
+
+    def take(self, item: Json) -> None:
+        if item["type"] == "agentMessage":
+            self._newest = as_text(item["text"])
+        elif item["type"] == "userMessage" and self._newest:
+            self._answers.append(self._newest)
+            self._newest = ""
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(filter(None, [*self._answers, self._newest]))
+
+
 class TurnProgress:
     """Follows one turn from its notifications. Feed it every notification of the thread, in order."""
 
@@ -281,7 +303,7 @@ class TurnProgress:
         self.turn_id = ""  # Codex's own id; "" until it is known
         self.outcome: TurnOutcome | None = None  # set by the last notification of the turn
         self._limits: Json = {}  # comes with the answer that says the limit is reached, just before the error
-        self._text = ""
+        self._said = _Said()
         self._before: Json | None = None  # the thread's token totals when the turn began
         self._total: Json = {}
 
@@ -290,7 +312,7 @@ class TurnProgress:
         if method == "turn/started" and not self.turn_id:
             self.turn_id = as_text(params["turn"]["id"])
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
-            self.outcome = turn_outcome(params["turn"], self._text, self._usage(), self._limits)
+            self.outcome = turn_outcome(params["turn"], self._said.text, self._usage(), self._limits)
         else:
             with suppress(*UNKNOWN_SHAPE):
                 self._take_detail(method, params)
@@ -301,8 +323,8 @@ class TurnProgress:
                 self._limits = params["rateLimits"]
         elif params["turnId"] != self.turn_id:
             return
-        elif method == "item/completed" and params["item"]["type"] == "agentMessage":
-            self._text = as_text(params["item"]["text"])
+        elif method == "item/completed":
+            self._said.take(params["item"])
         elif method == "thread/tokenUsage/updated":
             usage = params["tokenUsage"]
             if self._before is None:
@@ -359,9 +381,10 @@ def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:
         if any(item["type"] == "userMessage" and item.get("clientId") == message_id for item in items):
             if turn["status"] in {"inProgress", "interrupted"}:
                 return FoundTurn(state="unfinished")
-            texts = [item["text"] for item in items if item["type"] == "agentMessage"]
-            outcome = turn_outcome(turn, texts[-1] if texts else "", Usage(), {})
-            return FoundTurn(state="finished", outcome=outcome)
+            said = _Said()
+            for item in items:
+                said.take(item)
+            return FoundTurn(state="finished", outcome=turn_outcome(turn, said.text, Usage(), {}))
     return FoundTurn(state="absent")
 
 

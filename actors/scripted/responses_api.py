@@ -47,14 +47,17 @@ _CELL_GONE = re.compile(r"exec cell \S+ not found")
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
     """The prompts, results and answers in a request, without what Codex adds to them.
 
-    A call that was interrupted has no result, so that it is made again.
+    A call that was interrupted has no result, so that it is made again. A message that comes while a script runs on
+    stands behind the script's result: the call is resolved first, whatever the message asks for.
     """
     entries: list[Entry] = []
+    held: list[Prompt] | None = None  # while a script runs on
     for item in request.get("input", []):
         match item.get("type", "message"):
             case "message" if item["role"] == "user":
                 texts = [part["text"] for part in item["content"] if part["type"] == "input_text"]
-                entries.extend(Prompt(text) for text in texts if not text.startswith(_ADDED_BY_CODEX))
+                prompts = [Prompt(text) for text in texts if not text.startswith(_ADDED_BY_CODEX)]
+                (entries if held is None else held).extend(prompts)
             case "message" if item["role"] == "assistant":
                 entries.append(Answer("\n".join(part.get("text", "") for part in item["content"])))
             case "function_call" | "custom_tool_call":
@@ -63,8 +66,13 @@ def conversation(request: Mapping[str, Any]) -> list[Entry]:
                     entries.pop()
             case "function_call_output" | "custom_tool_call_output":
                 output = _output_text(item["output"])
-                if not (_NO_RESULT.fullmatch(output) or _STILL_RUNNING.match(output) or _CELL_GONE.search(output)):
+                if _STILL_RUNNING.match(output):
+                    held = held or []
+                    continue
+                if not (_NO_RESULT.fullmatch(output) or _CELL_GONE.search(output)):
                     entries.append(Result(output))
+                entries.extend(held or ())
+                held = None
     return entries
 
 

@@ -192,3 +192,23 @@ def test_a_conversation_of_a_persons_is_told_from_other_threads(
 def test_what_a_person_sent_is_told_with_what_is_no_text_by_name() -> None:
     content = [{"type": "text", "text": "look"}, {"type": "localImage", "path": "a.png"}, {"type": "text", "text": "ä"}]
     assert user_text({"type": "userMessage", "content": content}) == "look\n[localImage]\nä"
+
+
+def test_the_answer_to_a_mail_at_the_very_end_does_not_take_the_place_of_the_answer_to_the_prompt() -> None:
+    items = [
+        {"type": "userMessage", "clientId": "prompt", "content": []},
+        {"type": "agentMessage", "text": "I look."},
+        {"type": "agentMessage", "text": "Made.\n\nDONE"},
+        {"type": "userMessage", "clientId": "mail", "content": []},
+        {"type": "agentMessage", "text": "Understood."},
+    ]
+    turn = {"id": "turn-2", "status": "completed"}
+    progress = TurnProgress()
+    progress.take("turn/started", {"turn": turn})
+    for each in items:
+        progress.take("item/completed", {"turnId": "turn-2", "item": each})
+    progress.take("turn/completed", {"turn": turn})
+    assert progress.outcome is not None
+    assert progress.outcome.text == "Made.\n\nDONE\n\nUnderstood."
+    found = find_turn([turn | {"items": items}], "prompt")
+    assert found.outcome == TurnOutcome(status="finished", text=progress.outcome.text)
