@@ -63,10 +63,14 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent's own transcript says of a user message id. `outcome` only when finished."""
+    """What an agent's own transcript says of a user message id. `outcome` only when finished.
+
+    `unread`, only when unfinished: it was steered into a turn that ended before the model was asked with it.
+    """
 
     state: Literal["absent", "unfinished", "finished"]
     outcome: TurnOutcome | None = None
+    unread: bool = False
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -374,18 +374,28 @@ def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:
     """What the turns of `thread/read` say of the user message, also of one that was steered into a turn.
 
     A turn that was interrupted counts as unfinished: the transcript does not tell a wish from a crash, and ending
-    the app-server in order writes the same as an interrupt.
+    the app-server in order writes the same as an interrupt. One that was steered in during the last milliseconds of a
+    turn is written down, but the model is not asked any more (0.163): it is unread.
     """
     for turn in turns:
         items = turn["items"]
-        if any(item["type"] == "userMessage" and item.get("clientId") == message_id for item in items):
+        place = next(
+            (n for n, each in enumerate(items) if _is_message(each) and each.get("clientId") == message_id), -1
+        )
+        if place >= 0:
             if turn["status"] in {"inProgress", "interrupted"}:
                 return FoundTurn(state="unfinished")
+            if turn["status"] == "completed" and place > 0 and all(map(_is_message, items[place:])):
+                return FoundTurn(state="unfinished", unread=True)
             said = _Said()
             for item in items:
                 said.take(item)
             return FoundTurn(state="finished", outcome=turn_outcome(turn, said.text, Usage(), {}))
     return FoundTurn(state="absent")
+
+
+def _is_message(item: Json) -> bool:
+    return bool(item["type"] == "userMessage")
 
 
 def has_without_id(rollout: Iterable[Json], text: str) -> bool:

@@ -222,7 +222,7 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
     )
 
 
-def reminder(prompt: str, *, why: str = "the program that you run in ended and was started again") -> str:
+def reminder(prompt: str, *, why: str = "your turn ended before you were through with it") -> str:
     """Takes up a turn whose prompt stands in the agent's own transcript, so that it is not given a second time."""
     return _join(
         prompt.partition("\n")[0].removesuffix(CONTINUED) + CONTINUED,

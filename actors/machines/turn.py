@@ -368,11 +368,13 @@ def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: 
     """What the agent's transcript says of a submitted or running entry, as the event that follows.
 
     `left_alone`: it was steered into a turn that is over, and the program that had it is gone. If it came too late for
-    that turn (Claude Code then begins another one with it), nobody will bring it to an end but a continuation.
+    that turn (Claude Code then begins another one with it), nobody will bring it to an end but a continuation. The same
+    holds for one that is `unread`.
     """
     if answer.state == "finished" and answer.outcome is not None and not entry.carrier:
         return TurnConcluded(turn_id=entry.turn_id, outcome=answer.outcome)
-    if entry.carrier and answer.state != "absent" and not (left_alone and answer.state == "unfinished"):
+    nobody_has_it = answer.state == "unfinished" and (left_alone or answer.unread)
+    if entry.carrier and answer.state != "absent" and not nobody_has_it:
         # The agent has the mail. Whether its carrier finished is the carrier's affair.
         return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
     if entry.tries >= MAX_TRIES:

@@ -16,7 +16,7 @@ from actors.adapters.codex_protocol import (
     turn_outcome,
     user_text,
 )
-from actors.messages import TurnOutcome, Usage
+from actors.messages import FoundTurn, TurnOutcome, Usage
 
 THREAD = "thread-1"
 
@@ -212,3 +212,19 @@ def test_the_answer_to_a_mail_at_the_very_end_does_not_take_the_place_of_the_ans
     assert progress.outcome.text == "Made.\n\nDONE\n\nUnderstood."
     found = find_turn([turn | {"items": items}], "prompt")
     assert found.outcome == TurnOutcome(status="finished", text=progress.outcome.text)
+
+
+def test_a_message_that_came_when_its_turn_was_ending_is_unread() -> None:
+    items = [
+        {"type": "userMessage", "clientId": "prompt", "content": []},
+        {"type": "agentMessage", "text": "Done."},
+        {"type": "userMessage", "clientId": "mail", "content": []},
+    ]
+    turn = {"status": "completed", "items": items}
+    assert find_turn([turn], "mail") == FoundTurn(state="unfinished", unread=True)
+    assert find_turn([turn], "prompt").state == "finished"
+    asked = turn | {"items": [*items, {"type": "reasoning"}]}
+    assert find_turn([asked], "mail").state == "finished"
+    assert find_turn([turn | {"status": "interrupted"}], "mail") == FoundTurn(state="unfinished")
+    alone = {"status": "completed", "items": items[:1]}  # the model may have had nothing to say
+    assert find_turn([alone], "prompt").state == "finished"

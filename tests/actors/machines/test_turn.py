@@ -116,6 +116,16 @@ def test_a_steered_mail_that_came_too_late_for_its_turn_goes_on_when_its_program
     assert (action.entry.message_id, action.entry.carrier, action.entry.remembered) == ("new", "", True)
 
 
+def test_a_steered_mail_that_the_model_was_not_asked_with_is_taken_up_by_a_reminder():
+    state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
+    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.found(state.open["m"], FoundTurn(state="unfinished", unread=True), "new"))
+    action = turn.next_action(state)
+    assert isinstance(action, turn.Send)
+    assert (action.entry.message_id, action.entry.carrier) == ("new", "")
+    assert "stands further up" in turn.text_of(state, action.entry)
+
+
 def test_a_steered_mail_that_did_not_arrive_becomes_a_turn_of_its_own():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
     state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
