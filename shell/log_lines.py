@@ -20,6 +20,9 @@ _LINE = re.compile(
 )
 
 
+_LONGEST_NAME = 40  # of an actor; real ones have 15 letters
+
+
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One record; a traceback, or a text of several lines, belongs to the line that it follows."""
 
@@ -67,7 +70,8 @@ def is_of(record: LogRecord, actor: str) -> bool:
 
 
 def plain(record: LogRecord) -> str:
-    """The record for people. Further lines are indented below the first."""
+    """The record for people. Further lines are indented below the first, by the length of a name at most."""
     level = "" if record.level == "INFO" else f"{record.level} "
-    beginning = f"{record.at[11:19]} {record.actor:<13} "
+    actor = " ".join(record.actor[:_LONGEST_NAME].split())
+    beginning = f"{record.at[11:19]} {actor:<13} "
     return printable(f"{beginning}{level}{record.text}").replace("\n", "\n" + " " * len(beginning))

@@ -1,4 +1,4 @@
-from shell.log_lines import is_of, plain, records
+from shell.log_lines import LogRecord, is_of, plain, records
 
 LINES = [
     "half a line from before\n",
@@ -49,3 +49,10 @@ def test_a_text_of_several_lines_begins_none_of_them_at_the_left():
     assert first == "11:42:47 worker#2      again"
     assert [line[:23].strip() for line in rest] == ["", ""]
     assert rest[1].endswith("␛[2Jx")
+
+
+def test_a_name_of_many_lines_is_one_short_name_and_indents_by_that_much():
+    record = LogRecord(at="", level="INFO", pid=1, run="", actor="a\n" * 1_000_000, where="", text="x\ny")
+    first, second = plain(record).split("\n")
+    assert len(first) < 60
+    assert second.strip() == "y"
