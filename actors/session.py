@@ -608,9 +608,9 @@ class AgentSession:
             case "seen":
                 self._put(_Seen(event.message_id))
             case "waits":
-                self._put(_Waits(event.text))
-                if event.text:
+                if event.text:  # first: whoever is told that it asks can have read what
                     self._note(event.text)
+                self._put(_Waits(event.text))
             case "ended":
                 self._put(_Ended(event.text))
             case _:

@@ -26,7 +26,8 @@ def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_noth
     command = [sys.executable, SCRIPTS / "chaos.py", "--kills", "10", "--seeds", "2-3", "--jobs", "2"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 runs, 10 hits, 10 recovered" in done.stdout
+    # Of a run that ends before all of its hits, the rest go to another one.
+    assert re.search(r"^[23] runs, 10 hits, 10 recovered", done.stdout, re.MULTILINE)
     assert "0 lost, 0 repeated, 0 orphans" in done.stdout
 
 
