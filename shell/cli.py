@@ -215,7 +215,7 @@ def _follow(order: RunOrder, options: Options) -> int:
     output.note(f"its files: {order.directory}")
     if result.state == "completed":
         return EXIT_COMPLETED
-    # Who is in the terminal is still in the repository; a pane is read by somebody who may be anywhere.
+    # Who is in the terminal is still in the repository; the reader of a pane may be anywhere.
     resume = order.resume_anywhere if order.tmux_session else hints.resume(order.run_id)
     output.note(f"to go on: {resume}")
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE

@@ -30,8 +30,8 @@ class Options(NamedTuple):
     """What was typed, checked as far as words alone allow. None or "" = not given."""
 
     command: Command = "run"
-    agent: str = ""  # DEFAULT_AGENT, or that of the run that goes on
-    peer: str = ""  # the agent's own peer, or that of the run that goes on
+    agent: str = ""  # DEFAULT_AGENT; a resumed run keeps its own
+    peer: str = ""  # the agent's own peer; a resumed run keeps its own
     only: str = ""  # the one agent of single-agent mode
     prompt: str | None = None
     words: tuple[str, ...] = ()  # the positional prompt
@@ -44,7 +44,7 @@ class Options(NamedTuple):
     codex_reviewer_model: str = ""
     claude_reviewer_model: str = ""
     max_iterations: int = MAX_ITERATIONS
-    max_wait_ms: int | None = None  # MAX_WAIT, or that of the run that goes on
+    max_wait_ms: int | None = None  # MAX_WAIT; a resumed run keeps its own
     done: str = DONE_SIGNAL
     format: str = "pretty"
     review: str = BOTH

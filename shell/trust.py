@@ -49,7 +49,7 @@ class Person:
 
 
 def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
-    """One line for somebody who cannot be asked."""
+    """One line for a run that cannot ask."""
     named = [line if len(line) <= _LENGTH else f"{line[: _LENGTH - 1]}…" for line in file.runs[:_NAMED]]
     more = f" and {len(file.runs) - _NAMED} more" if len(file.runs) > _NAMED else ""
     state = "has changed since you allowed it" if has_changed else "is not trusted"
