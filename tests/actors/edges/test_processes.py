@@ -37,14 +37,21 @@ def through(between):
     os.waitpid(fork(parent), 0)
     return int(os.read(r, 20))
 
-def new_session_and_child():
-    os.setsid()
-    fork(sleep)
-    sleep()
+def new_session_with_child():
+    "The pid of the leader of a new session, once it has a child."
+    r, w = os.pipe()
+    def leader():
+        os.setsid()
+        fork(sleep)
+        os.write(w, b".")
+        sleep()
+    pid = fork(leader)
+    os.read(r, 1)
+    return pid
 
 below = {
     "plain": fork(sleep),
-    "own session": fork(new_session_and_child),
+    "own session": new_session_with_child(),
     "orphan": through(lambda: None),
     "daemon": through(os.setsid),
 }
