@@ -11,9 +11,10 @@ from typing import Literal
 
 import msgspec
 
+from actors.access import BridgeAccess
 from actors.adapters import find_adapter
 from actors.adapters.base import Agent as AgentAdapter
-from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, EventSink
+from actors.adapters.base import AgentEvent, AgentSettings, EventSink
 from actors.edges import processes
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import turn

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from actors.adapters.base import bridge_url
+from actors.access import bridge_url
 from actors.errors import ProtocolError, UndeliverableError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import mail, mail_report, mail_view, prompts

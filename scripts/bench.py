@@ -33,7 +33,6 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -42,13 +41,9 @@ import zmq
 
 from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, Journal
+from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
 from actors.messages import Record
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import load_scenario
-from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
-from actors.scripted.world import MARK, Loop, World, end_marked, orderly_end
 from shell.attached import Pipe
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
@@ -62,6 +57,10 @@ from supervisor.console_wire import (
     LookIntoMailbox,
     encode_request,
 )
+from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.world import MARK, SCENARIOS, Loop, World, end_marked, orderly_end
 
 LOOP = str(Path(sys.executable).with_name("loop"))
 
@@ -88,7 +87,7 @@ def bench_help() -> None:
 
 
 def bench_run() -> None:
-    scenario = load_scenario(Path(str(resources.files("actors.scripted.scenarios") / "bench.toml")))
+    scenario = load_scenario(SCENARIOS / "bench.toml")
     with ModelServer(scenario) as server, tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
         base = Path(folder)
         prepare_home(base / "home", server.url)

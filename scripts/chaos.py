@@ -30,10 +30,9 @@ from contextlib import closing
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from chaos_run import POINTS, Report, planned, play
-
-from actors.scripted import third_party
-from actors.scripted.world import Interrupted, orderly_end
+from scripts.chaos_run import POINTS, Report, planned, play
+from tests.lab import third_party
+from tests.lab.world import Interrupted, orderly_end
 
 GROUPS = list(dict.fromkeys(group for _, group in POINTS))
 SPAWN = multiprocessing.get_context("spawn")

@@ -1,7 +1,7 @@
 """One run of the chaos: its plan, the strikes and the faults that it meets, and what is left of it.
 
 The plan follows from seed and run number alone; when exactly a kill hits is the machine's affair. Afterwards the
-agents' own transcripts, the journal and the process table are compared (actors/scripted/inspection). Linux only.
+agents' own transcripts, the journal and the process table are compared (tests/lab/inspection). Linux only.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import psutil
 
 from actors.edges import run_dir
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.scripted.inspection import inspect, spent_iterations
-from actors.scripted.model_server import ModelServer
-from actors.scripted.scenario import Fault, Scenario
-from actors.scripted.scenario_file import SHIPPED, load_scenario
-from actors.scripted.scenarios.demo_repo import DEMO_TASK
-from actors.scripted.world import CHECK, Loop, World, described
+from actors.embedded.scenario import Fault, Scenario
+from actors.embedded.scenario_file import load_scenario
+from tests.lab.demo_repo import DEMO_TASK
+from tests.lab.inspection import inspect, spent_iterations
+from tests.lab.model_server import ModelServer
+from tests.lab.world import CHECK, SCENARIOS, Loop, World, described
 
-SCENARIO = SHIPPED / "chaos.toml"
+SCENARIO = SCENARIOS / "chaos.toml"
 ACTORS = ("persistence", "bridge", "worker", "reviewer")
 MAILS = [f"chaos mail {number}:" for number in range(1, 10)]
 

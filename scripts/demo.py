@@ -11,14 +11,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
-from importlib import resources
 from pathlib import Path
 
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import load_scenario
-from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
-from actors.scripted.stand_in_gh import put_gh
+from actors.embedded.scenario_file import SHIPPED, load_scenario
+from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.stand_in_gh import put_gh
 
 CHECK = "python3 -m unittest"
 
@@ -33,7 +32,7 @@ def main() -> int:
     git(project, "remote", "add", "origin", str(base / "origin.git"))
     git(project, "push", "-q", "-u", "origin", "main")
     calls = put_gh(base / "bin")
-    scenario = resources.files("actors.scripted.scenarios") / "demo.toml"
+    scenario = SHIPPED / "demo.toml"
 
     say(f"a repository with a failing test: {project}")
     say(f"the task: {DEMO_TASK}")
@@ -43,7 +42,7 @@ def main() -> int:
             environment |= {"HOME": str(home), "LOOP_EMBEDDED_SCENARIO": str(scenario)}
             agent = "embedded"
         else:
-            server = stack.enter_context(ModelServer(load_scenario(Path(str(scenario)))))
+            server = stack.enter_context(ModelServer(load_scenario(scenario)))
             prepare_home(home, server.url, codex_model="")  # as a user has it who configures nothing
             environment = agent_environment(home, server.url, "reviewer", environment)
             agent = "codex"

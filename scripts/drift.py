@@ -18,11 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from actors.access import BridgeAccess
 from actors.adapters import find_adapter
-from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
+from actors.adapters.base import AgentEvent, AgentSettings
+from actors.embedded.scenario_file import parse_scenario
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 RECORD = Path(__file__).parents[1] / "tests" / "recordings" / "agents.json"
 SCENARIO = """

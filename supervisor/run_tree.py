@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.access import BridgeAccess, PaneAccess, bridge_url
 from actors.adapters import ConfiguredAgent, find_adapter
-from actors.adapters.base import BridgeAccess, PaneAccess, bridge_url
 from actors.edges.configuration import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made

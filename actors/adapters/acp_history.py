@@ -10,9 +10,9 @@ from typing import Any
 
 from acp.schema import AgentMessageChunk, PromptResponse, SessionInfoUpdate, ToolCallStart, UserMessageChunk
 
-from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
 from actors.adapters.causes import cause_of
 from actors.messages import FoundTurn, TurnOutcome, Usage
+from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
 
 LINE_LENGTH = 200  # characters
 

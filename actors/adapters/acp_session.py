@@ -48,7 +48,6 @@ from pydantic import ValidationError
 
 from actors.adapters import acp_login
 from actors.adapters.acp_client import AcpClient
-from actors.adapters.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 from actors.adapters.acp_history import (
     AUTHENTICATION_REQUIRED,
     History,
@@ -70,6 +69,7 @@ from actors.edges import agent_registry, bridge_shim
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages import TurnOutcome, Usage
 from actors.text import line
+from actors.wire.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 
 # An agent behind `npx` may have to be downloaded first.
 OPEN_PATIENCE_S = 60.0

@@ -21,7 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, PaneAccess
+from actors.access import PaneAccess
+from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.claude_events import call_text, describe, limit_text, line
 from actors.adapters.claude_pane_box import LOOK_S, SCREEN_S, InputBox
 from actors.adapters.claude_pane_program import tui_arguments, tui_environment, write_hooks

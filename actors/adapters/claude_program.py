@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.access import BridgeAccess
+from actors.adapters.base import AgentSettings
 from actors.adapters.shapes import UNKNOWN_SHAPE
 from actors.edges import files
 from actors.edges.marked_processes import MARK_VARIABLE

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from actors.adapters.base import AgentEvent, EventSink, PaneAccess
+from actors.access import PaneAccess
+from actors.adapters.base import AgentEvent, EventSink
 from actors.edges.panes import Pane
 from actors.errors import CircumstanceError
 

@@ -9,8 +9,8 @@ from typing import get_args
 
 from actors.adapters import acp
 from actors.adapters.base import Agent, AgentSettings, EventSink
+from actors.embedded.scenario_file import SHIPPED, load_scenario
 from actors.errors import AgentUnavailableError, ProtocolError, UserError
-from actors.scripted.scenario_file import SHIPPED, load_scenario
 from actors.settings import Role
 
 SCENARIO_VARIABLE = "LOOP_EMBEDDED_SCENARIO"
@@ -48,5 +48,5 @@ def scenario_path(settings: AgentSettings) -> Path:
 
 def _with_command(settings: AgentSettings, role: str) -> AgentSettings:
     # -P: the working directory is somebody's repository, and its modules must not be taken for ours.
-    program = (sys.executable, "-P", "-m", "actors.scripted.embedded_agent")
+    program = (sys.executable, "-P", "-m", "actors.embedded.agent")
     return replace(settings, command=(*program, "--scenario", str(scenario_path(settings)), "--role", role))

@@ -43,7 +43,7 @@ from mcp.shared.exceptions import MCPError
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.adapters.base import BRIDGE_PATH, bridge_url
+from actors.access import BRIDGE_PATH, bridge_url
 from actors.edges.doorkeeper import Admits, Doorkeeper
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.settings import Role

@@ -18,8 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from actors.adapters.base import PaneAccess as PaneAccess
-from actors.adapters.base import Side
+from actors.access import PaneAccess, Side
 from actors.edges import environments, processes
 from actors.errors import AgentDiedError, CircumstanceError
 from actors.machines import hints

@@ -18,7 +18,6 @@ import zmq
 
 from actors.edges import run_dir
 from actors.errors import ProtocolError
-from actors.scripted.world import World
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
@@ -33,6 +32,7 @@ from supervisor.console_wire import (
     decode_answer,
     encode_request,
 )
+from tests.lab.world import World
 
 HANGS = '[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000000 }\n'
 KINDS: tuple[Any, ...] = AnyRequest.__args__

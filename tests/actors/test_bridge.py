@@ -19,8 +19,10 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from actors.access import BridgeAccess
 from actors.adapters import claude, codex
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.base import AgentSettings
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import ProtocolError, UserError
 from actors.host import StartArguments
 from actors.logs import LogSettings
@@ -46,13 +48,12 @@ from actors.messages import (
     ShowMail,
     StopActor,
 )
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
 from supervisor.launchers import Exited, StartOrder, make_launcher
 from tests.actors.adapters.acp_rig import opened, run
 from tests.actors.edges.test_bridge_shim import said_text, started
 from tests.actors.edges.test_mcp_endpoint import tool_call
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}

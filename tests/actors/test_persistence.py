@@ -18,9 +18,9 @@ from actors.edges import journal
 from actors.errors import JournalConflictError
 from actors.machines import run
 from actors.messages import Append, Appended, Load, Loaded, Note, Progress, Record, RunTurn
-from actors.scripted.scenario_file import SHIPPED
 from actors.settings import RunSettings
 from tests.actors.conftest import PATIENCE_S, World
+from tests.lab.world import SCENARIOS
 
 MANIFEST = {"runId": "1", "agents": {"worker": "codex", "reviewer": "claude"}}
 STARTED = run.RunStarted(
@@ -191,7 +191,7 @@ def test_the_process_of_a_session_that_was_replaced_ends(rig: Rig, tmp_path: Pat
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "LOOP_EMBEDDED_SCENARIO": str(SHIPPED / "bench.toml"),
+        "LOOP_EMBEDDED_SCENARIO": str(SCENARIOS / "bench.toml"),
     }
     reviewer = rig.world.start(
         "reviewer",

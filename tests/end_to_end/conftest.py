@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.scripted.scenario_file import SHIPPED
-from actors.scripted.scenarios.demo_repo import DEMO_TASK
-from actors.scripted.world import CHECK, Loop, World
+from actors.embedded.scenario_file import SHIPPED
+from tests.lab.demo_repo import DEMO_TASK
+from tests.lab.world import CHECK, Loop, World
 
 __all__ = ["CHECK", "TASK", "Loop", "World", "play_brief"]
 

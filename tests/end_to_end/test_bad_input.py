@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.scripted.world import LOOP
 from tests.end_to_end.conftest import TASK, World
+from tests.lab.world import LOOP
 
 
 def runs(world: World) -> list[Path]:

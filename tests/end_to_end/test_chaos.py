@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.scripted.world import kill
+from tests.lab.world import kill
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 LINUX = pytest.mark.skipif("sys.platform != 'linux'", reason="the chaos needs prlimit and /proc")

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from actors.edges import processes
-from actors.scripted.offline_home import TOKEN
 from tests.end_to_end.conftest import DEMO, TASK, Loop, World
 from tests.end_to_end.terminal import Terminal
+from tests.lab.offline_home import TOKEN
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """A provider's limit is waited out, also when both reviewers meet theirs at once; no iteration is spent on it."""
 
-from actors.scripted.world import World
+from tests.lab.world import World
 
 SCENARIO = """
 [[turn]]

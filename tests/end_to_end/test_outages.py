@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from actors.scripted.world import World
 from tests.end_to_end.conftest import play_brief
+from tests.lab.world import World
 
 FAULTS = "fault = { status = 529 }", "fault = { drop = true }", "fault = { status = 503 }"
 

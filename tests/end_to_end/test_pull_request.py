@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from actors.edges import git
-from actors.scripted.world import PATIENCE_S
 from tests.end_to_end.conftest import World, play_brief
+from tests.lab.world import PATIENCE_S
 
 NOTE = "It is open: https://example.invalid/demo/pull/99"
 CREATE = "git push -q origin polite && gh pr create --draft"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from actors.scripted import third_party
-from actors.scripted.inspection import inspect
-from actors.scripted.scenario_file import SHIPPED
 from tests.end_to_end.conftest import CHECK, TASK, Loop, World
 from tests.end_to_end.terminal import Terminal
+from tests.lab import third_party
+from tests.lab.inspection import inspect
+from tests.lab.world import SCENARIOS
 
 pytestmark = [
     pytest.mark.real_agents,
@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 PATIENCE_S = 120.0  # a start of gemini takes seconds
-CHAOS = SHIPPED / "chaos.toml"
+CHAOS = SCENARIOS / "chaos.toml"
 MAILS = [f"chaos mail {number}:" for number in range(1, 10)]
 
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from actors.scripted.world import LOOP
 from tests.end_to_end.conftest import CHECK, TASK, World
+from tests.lab.world import LOOP
 
 
 def reviews(world: World) -> list[tuple[str, str]]:

@@ -15,10 +15,10 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 
 from actors.adapters import codex
 from actors.adapters.base import AgentSettings
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
+from actors.embedded.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, opened
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 SCENARIO = """
 [[turn]]

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.access import BridgeAccess
 from actors.adapters import acp, acp_program
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.base import AgentSettings
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings

@@ -22,14 +22,15 @@ from typing import Any
 import psutil
 import pytest
 
+from actors.access import BridgeAccess
 from actors.adapters import claude
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.base import AgentSettings
 from actors.adapters.claude_program import arguments, child_environment, refuse_root
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, run
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 pytestmark = pytest.mark.real_agents
 

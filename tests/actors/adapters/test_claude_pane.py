@@ -20,17 +20,18 @@ from typing import Any
 import psutil
 import pytest
 
+from actors.access import BridgeAccess, PaneAccess
 from actors.adapters import claude, claude_pane_hook
-from actors.adapters.base import AgentSettings, BridgeAccess, PaneAccess
+from actors.adapters.base import AgentSettings
 from actors.adapters.claude_pane_screen import input_box, squeeze
 from actors.adapters.claude_pane_turn import identify
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
 from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, mcp_server, new_id, write_what_a_user_has
 from tests.drawn import Drawn
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 pytestmark = pytest.mark.real_agents
 

@@ -20,8 +20,9 @@ from typing import Any
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 import pytest
 
+from actors.access import BridgeAccess
 from actors.adapters import codex
-from actors.adapters.base import BridgeAccess, discard_event
+from actors.adapters.base import discard_event
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import is_alive, opened, put_wrapper, run
 from tests.actors.adapters.codex_rig import Bench, benched, new_id, thread_of, until_asked, user_messages

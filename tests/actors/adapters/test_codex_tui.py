@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 import pytest
 
-from actors.adapters.base import AgentEvent, AgentSettings, BridgeAccess, PaneAccess
+from actors.access import BridgeAccess, PaneAccess
+from actors.adapters.base import AgentEvent, AgentSettings
 from actors.errors import AgentDiedError
 from tests.actors.adapters.acp_rig import Opened, is_alive, run
 from tests.actors.adapters.codex_rig import Bench, benched, new_id, until_asked, user_messages

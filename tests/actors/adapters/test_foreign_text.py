@@ -21,15 +21,15 @@ from actors.adapters.claude_transcript import Transcript
 from actors.adapters.codex_link import CodexLink
 from actors.adapters.codex_protocol import Json, events
 from actors.edges.marked_processes import MARK_VARIABLE
+from actors.embedded.scenario import Rule, Say, Step
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
 from actors.messages import TurnOutcome
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario import Rule, Say, Step
-from actors.scripted.scenario_file import parse_scenario
 from actors.wire.lines import LONGEST_LINE
 from shell.dashboard.agent_files import AgentFiles
 from tests.actors.adapters.acp_rig import opened, run
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 CUT = "cut \ud83d off\nIt is done."
 MENDED = CUT.replace("\ud83d", "\ufffd")

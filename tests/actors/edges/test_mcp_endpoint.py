@@ -19,15 +19,16 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from actors.access import BridgeAccess
 from actors.adapters import claude, codex
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.base import AgentSettings
 from actors.edges import doorkeeper, mcp_endpoint
 from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import CircumstanceError, ProtocolError, UserError
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import opened, run
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
 
 TOKENS = {"worker": "token of the worker", "reviewer": "token of the reviewer"}
 MODES = ("legacy", "auto", "2026-07-28")

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from actors.access import PaneAccess
 from actors.edges import processes
-from actors.edges.panes import Pane, PaneAccess
+from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, CircumstanceError
 from tests.drawn import Drawn
 

@@ -10,7 +10,7 @@ import pytest
 from actors.edges import processes
 from actors.edges.pull_request import PullRequestLook
 from actors.machines.run import Lack, PullRequest, Sight
-from actors.scripted.stand_in_gh import put_gh
+from tests.lab.stand_in_gh import put_gh
 
 
 def run_git(cwd: Path, *arguments: str) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from actors.scripted.gemini_api import GeminiReply, conversation, fault_response, offered_tools
-from actors.scripted.offered_tools import OfferedTools
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.gemini_api import GeminiReply, conversation, fault_response, offered_tools
+from tests.lab.offered_tools import OfferedTools
 
 GEMINI = OfferedTools(("run_shell_command", "mcp_loop-bridge_send_message"), "mcp_loop-bridge_")
 CALL = {"functionCall": {"name": "run_shell_command", "args": {"command": "make"}}}

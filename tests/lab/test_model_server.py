@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from actors.embedded.scenario_file import parse_scenario
 from actors.errors import UndeliverableError, UserError
-from actors.scripted.model_server import ModelServer, SeenRequest
-from actors.scripted.scenario_file import parse_scenario
+from tests.lab.model_server import ModelServer, SeenRequest
 
 SCENARIO = """
 [[turn]]
@@ -255,7 +255,7 @@ def test_a_port_that_is_taken_is_refused_by_its_number(server: ModelServer) -> N
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_the_program_prints_its_url_and_serves_until_it_is_told_to_end(tmp_path: Path, end: signal.Signals) -> None:
     (tmp_path / "s.toml").write_text(SCENARIO)
-    command = [sys.executable, "-m", "actors.scripted.model_server", str(tmp_path / "s.toml")]
+    command = [sys.executable, "-m", "tests.lab.model_server", str(tmp_path / "s.toml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         try:
             assert program.stdout is not None
@@ -272,7 +272,7 @@ def test_the_program_prints_its_url_and_serves_until_it_is_told_to_end(tmp_path:
 
 def test_the_program_refuses_a_bad_file_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("turn = 3")
-    command = [sys.executable, "-m", "actors.scripted.model_server", str(tmp_path / "s.toml")]
+    command = [sys.executable, "-m", "tests.lab.model_server", str(tmp_path / "s.toml")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert (ended.returncode, ended.stderr) == (
         2,

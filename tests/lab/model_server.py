@@ -9,7 +9,7 @@
 
 /ROLE may be left out: for an agent that plays both roles, the rules of both apply.
 
-`python -m actors.scripted.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or
+`python -m tests.lab.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or
 SIGINT. Inside a program, `ModelServer` is a context manager with threads of its own: one that listens and one a
 connection. It never remembers a conversation (scenario.py derives each step from the request) and never dials out.
 The standard library's server is used because a thread a connection makes a hang or a drop two plain lines.
@@ -37,15 +37,15 @@ from typing import Any, Literal, Self, get_args
 
 import msgspec
 
+from actors.embedded.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step
+from actors.embedded.scenario_file import load_scenario
 from actors.errors import UndeliverableError, UserError
-from actors.scripted import anthropic_api, chat_api, gemini_api, responses_api
-from actors.scripted.anthropic_api import AnthropicReply
-from actors.scripted.chat_api import ChatReply
-from actors.scripted.gemini_api import GeminiReply
-from actors.scripted.responses_api import ResponsesReply
-from actors.scripted.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step
-from actors.scripted.scenario_file import load_scenario
 from actors.settings import Role
+from tests.lab import anthropic_api, chat_api, gemini_api, responses_api
+from tests.lab.anthropic_api import AnthropicReply
+from tests.lab.chat_api import ChatReply
+from tests.lab.gemini_api import GeminiReply
+from tests.lab.responses_api import ResponsesReply
 
 TITLE = (Step(Say('{"title": "Scripted"}')),)
 HALF_SAID = "This answer breaks off in the middle."  # what a dropped connection was about to say
@@ -328,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main() -> int:
     """Serves one scenario file until SIGTERM or SIGINT. Exit status 2 for a bad file or port."""
-    parser = argparse.ArgumentParser(prog="python -m actors.scripted.model_server", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.model_server", description=main.__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()

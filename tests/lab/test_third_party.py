@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from actors.scripted import third_party
+from tests.lab import third_party
 
 URL = "http://127.0.0.1:4711"
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.scripted.scenario import (
+from actors.embedded.scenario import (
     Answer,
     BridgeCall,
     Entry,
@@ -15,7 +15,7 @@ from actors.scripted.scenario import (
     Step,
     is_call,
 )
-from actors.scripted.scenario_file import parse_scenario
+from actors.embedded.scenario_file import parse_scenario
 from actors.settings import Role
 
 WORK = """

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from actors.scripted.chat_api import ChatReply, conversation, fault_response, offered_tools
-from actors.scripted.offered_tools import OfferedTools
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.chat_api import ChatReply, conversation, fault_response, offered_tools
+from tests.lab.offered_tools import OfferedTools
 
 COPILOT = OfferedTools(("bash", "loop-bridge-send_message"), "loop-bridge-")
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": "{}"}}]

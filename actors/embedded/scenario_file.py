@@ -35,8 +35,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from actors.errors import UserError
-from actors.scripted.scenario import (
+from actors.embedded.scenario import (
     Action,
     BridgeCall,
     Fault,
@@ -47,9 +46,10 @@ from actors.scripted.scenario import (
     Step,
     ToolCall,
 )
+from actors.errors import UserError
 from actors.settings import Role
 
-SHIPPED = Path(__file__).parent / "scenarios"  # e.g. SHIPPED / "demo.toml"
+SHIPPED = Path(__file__).parent / "scenarios"  # demo.toml: what plays when no scenario is given
 
 
 def load_scenario(path: Path) -> Scenario:

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actors.scripted.inspection import Prompt, told
+from tests.lab.inspection import Prompt, told
 
 SESSION = "141483d6-820a-4059-89ca-6cb70cf523c6"
 ID = "11111111-1111-1111-1111-111111111111"

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from actors.scripted.responses_api import (
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.responses_api import (
     ResponsesReply,
     conversation,
     fault_response,
@@ -11,7 +12,6 @@ from actors.scripted.responses_api import (
     running_cell,
     tool_names,
 )
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
 
 
 def message(role: str, *texts: str) -> dict[str, Any]:

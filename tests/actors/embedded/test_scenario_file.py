@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from actors.embedded.scenario import Fault, Say, ToolCall
+from actors.embedded.scenario_file import SHIPPED, load_scenario, parse_scenario
 from actors.errors import UserError
-from actors.scripted.scenario import Fault, Say, ToolCall
-from actors.scripted.scenario_file import SHIPPED, load_scenario, parse_scenario
+from tests.lab.world import SCENARIOS
 
 
 def one_step(step: str) -> str:
@@ -91,6 +92,6 @@ def test_steps_are_read_as_they_stand(step: str, action: object) -> None:
     assert parse_scenario(one_step(step), "f.toml").rules[0].steps[0].action == action
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_scenario_that_ships_can_be_read(path: Path) -> None:
+@pytest.mark.parametrize("path", [*SHIPPED.glob("*.toml"), *SCENARIOS.glob("*.toml")], ids=lambda path: path.stem)
+def test_a_scenario_of_ours_can_be_read(path: Path) -> None:
     assert load_scenario(path).rules

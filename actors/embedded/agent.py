@@ -1,6 +1,6 @@
 """The embedded agent: a deterministic coding agent that plays a scenario file and needs no model and no network.
 
-A real program of its own (`python -m actors.scripted.embedded_agent --scenario FILE --role worker`), one process for
+A real program of its own (`python -m actors.embedded.agent --scenario FILE --role worker`), one process for
 each session owner, speaking the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and
 really calls the bridge. Its sessions are durable: `<state>/<session-id>.jsonl` has a line for everything that happened,
 on disk before it is acted on, so it can be killed at any moment, load the session again and play on. Every prompt it
@@ -30,9 +30,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from actors.adapters.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, TURN_IDS
-from actors.errors import LoopError, UserError
-from actors.scripted.scenario import (
+from actors.embedded.scenario import (
     Answer,
     BridgeCall,
     Entry,
@@ -45,8 +43,10 @@ from actors.scripted.scenario import (
     Step,
     ToolCall,
 )
-from actors.scripted.scenario_file import load_scenario
+from actors.embedded.scenario_file import load_scenario
+from actors.errors import LoopError, UserError
 from actors.settings import Role
+from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, TURN_IDS
 
 PROTOCOL_VERSION = 1
 STATE_FOLDER = ".loop-embedded"  # in HOME

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from actors.scripted.anthropic_api import AnthropicReply, conversation, fault_response
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.anthropic_api import AnthropicReply, conversation, fault_response
 
 
 def text(value: str) -> dict[str, Any]:

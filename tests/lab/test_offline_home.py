@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.scripted.offline_home import agent_environment, prepare_home
 from actors.settings import Role
+from tests.lab.offline_home import agent_environment, prepare_home
 
 URL = "http://127.0.0.1:4711"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from actors.embedded.scenario import Answer, BridgeCall, Entry, Prompt, Result, Run, Say, is_call
+from actors.embedded.scenario_file import SHIPPED, load_scenario
 from actors.machines import prompts
 from actors.machines.verdict import read_verdict, says_done
-from actors.scripted.scenario import Answer, BridgeCall, Entry, Prompt, Result, Run, Say, is_call
-from actors.scripted.scenario_file import SHIPPED, load_scenario
-from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
 from actors.settings import Role
+from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
 
 DEMO = load_scenario(SHIPPED / "demo.toml")
 DONE = "<promise>DONE</promise>"

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from actors.scripted.offered_tools import OfferedTools
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.offered_tools import OfferedTools
 
 SHELL_TOOL = "bash"
 BRIDGE_PREFIX = "loop-bridge-"  # how Copilot names the tools of the MCP server "loop-bridge"

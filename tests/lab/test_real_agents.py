@@ -27,14 +27,14 @@ from claude_agent_sdk import (
 from mcp.server import MCPServer
 from openai_codex import AsyncCodex, AsyncThread, AsyncTurnHandle, CodexConfig, Sandbox, TransportClosedError
 
+from actors.embedded.scenario_file import SHIPPED, parse_scenario
 from actors.machines import prompts
 from actors.machines.verdict import read_verdict, says_done
-from actors.scripted.model_server import Api, ModelServer
-from actors.scripted.offline_home import FOREIGN, agent_environment, prepare_home
-from actors.scripted.scenario_file import SHIPPED, parse_scenario
-from actors.scripted.scenarios.demo_repo import DEMO_TASK, make_demo_repository
-from actors.scripted.world import kill
 from actors.settings import Role
+from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
+from tests.lab.model_server import Api, ModelServer
+from tests.lab.offline_home import FOREIGN, agent_environment, prepare_home
+from tests.lab.world import kill
 
 pytestmark = pytest.mark.real_agents
 

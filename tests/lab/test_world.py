@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 from actors.edges import processes
-from actors.scripted.world import World, described, kill
+from tests.lab.world import World, described, kill
 
 
 def test_a_process_that_has_ended_by_itself_is_no_obstacle_to_ending_the_others():

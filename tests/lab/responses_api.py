@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
 
 BRIDGE_NAMESPACE = "mcp__loop_bridge"  # how Codex names the tools of the MCP server "loop-bridge"
 CODE_NAMESPACE = "functions"  # of `exec`

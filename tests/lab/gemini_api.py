@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actors.scripted.offered_tools import OfferedTools
-from actors.scripted.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from tests.lab.offered_tools import OfferedTools
 
 SHELL_TOOL = "run_shell_command"
 BRIDGE_PREFIX = "mcp_loop-bridge_"  # how Gemini CLI names the tools of the MCP server "loop-bridge"

@@ -27,16 +27,17 @@ from typing import Any, NoReturn, Self
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
 from actors.edges import processes, run_dir
-from actors.scripted import third_party
-from actors.scripted.model_server import ModelServer
-from actors.scripted.offline_home import agent_environment, prepare_home
-from actors.scripted.scenario_file import load_scenario
-from actors.scripted.scenarios.demo_repo import make_demo_repository
-from actors.scripted.stand_in_gh import put_gh
+from actors.embedded.scenario_file import load_scenario
 from actors.settings import Role
+from tests.lab import third_party
+from tests.lab.demo_repo import make_demo_repository
+from tests.lab.model_server import ModelServer
+from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.stand_in_gh import put_gh
 
 PATIENCE_S = 60.0
 LOOP = (sys.executable, "-m", "shell.cli")
+SCENARIOS = Path(__file__).parent / "scenarios"  # bench.toml and chaos.toml; the demo's ships with the embedded agent
 MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", *third_party.FOREIGN, "LOOP_", "XDG_")
 _PEERS = {"codex": "claude", "claude": "codex"}
@@ -102,7 +103,7 @@ class World:
             "PATH": f"{base / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "LOOP_COOLDOWN_MS": "0",
             "LOOP_RETRY_MS": "100",  # of a scripted provider, whose outages are counted and not timed
-            "TMPDIR": "/tmp",  # noqa: S108 - sockets need a short path; the loop makes a private folder there
+            "TMPDIR": "/tmp",
             MARK: self.mark,
         }
 

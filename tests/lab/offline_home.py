@@ -13,7 +13,7 @@ from actors.settings import Role
 
 # A subscription's token, not an API key: only then does Claude Code say when a usage limit ends. The server asks for
 # neither; nothing else is dialled (seen with a logging proxy).
-TOKEN = "sk-ant-oat01-scripted-model-needs-none"  # noqa: S105 - no secret
+TOKEN = "sk-ant-oat01-scripted-model-needs-none"
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
 
 

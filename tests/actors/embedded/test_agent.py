@@ -25,11 +25,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from actors.access import BridgeAccess
 from actors.adapters import embedded
-from actors.adapters.base import AgentSettings, BridgeAccess
+from actors.adapters.base import AgentSettings
+from actors.embedded.agent import STATE_FOLDER, EmbeddedAgent
+from actors.embedded.scenario_file import load_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from actors.scripted.embedded_agent import STATE_FOLDER, EmbeddedAgent
-from actors.scripted.scenario_file import load_scenario
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
 
 SCENARIO = r"""
@@ -236,7 +237,7 @@ def _children_of(pid: int) -> list[psutil.Process]:
 
 def test_a_cancel_in_the_same_breath_as_its_prompt_is_answered(tmp_path: Path) -> None:
     scenario = embedded_settings(tmp_path).options["scenario"]
-    program = (sys.executable, "-m", "actors.scripted.embedded_agent", "--scenario", str(scenario))
+    program = (sys.executable, "-m", "actors.embedded.agent", "--scenario", str(scenario))
     command = (*program, "--role", "worker", "--state", str(tmp_path / "state"))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
         assert agent.stdin is not None
@@ -361,7 +362,7 @@ def test_the_agent_of_a_foreign_working_directory_is_still_ours(tmp_path: Path) 
 
 
 def test_starting_it_imports_no_protocol_packages() -> None:
-    look = "import sys, actors.scripted.embedded_agent; print({'acp', 'mcp', 'pydantic'} & set(sys.modules))"
+    look = "import sys, actors.embedded.agent; print({'acp', 'mcp', 'pydantic'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.strip() == "set()"
 

@@ -1,1 +1,0 @@
-"""Deterministic stand-ins that ship: a scripted model server for the real agents, and an embedded agent."""

@@ -1,1 +1,0 @@
-"""The scenario files that ship, and the repository that the demo works on."""
