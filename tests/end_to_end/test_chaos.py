@@ -16,15 +16,16 @@ import pytest
 
 from tests.lab.world import kill
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+ROOT = Path(__file__).parents[2]
+CHAOS = [sys.executable, "-m", "scripts.chaos"]
 LINUX = pytest.mark.skipif("sys.platform != 'linux'", reason="the chaos needs prlimit and /proc")
 
 
 @LINUX
 @pytest.mark.timeout(300)  # half a minute on an idle machine
 def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_nothing_twice():
-    command = [sys.executable, SCRIPTS / "chaos.py", "--kills", "10", "--seeds", "2-3", "--jobs", "2"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [*CHAOS, "--kills", "10", "--seeds", "2-3", "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     # Of a run that ends before all of its hits, the rest go to another one.
     assert re.search(r"^[23] runs, 10 hits, 10 recovered", done.stdout, re.MULTILINE)
@@ -40,7 +41,7 @@ def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_noth
     ],
 )
 def test_a_campaign_that_cannot_be_is_refused_with_what_was_wrong(words: list[str], complaint: str):
-    done = subprocess.run([sys.executable, SCRIPTS / "chaos.py", *words], capture_output=True, text=True)
+    done = subprocess.run([*CHAOS, *words], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert complaint in done.stderr
 
@@ -48,8 +49,9 @@ def test_a_campaign_that_cannot_be_is_refused_with_what_was_wrong(words: list[st
 @contextmanager
 def playing(script: str, words: list[str], folder: Path, runs: int) -> Iterator[subprocess.Popen[str]]:
     """The script, once the actors of so many runs in worlds below `folder` are up; nothing of it is left afterwards."""
-    command = [sys.executable, SCRIPTS / script, *words]
-    program = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", f"scripts.{script}", *words]
+    environment = os.environ | {"TMPDIR": str(folder)}
+    program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         with program:
             while sum(map(is_up, folder.glob("loop-*/home/.loop/runs/*/1/log"))) < runs:
@@ -78,10 +80,10 @@ def left_in(folder: Path) -> list[psutil.Process]:
 @pytest.mark.parametrize(
     ("script", "words", "runs", "number"),
     [
-        pytest.param("chaos.py", ["--jobs", "2"], 2, signal.SIGTERM, marks=LINUX),
-        pytest.param("chaos.py", ["--run", "1"], 1, signal.SIGINT, marks=LINUX),
-        ("bench.py", ["desk"], 1, signal.SIGTERM),
-        ("bench.py", ["desk"], 1, signal.SIGHUP),
+        pytest.param("chaos", ["--jobs", "2"], 2, signal.SIGTERM, marks=LINUX),
+        pytest.param("chaos", ["--run", "1"], 1, signal.SIGINT, marks=LINUX),
+        ("bench", ["desk"], 1, signal.SIGTERM),
+        ("bench", ["desk"], 1, signal.SIGHUP),
     ],
 )
 def test_a_script_that_a_signal_ends_leaves_no_process_and_no_world(
@@ -96,7 +98,7 @@ def test_a_script_that_a_signal_ends_leaves_no_process_and_no_world(
 
 @LINUX
 def test_the_runs_of_a_campaign_that_is_killed_end_with_it(tmp_path: Path):
-    with playing("chaos.py", ["--jobs", "2"], tmp_path, 2) as program:
+    with playing("chaos", ["--jobs", "2"], tmp_path, 2) as program:
         players = psutil.Process(program.pid).children()
         program.kill()
         psutil.wait_procs(players)
