@@ -17,6 +17,8 @@ from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_L
 LINE_LENGTH = 200  # characters
 
 _MARKER = re.compile(r"\(message ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
+_BEGIN_A_COMMAND = frozenset("/$!")
+_NOT_A_COMMAND = "Message:"
 _HTTP_ERRORS = range(400, 600)
 AUTHENTICATION_REQUIRED = -32000
 _STOPPED_EARLY = {
@@ -30,6 +32,16 @@ def one_line(text: str) -> str:
     """The text on one line of bounded length, for people; the raw event has it all."""
     line = " ".join(text.split())
     return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
+
+
+def as_message(text: str) -> str:
+    """The text so that it reaches the model, whatever it begins with.
+
+    Agents take a message that begins with the name of one of their own commands for that command: the protocol has it
+    begin with "/", Gemini takes "$" as well, and passes over spaces. The model then hears nothing of it, nor does the
+    agent's store: after a crash such a message would count as never sent.
+    """
+    return f"{_NOT_A_COMMAND}\n{text}" if text.lstrip()[:1] in _BEGIN_A_COMMAND else text
 
 
 def with_marker(message_id: str, prompt: str) -> str:
@@ -154,6 +166,9 @@ class History:
     and for half of one; the owner asks it to carry on, which is not the same prompt again. An agent that replays
     messages of its own but not ours leaves it open whether it has the prompt: unfinished as well. Only a replay
     without a trace of the prompt, from an agent that replays our messages or nothing at all, means absent.
+
+    An agent that replays nothing, as it can only resume a session, leaves it open too; unless its own list of sessions
+    does not have this one: then it has kept no prompt of it. A prompt that it has answered there belies the list.
     """
 
     def __init__(self) -> None:
@@ -163,6 +178,7 @@ class History:
         self._user_replayed = False
         self._agent_replayed = False
         self.is_blind = False  # the agent has taken the session up without a replay
+        self.is_listed: bool | None = None  # whether its own list of sessions has this one; None: it does not tell
 
     def replay(self, update: object) -> None:
         """Takes one update of the replay, in order."""
@@ -205,7 +221,7 @@ class History:
         if message_id in self._turns:
             return self._turns[message_id]
         replays_ours = self._user_replayed or not self._agent_replayed
-        if self.is_blind or (answered and answered not in self._turns):
+        if (self.is_blind and self.is_listed is not False) or (answered and answered not in self._turns):
             replays_ours = False
         return FoundTurn(state="absent" if replays_ours else "unfinished")
 

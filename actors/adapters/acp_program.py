@@ -68,6 +68,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited = asyncio.Event()
         self._released = asyncio.Event()
+        self._is_read = False
+        self._read_to_end = asyncio.Event()
         self._left_behind: set[Identity] = set()
         self._last_words: asyncio.TimerHandle | None = None
 
@@ -120,6 +122,8 @@ class AgentProgram(asyncio.SubprocessProtocol):
         """Hands the message to the pipe. Raises ConnectionError when the process is gone."""
         pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
         if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
+            if "method" not in message:  # an answer, which nobody waits for; the package would log a traceback
+                return
             raise ConnectionError("the agent's process is gone")
         if message.get("method") in _NOT_IN_PACKAGE:
             message = {**message, "method": message["method"].removeprefix("_")}
@@ -128,6 +132,7 @@ class AgentProgram(asyncio.SubprocessProtocol):
 
     async def receive(self) -> dict[str, Any] | None:
         """The next message; None when there will be no more."""
+        self._is_read = True
         while (line := await self._lines.get()) is not None:
             self._let_talk(len(line))
             try:
@@ -145,11 +150,20 @@ class AgentProgram(asyncio.SubprocessProtocol):
                     if isinstance(known.get("result"), dict):
                         self.result = known["result"]
                     return known
+        self._read_to_end.set()
         return None
 
     async def close(self) -> None:
-        """Ends `receive`. The process is ended by `end`."""
+        """Ends `receive`, and returns when its reader knows it. The process is ended by `end`.
+
+        The package cancels its reader right after this, in whatever it does. One that is woken and cancelled at once
+        has ended, now and then, with a RuntimeError in the log ("cannot reuse already awaited coroutine").
+        """
         self._lines.put_nowait(None)
+        if self._is_read:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._read_to_end.wait(), RELEASE_S)
+            await asyncio.sleep(0)  # the reader's own last step
 
     # --- called by the loop ---
 

@@ -52,6 +52,7 @@ from actors.adapters.acp_history import (
     AUTHENTICATION_REQUIRED,
     History,
     Speech,
+    as_message,
     chunk_text,
     failed,
     is_echo,
@@ -75,6 +76,7 @@ from actors.wire.acp_extension import TURN_ENDED, TURN_ID, TURN_IDS
 OPEN_PATIENCE_S = 60.0
 EXIT_PATIENCE_S = 1.0
 BRIDGE_NAME = "loop-bridge"
+_MOST_PAGES = 20  # of an agent's list of sessions
 
 _Answer = TypeVar("_Answer")
 
@@ -165,7 +167,7 @@ class AcpSession:
         """Sends the prompt and returns when the agent has answered it."""
         connection = self._open_connection()
         self._turn_id, self._interrupted, self._seen, self._speech = turn_id, False, False, Speech()
-        text = prompt if self._gives_ids_back else with_marker(turn_id, prompt)
+        text = self._as_sent(turn_id, prompt)
         self._sent, self._echo = [text], ""
         try:
             await self._replay.over()
@@ -213,7 +215,7 @@ class AcpSession:
         """Into the running turn, of an agent that has announced it; its answer says whether it took it."""
         if self._turn_id is None or not self.can_steer:
             return False
-        sent = text if self._gives_ids_back else with_marker(message_id, text)
+        sent = self._as_sent(message_id, text)
         request = {
             "sessionId": self._session_id,
             "prompt": [{"type": "text", "text": sent}],
@@ -241,6 +243,8 @@ class AcpSession:
         """Ends the connection, then the program. May be called at any time, also twice at once."""
         async with self._closing:
             await self._replay.close()
+            if self._setup is not None:
+                await self._setup.close()
             connection, self._connection = self._connection, None
             program, self._program = self._program, None
             if connection is not None:
@@ -341,6 +345,24 @@ class AcpSession:
         except RequestError as error:
             self._not_found(error, session_id)
         self._history.is_blind = True
+        self._history.is_listed = await self._lists(connection, session_id)
+
+    async def _lists(self, connection: ClientSideConnection, session_id: str) -> bool | None:
+        """Whether the agent has something in this session, as its own list says; None: it does not tell."""
+        capabilities = self._agent.agent_capabilities if self._agent is not None else None
+        of_session = capabilities.session_capabilities if capabilities else None
+        if of_session is None or of_session.list is None:
+            return None
+        cursor: str | None = None
+        with suppress(RequestError, ValidationError):
+            for _ in range(_MOST_PAGES):
+                page = await connection.list_sessions(cwd=str(self._settings.cwd), cursor=cursor)
+                if any(each.session_id == session_id for each in page.sessions):
+                    return True
+                cursor = page.next_cursor
+                if not cursor:
+                    return False
+        return None
 
     def _not_found(self, error: RequestError, session_id: str) -> NoReturn:
         if error.code == AUTHENTICATION_REQUIRED:
@@ -402,6 +424,9 @@ class AcpSession:
         if self._connection is None:
             raise AgentDiedError(f"agent {self._settings.name!r} is not open")
         return self._connection
+
+    def _as_sent(self, message_id: str, text: str) -> str:
+        return text if self._gives_ids_back else with_marker(message_id, as_message(text))
 
     def _end_message(self) -> None:
         text = self._speech.end()

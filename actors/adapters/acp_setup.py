@@ -2,22 +2,29 @@
 
 What is chosen is decided in acp_choices.py. A value of the user's that the agent does not offer is an
 `AgentUnavailableError` that names those it does; a mode of our own choice that it refuses is a note.
+
+A mode that the agent leaves by itself is put back, and both are said: nobody is there to answer what it asks in another
+mode. `MOST_PUT_BACK` times in a session: an agent that insists has its way, and what it asks for is granted.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from acp import RequestError
 from acp.client.connection import ClientSideConnection
+from pydantic import ValidationError
 
 from actors.adapters import acp_choices
 from actors.adapters.acp_choices import Choice, Pick, UnknownChoiceError, What
-from actors.adapters.acp_history import failed
+from actors.adapters.acp_history import failed, one_line
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.base import AgentSettings
 from actors.errors import AgentUnavailableError
+
+MOST_PUT_BACK = 5
 
 
 class SessionSetup:
@@ -39,6 +46,8 @@ class SessionSetup:
         self._note = note
         self._noted: set[str] = set()
         self._choices: tuple[Choice, ...] = acp_choices.read(program.result)
+        self._times_put_back = 0
+        self._putting_back: asyncio.Task[None] | None = None
 
     async def choose_all(self) -> None:
         """Model, effort and mode, as the settings want them: what can be chosen may depend on the model."""
@@ -124,10 +133,45 @@ class SessionSetup:
             self._change((*options, *rest), ours=ours)
 
     def _change(self, choices: tuple[Choice, ...], *, ours: bool) -> None:
-        was_full, before = acp_choices.is_full(self._choices), self._shown()
+        was_kept, before = self._is_kept(), self._shown()
         self._choices = choices
-        if not ours and was_full and not acp_choices.is_full(choices):
-            self._note(f"the agent has left mode {before}: its mode is {self._shown()} and may ask")
+        if ours or not was_kept or self._is_kept():
+            return
+        left = f"the agent has left mode {before}: its mode is {self._shown()}"
+        if self._times_put_back >= MOST_PUT_BACK:
+            self._note(f"{left} and may ask; it has left it too often to be put back")
+        elif self._putting_back is None or self._putting_back.done():
+            self._times_put_back += 1
+            self._note(f"{left}; it is put back")
+            # Not awaited: this is called by the connection's reader, which has to read the answer.
+            self._putting_back = asyncio.get_running_loop().create_task(self._put_back())
+
+    def _is_kept(self) -> bool:
+        """Whether the mode is the user's, or else one that asks for nothing."""
+        if not self._settings.mode:
+            return acp_choices.is_full(self._choices)
+        try:
+            mode = acp_choices.find(self._choices, "mode")
+            return mode is not None and acp_choices.pick_mode(self._choices, self._settings.mode) is None
+        except UnknownChoiceError:  # it offers it no more
+            return False
+
+    async def _put_back(self) -> None:
+        try:
+            pick = acp_choices.pick_mode(self._choices, self._settings.mode)
+            if pick is not None:
+                await self._apply(pick)
+        except (RequestError, UnknownChoiceError, ValidationError) as error:
+            self._note(f"the agent cannot be put back: {one_line(str(error))}")
+        except ConnectionError:  # it is gone, which its turn says
+            pass
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        task, self._putting_back = self._putting_back, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
 
     def _shown(self) -> str:
         return acp_choices.shown_mode(self._choices)

@@ -57,6 +57,8 @@ class ToolCalls:
         while len(self._calls) > _MOST_CALLS:
             self._calls.popitem(last=False)
         _merge(call, update)
+        if asks:  # what it says then is about the call, and no output of it; Gemini gives neither later
+            call.content = [part for part in call.content if part.type == "diff"]
         is_over = update.status in _OVER
         events = []
         if not call.is_told and (asks or is_over or update.status == "in_progress" or _says_what(call)):
@@ -82,7 +84,7 @@ def _merge(call: _Followed, update: Call) -> None:
         call.input = update.raw_input
     if update.raw_output is not None:
         call.output = update.raw_output
-    if update.content:
+    if update.content is not None:  # it replaces what was told before: none, too
         call.content = list(update.content)
     if update.locations:
         call.locations = [each.path for each in update.locations]

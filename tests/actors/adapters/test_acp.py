@@ -126,6 +126,21 @@ def test_an_agent_that_is_killed_in_a_turn_is_reported_with_its_last_words(tmp_p
     run(play())
 
 
+def test_an_answer_to_an_agent_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    """Nobody waits for it, and the package would log a traceback; a request of ours is another matter."""
+
+    async def play() -> None:
+        program = await acp_program.AgentProgram.start(["true"], {"PATH": os.environ["PATH"]}, tmp_path)
+        assert await program.receive() is None
+        await program.exit_text(20)
+        await program.send({"jsonrpc": "2.0", "id": 1, "result": {}})
+        with pytest.raises(ConnectionError):
+            await program.send({"jsonrpc": "2.0", "id": 2, "method": "session/prompt"})
+        await program.end()
+
+    run(play())
+
+
 async def stray_of(it: Opened) -> psutil.Process:
     said = await it.events.wait(lambda e: e.kind == "raw" and "agent_message_chunk" in e.raw)
     stray = psutil.Process(int(json.loads(said.raw)["content"]["text"]))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from actors.adapters import acp
+from actors.adapters.acp_setup import MOST_PUT_BACK
 from actors.errors import AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, opened, run, settings
 
@@ -84,7 +85,7 @@ def test_the_mode_that_asks_least_is_chosen_and_said(tmp_path: Path) -> None:
             assert it.events.texts("note") == ["its mode is bypassPermissions: it asks for nothing"]
             await it.agent.turn(new_id(), "go")
             assert it.events.texts("note")[1:] == [
-                "the agent has left mode bypassPermissions: its mode is plan and may ask"
+                "the agent has left mode bypassPermissions: its mode is plan; it is put back"
             ]
         assert asked(tmp_path, "session/set_mode") == [{"sessionId": "bare-1", "modeId": "bypassPermissions"}]
 
@@ -277,6 +278,31 @@ def test_a_question_is_declined_and_said_as_nobody_is_there(tmp_path: Path) -> N
     run(play())
 
 
+def test_a_mode_that_the_agent_leaves_is_put_back_and_both_are_said(tmp_path: Path) -> None:
+    async def play() -> None:
+        offered = [{"id": "default", "name": "d"}, {"id": "yolo", "name": "y"}]
+        modes = {"currentModeId": "default", "availableModes": offered}
+        left = {"sessionUpdate": "current_mode_update", "currentModeId": "default"}
+        ours = bare(
+            tmp_path,
+            session__new=[{"result": {"sessionId": "bare-1", "modes": modes}}],
+            session__set_mode=[{}],
+            session__prompt=[{"updates": [left], **DONE}],
+        )
+        async with opened(acp.factory, ours) as it:
+            for _ in range(MOST_PUT_BACK):
+                it.events.all.clear()
+                await it.agent.turn(new_id(), "go")
+                await it.events.wait(lambda e: "the agent has left mode yolo: its mode is default; it is put" in e.text)
+                await it.agent._session._setup._putting_back
+            assert [each["modeId"] for each in asked(tmp_path, "session/set_mode")] == ["yolo"] * (1 + MOST_PUT_BACK)
+            await it.agent.turn(new_id(), "go")
+            assert it.events.texts("note")[-1].endswith("may ask; it has left it too often to be put back")
+        assert len(asked(tmp_path, "session/set_mode")) == 1 + MOST_PUT_BACK
+
+    run(play())
+
+
 # --- sessions -------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +318,29 @@ def test_an_agent_that_can_only_resume_is_resumed_and_may_have_any_prompt(tmp_pa
         with pytest.raises(SessionNotFoundError, match="Resource not found"):
             await agent.open("bare-1")
         await agent.close()
+
+    run(play())
+
+
+@pytest.mark.parametrize(("listed", "state"), [(True, "unfinished"), (False, "absent"), (None, "unfinished")])
+def test_the_agents_own_list_says_whether_a_session_without_a_replay_has_anything(
+    tmp_path: Path, listed: bool | None, state: str
+) -> None:
+    async def play() -> None:
+        others = [{"sessionId": f"other-{number}", "cwd": "/"} for number in range(2)]
+        last = [{"sessionId": "bare-1", "cwd": "/"}] if listed else []
+        pages = [{"result": {"sessions": others, "nextCursor": "2"}}, {"result": {"sessions": last}}]
+        capabilities = {"resume": {}, **({} if listed is None else {"list": {}})}
+        ours = bare(
+            tmp_path,
+            initialize={"agentCapabilities": {"sessionCapabilities": capabilities}},
+            session__resume=[{}],
+            session__list=pages,
+        )
+        async with opened(acp.factory, ours, "bare-1") as it:
+            assert (await it.agent.find_turn(new_id())).state == state
+            answered = new_id()  # one of which we know that it was answered there
+            assert (await it.agent.find_turn(new_id(), answered=answered)).state == "unfinished"
 
     run(play())
 

@@ -9,6 +9,7 @@ from acp.schema import AuthMethodAgent, InitializeResponse, ToolCallProgress, To
 from pydantic import TypeAdapter
 
 from actors.adapters import acp_choices, acp_login
+from actors.adapters.acp_history import as_message
 from actors.adapters.acp_tools import ToolCalls
 
 COPILOT = "https://agentclientprotocol.com/protocol/session-modes#"
@@ -175,3 +176,25 @@ DIFF = [{"type": "diff", "path": "a.py", "oldText": "1", "newText": "2"}]
 def test_a_tool_call_is_told_once_and_its_result_once(updates: list[dict[str, Any]], told: list[str]) -> None:
     calls = ToolCalls()
     assert [e.text for update in updates for e in calls.take(UPDATES.validate_python(update))] == told
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_what_is_told_with_a_call_is_not_shown_as_its_result(asks: bool) -> None:
+    """As Gemini does: where it would run, and whether it may, are in the content before, and no result follows."""
+    calls = ToolCalls()
+    asked = call(kind="execute", title="make", content=text("[in /work] may I?"))
+    ended = over() if asks else over(content=[])
+    told = [*calls.take(UPDATES.validate_python(asked), asks=asks), *calls.take(UPDATES.validate_python(ended))]
+    assert [event.text for event in told] == ["shell make", "completed"]
+
+
+@pytest.mark.parametrize("words", ["/memory show", "$HOME is wrong", "  \n/about", "!ls"])
+def test_a_message_that_begins_like_an_agents_own_command_reaches_the_model(words: str) -> None:
+    sent = as_message(words)
+    assert sent.endswith(words)
+    assert sent[:1].isalpha()
+
+
+@pytest.mark.parametrize("words", ["Iteration 1", "- a list", "", "a/b"])
+def test_any_other_message_is_sent_as_it_is(words: str) -> None:
+    assert as_message(words) == words
