@@ -46,10 +46,6 @@ from actors.values import MOST_TASK_BYTES
 TREES = "trees"  # folder in the run's directory: what git made to compare trees
 
 
-# What starts something in the run's directory.
-_IN_THE_DIRECTORY = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.LookForPullRequest)
-
-
 class CooldownOver(Message, frozen=True, kw_only=True):
     """Timer -> worker. Never leaves the process."""
 
@@ -217,7 +213,7 @@ class WorkerActor(AgentActor):
             self._do(command)
 
     def _do(self, command: run.Command) -> None:
-        gone = self._make_place() if isinstance(command, _IN_THE_DIRECTORY) else ""
+        gone = self._make_place() if command.in_directory else ""
         if gone and isinstance(command, run.StartTurn):
             outcome = TurnOutcome(status="failed", error=gone)
             self._happen(run.TurnSettled(turn_id=command.turn_id, outcome=outcome, at_ms=self.context.clock()))

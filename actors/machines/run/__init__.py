@@ -16,58 +16,36 @@ The state does not depend on `now_ms`: only the commands do (`StartCooldown.ms`)
 whenever it is done. After a crash a cool-down begins again; a wait for a provider ends when the journal says.
 
 What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped,
-failed: its command goes out when the run goes on). `table.TRANSITIONS` says which event moves which phase where; a
-hold (pause or stop) is a second, small machine beside it: transitions go on as ever, their jobs are merely held.
+failed: its command goes out when the run goes on). `jobs` has a file for each kind. `table.TRANSITIONS` says which
+event moves which phase where; a hold (pause or stop) is a second, small machine beside it: transitions go on as ever,
+their jobs are merely held.
 
-Inside: events, commands and state are data; jobs are what awaits an answer; steps put the run into a phase; answers,
-review, waits and people say what an event means; table ties them together.
+Inside: events, commands and state are data, and so is each kind of job; joblist is what can be done with jobs; steps
+put the run into a phase; answers, review, trees, waits and people say what an event means; table ties them together.
 """
 
 from actors.machines.run.answers import MAX_FAILURES_IN_A_ROW
-from actors.machines.run.commands import (
-    Announce,
-    AskFollowUp,
-    BreakOffChecks,
-    BreakOffTurn,
-    Command,
-    EndRun,
-    LookForPullRequest,
-    ReadPlan,
-    RunChecks,
-    StartCooldown,
-    StartTurn,
-    TakeTree,
-)
+from actors.machines.run.commands import Announce, EndRun
 from actors.machines.run.events import (
     EVENTS,
-    CheckResult,
-    ChecksEnded,
-    CooldownEnded,
-    Event,
-    FollowUpGiven,
     HumanVerdictGiven,
-    Lack,
     MailReachedWorker,
     PauseRequested,
-    PlanRead,
-    PullRequest,
-    PullRequestLookedFor,
     ResumeRequested,
     ReviewRequested,
     RunResumed,
     RunStarted,
-    Sight,
     StopRequested,
-    Tree,
-    TreeTaken,
-    TurnSettled,
 )
-from actors.machines.run.machine import (
-    decide,
-    fold,
-    initial,
-    outstanding,
-)
+from actors.machines.run.jobs.base import Command, Event
+from actors.machines.run.jobs.checks import BreakOffChecks, CheckResult, ChecksEnded, RunChecks
+from actors.machines.run.jobs.plan import PlanRead, ReadPlan
+from actors.machines.run.jobs.pull_request import Lack, LookForPullRequest, PullRequest, PullRequestLookedFor, Sight
+from actors.machines.run.jobs.question import AskFollowUp, FollowUpGiven
+from actors.machines.run.jobs.tree import TakeTree, Tree, TreeTaken
+from actors.machines.run.jobs.turn import BreakOffTurn, StartTurn, TurnSettled, agent_label
+from actors.machines.run.jobs.wait import CooldownEnded, StartCooldown
+from actors.machines.run.machine import decide, fold, initial, outstanding
 from actors.machines.run.state import (
     FINAL_PHASES,
     LIVE_PHASES,
@@ -75,16 +53,12 @@ from actors.machines.run.state import (
     Hold,
     Phase,
     RunState,
-    agent_label,
     describe,
     place,
     trouble,
     waits_for_tree_alone,
 )
-from actors.machines.run.table import (
-    TRANSITIONS,
-    Rule,
-)
+from actors.machines.run.table import TRANSITIONS, Rule
 
 __all__ = [
     "EVENTS",

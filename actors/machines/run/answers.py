@@ -9,17 +9,14 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import jobs, review, steps, trees, waits
-from actors.machines.run.events import (
-    ChecksEnded,
-    CooldownEnded,
-    PlanRead,
-    PullRequestLookedFor,
-    RunStarted,
-    Sight,
-    TurnSettled,
-)
-from actors.machines.run.state import ChecksJob, Phase, PlanJob, PullRequestJob, RunState, TurnJob, WaitJob, trouble
+from actors.machines.run import joblist, review, steps, trees, waits
+from actors.machines.run.events import RunStarted
+from actors.machines.run.jobs.checks import ChecksEnded, ChecksJob
+from actors.machines.run.jobs.plan import PlanJob, PlanRead
+from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestLookedFor, Sight
+from actors.machines.run.jobs.turn import TurnJob, TurnSettled
+from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
+from actors.machines.run.state import Phase, RunState, trouble
 from actors.machines.verdict import says_done
 from actors.messages import TurnOutcome
 
@@ -34,12 +31,12 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
     """The handler of `TurnSettled` in a phase: what we cut short or a limit ended is not an outcome of the phase."""
 
     def handler(state: RunState, event: TurnSettled) -> RunState:
-        state, job = jobs.take(state, event.turn_id, TurnJob)
+        state, job = joblist.take(state, event.turn_id, TurnJob)
         # An agent that we have interrupted may call that anything but finished.
         if job.cut and event.outcome.status != "finished":
             if state.overruled is not None:
                 return review.overrule_when_free(state)
-            return jobs.again(state, job, resumes=job.cut)
+            return joblist.again(state, job, resumes=job.cut)
         if waits.concerns(event.outcome):
             return waits.settled(state, job, event)
         return then(state, job, event.outcome)
@@ -50,7 +47,7 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
 
 def left_behind(state: RunState, event: TurnSettled) -> RunState:
     """How the turn of the old task ended does not matter any more."""
-    state, _ = jobs.take(state, event.turn_id, TurnJob)
+    state, _ = joblist.take(state, event.turn_id, TurnJob)
     return steps.begin_when_free(state)
 
 
@@ -62,7 +59,7 @@ def started(state: RunState, event: RunStarted) -> RunState:
 def plan_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """Without a plan there is nothing to go on with: a turn that failed is an error."""
     if outcome.status != "finished":
-        return steps.fail(jobs.again(state, job), trouble(state, job, outcome))
+        return steps.fail(joblist.again(state, job), trouble(state, job, outcome))
     kept = state.plan_asks > 0 and says_done(outcome.text, prompts.KEEP_PLAN)
     return steps.read_plan(replace(state, plan_kept=kept), Phase.READING_PLAN)
 
@@ -70,7 +67,7 @@ def plan_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
 def plan_review_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """The reviewer may have changed PLAN.md, so it is read again."""
     if outcome.status != "finished":
-        return steps.fail(jobs.again(state, job), trouble(state, job, outcome))
+        return steps.fail(joblist.again(state, job), trouble(state, job, outcome))
     return steps.read_plan(state, Phase.READING_REVIEWED_PLAN)
 
 
@@ -79,7 +76,7 @@ def plan_read(state: RunState, event: PlanRead) -> RunState:
 
     Without a plan the primary agent is asked once more, with the reason; then that is an error.
     """
-    state, job = jobs.take(state, event.read_id, PlanJob)
+    state, job = joblist.take(state, event.read_id, PlanJob)
     if job.ahead:
         return steps.plan(replace(state, plan_before=event.digest))
     if why := _no_plan(state, event):
@@ -133,13 +130,13 @@ def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
 
 def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:
     """The next iteration."""
-    state, _ = jobs.take(state, event.wait_id, WaitJob)
+    state, _ = joblist.take(state, event.wait_id, WaitJob)
     return steps.start_iteration(state)
 
 
 def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     """All passed: on to the review. Otherwise their output is what the next iteration works on."""
-    state, _ = jobs.take(state, event.checks_id, ChecksJob)
+    state, _ = joblist.take(state, event.checks_id, ChecksJob)
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]
@@ -174,7 +171,7 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
 
 def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> RunState:
     """Before the agent's turn: what it is asked for. After it: what became of it; the run is over either way."""
-    state, job = jobs.take(state, event.look_id, PullRequestJob)
+    state, job = joblist.take(state, event.look_id, PullRequestJob)
     sight = event.sight
     if job.ahead and sight.lacks != "repository":
         if sight.lacks:

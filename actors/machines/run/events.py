@@ -1,17 +1,13 @@
-"""What has happened to a run: the events of the journal's stream "run". Pure data."""
+"""What has happened to a run: the events of the journal's stream "run". Pure data.
+
+Those that answer a job are in `jobs`, each in the file of its kind.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
-
-import msgspec
-
-from actors.messages import TurnOutcome
+from actors.machines.run.jobs import KINDS
+from actors.machines.run.jobs.base import Event
 from actors.settings import RunSettings
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all events of the stream "run"; journalled under the name of the struct."""
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -19,110 +15,6 @@ class RunStarted(Event, frozen=True, kw_only=True):
 
     settings: RunSettings
     generation: int = 0
-
-
-class TurnSettled(Event, frozen=True, kw_only=True):
-    """The turn has ended, and it will not go on; also when its agent could not be started at all (status failed)."""
-
-    turn_id: str
-    outcome: TurnOutcome
-    at_ms: int = 0  # Unix ms; 0 in older journals, whose waits then begin again with each fold
-
-
-class PlanRead(Event, frozen=True, kw_only=True):
-    """PLAN.md was looked for. `text` is None when it cannot be read; `error` says why.
-
-    `digest` is that of its content, "" when there is none. Before the planning it is all that was asked for.
-    """
-
-    read_id: str
-    text: str | None
-    error: str = ""
-    digest: str = ""
-
-
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one check command ended. `output_tail` is the end of what it printed, both streams.
-
-    `error`: what became of it, when that is not its own exit status; `exit_code` is not 0 then.
-    """
-
-    command: str
-    exit_code: int
-    output_tail: str = ""
-    error: str = ""
-
-
-class ChecksEnded(Event, frozen=True, kw_only=True):
-    """All check commands have ended, or the first that failed made the rest pointless. Not for checks broken off."""
-
-    checks_id: str
-    results: tuple[CheckResult, ...]
-
-
-class Tree(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the run's directory: the same id, the same content of everything that git does not ignore.
-
-    `id` is "" when that cannot be known, and `reason` says why. `worktrees`: the others, as "<path> <commit>".
-    """
-
-    id: str = ""
-    commit: str = ""  # "" = there is none
-    branch: str = ""  # "" = on none
-    worktrees: tuple[str, ...] = ()
-    reason: str = ""
-
-
-class TreeTaken(Event, frozen=True, kw_only=True):
-    """The tree was looked at. `changed`: files that differ from the tree that the command names; the first of many.
-
-    `uncommitted`: files of the tree that its commit has not.
-    """
-
-    take_id: str
-    tree: Tree
-    changed: tuple[str, ...] = ()
-    uncommitted: tuple[str, ...] = ()
-
-
-# What a pull request cannot be without, or what is not known of it; "" = nothing.
-Lack = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
-
-
-class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """As `gh` knows it. `state` is OPEN, CLOSED or MERGED."""
-
-    url: str
-    state: str
-    is_draft: bool
-    branch: str
-
-
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look for the pull request has found. `lacks`: what is missing; `reason`: the same as a line for people."""
-
-    found: PullRequest | None = None
-    lacks: Lack = ""
-    reason: str = ""
-
-
-class PullRequestLookedFor(Event, frozen=True, kw_only=True):
-    """There was a look for the pull request, or for whether there can be one."""
-
-    look_id: str
-    sight: Sight
-
-
-class CooldownEnded(Event, frozen=True, kw_only=True):
-    """The time of a `StartCooldown` is over."""
-
-    wait_id: str
-
-
-class FollowUpGiven(Event, frozen=True, kw_only=True):
-    """A person answered the open question; blank means stop."""
-
-    text: str
 
 
 class PauseRequested(Event, frozen=True, kw_only=True):
@@ -175,13 +67,7 @@ class MailReachedWorker(Event, frozen=True, kw_only=True):
 
 EVENTS: tuple[type[Event], ...] = (
     RunStarted,
-    TurnSettled,
-    PlanRead,
-    ChecksEnded,
-    TreeTaken,
-    PullRequestLookedFor,
-    CooldownEnded,
-    FollowUpGiven,
+    *(kind.answer for kind in KINDS),
     PauseRequested,
     ResumeRequested,
     StopRequested,

@@ -8,42 +8,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import jobs, people, steps
-from actors.machines.run.commands import BreakOffTurn, Command, EndRun
-from actors.machines.run.events import (
-    ChecksEnded,
-    CooldownEnded,
-    Event,
-    PlanRead,
-    PullRequestLookedFor,
-    RunStarted,
-    TreeTaken,
-    TurnSettled,
-)
-from actors.machines.run.state import (
-    FINAL_PHASES,
-    ChecksJob,
-    Hold,
-    Job,
-    Phase,
-    PlanJob,
-    PullRequestJob,
-    RunState,
-    TreeJob,
-    TurnJob,
-    WaitJob,
-)
+from actors.machines.run import joblist, people, steps
+from actors.machines.run.commands import EndRun
+from actors.machines.run.events import RunStarted
+from actors.machines.run.jobs import NAMED
+from actors.machines.run.jobs.base import Command, Event
+from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState
 from actors.machines.run.table import TRANSITIONS
-
-# Answers that may come late or twice: the job that they answer, and the field that names it.
-_ANSWERS: Mapping[type[Event], tuple[type[Job], str]] = {
-    TurnSettled: (TurnJob, "turn_id"),
-    PlanRead: (PlanJob, "read_id"),
-    ChecksEnded: (ChecksJob, "checks_id"),
-    TreeTaken: (TreeJob, "take_id"),
-    PullRequestLookedFor: (PullRequestJob, "look_id"),
-    CooldownEnded: (WaitJob, "wait_id"),
-}
 
 
 def initial() -> RunState:
@@ -72,12 +43,8 @@ def outstanding(state: RunState, now_ms: int) -> list[Command]:
     if state.phase in FINAL_PHASES:
         return [EndRun(state=_END_STATES[state.phase], detail=state.detail)]
     issued = [job for job in state.jobs if job.issued]
-    breaks = [
-        BreakOffTurn(turn_id=job.id, role=job.role, reason=job.cut)
-        for job in issued
-        if isinstance(job, TurnJob) and job.cut
-    ]
-    return [*(jobs.command(state, job, now_ms) for job in issued), *breaks]
+    interruptions = (job.interruption() for job in issued)
+    return [*(job.command(state, now_ms) for job in issued), *(each for each in interruptions if each is not None)]
 
 
 _END_STATES: Mapping[Phase, Literal["completed", "failed", "stopped"]] = {
@@ -102,11 +69,10 @@ def _is_late(state: RunState, event: Event) -> bool:
     """Whether this is normal after a crash and changes nothing. Raises when it answers what was never asked."""
     if isinstance(event, RunStarted):
         return state.settings is not None and state.settings.run_uid == event.settings.run_uid
-    answer = _ANSWERS.get(type(event))
-    if answer is None:
+    kind = NAMED.get(type(event))
+    if kind is None:
         return False
-    kind, field = answer
-    answered: str = getattr(event, field)
+    answered: str = getattr(event, kind.named_by)
     if any(job.id == answered and job.issued and isinstance(job, kind) for job in state.jobs):
         return False
     if answered in state.past:
@@ -126,7 +92,7 @@ def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
     if after.hold is Hold.PAUSE and after.stuck and not after.run.interactive:
         return steps.end(after, Phase.FAILED, after.stuck, goes_on_in=after.phase)
     if after.hold is Hold.PAUSE and after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
-        return jobs.release(after)  # it waits for a person anyway; two waits would only need two answers
+        return joblist.release(after)  # it waits for a person anyway; two waits would only need two answers
     if after.paused and not before.paused:
         return steps.say(after, "paused")
     return after

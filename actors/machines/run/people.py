@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import jobs, review, steps
+from actors.machines.run import joblist, review, steps
 from actors.machines.run.events import (
-    Event,
-    FollowUpGiven,
     HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
@@ -22,19 +20,9 @@ from actors.machines.run.events import (
     RunResumed,
     StopRequested,
 )
-from actors.machines.run.state import (
-    FINAL_PHASES,
-    ChecksJob,
-    Hold,
-    Phase,
-    PlanJob,
-    PullRequestJob,
-    QuestionJob,
-    RunState,
-    TreeJob,
-    WaitJob,
-    count,
-)
+from actors.machines.run.jobs.base import Event
+from actors.machines.run.jobs.question import FollowUpGiven
+from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState, count
 from actors.settings import RunSettings
 
 _SAID_BY_PEOPLE: Mapping[type[Event], str] = {
@@ -51,7 +39,7 @@ def follow_up(state: RunState, event: FollowUpGiven) -> RunState:
     """A blank one stops the run; any other extends the task, and the iterations start again."""
     if not event.text.strip():
         return steps.end(state, Phase.STOPPED, "no follow-up was given", goes_on_in=Phase.FOLLOW_UP)
-    state = jobs.drop(state, *state.jobs)
+    state = joblist.drop(state, *state.jobs)
     task = f"{state.task}\n\nFollow-up:\n{event.text.strip()}"
     return steps.start_iteration(replace(state, task=task, iteration=0, failures=0))
 
@@ -61,7 +49,7 @@ def task_given(state: RunState, event: FollowUpGiven) -> RunState:
     task = event.text.strip()
     if not task:
         return steps.say(state, "there is no task yet: type what is to be done; stop ends the run")
-    state = jobs.drop(state, *state.jobs)
+    state = joblist.drop(state, *state.jobs)
     return steps.begin(replace(state, settings=replace(state.run, task=task, needs_plan=True)))
 
 
@@ -69,13 +57,13 @@ def stop_waiting(state: RunState, event: StopRequested) -> RunState:
     """Somebody who stops after the last task has got what he came for."""
     if state.tasks_done == 0:
         return stop(state, event)
-    return steps.end(jobs.drop(state, *state.jobs), Phase.COMPLETED, f"{count(state.tasks_done)} completed")
+    return steps.end(joblist.drop(state, *state.jobs), Phase.COMPLETED, f"{count(state.tasks_done)} completed")
 
 
 def human_verdict_in_cooldown(state: RunState, event: HumanVerdictGiven) -> RunState:
     """The last reviews asked for changes; a person may see it otherwise, or add to them."""
     if event.approved:
-        return steps.pull_request(jobs.drop(state, *state.jobs))
+        return steps.pull_request(joblist.drop(state, *state.jobs))
     return review.note_by_human(state, event)
 
 
@@ -89,7 +77,7 @@ def human_verdict_on_work(state: RunState, event: HumanVerdictGiven) -> RunState
 def human_verdict_as_follow_up(state: RunState, event: HumanVerdictGiven) -> RunState:
     """An answer to the question, too: what is to be changed is the follow-up."""
     if event.approved:
-        return steps.pull_request(jobs.drop(state, *state.jobs))
+        return steps.pull_request(joblist.drop(state, *state.jobs))
     if not event.notes.strip():
         return unfitting(state, event)
     return follow_up(state, FollowUpGiven(text=event.notes))
@@ -102,7 +90,7 @@ def review_of_work(state: RunState, _event: ReviewRequested) -> RunState:
 
 def review_while_waiting(state: RunState, _event: ReviewRequested) -> RunState:
     """At once: nobody works."""
-    return review.after_checks(jobs.drop(state, *state.jobs))
+    return review.after_checks(joblist.drop(state, *state.jobs))
 
 
 def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:
@@ -115,7 +103,7 @@ def pause(state: RunState, event: PauseRequested) -> RunState:
     if state.hold is Hold.STOP or state.paused:
         return unfitting(state, event)
     state = replace(state, hold=Hold.PAUSE)
-    return _interrupt(state, "the run was paused") if event.now else jobs.withdraw(state, WaitJob)
+    return joblist.interrupt(state, "the run was paused") if event.now else joblist.withdraw_idle(state)
 
 
 def stop(state: RunState, event: StopRequested) -> RunState:
@@ -124,18 +112,14 @@ def stop(state: RunState, event: StopRequested) -> RunState:
         return state
     detail = event.reason or "a stop was asked for"
     state = replace(state, hold=Hold.STOP, detail=detail)
-    return _interrupt(state, f"the run was stopped: {detail}")
-
-
-def _interrupt(state: RunState, why: str) -> RunState:
-    return jobs.cut(jobs.withdraw(state, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob), why)
+    return joblist.interrupt(state, f"the run was stopped: {detail}")
 
 
 def resume(state: RunState, event: ResumeRequested) -> RunState:
     """Also takes back a pause that is not in force yet. A stop cannot be taken back: agents are being interrupted."""
     if state.hold is not Hold.PAUSE:
         return unfitting(state, event)
-    return jobs.release(state)
+    return joblist.release(state)
 
 
 def resumed(state: RunState, event: RunResumed) -> RunState:
@@ -145,8 +129,10 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         new_task = event.settings.task.strip() not in known
         state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
         if new_task:
-            state = jobs.drop(state, *(job for job in state.jobs if job not in state.open_turns))
-            return steps.begin_when_free(jobs.cut(replace(state, hold=Hold.NONE, stuck=""), "the run has a new task"))
+            state = joblist.drop(state, *(job for job in state.jobs if job not in state.open_turns))
+            return steps.begin_when_free(
+                joblist.cut(replace(state, hold=Hold.NONE, stuck=""), "the run has a new task")
+            )
     if state.phase is Phase.COMPLETED and state.run.open_ended:
         return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
@@ -156,7 +142,7 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         state = replace(state, phase=state.goes_on_in, goes_on_in=None)
     if state.phase is Phase.FOLLOW_UP:
         return _more_iterations(state)
-    return jobs.release(state)
+    return joblist.release(state)
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
@@ -188,10 +174,10 @@ SAID_ANEW = (
 def _more_iterations(state: RunState) -> RunState:
     """To resume a run that was out of iterations is to ask for more, if nobody can be asked."""
     if state.iteration >= state.run.max_iterations and state.run.interactive:
-        return jobs.release(state) if state.jobs else steps.out_of_iterations(state)
+        return joblist.release(state) if state.jobs else steps.out_of_iterations(state)
     if state.iteration >= state.run.max_iterations:
         state = replace(state, iteration=0, failures=0)
-    state = replace(jobs.drop(state, *state.jobs), hold=Hold.NONE)
+    state = replace(joblist.drop(state, *state.jobs), hold=Hold.NONE)
     return steps.start_iteration(state)
 
 

@@ -6,9 +6,11 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import jobs, steps
+from actors.machines.run import joblist, steps
 from actors.machines.run.events import HumanVerdictGiven
-from actors.machines.run.state import ChecksJob, Hold, Phase, RoundVerdict, RunState, TurnJob, agent_label
+from actors.machines.run.jobs.checks import ChecksJob
+from actors.machines.run.jobs.turn import TurnJob, agent_label
+from actors.machines.run.state import Hold, Phase, RoundVerdict, RunState
 from actors.machines.verdict import read_verdict, unavailable
 from actors.messages import TurnOutcome
 
@@ -25,7 +27,7 @@ def run_checks(state: RunState) -> RunState:
     """On the tree as it is; a review without any."""
     if not state.run.checks:
         return start(state)
-    return jobs.add(replace(state, phase=Phase.CHECKING), ChecksJob(id="", label=f"checks-{state.iteration}"))
+    return joblist.add(replace(state, phase=Phase.CHECKING), ChecksJob(label=f"checks-{state.iteration}"))
 
 
 def start(state: RunState) -> RunState:
@@ -87,7 +89,6 @@ def _nobody_wants_changes(state: RunState) -> bool:
 def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
     """For the last line alone, in the same session."""
     fresh = TurnJob(
-        id="",
         label=f"{job.label}-verdict",
         role=job.role,
         purpose=job.purpose,
@@ -96,7 +97,7 @@ def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
         asked_again=True,
         said=said,
     )
-    return jobs.add(state, fresh)
+    return joblist.add(state, fresh)
 
 
 def _review_again(state: RunState) -> RunState:
@@ -115,13 +116,13 @@ def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunSta
     if state.stuck:  # it waits for a person, and here is one
         state = replace(state, hold=Hold.NONE, stuck="")
     state = replace(state, overruled=event)
-    state = jobs.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
-    return overrule_when_free(jobs.cut(state, "a person has decided"))
+    state = joblist.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
+    return overrule_when_free(joblist.cut(state, "a person has decided"))
 
 
 def human_verdict_on_checks(state: RunState, event: HumanVerdictGiven) -> RunState:
     """A person has looked, and does not wait for the checks."""
-    state = jobs.drop(state, *state.jobs)
+    state = joblist.drop(state, *state.jobs)
     return overrule_when_free(replace(state, overruled=event))
 
 

@@ -1,4 +1,4 @@
-"""Where a run is: phases, the jobs that await an answer, and the state that the events come to. Pure data.
+"""Where a run is: its phases, and the state that the events come to. Pure data.
 
 Nothing here decides. What people are told about a state (`place`, `describe`) is here because it only reads.
 """
@@ -6,16 +6,18 @@ Nothing here decides. What people are told about a state (`place`, `describe`) i
 from __future__ import annotations
 
 import enum
-from typing import Literal
 
 import msgspec
 
 from actors.machines.prompts import Note
-from actors.machines.run.commands import Command
-from actors.machines.run.events import HumanVerdictGiven, PullRequest, Tree
+from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.run.jobs.base import Command, Job
+from actors.machines.run.jobs.pull_request import PullRequest
+from actors.machines.run.jobs.tree import Tree
+from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import Cause, Purpose, TurnOutcome
-from actors.settings import Role, RunSettings, display_names
+from actors.messages import TurnOutcome
+from actors.settings import Role, RunSettings
 
 
 class Phase(enum.Enum):
@@ -52,76 +54,6 @@ class Hold(enum.Enum):
     NONE = "none"
     PAUSE = "pause"
     STOP = "stop"
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that awaits an answer which carries `id`. `label` is the same for all its attempts."""
-
-    id: str
-    label: str
-    issued: bool = False
-
-
-class TurnJob(Job, frozen=True, kw_only=True):
-    """A turn. `prompt` is the first attempt's; `resumes` says why a further one continues it ("" = it does not)."""
-
-    role: Role
-    purpose: Purpose
-    prompt: str
-    model: str
-    resumes: str = ""
-    cut: str = ""  # why it was ordered to break off; "" = it was not
-    limits: int = 0  # how many times in a row a limit has ended it
-    tries: int = 0  # how many times in a row it was taken up again because nobody answered
-    refused: Cause = ""  # why the agent could not work at the last attempt
-    waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
-    asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
-    asked_again: bool = False  # for its verdict alone; `said` is what it had said before
-    said: str = ""
-    continues: str = ""  # id of the attempt before this one, in the same session
-
-
-class WaitJob(Job, frozen=True, kw_only=True):
-    """A cool-down, or (`then`) a wait for the provider, after which that turn is taken up again."""
-
-    at_least_ms: int
-    not_before_ms: int | None = None
-    then: TurnJob | None = None
-    what: str = ""  # what is waited for, for people
-
-
-class PlanJob(Job, frozen=True, kw_only=True):
-    """Reading PLAN.md; `ahead`: what there is before it is written."""
-
-    ahead: bool = False
-
-
-class ChecksJob(Job, frozen=True, kw_only=True):
-    """The check commands of the settings."""
-
-
-# When a tree is taken: before the first iteration; before the checks and after them; after the checks, without what
-# they write themselves; when all reviewers approve; when a person approves; after the turn that publishes the work.
-TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish", "published"]
-
-
-class TreeJob(Job, frozen=True, kw_only=True):
-    """A look at the tree. `trouble`: what was wrong with the turn before it."""
-
-    moment: TreeMoment
-    trouble: str = ""
-
-
-class PullRequestJob(Job, frozen=True, kw_only=True):
-    """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
-
-    ahead: bool
-
-
-class QuestionJob(Job, frozen=True, kw_only=True):
-    """A question to a person; its id never leaves the machine, since a run has one at most."""
-
-    question: str
 
 
 class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +118,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(job for job in self.jobs if isinstance(job, TurnJob) and job.issued)
 
     @property
+    def known_tree(self) -> str:
+        """The id of the tree that checks and verdicts stand for; "" = none is known."""
+        return self.tree.id if self.tree is not None else ""
+
+    @property
     def waits_for(self) -> str:
         """What has to happen next, for a status line; "" when the run is over."""
         if self.phase is Phase.NEW:
@@ -194,18 +131,13 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         if self.paused:
             return f"a person to resume it ({self.stuck})" if self.stuck else "a person to resume it"
-        return ", ".join(_awaited(self, job) for job in self.jobs if job.issued)
+        return ", ".join(job.words(self) for job in self.jobs if job.issued)
 
 
 def waits_for_tree_alone(state: RunState) -> bool:
     """Whether nothing runs that a person would want to know of: a look at the tree takes a moment."""
     issued = [job for job in state.jobs if job.issued]
-    return bool(issued) and all(isinstance(job, TreeJob) for job in issued)
-
-
-def agent_label(settings: RunSettings, role: Role) -> str:
-    """The name that people and notes use for this session."""
-    return display_names(settings.worker, settings.reviewer)[role]
+    return bool(issued) and all(job.quiet for job in issued)
 
 
 def place(state: RunState) -> str:
@@ -251,23 +183,3 @@ def describe(state: RunState) -> str:
         return f"{place(state)}: {state.detail}"
     held = {Hold.NONE: "", Hold.STOP: "stopping, ", Hold.PAUSE: "paused, " if state.paused else "pausing, "}
     return f"{held[state.hold]}{place(state)}: waits for {state.waits_for}"
-
-
-def _awaited(state: RunState, job: Job) -> str:
-    match job:
-        case TurnJob():
-            return agent_label(state.run, job.role)
-        case WaitJob(then=TurnJob()):
-            return job.what
-        case WaitJob():
-            return "the end of the cool-down"
-        case PlanJob():
-            return "PLAN.md"
-        case ChecksJob():
-            return "the checks"
-        case TreeJob():
-            return "a look at the tree"
-        case PullRequestJob():
-            return "a look at git" if job.ahead else "a look at the pull request"
-        case _:
-            return "a person's answer"

@@ -9,21 +9,15 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import jobs
+from actors.machines.run import joblist
 from actors.machines.run.commands import Announce
-from actors.machines.run.events import Lack
-from actors.machines.run.state import (
-    Hold,
-    Phase,
-    PlanJob,
-    PullRequestJob,
-    QuestionJob,
-    RunState,
-    TreeJob,
-    TreeMoment,
-    TurnJob,
-    WaitJob,
-)
+from actors.machines.run.jobs.plan import PlanJob
+from actors.machines.run.jobs.pull_request import Lack, PullRequestJob
+from actors.machines.run.jobs.question import QuestionJob
+from actors.machines.run.jobs.tree import TreeJob, TreeMoment
+from actors.machines.run.jobs.turn import TurnJob
+from actors.machines.run.jobs.wait import WaitJob
+from actors.machines.run.state import Hold, Phase, RunState
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings
 
@@ -47,12 +41,10 @@ def begin(state: RunState) -> RunState:
 
 def ask_for_task(state: RunState) -> RunState:
     """An open-ended run waits for what a person wants next. Of the last task nothing is left to do."""
-    state = replace(jobs.drop(state, *state.jobs), phase=Phase.AWAITING_TASK)
-    return jobs.add(
+    state = replace(joblist.drop(state, *state.jobs), phase=Phase.AWAITING_TASK)
+    return joblist.add(
         state,
-        QuestionJob(
-            id="", label="task", question="What is to be done next?" if state.tasks_done else "What is to be done?"
-        ),
+        QuestionJob(label="task", question="What is to be done next?" if state.tasks_done else "What is to be done?"),
     )
 
 
@@ -65,14 +57,14 @@ def plan(state: RunState, refused: str = "") -> RunState:
     """The primary agent is asked for PLAN.md; `refused`: why what it left the last time is none."""
     state = replace(state, phase=Phase.PLANNING)
     if state.run.asks_again and state.plan_before is None:
-        return jobs.add(state, PlanJob(id="", label="plan-before", ahead=True))
+        return joblist.add(state, PlanJob(label="plan-before", ahead=True))
     prompt = prompts.plan(state.run.task, proof=state.run.proof, refused=refused)
     return turn(state, "plan", "worker", "plan", prompt)
 
 
 def read_plan(state: RunState, phase: Phase) -> RunState:
     """Is there a PLAN.md, and what does it say?"""
-    return jobs.add(replace(state, phase=phase), PlanJob(id="", label="plan-reading"))
+    return joblist.add(replace(state, phase=phase), PlanJob(label="plan-reading"))
 
 
 def start_iteration(state: RunState) -> RunState:
@@ -103,7 +95,7 @@ def next_iteration(state: RunState) -> RunState:
     if state.run.cooldown_ms <= 0:
         return start_iteration(state)
     state = replace(state, phase=Phase.COOLDOWN)
-    return jobs.add(state, WaitJob(id="", label=f"cooldown-{state.iteration}", at_least_ms=state.run.cooldown_ms))
+    return joblist.add(state, WaitJob(label=f"cooldown-{state.iteration}", at_least_ms=state.run.cooldown_ms))
 
 
 def out_of_iterations(state: RunState) -> RunState:
@@ -112,12 +104,12 @@ def out_of_iterations(state: RunState) -> RunState:
     if not state.run.interactive:
         return end(state, Phase.STOPPED, detail, goes_on_in=Phase.FOLLOW_UP)
     state = replace(state, phase=Phase.FOLLOW_UP)
-    return jobs.add(state, QuestionJob(id="", label="question", question=f"{detail}. What next? (blank stops the run)"))
+    return joblist.add(state, QuestionJob(label="question", question=f"{detail}. What next? (blank stops the run)"))
 
 
 def take_tree(state: RunState, moment: TreeMoment, trouble: str = "") -> RunState:
     """What is in the run's directory? Where that leads is decided in trees.py."""
-    return jobs.add(state, TreeJob(id="", label=f"tree-{moment}", moment=moment, trouble=trouble))
+    return joblist.add(state, TreeJob(label=f"tree-{moment}", moment=moment, trouble=trouble))
 
 
 def pull_request(state: RunState) -> RunState:
@@ -131,7 +123,7 @@ def publish(state: RunState) -> RunState:
     state = replace(state, phase=Phase.PULL_REQUEST)
     if not state.run.looks_for_pull_request:
         return ask_for_pull_request(state)
-    return jobs.add(state, PullRequestJob(id="", label="pull-request-outlook", ahead=True))
+    return joblist.add(state, PullRequestJob(label="pull-request-outlook", ahead=True))
 
 
 def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
@@ -142,7 +134,7 @@ def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
 
 def look_for_pull_request(state: RunState) -> RunState:
     """Is there one now, whatever the agent says?"""
-    return jobs.add(state, PullRequestJob(id="", label="pull-request-look", ahead=False))
+    return joblist.add(state, PullRequestJob(label="pull-request-look", ahead=False))
 
 
 def complete(state: RunState, detail: str) -> RunState:
@@ -178,7 +170,7 @@ def turn(state: RunState, label: str, role: Role, purpose: Purpose, prompt: str)
     model = run.reviewer_model
     if role == "worker":
         model = (run.worker_review_model or run.worker_model) if reviewing else run.worker_model
-    return jobs.add(state, TurnJob(id="", label=label, role=role, purpose=purpose, prompt=prompt, model=model))
+    return joblist.add(state, TurnJob(label=label, role=role, purpose=purpose, prompt=prompt, model=model))
 
 
 def add_note(state: RunState, note: Note) -> RunState:

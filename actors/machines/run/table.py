@@ -12,23 +12,23 @@ from typing import NamedTuple
 
 from actors.machines.run import answers, people, review, trees, waits
 from actors.machines.run.events import (
-    ChecksEnded,
-    CooldownEnded,
-    Event,
-    FollowUpGiven,
     HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
-    PlanRead,
-    PullRequestLookedFor,
     ResumeRequested,
     ReviewRequested,
     RunResumed,
     RunStarted,
     StopRequested,
-    TreeTaken,
-    TurnSettled,
 )
+from actors.machines.run.jobs.base import Event
+from actors.machines.run.jobs.checks import ChecksEnded
+from actors.machines.run.jobs.plan import PlanRead
+from actors.machines.run.jobs.pull_request import PullRequestLookedFor
+from actors.machines.run.jobs.question import FollowUpGiven
+from actors.machines.run.jobs.tree import TreeTaken
+from actors.machines.run.jobs.turn import TurnSettled
+from actors.machines.run.jobs.wait import CooldownEnded
 from actors.machines.run.state import LIVE_PHASES, Phase, RunState
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from actors.machines.prompts import Note
-from actors.machines.run import jobs, review, steps
-from actors.machines.run.events import Tree, TreeTaken
-from actors.machines.run.state import RunState, TreeJob
+from actors.machines.run import joblist, review, steps
+from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
+from actors.machines.run.state import RunState
 
 MOST_MOVES = 2
 _SHOWN_NAMES = 5
@@ -27,7 +27,7 @@ _SHOWN_DIGITS = 12
 
 def taken(state: RunState, event: TreeTaken) -> RunState:
     """Goes on from the moment that the tree was taken for."""
-    state, job = jobs.take(state, event.take_id, TreeJob)
+    state, job = joblist.take(state, event.take_id, TreeJob)
     match job.moment:
         case "begin":
             return steps.start_iteration(replace(state, base=event.tree))

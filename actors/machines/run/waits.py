@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from actors.machines import backoff
 from actors.machines.durations import span
-from actors.machines.run import jobs, steps
-from actors.machines.run.events import CooldownEnded, TurnSettled
-from actors.machines.run.state import Hold, RunState, TurnJob, WaitJob, agent_label, trouble
+from actors.machines.run import joblist, steps
+from actors.machines.run.jobs.turn import TurnJob, TurnSettled, agent_label
+from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
+from actors.machines.run.state import Hold, RunState, trouble
 from actors.messages import Cause, TurnOutcome
 
 # An attempt of this length that brought something had its provider: what fails after it is a new outage.
@@ -54,14 +55,14 @@ def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
             f"it was waited for {span(event.at_ms - since_ms)}" if event.at_ms > since_ms else "it is not waited for"
         )
         return _give_up(state, job, f"{trouble(state, job, outcome)}; {waited} (--max-wait {span(max_ms)})")
-    return jobs.add(steps.say(state, _told(state, job, event, wait)), wait)
+    return joblist.add(steps.say(state, _told(state, job, event, wait)), wait)
 
 
 def over(state: RunState, event: CooldownEnded) -> RunState:
     """The turn that was waited for is taken up again."""
-    state, wait = jobs.take(state, event.wait_id, WaitJob)
+    state, wait = joblist.take(state, event.wait_id, WaitJob)
     assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
-    return jobs.add(state, replace(wait.then, cut=""))
+    return joblist.add(state, replace(wait.then, cut=""))
 
 
 def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
@@ -75,7 +76,6 @@ def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     if event.at_ms:
         not_before_ms, at_least_ms = max(not_before_ms or 0, event.at_ms + at_least_ms), 0
     return WaitJob(
-        id="",
         label=f"{job.label}-limit",
         at_least_ms=at_least_ms,
         not_before_ms=not_before_ms,
@@ -93,7 +93,6 @@ def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     # An agent that could not even be started has not seen the prompt.
     resumes = job.resumes if outcome.cause == "unavailable" else _AWAY
     return WaitJob(
-        id="",
         label=f"{job.label}-retry",
         at_least_ms=0 if event.at_ms else ms,
         not_before_ms=not_before_ms,
@@ -128,9 +127,9 @@ def _give_up(state: RunState, job: TurnJob, why: str) -> RunState:
     """Nothing new begins, and no wait is worth its while; what runs comes to its end (see `stuck_takes_effect`)."""
     state = steps.say(state, why, error=True, resume_hint=True)
     if state.hold is Hold.NONE:
-        state = jobs.withdraw(replace(state, hold=Hold.PAUSE), WaitJob)
+        state = joblist.withdraw_idle(replace(state, hold=Hold.PAUSE))
     fresh = replace(_continued(job, None), tries=0, limits=0, refused="", waiting_since_ms=None)
-    return jobs.add(replace(state, stuck=why), replace(fresh, resumes=job.resumes or _AWAY))
+    return joblist.add(replace(state, stuck=why), replace(fresh, resumes=job.resumes or _AWAY))
 
 
 def _short(error: str) -> str:

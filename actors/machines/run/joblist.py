@@ -1,0 +1,89 @@
+"""The jobs of a run: made, answered, withdrawn, interrupted, released. Pure.
+
+The only place that makes ids. They follow from the label and from what was used before, so a fold makes them again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from actors.machines.run.jobs import KINDS
+from actors.machines.run.jobs.base import Job
+from actors.machines.run.jobs.turn import TurnJob
+from actors.machines.run.state import Hold, RunState
+
+J = TypeVar("J", bound=Job)
+
+
+def add(state: RunState, job: Job) -> RunState:
+    """The job under a new id; issued unless something holds the run."""
+    fresh = replace(job, id=_new_id(state, job), issued=state.hold is Hold.NONE)
+    return replace(state, jobs=(*state.jobs, fresh))
+
+
+def _new_id(state: RunState, job: Job) -> str:
+    """It follows from the label and the attempt alone."""
+    taken = state.past | {other.id for other in state.jobs}
+    keys = itertools.chain([job.label], (f"{job.label}.{attempt}" for attempt in itertools.count(2)))
+    ids = (job.identity(state.run.run_uid, key) for key in keys)
+    return next(found for found in ids if found not in taken)
+
+
+def take(state: RunState, job_id: str, kind: type[J]) -> tuple[RunState, J]:
+    """The answered job, and the state without it."""
+    job = next(job for job in state.jobs if job.id == job_id)
+    assert isinstance(job, kind), f"{job_id} is a {type(job).__name__}"
+    rest = tuple(other for other in state.jobs if other is not job)
+    return replace(state, jobs=rest, past=state.past | {job_id}), job
+
+
+def drop(state: RunState, *unwanted: Job) -> RunState:
+    """Nobody waits for these jobs any more; late answers to them are ignored from now on."""
+    issued = [job for job in unwanted if job.issued]
+    ends = (job.withdrawal() for job in issued)
+    return replace(
+        state,
+        jobs=tuple(job for job in state.jobs if job not in unwanted),
+        past=state.past | {job.id for job in issued},
+        once=(*state.once, *(end for end in ends if end is not None)),
+    )
+
+
+def withdraw(state: RunState, *kinds: type[Job]) -> RunState:
+    """Holds the issued jobs of these kinds back: another attempt takes the place of each, for later."""
+    assert state.hold is not Hold.NONE, "what nobody holds would go out again at once"
+    for job in state.jobs:
+        if job.issued and isinstance(job, kinds):
+            state = add(drop(state, job), job)
+    return state
+
+
+def withdraw_idle(state: RunState) -> RunState:
+    """Takes back what only passes the time. Something must hold the run."""
+    return withdraw(state, *(kind for kind in KINDS if kind.idle))
+
+
+def interrupt(state: RunState, why: str) -> RunState:
+    """Ends what runs, now: what cannot be taken back is ordered to break off. Something must hold the run."""
+    return cut(withdraw(state, *(kind for kind in KINDS if kind.withdrawable)), why)
+
+
+def cut(state: RunState, why: str) -> RunState:
+    """Orders what runs and cannot be taken back to break off. What it was is decided when it has settled."""
+    return replace(
+        state,
+        jobs=tuple(job.interrupted(why) if job.issued and not job.withdrawable else job for job in state.jobs),
+    )
+
+
+def release(state: RunState) -> RunState:
+    """Nothing holds the run any more: what was held goes out."""
+    return replace(state, hold=Hold.NONE, stuck="", jobs=tuple(replace(job, issued=True) for job in state.jobs))
+
+
+def again(state: RunState, job: TurnJob, *, resumes: str = "") -> RunState:
+    """The same turn under a new id; with `resumes` as a continuation."""
+    return add(state, replace(job, resumes=resumes, cut=""))

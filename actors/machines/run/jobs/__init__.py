@@ -1,0 +1,24 @@
+"""The kinds of jobs, one file each. Pure data.
+
+A new kind is one file here and its line in `KINDS`, what carries its command out in the driver, and its row in
+tests/actors/machines/test_run_jobs.py. Which job a run needs when, and what an answer means, is said where the run's
+other decisions are (steps, answers, table).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.machines.run.jobs.base import Event, Job
+from actors.machines.run.jobs.checks import ChecksJob
+from actors.machines.run.jobs.plan import PlanJob
+from actors.machines.run.jobs.pull_request import PullRequestJob
+from actors.machines.run.jobs.question import QuestionJob
+from actors.machines.run.jobs.tree import TreeJob
+from actors.machines.run.jobs.turn import TurnJob
+from actors.machines.run.jobs.wait import WaitJob
+
+KINDS: tuple[type[Job], ...] = (TurnJob, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob)
+
+# Answers that name the job which they answer: those may come late or twice.
+NAMED: Mapping[type[Event], type[Job]] = {kind.answer: kind for kind in KINDS if kind.named_by}

@@ -1,0 +1,73 @@
+"""A look for the pull request: whether there can be one, or whether there is one. Pure data."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
+
+# What a pull request cannot be without, or what is not known of it; "" = nothing.
+Lack = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
+
+
+class LookForPullRequest(Command, frozen=True, kw_only=True):
+    """Is there a pull request for the branch that the run is on? Answer: `PullRequestLookedFor`.
+
+    `ahead`: before the agent is asked for one; only whether there can be one.
+    """
+
+    in_directory: ClassVar[bool] = True
+
+    look_id: str
+    ahead: bool
+
+    @property
+    def where(self) -> Where:
+        """In the working tree whose branch it is."""
+        return "worker"
+
+
+class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """As `gh` knows it. `state` is OPEN, CLOSED or MERGED."""
+
+    url: str
+    state: str
+    is_draft: bool
+    branch: str
+
+
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look for the pull request has found. `lacks`: what is missing; `reason`: the same as a line for people."""
+
+    found: PullRequest | None = None
+    lacks: Lack = ""
+    reason: str = ""
+
+
+class PullRequestLookedFor(Event, frozen=True, kw_only=True):
+    """There was a look for the pull request, or for whether there can be one."""
+
+    look_id: str
+    sight: Sight
+
+
+class PullRequestJob(Job, frozen=True, kw_only=True):
+    """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
+
+    answer: ClassVar[type[Event]] = PullRequestLookedFor
+    named_by: ClassVar[str] = "look_id"
+    withdrawable: ClassVar[bool] = True
+    idle: ClassVar[bool] = False
+    quiet: ClassVar[bool] = False
+
+    ahead: bool
+
+    def command(self, _run: Facts, _now_ms: int) -> LookForPullRequest:
+        """Look for it."""
+        return LookForPullRequest(look_id=self.id, ahead=self.ahead)
+
+    def words(self, _run: Facts) -> str:
+        """What is looked at."""
+        return "a look at git" if self.ahead else "a look at the pull request"

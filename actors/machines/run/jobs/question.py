@@ -1,0 +1,39 @@
+"""A question to the user. Pure data."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from actors.machines.run.jobs.base import Command, Event, Facts, Job
+
+
+class AskFollowUp(Command, frozen=True, kw_only=True):
+    """Ask a person. Answer: `FollowUpGiven` (or `HumanVerdictGiven`, `StopRequested`)."""
+
+    question: str
+
+
+class FollowUpGiven(Event, frozen=True, kw_only=True):
+    """A person answered the open question; blank means stop."""
+
+    text: str
+
+
+class QuestionJob(Job, frozen=True, kw_only=True):
+    """A question to a person; its id never leaves the machine, since a run has one at most."""
+
+    answer: ClassVar[type[Event]] = FollowUpGiven
+    named_by: ClassVar[str] = ""
+    withdrawable: ClassVar[bool] = True
+    idle: ClassVar[bool] = False
+    quiet: ClassVar[bool] = False
+
+    question: str
+
+    def command(self, _run: Facts, _now_ms: int) -> AskFollowUp:
+        """Ask it."""
+        return AskFollowUp(question=self.question)
+
+    def words(self, _run: Facts) -> str:
+        """The answer."""
+        return "a person's answer"

@@ -1,0 +1,77 @@
+"""A look at the tree: what is in the run's directory. Pure data."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
+
+# When a tree is taken: before the first iteration; before the checks and after them; after the checks, without what
+# they write themselves; when all reviewers approve; when a person approves; after the turn that publishes the work.
+TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish", "published"]
+
+
+class TakeTree(Command, frozen=True, kw_only=True):
+    """Look at what is in the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
+
+    `apart`: files that do not count.
+    """
+
+    in_directory: ClassVar[bool] = True
+
+    take_id: str
+    since: str = ""
+    apart: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> Where:
+        """In the working tree that is looked at."""
+        return "worker"
+
+
+class Tree(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the run's directory: the same id, the same content of everything that git does not ignore.
+
+    `id` is "" when that cannot be known, and `reason` says why. `worktrees`: the others, as "<path> <commit>".
+    """
+
+    id: str = ""
+    commit: str = ""  # "" = there is none
+    branch: str = ""  # "" = on none
+    worktrees: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class TreeTaken(Event, frozen=True, kw_only=True):
+    """The tree was looked at. `changed`: files that differ from the tree that the command names; the first of many.
+
+    `uncommitted`: files of the tree that its commit has not.
+    """
+
+    take_id: str
+    tree: Tree
+    changed: tuple[str, ...] = ()
+    uncommitted: tuple[str, ...] = ()
+
+
+class TreeJob(Job, frozen=True, kw_only=True):
+    """A look at the tree. `trouble`: what was wrong with the turn before it."""
+
+    answer: ClassVar[type[Event]] = TreeTaken
+    named_by: ClassVar[str] = "take_id"
+    withdrawable: ClassVar[bool] = True
+    idle: ClassVar[bool] = False
+    quiet: ClassVar[bool] = True
+
+    moment: TreeMoment
+    trouble: str = ""
+
+    def command(self, run: Facts, _now_ms: int) -> TakeTree:
+        """Compared with the tree that is known."""
+        return TakeTree(take_id=self.id, since=run.known_tree, apart=run.apart)
+
+    def words(self, _run: Facts) -> str:
+        """The look."""
+        return "a look at the tree"

@@ -1,0 +1,112 @@
+"""A turn of an agent. Pure data."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from msgspec.structs import replace
+
+from actors.machines import prompts
+from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
+from actors.messages import Cause, Purpose, TurnOutcome
+from actors.settings import Role, RunSettings, display_names
+
+
+class StartTurn(Command, frozen=True, kw_only=True):
+    """Run this turn in the session of `role`. Answer: `TurnSettled`. The same id never runs twice."""
+
+    in_directory: ClassVar[bool] = True
+
+    turn_id: str
+    role: Role
+    purpose: Purpose
+    prompt: str
+    model: str = ""  # "" = the agent's own default
+    continues: str = ""  # the attempt before: when the session has its prompt, `reminder` is sent instead of `prompt`
+    reminder: str = ""
+
+    @property
+    def where(self) -> Where:
+        """In that session."""
+        return self.role
+
+
+class BreakOffTurn(Command, frozen=True, kw_only=True):
+    """Interrupt this turn, which is issued. Its `TurnSettled` is still awaited, whatever its status will be."""
+
+    turn_id: str
+    role: Role
+    reason: str
+
+    @property
+    def where(self) -> Where:
+        """Where the turn runs."""
+        return self.role
+
+
+class TurnSettled(Event, frozen=True, kw_only=True):
+    """The turn has ended, and it will not go on; also when its agent could not be started at all (status failed)."""
+
+    turn_id: str
+    outcome: TurnOutcome
+    at_ms: int = 0  # Unix ms; 0 in older journals, whose waits then begin again with each fold
+
+
+class TurnJob(Job, frozen=True, kw_only=True):
+    """A turn. `prompt` is the first attempt's; `resumes` says why a further one continues it ("" = it does not)."""
+
+    answer: ClassVar[type[Event]] = TurnSettled
+    named_by: ClassVar[str] = "turn_id"
+    withdrawable: ClassVar[bool] = False
+    idle: ClassVar[bool] = False
+    quiet: ClassVar[bool] = False
+
+    role: Role
+    purpose: Purpose
+    prompt: str
+    model: str
+    resumes: str = ""
+    cut: str = ""  # why it was ordered to break off; "" = it was not
+    limits: int = 0  # how many times in a row a limit has ended it
+    tries: int = 0  # how many times in a row it was taken up again because nobody answered
+    refused: Cause = ""  # why the agent could not work at the last attempt
+    waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
+    asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
+    asked_again: bool = False  # for its verdict alone; `said` is what it had said before
+    said: str = ""
+    continues: str = ""  # id of the attempt before this one, in the same session
+
+    def command(self, _run: Facts, _now_ms: int) -> StartTurn:
+        """The first attempt's prompt, or a continuation of it."""
+        continued = bool(self.continues and self.resumes)
+        return StartTurn(
+            turn_id=self.id,
+            role=self.role,
+            purpose=self.purpose,
+            prompt=prompts.continuation(self.prompt, why=self.resumes) if self.resumes else self.prompt,
+            model=self.model,
+            continues=self.continues,
+            reminder=prompts.reminder(self.prompt, why=self.resumes) if continued else "",
+        )
+
+    def words(self, run: Facts) -> str:
+        """The agent's name."""
+        return agent_label(run.run, self.role)
+
+    def identity(self, run_uid: str, key: str) -> str:
+        """It reaches an agent, so it is a UUID."""
+        return str(uuid.uuid5(uuid.UUID(run_uid), key))
+
+    def interrupted(self, why: str) -> TurnJob:
+        """What it was is decided when it has settled."""
+        return self if self.cut else replace(self, cut=why)
+
+    def interruption(self) -> BreakOffTurn | None:
+        """For as long as it has not settled."""
+        return BreakOffTurn(turn_id=self.id, role=self.role, reason=self.cut) if self.cut else None
+
+
+def agent_label(settings: RunSettings, role: Role) -> str:
+    """The name that people and notes use for this session."""
+    return display_names(settings.worker, settings.reviewer)[role]

@@ -1,0 +1,60 @@
+"""Waiting for a time: a cool-down between two iterations, or the end of a limit or outage of a provider. Pure data."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from actors.machines.run.jobs.base import Command, Event, Facts, Job
+from actors.machines.run.jobs.turn import TurnJob
+
+Reason = Literal["cooldown", "limit", "provider"]
+
+
+class StartCooldown(Command, frozen=True, kw_only=True):
+    """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`.
+
+    Several may run at once: two reviewers can both have reached a limit. One that is over for nothing does no harm.
+    """
+
+    wait_id: str
+    iteration: int
+    ms: int
+    until_ms: int
+    reason: Reason
+
+
+class CooldownEnded(Event, frozen=True, kw_only=True):
+    """The time of a `StartCooldown` is over."""
+
+    wait_id: str
+
+
+class WaitJob(Job, frozen=True, kw_only=True):
+    """A cool-down, or (`then`) a wait for the provider, after which that turn is taken up again."""
+
+    answer: ClassVar[type[Event]] = CooldownEnded
+    named_by: ClassVar[str] = "wait_id"
+    withdrawable: ClassVar[bool] = True
+    idle: ClassVar[bool] = True
+    quiet: ClassVar[bool] = False
+
+    at_least_ms: int
+    not_before_ms: int | None = None
+    then: TurnJob | None = None
+    what: str = ""  # what is waited for, for people
+
+    def command(self, run: Facts, now_ms: int) -> StartCooldown:
+        """A cool-down begins again after a crash; a wait that has a time of its end keeps it."""
+        ms = max(self.at_least_ms, (self.not_before_ms or now_ms) - now_ms)
+        return StartCooldown(
+            wait_id=self.id, iteration=run.iteration, ms=ms, until_ms=now_ms + ms, reason=self._reason()
+        )
+
+    def words(self, _run: Facts) -> str:
+        """What ends with it."""
+        return "the end of the cool-down" if self.then is None else self.what
+
+    def _reason(self) -> Reason:
+        if self.then is None:
+            return "cooldown"
+        return "provider" if self.then.tries else "limit"
