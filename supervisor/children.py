@@ -1,13 +1,17 @@
-"""What a supervisor knows of its children, and what follows from it: is one stuck, how does one stand. Pure."""
+"""What a supervisor knows of its tree, and how each child is: does it hang, what is shown of it. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
+import msgspec
+
 from actors.messages import Heartbeat
+from supervisor import policy
 from supervisor.console_wire import ActorReport, Liveness
-from supervisor.spec import ChildSpec, Intensity
+from supervisor.spec import ChildSpec, Intensity, SupervisorSpec
+from supervisor.tree_protocol import RunResult
 
 # Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
 # stopped (SIGSTOP) or starved, and nothing that it owes to others will come.
@@ -18,57 +22,85 @@ BUSY_MS = 1_000
 Phase = Literal["down", "starting", "ready", "stopping"]
 
 
-@dataclass
-class Child:
-    """What is known of one child now."""
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one child now. `…_ms` is of the monotonic clock, `…_at_ms` Unix time for the user."""
 
     spec: ChildSpec
     phase: Phase = "down"
+    since_ms: int = 0  # of the phase
     incarnation: int = 0
     pid: int = 0
-    since: float = 0.0  # monotonic, of the phase
-    since_ms: int = 0  # Unix time, of being ready
+    ready_at_ms: int = 0
     heartbeat: Heartbeat | None = None
-    heard_at: float = 0.0
+    heard_ms: int = 0
     heard_at_ms: int = 0
     cannot_start: str = ""  # its own word for a start failure that is permanent
     stuck: str = ""  # why it is being killed as a hang
     why_down: str = ""
     restart_due: bool = False  # it waits for its back-off
-    restart_wanted: bool = False  # by a person, once it is down
+    restart_wanted: bool = False  # as soon as it is down
+    held: bool = False  # stopped by hand: only a user starts it
+    given_up: bool = False  # it ended once too often
     restarts: int = 0
     was_ready: bool = False
-    given_up: bool = False  # it ended once too often, and people are asked
 
 
-def hang(child: Child, now: float) -> str:
-    """Why a child that is ready counts as hanging; "" when it does not. `now`: of time.monotonic().
+TreePhase = Literal["running", "suspending", "suspended", "ending", "ended"]
+
+
+class Tree(msgspec.Struct, frozen=True, kw_only=True):
+    """One supervisor's children now. `children` in start order."""
+
+    spec: SupervisorSpec
+    stop_levels: tuple[tuple[str, ...], ...]  # each level is stopped in parallel, when the one before it is down
+    driver: str  # the child that leads the run
+    children: Mapping[str, Child]
+    phase: TreePhase = "running"
+    history: policy.History = ()
+    question: str = ""  # to the user, while suspending or suspended
+    answered: bool = False  # the children are started again as soon as all are down
+    asked_to_end: bool = False  # the driver was asked; there is no second time
+    result: RunResult | None = None  # known from `ending` on
+
+
+def plant(spec: SupervisorSpec, stop_levels: tuple[tuple[str, ...], ...], driver: str) -> Tree:
+    """The tree before `TreeBegun`. Each child of `spec` is in one level; levels may name children that are not."""
+    return Tree(
+        spec=spec,
+        stop_levels=stop_levels,
+        driver=driver,
+        children={child.id: Child(spec=child) for child in spec.children},
+    )
+
+
+def hang(child: Child, now_ms: int) -> str:
+    """Why a child that is ready counts as hanging; "" when it does not. `now_ms`: monotonic.
 
     Alive is not enough: a handler that makes no progress, or a process that says nothing, is a hang.
     """
     beat = child.heartbeat
     if beat is not None and beat.handler_age_ms > child.spec.stuck_after_s * 1000:
         return f"stuck in {beat.handling} for {beat.handler_age_ms / 1000:.0f} s"
-    if now - child.heard_at > SILENCE_S:
+    if now_ms - child.heard_ms > SILENCE_S * 1000:
         return f"no sign of life for {SILENCE_S:g} s"
     return ""
 
 
-def report(child: Child, *, restarts_now: int, intensity: Intensity, held: bool, standstill: str) -> ActorReport:
-    """How the child stands, for people. `restarts_now`: of all children, within the intensity's period. `standstill`:
-    why none of them is started at the moment; "" when that is not so.
+def report(child: Child, *, restarts_now: int, intensity: Intensity, tree_down: str) -> ActorReport:
+    """How the child is, for the user. `restarts_now`: of all children, within the intensity's period. `tree_down`: why
+    no child is started at the moment; "" when children are.
     """
     beat = child.heartbeat if child.phase != "down" else None
     slow = beat is not None and beat.handler_age_ms >= BUSY_MS
     again = f"{restarts_now} of {intensity.max_restarts} in {intensity.period_s:g} s: {child.why_down}"
-    state, why = _liveness(child, again, held=held, standstill=standstill)
+    state, why = _liveness(child, again, tree_down)
     return ActorReport(
         name=child.spec.id,
         state="busy" if slow and state == "running" else state,
         why=why,
         incarnation=child.incarnation,
         pid=child.pid if child.phase != "down" else 0,
-        since_ms=child.since_ms if child.phase == "ready" else 0,
+        since_ms=child.ready_at_ms if child.phase == "ready" else 0,
         heard_at_ms=child.heard_at_ms,
         restarts=child.restarts,
         mailbox=beat.mailbox if beat else 0,
@@ -78,7 +110,21 @@ def report(child: Child, *, restarts_now: int, intensity: Intensity, held: bool,
     )
 
 
-def _liveness(child: Child, again: str, *, held: bool, standstill: str) -> tuple[Liveness, str]:
+def reports(tree: Tree, now_ms: int) -> list[ActorReport]:
+    """How the children are, for the user. `now_ms`: monotonic."""
+    intensity = tree.spec.intensity
+    return [
+        report(
+            child,
+            restarts_now=policy.restarts_within(tree.history, intensity.period_s, now_ms),
+            intensity=intensity,
+            tree_down="the run is over" if tree.result else "until it is tried again" if tree.question else "",
+        )
+        for child in tree.children.values()
+    ]
+
+
+def _liveness(child: Child, again: str, tree_down: str) -> tuple[Liveness, str]:
     if child.stuck and child.phase != "down":
         return "stuck", child.stuck
     match child.phase:
@@ -90,13 +136,13 @@ def _liveness(child: Child, again: str, *, held: bool, standstill: str) -> tuple
             return ("restarting" if child.restart_wanted else "stopping"), ""
         case "down" if child.incarnation == 0:
             return "starting", "those before it come first"
-        case "down" if held:
+        case "down" if child.held:
             return "stopped", "by hand"
         case "down" if child.restart_due:
             return "restarting", again
         case "down" if child.given_up:
             return "dead", f"{child.why_down}; not restarted any more"
-        case "down" if standstill:
-            return "stopped", standstill
+        case "down" if tree_down:
+            return "stopped", tree_down
         case _:
             return "dead", child.why_down

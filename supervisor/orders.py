@@ -107,6 +107,13 @@ def ended(order: StartOrder, status: int) -> Exited:
     )
 
 
+def describe(event: Exited) -> str:
+    """How a process ended, for the user."""
+    if event.signal is not None:
+        return f"signal {event.signal}"
+    return "gone without a status" if event.code is None else f"exit code {event.code}"
+
+
 def lost(order: StartOrder) -> Exited:
     """It is gone, and nobody saw how."""
     return Exited(child=order.child, incarnation=order.incarnation, code=None, signal=None)

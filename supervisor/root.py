@@ -18,9 +18,9 @@ from actors import logs
 from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
-from supervisor.actor import RunResult
 from supervisor.run_host import Console, Hold, HostedRun, RunHost, hold_run, run_log, write_end
 from supervisor.run_tree import RunOrder
+from supervisor.tree_protocol import RunResult
 
 __all__ = ["Console", "Ending", "run_root"]
 

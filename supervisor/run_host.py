@@ -23,13 +23,14 @@ from actors.host import Sender
 from actors.logs import LogSettings
 from actors.messages import AskHuman, Message, Progress
 from supervisor import reaper
-from supervisor.actor import FromActor, RunResult, SupervisorActor, SupervisorOptions, stop_run
+from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import Ended, Shown
 from supervisor.desk import Desk
 from supervisor.launchers import Event, make_launcher
 from supervisor.router import Router
 from supervisor.run_tree import CHILDREN, PRELOAD, RunOrder, RunTree, launch_name
+from supervisor.tree_protocol import RunResult
 
 # A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
 LONGEST_BASE = 60

@@ -45,6 +45,8 @@ PRELOAD = (
 
 # Stopped in this order, each level in parallel: those who still have something to write go before the writer.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
+# It leads the run, is told to stop it, and says how it ended.
+DRIVER = "worker"
 CHILDREN = tuple(child for level in STOP_LEVELS for child in level)
 
 

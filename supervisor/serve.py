@@ -29,7 +29,6 @@ from actors.errors import LoopError, UserError
 from actors.logs import LogSettings
 from actors.messages import Progress
 from supervisor import submissions
-from supervisor.actor import RunResult
 from supervisor.root import handled
 from supervisor.run_host import (
     Hold,
@@ -43,6 +42,7 @@ from supervisor.run_host import (
     write_state,
 )
 from supervisor.run_tree import RunOrder
+from supervisor.tree_protocol import RunResult
 
 # A Procfile manager kills after 5 s. What is left by then is killed, which costs no more than a look at a transcript.
 STOP_S = 3.5

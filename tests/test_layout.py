@@ -47,6 +47,8 @@ PURE_FILES = (
     "supervisor.spec",
     "supervisor.policy",
     "supervisor.children",
+    "supervisor.tree",
+    "supervisor.tree_protocol",
     "supervisor.orders",
     "supervisor.console_wire",
     "shell.options",

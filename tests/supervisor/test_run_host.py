@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from actors.edges import run_dir
-from supervisor.actor import RunResult
 from supervisor.run_host import write_end
 from supervisor.run_tree import RunOrder
+from supervisor.tree_protocol import RunResult
 
 
 def order(directory: Path) -> RunOrder:

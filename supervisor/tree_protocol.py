@@ -1,0 +1,195 @@
+"""What the supervisor's tree is told and what it orders: events and commands of `supervisor.tree`. Pure.
+
+Three more events come from a launcher: Started, Exited, StartFailed of `supervisor.orders`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.messages import Message
+from supervisor.orders import Exited, Started, StartFailed
+
+Action = Literal["restart", "kill", "start"]
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """How a run ended: the driver's own words, or the supervisor's when the driver could not say."""
+
+    state: str
+    detail: str
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+class TreeBegun(msgspec.Struct, frozen=True):
+    """The supervisor has started. Once, first."""
+
+
+class ChildSaid(msgspec.Struct, frozen=True):
+    """A message of an actor for its supervisor."""
+
+    child: str
+    incarnation: int
+    message: Message
+
+
+class ReadyOverdue(msgspec.Struct, frozen=True):
+    """The child had this long to become ready."""
+
+    child: str
+    incarnation: int
+
+
+class KillDue(msgspec.Struct, frozen=True):
+    """The child had this long to end after it was asked to."""
+
+    child: str
+    incarnation: int
+
+
+class RestartDue(msgspec.Struct, frozen=True):
+    """The back-off is over. With the incarnation that each child had when the restart was decided."""
+
+    children: tuple[tuple[str, int], ...]
+
+
+class GraceOver(msgspec.Struct, frozen=True):
+    """The driver had this long to end the run."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time to look for children that hang."""
+
+
+class StopAsked(msgspec.Struct, frozen=True):
+    """Somebody wants the end of the run: in order, or `now`."""
+
+    reason: str
+    now: bool
+
+
+class ChangeAsked(msgspec.Struct, frozen=True):
+    """A user wants one child killed (it stays down), started or restarted, whatever the policy would do."""
+
+    action: Action
+    child: str
+
+
+class SupervisorFailed(msgspec.Struct, frozen=True):
+    """A command could not be carried out: an error of ours."""
+
+    error: str
+
+
+Event = (
+    TreeBegun
+    | Started
+    | Exited
+    | StartFailed
+    | ChildSaid
+    | ReadyOverdue
+    | KillDue
+    | RestartDue
+    | GraceOver
+    | Tick
+    | StopAsked
+    | ChangeAsked
+    | SupervisorFailed
+)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+class StartChild(msgspec.Struct, frozen=True):
+    """Route mail to this incarnation, then start it."""
+
+    child: str
+    incarnation: int
+
+
+class KillChild(msgspec.Struct, frozen=True):
+    """End its process, now."""
+
+    child: str
+    incarnation: int
+
+
+class TellChild(msgspec.Struct, frozen=True):
+    """Send it the message."""
+
+    child: str
+    message: Message
+
+
+class ReportUp(msgspec.Struct, frozen=True):
+    """Tell all actors of the run."""
+
+    child: str
+    incarnation: int
+
+
+class ReportDown(msgspec.Struct, frozen=True):
+    """Route no more mail to this incarnation; tell all actors of the run."""
+
+    child: str
+    incarnation: int
+    reason: str
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Hand in this event, `after_ms` from now."""
+
+    after_ms: int
+    event: ReadyOverdue | KillDue | RestartDue | GraceOver | Tick
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Write it into the log."""
+
+    text: str
+
+
+class Announce(msgspec.Struct, frozen=True):
+    """Show it to the user. `kind` as of a `Progress`."""
+
+    kind: str
+    text: str
+
+
+class AskUser(msgspec.Struct, frozen=True):
+    """Every child is down until this is answered. "": it has been, and nothing is started yet."""
+
+    question: str
+
+
+class FinishRun(msgspec.Struct, frozen=True):
+    """Every child is down for good. Once, last."""
+
+    result: RunResult
+
+
+class AnswerChange(msgspec.Struct, frozen=True):
+    """To whoever asked for the change. `refused`: nothing was done."""
+
+    text: str
+    refused: bool = False
+
+
+Command = (
+    StartChild
+    | KillChild
+    | TellChild
+    | ReportUp
+    | ReportDown
+    | Wake
+    | Note
+    | Announce
+    | AskUser
+    | FinishRun
+    | AnswerChange
+)

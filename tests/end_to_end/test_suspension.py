@@ -1,0 +1,72 @@
+"""An actor that ends too often, with real processes: the run is suspended until a user answers.
+
+What follows from which end in which state is in `tests/supervisor/test_tree.py`.
+"""
+
+import json
+import os
+import re
+import signal
+from itertools import cycle, islice
+
+from supervisor.run_tree import CHILDREN
+from supervisor.spec import Intensity
+from tests.end_to_end.conftest import TASK, Loop, World
+from tests.end_to_end.terminal import Terminal
+
+MOST = Intensity().max_restarts
+RUN = ("--agent", "embedded", TASK)
+
+
+def kill_too_often(loop: Loop, run_id: str = "1") -> str:
+    """Kills them in turn, so that the back-off stays short, and waits for each but the last. Returns the last one."""
+
+    def count() -> int:
+        return sum("reviewer are ready" in line for line in loop.lines)
+
+    loop.wait_for("reviewer are ready")
+    *before, last = islice(cycle(CHILDREN), MOST + 1)
+    for actor in before:
+        seen = count()
+        os.kill(loop.pid_of(actor, run_id), signal.SIGKILL)
+        assert loop.wait_until(lambda seen=seen: count() > seen, 60), loop.output
+    os.kill(loop.pid_of(last, run_id), signal.SIGKILL)
+    return last
+
+
+def test_under_serve_a_run_is_suspended_and_takes_no_place_until_a_user_restarts_it(hanging: World):
+    world = hanging
+    for _ in range(2):
+        assert world.run("submit", *RUN).process.returncode == 0
+    serve = world.start("serve", "--max-runs", "1")
+    last = kill_too_often(serve)
+    serve.wait_for(
+        rf"/1 loop +question: restart {last}, or stop\? {last} ended: crash .signal 9.; no more than {MOST} restarts .*"
+        r"Answer in: loop shell project-[0-9a-f]+/1"
+    )
+    serve.wait_for("/2 loop +starts in")
+    report = json.loads(world.run("status", "1", "--json").output)
+    assert (report["running"], report["state"]) == (True, "input-required")
+    assert report["question"].startswith(f"restart {last}, or stop?")
+    assert {actor["name"]: actor["state"] for actor in report["actors"]} == {
+        name: "dead" if name == last else "stopped" for name in CHILDREN
+    }
+    assert world.manifest()["state"] == "input-required"
+    shell = Terminal(world, "shell", "1")
+    try:
+        text = shell.ask("status", rf"{last} +dead +2 restarts; crash \(signal 9\); not restarted any more")
+        assert "run 1  input-required  planning: stands still" in text
+        assert re.search(rf"question +restart {last}, or stop\?", text)
+        shell.ask("say embedded hello", "error: worker is (dead|stopped) .*: start worker first")
+        shell.ask("kill nobody", "error: no actor 'nobody'")
+        shell.ask(f"start {last}", f"{last} is being started, and the others with it")
+        shell.expect("are ready")
+        shell.ask("status", "working")
+    finally:
+        shell.end()
+    assert world.manifest()["state"] == "working"
+    assert world.run("stop", "1").process.returncode == 0
+    serve.wait_for("/1 loop +over: stopped")
+    serve.signal(signal.SIGTERM)
+    assert serve.wait(10) == 0
+    assert world.survivors() == []
