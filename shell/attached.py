@@ -1,4 +1,7 @@
-"""`loop shell`: a prompt on a run that runs elsewhere, or, without a terminal, a command for each line of the input."""
+"""`loop shell`: a prompt on a run that runs elsewhere, or, without a terminal, a command for each line of the input.
+
+`python -m shell.attached RUN` is the same as a program, for the dashboard.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from actors.edges import run_dir
 from shell import output
 from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
+from shell.exits import reported
 from shell.repl import Repl
-from shell.run_files import RunFiles
+from shell.run_files import RunFiles, choose
 from supervisor.console_wire import AnyAnswer, Request
 
 
@@ -60,3 +64,7 @@ def _follow_orders(endpoint: str, found: RunFiles) -> int:
     finally:
         client.close()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(reported(lambda: attach(choose(sys.argv[1], running=True))))

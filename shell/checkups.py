@@ -75,7 +75,7 @@ def own_packages(_place: Place) -> Iterator[Finding]:
 
 def python(place: Place) -> Iterator[Finding]:
     """Which loop, in which interpreter, and as whom."""
-    from shell.update import installation
+    from shell.installation import installation
 
     found = installation()
     number = ".".join(map(str, sys.version_info[:3]))

@@ -16,10 +16,8 @@ from typing import Literal, Protocol
 from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from actors.text import printable
-from actors.wire.encoding import to_json
 from shell import log_lines, mails, run_files, tables
-from shell.errands import last_records
+from shell.run_log import last_records
 from supervisor.console_wire import (
     AnswerQuestion,
     AnyAnswer,
@@ -187,20 +185,7 @@ def log(prompt: Prompt, rest: str) -> str:
 def transcript(prompt: Prompt, _rest: str) -> str:
     """The last lines of the run's transcript: states, reviews, results, mail between the agents."""
     lines = run_dir.read_transcript(prompt.directory)[-SHOWN:]
-    return "\n".join(transcript_line(line) for line in lines) or "the transcript is empty"
-
-
-def transcript_line(line: dict[str, object]) -> str:
-    """A line of transcript.jsonl for people. Further lines of a text are indented below it."""
-    return printable(_transcript_text(line)).replace("\n", "\n" + " " * len("hh:mm:ss "))
-
-
-def _transcript_text(line: dict[str, object]) -> str:
-    at = str(line.get("at", "")).replace("T", " ")[11:19]
-    if "from" in line:
-        return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"
-    facts = {key: value for key, value in line.items() if key not in ("at", "kind")}
-    return f"{at} {line.get('kind', '?')!s:<7} {' '.join(str(value) for value in facts.values()) or to_json(line)}"
+    return "\n".join(tables.transcript_line(line) for line in lines) or "the transcript is empty"
 
 
 @command(mails.USAGE.removeprefix("mail "), completes=("|".join(mails.ACTIONS), "mail"))

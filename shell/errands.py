@@ -8,23 +8,22 @@ Most of the time that such a command takes goes into imports, so each function i
 
 from __future__ import annotations
 
-import io
 import select
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from actors.clock import wall_ms
-from actors.edges import files, run_dir
+from actors.edges import run_dir
 from actors.errors import UndeliverableError, UserError
 from shell import log_lines, output, run_files, tables
 from shell.log_lines import LogRecord
 from shell.run_files import RunFiles
+from shell.run_log import read_log
 from shell.subcommands import Errand
 from supervisor import submissions
 from supervisor.console_wire import (
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 # A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
 STOP_PATIENCE_S = 40.0
-FIRST_REACH = 200_000  # bytes: a thousand lines
 LOOK_AGAIN_S = 0.2  # a log file, and the end of a run's root, tell nobody that they change
 
 
@@ -291,59 +289,6 @@ def _until_next_look() -> None:
     watch.register(sys.stdout.fileno(), 0)  # errors and the other side's end are told in any case
     if watch.poll(LOOK_AGAIN_S * 1_000):
         raise BrokenPipeError
-
-
-def read_log(directory: Path, *, follow: bool, pause: Callable[[], None] = lambda: None) -> Iterator[LogRecord]:
-    """The records of the run's log; with `follow` also those to come, until its root is gone. `pause` waits a while."""
-    yield from log_lines.records(_lines(_log_of(directory), lambda: follow and run_dir.is_active(directory), pause))
-
-
-def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool]) -> list[LogRecord]:
-    """The last `count` wanted records of the run's log. Read from its end, as the log of a long run is large."""
-    path = _log_of(directory)
-    reach, size = FIRST_REACH, path.stat().st_size
-    while True:
-        lines = files.tail(path, reach)[0].decode(errors="replace").removesuffix("\n").split("\n")
-        found = [record for record in log_lines.records(f"{line}\n" for line in lines) if wanted(record)]
-        if len(found) >= count or reach >= size:
-            return found[-count:]
-        reach *= 10
-
-
-def _log_of(directory: Path) -> Path:
-    path = directory / "log"
-    if not files.is_regular(path):
-        raise UserError(f"there is no log at {path}: the run was not made by this loop, or has only just begun")
-    return path
-
-
-def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
-    """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
-    while True:
-        with io.TextIOWrapper(files.open_regular(path), "utf-8", "replace", newline="\n") as file:
-            torn = ""
-            while True:
-                there = more_to_come()  # asked before reading: what was written before the end is then read
-                for line in file:
-                    torn += line
-                    if torn.endswith("\n"):
-                        yield torn
-                        torn = ""
-                if not there:
-                    return
-                yield ""
-                if not _same(path, file.fileno()):
-                    break
-                pause()
-
-
-def _same(path: Path, descriptor: int) -> bool:
-    import os
-
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return True  # the next line makes it
 
 
 def _shell(errand: Errand) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 from actors.edges import environments, files
 from actors.errors import BadFileError
 from shell import output
+from shell.installation import code_directory, installation, is_checkout
 from shell.update_plan import Known, hint, is_due, lookup, may_hint, newest
 
 PATIENCE_S = 30.0
@@ -44,16 +45,6 @@ def say_if_newer(home: Path) -> None:
         known = known._replace(looked_at_ms=now_ms)
     if write_known(folder, known) and looks:
         _start_lookup(home)
-
-
-def code_directory() -> Path:
-    """Where the packages are that run."""
-    return Path(__file__).resolve().parent.parent
-
-
-def is_checkout(code: Path) -> bool:
-    """Whether they run from a source tree; what is installed has no pyproject.toml beside it."""
-    return (code / "pyproject.toml").is_file()
 
 
 def _installed() -> str:
@@ -119,7 +110,6 @@ def write_known(folder: Path, known: Known) -> bool:
 def look_up(home: Path) -> None:
     """Asks for the newest version and writes down what it is. Silent."""
     from actors.edges.programs import ask
-    from shell.update import installation
 
     found = installation()
     question = lookup(found)

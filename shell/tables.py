@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
-from actors.text import line
+from actors.text import line, printable
+from actors.wire.encoding import to_json
 from shell import spending
 from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
 
@@ -139,6 +140,19 @@ def _items(title: str, items: Sequence[MailboxItem], ago: str = "") -> list[str]
         for each in items
     ]
     return [f"  {title}: {len(items)}", *(f"    {line}" for line in columns(rows))]
+
+
+def transcript_line(line: dict[str, object]) -> str:
+    """A line of transcript.jsonl for people. Further lines of a text are indented below it."""
+    return printable(_transcript_text(line)).replace("\n", "\n" + " " * len("hh:mm:ss "))
+
+
+def _transcript_text(line: dict[str, object]) -> str:
+    at = str(line.get("at", "")).replace("T", " ")[11:19]
+    if "from" in line:
+        return f"{at} {line['from']} -> {line.get('to')}: {line.get('message')}"
+    facts = {key: value for key, value in line.items() if key not in ("at", "kind")}
+    return f"{at} {line.get('kind', '?')!s:<7} {' '.join(str(value) for value in facts.values()) or to_json(line)}"
 
 
 def trace_line(traced: Traced) -> str:

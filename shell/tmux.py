@@ -110,7 +110,7 @@ def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str]
     path = run / "tmux.json"
     content = {"words": list(words), "environment": dict(environment), "session": session, "workspace": tuis}
     files.replace(path, json.dumps(content).encode())
-    return shlex.join([sys.executable, "-P", "-m", "shell.tmux", str(path)])
+    return shlex.join([sys.executable, "-P", "-m", "shell.in_tmux", str(path)])
 
 
 def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -129,21 +129,3 @@ def _must(*arguments: str) -> str:
     if done.returncode != 0:
         raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
     return done.stdout
-
-
-def main() -> int:
-    """In the session: becomes the loop that was asked for."""
-    from shell.cli import main_in_tmux
-    from shell.run_order import TmuxPlace
-
-    path = Path(sys.argv[1])
-    content = json.loads(path.read_text("utf-8"))
-    path.unlink()
-    terminal = environments.own("TERM", "TMUX", "TMUX_PANE")
-    os.environ.clear()
-    os.environ.update(content["environment"] | terminal)
-    return main_in_tmux(content["words"], TmuxPlace(content["session"], content["workspace"]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -132,7 +132,7 @@ ENVIRONMENT_READERS = {
     "actors.edges.bridge_shim",  # is the agent's MCP server; address and token of the bridge come in it
     "actors.logs",
     "shell.output",  # to strike out its secrets
-    "shell.tmux",  # becomes the loop that was asked for
+    "shell.in_tmux",  # becomes the loop that was asked for
 }
 STARTERS = {
     *("run", "call", "check_call", "check_output", "Popen", "create_subprocess_exec", "subprocess_exec"),
@@ -222,7 +222,7 @@ def calls(name: str) -> Iterator[ast.Call]:
 # Files and lines that another process of ours has written; all other JSON is foreign.
 READ_THEIR_OWN_JSON = {
     "actors.edges.files", "actors.edges.pane_program", "actors.edges.panes", "actors.edges.run_dir",
-    "actors.embedded.agent", "shell.tmux", "shell.update",
+    "actors.embedded.agent", "shell.in_tmux", "shell.installation",
 }  # fmt: skip
 
 

@@ -29,7 +29,6 @@ from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
 from shell import cli, log_lines, mails, output, render, run_files, tables, terminal
-from shell.commands import transcript_line
 from shell.dashboard import panel
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
 from shell.log_lines import LogRecord
@@ -60,7 +59,7 @@ class TerminalSurface(Surface):
             "mails": _mails,
             "runs": _runs,
             "panel": _panel,
-            "transcript": lambda tree: transcript_line(tree).split("\n"),
+            "transcript": lambda tree: tables.transcript_line(tree).split("\n"),
             "log": lambda tree: log_lines.plain(_as(LogRecord, tree)).split("\n"),
             "error": _error,
         }

@@ -259,7 +259,7 @@ class Dashboard(App[int]):
         if not run.running:
             self._say(f"run {run.run_id} is not running, so it has no console: see Run below for how to go on with it")
             return
-        self._lend_terminal([sys.executable, "-P", "-m", "shell.cli", "shell", run.key], f"loop shell {run.key}")
+        self._lend_terminal([sys.executable, "-P", "-m", "shell.attached", run.key], f"loop shell {run.key}")
 
     def action_attach(self) -> None:
         """`tmux attach` to the selected session; back here when it is detached."""

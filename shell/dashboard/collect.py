@@ -18,7 +18,6 @@ from actors.clock import wall_ms
 from actors.edges import run_dir
 from actors.errors import LoopError
 from shell import log_lines, mails, run_files, tables
-from shell.commands import transcript_line
 from shell.dashboard import view
 from shell.dashboard.agent_files import AgentFiles
 from shell.dashboard.desks import Desks, Heard
@@ -234,7 +233,7 @@ class Reader:
         records = list(log_lines.records(log_of(directory)))[-LINES:]
         texts = {
             "run": run_lines(run, now_ms=wall_ms(), hint=hint),
-            "transcript": [transcript_line(line) for line in transcript_tail(directory, LINES)],
+            "transcript": [tables.transcript_line(line) for line in transcript_tail(directory, LINES)],
             "mail": _mail_lines(mail if run.running else self._from_files(run, found)),
             "log": [line for record in records for line in log_lines.plain(record).splitlines()],
         }

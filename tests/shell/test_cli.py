@@ -44,8 +44,8 @@ def test_help_without_any_stream_is_fine():
 def test_streams_that_were_closed_are_there_again_for_us_and_for_our_processes():
     script = """
 import os, subprocess, sys
-from shell.cli import _keep_standard_streams_open
-_keep_standard_streams_open()
+from shell.follow import keep_standard_streams_open
+keep_standard_streams_open()
 print("nowhere")
 child = "import sys; sys.exit(0 if None not in (sys.stdin, sys.stdout, sys.stderr) else 9)"
 sys.exit(subprocess.run([sys.executable, "-c", child]).returncode)

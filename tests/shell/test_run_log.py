@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import UserError
-from shell import errands, log_lines
+from shell import run_log, log_lines
 
 
 def line(number: int, actor: str = "worker#1") -> str:
@@ -13,12 +13,12 @@ def line(number: int, actor: str = "worker#1") -> str:
 
 
 def last(directory: Path, actor: str) -> list[str]:
-    found = errands.last_records(directory, 3, lambda record: log_lines.is_of(record, actor))
+    found = run_log.last_records(directory, 3, lambda record: log_lines.is_of(record, actor))
     return [record.text for record in found]
 
 
 def test_the_end_of_a_log_is_read_and_all_of_it_only_when_the_end_says_too_little(tmp_path: Path):
-    many = errands.FIRST_REACH // len(line(0)) + 10
+    many = run_log.FIRST_REACH // len(line(0)) + 10
     begin = "".join(line(number, "bridge#1") for number in range(4))
     tail = "".join(line(number) for number in range(4, many))
     (tmp_path / "log").write_text(f"{begin}{tail}ZeroDivisionError\n")

@@ -1,0 +1,44 @@
+"""How a program of ours ends: its exit status, and one line on stderr for what goes wrong. Imports nothing heavy.
+
+0 completed, 1 failed or stopped before it was done, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from actors.errors import LoopError, UserError
+from shell import output
+
+EXIT_COMPLETED = 0
+EXIT_NOT_DONE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def reported(work: Callable[[], int]) -> int:
+    """Its exit status; what goes wrong is one line."""
+    try:
+        return work()
+    except UserError as error:
+        output.note(f"error: {error}")
+        return EXIT_USAGE
+    except LoopError as error:
+        output.note(f"error: {error}")
+        return EXIT_NOT_DONE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _discard_output()
+        return EXIT_NOT_DONE
+    except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
+        where = f": {error.filename}" if error.filename else ""
+        output.note(f"error: {(error.strerror or str(error)).lower()}{where}")
+        _discard_output()
+        return EXIT_NOT_DONE
+
+
+def _discard_output() -> None:
+    """What could not be written would be tried again at the very end, and change the exit status to 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
