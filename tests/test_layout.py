@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.layout.directions import test_no_modules_reach_each_other as test_no_modules_reach_each_other
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("actors", "supervisor", "shell")
 

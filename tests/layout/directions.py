@@ -1,6 +1,6 @@
-"""Who may import whom. The direction: shell -> supervisor -> actors -> adapters -> embedded, edges -> machines, wire."""
+"""Who may import whom: shell -> supervisor -> actors -> adapters -> embedded, edges -> machines, wire."""
 
-from tests.layout.house import MODULES, PACKAGES, arrows, cycles, imports, source, strings
+from tests.layout.house import MODULES, PACKAGES, cycles, imports, strings
 
 # A module belongs to the longest of these that its dotted name begins with. It may name its own rank and lower ones.
 RANKS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import UserError
-from shell import run_log, log_lines
+from shell import log_lines, run_log
 
 
 def line(number: int, actor: str = "worker#1") -> str:
