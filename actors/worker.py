@@ -362,7 +362,7 @@ class WorkerActor(AgentActor):
     @property
     def _held(self) -> bool:
         """What waits for its turn in a session is not begun when the run is held, nor when it is over."""
-        return self._state.hold is not run.Hold.NONE or self._state.phase in run.FINAL_PHASES
+        return self._state.hold is not None or self._state.phase in run.FINAL_PHASES
 
     def _hold_sessions(self) -> None:
         self.session.hold(held=self._held)

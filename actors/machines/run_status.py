@@ -4,11 +4,18 @@ command line for a run that is not running.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from msgspec.structs import replace
 
 from actors.machines import projection, run
 from actors.machines.durations import span
+from actors.machines.run.state import HoldKind
 from actors.messages import OpenTurn, RunStatus
+
+# As a console is told. A run that ends because it cannot go on is stopping, like one that the user stops.
+_HOLDS: Mapping[HoldKind, Literal["pause", "stop"]] = {"pause": "pause", "ask": "pause", "stop": "stop", "fail": "stop"}
 
 
 def run_status(state: run.RunState, now_ms: int) -> RunStatus:
@@ -23,7 +30,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         line=run.describe(state),
         iteration=state.iteration,
         max_iterations=state.run.max_iterations,
-        hold=state.hold.value,
+        hold=_HOLDS[state.hold.kind] if state.hold is not None else "none",
         waits_for=state.waits_for,
         open_turns=[OpenTurn(turn_id=job.id, role=job.role, purpose=job.purpose) for job in state.open_turns],
         question=questions[0] if questions else "",

@@ -17,14 +17,14 @@ whenever it is done. After a crash a cool-down begins again; a wait for a provid
 
 What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped,
 failed: its command goes out when the run goes on). `jobs` has a file for each kind. `table.TRANSITIONS` says which
-event moves which phase where; a hold (pause or stop) is a second, small machine beside it: transitions go on as ever,
-their jobs are merely held.
+event moves which phase where. A hold is a second, small machine beside it: transitions go on as ever, their jobs are
+merely held. The user holds a run, or what finds that it cannot go on by itself: `gates`.
 
 Inside: events, commands and state are data, and so is each kind of job; joblist is what can be done with jobs; steps
-put the run into a phase; answers, review, trees, waits and people say what an event means; table ties them together.
+put the run into a phase, as far as the gates let it; answers, review, trees, waits and people say what an event means;
+table ties them together.
 """
 
-from actors.machines.run.answers import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.commands import Announce, EndRun
 from actors.machines.run.events import (
     EVENTS,
@@ -37,6 +37,7 @@ from actors.machines.run.events import (
     RunStarted,
     StopRequested,
 )
+from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.jobs.base import Command, Event
 from actors.machines.run.jobs.checks import BreakOffChecks, CheckResult, ChecksEnded, RunChecks
 from actors.machines.run.jobs.plan import PlanRead, ReadPlan

@@ -20,10 +20,6 @@ from actors.machines.run.state import Phase, RunState, trouble
 from actors.machines.verdict import says_done
 from actors.messages import TurnOutcome
 
-# A turn that fails costs an agent start and tokens and brings nothing. One or two in a row are a passing fault; after
-# five, each with a cool-down between, the cause is not passing, and the other fifteen iterations would be burnt on it.
-MAX_FAILURES_IN_A_ROW = 5
-
 AfterTurn: TypeAlias = Callable[[RunState, TurnJob, TurnOutcome], RunState]
 
 
@@ -118,14 +114,9 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
 
 def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """Notes stay for the next iteration. A person's interruption is no failure, but the iteration is spent."""
-    failures = state.failures + (outcome.status == "failed")
-    state = replace(state, failures=failures)
+    state = replace(state, failures=state.failures + (outcome.status == "failed"))
     what = trouble(state, job, outcome)
-    state = steps.say(state, what, error=True, resume_hint=True)
-    if failures >= MAX_FAILURES_IN_A_ROW and state.iteration < state.run.max_iterations:
-        state = replace(state, failures=0)
-        return steps.fail(steps.next_iteration(state), f"{failures} turns failed in a row; {what}")
-    return steps.next_iteration(state)
+    return steps.next_iteration(steps.say(state, what, error=True, resume_hint=True), what)
 
 
 def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from actors.machines.run.jobs import KINDS
 from actors.machines.run.jobs.base import Job
 from actors.machines.run.jobs.turn import TurnJob
-from actors.machines.run.state import Hold, RunState
+from actors.machines.run.state import RunState
 
 J = TypeVar("J", bound=Job)
 
 
 def add(state: RunState, job: Job) -> RunState:
     """The job under a new id; issued unless something holds the run."""
-    fresh = replace(job, id=_new_id(state, job), issued=state.hold is Hold.NONE)
+    fresh = replace(job, id=_new_id(state, job), issued=state.hold is None)
     return replace(state, jobs=(*state.jobs, fresh))
 
 
@@ -54,7 +54,7 @@ def drop(state: RunState, *unwanted: Job) -> RunState:
 
 def withdraw(state: RunState, *kinds: type[Job]) -> RunState:
     """Holds the issued jobs of these kinds back: another attempt takes the place of each, for later."""
-    assert state.hold is not Hold.NONE, "what nobody holds would go out again at once"
+    assert state.hold is not None, "what nobody holds would go out again at once"
     for job in state.jobs:
         if job.issued and isinstance(job, kinds):
             state = add(drop(state, job), job)
@@ -81,7 +81,7 @@ def cut(state: RunState, why: str) -> RunState:
 
 def release(state: RunState) -> RunState:
     """Nothing holds the run any more: what was held goes out."""
-    return replace(state, hold=Hold.NONE, stuck="", jobs=tuple(replace(job, issued=True) for job in state.jobs))
+    return replace(state, hold=None, jobs=tuple(replace(job, issued=True) for job in state.jobs))
 
 
 def again(state: RunState, job: TurnJob, *, resumes: str = "") -> RunState:

@@ -13,7 +13,7 @@ from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
 from actors.machines.run.jobs.base import Command, Event
-from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState
+from actors.machines.run.state import FINAL_PHASES, Phase, RunState
 from actors.machines.run.table import TRANSITIONS
 
 
@@ -60,7 +60,7 @@ def _apply(state: RunState, event: Event) -> RunState:
     rule = TRANSITIONS[state.phase].get(type(event))
     if rule is None:
         return people.unfitting(state, event)
-    after = rule.handler(state, event)
+    after = steps.pass_gates(state, rule.handler(state, event))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
     return _hold_takes_effect(state, after)
 
@@ -85,13 +85,13 @@ def _is_late(state: RunState, event: Event) -> bool:
 
 def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
     """The transitions that no event names: a hold is in force once nothing that was issued is left."""
-    if after.phase in FINAL_PHASES or any(job.issued for job in after.jobs):
+    if after.phase in FINAL_PHASES or after.hold is None or any(job.issued for job in after.jobs):
         return after
-    if after.hold is Hold.STOP:
+    if after.hold.kind == "stop":
         return steps.end(after, Phase.STOPPED, after.detail, goes_on_in=after.phase)
-    if after.hold is Hold.PAUSE and after.stuck and not after.run.interactive:
-        return steps.end(after, Phase.FAILED, after.stuck, goes_on_in=after.phase)
-    if after.hold is Hold.PAUSE and after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
+    if after.hold.kind == "fail" or (after.stuck and not after.run.interactive):
+        return steps.end(after, Phase.FAILED, after.hold.why, goes_on_in=after.phase)
+    if after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
         return joblist.release(after)  # it waits for a person anyway; two waits would only need two answers
     if after.paused and not before.paused:
         return steps.say(after, "paused")

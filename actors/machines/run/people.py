@@ -100,24 +100,25 @@ def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:
 
 def pause(state: RunState, event: PauseRequested) -> RunState:
     """In force when what runs has ended; a wait is not work, so it is withdrawn at once."""
-    if state.hold is Hold.STOP or state.paused:
+    if state.stopping or state.paused:
         return unfitting(state, event)
-    state = replace(state, hold=Hold.PAUSE)
+    state = replace(state, hold=state.hold or Hold(kind="pause"))
     return joblist.interrupt(state, "the run was paused") if event.now else joblist.withdraw_idle(state)
 
 
 def stop(state: RunState, event: StopRequested) -> RunState:
     """Interrupts everything; in force when that has settled."""
-    if state.hold is Hold.STOP:
+    if state.stopping:
         return state
     detail = event.reason or "a stop was asked for"
-    state = replace(state, hold=Hold.STOP, detail=detail)
+    held = state.hold or Hold(kind="stop")
+    state = replace(state, hold=replace(held, kind="stop", why=held.why or detail), detail=detail)
     return joblist.interrupt(state, f"the run was stopped: {detail}")
 
 
 def resume(state: RunState, event: ResumeRequested) -> RunState:
     """Also takes back a pause that is not in force yet. A stop cannot be taken back: agents are being interrupted."""
-    if state.hold is not Hold.PAUSE:
+    if state.hold is None or state.stopping:
         return unfitting(state, event)
     return joblist.release(state)
 
@@ -130,9 +131,7 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         state = replace(state, settings=_successor(state.run, event.settings, new_task=new_task))
         if new_task:
             state = joblist.drop(state, *(job for job in state.jobs if job not in state.open_turns))
-            return steps.begin_when_free(
-                joblist.cut(replace(state, hold=Hold.NONE, stuck=""), "the run has a new task")
-            )
+            return steps.begin_when_free(joblist.cut(replace(state, hold=None), "the run has a new task"))
     if state.phase is Phase.COMPLETED and state.run.open_ended:
         return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
@@ -177,7 +176,7 @@ def _more_iterations(state: RunState) -> RunState:
         return joblist.release(state) if state.jobs else steps.out_of_iterations(state)
     if state.iteration >= state.run.max_iterations:
         state = replace(state, iteration=0, failures=0)
-    state = replace(joblist.drop(state, *state.jobs), hold=Hold.NONE)
+    state = replace(joblist.drop(state, *state.jobs), hold=None)
     return steps.start_iteration(state)
 
 
@@ -194,7 +193,7 @@ def unfitting(state: RunState, event: Event) -> RunState:
 
 
 def _situation(state: RunState) -> str:
-    if state.hold is Hold.STOP:
+    if state.stopping:
         return "is stopping"
     if state.paused:
         return "is paused"

@@ -107,14 +107,13 @@ def _review_again(state: RunState) -> RunState:
         return start(state)
     unclear = [agent_label(state.run, each.role) for each in state.verdicts if each.verdict.kind == "inconclusive"]
     why = f"no verdict can be read: {' and '.join(unclear)} broke the form in two review rounds, asked twice in each"
-    state = steps.say(state, why, error=True, resume_hint=True)
-    return start(replace(state, unclear=0, hold=state.hold if state.hold is Hold.STOP else Hold.PAUSE, stuck=why))
+    return start(steps.hold_back(replace(state, unclear=0), Hold(kind="pause", by="verdicts", why=why)))
 
 
 def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunState:
     """The reviews become pointless, and are broken off. The last word of a person counts."""
     if state.stuck:  # it waits for a person, and here is one
-        state = replace(state, hold=Hold.NONE, stuck="")
+        state = replace(state, hold=None)
     state = replace(state, overruled=event)
     state = joblist.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
     return overrule_when_free(joblist.cut(state, "a person has decided"))

@@ -6,6 +6,7 @@ Nothing here decides. What people are told about a state (`place`, `describe`) i
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import msgspec
 
@@ -48,12 +49,20 @@ FINAL_PHASES = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.STOPPED})  # RunR
 LIVE_PHASES = frozenset(Phase) - FINAL_PHASES - {Phase.NEW}
 
 
-class Hold(enum.Enum):
-    """What keeps new commands back. A pause and a stop are in force once nothing that was issued is left."""
+USER = "user"  # who holds a run that no gate holds
 
-    NONE = "none"
-    PAUSE = "pause"
-    STOP = "stop"
+# How it ends once nothing runs. pause: the user resumes it; without one the run fails. ask: the user says what is next;
+# without one the run stops. stop, fail: the run ends so.
+HoldKind = Literal["pause", "ask", "stop", "fail"]
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps new commands back. It is in force once nothing that was issued is left."""
+
+    kind: HoldKind
+    by: str = USER  # or the name of what has found that the run cannot go on by itself
+    why: str = ""
+    until_ms: int | None = None  # when it ends by itself, Unix ms; None: when it is taken back
 
 
 class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +89,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0  # work turns that failed in a row
     tasks_done: int = 0  # of an open-ended run: how many were completed
     jobs: tuple[Job, ...] = ()
-    hold: Hold = Hold.NONE
-    stuck: str = ""  # why it cannot go on by itself (waits.py): it pauses, or fails, once nothing runs
+    hold: Hold | None = None
+    due: str | None = None  # an iteration is: what was wrong with the turn before it; None between two events
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them stand in the last work prompt
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
@@ -110,7 +119,17 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def paused(self) -> bool:
         """A pause is in force: nothing runs, and nothing will until somebody resumes."""
-        return self.hold is Hold.PAUSE and not any(job.issued for job in self.jobs)
+        return self.hold is not None and self.hold.kind == "pause" and not any(job.issued for job in self.jobs)
+
+    @property
+    def stopping(self) -> bool:
+        """The user has stopped the run. That cannot be taken back: agents are being interrupted."""
+        return self.hold is not None and self.hold.kind == "stop"
+
+    @property
+    def stuck(self) -> str:
+        """Why it cannot go on by itself; "" when it can, or is held by the user alone."""
+        return self.hold.why if self.hold is not None and self.hold.by != USER else ""
 
     @property
     def open_turns(self) -> tuple[TurnJob, ...]:
@@ -181,5 +200,8 @@ def describe(state: RunState) -> str:
     """One line for people who follow the run: "review round 1: waits for codex, claude"."""
     if state.phase in FINAL_PHASES:
         return f"{place(state)}: {state.detail}"
-    held = {Hold.NONE: "", Hold.STOP: "stopping, ", Hold.PAUSE: "paused, " if state.paused else "pausing, "}
-    return f"{held[state.hold]}{place(state)}: waits for {state.waits_for}"
+    held = ""
+    if state.hold is not None:
+        pauses = "paused, " if state.paused else "pausing, "
+        held = pauses if state.hold.kind == "pause" else "stopping, "
+    return f"{held}{place(state)}: waits for {state.waits_for}"

@@ -5,19 +5,22 @@ Steps look forward only: what an answer means is decided in answers.py and revie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist
+from actors.machines.run import gates, joblist
 from actors.machines.run.commands import Announce
+from actors.machines.run.jobs.base import Job
 from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import Lack, PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
 from actors.machines.run.jobs.tree import TreeJob, TreeMoment
 from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
-from actors.machines.run.state import Hold, Phase, RunState
+from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings
 
@@ -88,10 +91,38 @@ def start_iteration(state: RunState) -> RunState:
     return turn(state, f"iteration-{number}", "worker", "work", prompt)
 
 
-def next_iteration(state: RunState) -> RunState:
-    """Another iteration after a cool-down, while there are any left."""
-    if state.iteration >= state.run.max_iterations:
-        return out_of_iterations(state)
+def next_iteration(state: RunState, trouble: str = "") -> RunState:
+    """Another iteration is due, if the gates let it begin. `trouble`: what was wrong with the turn before it."""
+    return replace(state, due=trouble)
+
+
+def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.check) -> RunState:
+    """What an event has come to, as far as the gates let the run go on. The only place that asks them."""
+    if state.phase in {Phase.NEW, *FINAL_PHASES}:
+        return state
+    hold = check(state)
+    if hold is not None and hold.kind == "ask":
+        return out_of_iterations(replace(state, due=None))
+    if hold is not None and hold.kind == "fail":
+        state = replace(state, hold=hold, failures=0)  # resumed, it has as many tries as before
+    elif hold is not None and not (state.stopping or state.stuck):
+        state = hold_back(state, hold, new=[job for job in state.jobs if job not in before.jobs])
+    return state if state.due is None else _after_cooldown(replace(state, due=None))
+
+
+def hold_back(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:
+    """The run cannot go on by itself: nothing begins, what waits is withdrawn, what runs comes to its end.
+
+    `new` are jobs of this very event, whose commands are not out yet. A stop stays a stop.
+    """
+    state = say(state, hold.why, error=True, resume_hint=True)
+    if state.hold is not None:
+        return replace(state, hold=state.hold if state.stopping else hold)
+    jobs = tuple(replace(job, issued=False) if job in new else job for job in state.jobs)
+    return joblist.withdraw_idle(replace(state, hold=hold, jobs=jobs))
+
+
+def _after_cooldown(state: RunState) -> RunState:
     if state.run.cooldown_ms <= 0:
         return start_iteration(state)
     state = replace(state, phase=Phase.COOLDOWN)
@@ -100,7 +131,7 @@ def next_iteration(state: RunState) -> RunState:
 
 def out_of_iterations(state: RunState) -> RunState:
     """A person is asked; without one the run stops."""
-    detail = f"iteration {state.iteration} of {state.run.max_iterations} is over, and the task is not proved done"
+    detail = gates.out_of_iterations(state)
     if not state.run.interactive:
         return end(state, Phase.STOPPED, detail, goes_on_in=Phase.FOLLOW_UP)
     state = replace(state, phase=Phase.FOLLOW_UP)
@@ -157,8 +188,7 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
         phase=phase,
         goes_on_in=goes_on_in,
         detail=detail,
-        hold=Hold.NONE,
-        stuck="",
+        hold=None,
         jobs=tuple(replace(job, issued=False) for job in state.jobs),
     )
 

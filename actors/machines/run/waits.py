@@ -124,12 +124,10 @@ def _told(state: RunState, job: TurnJob, event: TurnSettled, wait: WaitJob) -> s
 
 
 def _give_up(state: RunState, job: TurnJob, why: str) -> RunState:
-    """Nothing new begins, and no wait is worth its while; what runs comes to its end (see `stuck_takes_effect`)."""
-    state = steps.say(state, why, error=True, resume_hint=True)
-    if state.hold is Hold.NONE:
-        state = joblist.withdraw_idle(replace(state, hold=Hold.PAUSE))
+    """No wait is worth its while any more."""
+    state = steps.hold_back(state, Hold(kind="pause", by="provider", why=why))
     fresh = replace(_continued(job, None), tries=0, limits=0, refused="", waiting_since_ms=None)
-    return joblist.add(replace(state, stuck=why), replace(fresh, resumes=job.resumes or _AWAY))
+    return joblist.add(state, replace(fresh, resumes=job.resumes or _AWAY))
 
 
 def _short(error: str) -> str:
