@@ -1,10 +1,16 @@
-"""What one run was asked to do. Pure; made by the command line, journalled with the first event, never changed."""
+"""What one run was asked to do. Pure; made by the command line, journalled with the first event, never changed.
+
+`actors.settings_table` says by what each value can be given, and has the defaults. A default here is what an older
+journal means that lacks the field: a new field has one that changes nothing, and the command line sets it.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
+
+from actors import settings_table
 
 Role = Literal["worker", "reviewer"]  # the two session owners; agent names are data, never compared as literals
 
@@ -27,19 +33,19 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     plan_reviewer: Role | None = "reviewer"  # None: the plan is not reviewed
     proof: str = ""
     checks: tuple[str, ...] = ()  # shell commands that we run ourselves after the done signal; exit 0 proves
-    check_timeout_s: int = 0  # of each check; 0 = the usual one
-    done_signal: str = "<promise>DONE</promise>"
-    max_iterations: int = 20
-    cooldown_ms: int = 30_000
+    check_timeout_s: int = 0  # of each check; 0 = the default
+    done_signal: str = settings_table.DONE_SIGNAL
+    max_iterations: int = settings_table.MAX_ITERATIONS
+    cooldown_ms: int = settings_table.COOLDOWN_MS
     worker_model: str = ""  # "" = the agent's own default
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
     open_ended: bool = False  # after a task that is completed a person may give the next; begun without, `task` is ""
-    raw_output: bool = False  # --format raw
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
-    retry_ms: int = 5_000  # the first wait for a provider that does not answer; it doubles
-    given: tuple[str, ...] = ()  # the names of those above that were typed, also with the value that is their default
+    retry_ms: int = settings_table.RETRY_MS  # the first wait for a provider that does not answer; it doubles
+    given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
+    only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
     looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then

@@ -7,7 +7,7 @@ a number is bounded before it is converted, as `int` refuses 4,300 digits and ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from actors.errors import UserError
 
@@ -67,3 +67,11 @@ def environment(what: str, variables: Mapping[str, str]) -> dict[str, str]:
         text(f"{what}{shown(name)}: the name", name)
         text(f"{what}{name}", value)
     return dict(variables)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """` (did you mean X?)` for the known word that is nearest; "" when none is near."""
+    import difflib  # only on the way to an error
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -34,7 +34,7 @@ def main_codex_only() -> int:
 
 
 def _command(options: Options, words: Sequence[str]) -> int:
-    if options.command in ("run", "workspace") and options.is_for_people:
+    if options.command in ("run", "workspace") and options.is_interactive:
         from shell.newer import say_if_newer
 
         say_if_newer(environments.home())
@@ -83,20 +83,20 @@ def _open_workspace(options: Options, words: Sequence[str]) -> int:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UserError('no task: give one, as in loop "fix the failing test", or see loop --help') from error
         output.note(f"no workspace: {error}")
-        return run(options._replace(tmux=False))
+        return run(options.but(tmux=False))
 
 
 def _go_on_in_tmux(options: Options, words: Sequence[str]) -> int | None:
     """A run whose agents had their TUIs in a session has them there again, unless it cannot; None: it is not one."""
     if not (options.run_id or options.session):
         return None
-    from shell.run_order import lives_in_tmux
+    from shell.resumed import lives_in_tmux
     from shell.tmux import NoTmuxError
 
     if not lives_in_tmux(options):
         return None
     try:
-        return _run_in_tmux(options._replace(tmux=True), words)
+        return _run_in_tmux(options.but(tmux=True), words)
     except NoTmuxError as error:
         output.note(f"without the agents' own windows: {error}")
         return None
@@ -113,7 +113,7 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     check_packages()
     keep_standard_streams_open()
     from shell import tmux
-    from shell.run_order import order_run, taken_back
+    from shell.resolve import order_run, taken_back
 
     tmux.check(environments.handed_on(), new=not (options.run_id or options.session))
     order = order_run(options, only_reserve=True)

@@ -75,26 +75,30 @@ def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str
     """The agents that have a table, the peer of each agent, and what is wrong with the files. Read as a run does."""
     from actors.adapters import BUILT_IN_NAMES, find_adapter
     from actors.edges import trust
-    from shell.options import DEFAULT_AGENT
+    from actors.settings_layers import merge
+    from actors.settings_table import DEFAULT_AGENT
 
-    bad = []
+    bad, first = [], DEFAULT_AGENT
     try:
         found = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
         agents = found.agents
+        wanted = merge(found.user, found.repository).text("agent").lower()
+        first = wanted if wanted in {*BUILT_IN_NAMES, *agents} else first
         if (file := found.repository_file) is not None:
             bad = [_trust_of(file, is_trusted=found.is_allowed, has_changed=trust.has_trusted(home, cwd))]
     except UserError as error:
         agents = {}
         bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
     # The embedded agent plays scenarios, and is nobody that a task is given to.
-    names = [DEFAULT_AGENT, *sorted(BUILT_IN_NAMES - {DEFAULT_AGENT, "embedded"}), *sorted(agents)]
+    names = dict.fromkeys((first, *sorted(BUILT_IN_NAMES - {"embedded"}), *sorted(agents)))
     return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
 
 
 def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> Finding:
     from actors.edges.configuration import escaped
 
-    path, count = escaped(str(file.path)), f"{len(file.runs)} command{'' if len(file.runs) == 1 else 's'} of its own"
+    what = "command" if file.does == "run" else "setting"
+    path, count = escaped(str(file.path)), f"{len(file.runs)} {what}{'' if len(file.runs) == 1 else 's'} of its own"
     facts = {"path": path, "trusted": is_trusted, "runs": list(file.runs)}
     if is_trusted:
         return Finding("loop", "trust", "ok", f"{path} is trusted, with {count}", facts=facts)

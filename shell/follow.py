@@ -16,7 +16,7 @@ from shell.options import Options
 
 if TYPE_CHECKING:
     from shell.own_prompt import OwnPrompt
-    from shell.run_order import TmuxPlace
+    from shell.resolve import TmuxPlace
     from shell.terminal import TerminalConsole
     from supervisor.run_tree import RunOrder
 
@@ -25,7 +25,7 @@ def run(options: Options, place: TmuxPlace | None = None) -> int:
     """Orders the run and follows it to its end. Returns an exit status; raises `LoopError` for what is wrong."""
     check_packages()
     keep_standard_streams_open()
-    from shell.run_order import order_run
+    from shell.resolve import order_run
 
     return _follow(order_run(options, place=place), options)
 
@@ -38,12 +38,12 @@ def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
         return OwnPrompt(order.directory)
     from shell.terminal import TerminalConsole
 
-    return TerminalConsole(order.run_id, raw=order.raw_output, as_json=options.log_format == "json")
+    return TerminalConsole(order.run_id, raw=order.raw_output, as_json=options.logs_json)
 
 
 def _follow(order: RunOrder, options: Options) -> int:
     from actors.machines import hints
-    from shell.run_order import taken_back
+    from shell.resolve import taken_back
     from supervisor.root import run_root
 
     console = _console(order, options)

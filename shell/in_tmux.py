@@ -14,7 +14,7 @@ from actors.edges import environments
 from shell.exits import reported
 from shell.follow import run
 from shell.options import parse
-from shell.run_order import TmuxPlace
+from shell.resolve import TmuxPlace
 
 
 def main(path: Path) -> int:

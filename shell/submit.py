@@ -8,7 +8,8 @@ from pathlib import Path
 from actors.edges import environments, git, run_dir, worktree
 from shell import output
 from shell.options import Options
-from shell.run_order import order_run, taken_back, wanted_id
+from shell.resolve import order_run, taken_back
+from shell.resumed import wanted_id
 from supervisor import submissions
 from supervisor.run_host import first_manifest
 
@@ -16,7 +17,7 @@ from supervisor.run_host import first_manifest
 def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
     home = environments.home()
-    order = order_run(options._replace(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
+    order = order_run(options.but(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
     with taken_back(order.directory, order.made):
         serving = submissions.submit(order, home, first_manifest(order))
     output.say(f"run {order.run_id} is in the queue: {order.cwd}")

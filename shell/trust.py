@@ -54,7 +54,7 @@ def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
     more = f" and {len(file.runs) - _NAMED} more" if len(file.runs) > _NAMED else ""
     state = "has changed since you allowed it" if has_changed else "is not trusted"
     return (
-        f"{escaped(str(file.path))} {state}, and would run {'; '.join(named)}{more}: "
+        f"{escaped(str(file.path))} {state}, and would {file.does} {'; '.join(named)}{more}: "
         "allow it with loop trust, or for this run alone with --trust"
     )
 
@@ -116,7 +116,7 @@ def _print(errand: Errand, content: dict[str, object], lines: Sequence[str]) -> 
 
 
 def _asks(file: RepositoryFile, *, has_changed: bool) -> bool:
-    state = "has changed since you allowed it, and would run" if has_changed else "would run"
+    state = f"{'has changed since you allowed it, and ' if has_changed else ''}would {file.does}"
     output.note(f"{escaped(str(file.path))} {state}:")
     for line in file.runs:
         output.put(sys.stderr, f"  {text.line(line)}\n")

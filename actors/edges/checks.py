@@ -27,10 +27,11 @@ from actors.edges import check_keeper
 from actors.edges.marked_processes import CHECK_MARK_VARIABLE, sweep
 from actors.edges.processes import kill_tree
 from actors.machines.run import CheckResult
+from actors.settings_table import CHECK_TIMEOUT_S
 
 # What an agent can make use of: the summary at the end of a test run and some of the failures above it.
 OUTPUT_TAIL_BYTES = 6_000
-TIMEOUT_S = 30 * 60
+TIMEOUT_S = CHECK_TIMEOUT_S
 PROGRESS_S = 60.0  # how often people are told that a check still runs
 SWEEP_S = 2.0
 KEEPER_S = 1.0

@@ -1,46 +1,53 @@
 """Reads the configuration files: `~/.loop/config.toml` (the user's) and `<repo>/.loop.toml` (the repository's).
 
-    checks = ["make test"]              # shell commands that we run ourselves to prove that the task is done
-    update_hint = false                 # the user's file only: say nothing of newer versions of loop
+    checks = ["make test"]              # shell commands that loop itself runs to prove that the task is done
+    max_iterations = 50                 # as the other rows of actors.settings_table that have a key
 
     [agents.gemini]                     # an agent that speaks the Agent Client Protocol
     command = ["gemini", "--acp"]       # not of a built-in agent, as claude and codex are
     env = { GEMINI_MODEL = "flash" }    # optional, as all that follow: added to its environment
     peer = "claude"                     # the agent it is paired with
     model = "gemini-2.5-pro"            # where the command line names none; its own default otherwise
+    reviewer_model = "gemini-2.5-flash" # when it reviews; else `model`
     effort = "high"                     # how long it thinks, in its own words
     mode = "yolo"                       # its session mode; without it the one that asks least is chosen
 
-The user's checks always run; the repository's come after them. An agent of the repository takes the place of the
-user's agent of the same name. Only reads files, when it is called; anything it does not know is refused, so that a
-typing error is not overlooked.
+The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
+the user's, as an agent does that has the same name. Only reads files, when it is called. What it does not know is
+refused with file, line, key and value, so that a typing error is not overlooked: the types are checked by msgspec, the
+values by the rows of the table.
 
-Who clones a repository has not read its file. So what the file makes loop run counts only if the caller `allows` this
-content; the rule for each key stands in `_KEYS`, and a key without a rule does not exist. The file is read once:
-the bytes that are hashed and shown are the bytes that are used.
+Cloning a repository is not reading its file. So what the file makes loop run or use counts only if the caller `allows`
+this content: every setting is shown to the user, in full, before it counts. A row of the table whose `repository` is
+"never" is for the user's file alone. The file is read once: the bytes that are hashed and shown are the bytes that
+are used.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from actors import values
-from actors.edges import files
+from actors import settings_layers, values
+from actors.edges import files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
+from actors.settings_layers import Origin, Sourced
+from actors.settings_table import BY_KEY, Setting, Value, Written
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_AGENT_KEYS = ("command", "env", "peer", "model", "effort", "mode")
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 
 class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,16 +59,25 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     peer: str = ""
     model: str = ""
+    reviewer_model: str = ""
     effort: str = ""
     mode: str = ""
 
 
 class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository's file that makes loop run something. `runs` says what, a line each, printable and in full."""
+    """A repository's file that makes loop run or use something. `runs` says what, one line each, printable and in
+    full.
+    """
 
     path: Path
     sha256: str  # of the bytes that were read
     runs: tuple[str, ...]
+
+    @property
+    def does(self) -> str:
+        """What it would do with these, as a verb."""
+        only_runs = all(line.startswith(("check ", "agent ")) for line in self.runs)
+        return "run" if only_runs else "set or run"
 
 
 Allows = Callable[[RepositoryFile], bool]
@@ -71,35 +87,49 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """Both files together, without what is not allowed. Agents by their names in lower case."""
 
     agents: dict[str, AgentConfiguration] = {}
-    checks: tuple[str, ...] = ()
-    update_hint: bool = True
+    user: tuple[Sourced, ...] = ()  # the layer of the user's file
+    repository: tuple[Sourced, ...] = ()  # that of the repository's
+    agent_keys: tuple[Sourced, ...] = ()  # of the agents: name `agents.NAME.KEY`; of an environment, the names alone
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
-    repository_file: RepositoryFile | None = None  # None: there is none, or it runs nothing
-    is_allowed: bool = False  # whether what `repository_file` runs is in here
+    repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing
+    is_allowed: bool = False  # whether what `repository_file` asks for is in here
 
     @property
     def allowed_sha256(self) -> str:
         """The content of the repository's file that counts; "" when none does."""
         return self.repository_file.sha256 if self.repository_file is not None and self.is_allowed else ""
 
+    @property
+    def update_hint(self) -> bool:
+        """Whether the user is told of newer versions."""
+        return settings_layers.merge(self.user).switch("update_hint")
 
-class _Key(NamedTuple):
-    """A key of the files. `runs`: the lines that say what a repository's value of it makes loop run, or which proof
-    it weakens; none means harmless. A key without `runs` is for the user's file only.
-    """
 
-    runs: Callable[[Any], Iterable[str]] | None
+class _File(NamedTuple):
+    """One file that is there. `lines` has the line of each key, by its parts."""
+
+    path: Path
+    origin: Origin
+    content: bytes
+    document: dict[str, Any]
+    lines: Mapping[tuple[str, ...], int]
+
+    def place(self, *key: str) -> str:
+        """The file, and the line where there is this key, or else what it is in."""
+        line = self.line(*key)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def line(self, *key: str) -> int:
+        """0 = not known."""
+        return next((self.lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in self.lines), 0)
 
 
 class _Content(NamedTuple):
     """What one file says, checked."""
 
-    agents: dict[str, AgentConfiguration]
-    checks: tuple[str, ...]
-    update_hint: bool
-
-
-_NOTHING = _Content({}, (), update_hint=True)
+    agents: Mapping[str, AgentConfiguration] = {}
+    layer: tuple[Sourced, ...] = ()
+    agent_keys: tuple[Sourced, ...] = ()
 
 
 def nobody(_file: RepositoryFile) -> bool:
@@ -112,81 +142,110 @@ def read_configuration(
 ) -> Configuration:
     """The configuration; files that are not there say nothing. `built_in` are the agents that need no table.
 
-    `allows` is asked about a repository's file that runs something, after both files were found valid. Raises
-    `UserError` with file, key and value.
+    `allows` is asked about a repository's file that asks for something, after both files were found valid. Raises
+    `UserError` with file, line, key and value.
     """
     user_path = home / USER_FILE
     files.check_private(user_path.parent)
-    user_bytes = _bytes(user_path)
-    user = _NOTHING if user_bytes is None else _content(user_path, _document(user_path, user_bytes), _KEYS, built_in)
-    own, file = _NOTHING, None
-    path = repository / REPOSITORY_FILE if repository is not None else user_path
-    content = _bytes(path) if repository is not None else None
-    if content is not None:
-        document = _document(path, content)
-        known = {name: key for name, key in _KEYS.items() if key.runs is not None}
-        own = _content(path, document, known, built_in)
-        if runs := tuple(line for name, value in document.items() for line in _lines(_KEYS[name], value)):
-            file = RepositoryFile(path=path, sha256=hashlib.sha256(content).hexdigest(), runs=runs)
-    for place, agents in ((user_path, user.agents), (path, own.agents)):
-        _refuse_unknown_peers(place, agents, {*user.agents, *own.agents, *built_in})
-    is_allowed = file is not None and allows(file)
-    if file is not None and not is_allowed:
-        own = _NOTHING
+    user_file = _file(user_path, "user configuration")
+    own_file = _file(repository / REPOSITORY_FILE, "repository configuration") if repository is not None else None
+    user, own = (_content(file, built_in) if file is not None else _Content() for file in (user_file, own_file))
+    for file, content in ((user_file, user), (own_file, own)):
+        if file is not None:
+            _refuse_unknown_peers(file, content.agents, {*user.agents, *own.agents, *built_in})
+    asked = _asked(own_file)
+    is_allowed = asked is not None and allows(asked)
+    if not is_allowed:
+        own = _Content()
     return Configuration(
-        agents=user.agents | own.agents,
-        checks=tuple(dict.fromkeys((*user.checks, *own.checks))),
-        update_hint=user.update_hint,
-        repository_agents=own.agents,
-        repository_file=file,
+        agents={**user.agents, **own.agents},
+        user=user.layer,
+        repository=own.layer,
+        agent_keys=(*user.agent_keys, *own.agent_keys),
+        repository_agents=dict(own.agents),
+        repository_file=asked,
         is_allowed=is_allowed,
     )
 
 
-def _content(path: Path, document: dict[str, Any], known: Collection[str], built_in: Collection[str]) -> _Content:
-    _refuse_unknown(path, "", document, tuple(known))
-    tables = _table(path, "agents", document.get("agents", {}))
+def _content(file: _File, built_in: Collection[str]) -> _Content:
+    if file.origin == "repository configuration":
+        _refuse_the_users_keys(file)
+    top = _converted(file, (), file.document, _Top)
+    tables: dict[str, dict[str, Any]] = getattr(top, "agents")  # noqa: B009 - the struct is made of the table's rows
     agents = {}
     for name, table in tables.items():
-        key = f"agents.{name}"
         if sum(other.lower() == name.lower() for other in tables) > 1:
-            _refuse(path, key, table, "another agent has this name in other letters")
-        agents[name.lower()] = _agent(path, key, name, table, built_in)
-    checks = _texts(path, "checks", document.get("checks", []))
-    return _Content(agents, checks, _switch(path, "update_hint", document.get("update_hint", True)))
+            _refuse(file, ("agents", name), table, "another agent has this name in other letters")
+        agents[name.lower()] = _agent(file, name, table, built_in)
+    layer = tuple(
+        Sourced(row.name, value, file.origin, str(file.path), file.line(key))
+        for key, row in BY_KEY.items()
+        if key in file.document and (value := _value(file, row, file.document[key])) != ()
+    )
+    return _Content(agents, layer, tuple(_agent_keys(file, tables)))
 
 
-def _refuse_unknown_peers(path: Path, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
+def _value(file: _File, row: Setting, written: Any) -> Value:
+    """The checked value of a setting. Its type is right already."""
+    if isinstance(written, bool):
+        return written
+    try:
+        if isinstance(written, list):
+            return tuple(str(row.checked(f"{row.key}[{number}]", item)) for number, item in enumerate(written))
+        return row.checked(row.key, str(written))
+    except UserError as error:
+        raise UserError(f"{file.place(row.key)}: {error}") from None
+
+
+def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[Sourced]:
+    for name, table in tables.items():
+        for key, written in table.items():
+            value = tuple(written) if isinstance(written, list | dict) else str(written)
+            line = file.line("agents", name, key)
+            yield Sourced(f"agents.{name.lower()}.{key}", value, file.origin, str(file.path), line)
+
+
+def _refuse_the_users_keys(file: _File) -> None:
+    for key, value in file.document.items():
+        if key in BY_KEY and BY_KEY[key].repository == "never":
+            _refuse(file, (key,), value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
+
+
+def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
     for name, agent in agents.items():
         if agent.peer and agent.peer not in known:
-            known_ones = ", ".join(sorted(known))
-            _refuse(path, f"agents.{name}.peer", agent.peer, f"unknown agent; known are {known_ones}")
+            why = f"unknown agent{values.meant(agent.peer, known)}; known are {', '.join(sorted(known))}"
+            _refuse(file, ("agents", name, "peer"), agent.peer, why)
 
 
-# --- what it makes loop run -----------------------------------------------------------------------------------------
+# --- what a repository asks for ---------------------------------------------------------------------------------------
 
 
-def _lines(key: _Key, value: Any) -> Iterable[str]:
-    return (escaped(line) for line in key.runs(value)) if key.runs is not None else ()
+def _asked(file: _File | None) -> RepositoryFile | None:
+    lines = tuple(escaped(line) for line in _asked_lines(file.document)) if file is not None else ()
+    if file is None or not lines:
+        return None
+    return RepositoryFile(path=file.path, sha256=hashlib.sha256(file.content).hexdigest(), runs=lines)
 
 
-def _runs_of_checks(commands: list[str]) -> Iterable[str]:
-    return (f"check {command}" for command in commands)
+def _asked_lines(document: dict[str, Any]) -> Iterable[str]:
+    """Every key, so that none can be overlooked: a new row of the table is shown without a line here."""
+    for key, written in document.items():
+        if key == "agents":
+            yield from _runs_of_agents(written)
+        elif key == "checks":
+            yield from (f"check {command}" for command in written)
+        else:
+            yield f"{key} = {json.dumps(written, ensure_ascii=False)}"
 
 
 def _runs_of_agents(tables: dict[str, dict[str, Any]]) -> Iterable[str]:
     for name, table in tables.items():
         variables = [f"{variable}={shlex.quote(value)}" for variable, value in table.get("env", {}).items()]
-        settings = [f"{key} {table[key]}" for key in ("model", "effort", "mode", "peer") if key in table]
+        settings = [f"{key} {value}" for key, value in table.items() if key not in ("command", "env")]
         command = [shlex.join(table["command"])] if "command" in table else []
         yield f"agent {name}: {', '.join(filter(None, [' '.join([*variables, *command]), *settings]))}"
-
-
-_KEYS: Mapping[str, _Key] = {
-    "agents": _Key(_runs_of_agents),
-    "checks": _Key(_runs_of_checks),
-    "update_hint": _Key(None),
-}
 
 
 def escaped(text: str) -> str:
@@ -194,89 +253,122 @@ def escaped(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-# --- files and values -----------------------------------------------------------------------------------------------
+# --- agents -----------------------------------------------------------------------------------------------------------
 
 
-def _bytes(path: Path) -> bytes | None:
+def _agent(file: _File, name: str, table: dict[str, Any], built_in: Collection[str]) -> AgentConfiguration:
+    key = ("agents", name)
+    if not _NAME.fullmatch(name):
+        _refuse(file, key, name, "a name is letters, digits, - and _, beginning with a letter or digit")
+    found = _converted(file, key, table, _AgentTable)
+    is_built_in = name.lower() in built_in
+    if is_built_in and "command" in table:
+        _refuse(file, (*key, "command"), table["command"], "this agent is built in: leave it out, or rename it")
+    if is_built_in and "mode" in table:
+        _refuse(file, (*key, "mode"), table["mode"], "this agent is built in, and works unattended: leave it out")
+    if not is_built_in and "command" not in table:
+        raise UserError(f'{file.place(*key)}: agents.{name}: has no command; add e.g. command = ["{name}", "--acp"]')
+    if not (found.command or is_built_in):
+        _refuse(file, (*key, "command"), [], "give the program and its arguments")
+    place = f"{file.place(*key)}: agents.{name}."
+    for number, word in enumerate(found.command):
+        values.text(f"{place}command[{number}]", word)
+    values.environment(f"{place}env.", found.env)
+    texts = {
+        word: values.text(f"{place}{word}", text)
+        for word in ("peer", "model", "reviewer_model", "effort", "mode")
+        if (text := getattr(found, word)) is not UNSET
+    }
+    if "peer" in texts:
+        texts["peer"] = texts["peer"].lower()
+    return AgentConfiguration(command=found.command, env=found.env, **texts)
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+_Text = Annotated[str, Meta(pattern=r"\S")]
+_TYPES: Mapping[Written, Any] = {"string": _Text, "number": int, "boolean": bool, "array": tuple[_Text, ...]}
+
+
+class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
+    command: tuple[_Text, ...] = ()
+    env: dict[str, str] = {}
+    peer: _Text | UnsetType = UNSET
+    model: _Text | UnsetType = UNSET
+    reviewer_model: _Text | UnsetType = UNSET
+    effort: _Text | UnsetType = UNSET
+    mode: _Text | UnsetType = UNSET
+
+
+_Top = msgspec.defstruct(
+    "_Top",
+    [
+        ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
+        *((row.key, _TYPES[row.written] | UnsetType, UNSET) for row in BY_KEY.values()),
+    ],
+    forbid_unknown_fields=True,
+)
+
+
+def _converted(file: _File, prefix: tuple[str, ...], table: dict[str, Any], kind: type[Struct]) -> Struct:
+    """The table as this struct. Raises `UserError` for the first key that is unknown or has a value of another type."""
     try:
-        return files.read_bytes(path)
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError:
+        known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for key, value in table.items():
+            if key not in known:
+                why = f"unknown key{values.meant(key, known)}; known are {', '.join(known)}"
+                _refuse(file, (*prefix, key), value, why)
+            _refuse_other_types(file, (*prefix, key), value, known[key])
+        raise
+
+
+def _refuse_other_types(file: _File, key: tuple[str, ...], value: Any, kind: Any) -> None:
+    """Raises for the innermost value that is not of this type."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        kind = next((each for each in get_args(kind) if each is not UnsetType), kind) if _is_optional(kind) else kind
+        if get_origin(kind) is dict and isinstance(value, dict):
+            for name, each in value.items():
+                _refuse_other_types(file, (*key, name), each, get_args(kind)[1])
+        if get_origin(kind) is tuple and isinstance(value, list):
+            for number, each in enumerate(value):
+                _refuse_other_types(file, (*key[:-1], f"{key[-1]}[{number}]"), each, get_args(kind)[0])
+        _refuse(file, key, value, _needed(kind, ".".join(key)))
+
+
+def _is_optional(kind: Any) -> bool:
+    return UnsetType in get_args(kind)
+
+
+def _needed(kind: Any, key: str) -> str:
+    if get_origin(kind) is dict:
+        return f"a table is needed: [{key}]"
+    names = {_Text: "a string that is not blank", str: "a string", int: "a whole number", bool: "true or false"}
+    return f"{names.get(kind, 'an array of strings')} is needed"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _file(path: Path, origin: Origin) -> _File | None:
+    try:
+        content = files.read_bytes(path)
+        text = files.decoded(path, content)
+        document = tomllib.loads(text)
     except MissingFileError:
         return None
     except (BadFileError, OSError) as error:
-        raise UserError(f"{path}: cannot be read: {_reason(error)}") from error
-
-
-def _document(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        return tomllib.loads(files.decoded(path, content))
-    except BadFileError as error:
-        raise UserError(f"{path}: cannot be read: {_reason(error)}") from error
+        reason = error.reason if isinstance(error, BadFileError) else error
+        raise UserError(f"{path}: cannot be read: {reason}") from error
     except (ValueError, RecursionError) as error:  # ValueError: also for a number of thousands of digits
         raise UserError(f"{path}: not a TOML file: {error}") from error
+    return _File(path, origin, content, document, toml_lines.lines_of(text))
 
 
-def _reason(error: Exception) -> object:
-    return error.reason if isinstance(error, BadFileError) else error
-
-
-def _agent(path: Path, key: str, name: str, table: object, built_in: Collection[str]) -> AgentConfiguration:
-    if not _NAME.fullmatch(name):
-        _refuse(path, key, name, "a name is letters, digits, - and _, beginning with a letter or digit")
-    table_values = _table(path, key, table)
-    _refuse_unknown(path, f"{key}.", table_values, _AGENT_KEYS)
-    is_built_in = name.lower() in built_in
-    if is_built_in and "command" in table_values:
-        _refuse(path, f"{key}.command", table_values["command"], "this agent is built in: leave it out, or rename it")
-    if is_built_in and "mode" in table_values:
-        _refuse(path, f"{key}.mode", table_values["mode"], "this agent is built in, and works unattended: leave it out")
-    if not is_built_in and "command" not in table_values:
-        raise UserError(f'{path}: {key}: has no command; add e.g. command = ["{name}", "--acp"]')
-    command = _texts(path, f"{key}.command", table_values.get("command", []))
-    if not (command or is_built_in):
-        _refuse(path, f"{key}.command", [], "give the program and its arguments")
-    environment = _table(path, f"{key}.env", table_values.get("env", {}))
-    for variable, value in environment.items():
-        if not isinstance(value, str):  # it may be blank
-            _refuse(path, f"{key}.env.{variable}", value, "a string is needed")
-    values.environment(f"{path}: {key}.env.", environment)
-    peer, model, effort, mode = (
-        _text(path, f"{key}.{word}", table_values[word]) if word in table_values else ""
-        for word in ("peer", "model", "effort", "mode")
-    )
-    return AgentConfiguration(
-        command=command, env=environment, peer=peer.lower(), model=model, effort=effort, mode=mode
-    )
-
-
-def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        _refuse(path, key, value, "an array of strings is needed")
-    return tuple(_text(path, f"{key}[{number}]", item) for number, item in enumerate(value))
-
-
-def _text(path: Path, key: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        _refuse(path, key, value, "a string that is not blank is needed")
-    return values.text(f"{path}: {key}", value)
-
-
-def _switch(path: Path, key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        _refuse(path, key, value, "true or false is needed")
-    return value
-
-
-def _table(path: Path, key: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        _refuse(path, key, value, f"a table is needed: [{key}]")
-    return value
-
-
-def _refuse_unknown(path: Path, prefix: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
-    for key, value in table.items():
-        if key not in known:
-            _refuse(path, f"{prefix}{key}", value, f"unknown key; known are {', '.join(known)}")
-
-
-def _refuse(path: Path, key: str, value: object, why: str) -> NoReturn:
-    raise UserError(f"{path}: {key} = {values.shown(value)}: {why}")
+def _refuse(file: _File, key: tuple[str, ...], value: object, why: str) -> NoReturn:
+    plain = tuple(part.partition("[")[0] for part in key)
+    raise UserError(f"{file.place(*plain)}: {'.'.join(key)} = {values.shown(value)}: {why}")

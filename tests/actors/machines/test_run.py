@@ -1197,6 +1197,30 @@ def test_what_was_typed_counts_for_a_run_that_goes_on_also_when_it_is_the_defaul
         assert {name: getattr(story.state.run, name) for name in DEFAULTS} == expected
 
 
+def test_a_value_that_was_not_typed_changes_no_run_that_has_begun() -> None:
+    """As one of a configuration file. In an older journal `only_given` is missing, and it counts as it did then."""
+    for only_given, expected in ((True, (50, "old")), (False, (7, "new"))):
+        story = Run(max_iterations=50, proof="old")
+        story.happens(run.RunResumed(settings=settings(max_iterations=7, proof="new", only_given=only_given)))
+        assert (story.state.run.max_iterations, story.state.run.proof) == expected
+    story = Run(max_iterations=50, proof="old", checks=("make",))
+    changes = {"checks": ("ruff",), "given": ("max_iterations",), "only_given": True}
+    story.happens(run.RunResumed(settings=settings(task="", max_iterations=20, proof="new", **changes)))
+    now = story.state.run
+    assert (now.max_iterations, now.proof, now.checks) == (20, "old", ("make", "ruff"))
+
+
+def test_an_older_journal_comes_to_the_same_settings() -> None:
+    """Two bodies as they were written before there was `given`, and then before it named all."""
+    old = (
+        b'{"settings": {"run_uid": "u", "task": "", "needs_plan": false, "worker": "codex", "reviewer": "claude", %s}}'
+    )
+    for more, expected in ((b'"max_iterations": 30', 30), (b'"max_iterations": 20, "given": ["max_iterations"]', 20)):
+        story = Run(max_iterations=50)
+        story.happens(msgspec.json.decode(old % more, type=run.RunResumed))
+        assert story.state.run.max_iterations == expected
+
+
 def test_an_open_question_is_not_left_to_nobody_when_the_run_is_reopened_without_a_terminal() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())

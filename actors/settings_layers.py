@@ -1,0 +1,98 @@
+"""The values that count for a start, each with its origin: layers over the defaults of the table. Pure.
+
+Later layers win: default, user configuration, repository configuration, environment, command line. A setting that
+`adds` keeps the values of all layers. On a resume the run's own settings come after all of them but what was typed
+(environment and command line), which counts also when it is the default: a changed configuration changes no run that
+has begun, except that its checks are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from actors.settings_table import SETTINGS, TABLE, Value
+
+Origin = Literal[
+    "default", "user configuration", "repository configuration", "environment", "command line", "this run before"
+]
+TYPED: tuple[Origin, ...] = ("environment", "command line")  # what a resume takes
+
+
+class Sourced(NamedTuple):
+    """A value and where it comes from. `path` and `line` for a file; line 0 = not known. `by`: the flag or variable."""
+
+    name: str
+    value: Value
+    origin: Origin
+    path: str = ""
+    line: int = 0
+    by: str = ""
+
+
+class Settings:
+    """The values that count, each with its origin; of a setting that adds up, all of them."""
+
+    def __init__(self, found: Mapping[str, Sequence[Sourced]]) -> None:
+        self._found = found
+
+    def sources(self, name: str) -> Sequence[Sourced]:
+        """Where the value comes from: one entry, or one for each value that adds up; the default's is alone."""
+        return self._found[name]
+
+    def is_typed(self, name: str) -> bool:
+        """Whether it was given on the command line or in the environment."""
+        return any(each.origin in TYPED for each in self._found[name])
+
+    def value(self, name: str) -> Value:
+        """Its value; that of a setting that adds up is a tuple without repetitions."""
+        if not SETTINGS[name].adds:
+            return self._found[name][-1].value
+        items = (item for each in self._found[name] for item in _items(each.value))
+        return tuple(dict.fromkeys(items))
+
+    def text(self, name: str) -> str:
+        """A value that is a text; "" when there is none."""
+        value = self.value(name)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A value that adds up."""
+        return _items(self.value(name))
+
+    def switch(self, name: str) -> bool:
+        """A value that is on or off."""
+        return self.value(name) is True
+
+
+def _items(value: Value) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def merge(*layers: Iterable[Sourced]) -> Settings:
+    """The settings of these layers over the defaults; later ones win."""
+    found: dict[str, tuple[Sourced, ...]] = {row.name: () for row in TABLE}
+    for layer in layers:
+        for each in layer:
+            before = found[each.name] if SETTINGS[each.name].adds else ()
+            found[each.name] = (*before, each)
+    defaults = {row.name: (Sourced(row.name, row.default, "default"),) for row in TABLE}
+    return Settings({name: given or defaults[name] for name, given in found.items()})
+
+
+def from_environment(variables: Mapping[str, str]) -> Iterable[Sourced]:
+    """The layer of the environment. Raises `UserError` in one line for a value that cannot be."""
+    for row in TABLE:
+        if not row.variable or row.name in ("run_id", "portable", "no_color"):
+            continue  # read where they are used
+        value = row.from_variable(row.variable, variables.get(row.variable, ""))
+        if value is not None:
+            yield Sourced(row.name, value, "environment", by=row.variable)
+
+
+def described(source: Sourced) -> str:
+    """What the user has typed or written there, for a message: `--review codex`, `review = codex in FILE:3`."""
+    row, value = SETTINGS[source.name], source.value
+    if source.path:
+        return f"{row.key} = {value} in {source.path}:{source.line}"
+    return f"{source.by}={value}" if source.by else f"{row.flags[-1]} {value}"

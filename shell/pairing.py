@@ -1,0 +1,62 @@
+"""Who works and who reviews: what was asked for, or the pair that the run to resume has. Reads its manifest."""
+
+from __future__ import annotations
+
+from actors.adapters import find_adapter
+from actors.edges import run_dir
+from actors.edges.configuration import Configuration
+from actors.errors import UserError
+from actors.settings_layers import Settings
+from shell.resumed import Resumed
+from shell.run_settings import Agents
+
+
+def named_agents(settings: Settings, resumed: Resumed) -> list[str]:
+    """Every agent that the settings, or the run to resume, name."""
+    manifest = run_dir.read_manifest(resumed.directory) if resumed.directory is not None else None
+    kept = (manifest or {}).get("agents")
+    return [settings.text("agent"), settings.text("peer"), *(map(str, kept.values()) if isinstance(kept, dict) else ())]
+
+
+def agents_of(settings: Settings, configuration: Configuration, resumed: Resumed) -> Agents:
+    """The pair that was asked for. A resumed run keeps its own, since the sessions are theirs; to type another is an
+    error, and what a configuration file says does not matter.
+    """
+    kept = _kept(resumed, configuration)
+    if kept is None:
+        return _asked(settings, configuration)
+    whose = f"{kept.worker} and {kept.reviewer}" if kept.paired else f"{kept.worker} alone"
+    peer, only, agent = (settings.text(name) if settings.is_typed(name) else "" for name in ("peer", "only", "agent"))
+    other = ""
+    if peer and find_adapter(peer, configuration.agents).name != kept.reviewer:
+        other = f"--peer {peer}"
+    if only and (only, False) != (kept.worker, kept.paired):
+        other = f"--{only}-only"
+    elif agent and not only and (find_adapter(agent, configuration.agents).name, True) != (kept.worker, kept.paired):
+        other = f"--agent {agent}"
+    if other:
+        assert resumed.directory is not None
+        raise UserError(f"{other}: run {resumed.directory.name} is one of {whose}; leave it out, or start a new run")
+    return kept
+
+
+def _asked(settings: Settings, configuration: Configuration) -> Agents:
+    only, peer = settings.text("only"), settings.text("peer")
+    if only and peer:
+        raise UserError(f"--peer {peer}: --{only}-only has no peer; leave one of them out")
+    if only:
+        return Agents(only, only, paired=False)
+    worker = find_adapter(settings.text("agent"), configuration.agents)
+    reviewer = find_adapter(peer or worker.peer, configuration.agents)
+    return Agents(worker.name, reviewer.name, paired=True)
+
+
+def _kept(resumed: Resumed, configuration: Configuration) -> Agents | None:
+    if resumed.directory is None or not resumed.begun:
+        return None
+    manifest = run_dir.read_manifest(resumed.directory) or {}
+    names = manifest.get("agents")
+    if not isinstance(names, dict) or not {"worker", "reviewer"} <= names.keys():
+        return None
+    worker, reviewer = (find_adapter(str(names[role]), configuration.agents).name for role in ("worker", "reviewer"))
+    return Agents(worker, reviewer, paired=manifest.get("mode") != "single")

@@ -1,0 +1,244 @@
+"""From options to a checked `RunOrder`: reads the configuration, the prompt's file, the run to resume; asks whether the
+agents can run here. Nothing is started, and nothing is created before the last check has passed.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actors import values
+from actors.adapters import BUILT_IN_NAMES, find_adapter
+from actors.adapters.base import AgentSettings
+from actors.edges import environments, git, run_dir, trust, worktree
+from actors.edges.configuration import Configuration, read_configuration
+from actors.errors import UserError
+from actors.settings import Role
+from actors.settings_layers import from_environment, merge
+from shell import elsewhere, output
+from shell.known_agents import with_known
+from shell.options import Options
+from shell.pairing import agents_of, named_agents
+from shell.resumed import Resumed, current_directory, find_resumed, is_in_worktree, own_place, wanted_id
+from shell.run_settings import Agents, settings_of
+from shell.task_text import Task, read_task
+from shell.trust import Person
+from supervisor.run_host import ALLOWED, SEEN
+from supervisor.run_tree import RunOrder
+
+
+@dataclass(frozen=True)
+class TmuxPlace:
+    """The tmux session that this loop runs in, started by another `loop`."""
+
+    session: str
+    workspace: bool  # the agents' own TUIs are there, too
+
+
+def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None) -> RunOrder:
+    """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run).
+
+    `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
+    `place`: where that loop runs.
+    """
+    environment = environments.handed_on()
+    environments.check_open_files(environments.FILES_OF_A_ROOT)
+    cwd = current_directory()
+    home = environments.home()
+    values.text("the home directory", str(home))
+    repository = git.top_level(cwd)
+    repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
+    asked_id = wanted_id()
+    resumed = find_resumed(options, repo_runs, asked_id)
+    person = Person(home, cwd, can_be_asked=_can_be_asked(options), has_said_yes=options.value("trust") is True)
+    configuration = read_configuration(
+        home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == _allowed_before(resumed) or person(file)
+    )
+    in_file = configuration.agents.keys() - configuration.repository_agents.keys()
+    settings = merge(configuration.user, configuration.repository, from_environment(environment), options.layer())
+    configuration = with_known(configuration, named_agents(settings, resumed), home, environment.get("PATH"))
+    agents = agents_of(settings, configuration, resumed)
+    task = read_task(options, cwd, home, resumed)
+    has_prompt = _has_prompt(options)
+    run_settings = settings_of(
+        settings,
+        agents,
+        {name: agent.reviewer_model for name, agent in configuration.agents.items()},
+        run_uid=str(uuid.uuid4()),
+        task=task.text,
+        needs_plan=task.needs_plan,
+        interactive=has_prompt,
+        open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),
+        keeps_its_wait=resumed.begun,
+    )
+    values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
+    _preflight(agents, configuration, cwd, environment)
+    if resumed.directory is not None and resumed.directory.parent != repo_runs:
+        output.note(f"run {resumed.directory.name} was in another place, which is gone: it goes on here, in {cwd}")
+        resumed = replace(resumed, directory=elsewhere.bring(resumed.directory, repo_runs))
+    directory = resumed.directory
+    own = own_place(resumed)
+    if own is not None and not own.is_dir() and not is_in_worktree(own, cwd, directory):
+        own = None
+    goes_on = own is not None and own.is_dir() and (not options.worktree or git.is_linked_worktree(cwd))
+    made: worktree.Made | None = None
+    if (options.worktree or own is not None) and not goes_on:
+        directory, cwd, made = _enter_worktree(
+            cwd, repository, repo_runs, directory, asked_id, own=own, only_reserve=only_reserve
+        )
+    else:
+        if own is not None and own != cwd:
+            output.note(f"it goes on where it was: {own}")
+            cwd = own
+        if (note := git.branch_note(cwd)) is not None:
+            output.note(note)
+    if directory is None:
+        directory = run_dir.new_run_directory(repo_runs, asked_id)
+    with taken_back(directory, made):
+        for other in () if only_reserve else elsewhere.neighbours(repo_runs, cwd, directory):
+            output.note(
+                f"run {other} works in this directory as well: loop shell {other} attaches to it, "
+                "and --worktree gives a run a directory of its own"
+            )
+        manifest = run_dir.read_manifest(directory) or {}
+        tree = git.top_level(cwd) or cwd
+        return RunOrder(
+            key=f"{repo_runs.name}/{directory.name}",
+            run_id=directory.name,
+            repo_id=repo_runs.name,
+            directory=directory,
+            cwd=cwd,
+            environment=environment,
+            worker=agents.worker,
+            reviewer=agents.reviewer,
+            paired=agents.paired,
+            settings=run_settings,
+            worker_model=run_settings.worker_model,
+            reviewer_model=run_settings.reviewer_model,
+            raw_output=options.is_raw,
+            headless=options.headless or not sys.stdin.isatty(),
+            has_prompt=has_prompt,
+            configured=dict(configuration.agents),
+            carried_agents={
+                name: configuration.agents[name]
+                for name in (agents.worker, agents.reviewer)
+                if name in configuration.agents and name not in in_file
+            },
+            allowed_sha256=configuration.allowed_sha256,
+            repository=git.main_top_level(cwd) or cwd,
+            tree=tree,
+            tree_sha256=_tree_sha256(tree, manifest),
+            session_ids=_session_ids(agents, manifest, resumed),
+            worktree=str(git.linked_worktree(cwd) or ""),
+            made=made,
+            workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
+            tmux_session=place.session if place else "",
+            workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
+        )
+
+
+def _have_tuis(agents: Agents, configuration: Configuration) -> bool:
+    names = (agents.worker, agents.reviewer)
+    return agents.paired and all(find_adapter(name, configuration.agents).side for name in names)
+
+
+def _is_open_ended(options: Options, task: Task, place: TmuxPlace | None, *, has_prompt: bool) -> bool:
+    """Whether the run waits for the next task when one is completed: a workspace does, unless it is to exit. A run that
+    is resumed with its task stays what it was.
+    """
+    in_workspace = place is not None and place.workspace and has_prompt
+    return options.value("exit") is not True and (task.to_come or (in_workspace and bool(task.text)))
+
+
+def _session_ids(agents: Agents, manifest: run_dir.Manifest, resumed: Resumed) -> dict[Role, str]:
+    """For sessions that no journal of ours knows: a run of the original, or an id given by hand."""
+    if resumed.session_id:
+        return {"worker": resumed.session_id}
+    known = run_dir.session_ids(manifest)
+    roles: dict[Role, str] = {"worker": agents.worker, "reviewer": agents.reviewer}
+    return {role: known[name] for role, name in roles.items() if name in known and agents.paired}
+
+
+def _has_prompt(options: Options) -> bool:
+    """Whether somebody sits there who reads what happens and can type."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and options.is_interactive
+
+
+def _preflight(agents: Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:
+    for name in dict.fromkeys((agents.worker, agents.reviewer)):
+        find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
+
+
+def _can_be_asked(options: Options) -> bool:
+    """Whether somebody sits there who can be asked before anything is made. `loop submit` is typed by one, too."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and (options.is_interactive or options.command == "submit")
+
+
+def _allowed_before(resumed: Resumed) -> str:
+    """The content of `.loop.toml` that the run that goes on was allowed to use."""
+    if resumed.directory is None:
+        return ""
+    return str((run_dir.read_manifest(resumed.directory) or {}).get(ALLOWED, ""))
+
+
+def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:
+    """Of the `.loop.toml` where the run works. Says so when it has changed since the run was here before."""
+    now = trust.digest(tree)
+    if manifest.get(SEEN, now) != now:
+        output.note(trust.changed_line(tree))
+    return now
+
+
+def _enter_worktree(
+    cwd: Path,
+    repository: Path | None,
+    repo_runs: Path,
+    directory: Path | None,
+    wanted_id: str | None,
+    *,
+    own: Path | None,
+    only_reserve: bool,
+) -> tuple[Path | None, Path, worktree.Made | None]:
+    """The run directory, if there is one now, the directory to work in, which is `own` again where the run has one,
+    and what was made of it now.
+    """
+    if repository is None:
+        raise UserError(worktree.refusal(cwd))
+    if git.is_linked_worktree(cwd):
+        main = git.main_top_level(cwd)
+        if own is None or main is None:
+            output.note("--worktree skipped: this is a worktree already")
+            return directory, cwd, None
+        repository = main
+    if directory is None:
+        directory = run_dir.new_run_directory(
+            repo_runs, wanted_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
+        )
+    if only_reserve:
+        return directory, cwd, None
+    with taken_back(directory, None):
+        place = worktree.enter(cwd, repository, directory.name)
+    for note in place.notes:
+        output.note(note)
+    goes_on = own is not None and own.is_dir() and is_in_worktree(own, cwd, directory)
+    return directory, own if own is not None and goes_on else place.cwd, place.made
+
+
+@contextmanager
+def taken_back(directory: Path, made: worktree.Made | None) -> Iterator[None]:
+    """Within it whatever refuses a start, Ctrl-C included, takes back what was made for a run that has not begun.
+
+    A run with a manifest has begun. A new run's directory is empty until then; what is in one stays.
+    """
+    try:
+        yield
+    except BaseException:
+        if made is not None and not (directory / "manifest.json").exists():
+            worktree.unmake(made)
+        with suppress(OSError):
+            directory.rmdir()
+        raise

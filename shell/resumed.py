@@ -1,0 +1,97 @@
+"""The run to resume, by its id, a session id or LOOP_RUN_ID. Reads manifests; makes and changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors import values
+from actors.edges import environments, git, run_dir, worktree
+from actors.edges.journal import FILE_NAME as JOURNAL
+from actors.edges.journal import RUN_STREAM, has_events
+from actors.errors import CircumstanceError
+from shell import elsewhere
+from shell.options import Options
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run to go on with: its directory, or only a session id that no run is known by."""
+
+    directory: Path | None = None
+    session_id: str = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a journal to go on with. A run of the original has none, nor has one that never started."""
+        return self.directory is not None and has_events(self.directory / JOURNAL, RUN_STREAM)
+
+
+def find_resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> Resumed:
+    """What these words, or LOOP_RUN_ID, name. Raises `UserError` when there is no such run, or when it is damaged."""
+    is_single = "only" in options.typed
+    if options.run_id:
+        directory = repo_runs / run_dir.check_run_id(options.run_id)
+        run_dir.check_whole(directory)
+        if run_dir.read_manifest(directory) is None:
+            moved = elsewhere.moved_run(repo_runs, options.run_id)
+            if moved is None:
+                raise elsewhere.unknown_run(repo_runs, options.run_id)
+            run_dir.check_whole(moved)
+            return Resumed(moved)
+        return Resumed(directory)
+    if options.session:
+        if run_dir.RUN_ID.fullmatch(options.session):
+            run_dir.check_whole(repo_runs / options.session)
+        found = None if is_single else run_dir.find_run(repo_runs, options.session)
+        if found:
+            run_dir.check_whole(found)
+        if found is None and not is_single and (error := elsewhere.known_session(repo_runs, options.session)):
+            raise error
+        return Resumed(found) if found else Resumed(session_id=options.session)
+    if wanted_id is not None:
+        run_dir.check_whole(repo_runs / wanted_id)
+    if wanted_id is not None and run_dir.read_manifest(repo_runs / wanted_id) is not None:
+        return Resumed(repo_runs / wanted_id)
+    return Resumed()
+
+
+def own_place(resumed: Resumed) -> Path | None:
+    """Where a run that goes on has worked so far. What its agents have done is there, and so are their sessions:
+    Claude Code keeps them by directory.
+    """
+    if resumed.directory is None or not resumed.begun:
+        return None
+    place = (run_dir.read_manifest(resumed.directory) or {}).get("cwd")
+    return Path(place) if isinstance(place, str) and place else None
+
+
+def is_in_worktree(own: Path, cwd: Path, directory: Path | None) -> bool:
+    """Whether `own` was in the run's worktree, which can then be made again."""
+    top = git.main_top_level(cwd)
+    return top is not None and directory is not None and worktree.name_of(top, directory.name) in own.parts
+
+
+def lives_in_tmux(options: Options) -> bool:
+    """Whether the run that is to go on had its agents' TUIs in a tmux session, and can have them there again."""
+    if options.headless or not (options.run_id or options.session):
+        return False
+    repo_runs = run_dir.runs_root(environments.home()) / git.repository_id(current_directory())
+    directory = find_resumed(options, repo_runs, None).directory
+    return directory is not None and (run_dir.read_manifest(directory) or {}).get("workspace") is True
+
+
+def wanted_id() -> str | None:
+    """`LOOP_RUN_ID`, checked; None when it is not set."""
+    wanted = environments.own(environments.RUN_ID).get(environments.RUN_ID, "").strip()
+    return run_dir.check_run_id(wanted) if wanted else None
+
+
+def current_directory() -> Path:
+    """Where it was typed. Raises `LoopError` when it is gone or its name is no text."""
+    try:
+        found = Path.cwd()
+    except FileNotFoundError as error:
+        raise CircumstanceError("the current directory is gone: change to another one") from error
+    values.text("the current directory's name", str(found))
+    return found

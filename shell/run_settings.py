@@ -1,0 +1,123 @@
+"""From the settings of a start to those of its run: names become roles, and what was typed is noted. Pure.
+
+A row of the table whose value goes into its field as it is needs nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from actors.errors import UserError
+from actors.settings import Role, RunSettings
+from actors.settings_layers import Settings, described
+from actors.settings_table import BOTH, TABLE
+
+# What every run has today, and older journals have not: a resume brings a run of that time up to date.
+_OF_TODAY = {"asks_again": True, "binds_to_tree": True, "looks_for_pull_request": True}
+
+
+class Agents(NamedTuple):
+    """By their names. Not paired: one agent, which reviews in a second session."""
+
+    worker: str
+    reviewer: str
+    paired: bool
+
+
+def settings_of(
+    settings: Settings,
+    agents: Agents,
+    reviewer_models: Mapping[str, str],
+    *,
+    run_uid: str,
+    task: str,
+    needs_plan: bool,
+    interactive: bool,
+    open_ended: bool,
+    keeps_its_wait: bool,
+) -> RunSettings:
+    """Raises `UserError` for an agent that the run does not have.
+
+    `reviewer_models` are those of the configuration, by agent. `keeps_its_wait`: a run that has begun keeps how long it
+    waits for a provider unless that was typed, also with a new task.
+    """
+    as_they_are = {row.field: settings.value(row.name) for row in TABLE if row.field}
+    models = _models(settings, agents, reviewer_models)
+    others: dict[str, object] = {
+        "run_uid": run_uid,
+        "task": task,
+        "needs_plan": needs_plan,
+        "worker": agents.worker,
+        "reviewer": agents.reviewer,
+        "paired": agents.paired,
+        "reviewers": _reviewers(settings, agents),
+        "plan_reviewer": _plan_reviewer(settings, agents),
+        **{name: model for name, (model, _) in models.items()},
+        "interactive": interactive,
+        "open_ended": open_ended,
+        "given": _given(settings, {name for name, (_, is_typed) in models.items() if is_typed}, open_ended=open_ended),
+        "only_given": True,
+        **_OF_TODAY,
+    }
+    if keeps_its_wait and not settings.is_typed("max_wait"):
+        others["max_wait_ms"] = None
+    return msgspec.convert(as_they_are | others, RunSettings)
+
+
+def _given(settings: Settings, models: set[str], *, open_ended: bool) -> tuple[str, ...]:
+    """The fields that a resume takes: those of the settings that were typed, also where they are the defaults."""
+    typed = {row.field for row in TABLE if row.field and row.resumes and settings.is_typed(row.name)}
+    return tuple(sorted({*typed, *models, *_OF_TODAY, *(["open_ended"] if open_ended else [])}))
+
+
+def _reviewers(settings: Settings, agents: Agents) -> tuple[Role, ...]:
+    if not agents.paired:
+        return ("reviewer",)
+    if settings.text("review") == BOTH:
+        return ("worker", "reviewer")
+    return (_role_of("review", settings, agents),)
+
+
+def _plan_reviewer(settings: Settings, agents: Agents) -> Role | None:
+    if settings.text("review_plan") == "none":
+        return None
+    if settings.text("review_plan") == "other" or not agents.paired:
+        return "reviewer"
+    return _role_of("review_plan", settings, agents)
+
+
+def _role_of(name: str, settings: Settings, agents: Agents) -> Role:
+    agent = settings.text(name)
+    if agent == agents.reviewer:
+        return "reviewer"
+    if agent == agents.worker:
+        return "worker"
+    said = described(settings.sources(name)[-1])
+    raise UserError(f"{said}: this run has only {agents.worker} and {agents.reviewer}; leave it out")
+
+
+def _models(settings: Settings, agents: Agents, reviewer_models: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
+    """The model of each field, and whether it was typed. The `model` of an agent's table is not here: its adapter uses
+    it where this says nothing.
+    """
+    work = {name: settings.text(f"{name}_model") for name in ("codex", "claude")}
+    for pair in settings.texts("models"):
+        name, _, model = pair.partition("=")
+        if name not in agents[:2]:
+            raise UserError(f"--model {pair}: the run's agents are {agents.worker} and {agents.reviewer}")
+        work[name] = model
+    review = {name: settings.text(f"{name}_reviewer_model") for name in ("codex", "claude")}
+
+    def reviewing(agent: str, otherwise: str) -> tuple[str, bool]:
+        typed, own = review.get(agent, ""), reviewer_models.get(agent, "")
+        return (typed or own or otherwise, bool(typed or (otherwise and not own)))
+
+    worker = work.get(agents.worker, "")
+    return {
+        "worker_model": (worker, bool(worker)),
+        "worker_review_model": reviewing(agents.worker, ""),
+        "reviewer_model": reviewing(agents.reviewer, work.get(agents.reviewer, "")),
+    }
