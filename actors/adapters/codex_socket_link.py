@@ -109,6 +109,8 @@ class CodexSocketLink:
 
     async def request(self, method: str, params: Json) -> Json:
         """One request. Raises `RequestRefusedError`, or `AgentDiedError` when no answer will come."""
+        if self._reader is not None and self._reader.done():  # nothing is read from it any more
+            raise await self._death()
         number = next(self._ids)
         waiting: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiting

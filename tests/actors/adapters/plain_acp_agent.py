@@ -42,6 +42,10 @@ from acp.schema import (
 HOME = Path(os.environ["HOME"])
 
 
+def next_session() -> str:
+    return f"plain-{len(list(HOME.glob('plain-*'))) + 1}"
+
+
 class PlainAgent:
     def __init__(self) -> None:
         self.client: Any = None
@@ -65,8 +69,9 @@ class PlainAgent:
         if "--login" in sys.argv:
             raise RequestError.auth_required()
         self.servers = mcp_servers or []
-        self.store("plain-1", "cwd", cwd)
-        return NewSessionResponse(session_id="plain-1", config_options=[self.option()])
+        session_id = next_session()
+        self.store(session_id, "cwd", cwd)
+        return NewSessionResponse(session_id=session_id, config_options=[self.option()])
 
     async def load_session(
         self, session_id: str, mcp_servers: list[Any] | None = None, **_: Any
@@ -140,6 +145,18 @@ class PlainAgent:
         for piece in ("all ", "done"):
             await self.say(session_id, piece)
 
+    async def use(self, session_id: str) -> None:
+        await self.chunks(session_id)
+
+    async def hello(self, session_id: str) -> None:
+        await self.say(session_id, "hello")
+
+    async def wait(self, session_id: str) -> None:
+        """For a word in a pipe of its working directory."""
+        await self.client.session_update(session_id, start_tool_call("t1", "cat word", status="in_progress"))
+        await asyncio.to_thread(Path("word").read_text)
+        await self.say(session_id, "waited")
+
     async def ask(self, session_id: str) -> None:
         kinds = ("reject_once", "allow_once", "allow_always", "reject_always")
         options = [PermissionOption(option_id=f"id-{kind}", name=kind, kind=kind) for kind in kinds]
@@ -181,6 +198,14 @@ class PlainAgent:
         sys.stdout.flush()
         await asyncio.Event().wait()
 
+    async def pour(self, session_id: str) -> None:
+        """A line of 10 MB."""
+        await self.say(session_id, "x" * 10_000_000)
+
+    async def babble(self, session_id: str) -> None:
+        print("{broken \x1b]0;owned\x07", flush=True)
+        await self.say(session_id, "printed")
+
     async def deep(self, session_id: str) -> None:
         print('{"jsonrpc": "2.0", "method": "x", "params": ' + "[" * 100_000, flush=True)
         await asyncio.Event().wait()
@@ -216,7 +241,7 @@ class PlainAgent:
     async def leave_daemon(self, session_id: str) -> None:
         await self.leave(session_id, "start_new_session=True")
 
-    async def leave(self, session_id: str, how: str) -> None:
+    async def leave(self, session_id: str, how: str = "start_new_session=True") -> None:
         """A process that holds our stdout and ignores SIGTERM, and whose parent is gone at once."""
         stray = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
         parent = (
