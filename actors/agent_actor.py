@@ -1,6 +1,6 @@
 """What the worker and the reviewer have in common: an actor that owns one agent's session.
 
-Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session.py). It carries
+Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session). It carries
 messages between the two and decides nothing.
 """
 
@@ -39,7 +39,7 @@ from actors.messages import (
     TurnEnded,
     TurnOutcome,
 )
-from actors.session import AgentSession, SessionStatus
+from actors.session import AgentSession, SessionOptions, SessionStatus
 from actors.settings import Role
 from actors.stream import EventStream
 
@@ -62,14 +62,16 @@ class AgentActor(ProcessActor):
         """Starts the session; the actor is ready before the agent's program is."""
         self._raw: bool = self.context.options["raw_output"]
         self.session = AgentSession(
-            make_agent=self._make_agent,
-            stream=EventStream(
-                self.context.ref("persistence"), f"turns/{self.role}", self.context.incarnation, turn.EVENTS
-            ),
-            listener=self,
-            first_session_id=self.context.options["first_session_id"],
-            retry_ms=self.context.options["retry_ms"],
-            max_wait_ms=self.context.options["max_wait_ms"],
+            SessionOptions(
+                make_agent=self._make_agent,
+                stream=EventStream(
+                    self.context.ref("persistence"), f"turns/{self.role}", self.context.incarnation, turn.EVENTS
+                ),
+                listener=self,
+                first_session_id=self.context.options["first_session_id"],
+                retry_ms=self.context.options["retry_ms"],
+                max_wait_ms=self.context.options["max_wait_ms"],
+            )
         )
         self.session.start()
 

@@ -48,6 +48,9 @@ PURE = (
     "actors.adapters.base",
 )
 PURE_FILES = (
+    "actors.session.choices",
+    "actors.session.keeping",
+    "actors.session.listener",
     "supervisor.spec",
     "supervisor.policy",
     "supervisor.children",

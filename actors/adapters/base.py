@@ -1,7 +1,7 @@
 """The Protocol that every coding agent's adapter fulfils. Pure description: no I/O here.
 
 An adapter owns one session of one agent. All its methods are coroutines that run in the session's asyncio thread
-(actors/session.py), one `turn` at a time; `steer`, `interrupt` and `find_turn` may be called while a turn runs.
+(actors/session), one `turn` at a time; `steer`, `interrupt` and `find_turn` may be called while a turn runs.
 An adapter never decides: it does not retry, resend, or choose what comes next.
 """
 

@@ -11,7 +11,7 @@ from actors.adapters.base import AgentEvent, EventSink
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
 from actors.messages import FoundTurn, RunTurn, TurnOutcome
-from actors.session import AgentSession, SessionStatus
+from actors.session import AgentSession, SessionOptions, SessionStatus
 
 PATIENCE_S = 10.0
 DONE = TurnOutcome(status="finished", text="did it")
@@ -147,10 +147,12 @@ class Rig:
     def start(self, **options: Any) -> tuple[AgentSession, Listener]:
         listener = Listener()
         session = AgentSession(
-            make_agent=self._make_agent,
-            stream=self.stream,  # type: ignore[arg-type]
-            listener=listener,
-            **options,
+            SessionOptions(
+                make_agent=self._make_agent,
+                stream=self.stream,  # type: ignore[arg-type]
+                listener=listener,
+                **options,
+            )
         )
         self.sessions.append(session)
         session.start()

@@ -1,0 +1,75 @@
+"""One agent's session in a thread of its own, so that its actor's mailbox is free while a turn of three hours runs.
+
+Its inbox has no bound of its own: what its actor puts in is bounded by the mailbox, and the agent can put in only what
+names a message that we gave it, the end of its program, and one line at a time about what it asks a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+from actors.messages import RunTurn
+from actors.session.driver import Driver
+from actors.session.inbox import HoldChanged, MessageBrought, TurnBrokenOff
+from actors.session.options import SessionOptions
+
+
+class AgentSession:
+    """The session of one agent. `start` once, `close` once; the others any time between, from any thread."""
+
+    def __init__(self, options: SessionOptions) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._listener = options.listener
+        self._driver = Driver(options, self._loop)
+        self._main: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="agent-session", daemon=True)
+
+    def start(self) -> None:
+        """Loads the ledger, starts the agent's program, takes up what was left open."""
+        self._thread.start()
+
+    def want(self, order: RunTurn) -> None:
+        """Runs this turn when it is its turn. The same turn id again: only its outcome is told again."""
+        self._driver.put(order)
+
+    def deliver(self, mail_id: str, text: str) -> None:
+        """Brings a mail to the agent: into the running turn where the agent can, else as a turn of its own."""
+        self._driver.put(MessageBrought(mail_id, "mail", text))
+
+    def say(self, message_id: str, text: str) -> None:
+        """Brings a person's words to the agent, as `deliver` does with mail."""
+        self._driver.put(MessageBrought(message_id, "human", text))
+
+    def hold(self, *, held: bool) -> None:
+        """While held, no turn starts, mail included; what runs goes on."""
+        self._driver.put(HoldChanged(held))
+
+    def break_off(self, turn_id: str, reason: str) -> None:
+        """Ends this turn now, or before it has begun. It settles as interrupted, unless it was faster."""
+        self._driver.put(TurnBrokenOff(turn_id, reason))
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the agent's program. An unfinished turn stays open in the ledger and is taken up next time."""
+        if self._thread.is_alive():
+            with suppress(RuntimeError):  # the loop may end at this very moment
+                self._loop.call_soon_threadsafe(self._cancel)
+            self._thread.join(timeout_s)
+
+    # --- in the session's thread ---
+
+    def _cancel(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._main = self._loop.create_task(self._driver.live())
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._main)
+        except BaseException as error:
+            self._listener.session_crashed(error)
+        finally:
+            self._loop.close()

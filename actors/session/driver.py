@@ -1,0 +1,396 @@
+"""The turn ledger at work: turns and messages come in, the agent gets them one after the other.
+
+Every step is first an event in the actor's turn ledger (machines/turn), durable, then an act of the adapter. It never
+decides what a turn says or what follows from it: that is the run machine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+
+from loguru import logger
+
+from actors.adapters.base import Agent, AgentEvent
+from actors.errors import AgentDiedError, AgentError, LoopError
+from actors.machines import prompts, turn
+from actors.machines.durations import span
+from actors.messages import FoundTurn, RunTurn, TurnOutcome
+from actors.session import choices, keeping
+from actors.session.inbox import (
+    Alarm,
+    HoldChanged,
+    InterruptOverdue,
+    Item,
+    MessageBrought,
+    ProgramEnded,
+    PromptSeen,
+    TurnBrokenOff,
+    TurnOver,
+    UserAsked,
+)
+from actors.session.keeper import Keeper
+from actors.session.options import SessionOptions
+from actors.session.reporter import Reporter
+
+# An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
+INTERRUPT_PATIENCE_S = 10.0
+# Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
+STEER_PATIENCE_S = 10.0
+
+
+class Driver:
+    """Works the inbox off. All of it runs in `loop`, but for `on_agent_event`, which any thread may call."""
+
+    def __init__(self, options: SessionOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self._options = options
+        self._report = Reporter(options.listener)
+        self._clock = options.clock
+        self._loop = loop
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue()
+        self._keeper = Keeper(lambda: options.make_agent(self._on_agent_event), rest=self._rest, note=self._report.note)
+        self._alarm: asyncio.TimerHandle | None = None
+        self._ledger = turn.Ledger()
+        self._running: str | None = None  # turn id
+        self._running_since_ms = 0  # Unix time
+        self._turn_task: asyncio.Task[None] | None = None
+        self._held = False
+        self._asks = ""  # what the agent asks a person in its own TUI
+        self._interrupting = False
+
+    def put(self, item: Item) -> None:
+        """Any thread."""
+        with suppress(RuntimeError):  # closed: what was asked is in the journal of whoever asked
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, item)
+
+    async def live(self) -> None:
+        """Until it is cancelled, which ends the agent's program too."""
+        try:
+            for event in await asyncio.to_thread(self._options.stream.load):
+                self._ledger = turn.apply(self._ledger, event)
+            await self._ready_agent()
+            while True:
+                await self._advance()
+                self._report.status(
+                    self._ledger,
+                    running=self._running,
+                    since_ms=self._running_since_ms,
+                    can_steer=self._keeper.can_steer,
+                    asks=self._asks,
+                )
+                await self._take(await self._inbox.get())
+        finally:
+            await self._drop_agent()
+
+    async def _take(self, item: Item) -> None:
+        match item:
+            case RunTurn():
+                await self._intend(item)
+            case MessageBrought():
+                await self._take_message(item)
+            case HoldChanged():
+                self._held = item.held
+            case TurnBrokenOff():
+                await self._break_off(item)
+            case TurnOver():
+                await self._turn_over(item)
+            case PromptSeen():
+                await self._seen(item.message_id)
+            case keeping.Rested():
+                self._keeper.rested()
+                await self._ready_agent()
+            case UserAsked():
+                self._asks = item.what
+            case ProgramEnded():
+                await self._ended(item.why)
+            case Alarm():
+                pass  # what follows from the time is done by `_advance`
+            case InterruptOverdue():
+                if self._running == item.turn_id:
+                    await self._drop_agent()
+
+    async def _record(self, *events: turn._Event) -> None:
+        """Write-ahead: durable first, then true here."""
+        await asyncio.to_thread(self._options.stream.append, events)
+        for event in events:
+            self._ledger = turn.apply(self._ledger, event)
+
+    async def _intend(self, order: RunTurn) -> None:
+        outcome = self._ledger.settled.get(order.turn_id)
+        if outcome is not None:
+            self._options.listener.turn_ended(order.turn_id, order.purpose, outcome)
+        elif not turn.knows(self._ledger, order.turn_id):
+            await self._record(
+                turn.TurnIntended(
+                    turn_id=order.turn_id,
+                    purpose=order.purpose,
+                    prompt=order.prompt,
+                    model=order.model,
+                    continues=order.continues,
+                    reminder=order.reminder,
+                )
+            )
+
+    async def _take_message(self, brought: MessageBrought) -> None:
+        message_id = brought.message_id
+        if turn.is_settled(self._ledger, message_id):
+            self._report.message(brought.purpose, message_id, "answered")
+            return
+        if not turn.knows(self._ledger, message_id):
+            await self._record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
+        self._report.message(brought.purpose, message_id, "accepted")
+        entry = self._ledger.open[message_id]
+        if entry.status == "running":
+            self._report.message(brought.purpose, message_id, "seen")
+        if entry.status == "intended" and not entry.cuts:  # one that was cut has its prompt in the transcript
+            await self._steer(entry)
+
+    async def _steer(self, entry: turn.Entry) -> None:
+        """Into the running turn, if there is one that takes it; else it waits for its own."""
+        agent, carrier = self._keeper.agent, self._running
+        why = choices.why_not_steered(
+            self._ledger,
+            running=carrier,
+            has_agent=agent is not None,
+            can_steer=self._keeper.can_steer,
+            is_held=self._held,
+        )
+        if agent is None or carrier is None or why:
+            if why:
+                self._report.heard(entry, "waits", why)
+            return
+        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
+        self._keeper.given.add(entry.message_id)
+        try:
+            taken = await asyncio.wait_for(agent.steer(entry.message_id, entry.prompt), STEER_PATIENCE_S)
+        except (AgentError, TimeoutError):
+            return  # in doubt: the transcript is asked when the carrier is over
+        if taken:
+            self._report.heard(entry, "steered")
+        else:
+            await self._record(turn.TurnReturned(turn_id=entry.turn_id))
+            self._report.heard(entry, "waits", "the turn's end")
+
+    async def _break_off(self, order: TurnBrokenOff) -> None:
+        entry = self._ledger.open.get(order.turn_id)
+        if entry is None:
+            return  # it has settled, and its outcome is on its way
+        agent = self._keeper.agent
+        if self._running != entry.turn_id or agent is None:
+            await self._conclude(entry, TurnOutcome(status="interrupted", error=order.reason))
+            return
+        self._interrupting = True
+        self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))
+        with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task tells us
+            await asyncio.wait_for(agent.interrupt(), INTERRUPT_PATIENCE_S)
+
+    async def _turn_over(self, over: TurnOver) -> None:
+        self._running, self._turn_task = None, None
+        interrupting, self._interrupting = self._interrupting, False
+        entry = self._ledger.open[over.turn_id]
+        if over.outcome is not None:
+            self._keeper.answered()
+            if interrupting:
+                await self._conclude(entry, over.outcome)
+            else:
+                await self._take_outcome(entry, over.outcome)
+            return
+        await self._drop_agent()
+        if interrupting:
+            await self._conclude(entry, TurnOutcome(status="interrupted", error="the agent had to be killed"))
+        else:
+            self._keeper.lost()
+
+    async def _ended(self, why: str) -> None:
+        if self._running is None and self._keeper.agent is not None:  # else the turn tells
+            await self._drop_agent()
+            self._keeper.ended(why)
+
+    async def _take_outcome(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+        """What the turn came to, which need not be its end: see the ledger."""
+        if turn.has_room(entry, outcome):
+            await self._move(entry, outcome)
+            return
+        now_ms = self._clock()
+        until_ms = turn.deferred_until_ms(
+            entry, outcome, now_ms, retry_ms=self._options.retry_ms, max_wait_ms=self._options.max_wait_ms
+        )
+        unfinished = outcome.status == "limited" or bool(outcome.cause)
+        remembered = unfinished and await self._stands(entry)
+        if until_ms is None:
+            await self._conclude(entry, outcome, remembered=remembered)
+            return
+        await self._record(
+            turn.TurnDeferred(
+                turn_id=entry.turn_id,
+                next_message_id=str(uuid.uuid4()),
+                at_ms=now_ms,
+                not_before_ms=until_ms,
+                remembered=remembered,
+            )
+        )
+        self._keeper.given.discard(entry.message_id)
+        if remembered:
+            self._report.message(entry.purpose, entry.turn_id, "seen")
+        why = f"{outcome.error}: retry {entry.deferrals + 1} in {span(until_ms - now_ms)}"
+        self._report.note(f"the {entry.purpose} turn is put off: {why}")
+        self._report.heard(entry, "waits", why)
+
+    async def _move(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+        """Into a new session, which begins with what the old one was asked."""
+        prompt = prompts.hand_over(entry.prompt, said=outcome.text)
+        await self._record(turn.TurnMoved(turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt))
+        self._report.note(f"the session is full ({outcome.error}): a new one takes the turn over")
+        await self._drop_agent()
+
+    async def _stands(self, entry: turn.Entry) -> bool:
+        """Whether the prompt is in the agent's transcript."""
+        if entry.status == "running":
+            return True
+        if self._keeper.agent is None:
+            return False
+        try:
+            found = await self._found(self._keeper.agent, entry)
+        except AgentError:
+            return False
+        return found.state != "absent"
+
+    async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome, *, remembered: bool = False) -> None:
+        await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome, remembered=remembered))
+        self._keeper.given.discard(entry.message_id)
+        self._report.settled(entry, outcome)
+
+    async def _seen(self, message_id: str) -> None:
+        entry = next((one for one in self._ledger.open.values() if one.message_id == message_id), None)
+        if entry is None or entry.status != "submitted":
+            return
+        await self._record(turn.TurnSeen(turn_id=entry.turn_id))
+        self._report.message(entry.purpose, entry.turn_id, "seen")
+
+    async def _advance(self) -> None:
+        """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
+        while (action := self._next_step()) is not None and await self._ready_agent():
+            if isinstance(action, turn.Look):
+                await self._look(action.entry)
+            else:
+                await self._send(action.entry)
+
+    def _next_step(self) -> turn.Send | turn.Look | None:
+        self._set_alarm()
+        return choices.next_step(
+            self._ledger,
+            self._clock(),
+            is_running=self._running is not None,
+            is_resting=self._keeper.is_resting,
+            is_held=self._held,
+        )
+
+    async def _look(self, entry: turn.Entry) -> None:
+        agent = self._keeper.agent
+        assert agent is not None
+        try:
+            answer = await self._found(agent, entry)
+        except AgentError as error:
+            await self._agent_failed(error)
+            return
+        left_alone = entry.carrier not in self._ledger.open and entry.message_id not in self._keeper.given
+        event = turn.found(entry, answer, str(uuid.uuid4()), left_alone=left_alone)
+        if answer.state != "absent":
+            self._report.message(entry.purpose, entry.turn_id, "seen")
+        if isinstance(event, turn.TurnConcluded):
+            await self._take_outcome(entry, event.outcome)
+        else:
+            await self._record(event)
+
+    async def _found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
+        text = turn.text_of(self._ledger, entry)
+        return await agent.find_turn(entry.message_id, text, answered=self._ledger.answered)
+
+    async def _send(self, entry: turn.Entry) -> None:
+        agent = self._keeper.agent
+        assert agent is not None
+        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
+        self._running, self._running_since_ms = entry.turn_id, self._clock()
+        self._report.heard(entry, "turn")
+        self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self._ledger, entry)))
+
+    async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
+        outcome: TurnOutcome | None
+        try:
+            outcome = await agent.turn(entry.message_id, text, model=entry.model)
+        except AgentDiedError as error:
+            self._report.note(f"the agent was lost: {error}; its session will be resumed")
+            outcome = None
+        except LoopError as error:
+            outcome = choices.outcome_of(error)
+        except Exception as error:  # an adapter's foreign error must not end the session; the log has all of it
+            logger.exception("turn {} failed in the adapter", entry.turn_id)
+            outcome = TurnOutcome(status="failed", error=f"{type(error).__name__}: {error}")
+        self._inbox.put_nowait(TurnOver(entry.turn_id, outcome))
+
+    async def _ready_agent(self) -> bool:
+        """Starts the agent's program when there is none. False: it failed, and is tried again after a rest."""
+        if self._keeper.agent is not None:
+            return True
+        wanted = keeping.wanted_session(self._ledger, self._options.first_session_id)
+        try:
+            session_id = await self._keeper.open(wanted, is_missed=keeping.is_missed(self._ledger))
+        except AgentError as error:
+            await self._agent_failed(error)
+            return False
+        if session_id != self._ledger.session_id:
+            await self._record(turn.SessionBegan(session_id=session_id))
+        self._report.opened(session_id)
+        return True
+
+    async def _agent_failed(self, error: AgentError) -> None:
+        """The program cannot be started or asked. After a few tries what waits for it fails with the reason."""
+        await self._drop_agent()
+        if not self._keeper.failed(error):
+            return
+        for entry in list(self._ledger.open.values()):
+            match keeping.fate(entry):
+                case "failed":
+                    await self._conclude(entry, choices.outcome_of(error))
+                case "withdrawn":
+                    await self._record(turn.TurnWithdrawn(turn_id=entry.turn_id))
+                    self._report.withdrawn(entry, str(error))
+                case "in doubt":
+                    pass
+        if self._ledger.open:
+            self._keeper.leave_in_doubt()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        now_ms = self._clock()
+        at_ms = turn.next_alarm_ms(self._ledger, now_ms)
+        if at_ms is not None:
+            self._alarm = self._loop.call_later((at_ms - now_ms) / 1_000, self._inbox.put_nowait, Alarm())
+
+    def _rest(self, delay_s: float) -> None:
+        """The inbox is served meanwhile."""
+        self._loop.call_later(delay_s, self._inbox.put_nowait, keeping.Rested())
+
+    async def _drop_agent(self) -> None:
+        self._asks = ""
+        await self._keeper.close()
+        if self._turn_task is not None and asyncio.current_task() is not self._turn_task:
+            task = self._turn_task
+            await asyncio.wait([task], timeout=INTERRUPT_PATIENCE_S)
+            task.cancel()
+
+    def _on_agent_event(self, event: AgentEvent) -> None:
+        match event.kind:
+            case "seen":
+                self.put(PromptSeen(event.message_id))
+            case "waits":
+                if event.text:  # first: whoever is told that it asks can have read what
+                    self._report.note(event.text)
+                self.put(UserAsked(event.text))
+            case "ended":
+                self.put(ProgramEnded(event.text))
+            case _:
+                self._options.listener.agent_event(event)

@@ -1,0 +1,100 @@
+"""The agent's program: opened in its session, closed, opened again. Lives in the session's thread and loop.
+
+It carries out what `keeping` decides. What becomes of the turns is the driver's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.adapters.base import Agent
+from actors.errors import AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.session import keeping
+
+
+class Keeper:
+    """`make_agent` gives a fresh adapter each time; `rest` is to call `rested` after so many seconds; `note` is shown
+    to the user.
+    """
+
+    def __init__(
+        self, make_agent: Callable[[], Agent], *, rest: Callable[[float], None], note: Callable[[str], None]
+    ) -> None:
+        self.agent: Agent | None = None
+        self.given: set[str] = set()  # ids of the messages that this program was given
+        self._make_agent = make_agent
+        self._rest = rest
+        self._note = note
+        self._keeping = keeping.Keeping()
+
+    @property
+    def is_resting(self) -> bool:
+        """The program is not to be started now."""
+        return self._keeping.resting
+
+    @property
+    def can_steer(self) -> bool:
+        """Whether the program takes a message in the middle of a turn."""
+        return self.agent is not None and self.agent.can_steer
+
+    async def open(self, wanted: str | None, *, is_missed: bool) -> str:
+        """Starts the program in the wanted session, or in a new one where that is gone; its session's id.
+
+        Raises `AgentError`; the program is closed then.
+        """
+        agent = self._make_agent()
+        try:
+            try:
+                session_id = await agent.open(wanted)
+            except SessionNotFoundError as error:
+                if is_missed:
+                    self._note(f"session {wanted} is gone ({error}); a new one is begun")
+                await agent.close()
+                agent = self._make_agent()
+                session_id = await agent.open(None)
+        except BaseException:
+            await agent.close()
+            raise
+        self.agent = agent
+        return session_id
+
+    async def close(self) -> None:
+        """Ends the program. Twice is harmless."""
+        agent, self.agent = self.agent, None
+        self.given.clear()
+        if agent is not None:
+            await agent.close()
+
+    def failed(self, error: AgentError) -> bool:
+        """It is closed because it could not be started or asked: True when what waits for it is given up."""
+        self._note(str(error))
+        return self._take(keeping.CouldNotServe(permanent=isinstance(error, AgentUnavailableError)))
+
+    def lost(self) -> None:
+        """It is closed because it died in a turn."""
+        self._take(keeping.LostInTurn())
+
+    def ended(self, why: str) -> None:
+        """It is closed because it ended by itself: its session has to be there for the user who looks at it, and for
+        the next message.
+        """
+        self._note(f"the agent {why}; its session will be resumed")
+        self._take(keeping.EndedIdle())
+
+    def answered(self) -> None:
+        """A turn came back."""
+        self._take(keeping.TurnAnswered())
+
+    def leave_in_doubt(self) -> None:
+        """After a failure: only the agent can say what becomes of the rest."""
+        self._take(keeping.LeftInDoubt())
+
+    def rested(self) -> None:
+        """The pause is over."""
+        self._take(keeping.Rested())
+
+    def _take(self, event: keeping.Event) -> bool:
+        self._keeping, decision = keeping.decide(self._keeping, event)
+        if isinstance(decision, keeping.Rest):
+            self._rest(decision.delay_s)
+        return isinstance(decision, keeping.GiveUp)

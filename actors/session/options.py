@@ -1,0 +1,27 @@
+"""What a session is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actors.adapters.base import Agent, EventSink
+from actors.clock import wall_ms
+from actors.machines import backoff, turn
+from actors.session.listener import SessionListener
+from actors.stream import EventStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """`make_agent` gives a fresh adapter each time the agent's program has to be started
+    (again). `retry_ms` and `max_wait_ms` are for messages whose provider is away; the run waits for its own turns'.
+    """
+
+    make_agent: Callable[[EventSink], Agent]
+    stream: EventStream[turn._Event]
+    listener: SessionListener
+    first_session_id: str | None = None
+    retry_ms: int = backoff.RETRY_FIRST_MS
+    max_wait_ms: int | None = backoff.MAX_WAIT_MS
+    clock: Callable[[], int] = wall_ms
