@@ -60,6 +60,11 @@ def _command(options: Options, words: Sequence[str]) -> int:
             from shell.submit import submit
 
             return submit(options)
+        case "config":
+            check_packages()
+            from shell.config import show_config
+
+            return show_config(options)
         case "workspace":
             return _open_workspace(options, words)
         case "update":

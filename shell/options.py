@@ -17,7 +17,7 @@ from actors.settings_table import BY_FLAG, GROUPS, SETTINGS, TABLE, Setting, Val
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import Errand, meant_subcommand, parse_errand
 
-Command = Literal["run", "workspace", "update", "submit", "errand", "help", "version"]
+Command = Literal["run", "workspace", "update", "submit", "config", "errand", "help", "version"]
 
 SUBCOMMANDS: dict[str, Command] = {"update": "update", "upgrade": "update"}
 
@@ -28,7 +28,7 @@ class Options(NamedTuple):
     command: Command = "run"
     typed: Mapping[str, Value] = {}
     words: tuple[str, ...] = ()  # the positional prompt
-    errand: Errand | None = None  # of command "errand"
+    errand: Errand | None = None  # of the commands "errand" and "config"
 
     def value(self, name: str) -> Value:
         """What was typed, else the default: for a setting that no file and no variable can give."""
@@ -102,6 +102,9 @@ def parse(arguments: Sequence[str]) -> Options:
             return Options(command="help", errand=Errand(name=name))
         if name == "submit":
             return _submission(_parse_run(arguments[1:]))
+        if name == "config":
+            options = _parse_run([word for word in arguments[1:] if word != "--json"])
+            return options._replace(command="config", errand=Errand(name=name, json="--json" in arguments))
         return Options(command="errand", errand=parse_errand(name, arguments[1:]))
     return _parse_run(arguments)
 

@@ -56,7 +56,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
     resumed = find_resumed(options, repo_runs, asked_id)
     person = Person(home, cwd, can_be_asked=_can_be_asked(options), has_said_yes=options.value("trust") is True)
     configuration = read_configuration(
-        home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == _allowed_before(resumed) or person(file)
+        home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == allowed_before(resumed) or person(file)
     )
     in_file = configuration.agents.keys() - configuration.repository_agents.keys()
     settings = merge(configuration.user, configuration.repository, from_environment(environment), options.layer())
@@ -178,7 +178,7 @@ def _can_be_asked(options: Options) -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and (options.is_interactive or options.command == "submit")
 
 
-def _allowed_before(resumed: Resumed) -> str:
+def allowed_before(resumed: Resumed) -> str:
     """The content of `.loop.toml` that the run that goes on was allowed to use."""
     if resumed.directory is None:
         return ""

@@ -20,6 +20,7 @@ from supervisor.console_wire import ActorReport, MailboxReport, Report
 
 if TYPE_CHECKING:
     from actors.machines import turn
+    from actors.settings import RunSettings
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 ACTORS = ("persistence", "bridge", "worker", "reviewer")
@@ -200,6 +201,15 @@ def _report(found: RunFiles, now_ms: int) -> Report:
         consoles=0,
         worktree=found.text("worktree"),
     )
+
+
+def settings_of(directory: Path) -> RunSettings | None:
+    """What its journal says that the run was asked to do; None when it has not begun. Raises `LoopError`."""
+    from actors.edges.journal_reader import read_streams
+    from actors.machines import run
+
+    records = read_streams(directory, ("run",))["run"]
+    return run.fold(_events(records, run.EVENTS)).settings if records else None
 
 
 def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStatus:

@@ -120,6 +120,13 @@ SUBCOMMANDS: dict[str, Subcommand] = {
             "0: a run could start here.",
         ),
         Subcommand(
+            "config", "each setting, its value and where it comes from", ("[options]",), ("--json",),
+            "What loop would use here, with the options that follow: a default, your configuration (a line of "
+            "~/.loop/config.toml), the repository's (a line of .loop.toml, if you trust it), the environment or the "
+            "command line. With --run-id, what a resume of that run would use: its own settings, unless they are typed "
+            "again. Starts nothing. Exit status 2 for a mistake in a file, which names file, line and key.",
+        ),
+        Subcommand(
             "trust", "allow this repository's .loop.toml to run things", (), ("--show", "--revoke", "--json"),
             "A repository's .loop.toml can have checks and agents of its own, which are commands. They count once you "
             "have allowed that content: loop trust shows each command and asks; a run in a terminal asks as well. "

@@ -1,0 +1,177 @@
+"""`loop config`: each setting that counts here, its value and its origin; for a file, the line. Starts nothing.
+
+The same layers as of a run. For a run to resume, its own settings, folded from its journal, come after all of them but
+what is typed. What the repository's file says counts only when it is trusted; nobody is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.adapters import BUILT_IN_NAMES
+from actors.edges import environments, git, run_dir, trust
+from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, escaped, read_configuration
+from actors.settings_layers import Sourced, from_environment, merge
+from actors.settings_table import BOTH, BY_KEY, CHECK_TIMEOUT_S, SETTINGS, TABLE, Setting, Value
+from shell import output, run_files
+from shell.options import Options
+from shell.resolve import allowed_before
+from shell.resumed import current_directory, find_resumed, wanted_id
+
+if TYPE_CHECKING:
+    from actors.settings import RunSettings
+
+_NONE = "-"  # a setting without a value
+_WIDEST = 40  # a longer value pushes its origin to the right
+
+
+def show_config(options: Options) -> int:
+    """Returns an exit status. Raises `LoopError`, which names file, line and key for a mistake in a file."""
+    home, cwd = environments.home(), current_directory()
+    repository = git.top_level(cwd) or cwd
+    resumed = find_resumed(options, run_dir.runs_root(home) / git.repository_id(cwd), wanted_id())
+    configuration = read_configuration(
+        home,
+        repository,
+        BUILT_IN_NAMES,
+        lambda file: (
+            options.value("trust") is True
+            or file.sha256 == allowed_before(resumed)
+            or trust.is_trusted(home, cwd, file)
+        ),
+    )
+    before = run_files.settings_of(resumed.directory) if resumed.directory is not None else None
+    rows = list(rows_of(configuration, environments.handed_on(), options, before))
+    assert options.errand is not None
+    if options.errand.json:
+        output.say_json_text(json.dumps(_as_object(configuration, rows, home, repository), indent=2))
+        return os.EX_OK
+    output.say_lines(_lines(rows, home))
+    if configuration.repository_file is not None and not configuration.is_allowed:
+        output.note(f"{configuration.repository_file.path} is not trusted, so it does not count: see loop trust --show")
+    return os.EX_OK
+
+
+class Shown(NamedTuple):
+    """What the user calls a setting, one value of it as it can be written, and where that comes from."""
+
+    name: str
+    text: str
+    value: Value
+    source: Sourced
+
+
+def rows_of(
+    configuration: Configuration, environment: Mapping[str, str], options: Options, before: RunSettings | None
+) -> Iterator[Shown]:
+    """Each setting that has a key, and what else is not as it is by default. One that adds up has several rows."""
+    in_tables = [
+        each._replace(name=row.name) for row in TABLE for each in configuration.agent_keys if each.name == row.key
+    ]
+    files = (*configuration.user, *configuration.repository, *in_tables)
+    own: Iterable[Sourced] = ()
+    if before is not None:  # of the files, a resume takes the checks, and what is not the run's
+        files = tuple(each for each in files if SETTINGS[each.name].adds or not SETTINGS[each.name].field)
+        own = _of_run(before)
+    settings = merge(files, own, from_environment(environment), options.layer())
+    for row in TABLE:
+        for source in settings.sources(row.name):
+            if row.key or (source.origin != "default" and row.name != "prompt"):
+                name = _label(row, source)
+                yield from (Shown(name, text, value, source) for text, value in _values(row, source.value))
+    for each in configuration.agent_keys:
+        if each.name not in {row.key for row in TABLE}:
+            text = ", ".join(each.value) if isinstance(each.value, tuple) else str(each.value)
+            yield Shown(each.name, text, each.value, each)
+
+
+def _label(row: Setting, source: Sourced) -> str:
+    """The key of a file where there is one, for that is what can be written down; else the flag or the variable."""
+    if row.key in BY_KEY or source.path:
+        return row.key
+    return ", ".join(row.flags if row.means else row.flags[-1:]) or row.variable
+
+
+def _values(row: Setting, value: Value) -> Iterable[tuple[str, Value]]:
+    if isinstance(value, tuple) and value:
+        return [(item, item) for item in value]
+    if value in (None, "", ()):
+        return [(row.shown or _NONE, None)]
+    if isinstance(value, bool):
+        return [("true" if value else "false", value)]
+    text = row.show(value)
+    return [(text, value if row.written == "number" else text)]
+
+
+def _of_run(before: RunSettings) -> Iterable[Sourced]:
+    """The layer of the run to resume: its fields as the settings that they came from."""
+    names = [{"worker": before.worker, "reviewer": before.reviewer}[role] for role in before.reviewers]
+    plan = {None: "none", "reviewer": "other"}.get(before.plan_reviewer, before.worker)
+    computed: dict[str, Value] = {
+        "agent": before.worker,
+        "peer": before.reviewer,
+        "review": names[0] if len(names) == 1 else BOTH,
+        "review_plan": plan,
+        "check_timeout": before.check_timeout_s or CHECK_TIMEOUT_S,  # 0 in older journals
+        "models": tuple(
+            f"{agent}={model}"
+            for agent, model in ((before.worker, before.worker_model), (before.reviewer, before.reviewer_model))
+            if model
+        ),
+        "only": before.worker,
+    }
+    absent = {"exit", *(["only"] if before.paired else ["peer", "review"]), *([] if computed["models"] else ["models"])}
+    for row in TABLE:
+        if (row.field or row.name in computed) and row.name not in absent:
+            value = computed[row.name] if row.name in computed else getattr(before, row.field)
+            yield Sourced(row.name, value, "this run before")
+
+
+# --- as it is shown ---------------------------------------------------------------------------------------------------
+
+
+def _lines(rows: Sequence[Shown], home: Path) -> list[str]:
+    cells = [(row.name, escaped(row.text), _origin(row.source, home)) for row in rows]
+    widths = [min(max(len(cell[column]) for cell in cells), _WIDEST) for column in (0, 1)]
+    return [f"{name:<{widths[0]}}  {text:<{widths[1]}}  {origin}" for name, text, origin in cells]
+
+
+def _origin(source: Sourced, home: Path) -> str:
+    if source.path:
+        path = f"~/{USER_FILE}" if source.path == str(home / USER_FILE) else escaped(source.path)
+        return f"{source.origin}: {path}{f':{source.line}' if source.line else ''}"
+    return f"{source.origin}: {source.by}" if source.by else source.origin
+
+
+def _as_object(configuration: Configuration, rows: Sequence[Shown], home: Path, repository: Path) -> dict[str, object]:
+    """A file is named whether it is there or not, since the next setting can be written into it."""
+    asked = configuration.repository_file
+    return {
+        "files": [
+            {"path": _path(home / USER_FILE), "origin": "user configuration", "counts": True},
+            {
+                "path": _path(repository / REPOSITORY_FILE),
+                "origin": "repository configuration",
+                "counts": asked is None or configuration.is_allowed,
+            },
+        ],
+        "settings": [
+            {
+                "name": row.name,
+                "value": row.value,
+                "origin": row.source.origin,
+                "file": escaped(row.source.path) or None,
+                "line": row.source.line or None,
+                "variable": row.source.by or None,
+            }
+            for row in rows
+        ],
+    }
+
+
+def _path(path: Path) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
