@@ -179,6 +179,7 @@ class Setting(NamedTuple):
     repository: Literal["trust", "never"] = "trust"
     variable: str = ""
     from_variable: Callable[[str, str], Value] = _variable_line  # None: it does not count
+    variable_help: str = ""  # where it is not `help`
     show: Callable[[Value], str] = str
 
     @property
@@ -390,6 +391,7 @@ TABLE: tuple[Setting, ...] = (
         key="cooldown",
         variable="LOOP_COOLDOWN_MS",
         from_variable=_variable_ms(0),
+        variable_help="pause between iterations, in milliseconds",
         show=_span,
     ),
     Setting(
@@ -402,6 +404,7 @@ TABLE: tuple[Setting, ...] = (
         key="retry",
         variable="LOOP_RETRY_MS",
         from_variable=_variable_ms(1),  # nobody is asked again without a wait
+        variable_help="first wait for a provider that does not answer, in milliseconds",
         show=_span,
     ),
     Setting(
@@ -411,6 +414,7 @@ TABLE: tuple[Setting, ...] = (
         ("--run-id",),
         value="ID",
         variable="LOOP_RUN_ID",
+        variable_help="as --run-id, but the run may be a new one",
     ),
     Setting(
         "session",
@@ -484,7 +488,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "update_hint",
         "output",
-        "tell of newer versions of loop; false, or 0 in the variable, is silent",
+        "whether the start of a run tells of a newer version of loop",
         default=True,
         shown="true",
         key="update_hint",
@@ -492,6 +496,7 @@ TABLE: tuple[Setting, ...] = (
         repository="never",
         variable="LOOP_UPDATE_HINT",
         from_variable=_variable_switch,
+        variable_help="0: no hint about newer versions",
     ),
     Setting("no_color", "output", "any value: no colors", variable="NO_COLOR"),
     Setting("version", "output", "print the version", ("-v", "--version"), default=False),

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +97,11 @@ def test_every_command_that_a_document_shows_is_one_that_the_command_line_takes(
 
 def test_the_readme_is_short():
     assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_the_tables_of_settings_are_what_the_settings_are():
+    """`python scripts/draw_tables.py` writes them."""
+    done = subprocess.run(
+        [sys.executable, "scripts/draw_tables.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
