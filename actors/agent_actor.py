@@ -38,6 +38,7 @@ from actors.messages import (
     SessionOpened,
     TurnEnded,
     TurnOutcome,
+    UsageReported,
 )
 from actors.session import AgentSession, SessionOptions, SessionStatus
 from actors.settings import Role
@@ -123,6 +124,22 @@ class AgentActor(ProcessActor):
         if self.context.options["bridge"] is not None:
             finished_in = self._session_id if outcome.status == "finished" else ""
             self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
+
+    def usage_grew(self, cost: turn.Cost) -> None:
+        """To the run, which keeps count of what is spent."""
+        self.report_usage(
+            UsageReported(
+                role=self.role,
+                turn_id=cost.turn_id,
+                purpose=cost.purpose,
+                model=cost.model or self.context.options["model"],
+                usage=cost.usage,
+            )
+        )
+
+    def report_usage(self, reported: UsageReported) -> None:
+        """Sends it to the worker."""
+        self.context.ref("worker").tell(reported)
 
     def report(self, ended: TurnEnded) -> None:
         """Sends the outcome to the worker."""

@@ -51,6 +51,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cost_known: bool = True
 
 
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settled turns of one session with one model have used together."""
+
+    role: Literal["worker", "reviewer"]
+    model: str  # "" = the agent's own default
+    turns: int
+    usage: Usage
+
+
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished."""
 
@@ -305,6 +314,18 @@ class HoldTurns(Message, frozen=True, kw_only=True):
     held: bool
 
 
+class UsageReported(Message, frozen=True, kw_only=True):
+    """Session owner -> worker: what a turn has used that the run does not wait for. Told again after a restart."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the agent's own default
+    usage: Usage
+
+
 # --- mail ---------------------------------------------------------------------------------------------------
 
 
@@ -503,6 +524,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     detail: str  # why it is stopping or has ended
     task: str
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = nobody waits for one
+    spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
 
 
 class AgentStatus(Message, frozen=True, kw_only=True):

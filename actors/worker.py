@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from pathlib import Path
 
+import msgspec
 from loguru import logger
 
 from actors.agent_actor import AgentActor
@@ -38,6 +39,7 @@ from actors.messages import (
     RunTurn,
     TurnEnded,
     TurnOutcome,
+    UsageReported,
 )
 from actors.settings import RunSettings
 from actors.stream import EventStream
@@ -146,6 +148,8 @@ class WorkerActor(AgentActor):
                 self._happen(message.answer)
             case TreeOver():
                 self._happen(message.answer)
+            case UsageReported():
+                self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
             case PeerWrote():
                 self._happen(run.MailReachedWorker(sender=self.context.options["peer"]))
             case ActorUp() if message.name == "reviewer":
@@ -157,6 +161,10 @@ class WorkerActor(AgentActor):
     def report(self, ended: TurnEnded) -> None:
         """The worker's own turns need no way over the wire."""
         self.tell_self(ended)
+
+    def report_usage(self, reported: UsageReported) -> None:
+        """Nor does what they cost."""
+        self.tell_self(reported)
 
     def control(self, order: ControlRun) -> None:
         """Neither does what a person does to the worker's own agent."""
@@ -203,7 +211,7 @@ class WorkerActor(AgentActor):
         self._state = after
         if held is not self._held:
             self._hold_sessions()
-        if not run.waits_for_tree_alone(after):
+        if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew)):
             self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands

@@ -6,22 +6,13 @@ only, the sum is the least that it was: "1,200+".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from actors.machines.usage import together
 from actors.messages import Usage
 
-
-def together(usages: Iterable[Usage]) -> Usage:
-    """The sum."""
-    found = list(usages)
-    return Usage(
-        input_tokens=sum(each.input_tokens for each in found),
-        output_tokens=sum(each.output_tokens for each in found),
-        cost_usd=sum(each.cost_usd for each in found),
-        tokens_known=all(each.tokens_known for each in found),
-        cost_known=all(each.cost_known for each in found),
-    )
+__all__ = ["money", "together", "tokens", "unknown_as_null"]
 
 
 def tokens(amount: int, usage: Usage, shown: Callable[[int], str] = "{:,}".format) -> str:

@@ -39,7 +39,7 @@ def manifest_status(state: ManifestState) -> str:
 
 def project(before: RunState, event: run.Event, after: RunState, at: str) -> list[Line]:
     """The transcript lines for one event, oldest first. `at` is its time, ISO-8601. An ignored event has none."""
-    if before == after:
+    if before == after or isinstance(event, run.UsageGrew):
         return []
     return [
         {"at": at, **line}

@@ -37,6 +37,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         detail=state.detail,
         task=state.task,
         waits_until_ms=min(waits, default=0),
+        spent=state.spent,
     )
 
 

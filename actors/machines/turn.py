@@ -26,7 +26,7 @@ from typing import Literal
 import msgspec
 
 from actors.errors import IllegalEventError
-from actors.machines import backoff, prompts
+from actors.machines import backoff, prompts, usage
 from actors.messages import FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often over one and the same turn does not have bad luck: the turn itself kills it.
@@ -195,10 +195,20 @@ _ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {"brief"}
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn has used that nobody outside the session waits for."""
+
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the session's own
+    usage: Usage
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Open turns in order of intention, how the run's own turns ended, and the last messages that were settled.
 
-    `turns` counts all that have settled as turns of their own, and `spent` is what they cost together.
+    `turns` counts all that have settled as turns of their own, and `spent` is what they cost together. `costs` are
+    those of the last `MAIL_MEMORY` that are the session's own affair: their receiver may have missed them.
     """
 
     session_id: str = ""
@@ -209,6 +219,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     settled_mail: tuple[str, ...] = ()
     turns: int = 0
     spent: Usage = Usage()
+    costs: tuple[Cost, ...] = ()
     answered: str = ""  # id of the last user message that the agent has certainly answered in this session
 
 
@@ -412,7 +423,8 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
         ledger,
         open={turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id},
         turns=ledger.turns + (not entry.carrier),
-        spent=_sum(ledger.spent, outcome.usage),
+        spent=usage.together([ledger.spent, outcome.usage]),
+        costs=(*ledger.costs, *costs_of(entry, outcome))[-MAIL_MEMORY:],
         answered=entry.message_id if outcome.status == "finished" and not entry.carrier else ledger.answered,
     )
     if entry.purpose in MESSAGES:
@@ -422,11 +434,8 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
     return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome}, standing=standing)
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cost_usd=one.cost_usd + other.cost_usd,
-        tokens_known=one.tokens_known and other.tokens_known,
-        cost_known=one.cost_known and other.cost_known,
-    )
+def costs_of(entry: Entry, outcome: TurnOutcome) -> tuple[Cost, ...]:
+    """What is reported of the turn: nothing, if it cost nothing or the run itself is told of its end."""
+    if entry.purpose not in _ITS_OWN_AFFAIR or outcome.usage == Usage():
+        return ()
+    return (Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model, usage=outcome.usage),)

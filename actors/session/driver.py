@@ -69,6 +69,7 @@ class Driver:
         try:
             for event in await asyncio.to_thread(self._options.stream.load):
                 self._ledger = turn.apply(self._ledger, event)
+            self._report.costs(self._ledger.costs)  # who was to hear of the last of them may have missed it
             await self._ready_agent()
             while True:
                 await self._advance()

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from actors.adapters.base import AgentEvent
+from actors.machines import turn
 from actors.messages import Purpose, TurnOutcome, Usage
 
 
@@ -32,6 +33,9 @@ class SessionListener(Protocol):
 
     def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         """A turn of the run (not a mail) has settled."""
+
+    def usage_grew(self, cost: turn.Cost) -> None:
+        """A turn that the run does not wait for has cost this. Told again with each start of the session."""
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """`state` is accepted, seen, answered or failed (for this `reason`)."""

@@ -46,6 +46,7 @@ class Reporter:
 
     def settled(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         """A turn is over."""
+        self.costs(turn.costs_of(entry, outcome))
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
         elif entry.purpose == "mail":
@@ -54,6 +55,11 @@ class Reporter:
             self._listener.mail_changed(entry.turn_id, "failed" if failed else "answered", outcome.error)
         else:
             self._listener.turn_ended(entry.turn_id, entry.purpose, outcome)
+
+    def costs(self, costs: tuple[turn.Cost, ...]) -> None:
+        """Of turns that the run does not wait for."""
+        for cost in costs:
+            self._listener.usage_grew(cost)
 
     def status(self, ledger: turn.Ledger, *, running: str | None, since_ms: int, can_steer: bool, asks: str) -> None:
         """What the session does now, if that has changed. `running`: id of the turn that does, since Unix time."""

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from actors.edges.journal_reader import read_streams
 from tests.end_to_end.conftest import CHECK, TASK, World
 from tests.lab.world import LOOP
 
@@ -40,6 +41,18 @@ def test_a_pair_of_embedded_agents_finishes_a_task(embedded: World):
     assert_finished(embedded, "embedded", "embedded-reviewer")
 
 
+def assert_all_turns_are_counted(world: World) -> None:
+    """Also those that the run does not wait for: those of mail."""
+    report = json.loads(world.run("status", "1", "--json").output)
+    spent = {each["role"]: 0 for each in report["status"]["spent"]}
+    for each in report["status"]["spent"]:
+        spent[each["role"]] += each["usage"]["input_tokens"]
+    assert spent == {agent["role"]: agent["usage"]["input_tokens"] for agent in report["agents"]}
+    records = read_streams(world.run_directory(), ("run",))["run"]
+    purposes = {json.loads(record.body)["purpose"] for record in records if record.kind == "UsageGrew"}
+    assert purposes == {"mail"}
+
+
 @pytest.mark.real_agents
 @pytest.mark.parametrize("real", ["", "scripted"], ids=["default-model", "function-tools"], indirect=True)
 def test_the_real_codex_and_claude_finish_a_task(real: World):
@@ -49,6 +62,7 @@ def test_the_real_codex_and_claude_finish_a_task(real: World):
     assert manifest["codexThreadId"] == manifest["sessions"]["worker"]
     assert manifest["claudeSessionId"] == manifest["sessions"]["reviewer"]
     assert_finished(real, "codex", "claude")
+    assert_all_turns_are_counted(real)
 
 
 @pytest.mark.real_agents

@@ -36,6 +36,7 @@ from actors.machines.run.events import (
     RunResumed,
     RunStarted,
     StopRequested,
+    UsageGrew,
 )
 from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.jobs.base import Command, Event
@@ -105,6 +106,7 @@ __all__ = [
     "Tree",
     "TreeTaken",
     "TurnSettled",
+    "UsageGrew",
     "agent_label",
     "decide",
     "describe",

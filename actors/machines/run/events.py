@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from actors.machines.run.jobs import KINDS
 from actors.machines.run.jobs.base import Event
-from actors.settings import RunSettings
+from actors.messages import Purpose, Usage
+from actors.settings import Role, RunSettings
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -65,6 +66,16 @@ class MailReachedWorker(Event, frozen=True, kw_only=True):
     text: str = ""
 
 
+class UsageGrew(Event, frozen=True, kw_only=True):
+    """A turn that the run does not wait for has settled: this is what it has used. The same turn counts once."""
+
+    role: Role
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the agent's own default
+    usage: Usage
+
+
 EVENTS: tuple[type[Event], ...] = (
     RunStarted,
     *(kind.answer for kind in KINDS),
@@ -75,4 +86,5 @@ EVENTS: tuple[type[Event], ...] = (
     HumanVerdictGiven,
     ReviewRequested,
     MailReachedWorker,
+    UsageGrew,
 )

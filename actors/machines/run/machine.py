@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import joblist, people, steps
+from actors.machines.run import joblist, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -60,7 +60,7 @@ def _apply(state: RunState, event: Event) -> RunState:
     rule = TRANSITIONS[state.phase].get(type(event))
     if rule is None:
         return people.unfitting(state, event)
-    after = steps.pass_gates(state, rule.handler(state, event))
+    after = steps.pass_gates(state, rule.handler(spending.turn_settled(state, event), event))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
     return _hold_takes_effect(state, after)
 

@@ -17,7 +17,7 @@ from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import TurnOutcome
+from actors.messages import Spent, TurnOutcome
 from actors.settings import Role, RunSettings
 
 
@@ -104,6 +104,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
     overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
+    spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
+    counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended

@@ -36,6 +36,8 @@ def begin(state: RunState) -> RunState:
         detail=state.detail,
         past=state.past,
         once=state.once,
+        spent=state.spent,
+        counted=state.counted,
     )
     if not state.task.strip():
         return ask_for_task(state)

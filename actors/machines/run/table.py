@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, people, review, trees, waits
+from actors.machines.run import answers, people, review, spending, trees, waits
 from actors.machines.run.events import (
     HumanVerdictGiven,
     MailReachedWorker,
@@ -20,6 +20,7 @@ from actors.machines.run.events import (
     RunResumed,
     RunStarted,
     StopRequested,
+    UsageGrew,
 )
 from actors.machines.run.jobs.base import Event
 from actors.machines.run.jobs.checks import ChecksEnded
@@ -48,6 +49,11 @@ _AFTER_AN_ITERATION = (_P.COOLDOWN, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED)  # WOR
 _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if there is one
 
 
+def _final(phase: Phase, *to: Phase) -> dict[type[Event], Rule]:
+    """What a run can still hear of once it is over: a message's turn may end after it."""
+    return {RunResumed: _rule(people.resumed, *to), UsageGrew: _rule(spending.usage_grew, phase)}
+
+
 def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule]:
     """The phase's own rows, and those that all live phases have in common."""
     return {
@@ -57,6 +63,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         StopRequested: _rule(people.stop, phase),
         RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
+        UsageGrew: _rule(spending.usage_grew, phase),
     }
 
 
@@ -165,11 +172,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         _P.CLEARING,
         {TurnSettled: _rule(answers.left_behind, _P.CLEARING, *_FIRST_STEPS)},
     ),
-    _P.COMPLETED: {RunResumed: _rule(people.resumed, _P.COMPLETED, *_FIRST_STEPS)},
-    _P.FAILED: {
-        RunResumed: _rule(people.resumed, _P.PLAN_REVIEW, _P.COOLDOWN, _P.REVIEWING, _P.PULL_REQUEST, *_FIRST_STEPS),
-    },
-    _P.STOPPED: {
-        RunResumed: _rule(people.resumed, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value))
-    },
+    _P.COMPLETED: _final(_P.COMPLETED, _P.COMPLETED, *_FIRST_STEPS),
+    _P.FAILED: _final(_P.FAILED, _P.PLAN_REVIEW, _P.COOLDOWN, _P.REVIEWING, _P.PULL_REQUEST, *_FIRST_STEPS),
+    _P.STOPPED: _final(_P.STOPPED, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value)),
 }

@@ -11,7 +11,7 @@ import pytest
 from actors.errors import IllegalEventError
 from actors.machines import backoff, prompts, run
 from actors.machines.run import Phase
-from actors.messages import TurnOutcome
+from actors.messages import TurnOutcome, Usage
 from actors.settings import Role, RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
@@ -1589,6 +1589,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.FollowUpGiven: run.FollowUpGiven(text="x"),
         run.HumanVerdictGiven: run.HumanVerdictGiven(approved=True),
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
+        run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
     }
     with pytest.raises(IllegalEventError):
         run.decide(run.initial(), values[kind] if kind in values else kind(), NOW)
@@ -1623,6 +1624,7 @@ def test_every_event_survives_the_journal() -> None:
     story.settle(finished(DONE))
     story.checks(0)
     story.happens(run.MailReachedWorker(sender="claude", text="x"))
+    story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.ReviewRequested())
     story.happens(run.HumanVerdictGiven(approved=False, notes="x"))
     story.happens(run.PauseRequested(now=True))

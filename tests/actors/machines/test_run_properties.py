@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.machines import projection, run
-from actors.messages import TurnOutcome
+from actors.messages import TurnOutcome, Usage
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
@@ -188,6 +188,11 @@ class RunMachine(RuleBasedStateMachine):
     @rule()
     def somebody_wants_a_review(self):
         self.happens(run.ReviewRequested())
+
+    @rule(role=st.sampled_from(["worker", "reviewer"]), number=st.integers(1, 3))
+    def a_message_costs_something(self, role, number):
+        usage = Usage(input_tokens=number)
+        self.happens(run.UsageGrew(role=role, turn_id=f"mail-{number}", purpose="mail", model="", usage=usage))
 
     @rule()
     def the_peer_writes(self):

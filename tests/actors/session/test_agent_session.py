@@ -10,7 +10,7 @@ import pytest
 from actors.adapters.base import AgentEvent, EventSink
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
-from actors.messages import FoundTurn, RunTurn, TurnOutcome
+from actors.messages import FoundTurn, RunTurn, TurnOutcome, Usage
 from actors.session import AgentSession, SessionOptions, SessionStatus
 
 PATIENCE_S = 10.0
@@ -103,6 +103,9 @@ class Listener:
 
     def turn_ended(self, turn_id: str, purpose: str, outcome: TurnOutcome) -> None:
         self.told.put(("ended", turn_id, outcome.status, outcome.error))
+
+    def usage_grew(self, cost: turn.Cost) -> None:
+        self.told.put(("usage", cost.turn_id, cost.purpose, cost.usage))
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         self.told.put(("mail", mail_id, state, reason))
@@ -495,3 +498,35 @@ def test_a_turn_that_has_no_room_in_a_new_session_either_fails_with_that_cause(r
     session.want(order("a"))
     assert listener.wait_for("ended", "a", "failed")[3] == "Prompt is too long"
     assert len(rig.program.sessions) == 2
+
+
+USAGE = Usage(input_tokens=100, output_tokens=10, cost_usd=0.25)
+
+
+def test_what_a_message_costs_is_told_when_its_turn_is_over_and_again_by_the_next_session(rig: Rig):
+    rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
+    rig.program.can_steer = False  # each has a turn of its own
+    session, listener = rig.start()
+    session.want(order("part", "brief"))
+    session.want(order("a"))  # a turn of the run says what it costs when it ends
+    session.deliver("mail-1", "hello")
+    session.say("words-1", "hello you")
+    told = [listener.wait_for("usage")[1:] for _ in range(3)]
+    assert told == [("part", "brief", USAGE), ("mail-1", "mail", USAGE), ("words-1", "human", USAGE)]
+    session.close(PATIENCE_S)
+    _, listener = rig.start()
+    assert [listener.wait_for("usage")[1:] for _ in range(3)] == told
+
+
+def test_a_message_that_another_turn_carries_costs_nothing_of_its_own(rig: Rig):
+    rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
+    rig.program.holds = {"do a"}
+    session, listener = rig.start()
+    session.want(order("a"))
+    listener.wait_for("say")
+    session.deliver("mail-1", "hello")
+    listener.wait_for("mail", "mail-1", "seen")
+    session.break_off("a", "enough")
+    listener.wait_for("mail", "mail-1", "answered")
+    session.deliver("mail-2", "hello again")
+    assert listener.wait_for("usage")[1] == "mail-2"

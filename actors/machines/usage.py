@@ -1,0 +1,19 @@
+"""Sums of what agents have used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.messages import Usage
+
+
+def together(usages: Iterable[Usage]) -> Usage:
+    """The sum. It is known as far as each of them is; what is known is the least that it was."""
+    found = list(usages)
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in found),
+        output_tokens=sum(each.output_tokens for each in found),
+        cost_usd=sum(each.cost_usd for each in found),
+        tokens_known=all(each.tokens_known for each in found),
+        cost_known=all(each.cost_known for each in found),
+    )
