@@ -20,6 +20,20 @@ from tests.actors.adapters.acp_rig import Opened, opened
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 
+
+def itself(pid: int) -> int:
+    """The pid of Codex: what npm installs is a wrapper that starts it as its child."""
+    return next((child.pid for child in psutil.Process(pid).children() if child.name() == "codex"), pid)
+
+
+def freeze(pid: int) -> None:
+    """Stops the program, and returns when it stands."""
+    program = psutil.Process(itself(pid))
+    program.suspend()
+    while program.status() != psutil.STATUS_STOPPED:
+        os.sched_yield()
+
+
 SCENARIO = """
 [[turn]]
 when = "^use a tool"

@@ -25,7 +25,16 @@ from actors.adapters import codex
 from actors.adapters.base import discard_event
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import is_alive, opened, put_wrapper, run
-from tests.actors.adapters.codex_rig import Bench, benched, new_id, thread_of, until_asked, user_messages
+from tests.actors.adapters.codex_rig import (
+    Bench,
+    benched,
+    freeze,
+    itself,
+    new_id,
+    thread_of,
+    until_asked,
+    user_messages,
+)
 
 pytestmark = pytest.mark.real_agents
 
@@ -258,7 +267,7 @@ def test_a_session_is_resumed_after_a_kill_between_turns(bench: Bench) -> None:
         async with bench.open() as it:
             turn_id = new_id()
             await it.agent.turn(turn_id, "hello")
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await it.agent.turn(new_id(), "hello")
         async with bench.open(it.session_id) as again:
@@ -280,7 +289,7 @@ def test_a_wrapper_that_is_killed_ends_the_turn_and_its_program(function_bench: 
             turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
             await until_asked(bench, "hang")
             (program,) = psutil.Process(it.events.pid).children()
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
             assert is_alive(program)
@@ -297,7 +306,7 @@ def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Be
         async with bench.open() as it:
             turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
             await until_asked(bench, "hang")
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
         async with bench.open(it.session_id) as it:
@@ -316,7 +325,7 @@ def test_a_message_that_was_seen_survives_a_kill_at_that_moment(bench: Bench) ->
         async with bench.open() as it:
             turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
             await it.events.wait(lambda event: event.kind == "seen")
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError):
                 await turn
         async with bench.open(it.session_id) as it:
@@ -332,7 +341,7 @@ def test_a_message_whose_id_a_kill_kept_from_being_written_is_known_by_its_text(
             await it.agent.turn(new_id(), "hello")
             turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
             await until_asked(bench, "hang")
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
         (rollout,) = bench.home.glob(f".codex/sessions/**/rollout-*{it.session_id}.jsonl")
@@ -482,7 +491,7 @@ def test_codex_is_told_once_which_send_message_is_meant(bench: Bench, own: str) 
             part["text"]
             for line in rollout.read_text().splitlines()
             if (item := json.loads(line).get("payload", {})).get("role") == "developer"
-            for part in item["content"]
+            for part in item.get("content", ())
             if "await tools.mcp__loop_bridge__send_message(" in part["text"]
         ]
         assert len(told) == 1
@@ -542,7 +551,7 @@ def test_closing_ends_every_process_also_those_that_left_the_tree(bench: Bench, 
             left = [psutil.Process(int(pid)) for pid in pids]
             assert [is_alive(process) for process in left] == [True, True]
             if killed_before:
-                os.kill(it.events.pid, signal.SIGKILL)
+                os.kill(itself(it.events.pid), signal.SIGKILL)
                 with pytest.raises(AgentDiedError):
                     await turn
                 assert is_alive(left[0])
@@ -572,8 +581,7 @@ def test_closing_leaves_no_thread(bench: Bench) -> None:
 def test_a_request_without_an_answer_does_not_hold_up_closing(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
-            os.kill(it.events.pid, signal.SIGSTOP)
-            await asyncio.to_thread(os.waitid, os.P_PID, it.events.pid, os.WSTOPPED | os.WNOWAIT)
+            await asyncio.to_thread(freeze, it.events.pid)
             request = asyncio.create_task(it.agent.find_turn(new_id()))
             await asyncio.sleep(0)
             began = time.monotonic()

@@ -20,7 +20,7 @@ from actors.access import BridgeAccess, PaneAccess
 from actors.adapters.base import AgentEvent, AgentSettings
 from actors.errors import AgentDiedError
 from tests.actors.adapters.acp_rig import Opened, is_alive, run
-from tests.actors.adapters.codex_rig import Bench, benched, new_id, until_asked, user_messages
+from tests.actors.adapters.codex_rig import Bench, benched, itself, new_id, until_asked, user_messages
 from tests.drawn import Drawn
 
 pytestmark = pytest.mark.real_agents
@@ -424,7 +424,7 @@ def test_our_turn_goes_on_when_the_tui_is_killed_and_the_tui_comes_back_to_it(be
             await screen.shows(READY)
             turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
             await it.events.wait(is_("tool"))
-            os.kill(await next_tui(it, 0), signal.SIGKILL)
+            os.kill(itself(await next_tui(it, 0)), signal.SIGKILL)
             await it.events.wait(is_("note", "was killed by SIGKILL; it is started again"))
             await next_tui(it, 1)
             await screen.shows(asked("wait for a word"), "esc to interrupt")
@@ -473,7 +473,7 @@ def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(be
             await screen.shows(READY)
             turn = asyncio.create_task(it.agent.turn(turn_id, "hang"))
             await until_asked(bench, "hang")
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
             assert kinds(it, "ended") == []
@@ -492,7 +492,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
     async def play() -> None:
         async with bench.open(pane=screen.access) as it:
             await screen.shows(READY)
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             ended = await it.events.wait(is_("ended"))
             assert "SIGKILL" in ended.text
             await screen.shows("codex app-server was killed by SIGKILL", "the run starts it again")
@@ -503,7 +503,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
 def test_a_socket_that_a_killed_incarnation_left_is_no_obstacle(bench: Bench, screen: Screen) -> None:
     async def play() -> None:
         async with bench.open(pane=screen.access) as it:
-            os.kill(it.events.pid, signal.SIGKILL)
+            os.kill(itself(it.events.pid), signal.SIGKILL)
             await it.events.wait(is_("ended"))
             left = screen.access.folder / "right.codex"
             assert left.is_socket()
