@@ -24,6 +24,7 @@ from shell.findings import Finding
 from shell.update_plan import NAME
 
 PROGRAM_TIMEOUT_S = 10.0
+MOST_DIFFERENCES = 400  # characters of what differs in an agent's version
 OLDEST_GIT = (2, 31)  # `rev-parse --path-format`
 # What agents are driven by, with the extra that brings it.
 SDKS = {"claude-agent-sdk": "claude", "openai-codex": "codex", "agent-client-protocol": "acp"}
@@ -181,17 +182,26 @@ def agent(name: str) -> Check:
             login = f"speaks {spoken.protocol}"
             facts["version"] = " ".join(filter(None, (spoken.name, spoken.version))) or None
         facts["tested"] = list(entry.tested)
-        said = [facts["version"], login, path, _untested(facts["version"], entry.tested)]
+        untested, facts["differs"] = _untested(entry.name, facts["version"], entry.tested)
+        said = [facts["version"], login, path, untested]
         yield Finding("agents", name, "ok", ", ".join(str(each) for each in said if each), facts=facts)
 
     return check
 
 
-def _untested(version: object, tested: Sequence[str]) -> str:
-    """Nothing for a version that the tests were run with, and for one that is not known."""
+def _untested(name: str, version: object, tested: Sequence[str]) -> tuple[str, list[str]]:
+    """What is to be said of a version, and what is known to differ there.
+
+    Nothing for a version that the tests were run with, and for one that is not known.
+    """
     if not version or not tested or version in tested:
-        return ""
-    return f"a version that was not tested: {' and '.join(tested)} were"
+        return "", []
+    from actors.adapters import versions
+
+    where, differs = versions.changes(name, str(version))
+    words = [f"a version that was not tested: {' and '.join(tested)} were", *([f"it is {where}"] if where else [])]
+    shown = "; ".join([", ".join(words), *differs])
+    return (shown if len(shown) <= MOST_DIFFERENCES else f"{shown[:MOST_DIFFERENCES]}… (all: --json)"), differs
 
 
 # --- tools ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """OpenAI's Chat Completions API as Copilot CLI and many other agents use it: request → conversation, steps → SSE bytes.
 
-Pure: no socket, clock or randomness. Facts measured with Copilot CLI 1.0.102 are in the comments.
+Pure: no socket, clock or randomness. Facts measured with Copilot CLI 1.0.102 and Mistral Vibe 3.0.2 are in the
+comments.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tests.lab.offered_tools import OfferedTools
 
 SHELL_TOOL = "bash"
 BRIDGE_PREFIX = "loop-bridge-"  # how Copilot names the tools of the MCP server "loop-bridge"
+VIBE_CODE, VIBE_BRIDGE = "run_typescript", "tools.mcp_loop_bridge"  # Vibe offers MCP tools to its code alone
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 # What Copilot adds to user messages.
@@ -49,8 +51,14 @@ def conversation(request: Mapping[str, Any]) -> list[Entry]:
 
 def offered_tools(request: Mapping[str, Any]) -> OfferedTools:
     """The names of the tools that the agent offers."""
-    names = tuple(str(tool.get("function", {}).get("name", "")) for tool in request.get("tools") or [])
-    return OfferedTools(names, BRIDGE_PREFIX)
+    offered = {str(tool.get("function", {}).get("name", "")): tool["function"] for tool in request.get("tools") or []}
+    shell = (offered.get(SHELL_TOOL) or {}).get("parameters") or {}
+    return OfferedTools(
+        tuple(offered),
+        BRIDGE_PREFIX,
+        in_code=(VIBE_CODE, VIBE_BRIDGE) if VIBE_CODE in offered else None,
+        describes_commands=shell.get("additionalProperties") is not False or "description" in shell["properties"],
+    )
 
 
 def _text(content: Any) -> str:
@@ -109,7 +117,12 @@ class ChatReply:
         """One tool call; nothing but `end` may follow."""
         match call:
             case Run(command):
-                name, arguments = SHELL_TOOL, {"command": command, "description": command}  # what it shows
+                name, arguments = SHELL_TOOL, {"command": command}
+                if self._offered.describes_commands:
+                    arguments |= {"description": command}  # what Copilot shows
+            case BridgeCall(tool, arguments) if self._offered.in_code is not None:
+                name, bridge = self._offered.in_code
+                arguments = {"code": f"return await {bridge}.{tool}({json.dumps(arguments)});"}
             case BridgeCall(tool, arguments):
                 name = self._offered.of_bridge(tool)
             case ToolCall(name, arguments):

@@ -156,11 +156,19 @@ def told(home: Path, session_id: str) -> Iterator[Prompt]:
         yield from _codex(_entries(path))
     for path in home.glob(f".copilot/session-state/{session_id}/events.jsonl"):
         yield from _copilot(_entries(path))
+    for path in home.glob(f".vibe/logs/session/unified/{session_id}"):
+        yield from _vibe(path)
     yield from _gemini(
         entry
         for path in sorted(home.glob(f".gemini/tmp/*/chats/session-*-{session_id[:8]}.jsonl"))
         for entry in _entries(path)
     )
+
+
+def told_in_run(home: Path, directory: Path) -> dict[Role, list[Prompt]]:
+    """All user messages in all sessions of each role of the run in `directory`, in order."""
+    with closing(sqlite3.connect(f"file:{directory / 'journal.sqlite'}?mode=ro", uri=True)) as db:
+        return {role: list(_prompts(home, list(_events(db, f"turns/{role}")))) for role in ROLES}
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
@@ -185,7 +193,9 @@ def _claude(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
         if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
             continue
         text = text_of(content)
-        if not text.startswith(_ADDED_BY_CLAUDE):
+        if _MARKER.search(text):  # it is driven over ACP
+            yield _unmarked(text)
+        elif not text.startswith(_ADDED_BY_CLAUDE):
             yield Prompt(name, text)
 
 
@@ -218,6 +228,27 @@ def _gemini(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
             text = "\n".join(part["text"] for part in parts if "text" in part)
             if text and not text.startswith(_ADDED_BY_GEMINI):
                 yield _unmarked(text)
+
+
+def _vibe(folder: Path) -> Iterator[Prompt]:
+    """Its newest snapshot, and what its journal has after that."""
+    current = json.loads((folder / "CURRENT").read_bytes())
+    manifest = json.loads((folder / "generations" / current["generation"] / "manifest.json").read_bytes())
+    for chunk in manifest["checkpoint"]["chunks"]:
+        for entry in json.loads((folder / "chunks" / f"{chunk}.json").read_bytes()):
+            message = entry.get("message") or {}
+            if message.get("role") == "user":
+                yield from _vibe_parts(message["content"])
+    for entry in _entries(folder / manifest["recovery_journal_segment"]["path"]):
+        payload = entry.get("payload") or {}
+        if entry["sequence"] > manifest["snapshot_sequence"] and payload.get("method") == "turn/start":
+            yield from _vibe_parts(payload["params"]["message"])
+
+
+def _vibe_parts(content: list[dict[str, Any]]) -> Iterator[Prompt]:
+    text = "\n".join(part["text"] for part in content if "text" in part)
+    if _MARKER.search(text):  # the rest is what it tells its model itself
+        yield _unmarked(text)
 
 
 def _unmarked(text: str) -> Prompt:

@@ -9,10 +9,16 @@ import msgspec
 
 
 class OfferedTools(msgspec.Struct, frozen=True):
-    """`names` as the request has them; `default`: the prefix of the bridge's tools where none of them is offered."""
+    """`names` as the request has them; `default`: the prefix of the bridge's tools where none of them is offered.
+
+    `in_code`: the tool that runs code, and what the code calls the bridge there, where that is the only way.
+    `describes_commands`: the shell tool takes a description.
+    """
 
     names: tuple[str, ...]
     default: str
+    in_code: tuple[str, str] | None = None
+    describes_commands: bool = True
 
     def of_bridge(self, tool: str) -> str:
         """How the agent calls this tool of the bridge."""

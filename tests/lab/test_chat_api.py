@@ -48,6 +48,26 @@ def test_an_interrupted_call_has_no_result(made_up: str) -> None:
     ) == [Prompt("do it"), Prompt("go on")]
 
 
+def function(name: str, *properties: str) -> dict[str, Any]:
+    shape = {"type": "object", "additionalProperties": False, "properties": {key: {} for key in properties}}
+    return {"type": "function", "function": {"name": name, "parameters": shape}}
+
+
+def called(reply: ChatReply, call: Call) -> tuple[str, dict[str, Any]]:
+    (chunk,) = [json.loads(line.removeprefix("data: ")) for line in reply.call(call).decode().strip().split("\n\n")]
+    told = chunk["choices"][0]["delta"]["tool_calls"][0]["function"]
+    return told["name"], json.loads(told["arguments"])
+
+
+def test_vibe_reaches_the_bridge_in_code_and_its_shell_takes_no_description() -> None:
+    offered = offered_tools({"tools": [function("bash", "command"), function("run_typescript", "code")]})
+    reply = ChatReply("1", "m", offered)
+    assert called(reply, Run("make")) == ("bash", {"command": "make"})
+    code = 'return await tools.mcp_loop_bridge.send_message({"target": "codex"});'
+    assert called(reply, BridgeCall("send_message", {"target": "codex"})) == ("run_typescript", {"code": code})
+    assert offered_tools({"tools": [function("bash", "command", "description")]}).describes_commands
+
+
 def chunks(stream: bytes) -> list[dict[str, Any]]:
     blocks = stream.decode().strip().split("\n\n")
     assert blocks[-1] == "data: [DONE]"

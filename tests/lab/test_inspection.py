@@ -41,3 +41,35 @@ def test_a_message_that_gemini_writes_again_counts_once_and_another_with_its_tex
         user("e", MARKED),
     )
     assert list(told(tmp_path, SESSION)) == [Prompt(ID, "Iteration 1")] * 2
+
+
+def test_what_claude_was_told_over_acp_has_the_id_of_its_marker(tmp_path: Path) -> None:
+    entry = {"type": "user", "uuid": "22222222-2222-2222-2222-222222222222", "message": {"content": MARKED}}
+    write(tmp_path / ".claude" / "projects" / "-work" / f"{SESSION}.jsonl", entry)
+    assert list(told(tmp_path, SESSION)) == [Prompt(ID, "Iteration 1")]
+
+
+def test_what_vibe_was_told_stands_in_its_newest_snapshot_and_after_it_in_its_journal(tmp_path: Path) -> None:
+    folder = tmp_path / ".vibe" / "logs" / "session" / "unified" / SESSION
+
+    def turn(sequence: int, text: str) -> dict[str, Any]:
+        params = {"message": [{"type": "text", "text": text}]}
+        return {"sequence": sequence, "payload": {"method": "turn/start", "params": params}}
+
+    later = MARKED.replace("1", "2")
+    write(folder / "journal" / "07.jsonl", turn(7, MARKED), turn(8, later))
+    said = [{"message": {"role": "user", "content": [{"text": MARKED}]}}, {"message": {"role": "assistant"}}, {}]
+    manifest = {
+        "checkpoint": {"chunks": ["c"]},
+        "recovery_journal_segment": {"path": "journal/07.jsonl"},
+        "snapshot_sequence": 7,
+    }
+    for name, content in (("CURRENT", {"generation": "7"}), ("generations/7/manifest.json", manifest)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    (folder / "chunks").mkdir()
+    (folder / "chunks" / "c.json").write_text(json.dumps(said))
+    assert list(told(tmp_path, SESSION)) == [
+        Prompt(ID, "Iteration 1"),
+        Prompt(ID.replace("1", "2"), "Iteration 2"),
+    ]
