@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
-"""Prints the state diagrams of the pure machines as Mermaid, for the README, from the machines' own tables.
+"""Writes the state diagrams of docs/architecture.md, and its table of jobs, from the machines' own tables.
 
-    python scripts/draw_machines.py            all of them, each under its name
-    python scripts/draw_machines.py run        one, bare
+    python -m scripts.draw_machines            writes them
+    python -m scripts.draw_machines --check    exit status 1 when they are not what they would be
 
-Not drawn, since it is the same in every live phase of a run: pause, resume, mail and reopening; a stop, which leads to
-`stopped` once nothing runs any more; and an agent that cannot work, which leads to `failed` in the same way.
+Not drawn, since it is the same in every live phase of a run: pause, resume, mail, what a turn has used, and reopening;
+a stop, which leads to `stopped` once nothing runs any more; and what holds a run that cannot go on by itself, which
+leads to `failed` in the same way where no user can be asked.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from actors.machines import run, turn
+from actors.machines.run import jobs
 from actors.messages import TurnOutcome
+from scripts.draw_tables import Part, code, draw, table
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
 Arrow = tuple[str, str, str]  # from, to, event
 
@@ -74,22 +80,34 @@ def _arrows(arrows: Iterable[Arrow]) -> list[str]:
     return [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in events.items()]
 
 
-DIAGRAMS: dict[str, Callable[[], list[str]]] = {"run": run_diagram, "turn": turn_diagram}
+def _diagram(lines: list[str]) -> Iterator[str]:
+    yield from ("```mermaid", "stateDiagram-v2", *lines, "```")
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in DIAGRAMS]
-    if unknown:
-        print(f"no machine is called {unknown[0]!r}; there are: {', '.join(DIAGRAMS)}", file=sys.stderr)
-        return 2
-    for name in names or DIAGRAMS:
-        if not names:
-            print(f"### {name}\n\n```mermaid")
-        print("\n".join(["stateDiagram-v2", *DIAGRAMS[name]()]))
-        if not names:
-            print("```\n")
-    return 0
+def jobs_table() -> Iterator[str]:
+    """What a run can wait for."""
+    rows = [
+        (
+            code(kind.__module__.rpartition(".")[2]),
+            _first_sentence(sys.modules[kind.__module__].__doc__),
+            code(kind.answer.__name__),
+            "is taken back" if kind.withdrawable else "is interrupted",
+            "is taken back" if kind.idle else "comes to its end",
+        )
+        for kind in jobs.KINDS
+    ]
+    return table(("job", "what it is", "its answer", "at a stop", "at a pause"), rows)
 
+
+def _first_sentence(docstring: str | None) -> str:
+    return " ".join((docstring or "").split()).partition(". ")[0]
+
+
+PARTS: dict[str, Part] = {
+    "run": lambda: _diagram(run_diagram()),
+    "turn": lambda: _diagram(turn_diagram()),
+    "jobs": jobs_table,
+}
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(draw(PAGE, PARTS, sys.argv[1:], again="python -m scripts.draw_machines"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from actors.settings_table import GROUPS, TABLE, Setting
@@ -61,31 +61,34 @@ def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]
         yield f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|"
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"settings": settings, "variables": variables}
+Part = Callable[[], Iterable[str]]
+
+TABLES: dict[str, Part] = {"settings": settings, "variables": variables}
 
 
-def drawn(text: str) -> str:
-    """The page with its tables as they are now."""
-    return PLACE.sub(lambda found: f"{found[1]}\n{_body(found['name'])}\n\n{found[3]}", text)
+def drawn(text: str, parts: Mapping[str, Part]) -> str:
+    """The page with its parts as they are now."""
+    return PLACE.sub(lambda found: f"{found[1]}\n{_body(parts[found['name']])}\n\n{found[3]}", text)
 
 
-def _body(name: str) -> str:
-    return "\n".join(TABLES[name]()).strip()
+def _body(part: Part) -> str:
+    return "\n".join(part()).strip()
 
 
-def main(words: list[str]) -> int:
-    before = PAGE.read_text("utf-8")
-    after = drawn(before)
+def draw(page: Path, parts: Mapping[str, Part], words: list[str], *, again: str) -> int:
+    """Writes the page, or with `--check` compares it. `again`: what writes it, for people. Gives the exit status."""
+    before = page.read_text("utf-8")
+    after = drawn(before, parts)
     if words == ["--check"]:
         if before != after:
-            print(f"{PAGE.name} is not what the table of settings says: run scripts/draw_tables.py", file=sys.stderr)
+            print(f"{page.name} is not what its tables say: run {again}", file=sys.stderr)
         return 0 if before == after else 1
     if words:
         print(f"unknown word {words[0]!r}: there is only --check", file=sys.stderr)
         return 2
-    PAGE.write_text(after, "utf-8")
+    page.write_text(after, "utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(draw(PAGE, TABLES, sys.argv[1:], again="scripts/draw_tables.py"))

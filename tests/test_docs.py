@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import draw_machines
+from scripts.draw_tables import drawn
 from shell.options import parse
 from shell.subcommands import SUBCOMMANDS
 
@@ -105,3 +107,10 @@ def test_the_tables_of_settings_are_what_the_settings_are():
         [sys.executable, "scripts/draw_tables.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_machines_are_drawn_as_they_are():
+    """`python -m scripts.draw_machines` draws them."""
+    page = draw_machines.PAGE.read_text("utf-8")
+    assert page == drawn(page, draw_machines.PARTS)
+    assert all(f"<!-- {part}: " in page for part in draw_machines.PARTS)

@@ -1,8 +1,8 @@
 """The table of a run: phase -> event -> handler and the phases that it can lead to. Pure data.
 
-scripts/draw_machines.py draws the diagram in the README from it. What it cannot see is the one transition that no
-event names: as soon as nothing runs any more, a stop leads from every live phase to STOPPED, and a run that is stuck
-(waits.py) with nobody to ask to FAILED (`hold_takes_effect`).
+scripts/draw_machines.py draws the diagram in docs/architecture.md from it. What it cannot see is the one transition
+that no event names: as soon as nothing runs any more, a stop leads from every live phase to STOPPED, and what holds a
+run that cannot go on by itself, with nobody to ask, to FAILED (machine.py).
 """
 
 from __future__ import annotations
