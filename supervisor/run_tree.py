@@ -65,12 +65,8 @@ class RunOrder:
     directory: Path  # the run directory
     cwd: Path
     environment: dict[str, str]  # of the agents and the checks
-    worker: str  # agent names
-    reviewer: str
-    paired: bool
-    settings: RunSettings | None  # None: go on with the journalled ones
-    worker_model: str = ""
-    reviewer_model: str = ""
+    asked: RunSettings  # what was asked for
+    begun: bool = False  # its journal has taken that; a task that the user has changed since then is not set back
     raw_output: bool = False
     headless: bool = False  # nobody sits before it
     has_prompt: bool = False  # people type where it runs
@@ -87,6 +83,36 @@ class RunOrder:
     made: Made | None = None  # what of it was made for this start, and goes when there is none
     tmux_session: str = ""  # the one that it runs in
     workspace: bool = False  # the agents' own TUIs are in that session, beside the console
+
+    @property
+    def settings(self) -> RunSettings | None:
+        """What the run is told to take; None: it keeps the settings of its journal."""
+        return None if self.begun else self.asked
+
+    @property
+    def worker(self) -> str:
+        """The agent that works, by its name."""
+        return self.asked.worker
+
+    @property
+    def reviewer(self) -> str:
+        """The agent that reviews."""
+        return self.asked.reviewer
+
+    @property
+    def paired(self) -> bool:
+        """Whether they are two."""
+        return self.asked.paired
+
+    @property
+    def worker_model(self) -> str:
+        """The model of the worker; "" = the agent's own."""
+        return self.asked.worker_model
+
+    @property
+    def reviewer_model(self) -> str:
+        """The model of the reviewer."""
+        return self.asked.reviewer_model
 
     @property
     def labels(self) -> dict[Role, str]:

@@ -31,14 +31,18 @@ MOST_BYTES = 16 * values.MOST_TASK_BYTES  # a task whose every character is esca
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, checked. `settings` is None when the run's journal has them."""
+    """What was asked for, checked. `begun`: the run's journal has it.
+
+    An earlier version wrote null for settings that the journal has, and the agents and models beside them.
+    """
 
     submitted_at_ns: int  # the queue's order
     cwd: str
-    worker: str
-    reviewer: str
-    paired: bool
     settings: RunSettings | None
+    begun: bool = False
+    worker: str = ""
+    reviewer: str = ""
+    paired: bool = True
     worker_model: str = ""
     reviewer_model: str = ""
     session_ids: dict[Role, str] = {}
@@ -64,17 +68,12 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
             f"run {order.run_id} is already active in process {holder.pid}: end it first with loop stop {order.run_id}"
         )
     # Nobody can be asked where a queued run ends; loop shell gives it more to do while it is active.
-    settings = None if order.settings is None else replace(order.settings, interactive=False)
     submission = _encoded(
         Submission(
             submitted_at_ns=time.time_ns(),
             cwd=str(order.cwd),
-            worker=order.worker,
-            reviewer=order.reviewer,
-            paired=order.paired,
-            settings=settings,
-            worker_model=order.worker_model,
-            reviewer_model=order.reviewer_model,
+            settings=replace(order.asked, interactive=False),
+            begun=order.begun,
             session_ids=order.session_ids,
             workspace_name=order.workspace_name,
             carried_agents=order.carried_agents,
@@ -125,12 +124,8 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
         directory=directory,
         cwd=cwd,
         environment=environment,
-        worker=submission.worker,
-        reviewer=submission.reviewer,
-        paired=submission.paired,
-        settings=submission.settings,
-        worker_model=submission.worker_model,
-        reviewer_model=submission.reviewer_model,
+        asked=submission.settings or _of_an_earlier_version(submission),
+        begun=submission.begun or submission.settings is None,
         headless=True,
         configured={**configuration.agents, **submission.carried_agents},
         carried_agents=dict(submission.carried_agents),
@@ -144,11 +139,25 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
     )
 
 
+def _of_an_earlier_version(submission: Submission) -> RunSettings:
+    """What it says beside the settings that it has not."""
+    return RunSettings(
+        run_uid="",
+        task="",
+        needs_plan=False,
+        worker=submission.worker,
+        reviewer=submission.reviewer,
+        paired=submission.paired,
+        worker_model=submission.worker_model,
+        reviewer_model=submission.reviewer_model,
+    )
+
+
 def begun(directory: Path) -> None:
     """The run's journal has its settings: a task that a person has changed since then must not be set back."""
     submission = read(directory)
-    if submission is not None and submission.settings is not None:
-        files.replace(directory / FILE, _encoded(replace(submission, settings=None)))
+    if submission is not None and not submission.begun:
+        files.replace(directory / FILE, _encoded(replace(submission, begun=True)))
 
 
 def withdraw(directory: Path) -> bool:

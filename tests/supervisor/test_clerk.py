@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.errors import UserError
 from actors.messages import AgentContact, AgentStatus, RunStatus, Usage
+from actors.settings import RunSettings
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
@@ -34,10 +35,7 @@ def clerk(router: Router) -> RunClerk:
         directory=Path(),
         cwd=Path(),
         environment={},
-        worker="codex",
-        reviewer="codex",
-        paired=False,
-        settings=None,
+        asked=RunSettings(run_uid="u", task="", needs_plan=False, worker="codex", reviewer="codex", paired=False),
     )
     desk = router.open_local(order.key, "console", lambda _message, _sender: None)
     return RunClerk(order, router, ref=desk.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from actors.edges import run_dir
+from actors.settings import RunSettings
 from supervisor.run_host import write_end
 from supervisor.run_tree import RunOrder
 from supervisor.tree_protocol import RunResult
@@ -16,10 +17,7 @@ def order(directory: Path) -> RunOrder:
         directory=directory,
         cwd=directory,
         environment={},
-        worker="embedded",
-        reviewer="embedded",
-        paired=True,
-        settings=None,
+        asked=RunSettings(run_uid="u", task="", needs_plan=False, worker="embedded", reviewer="embedded", paired=True),
     )
 
 

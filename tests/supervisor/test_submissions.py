@@ -31,10 +31,7 @@ def order(home: Path, run_id: str, repo: str = "r") -> RunOrder:
         directory=directory,
         cwd=home,
         environment={"API_KEY": SECRET},
-        worker="embedded",
-        reviewer="embedded",
-        paired=True,
-        settings=SETTINGS,
+        asked=SETTINGS,
         session_ids={"worker": "s"},
         workspace_name="w",
     )
@@ -59,9 +56,7 @@ def test_what_was_submitted_comes_back_with_the_environment_of_whoever_serves(ho
     settings = RunSettings(
         **{**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}, "interactive": False}
     )
-    assert again == replace(
-        made, environment={"HERE": "1"}, settings=settings, headless=True, repository=home, tree=home
-    )
+    assert again == replace(made, environment={"HERE": "1"}, asked=settings, headless=True, repository=home, tree=home)
 
 
 def test_no_value_of_the_environment_is_written(home: Path):
@@ -85,10 +80,24 @@ def test_a_withdrawn_run_is_in_the_queue_no_more(home: Path):
 
 def test_once_the_journal_has_the_settings_they_are_not_given_again(home: Path):
     made = submit(home, "1")
+    assert submissions.order_of(made.directory, read(made.directory), {}, home).settings is not None
     submissions.begun(made.directory)
-    found = submissions.read(made.directory)
+    again = submissions.order_of(made.directory, read(made.directory), {}, home)
+    assert (again.settings, again.worker) == (None, "embedded")
+
+
+def read(directory: Path) -> submissions.Submission:
+    found = submissions.read(directory)
     assert found is not None
-    assert found.settings is None
+    return found
+
+
+def test_a_submission_of_an_earlier_version_has_its_agents_beside_its_settings(home: Path):
+    directory = submit(home, "1").directory
+    agents = {"worker": "codex", "reviewer": "claude", "paired": True, "worker_model": "m", "settings": None}
+    (directory / submissions.FILE).write_text(json.dumps({"submitted_at_ns": 1, "cwd": str(home), **agents}))
+    again = submissions.order_of(directory, read(directory), {}, home)
+    assert (again.settings, again.worker, again.reviewer, again.worker_model) == (None, "codex", "claude", "m")
 
 
 def test_what_has_begun_and_was_withdrawn_does_not_come_back(home: Path):
