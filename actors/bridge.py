@@ -49,11 +49,11 @@ from actors.messages import (
     Message,
     Note,
     OtherWorkDone,
-    Progress,
     SessionOpened,
     ShowMail,
 )
 from actors.settings import Role, display_names
+from actors.starts import StartBridge
 from actors.stream import EventStream
 
 if TYPE_CHECKING:
@@ -108,12 +108,15 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Future[Receipt] | None
 
 
-class BridgeActor(ProcessActor):
-    """Options: `agents` (name by role), `tokens` (bearer token by role), `run_id` (as people know the run)."""
+class BridgeActor(ProcessActor[StartBridge]):
+    """The mail of one run."""
 
-    def __init__(self, context: ActorContext) -> None:
+    start_type = StartBridge
+
+    def __init__(self, context: ActorContext[StartBridge]) -> None:
         super().__init__(context)
-        self._names = display_names(**context.options["agents"])
+        agents = context.start.agents
+        self._names = display_names(agents["worker"], agents["reviewer"])
         self._book = mail.Book()
         self._state = self._book.state
         self._receipts: dict[str, Future[Receipt]] = {}
@@ -203,7 +206,7 @@ class BridgeActor(ProcessActor):
         self._state = state
         for event in events:
             self._book.add(event)
-            self._tell_people(event)
+            self._show(event)
         self._carry_out(commands)
         self._is_settling = False
         return events
@@ -247,7 +250,7 @@ class BridgeActor(ProcessActor):
 
     def _absent_text(self, role: Role) -> str:
         peer: Role = "reviewer" if role == "worker" else "worker"
-        return mail_report.absent_text(self.context.options["agents"][role], self._names[role], self._names[peer])
+        return mail_report.absent_text(self.context.start.agents[role], self._names[role], self._names[peer])
 
     def _set_alarm(self, at_ms: int) -> None:
         if self._alarm is not None:
@@ -257,36 +260,36 @@ class BridgeActor(ProcessActor):
         self._alarm.daemon = True
         self._alarm.start()
 
-    def _tell_people(self, event: mail.Event) -> None:
+    def _show(self, event: mail.Event) -> None:
         match event:
             case mail.MailQueued():
                 sender, target = self._names[event.sender], self._names[event.target]
                 self._note(event)
-                self._progress("mail", f"{sender} -> {target}: {event.text}", agent=sender)
+                self.tell_people("mail", f"{sender} -> {target}: {event.text}", agent=sender)
             case mail.MailSuppressed():
                 sender, target = self._names[event.sender], self._names[event.target]
-                self._progress("note", f"{sender} only sent {target}'s own message back: not delivered")
+                self.tell_people("note", f"{sender} only sent {target}'s own message back: not delivered")
             case mail.DeliveryFailed():
-                self._progress("note", f"mail {event.mail_id} was not delivered ({event.reason}); it is tried again")
+                self.tell_people("note", f"mail {event.mail_id} was not delivered ({event.reason}); it is tried again")
             case mail.MailDied():
-                self._progress("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
+                self.tell_people("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
             case mail.MailHeld():
-                self._progress("note", f"mail {event.mail_id} is held back by a person")
+                self.tell_people("note", f"mail {event.mail_id} is held back by a person")
             case mail.MailReleased():
-                self._progress("note", f"mail {event.mail_id} was released by a person")
+                self.tell_people("note", f"mail {event.mail_id} was released by a person")
             case mail.MailEdited():
-                self._progress("note", f"mail {event.mail_id} was edited by a person: {event.text}")
+                self.tell_people("note", f"mail {event.mail_id} was edited by a person: {event.text}")
             case mail.MailRequeued():
                 self._note(event)
-                self._progress("note", f"mail {event.mail_id} was queued again by a person: it was {event.was}")
+                self.tell_people("note", f"mail {event.mail_id} was queued again by a person: it was {event.was}")
             case mail.MailDropped():
-                self._progress("note", f"mail {event.mail_id} was dropped by a person: {event.reason}")
+                self.tell_people("note", f"mail {event.mail_id} was dropped by a person: {event.reason}")
             case mail.AgentAbsent():
                 problem = self._absent_text(event.role)
-                self._progress("note", problem)
+                self.tell_people("note", problem)
                 self._tell_contact(event.role, problem)
             case mail.AgentCame() if self._state.contacts[event.role].told:
-                self._progress("note", f"{self._names[event.role]} has come to the bridge")
+                self.tell_people("note", f"{self._names[event.role]} has come to the bridge")
                 self._tell_contact(event.role, "")
             case _:
                 pass  # for the journal only
@@ -296,11 +299,6 @@ class BridgeActor(ProcessActor):
         sender, target = self._names[event.sender], self._names[event.target]
         self.context.ref("persistence").tell(
             Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms, note_id=event.mail_id)
-        )
-
-    def _progress(self, kind: str, text: str, *, agent: str = "") -> None:
-        self.context.ref("console").tell(
-            Progress(at_ms=self.context.clock(), source=self.context.name, agent=agent, kind=kind, text=text)
         )
 
     def _open_endpoint(self, listen_fd: int) -> None:
@@ -313,7 +311,7 @@ class BridgeActor(ProcessActor):
             receive_messages=self._fetch,
             came=lambda role: self.tell_self(AgentCalled(role=role)),
         )
-        endpoint = McpEndpoint(listen_fd, self.context.options["tokens"], tools, self._endpoint_crashed)
+        endpoint = McpEndpoint(listen_fd, self.context.start.tokens, tools, self._endpoint_crashed)
         endpoint.start()
         self._endpoint = endpoint
         self.tell_self(LookForAgents())
@@ -356,7 +354,7 @@ class BridgeActor(ProcessActor):
         return mail_report.receipt_text(receipt, posted.mail_id, self._names[posted.target])
 
     def _bridge_status(self, caller: Role) -> str:
-        run_id: str = self.context.options["run_id"]
+        run_id = self.context.start.run_id
         return self._ask_self(lambda: mail_report.status_text(self._state, caller, self._names, run_id))
 
     def _fetch(self, caller: Role) -> str:

@@ -21,14 +21,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import cloudpickle
 import msgspec
 import pykka
 from loguru import logger
 
-from actors import logs
+from actors import logs, starts
 from actors.clock import wall_ms
 from actors.edges import processes
 from actors.edges.bus import Bus, End
@@ -43,7 +43,6 @@ from actors.errors import (
     UserError,
     described,
 )
-from actors.logs import LogSettings
 from actors.messages import (
     Ack,
     ActorDown,
@@ -64,7 +63,7 @@ from actors.wire.envelope import Address, Envelope, Sender
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ActorContext", "ProcessActor", "Sender", "StartArguments", "main"]
+__all__ = ["ActorContext", "ProcessActor", "Sender", "main"]
 
 EXIT_STOPPED = 0
 EXIT_ORPHANED = 69
@@ -77,25 +76,16 @@ _NOTICES = (ActorUp, ActorDown, Undeliverable)
 _ROOT = ("supervisor", "console")
 
 
-class StartArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an actor process is told. Travels cloudpickled from the root, and from nobody else."""
-
-    run: str
-    name: str
-    incarnation: int
-    endpoint: str  # of the router
-    actor: str  # "module:Class", a ProcessActor
-    options: dict[str, Any] = {}
-    log: LogSettings = LogSettings()
+S = TypeVar("S", bound=msgspec.Struct)
 
 
-class ActorContext:
+class ActorContext(Generic[S]):
     """What an actor knows of its process. Made by the host; usable from all of the actor's threads."""
 
     def __init__(
         self,
         courier: Courier,
-        options: dict[str, Any],
+        start: S,
         *,
         listen_fd: int | None = None,
         ended: Callable[[], None] = lambda: None,
@@ -105,7 +95,7 @@ class ActorContext:
         self.run = courier.address.run
         self.name = courier.address.name
         self.incarnation = courier.address.incarnation  # also the epoch of its streams
-        self.options = options
+        self.start = start  # what the actor is told
         self.listen_fd = listen_fd
         self.ended = ended  # the host's: the actor's thread has left its loop
         self.clock = clock
@@ -133,15 +123,22 @@ class ActorContext:
         _crash(what, error)
 
 
-class ProcessActor(pykka.ThreadingActor):
+class ProcessActor(pykka.ThreadingActor, Generic[S]):
     """An actor with a process of its own. Subclasses implement `receive`, and open things in `on_start`."""
 
+    start_type: type[S]  # what the actor is told when it starts (actors/starts.py)
     use_daemon_thread = True  # the main thread decides when the process ends
     actor_inbox: Mailbox
 
-    def __init__(self, context: ActorContext) -> None:
+    def __init__(self, context: ActorContext[S]) -> None:
         super().__init__()
         self.context = context
+
+    def tell_people(self, kind: str, text: str, *, agent: str = "") -> None:
+        """A line for those who follow the run; `agent`, as users call it, when it is the agent that speaks."""
+        context = self.context
+        progress = Progress(at_ms=context.clock(), source=context.name, agent=agent, kind=kind, text=text)
+        context.ref("console").tell(progress)
 
     def tell_self(self, message: Message) -> None:
         """Puts a message into this actor's own mailbox. Any thread. It need not be in the catalogue."""
@@ -250,7 +247,7 @@ def main(arguments: bytes, lifelines: Sequence[int], listen_fd: int | None) -> N
     `lifelines`: see supervisor.orders.StartOrder.
     `listen_fd`: a listening socket that outlives this process, for the actor that wants one.
     """
-    start: StartArguments = cloudpickle.loads(arguments)
+    start = starts.decode(arguments)
     logs.set_up(start.log, run=start.run, actor=f"{start.name}#{start.incarnation}")
     try:
         code = _run(start, lifelines, listen_fd)
@@ -259,16 +256,18 @@ def main(arguments: bytes, lifelines: Sequence[int], listen_fd: int | None) -> N
     _end(code)
 
 
-def _run(start: StartArguments, lifelines: Sequence[int], listen_fd: int | None) -> int:
+def _run(start: starts.ProcessStart, lifelines: Sequence[int], listen_fd: int | None) -> int:
     faulthandler.register(signal.SIGUSR2, all_threads=True)  # for a handler that holds the interpreter lock for ever
     threading.excepthook = _thread_crashed
     processes.become_subreaper()
     bus = Bus(Address(start.run, start.name, start.incarnation), start.endpoint, lifelines)
     bus.handle_signals()
-    context = ActorContext(bus.courier, start.options, listen_fd=listen_fd, ended=bus.actor_ended)
     mailbox = Mailbox()
+    context: ActorContext[Any] = ActorContext(bus.courier, None, listen_fd=listen_fd, ended=bus.actor_ended)
     try:
-        mailbox = cast("Mailbox", _load(start.actor).start(context).actor_inbox)
+        actor = _load(start.actor)
+        context.start = starts.typed(start.start, actor.start_type)
+        mailbox = cast("Mailbox", actor.start(context).actor_inbox)
     except Exception as error:
         context.start_failed(error)
         bus.actor_ended()
@@ -289,7 +288,7 @@ def _run(start: StartArguments, lifelines: Sequence[int], listen_fd: int | None)
             return EXIT_CRASHED
 
 
-def _load(actor: str) -> type[ProcessActor]:
+def _load(actor: str) -> type[ProcessActor[Any]]:
     module, _, name = actor.partition(":")
     cls = getattr(importlib.import_module(module), name)
     if not (isinstance(cls, type) and issubclass(cls, ProcessActor)):

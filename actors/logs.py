@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from loguru import logger
 
 from actors.censor import censor
@@ -27,18 +26,10 @@ if TYPE_CHECKING:
     from loguru import Message
 
 from actors.edges import files
+from actors.starts import LogSettings as LogSettings  # it is part of what a process is told
 
 STDERR = 2
 _LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra[actor]} {name}:{line} {message}"
-
-
-class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the log goes, and how. Several processes may share one file: each line is appended in one write."""
-
-    level: str = "INFO"
-    stderr: bool = True
-    file: str = ""  # "" = none
-    json: bool = False
 
 
 def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -> None:

@@ -1,6 +1,6 @@
 """Every message two processes exchange. Pure: structs only, no behaviour.
 
-Grouped by concern: lifecycle, journal, turn, mail, run, console. The struct's name is its kind on the wire.
+Grouped by concern: lifecycle, journal, turn, job, mail, run, console. The struct's name is its kind on the wire.
 Adding one = one struct here and one branch in the actor that receives it; the catalogue is built from the classes.
 
 `must_arrive` messages are numbered, acknowledged after they are handled, and resent until then (machines/outbox);
@@ -275,7 +275,7 @@ class SessionOpened(Message, frozen=True, kw_only=True):
 
 
 class RunTurn(Message, frozen=True, kw_only=True):
-    """Worker -> reviewer: run this turn in your session. Repeating the same turn_id never runs it twice."""
+    """Run -> session owner: run this turn in your session. Repeating the same turn_id never runs it twice."""
 
     must_arrive = True
 
@@ -288,7 +288,7 @@ class RunTurn(Message, frozen=True, kw_only=True):
 
 
 class TurnEnded(Message, frozen=True, kw_only=True):
-    """Reviewer -> worker (and session -> its own actor): the turn has ended and its outcome is durable."""
+    """Session owner -> run: the turn has ended and its outcome is durable."""
 
     must_arrive = True
 
@@ -298,7 +298,7 @@ class TurnEnded(Message, frozen=True, kw_only=True):
 
 
 class BreakOffTurn(Message, frozen=True, kw_only=True):
-    """Worker -> session owner: end this turn now, or do not start it; it settles as interrupted."""
+    """Run or console -> session owner: end this turn now, or do not start it; it settles as interrupted."""
 
     must_arrive = True
 
@@ -307,7 +307,10 @@ class BreakOffTurn(Message, frozen=True, kw_only=True):
 
 
 class HoldTurns(Message, frozen=True, kw_only=True):
-    """Worker -> session owner: start no turn (mail included) while `held`; what runs goes on to its end."""
+    """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
+
+    A session that has not heard from the run yet is held.
+    """
 
     must_arrive = True
 
@@ -315,7 +318,7 @@ class HoldTurns(Message, frozen=True, kw_only=True):
 
 
 class UsageReported(Message, frozen=True, kw_only=True):
-    """Session owner -> worker: what a turn has used that the run does not wait for. Told again after a restart."""
+    """Session owner -> run: what a turn has used that the run does not wait for. Told again after a restart."""
 
     must_arrive = True
 
@@ -324,6 +327,43 @@ class UsageReported(Message, frozen=True, kw_only=True):
     purpose: Purpose
     model: str  # "" = the agent's own default
     usage: Usage
+
+
+# --- job ----------------------------------------------------------------------------------------------------
+
+
+class StartJob(Message, frozen=True, kw_only=True):
+    """Run -> owner of the working tree: do this there (actors/runners). The same job_id again starts nothing."""
+
+    must_arrive = True
+
+    job_id: str
+    kind: str  # name of the run's command
+    body: str  # the command as JSON
+
+
+class JobEnded(Message, frozen=True, kw_only=True):
+    """Owner of the working tree -> run: the answer to `StartJob`. A job that was broken off has none."""
+
+    must_arrive = True
+
+    job_id: str
+    kind: str  # name of the run's event
+    body: str  # the event as JSON
+
+
+class KeepJobs(Message, frozen=True, kw_only=True):
+    """Run -> owner of the working tree: only these jobs are still wanted; break off the others."""
+
+    must_arrive = True
+
+    job_ids: tuple[str, ...]
+
+
+class PeerWrote(Message, frozen=True, kw_only=True):
+    """Session owner -> run: its agent has seen a mail of its peer."""
+
+    must_arrive = True
 
 
 # --- mail ---------------------------------------------------------------------------------------------------
@@ -452,8 +492,8 @@ class MailShown(Message, frozen=True, kw_only=True):
 
 
 class ControlRun(Message, frozen=True, kw_only=True):
-    """Supervisor or console -> worker. "stop" ends gracefully (state stopped); "pause" takes effect at the turn's
-    end, "pause-now" interrupts it; "resume" goes on.
+    """Supervisor, console or session owner -> run. "stop" ends gracefully (state stopped); "pause" takes effect at the
+    turn's end, "pause-now" interrupts it; "resume" goes on.
     """
 
     must_arrive = True
@@ -463,7 +503,7 @@ class ControlRun(Message, frozen=True, kw_only=True):
 
 
 class FollowUp(Message, frozen=True, kw_only=True):
-    """Console -> worker: the human's answer at the end of the iterations; blank means stop."""
+    """Console -> run: the human's answer at the end of the iterations; blank means stop."""
 
     must_arrive = True
 
@@ -471,7 +511,7 @@ class FollowUp(Message, frozen=True, kw_only=True):
 
 
 class RunEnded(Message, frozen=True, kw_only=True):
-    """Worker -> supervisor: the run is over and that is durable. The supervisor stops the tree."""
+    """Run -> supervisor: the run is over and that is durable. The supervisor stops the tree."""
 
     must_arrive = True
 
@@ -486,14 +526,14 @@ class Progress(Message, frozen=True, kw_only=True):
     """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
 
     at_ms: TimeMs
-    source: str  # "worker", "reviewer", "bridge", ...
+    source: str  # "run", "worker", "reviewer", "bridge", ...
     agent: str  # agent name, "" when it is not an agent speaking
     kind: str  # status, session, say, tool, tool-result, mail, check, limit, usage, note, error, raw
     text: str
 
 
 class AskHuman(Message, frozen=True, kw_only=True):
-    """Worker -> console: a question is open (state input-required). Answered with `FollowUp`."""
+    """Run -> console: a question is open (state input-required). Answered with `FollowUp`."""
 
     question: str
 
@@ -507,7 +547,7 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Message, frozen=True, kw_only=True):
-    """Worker -> console, whenever the run changes; and the answer to what a console asks of the run."""
+    """Run -> console, whenever the run changes; and the answer to what a console asks of the run."""
 
     must_arrive = True
 
@@ -556,13 +596,13 @@ class AgentContact(Message, frozen=True, kw_only=True):
 
 
 class RequestReview(Message, frozen=True, kw_only=True):
-    """Console -> worker: review what there is at the next opportunity, as if the agent had said that it is done."""
+    """Console -> run: review what there is at the next opportunity, as if the agent had said that it is done."""
 
     must_arrive = True
 
 
 class GiveVerdict(Message, frozen=True, kw_only=True):
-    """Console -> worker: a person decides in place of the reviewers."""
+    """Console -> run: a person decides in place of the reviewers."""
 
     must_arrive = True
 

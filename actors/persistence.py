@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -19,7 +18,8 @@ from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
 from actors.errors import JournalError, JournalUnusableError, LoopError, ProtocolError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import projection, run
-from actors.messages import Append, Appended, Load, Loaded, Message, Note, Progress, Record, SessionOpened
+from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
+from actors.starts import StartPersistence
 
 # A full disk: everybody waits for us, and we for whoever frees it. Then the writer is told, before it or we would be
 # taken for stuck (supervisor/spec.ChildSpec.stuck_after_s); its next incarnation waits again.
@@ -27,18 +27,18 @@ DISK_PATIENCE_S = 40.0
 DISK_RETRY_S = 0.5
 
 
-class PersistenceActor(ProcessActor):
-    """Options: `directory` (the run directory), `generation` (of the root), `manifest` (values that
-    the root knows: run id, cwd, agents, pid …; they replace what the file says).
-    """
+class PersistenceActor(ProcessActor[StartPersistence]):
+    """The journal of one run, and its two files."""
 
-    def __init__(self, context: ActorContext) -> None:
+    start_type = StartPersistence
+
+    def __init__(self, context: ActorContext[StartPersistence]) -> None:
         super().__init__(context)
-        self._directory = Path(context.options["directory"])
+        self._directory = context.start.directory
 
     def on_start(self) -> None:
         """Opens the journal, completes the transcript from it, and brings the manifest up to date."""
-        self._journal = Journal(self._directory / FILE_NAME, generation=self.context.options["generation"])
+        self._journal = Journal(self._directory / FILE_NAME, generation=self.context.start.generation)
         self._transcript = run_dir.TranscriptFile(self._directory)
         if self._journal.fact("foreign_lines") is None:
             self._journal.set_fact("foreign_lines", str(len(self._transcript.whole_lines())))
@@ -47,7 +47,7 @@ class PersistenceActor(ProcessActor):
             self._fold(record)
         self._manifest: run_dir.Manifest = {
             **(run_dir.read_manifest(self._directory) or {}),
-            **self.context.options["manifest"],
+            **self.context.start.manifest,
         }
         self._behind = True  # whether transcript.jsonl may lack lines that the journal has
         self._no_room = ""  # why the last attempt to write failed
@@ -161,9 +161,7 @@ class PersistenceActor(ProcessActor):
             kind, text = (
                 ("error", f"{trouble}; waiting until it can") if trouble else ("note", "the disk takes the run again")
             )
-            self.context.ref("console").tell(
-                Progress(at_ms=self.context.clock(), source=self.context.name, agent="", kind=kind, text=text)
-            )
+            self.tell_people(kind, text)
         self._no_room = trouble
 
     def _write_manifest(self) -> None:

@@ -136,7 +136,7 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
     return [(stream.removeprefix("turns/"), json.loads(body)["prompt"]) for stream, body in rows]
 
 
-ACTORS = ("worker", "reviewer", "bridge", "persistence")
+ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 RECOVERY_ROUNDS = 3
 IDLE_S = 4.0  # a nursery waits for 3 s before it imports what only a restart needs
 
@@ -400,7 +400,7 @@ def bench_neighbours() -> None:
 def neighbours_of_the_bridge() -> None:
     with hanging_run() as world, console(world) as client:
         url = inspect(client, "bridge", "actor.context.detail").strip("'")
-        token = inspect(client, "bridge", "actor.context.options['tokens']['worker']").strip("'")
+        token = inspect(client, "bridge", "actor.context.start.tokens['worker']").strip("'")
         log = world.run_directory() / "log"
         numbers = iter(range(1_000_000))
 

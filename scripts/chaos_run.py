@@ -33,7 +33,7 @@ from tests.lab.model_server import ModelServer
 from tests.lab.world import CHECK, SCENARIOS, Loop, World, described
 
 SCENARIO = SCENARIOS / "chaos.toml"
-ACTORS = ("persistence", "bridge", "worker", "reviewer")
+ACTORS = ("persistence", "bridge", "run", "worker", "reviewer")
 MAILS = [f"chaos mail {number}:" for number in range(1, 10)]
 
 # What a run shows, in the order in which it shows it, and the group that a strike then counts for.
@@ -72,6 +72,7 @@ GROUPS = list(dict.fromkeys(group for _, group in POINTS))
 
 # (what, whom) -> how often, relatively. A stop takes 10 s to be noticed, so it is rare.
 STRIKES = {
+    ("kill", "run"): 16,
     ("kill", "worker"): 16,
     ("kill", "reviewer"): 16,
     ("kill", "bridge"): 14,
@@ -80,12 +81,14 @@ STRIKES = {
     ("kill", "nursery"): 4,
     ("kill", "worker's agent"): 8,
     ("kill", "reviewer's agent"): 8,
+    ("kill at start", "run"): 2,
     ("kill at start", "worker"): 2,
     ("kill at start", "reviewer"): 2,
     ("kill at start", "bridge"): 2,
     ("kill at start", "persistence"): 2,
     ("full disk", "persistence"): 3,
     ("stop", "nursery"): 0.5,
+    ("stop", "run"): 0.5,
     ("stop", "worker"): 0.5,
     ("stop", "reviewer"): 0.5,
     ("stop", "bridge"): 0.5,
@@ -111,7 +114,7 @@ RULES = [
 
 # The supervisor allows ten restarts a minute (supervisor/spec.Intensity); a root's own death is not limited.
 RESTARTS_PER_MINUTE = 9
-RESTARTS = {"nursery": 4, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
+RESTARTS = {"nursery": 5, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
 POINT_PATIENCE_S = 120.0
 UNBEGUN = "give its task again"  # what a run says that was killed before it knew its task
 DISK_FULL_S = 2.0

@@ -14,7 +14,7 @@ from actors.wire.encoding import to_json
 
 NAME_WIDTH = 10
 
-_COLOURS = {"worker": "36", "reviewer": "35", "bridge": "33", "supervisor": "34"}
+_COLOURS = {"run": "36", "worker": "36", "reviewer": "35", "bridge": "33", "supervisor": "34"}
 _MARKS = {
     "tool": "$ ",
     "tool-result": "  ",
@@ -31,7 +31,7 @@ def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterato
     """The lines of one event: time, who, what. Further lines of a text are indented below the first."""
     moment = datetime.fromtimestamp(progress.at_ms / 1000, zone).strftime("%H:%M:%S")
     who = line(progress.agent) or (
-        "loop" if progress.source in ("supervisor", "worker", "console") else line(progress.source)
+        "loop" if progress.source in ("supervisor", "run", "worker", "console") else line(progress.source)
     )
     mark = _MARKS.get(progress.kind, "")
     first, *rest = printable(progress.text.rstrip()).split("\n")

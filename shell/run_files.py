@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from actors.settings import RunSettings
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
-ACTORS = ("persistence", "bridge", "worker", "reviewer")
+ACTORS = ("persistence", "bridge", "run", "worker", "reviewer")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import cloudpickle
 import pykka
 from loguru import logger
 
+from actors import starts
 from actors.clock import wall_ms
-from actors.host import Sender, StartArguments
-from actors.logs import LogSettings
+from actors.host import Sender
 from actors.messages import ActorDown, ActorUp, Message
+from actors.starts import LogSettings
 from supervisor import children, tree
 from supervisor import tree_protocol as events
 from supervisor.console_wire import ActorReport
@@ -164,13 +164,13 @@ class SupervisorActor(pykka.ThreadingActor):
     def _start(self, name: str, incarnation: int) -> None:
         options = self._options
         options.router.set_live(options.key, name, incarnation)
-        arguments = StartArguments(
+        start = starts.ProcessStart(
             run=options.key,
             name=name,
             incarnation=incarnation,
             endpoint=options.router.endpoint,
             actor=options.tree.actor(name),
-            options=options.tree.options(name),
+            start=options.tree.start(name),
             log=options.log,
         )
         child = self._tree.spec.child(name)
@@ -179,7 +179,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 child=launch_name(options.key, name),
                 incarnation=incarnation,
                 entry=child.entry,
-                arguments=cloudpickle.dumps(arguments),
+                arguments=starts.encode(start),
                 wants_socket=child.wants_socket,
                 runtime_dir=options.tree.directory,
                 log_path=options.tree.directory / "log",  # a stray word on the terminal would tear the prompt
@@ -204,7 +204,7 @@ def _monotonic_ms() -> int:
 
 
 def stop_run(supervisor: pykka.ActorRef[Any], reason: str, *, now: bool) -> None:
-    """Asks for the end of the run: gracefully (the worker interrupts its turns and says so), or at once."""
+    """Asks for the end of the run: gracefully (its turns are interrupted, and that is journalled), or at once."""
     supervisor.tell(StopAsked(reason, now))
 
 

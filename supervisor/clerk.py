@@ -3,7 +3,7 @@
 What actors tell about themselves is kept here, so that the state of the run is shown without asking anybody. Only
 `serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. Each request is asked
 `once`: one that an actor ended at is not given to its successor, as it may be what ended it. It decides nothing: orders
-go to the worker, the session owners and the supervisor, and what those say is the answer.
+go to the run, the agents' actors and the supervisor, and what those say is the answer.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ from supervisor.console_wire import (
 from supervisor.desk import TraceTap
 from supervisor.inspections import evaluation, overview
 from supervisor.router import DeadLetter, Router
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import DRIVER, RunOrder
 
 # An actor answers in milliseconds, unless it is stuck or being replaced. A person gets an answer by then anyway.
 PATIENCE_S = 2.0
@@ -252,18 +252,18 @@ class RunClerk:
     # --- the run ----------------------------------------------------------------------------------------------------
 
     def _ask_run(self, message: Message) -> AnyAnswer:
-        """An order is not lost with a worker that is stuck: it is then left for the next incarnation."""
-        worker = self._ref(self._up("worker").name)
+        """An order is not lost with a driver that is stuck: it is then left for the next incarnation."""
+        driver = self._ref(self._up(DRIVER).name)
         try:
-            answer = worker.ask(message, timeout_s=PATIENCE_S, once=True)
+            answer = driver.ask(message, timeout_s=PATIENCE_S, once=True)
         except RecipientEndedError:
             raise
         except UndeliverableError:
-            worker.tell(message)
-            state = self._with_turn(self._actor("worker")).state
-            return Done(text=f"the worker is {state}: it is told as soon as it listens")
+            driver.tell(message)
+            state = self._with_turn(self._actor(DRIVER)).state
+            return Done(text=f"{DRIVER} is {state}: it is told as soon as it listens")
         if not isinstance(answer, RunStatus):
-            return Refusal(text=f"the worker answered {type(answer).__name__}", in_doubt=True)
+            return Refusal(text=f"{DRIVER} answered {type(answer).__name__}", in_doubt=True)
         self._status = answer
         return Done(text=answer.line)
 

@@ -20,8 +20,8 @@ from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
 from actors.host import Sender
-from actors.logs import LogSettings
 from actors.messages import AskHuman, Message, Progress
+from actors.starts import LogSettings
 from supervisor import reaper
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.clerk import RunClerk
@@ -175,7 +175,7 @@ class HostedRun:
         self._clerk.supervised_by(self._supervisor)
 
     def stop(self, reason: str, *, now: bool) -> None:
-        """Any thread. Gracefully: the worker interrupts its turns and journals the stop. Now: the tree is stopped in
+        """Any thread. Gracefully: the turns are interrupted and the stop is journalled. Now: the tree is stopped in
         order, and nothing is journalled, so that it goes on like a run that crashed.
         """
         if self._supervisor.is_alive():
@@ -235,7 +235,7 @@ def run_log(order: RunOrder) -> LogSettings:
 
 
 def write_end(order: RunOrder, result: RunResult) -> None:
-    """Into the manifest, where the worker could not. Call it while the run is held and its actors are gone."""
+    """Into the manifest, where the run's own actor could not. Call it while the run is held and its actors are gone."""
     manifest = run_dir.read_manifest(order.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
         write_state(order.directory, result.state)

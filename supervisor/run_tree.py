@@ -1,4 +1,4 @@
-"""The four actors of one run: the only place in `supervisor` that names concrete ones. Builds specs; starts nothing."""
+"""The five actors of one run: the only place in `supervisor` that names concrete ones. Builds specs; starts nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from actors.access import BridgeAccess, PaneAccess, bridge_url
 from actors.adapters import ConfiguredAgent, find_adapter
@@ -18,6 +19,7 @@ from actors.edges.worktree import Made
 from actors.machines import backoff, hints, prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
+from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
 from supervisor.nursery import WHEN_IDLE
 from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
@@ -27,7 +29,7 @@ ENTRY = "actors.host:main"
 # What a nursery imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
 # bridge imports it beside the others, who need not wait for it; after that the nursery has it for the next bridge.
 PRELOAD = (
-    *("actors.persistence", "actors.worker", "actors.reviewer", "actors.bridge"),
+    *("actors.persistence", "actors.run", "actors.agent", "actors.bridge"),
     *(
         f"{WHEN_IDLE}{module}"
         for module in (
@@ -43,10 +45,13 @@ PRELOAD = (
     ),
 )
 
-# Stopped in this order, each level in parallel: those who still have something to write go before the writer.
-STOP_LEVELS: tuple[tuple[str, ...], ...] = (("worker", "reviewer"), ("bridge",), ("persistence",))
 # It leads the run, is told to stop it, and says how it ended.
-DRIVER = "worker"
+DRIVER = "run"
+
+# Stopped in this order, each level in parallel: those who still have something to write go before the writer, and the
+# bridge after the agents that call it. The driver goes with the agents: what comes of their end is no event of the
+# run, and what it would order is taken up by the next root.
+STOP_LEVELS: tuple[tuple[str, ...], ...] = ((DRIVER, "worker", "reviewer"), ("bridge",), ("persistence",))
 CHILDREN = tuple(child for level in STOP_LEVELS for child in level)
 
 
@@ -160,6 +165,7 @@ class RunTree:
             children=(
                 ChildSpec(id="persistence", entry=ENTRY),
                 *bridge,
+                ChildSpec(id=DRIVER, entry=ENTRY),
                 ChildSpec(id="worker", entry=ENTRY),
                 ChildSpec(id="reviewer", entry=ENTRY),
             )
@@ -170,68 +176,64 @@ class RunTree:
         return {
             "persistence": "actors.persistence:PersistenceActor",
             "bridge": "actors.bridge:BridgeActor",
-            "worker": "actors.worker:WorkerActor",
-            "reviewer": "actors.reviewer:ReviewerActor",
+            DRIVER: "actors.run:RunActor",
+            "worker": "actors.agent:AgentActor",
+            "reviewer": "actors.agent:AgentActor",
         }[child]
 
-    def options(self, child: str) -> dict[str, Any]:
-        """Start options of the actor; see each actor's docstring."""
+    def start(self, child: str) -> StartPersistence | StartBridge | StartRun | StartAgent:
+        """What the actor is told when it starts."""
         order = self._order
         match child:
             case "persistence":
-                return {
-                    "directory": str(order.directory),
-                    "generation": self._generation,
-                    "manifest": self._manifest,
-                }
+                return StartPersistence(directory=order.directory, generation=self._generation, manifest=self._manifest)
             case "bridge":
-                return {
-                    "agents": {"worker": order.worker, "reviewer": order.reviewer},
-                    "tokens": self._tokens,
-                    "run_id": order.run_id,
-                }
+                return StartBridge(
+                    agents={"worker": order.worker, "reviewer": order.reviewer},
+                    tokens=self._tokens,
+                    run_id=order.run_id,
+                )
+            case "run":
+                return StartRun(
+                    settings=order.settings,
+                    generation=self._generation,
+                    peer=order.labels["reviewer"],
+                    resume=order.resume_anywhere,
+                    tree=order.tree or order.cwd,
+                    tree_sha256=order.tree_sha256,
+                )
             case "worker":
-                return {
-                    **self._agent_options("worker", order.worker, order.worker_model),
-                    "settings": order.settings,
-                    "generation": self._generation,
-                    "peer": order.labels["reviewer"],
-                    "repository": str(self._repository or ""),
-                    "run_id": order.run_id,
-                    "directory": str(order.directory),
-                    "created_at": str(self._manifest.get("createdAt", "")),
-                    "resume": order.resume_anywhere,
-                    "tree": str(order.tree or order.cwd),
-                    "tree_sha256": order.tree_sha256,
-                }
+                return self._start_agent("worker", order.worker, order.worker_model)
             case _:
-                return {
-                    **self._agent_options("reviewer", order.reviewer, order.reviewer_model),
-                    "brief": self._brief(),
-                }
+                reviewer = self._start_agent("reviewer", order.reviewer, order.reviewer_model)
+                return replace(reviewer, role_prompt=self._brief())
 
-    def _agent_options(self, role: Role, agent: str, model: str) -> dict[str, Any]:
+    def _start_agent(self, role: Role, agent: str, model: str) -> StartAgent:
         order = self._order
         bridge = None
         if order.paired:
             url = bridge_url(self._port_of(launch_name(order.key, "bridge")))
             bridge = BridgeAccess(url=url, token=self._tokens[role])
-        return {
-            "role": role,
-            "agent": agent,
-            "label": order.labels[role],
-            "cwd": str(order.cwd),
-            "environment": order.environment,
-            "model": model,
-            "bridge": bridge,
-            "configured": order.configured,
-            "first_session_id": order.session_ids.get(role),
-            "retry_ms": order.settings.retry_ms if order.settings else backoff.RETRY_FIRST_MS,
-            "max_wait_ms": _max_wait_ms(order.settings),
-            "raw_output": order.raw_output,
-            "records": str(records_directory(order.directory, launch_name(order.key, role))),
-            "pane": self._pane(role, agent),
-        }
+        return StartAgent(
+            role=role,
+            agent=agent,
+            label=order.labels[role],
+            cwd=order.cwd,
+            environment=order.environment,
+            run_id=order.run_id,
+            directory=order.directory,
+            records=records_directory(order.directory, launch_name(order.key, role)),
+            model=model,
+            repository=self._repository,
+            created_at=str(self._manifest.get("createdAt", "")),
+            bridge=bridge,
+            pane=self._pane(role, agent),
+            program=_program(order.configured.get(agent.lower())),
+            first_session_id=order.session_ids.get(role),
+            retry_ms=order.settings.retry_ms if order.settings else backoff.RETRY_FIRST_MS,
+            max_wait_ms=_max_wait_ms(order.settings),
+            raw_output=order.raw_output,
+        )
 
     def _pane(self, role: Role, agent: str) -> PaneAccess | None:
         order = self._order
@@ -256,6 +258,19 @@ class RunTree:
             return None
         turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{order.key}/brief"))
         return RunTurn(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))
+
+
+def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:
+    if agent is None:
+        return None
+    return AgentProgram(
+        command=agent.command,
+        env=dict(agent.env),
+        peer=agent.peer,
+        model=agent.model,
+        effort=agent.effort,
+        mode=agent.mode,
+    )
 
 
 def _max_wait_ms(settings: RunSettings | None) -> int:

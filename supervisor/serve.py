@@ -26,8 +26,8 @@ from actors import logs
 from actors.clock import wall_ms
 from actors.edges import files, run_dir
 from actors.errors import LoopError, UserError
-from actors.logs import LogSettings
 from actors.messages import Progress
+from actors.starts import LogSettings
 from supervisor import submissions
 from supervisor.root import handled
 from supervisor.run_host import (
@@ -291,7 +291,7 @@ class _RunConsole:
         """It is told everything without asking."""
 
     def show(self, progress: Progress) -> None:
-        if self._begun is not None and (progress.source, progress.kind) == ("worker", "status"):
+        if self._begun is not None and (progress.source, progress.kind) == ("run", "status"):
             self._begun()
             self._begun = None
         self._console.show(self._key, progress)

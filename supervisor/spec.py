@@ -73,7 +73,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Intensity(msgspec.Struct, frozen=True, kw_only=True):
     """More than `max_restarts` restarts in `period_s`, all children together: the supervisor gives up.
 
-    Ten a minute lets the launcher die twice with four children, and still ends one that dies at every start: with
+    Ten a minute lets the launcher die twice with five children, and still ends one that dies at every start: with
     the default back-off that takes about half a minute.
     """
 

@@ -14,7 +14,8 @@ A tree is stopped level by level: the next level is asked when the one before it
 - An event of an incarnation that is not the present one changes nothing; neither does a timer that came too late.
 - A child that was stopped by hand is *held*: nothing but a user starts it.
 - A graceful stop goes through the driver, the child that leads the run and says how it ended. A second stop that is
-  not graceful, a driver that is down, or one that is too slow end the tree without it.
+  not graceful, a driver that is down, or one that is too slow end the tree without it. It has less time while another
+  child is down for good.
 - Whatever a user asks of a child is answered, once, with what comes of it.
 """
 
@@ -62,6 +63,8 @@ TICK_MS = 1_000
 STOP_S = 3.0
 # A graceful stop first lets the driver interrupt its turns and say how the run ended.
 GRACE_MS = 15_000
+# When an actor is down for good: if one of the turns is its own, nobody will say that it has ended.
+GRACE_ALONE_MS = 3_000
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +254,7 @@ class _Step:
                     self._kill_if_it_hangs(name)
                 self._do(Wake(TICK_MS, due))
             case GraceOver():
-                why = "the worker did not stop in time; its turn goes on when the run is resumed"
+                why = "a turn did not end in time; it continues when the run is resumed"
                 self._end(RunResult("stopped", why))
             case RestartDue():
                 for name, incarnation in due.children:
@@ -284,11 +287,12 @@ class _Step:
         if stop.now or tree.question:
             self._end(RunResult("stopped", stop.reason))
         elif driver.phase == "down" and not driver.restart_due:
-            self._end(RunResult("stopped", f"{stop.reason}; the {tree.driver} was down"))
+            self._end(RunResult("stopped", f"{stop.reason}; {tree.driver} was down"))
         elif not tree.asked_to_end:
             self.tree = replace(tree, asked_to_end=True)
             self._do(TellChild(tree.driver, ControlRun(action="stop", reason=stop.reason)))
-            self._do(Wake(GRACE_MS, GraceOver()))
+            is_one_down = any(child.phase == "down" and not child.restart_due for child in tree.children.values())
+            self._do(Wake(GRACE_ALONE_MS if is_one_down else GRACE_MS, GraceOver()))
 
     def _end(self, result: RunResult) -> None:
         """The run is over, one way or another: stop the tree level by level, then say so."""

@@ -55,7 +55,7 @@ class Driver:
         self._running: str | None = None  # turn id
         self._running_since_ms = 0  # Unix time
         self._turn_task: asyncio.Task[None] | None = None
-        self._held = False
+        self._held = options.is_held
         self._asks = ""  # what the agent asks a person in its own TUI
         self._interrupting = False
 

@@ -16,6 +16,7 @@ from actors.stream import EventStream
 class SessionOptions:
     """`make_agent` gives a fresh adapter each time the agent's program has to be started
     (again). `retry_ms` and `max_wait_ms` are for messages whose provider is away; the run waits for its own turns'.
+    `is_held`: nothing is sent until `hold` says otherwise.
     """
 
     make_agent: Callable[[EventSink], Agent]
@@ -24,4 +25,5 @@ class SessionOptions:
     first_session_id: str | None = None
     retry_ms: int = backoff.RETRY_FIRST_MS
     max_wait_ms: int | None = backoff.MAX_WAIT_MS
+    is_held: bool = False
     clock: Callable[[], int] = wall_ms

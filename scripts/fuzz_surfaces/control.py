@@ -36,7 +36,7 @@ from tests.lab.world import World
 
 HANGS = '[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000000 }\n'
 KINDS: tuple[Any, ...] = AnyRequest.__args__
-ACTORS = ("worker", "reviewer", "bridge", "persistence")
+ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 EXPRESSIONS = (
     "self", "1/0", "(", "__import__('sys').exit(3)", "(_ for _ in ()).throw(KeyboardInterrupt)", "self.x", "\0",
     "'\\ud83d'", "'x' * 10**6", "lambda: 0", "[[]] * 1000", "raise SystemExit", "exit()", "quit(5)", "assert 0",

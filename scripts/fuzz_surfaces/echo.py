@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.errors import ProtocolError
 from actors.host import ProcessActor, Sender
 from actors.messages import Load, Loaded, Message, Record
 
 
-class Echo(ProcessActor):
+class StartEcho(msgspec.Struct):
+    """Nothing."""
+
+
+class Echo(ProcessActor[StartEcho]):
     """Answers `Load` with one record of the same stream."""
+
+    start_type = StartEcho
 
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - the contract's names
         match message:

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import cloudpickle
 import zmq
 
+from actors import starts
 from actors.errors import LoopError
-from actors.host import StartArguments
-from actors.logs import LogSettings
 from actors.messages import KINDS, Load, Loaded, Message
 from actors.wire.envelope import MAX_FRAME_BYTES, WIRE_VERSION
 from fuzz_surfaces import inputs as make
@@ -56,13 +54,14 @@ class RouterSurface(Surface):
         self.settle()
 
     def _start_echo(self) -> None:
-        arguments = StartArguments(
+        start = starts.ProcessStart(
             run=RUN,
             name="echo",
             incarnation=1,
             endpoint=self.router.endpoint,
             actor="fuzz_surfaces.echo:Echo",
-            log=LogSettings(stderr=False, file=str(self.folder / "echo.log")),
+            start={},
+            log=starts.LogSettings(stderr=False, file=str(self.folder / "echo.log")),
         )
         theirs, self.lifeline = os.pipe()
         self.echo = subprocess.Popen(
@@ -71,7 +70,7 @@ class RouterSurface(Surface):
         os.close(theirs)
         assert self.echo.stdin is not None
         with self.echo.stdin:
-            self.echo.stdin.write(cloudpickle.dumps(arguments))
+            self.echo.stdin.write(starts.encode(start))
 
     def _socket(self, peer: str) -> Any:
         socket = self.context.socket(zmq.DEALER)

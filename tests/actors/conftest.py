@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cloudpickle
 import pytest
 
-from actors.host import Sender, StartArguments
-from actors.logs import LogSettings
+from actors import starts
+from actors.host import Sender
 from actors.messages import ActorDown, ActorUp, Heartbeat, Message, Note, Ready
 from supervisor.router import LocalEndpoint, Router
 
@@ -92,14 +91,14 @@ class World:
     ) -> Child:
         """Starts a process and does not wait for it. It dials our router, unless another endpoint is given."""
         self.router.set_live(RUN, name, incarnation)
-        arguments = StartArguments(
+        start = starts.ProcessStart(
             run=RUN,
             name=name,
             incarnation=incarnation,
             endpoint=endpoint or self.router.endpoint,
             actor=actor,
-            options=options,
-            log=LogSettings(level="DEBUG"),
+            start=options,
+            log=starts.LogSettings(level="DEBUG"),
         )
         theirs, ours = os.pipe()
         log_path = self.directory / f"{name}-{incarnation}.log"
@@ -119,7 +118,7 @@ class World:
         os.close(theirs)
         assert process.stdin is not None
         with process.stdin:
-            process.stdin.write(cloudpickle.dumps(arguments))
+            process.stdin.write(starts.encode(start))
         child = Child(name, incarnation, process, ours, log_path)
         self.children.append(child)
         return child

@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from actors.errors import JournalConflictError, ProtocolError, UserError
 from actors.host import ProcessActor, Sender
 from actors.messages import (
@@ -25,13 +27,25 @@ from actors.messages import (
 )
 
 
-class Sample(ProcessActor):
-    """Does what the text of a `Note` says, and appends each Note's text to the file of option `seen`."""
+class StartSample(msgspec.Struct):
+    """How it behaves."""
+
+    seen: str | None = None
+    on_start: str = ""
+    on_stop: str = ""
+    notices: bool = False
+    answer: int = 0
+
+
+class Sample(ProcessActor[StartSample]):
+    """Does what the text of a `Note` says, and appends each Note's text to the file `seen`."""
+
+    start_type = StartSample
 
     def on_start(self) -> None:
-        self.seen = self.context.options.get("seen")
+        self.seen = self.context.start.seen
         self.context.detail = "at your service"
-        match self.context.options.get("on_start"):
+        match self.context.start.on_start:
             case "user error":
                 raise UserError("the moon is not there: look up")
             case "bug":
@@ -42,9 +56,9 @@ class Sample(ProcessActor):
                 pass
 
     def on_stop(self) -> None:
-        if self.context.options.get("on_stop") == "bug":
+        if self.context.start.on_stop == "bug":
             raise KeyError("sun")
-        if self.context.options.get("on_stop") == "farewell":
+        if self.context.start.on_stop == "farewell":
             self.tell("console", "farewell")
 
     def tell(self, name: str, text: str) -> None:
@@ -58,7 +72,7 @@ class Sample(ProcessActor):
                 return self.answer(stream)
             case ShowMail():
                 sys.exit(3)
-            case ActorUp() | ActorDown() if self.context.options.get("notices"):
+            case ActorUp() | ActorDown() if self.context.start.notices:
                 self.tell("console", f"notice {message!r}")
             case Undeliverable():
                 self.tell("console", f"undeliverable {message.kind} for {message.recipient}: {message.reason}")

@@ -19,13 +19,12 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from actors import starts
 from actors.access import BridgeAccess
 from actors.adapters import claude, codex
 from actors.adapters.base import AgentSettings
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import ProtocolError, UserError
-from actors.host import StartArguments
-from actors.logs import LogSettings
 from actors.machines import mail
 from actors.messages import (
     ActorUp,
@@ -93,20 +92,20 @@ class Cradle:
 
     def start(self, world, number, name, actor, incarnation=1, **options):
         world.router.set_live(RUN, name, incarnation)
-        arguments = StartArguments(
+        start = starts.ProcessStart(
             run=RUN,
             name=name,
             incarnation=incarnation,
             endpoint=world.router.endpoint,
             actor=actor,
-            options=options,
-            log=LogSettings(level="DEBUG"),
+            start=options,
+            log=starts.LogSettings(level="DEBUG"),
         )
         order = StartOrder(
             child=f"{number}/{name}",
             incarnation=incarnation,
             entry="actors.host:main",
-            arguments=cloudpickle.dumps(arguments),
+            arguments=starts.encode(start),
             wants_socket=name == "bridge",
             log_path=world.directory / f"{name}.log",
         )

@@ -151,7 +151,7 @@ def test_tracebacks_and_logs_do_not_show_secrets(world) -> None:
 
 def test_the_root_runs_a_function_on_the_actor(world) -> None:
     world.start("worker", answer=41)
-    function = cloudpickle.dumps(lambda actor: actor.context.options["answer"] + 1)
+    function = cloudpickle.dumps(lambda actor: actor.context.start.answer + 1)
     assert world.console.ref("worker").ask(Apply(function=function), timeout_s=10) == Applied(text="42")
 
 

@@ -108,7 +108,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("actors", r"reviewer +running +pid \d+")
     own.ask("mailbox worker", r"waiting: nothing[\s\S]*dead letters: none")
     own.ask("mailbox worker stacks", "thread agent-session")
-    own.ask("inspect worker", r"WorkerActor worker#1[\s\S]*_state = RunState")
+    own.ask("inspect run", r"RunActor run#1[\s\S]*_state = RunState")
     own.ask("inspect worker actor.session._running", "'[0-9a-f-]{36}'")
     own.ask("runs", "1  working .process [0-9]+.  paired")
     own.ask("cost", "together +1 turns|together +0 turns")
@@ -176,7 +176,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.expect("you answer: stop shouting, and add a test")
     own.expect("iteration 1 of 2: waits for embedded")
     own.expect("at work")
-    assert "stop shouting, and add a test" in own.ask("inspect worker actor._state.task", "add a test.*")
+    assert "stop shouting, and add a test" in own.ask("inspect run actor._state.task", "add a test.*")
 
     # actors
     own.ask("kill reviewer", "reviewer is being stopped, and stays down until")
@@ -189,7 +189,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.expect("are ready")
     own.ask("actors", "bridge +running +pid [0-9]+ +1 restarts")
     own.ask("trace on RunStatus bodies", "trace on")
-    own.ask("pause", r'worker#1 -> console RunStatus .* bytes, \d+ ms.*"hold": ?"pause"')
+    own.ask("pause", r'run#1 -> console RunStatus .* bytes, \d+ ms.*"hold": ?"pause"')
     own.ask("trace off", "trace off")
 
     # leaving: Ctrl-C takes back what was typed; Ctrl-D at an empty prompt stops
@@ -262,6 +262,7 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     assert {actor["name"]: actor["state"] for actor in report["actors"]} == {
         "persistence": "running",
         "bridge": "running",
+        "run": "running",
         "worker": "busy",
         "reviewer": "running",
     }
@@ -565,15 +566,15 @@ def test_a_terminal_that_is_closed_ends_its_run_in_order(world: World, gate: Gat
 
 def test_an_actor_that_is_stopped_is_shown_as_stuck_and_delays_nobody(world: World, gate: Gate):
     running = start_headless(world)
-    worker = running.pid_of("worker")
-    os.kill(worker, signal.SIGSTOP)
+    decider = running.pid_of("run")
+    os.kill(decider, signal.SIGSTOP)
     while (report := as_json(world, "status"))["actors"][2]["state"] != "stuck":
-        assert report["actors"][2]["name"] == "worker"
+        assert report["actors"][2]["name"] == "run"
     assert "no sign of life" in report["actors"][2]["why"]
     answers = orders(world, "mailbox reviewer", "pause")
     assert "reviewer (running)" in answers
-    assert "the worker is stuck: it is told as soon as it listens" in answers
-    os.kill(worker, signal.SIGCONT)
+    assert "run is stuck: it is told as soon as it listens" in answers
+    os.kill(decider, signal.SIGCONT)
     running.wait_for("(pausing|paused), iteration 1")
     assert loop(world, "stop")[0] == 0
     assert running.wait() == 1
@@ -591,10 +592,10 @@ def test_a_request_that_kills_its_actor_kills_no_successor(world: World, gate: G
     assert "SystemExit: 3" in answers
     assert "reviewer ended while it served this; it is not given to its successor" in answers
     running.wait_for("reviewer ended: crash .exit code 3.; restart 1 in a row")
-    while (report := as_json(world, "status"))["actors"][3]["state"] not in ("running", "busy"):
-        assert report["actors"][3]["name"] == "reviewer"
-    assert report["actors"][3]["incarnation"] == 2
-    assert report["actors"][3]["pid"] != reviewer
+    while (report := as_json(world, "status"))["actors"][4]["state"] not in ("running", "busy"):
+        assert report["actors"][4]["name"] == "reviewer"
+    assert report["actors"][4]["incarnation"] == 2
+    assert report["actors"][4]["pid"] != reviewer
     assert loop(world, "stop")[0] == 0
     assert running.wait() == 1
 

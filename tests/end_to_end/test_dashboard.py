@@ -46,7 +46,7 @@ def test_a_live_run_is_printed_for_people_and_for_programs(hanging: World):
     assert (shown["run_id"], shown["repository"], shown["running"], shown["mode"]) == ("1", "project", True, "paired")
     assert (shown["state"], shown["cwd"], shown["root_pid"]) == ("working", str(hanging.project), run.process.pid)
     actors = {actor["name"]: (actor["state"], actor["mailbox"]) for actor in shown["report"]["actors"]}
-    assert actors.keys() == {"persistence", "bridge", "worker", "reviewer"}
+    assert actors.keys() == {"persistence", "bridge", "run", "worker", "reviewer"}
     assert actors["reviewer"] == ("running", 0)
     assert shown["sessions"]["worker"]
     for columns in (60, 100, 200):

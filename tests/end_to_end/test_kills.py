@@ -24,7 +24,7 @@ POINTS = [
     r"review round 2: waits for",
     r"draft pull request: waits for embedded",
 ]
-ACTORS = ["worker", "reviewer", "bridge", "persistence"]
+ACTORS = ["run", "worker", "reviewer", "bridge", "persistence"]
 
 
 def prompts_in_transcripts(home: Path) -> Counter[str]:
@@ -59,7 +59,7 @@ def wait_for_point(loop: Loop, number: int) -> None:
 
 
 @pytest.mark.parametrize("points", [range(0, 10, 2), range(1, 10, 2)], ids=["even", "odd"])
-@pytest.mark.parametrize("first", range(4), ids=ACTORS)
+@pytest.mark.parametrize("first", range(len(ACTORS)), ids=ACTORS)
 def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(embedded: World, first: int, points: range):
     """Over all parameters, each actor at each point."""
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)

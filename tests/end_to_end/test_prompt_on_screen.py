@@ -74,7 +74,8 @@ def test_output_scrolls_above_what_is_being_typed(world: World, screen: Screen):
     # All of it in one look: what the run says and what the toolbar shows come one after the other.
     stands = re.compile(r" run 1 \| working: iteration 1 of 20: waits for embedded.*")
     actors = re.compile(
-        r" reviewer running \| worker busy \d+ (s|ms) \| bridge running \| persistence running \| 0 tokens \$0\.00"
+        r" reviewer running \| worker busy \d+ (s|ms) \| run running \| bridge running \| persistence running"
+        r" \| 0 tokens \$0\.00"
     )
     screen.until(
         lambda lines: (

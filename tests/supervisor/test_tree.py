@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.messages import ControlRun, Ready, RunEnded
 from supervisor.orders import Exited, StartFailed
-from supervisor.run_tree import CHILDREN, DRIVER
+from supervisor.run_tree import CHILDREN, DRIVER, STOP_LEVELS
 from supervisor.spec import BackOff
 from supervisor.tree_protocol import (
     Announce,
@@ -45,7 +45,7 @@ def suspended(name: str = "bridge") -> Rig:
     """`name` ended too often, and the user is asked."""
     rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
     rig.too_often(name)
-    for level in (("worker", "reviewer"), ("bridge",), ("persistence",)):
+    for level in STOP_LEVELS:
         rig.stopped(*(each for each in level if each != name))
     assert rig.tree.phase == "suspended"
     return rig
@@ -57,21 +57,21 @@ def suspended(name: str = "bridge") -> Rig:
 def test_children_are_started_in_order_and_none_waits_for_the_one_before():
     rig = Rig().begun()
     assert started(rig.last) == list(START_ORDER)
-    assert only(Wake, rig.last)[:4] == [Wake(30_000, ReadyOverdue(name, 1)) for name in START_ORDER]
+    assert only(Wake, rig.last)[:5] == [Wake(30_000, ReadyOverdue(name, 1)) for name in START_ORDER]
 
 
 def test_everybody_hears_of_each_child_that_is_ready_and_the_user_when_all_are():
-    rig = Rig().begun().ready("persistence", "bridge", "worker")
+    rig = Rig().begun().ready("persistence", "bridge", "run", "worker")
     assert only(Announce, rig.all) == []
     assert rig.say("reviewer", Ready(pid=9)) == [
         Note("reviewer#1 is ready: pid 9"),
         ReportUp("reviewer", 1),
-        Announce("ready", "persistence, bridge, worker, reviewer are ready"),
+        Announce("ready", "persistence, bridge, run, worker, reviewer are ready"),
     ]
 
 
 def test_a_child_that_is_not_ready_in_time_is_killed_and_started_again():
-    rig = Rig().begun().ready("persistence", "bridge", "worker")
+    rig = Rig().begun().ready("persistence", "bridge", "run", "worker")
     assert rig.wake(ReadyOverdue) == [KillChild("reviewer", 1)]
     assert rig.shown("reviewer") == ("stuck", "not ready within 30 s")
     rig.killed("reviewer")
@@ -146,14 +146,14 @@ def test_a_child_that_is_not_to_come_back_after_a_normal_end_is_left(restart: st
 
 def test_a_significant_child_that_ends_for_good_ends_the_tree():
     rig = Rig(spec(children={"restart": "transient", "significant": True})).begun().ready()
-    assert asked_to_stop(rig.exits("bridge", code=0)) == ["worker", "reviewer"]
+    assert asked_to_stop(rig.exits("bridge", code=0)) == ["run", "worker", "reviewer"]
     assert rig.tree.result is not None
     assert rig.tree.result.state == "failed"
 
 
 @pytest.mark.parametrize(
     ("strategy", "comes_back"),
-    [("rest_for_one", ["bridge", "worker", "reviewer"]), ("one_for_all", list(START_ORDER))],
+    [("rest_for_one", ["bridge", "run", "worker", "reviewer"]), ("one_for_all", list(START_ORDER))],
 )
 def test_siblings_are_stopped_first_and_started_with_it_in_order(strategy: str, comes_back: list[str]):
     rig = Rig(spec(strategy=strategy)).begun().ready()
@@ -209,7 +209,7 @@ def test_an_actor_whose_handler_makes_no_progress_is_killed_once_and_started_aga
 
 def test_an_actor_that_says_nothing_is_killed_at_a_tick_and_the_ticks_go_on(up: Rig):
     for name in CHILDREN[1:]:
-        up.beat(name, after_ms=5_000)
+        up.beat(name, after_ms=3_000)
     assert up.feed(Tick()) == [KillChild(CHILDREN[0], 1), Wake(1_000, Tick())]
     up.feed(Tick())
     assert only(KillChild, up.last) == []
@@ -226,8 +226,8 @@ def test_an_actor_that_is_starting_or_stopping_does_not_hang():
 
 def test_without_a_user_an_actor_that_ends_too_often_fails_the_run(up: Rig):
     up.too_often("bridge")
-    assert asked_to_stop(up.last) == ["worker", "reviewer"]
-    up.stopped("worker", "reviewer")
+    assert asked_to_stop(up.last) == ["run", "worker", "reviewer"]
+    up.stopped("run", "worker", "reviewer")
     (finish,) = only(FinishRun, up.stopped("persistence"))
     assert finish.result.state == "failed"
     assert finish.result.detail == (
@@ -262,7 +262,7 @@ def test_an_actor_that_can_never_start_is_not_tried_again(name: str):
 
 
 def test_with_a_user_an_actor_that_can_never_start_is_a_question():
-    rig = Rig(attended=True).begun().ready("persistence", "bridge", "reviewer")
+    rig = Rig(attended=True).begun().ready("persistence", "bridge", "run", "reviewer")
     rig.cannot_start("worker", "no program 'codex'")
     assert rig.tree.question == ("restart worker, or stop? worker cannot start: no program 'codex'.")
 
@@ -271,7 +271,7 @@ def test_with_a_user_nothing_is_restarted_and_the_question_comes_when_all_are_do
     rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
     rig.too_often("bridge")
     assert rig.tree.phase == "suspending"
-    assert only(AskUser, rig.stopped("worker", "reviewer")) == []
+    assert only(AskUser, rig.stopped("run", "worker", "reviewer")) == []
     (asked,) = only(AskUser, rig.stopped("persistence"))
     assert asked.question == (
         "restart bridge, or stop? bridge ended: crash (signal 9); no more than 1 restarts in 60 s are allowed."
@@ -306,7 +306,7 @@ def test_a_child_that_the_user_kills_while_all_are_down_stays_down_when_the_othe
         "reviewer stays down when the others are started, until: start reviewer"
     )
     rig.change("restart", "bridge")
-    assert started(rig.last) == ["persistence", "bridge", "worker"]
+    assert started(rig.last) == ["persistence", "bridge", "run", "worker"]
     assert rig.shown("reviewer") == ("stopped", "by hand")
     rig.change("start", "reviewer")
     assert started(rig.last) == ["reviewer"]
@@ -317,7 +317,7 @@ def test_an_answer_before_all_are_down_counts_when_they_are():
     rig.too_often("bridge")
     rig.change("restart", "bridge")
     assert started(rig.last) == []
-    rig.stopped("worker", "reviewer", "persistence")
+    rig.stopped("run", "worker", "reviewer", "persistence")
     assert started(rig.last) == list(START_ORDER)
     assert only(AskUser, rig.all) == [AskUser("")]
 
@@ -339,7 +339,7 @@ def test_a_stop_before_all_are_down_ends_the_run_without_a_question():
     rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
     rig.too_often("bridge")
     rig.stop()
-    rig.stopped("worker", "reviewer")
+    rig.stopped("run", "worker", "reviewer")
     assert only(FinishRun, rig.stopped("persistence")) == [FinishRun(RunResult("stopped", "you said so"))]
     assert only(AskUser, rig.all) == []
 
@@ -435,7 +435,7 @@ def test_each_change_by_hand_in_each_state_is_answered_and_done(state, action, a
 @pytest.mark.parametrize("action", ["kill", "restart", "start"])
 def test_a_child_that_is_not_there_is_named_and_so_are_those_that_are(action, up: Rig):
     assert up.change(action, "nobody") == AnswerChange(
-        "no actor 'nobody': there are persistence, bridge, worker, reviewer", refused=True
+        "no actor 'nobody': there are persistence, bridge, run, worker, reviewer", refused=True
     )
 
 
@@ -452,10 +452,10 @@ def test_a_child_that_was_killed_by_hand_is_not_restarted_whatever_happens():
     rig.change("kill", "reviewer")
     rig.stopped("reviewer")
     rig.killed("bridge")
-    rig.stopped("worker", "persistence")
+    rig.stopped("run", "worker", "persistence")
     rig.wake(RestartDue)
     assert rig.phases() == {
-        "persistence": "starting", "bridge": "starting", "worker": "starting", "reviewer": "down"
+        "persistence": "starting", "bridge": "starting", "run": "starting", "worker": "starting", "reviewer": "down"
     }  # fmt: skip
 
 
@@ -485,8 +485,8 @@ def test_a_stop_in_order_goes_through_the_driver_who_says_how_the_run_ended(up: 
         Wake(15_000, GraceOver()),
     ]
     up.run_ended("stopped", "you said so")
-    assert asked_to_stop(up.last) == ["worker", "reviewer"]
-    assert asked_to_stop(up.stopped("worker")) == []
+    assert asked_to_stop(up.last) == ["run", "worker", "reviewer"]
+    assert asked_to_stop(up.stopped("run", "worker")) == []
     assert asked_to_stop(up.stopped("reviewer")) == ["bridge"]
     assert asked_to_stop(up.stopped("bridge")) == ["persistence"]
     assert only(FinishRun, up.stopped("persistence")) == [FinishRun(RunResult("stopped", "you said so"))]
@@ -495,16 +495,25 @@ def test_a_stop_in_order_goes_through_the_driver_who_says_how_the_run_ended(up: 
 
 def test_a_driver_that_does_not_stop_in_time_is_stopped_with_the_others(up: Rig):
     up.stop()
-    assert asked_to_stop(up.wake(GraceOver)) == ["worker", "reviewer"]
-    assert up.tree.result == RunResult(
-        "stopped", "the worker did not stop in time; its turn goes on when the run is resumed"
-    )
+    assert asked_to_stop(up.wake(GraceOver)) == ["run", "worker", "reviewer"]
+    assert up.tree.result == RunResult("stopped", "a turn did not end in time; it continues when the run is resumed")
+
+
+def test_a_driver_has_less_time_while_an_actor_is_down_whose_turn_may_be_open(up: Rig):
+    up.change("kill", "worker")
+    up.stopped("worker")
+    assert up.stop()[-1] == Wake(3_000, GraceOver())
+
+
+def test_a_driver_has_all_its_time_while_an_actor_is_down_that_comes_back(up: Rig):
+    up.killed("worker")
+    assert up.stop()[-1] == Wake(15_000, GraceOver())
 
 
 def test_a_second_stop_that_is_not_graceful_does_not_wait_for_the_driver(up: Rig):
     up.stop()
     assert up.stop() == []
-    assert asked_to_stop(up.stop(now=True)) == ["worker", "reviewer"]
+    assert asked_to_stop(up.stop(now=True)) == ["run", "worker", "reviewer"]
     assert up.stop(now=True) == []
 
 
@@ -525,8 +534,8 @@ def test_only_the_driver_ends_the_run(up: Rig):
 def test_a_run_whose_driver_is_down_is_stopped_without_it(up: Rig):
     up.change("kill", DRIVER)
     up.stopped(DRIVER)
-    assert asked_to_stop(up.stop()) == ["reviewer"]
-    assert up.tree.result == RunResult("stopped", "you said so; the worker was down")
+    assert asked_to_stop(up.stop()) == ["worker", "reviewer"]
+    assert up.tree.result == RunResult("stopped", "you said so; run was down")
 
 
 def test_a_driver_that_comes_back_is_waited_for(up: Rig):
@@ -543,8 +552,8 @@ def test_who_asked_for_the_end_is_not_asked_anything():
 
 def test_a_child_that_does_not_stop_is_killed_when_its_time_is_over(up: Rig):
     up.stop(now=True)
-    assert only(Wake, up.last) == [Wake(2_000, KillDue("worker", 1)), Wake(2_000, KillDue("reviewer", 1))]
-    up.stopped("worker")
+    assert only(Wake, up.last) == [Wake(2_000, KillDue(name, 1)) for name in ("run", "worker", "reviewer")]
+    up.stopped("run", "worker")
     assert up.feed(KillDue("worker", 1)) == []
     assert up.feed(KillDue("reviewer", 1)) == [KillChild("reviewer", 1)]
     assert asked_to_stop(up.killed("reviewer")) == ["bridge"]
@@ -559,13 +568,14 @@ def test_no_child_has_longer_than_the_whole_stop_may_take():
 def test_a_child_that_is_starting_does_not_listen_and_is_killed_at_a_stop():
     rig = Rig().begun()
     rig.stop(now=True)
-    assert only(KillChild, rig.last) == [KillChild("worker", 1), KillChild("reviewer", 1)]
+    assert only(KillChild, rig.last) == [KillChild(name, 1) for name in ("run", "worker", "reviewer")]
     assert asked_to_stop(rig.last) == []
 
 
 def test_who_dies_while_the_tree_is_stopped_is_not_restarted(up: Rig):
     up.stop(now=True)
     up.killed("persistence")
+    up.killed("run")
     up.killed("worker")
     up.killed("reviewer")
     up.killed("bridge")
@@ -592,7 +602,7 @@ def test_an_ended_tree_ticks_no_more(up: Rig):
 
 
 def test_a_command_that_could_not_be_carried_out_fails_the_run(up: Rig):
-    assert asked_to_stop(up.feed(SupervisorFailed("OSError: no"))) == ["worker", "reviewer"]
+    assert asked_to_stop(up.feed(SupervisorFailed("OSError: no"))) == ["run", "worker", "reviewer"]
     assert up.tree.result == RunResult("failed", "the supervisor failed: OSError: no")
 
 
@@ -601,7 +611,7 @@ def test_a_single_agent_has_no_bridge_and_is_stopped_the_same():
     rig = (
         Rig(replace(four, children=tuple(each for each in four.children if each.id != "bridge")))
         .begun()
-        .ready("persistence", "worker", "reviewer")
+        .ready("persistence", "run", "worker", "reviewer")
     )
     rig.stop(now=True)
-    assert asked_to_stop(rig.stopped("worker", "reviewer")) == ["persistence"]
+    assert asked_to_stop(rig.stopped("run", "worker", "reviewer")) == ["persistence"]

@@ -25,7 +25,7 @@ from supervisor.tree_protocol import (
     Wake,
 )
 
-START_ORDER = ("persistence", "bridge", "worker", "reviewer")
+START_ORDER = ("persistence", "bridge", "run", "worker", "reviewer")
 C = TypeVar("C")
 
 

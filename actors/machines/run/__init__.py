@@ -2,7 +2,7 @@
 
     decide(state, event, now_ms) -> (state, commands)     outstanding(state, now_ms) -> commands
 
-How the driver (actors/worker.py) uses it:
+How the driver (actors/run.py) uses it:
 
 1. It calls `decide` *before* it journals the event: `decide` is pure, and an illegal event raises `IllegalEventError`
    and must not get into the journal. Then it journals the event, then it carries the commands out.

@@ -1,0 +1,249 @@
+"""RunActor: drives one run (machines/run). Runs in the run's process, which is always on the root's machine.
+
+Each thing that happens is first put to the machine, then journalled, then acted upon. It gives out jobs and turns, and
+owns neither an agent nor a program: those belong to the AgentActors (actors/agent.py), which are told alike. A wait is
+the one job that it does itself.
+
+A new incarnation folds the journal and issues again what was outstanding, under the same ids; nobody does anything
+twice for it. So does one that hears of a new incarnation of an agent's actor, for what that one was given. Whoever has
+something of the run that is not outstanding any more is told so first (`KeepJobs`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+from loguru import logger
+
+from actors import runners
+from actors.edges.trust import Watch
+from actors.errors import IllegalEventError, JournalUnusableError
+from actors.host import ActorContext, ProcessActor, Sender
+from actors.machines import run
+from actors.machines.run_status import counted_down, run_status
+from actors.messages import (
+    ActorUp,
+    AskHuman,
+    BreakOffTurn,
+    ControlRun,
+    FollowUp,
+    GiveVerdict,
+    HoldTurns,
+    JobEnded,
+    KeepJobs,
+    Message,
+    PeerWrote,
+    RequestReview,
+    RunEnded,
+    RunStatus,
+    RunTurn,
+    TurnEnded,
+    UsageReported,
+)
+from actors.runners.crew import Crew, JobOver
+from actors.settings import Role
+from actors.starts import StartRun
+from actors.stream import EventStream
+
+ROLES: tuple[Role, ...] = ("worker", "reviewer")
+TREE_OWNER: Role = "worker"  # the jobs of the working tree are its agent's
+
+
+class RunActor(ProcessActor[StartRun]):
+    """One run. A generation that opens it lets it continue once; a crash of this process does not count as one."""
+
+    start_type = StartRun
+
+    def __init__(self, context: ActorContext[StartRun]) -> None:
+        super().__init__(context)
+        self._crew = Crew(self.tell_self)
+        self._happening: deque[run.Event] = deque()
+        self._busy = False
+        self._watch = Watch(context.start.tree, context.start.tree_sha256)
+
+    def on_start(self) -> None:
+        """Takes the run up where the journal says it is, or starts it."""
+        self._stream: EventStream[run.Event] = EventStream(
+            self.context.ref("persistence"), "run", self.context.incarnation, run.EVENTS
+        )
+        events = self._stream.load()
+        self._state = run.fold(events)
+        settings, generation = self.context.start.settings, self.context.start.generation
+        opened = [event for event in events if isinstance(event, run.RunStarted | run.RunResumed)]
+        if not opened:
+            if settings is None:
+                raise JournalUnusableError("the run's journal is gone, and its task with it: start a new run")
+            self._happen(run.RunStarted(settings=settings, generation=generation))
+            self._tell_hold()
+            return
+        if opened[-1].generation != generation:
+            resumed = self._record(run.RunResumed(settings=settings, generation=generation))
+            self._carry_out([command for command in resumed if isinstance(command, run.Announce)])
+        else:
+            self._tell_status()
+        self._tell_hold()
+        self._tell_kept_jobs()
+        self._carry_out(run.outstanding(self._state, self.context.clock()))
+
+    def on_stop(self) -> None:
+        """Stops what runs beside the mailbox; nothing of it is lost, it is issued again."""
+        self._crew.close()
+
+    def receive(self, message: Message, sender: Sender) -> Message | None:
+        """What happens to the run. What users ask is answered with RunStatus."""
+        match message:
+            case FollowUp() | ControlRun() | GiveVerdict() | RequestReview():
+                self._happen(_asked(message))
+                return self._status()
+            case TurnEnded():
+                self._happen(
+                    run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome, at_ms=self.context.clock())
+                )
+            case JobEnded():
+                self._happen(runners.answer_in(message))
+            case JobOver():
+                if self._crew.take(message):
+                    self._happen(message.answer)
+            case UsageReported():
+                self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
+            case PeerWrote():
+                if sender.name == "worker":
+                    self._happen(run.MailReachedWorker(sender=self.context.start.peer))
+            case ActorUp(name="worker" | "reviewer" as role):
+                self._issue_again_to(role)
+            case _:
+                pass  # notices that this actor has no use for
+        return None
+
+    def _tell_status(self) -> None:
+        self.context.ref("console").tell(self._status())
+
+    def _status(self) -> RunStatus:
+        return run_status(self._state, self.context.clock())
+
+    # --- decide, journal, do ---
+
+    def _happen(self, event: run.Event) -> None:
+        """Takes the event in, and whatever follows from it at once, in order."""
+        self._happening.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._happening:
+                self._carry_out(self._record(self._happening.popleft()))
+        finally:
+            self._busy = False
+
+    def _record(self, event: run.Event) -> list[run.Command]:
+        now_ms = self.context.clock()
+        try:
+            after, commands = run.decide(self._state, event, now_ms)
+        except IllegalEventError as error:
+            logger.warning("not journalled: {}", error)
+            self.tell_people("note", str(error))
+            return []
+        # An answer that nobody waits for any more changes nothing, and is left out. That a root has opened the run is
+        # journalled even so: else what is paused under that root would be resumed at the next restart.
+        if after == self._state and not commands and not isinstance(event, run.RunResumed):
+            return []
+        self._stream.append([event])
+        held = self._held
+        self._state = after
+        if held is not self._held:
+            self._tell_hold()
+        if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew)):
+            self.tell_people("status", counted_down(self._status(), now_ms).line)
+        self._tell_status()
+        return commands
+
+    def _carry_out(self, commands: list[run.Command]) -> None:
+        for command in commands:
+            self._do(command)
+
+    def _do(self, command: run.Command) -> None:
+        match command:
+            case run.StartTurn():
+                self.context.ref(command.role).tell(
+                    RunTurn(
+                        turn_id=command.turn_id,
+                        purpose=command.purpose,
+                        prompt=command.prompt,
+                        model=command.model,
+                        continues=command.continues,
+                        reminder=command.reminder,
+                    )
+                )
+            case run.BreakOffTurn():
+                self.context.ref(command.role).tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
+            case run.StartCooldown():
+                make = runners.HOME[type(command)]
+                self._crew.start(runners.job_id(command), lambda: make(command))
+            case run.BreakOffChecks():
+                self._tell_kept_jobs()
+            case run.AskFollowUp():
+                self.context.ref("console").tell(AskHuman(question=command.question))
+            case run.EndRun():
+                self._watch_configuration()
+                self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
+            case run.Announce():
+                self.tell_people("error" if command.error else "note", command.text)
+                if command.resume_hint:
+                    self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
+            case _:
+                if isinstance(command, run.RunChecks):
+                    self._watch_configuration()
+                self.context.ref(TREE_OWNER).tell(runners.order(command))
+
+    def _watch_configuration(self) -> None:
+        """An agent may have written it: nobody takes that for what the user has allowed."""
+        if line := self._watch.look():
+            self.tell_people("note", line)
+
+    # --- the agents' actors ---
+
+    @property
+    def _held(self) -> bool:
+        """What waits for its turn in a session is not begun when the run is held, nor when it is over."""
+        return self._state.hold is not None or self._state.phase in run.FINAL_PHASES
+
+    def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
+        for role in roles:
+            self.context.ref(role).tell(HoldTurns(held=self._held))
+
+    def _tell_kept_jobs(self) -> None:
+        """What else the owner of the tree has of this run was withdrawn."""
+        wanted = run.outstanding(self._state, self.context.clock())
+        job_ids = tuple(runners.job_id(command) for command in wanted if type(command) in runners.TREE)
+        self.context.ref(TREE_OWNER).tell(KeepJobs(job_ids=job_ids))
+
+    def _issue_again_to(self, role: Role) -> None:
+        """A new incarnation has its ledger, but not the orders that were lost with the old one."""
+        self._tell_hold((role,))
+        for command in run.outstanding(self._state, self.context.clock()):
+            match command:
+                case run.StartTurn() | run.BreakOffTurn():
+                    if command.role == role:
+                        self._do(command)
+                case _ if type(command) in runners.TREE and role == TREE_OWNER:
+                    self._do(command)
+                case _:
+                    pass
+
+
+def _asked(message: FollowUp | ControlRun | GiveVerdict | RequestReview) -> run.Event:
+    """What users ask, as what happens to the run."""
+    match message:
+        case FollowUp():
+            return run.FollowUpGiven(text=message.text)
+        case GiveVerdict():
+            return run.HumanVerdictGiven(approved=message.approved, notes=message.notes)
+        case RequestReview():
+            return run.ReviewRequested()
+        case ControlRun(action="stop"):
+            return run.StopRequested(reason=message.reason)
+        case ControlRun(action="resume"):
+            return run.ResumeRequested()
+        case ControlRun():
+            return run.PauseRequested(now=message.action == "pause-now")

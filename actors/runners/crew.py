@@ -1,0 +1,55 @@
+"""The jobs that run in one process, a thread each, beside its mailbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+
+from actors.machines import run
+from actors.messages import Message
+from actors.runners.base import Runner
+
+
+class JobOver(Message, frozen=True, kw_only=True):
+    """A job's thread -> its own actor. Never leaves the process."""
+
+    job_id: str
+    answer: run.Event
+
+
+class Crew:
+    """Used from the mailbox's thread alone; `over` is called in the job's. The same job is never begun twice."""
+
+    def __init__(self, over: Callable[[JobOver], None]) -> None:
+        self._over = over
+        self._running: dict[str, Runner] = {}
+        self._ended: set[str] = set()  # answered: the answer is on its way, or has arrived
+
+    def start(self, job_id: str, make: Callable[[], Runner]) -> None:
+        """Begins the job, unless it was begun before and was not broken off."""
+        if job_id in self._running or job_id in self._ended:
+            return
+        runner = self._running[job_id] = make()
+
+        def work() -> None:
+            answer = runner.run()
+            if answer is not None:
+                self._over(JobOver(job_id=job_id, answer=answer))
+
+        threading.Thread(target=work, name=f"job {job_id}", daemon=True).start()
+
+    def take(self, over: JobOver) -> bool:
+        """Whether somebody waits for this answer: not for that of a job that was broken off meanwhile."""
+        wanted = self._running.pop(over.job_id, None) is not None
+        if wanted:
+            self._ended.add(over.job_id)
+        return wanted
+
+    def keep(self, job_ids: Collection[str]) -> None:
+        """Breaks off the jobs that are not among these."""
+        for job_id in [each for each in self._running if each not in job_ids]:
+            self._running.pop(job_id).break_off()
+
+    def close(self) -> None:
+        """Breaks off all of them; what they were is in the journal, as not answered."""
+        self.keep(())

@@ -1,0 +1,407 @@
+"""The run's actor and the agents' without processes: a courier that keeps what is sent, a journal in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+import pytest
+
+from actors import runners
+from actors.agent import AgentActor
+from actors.edges.courier import Courier
+from actors.errors import ProtocolError
+from actors.host import ActorContext
+from actors.machines import run
+from actors.messages import (
+    ActorUp,
+    Append,
+    Appended,
+    BreakOffTurn,
+    ControlRun,
+    HoldTurns,
+    JobEnded,
+    KeepJobs,
+    Load,
+    Loaded,
+    Message,
+    PeerWrote,
+    Progress,
+    Record,
+    RunEnded,
+    RunStatus,
+    RunTurn,
+    StartJob,
+    TurnEnded,
+    TurnOutcome,
+)
+from actors.run import RunActor
+from actors.runners.crew import Crew, JobOver
+from actors.settings import RunSettings
+from actors.starts import StartAgent, StartRun
+from actors.wire.envelope import Address
+
+DONE = TurnOutcome(status="finished", text="<promise>DONE</promise>")
+PATIENCE_S = 20.0
+M = TypeVar("M", bound=Message)
+
+
+class Post:
+    """Stands for the courier of one actor, and for the journal."""
+
+    def __init__(self, name: str, records: list[Record]) -> None:
+        self.address = Address("r/1", name, 1)
+        self.records = records
+        self.sent: list[tuple[str, Message]] = []
+        self.news = threading.Condition()
+
+    def tell(self, recipient: str, message: Message) -> None:
+        with self.news:
+            self.sent.append((recipient, message))
+            self.news.notify_all()
+
+    def ask(self, _recipient: str, message: Message, _timeout_s: float, *, once: bool = False) -> Message:
+        match message:
+            case Load():
+                return Loaded(stream=message.stream, records=list(self.records))
+            case Append():
+                self.records += message.records
+                return Appended(stream=message.stream, version=len(self.records))
+            case _:
+                raise AssertionError(message)
+
+    def told(self, recipient: str, kind: type[M]) -> list[M]:
+        """What it was told, oldest first."""
+        return [message for name, message in self.sent if name == recipient and isinstance(message, kind)]
+
+    def forget(self) -> None:
+        self.sent.clear()
+
+
+def context_of(post: Post, start: Any) -> ActorContext[Any]:
+    return ActorContext(cast("Courier", post), start, clock=lambda: 1_000)
+
+
+class Driver:
+    """A RunActor; `again` is its next incarnation."""
+
+    def __init__(self, records: list[Record] | None = None, generation: int = 1, **changes: Any) -> None:
+        plain: dict[str, Any] = {
+            "run_uid": "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11",
+            "task": "Fix it.",
+            "needs_plan": False,
+            "worker": "codex",
+            "reviewer": "claude",
+            "checks": ("true",),
+        }
+        start = StartRun(
+            settings=RunSettings(**{**plain, **changes}),
+            generation=generation,
+            peer="claude",
+            resume="loop --run-id 1",
+            tree=Path("/nowhere"),
+            tree_sha256="",
+        )
+        self.post = Post("run", [] if records is None else records)
+        self.actor = RunActor(context_of(self.post, start))
+        self.actor.on_start()
+
+    def again(self, generation: int = 1) -> Driver:
+        return Driver(self.post.records, generation)
+
+    def hears(self, message: Message, sender: str = "worker") -> None:
+        self.actor.receive(message, Address("r/1", sender, 1))
+
+    def turn(self, role: str = "worker") -> RunTurn:
+        return self.post.told(role, RunTurn)[-1]
+
+    def checks(self) -> StartJob:
+        """Brings the run to where its checks run."""
+        self.hears(TurnEnded(turn_id=self.turn().turn_id, purpose="work", outcome=DONE))
+        return self.post.told("worker", StartJob)[-1]
+
+    def kinds(self) -> list[str]:
+        return [record.kind for record in self.post.records]
+
+
+def test_a_run_that_begins_gives_out_its_turn_and_says_that_nothing_holds_its_agents():
+    driver = Driver()
+    assert [turn.purpose for turn in driver.post.told("worker", RunTurn)] == ["work"]
+    for role in ("worker", "reviewer"):
+        assert driver.post.told(role, HoldTurns)[-1] == HoldTurns(held=False)
+    assert driver.kinds() == ["RunStarted"]
+    assert {line.source for line in driver.post.told("console", Progress)} == {"run"}
+    assert driver.post.told("console", RunStatus)[-1].state == "working"
+
+
+def test_a_run_that_starts_again_gives_out_the_same_turn_under_the_same_id_and_journals_nothing():
+    driver = Driver()
+    again = driver.again()
+    assert again.turn() == driver.turn()
+    assert again.kinds() == ["RunStarted"]
+
+
+def test_a_run_that_starts_again_says_what_is_still_wanted_before_it_gives_out_anything():
+    driver = Driver()
+    checks = driver.checks()
+    told = [message for name, message in driver.again().post.sent if name == "worker"]
+    assert told == [HoldTurns(held=False), KeepJobs(job_ids=(checks.job_id,)), checks]
+
+
+@pytest.mark.parametrize(("role", "turns"), [("worker", 1), ("reviewer", 0)])
+def test_a_new_incarnation_of_an_agents_actor_gets_what_is_outstanding_for_it_alone(role: str, turns: int):
+    driver = Driver()
+    before = driver.turn()
+    driver.post.forget()
+    driver.hears(ActorUp(name=role, incarnation=2), "supervisor")
+    assert driver.post.told(role, HoldTurns) == [HoldTurns(held=False)]
+    assert driver.post.told(role, RunTurn) == [before] * turns
+    assert {name for name, _ in driver.post.sent} == {role}
+
+
+def test_a_new_incarnation_of_the_owner_of_the_tree_gets_its_jobs_and_the_reviewers_does_not():
+    driver = Driver()
+    checks = driver.checks()
+    driver.post.forget()
+    driver.hears(ActorUp(name="reviewer", incarnation=2), "supervisor")
+    assert driver.post.told("reviewer", StartJob) == []
+    driver.hears(ActorUp(name="worker", incarnation=2), "supervisor")
+    assert driver.post.told("worker", StartJob) == [checks]
+
+
+def test_a_turn_that_was_interrupted_is_interrupted_in_the_new_incarnation_too():
+    driver = Driver()
+    driver.hears(ControlRun(action="pause-now"), "console")
+    (order,) = driver.post.told("worker", BreakOffTurn)
+    driver.post.forget()
+    driver.hears(ActorUp(name="worker", incarnation=2), "supervisor")
+    assert [type(message) for _, message in driver.post.sent] == [HoldTurns, RunTurn, BreakOffTurn]
+    assert driver.post.told("worker", HoldTurns) == [HoldTurns(held=True)]
+    assert driver.post.told("worker", BreakOffTurn) == [order]
+
+
+def test_checks_that_nobody_waits_for_any_more_are_not_among_those_that_are_kept():
+    driver = Driver()
+    driver.checks()
+    driver.hears(ControlRun(action="stop"), "console")
+    assert driver.post.told("worker", KeepJobs)[-1] == KeepJobs(job_ids=())
+    assert driver.post.told("supervisor", RunEnded)[-1].state == "stopped"
+
+
+def test_a_run_that_was_killed_before_it_withdrew_its_checks_withdraws_them_when_it_is_back():
+    driver = Driver()
+    driver.checks()
+    driver.hears(ControlRun(action="pause"), "console")
+    driver.hears(ControlRun(action="pause-now"), "console")
+    again = driver.again()
+    kept = {each for order in again.post.told("worker", KeepJobs) for each in order.job_ids}
+    assert {order.job_id for order in again.post.told("worker", StartJob)} == kept
+
+
+def test_the_answer_to_a_job_comes_as_a_message_and_one_that_comes_twice_is_journalled_once():
+    driver = Driver()
+    checks = driver.checks()
+    answer = run.ChecksEnded(checks_id=checks.job_id, results=(run.CheckResult(command="true", exit_code=0),))
+    for _ in range(2):
+        driver.hears(runners.report(checks.job_id, answer))
+    assert driver.kinds().count("ChecksEnded") == 1
+    assert [turn.purpose for turn in driver.post.told("reviewer", RunTurn)] == ["review"]
+
+
+@pytest.mark.parametrize(("reader", "journalled"), [("worker", 1), ("reviewer", 0)])
+def test_only_what_the_primary_agent_has_read_of_its_peer_counts(reader: str, journalled: int):
+    driver = Driver()
+    driver.hears(TurnEnded(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
+    driver.hears(PeerWrote(), reader)
+    assert driver.kinds().count("MailReachedWorker") == journalled
+
+
+def test_what_users_ask_is_answered_with_how_the_run_stands():
+    driver = Driver()
+    answer = driver.actor.receive(ControlRun(action="pause"), Address("r/1", "console", 1))
+    assert isinstance(answer, RunStatus)
+    assert answer.hold == "pause"
+
+
+def test_another_root_resumes_the_run_once_and_what_it_pauses_stays_paused_when_its_run_is_restarted():
+    resumed = Driver().again(generation=2)
+    resumed.hears(ControlRun(action="pause"), "console")
+    again = resumed.again(generation=2)
+    assert again.kinds() == ["RunStarted", "RunResumed", "PauseRequested"]
+    assert again.post.told("console", RunStatus)[-1].hold == "pause"
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+class Work:
+    """A runner that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go = threading.Event()
+        self.broken_off = threading.Event()
+
+    def run(self) -> run.Event | None:
+        self.begun += 1
+        self.go.wait(PATIENCE_S)
+        return None if self.broken_off.is_set() else run.PlanRead(read_id="j", text="it")
+
+    def break_off(self) -> None:
+        self.broken_off.set()
+        self.go.set()
+
+
+class Team:
+    """A crew whose actor is the test."""
+
+    def __init__(self) -> None:
+        self.said: list[JobOver] = []
+        self.over = threading.Semaphore(0)
+        self.crew = Crew(self._over)
+
+    def _over(self, over: JobOver) -> None:
+        self.said.append(over)
+        self.over.release()
+
+    def answer(self) -> JobOver:
+        assert self.over.acquire(timeout=PATIENCE_S)
+        return self.said[-1]
+
+
+def test_a_job_that_is_ordered_twice_is_done_once_even_when_it_is_over():
+    team, work = Team(), Work()
+    for _ in range(2):
+        team.crew.start("j", lambda: work)
+    work.go.set()
+    assert team.crew.take(team.answer())
+    team.crew.start("j", lambda: work)
+    assert work.begun == 1
+
+
+def test_a_job_that_is_not_kept_is_broken_off_and_its_late_answer_is_not_taken():
+    team, work = Team(), Work()
+    team.crew.start("j", lambda: work)
+    work.go.set()
+    over = team.answer()
+    team.crew.keep(["another"])
+    assert work.broken_off.is_set()
+    assert not team.crew.take(over)
+
+
+def test_a_job_that_is_kept_is_left_alone():
+    team, work = Team(), Work()
+    team.crew.start("j", lambda: work)
+    team.crew.keep(["j"])
+    assert not work.broken_off.is_set()
+    team.crew.close()
+    assert work.broken_off.is_set()
+
+
+COMMANDS: list[run.Command] = [
+    run.ReadPlan(read_id="j", ahead=True),
+    run.RunChecks(checks_id="j", iteration=1, commands=("true",)),
+    run.TakeTree(take_id="j", apart=("a",)),
+    run.LookForPullRequest(look_id="j", ahead=True),
+]
+
+
+def place(cwd: Path) -> runners.Place:
+    return runners.Place(
+        cwd=cwd,
+        environment={"PATH": "/usr/bin:/bin"},
+        store=cwd / "trees",
+        created_at="",
+        tell=lambda _kind, _text: None,
+    )
+
+
+def test_every_job_of_a_working_tree_is_tried_here():
+    assert {type(command) for command in COMMANDS} == set(runners.TREE)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)
+def test_a_job_travels_to_the_tree_and_its_answer_back(command: run.Command, tmp_path: Path):
+    order = runners.order(command)
+    answer = runners.runner_for(order, place(tmp_path)).run()
+    assert answer is not None
+    report = runners.report(order.job_id, answer)
+    assert report.job_id == "j"
+    assert runners.answer_in(report) == answer
+
+
+@pytest.mark.parametrize("kind", ["Dig", "StartTurn", "ReadPlan"])
+def test_a_job_that_is_unknown_or_damaged_is_refused(kind: str, tmp_path: Path):
+    with pytest.raises(ProtocolError, match=kind):
+        runners.runner_for(StartJob(job_id="j", kind=kind, body='{"read_id": 1}'), place(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["Dug", "PlanRead"])
+def test_an_answer_that_is_unknown_or_damaged_is_refused(kind: str):
+    with pytest.raises(ProtocolError, match=kind):
+        runners.answer_in(JobEnded(job_id="j", kind=kind, body="{}"))
+
+
+def test_a_wait_that_is_broken_off_has_no_answer():
+    wait = runners.HOME[run.StartCooldown](
+        run.StartCooldown(wait_id="w", iteration=1, ms=10**6, until_ms=0, reason="cooldown")
+    )
+    wait.break_off()
+    assert wait.run() is None
+
+
+# --- an agent's actor -------------------------------------------------------------------------------------------------
+
+
+def start_agent(cwd: Path, **changes: Any) -> StartAgent:
+    plain: dict[str, Any] = {
+        "role": "reviewer",
+        "agent": "embedded",
+        "label": "embedded-reviewer",
+        "cwd": cwd,
+        "environment": {},
+        "run_id": "1",
+        "directory": cwd.parent,
+        "records": cwd.parent / "records",
+        "retry_ms": 1,
+        "max_wait_ms": None,
+    }
+    return msgspec.convert({**plain, **changes}, StartAgent)
+
+
+@pytest.mark.parametrize("role", ["worker", "reviewer"])
+def test_a_turn_in_a_directory_that_is_gone_for_good_fails_in_either_role(role: str, tmp_path: Path):
+    post = Post(role, [])
+    actor = AgentActor(context_of(post, start_agent(tmp_path / "gone", role=role)))
+    actor.receive(RunTurn(turn_id="t", purpose="review", prompt="Review round 1"), Address("r/1", "run", 1))
+    (ended,) = post.told("run", TurnEnded)
+    assert (ended.turn_id, ended.purpose, ended.outcome.status) == ("t", "review", "failed")
+    assert "gone is gone" in ended.outcome.error
+
+
+def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tmp_path: Path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    posts = [Post(name, []) for name in ("worker", "reviewer")]
+    actors = [AgentActor(context_of(post, start_agent(tmp_path / "sub" / "work"))) for post in posts]
+    meet = threading.Barrier(2)
+
+    def order(actor: AgentActor) -> None:
+        meet.wait(PATIENCE_S)
+        actor.receive(runners.order(COMMANDS[0]), Address("r/1", "run", 1))
+
+    (tmp_path / "sub").mkdir()
+    threads = [threading.Thread(target=order, args=[actor]) for actor in actors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    lines = texts(post.told("console", Progress) for post in posts)
+    assert len([line for line in lines if "is made again" in line]) == 1
+
+
+def texts(told: Iterable[list[Progress]]) -> list[str]:
+    return [line.text for lines in told for line in lines]
