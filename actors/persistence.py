@@ -159,7 +159,7 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         """People hear once that the disk takes nothing, and once that it does again."""
         if bool(trouble) is not bool(self._no_room):
             kind, text = (
-                ("error", f"{trouble}; waiting until it can") if trouble else ("note", "the disk takes the run again")
+                ("error", f"{trouble}; retrying until it works") if trouble else ("note", "writes succeed again")
             )
             self.tell_people(kind, text)
         self._no_room = trouble

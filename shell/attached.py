@@ -28,7 +28,7 @@ def attach(found: RunFiles) -> int:
     if ended is not None:
         output.say(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
     elif not run_dir.is_active(found.directory):
-        output.say(f"[loop] run {found.run_id} is not running any more")
+        output.say(f"[loop] run {found.run_id} is no longer running")
     return 0
 
 

@@ -68,7 +68,7 @@ def own_packages(_place: Place) -> Iterator[Finding]:
         return
     yield Finding(
         "loop", "supervisor", "problem",
-        f"the package 'supervisor' that is imported is another project's ({supervisor.__file__})",
+        f"the imported package 'supervisor' belongs to another project ({supervisor.__file__})",
         "install loop into an environment of its own (venv, pipx or uv tool)",
         blocks=True,
     )  # fmt: skip
@@ -119,13 +119,13 @@ def packages(_place: Place) -> Iterator[Finding]:
                 yield Finding("loop", f"{extra} SDK", "note", text, f"pip install '{NAME}[{extra}]'")
             continue
         if not each.specifier.contains(there, prereleases=True):
-            text = f"{there} is there, loop was tested with {str(each.specifier).removeprefix('==')}"
+            text = f"{there} is installed, loop was tested with {str(each.specifier).removeprefix('==')}"
             yield Finding("loop", each.name, "note", text, "loop update")
         elif extra is not None:
             yield Finding("loop", f"{extra} SDK", "ok", f"{there}, {each.name}", facts={"version": there})
         else:
             count += 1
-    yield Finding("loop", "packages", "ok", f"{count} others in the versions that loop was tested with")
+    yield Finding("loop", "packages", "ok", f"{count} others, in the versions that loop was tested with")
 
 
 def environment(place: Place) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def environment(place: Place) -> Iterator[Finding]:
     for name in ("LOOP_COOLDOWN_MS", "LOOP_RETRY_MS"):
         given = place.environment.get(name, "").strip()
         if given and not (given.isascii() and given.isdigit()):
-            text = f"{given!r} is no number of milliseconds: the default holds"
+            text = f"{given!r} is not a number of milliseconds: the default applies"
             yield Finding("loop", name, "note", text, "correct or unset it")
 
 
@@ -175,7 +175,7 @@ def agent(name: str) -> Check:
             yield Finding("agents", name, "problem", text, facts=facts)
             return
         facts["login"] = None if configured else True
-        login = "its login is its own affair" if configured else "logged in"
+        login = "loop does not check its login" if configured else "logged in"
         if spoken is not None:
             facts |= {"name": spoken.name, "protocol": spoken.protocol}
             facts["logins"] = list(spoken.logins)
@@ -211,7 +211,7 @@ def git(place: Place) -> Iterator[Finding]:
     """Without it there are no worktrees, no diffs to review, and no pull request."""
     path = place.find("git")
     if path is None:
-        yield _missing("git", "there is no worktree and no pull request")
+        yield _missing("git", "no worktrees, no pull request")
         return
     answer = place.ask(path, "--version")
     number = _number(answer.first_line)
@@ -224,7 +224,7 @@ def git(place: Place) -> Iterator[Finding]:
             "tools", "git", "problem", f"{number} is too old, {path}", f"install {wanted} or newer", facts=facts
         )
     elif place.ask(path, "config", "user.email").code != 0:
-        text = f"{number}, {path}; it does not know who commits"
+        text = f"{number}, {path}; user.email is not set"
         yield Finding("tools", "git", "note", text, "git config --global user.email YOU@EXAMPLE.COM", facts=facts)
     else:
         yield Finding("tools", "git", "ok", f"{number}, {path}", facts=facts)
@@ -234,7 +234,7 @@ def tmux(place: Place) -> Iterator[Finding]:
     """Without it there is no workspace."""
     path = place.find("tmux")
     if path is None:
-        yield _missing("tmux", "there is no workspace and no --tmux")
+        yield _missing("tmux", "no workspace, no --tmux")
         return
     answer = place.ask(path, "-V")
     facts = {"path": path, "version": answer.first_line.removeprefix("tmux ")}
@@ -248,7 +248,7 @@ def gh(place: Place) -> Iterator[Finding]:
     """Without it, or its login, there is no draft pull request."""
     path = place.find("gh")
     if path is None:
-        yield _missing("gh", "there is no draft pull request")
+        yield _missing("gh", "no draft pull request")
         return
     number = _number(place.ask(path, "--version").first_line)
     facts: dict[str, object] = {"path": path, "version": number, "login": None}
@@ -257,10 +257,10 @@ def gh(place: Place) -> Iterator[Finding]:
     if answer.code == 0:
         yield Finding("tools", "gh", "ok", f"{number}, logged in, {path}", facts=facts | {"login": True})
     elif "gh auth login" in answer.out + answer.err:
-        text = f"it is not logged in: there is no draft pull request ({where})"
+        text = f"not logged in: no draft pull request ({where})"
         yield Finding("tools", "gh", "note", text, "gh auth login", facts=facts | {"login": False})
     else:
-        text = f"whether it is logged in is not known: {_why(answer)} ({where})"
+        text = f"cannot tell whether it is logged in: {_why(answer)} ({where})"
         yield Finding("tools", "gh", "note", text, "run gh auth status by hand", facts=facts)
 
 
@@ -296,7 +296,7 @@ def files(place: Place) -> Iterator[Finding]:
         why = (error.strerror or str(error)).lower()
         yield Finding("places", "files", "problem", f"{there}: {why}", "make room there, or make it yours", blocks=True)
     else:
-        yield Finding("places", "files", "ok", f"{folder} can be written", facts={"path": str(folder)})
+        yield Finding("places", "files", "ok", f"{folder} is writable", facts={"path": str(folder)})
 
 
 def sockets(_place: Place) -> Iterator[Finding]:
@@ -322,7 +322,7 @@ def sockets(_place: Place) -> Iterator[Finding]:
         yield Finding("places", "sockets", "problem", str(error), blocks=True)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        hint = "set XDG_RUNTIME_DIR to a directory of yours"
+        hint = "set XDG_RUNTIME_DIR to a directory that you own"
         yield Finding("places", "sockets", "problem", f"{base}: {why}", hint, blocks=True)
     else:
         facts = {"path": str(base), "longest": length, "limit": MAX_PATH_BYTES}
@@ -336,7 +336,7 @@ def ports(_place: Place) -> Iterator[Finding]:
             socket.create_connection(server.getsockname(), timeout=PROGRAM_TIMEOUT_S).close()
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        hint = "bring the loopback interface up (ip link set lo up), and let its ports be used"
+        hint = "bring the loopback interface up (ip link set lo up), and allow its ports"
         yield Finding("places", "ports", "problem", f"127.0.0.1: {why}", hint, blocks=True)
     else:
-        yield Finding("places", "ports", "ok", "127.0.0.1 can be listened on and reached")
+        yield Finding("places", "ports", "ok", "127.0.0.1 accepts connections")

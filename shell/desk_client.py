@@ -37,7 +37,7 @@ def find_desk(directory: Path) -> str:
     holder = run_dir.holder(directory)
     if holder is None or not holder.endpoint:
         how = resume_command(directory, run_dir.read_manifest(directory) or {})
-        raise CircumstanceError(f"run {directory.name} is not running: to go on with it: {how}")
+        raise CircumstanceError(f"run {directory.name} is not running; to resume it: {how}")
     return holder.endpoint
 
 

@@ -128,7 +128,7 @@ def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) 
         while number not in results:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                text = f"could not be looked at: no answer in {PATIENCE_S:.0f} s"
+                text = f"not checked: no answer in {PATIENCE_S:.0f} s"
                 results[number] = [Finding(area, subject, "problem", text, "try it by hand")]
                 break
             try:
@@ -145,7 +145,7 @@ def _safely(subject: str, area: str, check: Check, place: Place) -> list[Finding
     try:
         return list(check(place))
     except Exception as error:
-        return [Finding(area, subject, "problem", f"could not be looked at: {error!r}", "please report it")]
+        return [Finding(area, subject, "problem", f"not checked: {error!r}", "please report it")]
 
 
 # --- leftovers ------------------------------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ def unknown_run(repo_runs: Path, run_id: str) -> UserError:
         return UserError(f"no run {run_id!r} in this repository, but elsewhere: {ways}{more}")
     if found:
         directory, place = found[0]
-        return UserError(f"no run {run_id!r} in this repository; one was in {place}, which is gone; see {directory}")
+        return UserError(
+            f"no run {run_id!r} in this repository; one was in {place}, which no longer exists; see {directory}"
+        )
     return UserError(f"no run {run_id!r} in {repo_runs}: leave --run-id out to start a new one")
 
 
@@ -57,7 +59,7 @@ def known_session(repo_runs: Path, session_id: str) -> UserError | None:
         place = _place(run_dir.read_manifest(found) or {}) if found is not None else None
         if found is not None and place is not None and place.is_dir() and git.repository_id(place) == others.name:
             how = hints.resume(found.name, str(place))
-            return UserError(f"session {session_id!r} is of a run of another repository: {how}")
+            return UserError(f"session {session_id!r} belongs to a run of another repository: {how}")
     return None
 
 

@@ -69,7 +69,7 @@ def check_packages() -> None:
 
     if getattr(supervisor, "OWNER", None) != "pairloop":
         raise UserError(
-            f"the package 'supervisor' that is imported is another project's ({supervisor.__file__}): "
+            f"the imported package 'supervisor' belongs to another project ({supervisor.__file__}): "
             "install pairloop into an environment of its own (venv, pipx or uv tool)"
         )
 

@@ -67,7 +67,7 @@ def _runs(home: Path, held: dict[Path, bool]) -> Iterator[Leftover]:
         if pid and not (directory / "root.lock").exists() and processes.is_running(pid):
             # One of the original's, which takes no lock: it may live, or its pid may have gone to somebody else.
             if _unfinished(directory, manifest):
-                text = f"{says}, and may live in process {pid}: left alone"
+                text = f"{says}, and may still run in process {pid}: not touched"
                 yield Leftover(subject, text, lambda: "", note=True)
             continue
         pids = reaper.left(reaper.records_root(directory))
@@ -100,9 +100,7 @@ def _cleaner(directory: Path) -> Callable[[], str]:
         done = [f"ended {_count(len(ended), 'process', 'processes')}"] if ended else []
         manifest = run_dir.read_manifest(directory)
         if manifest is not None:
-            how = (
-                "" if manifest["state"] == "completed" else f"; to go on with it: {resume_command(directory, manifest)}"
-            )
+            how = "" if manifest["state"] == "completed" else f"; to resume it: {resume_command(directory, manifest)}"
             done.append(f"it is {manifest['state']}{how}")
         return "; ".join(done) or "removed"
 
@@ -123,7 +121,8 @@ def _stray_sockets(held: dict[Path, bool]) -> Iterator[Leftover]:
     known = {path for directory in held for path in runtimes_of(directory)}
     stray = [path for path in sorted(base.iterdir()) if path not in known and _is_dead(path)] if base.is_dir() else []
     if stray:
-        text = f"{base} has {_count(len(stray), 'directory', 'directories')} of no run here, and nobody listens there"
+        which = _count(len(stray), "directory that belongs", "directories that belong")
+        text = f"{base} has {which} to no run, and nothing listens there"
         yield Leftover("sockets", text, lambda: _remove(stray))
 
 

@@ -39,7 +39,7 @@ def parse(typed: str) -> LookAtMail | OrderMail:
         raise UserError(f"mail has no {action!r}{meant}: {USAGE}")
     if action == "list":
         if rest:
-            raise UserError(f"mail list takes nothing more, but got {rest.strip()!r}: {USAGE}")
+            raise UserError(f"mail list takes no further words, but got {rest.strip()!r}: {USAGE}")
         return LookAtMail()
     if not mail_id:
         raise UserError(f"mail {action} needs the ID of a mail, see mail list: {USAGE}")
@@ -110,7 +110,7 @@ def _list(report: MailReport, now_ms: int) -> list[str]:
         ]
         for each in report.mails
     ]
-    left_out = [f"({report.left_out} finished before are not shown)"] if report.left_out else []
+    left_out = [f"({report.left_out} older finished mails are not shown)"] if report.left_out else []
     return [*tables.columns(rows), *left_out] or ["no mail yet"]
 
 

@@ -187,31 +187,29 @@ class Repl:
     def _interrupted(self) -> None:
         """Ctrl-C at an empty prompt."""
         if not self.own:
-            self._show("Ctrl-D leaves the run alone; stop ends it")
+            self._show("Ctrl-D detaches and the run continues; stop ends the run")
         elif self._stopping:
             self.interrupted = True
-            self._show("stopping at once")
+            self._show("stopping immediately")
             self._order(Control(action="stop-now"))
         else:
             self.interrupted = True
-            self._show("Ctrl-C: stopping when the agents were interrupted; once more: at once")
+            self._show("Ctrl-C: interrupting the agents, then stopping; press it again to stop immediately")
             self._stop()
 
     def _end_of_input(self) -> None:
         """Ctrl-D at an empty prompt."""
         run_id = self.directory.name
         if not self.own:
-            self._show(f"detached: run {run_id} goes on; loop shell {run_id} attaches again")
+            self._show(f"detached: run {run_id} continues; loop shell {run_id} attaches again")
             self._over.set()
         elif self._stopping:
-            self._show("the run is stopping; Ctrl-C: at once")
+            self._show("the run is stopping; press Ctrl-C to stop immediately")
         elif self._awaits_task():
-            self._show(f"Ctrl-D: ending run {run_id}, as this is its own terminal")
+            self._show(f"Ctrl-D: ending run {run_id}, because this is its own terminal")
             self._stop()
         else:
-            self._show(
-                f"Ctrl-D: stopping run {run_id}, as this is its own terminal; its turn goes on when it is resumed"
-            )
+            self._show(f"Ctrl-D: stopping run {run_id}, because this is its own terminal; a resume continues its turn")
             self._stop()
 
     def _stop(self) -> None:
@@ -239,7 +237,7 @@ class Repl:
     def _answer(self, text: str) -> str:
         word = text.strip()
         if " " not in word and (close := meant(word)):
-            return f"error: {word!r} is no command (did you mean {close}?); to answer with this word: followup {word}"
+            return f"error: unknown command {word!r} (did you mean {close}?); to answer with this word: followup {word}"
         try:
             self.ask(AnswerQuestion(text=text))
         except LoopError as error:
@@ -261,7 +259,7 @@ class Repl:
                     report = self._client.ask(GetReport())
                 except UndeliverableError as error:
                     if not late:
-                        self._show(f"{error}; it is asked again, and the toolbar says how it stood")
+                        self._show(f"{error}; retrying; the toolbar shows the last known state")
                     late = True
                     continue
                 late = False

@@ -137,8 +137,8 @@ def run_lines(runs: Iterable[RunFiles]) -> list[str]:
 def resume_hint(found: RunFiles) -> str:
     """How to go on with a run that is not running."""
     if submissions.read(found.directory) is not None:
-        return "it goes on by itself with the next loop serve"
-    return f"to go on with it: {resume_command(found.directory, found.manifest)}"
+        return "the next loop serve resumes it"
+    return f"to resume it: {resume_command(found.directory, found.manifest)}"
 
 
 def resume_command(directory: Path, manifest: run_dir.Manifest) -> str:

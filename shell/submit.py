@@ -22,7 +22,7 @@ def submit(options: Options) -> int:
         serving = submissions.submit(order, home, first_manifest(order))
     output.say(f"run {order.run_id} is in the queue: {order.cwd}")
     if serving is None:
-        output.note("nothing is serving now: start loop serve")
+        output.note("nothing is serving the queue: start loop serve")
     return os.EX_OK
 
 

@@ -100,7 +100,7 @@ def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
         return []
     rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage)] for agent in agents]
     total = spending.together(agent.usage for agent in agents)
-    rows.append(["together", f"{sum(agent.turns for agent in agents)} turns", *_usage(total)])
+    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *_usage(total)])
     return columns(rows)
 
 
@@ -121,7 +121,7 @@ def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -
             f"{duration(now_ms - each.at_ms)} ago",
             each.kind,
             f"{each.sender} -> {each.recipient}",
-            f"{each.reason}{'; it is sent again' if each.kept else ''}",
+            f"{each.reason}{'; retried' if each.kept else ''}",
         ]
         for each in report.dead_letters
     ]
@@ -159,7 +159,7 @@ def trace_line(traced: Traced) -> str:
     """One message, as the router saw it."""
     marks = [f"attempt {traced.attempt}"] if traced.attempt > 1 else []
     marks += ["answer"] if traced.answers else []
-    marks += [f"not handed over: {traced.lost}"] if traced.lost else []
+    marks += [f"not delivered: {traced.lost}"] if traced.lost else []
     marks += [traced.body] if traced.body else []
     facts = f"{traced.size} bytes, {traced.latency_ms} ms"
     return f"{traced.sender} -> {traced.recipient} {traced.kind} ({', '.join([facts, *marks])})"

@@ -37,7 +37,7 @@ def update() -> int:
 
 def _run(todo: Run, found: Installation) -> int:
     for live in _live_runs(environments.home()):
-        output.say(f"[loop] {live} goes on with loop {found.version} until it is resumed")
+        output.say(f"[loop] {live} keeps loop {found.version} until it is resumed")
     for command in todo.commands:
         shown = shlex.join(command)
         output.say(f"[loop] $ {shown}")

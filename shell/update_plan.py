@@ -83,7 +83,7 @@ def plan(found: Installation) -> Run | Advice:
     if found.checkout:
         return Advice(_checkout(found), refused=False)
     if not found.version:
-        return Advice(f"loop runs from {found.code}, and no installation of it is known to {found.python}: {OWN_PLACE}")
+        return Advice(f"loop runs from {found.code}, and {found.python} knows no installation of it: {OWN_PLACE}")
     if found.manager == "pipx":
         words = ("--include-injected", found.environment) if found.injected else (found.environment,)
         return _with_program(found.pipx, "pipx", "upgrade", *words)
@@ -107,7 +107,7 @@ def plan(found: Installation) -> Run | Advice:
 
 def _checkout(found: Installation) -> str:
     if not found.git:
-        return f"this is a source tree that git does not know: put the newer one in the place of {found.code}"
+        return f"this is a source tree without git: replace {found.code} with the newer one"
     text = f"this is a source checkout; to update it: {shlex.join(('git', '-C', found.code, 'pull'))}"
     if found.source is not None and found.source.directory == found.code:
         again = _install(found, "--editable", _with_extras(found.code, found))
@@ -168,8 +168,8 @@ def _with_program(program: str, name: str, *words: str) -> Run | Advice:
 def outcome(before: str, after: str) -> str:
     """For people, when all commands have succeeded."""
     if not after:
-        return f"loop {before} is not installed any more: see above"
-    return f"loop {before} as before: nothing newer was found" if before == after else f"loop {before} -> {after}"
+        return f"loop {before} is no longer installed: see above"
+    return f"loop {before} is up to date: nothing newer was found" if before == after else f"loop {before} -> {after}"
 
 
 # --- the newest version -----------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def hint(known: Known, installed: str, now_ms: int) -> str:
     """What to say at the start of a run; "" for nothing."""
     if not known.newest or known.than != installed or not is_due(known.said_at_ms, now_ms):
         return ""
-    return f"loop {known.newest} is there, this is {installed}: loop update"
+    return f"loop {known.newest} is available, this is {installed}: run loop update"
 
 
 _CI = ("CI", "CONTINUOUS_INTEGRATION", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION")

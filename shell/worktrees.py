@@ -165,7 +165,7 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
                 why_branch = spent_worktree.delete_branch(cwd, branch, tip)
     kept = [f"branch {branch}, {why_branch}"] if why_branch else []
     if tree.branch not in ("", branch):
-        kept.append(f"branch {tree.branch}, which loop has not made")
+        kept.append(f"branch {tree.branch}, which loop did not create")
     return _cleaned(now, removed=True, deleted=bool(tip) and not why_branch, kept=kept)
 
 
@@ -188,7 +188,7 @@ def _losses(inside: Contents, *, with_ignored: bool) -> list[str]:
     """What would be lost with it."""
     counts = (
         (inside.uncommitted, "not committed"),
-        (inside.untracked, "not known to git"),
+        (inside.untracked, "untracked"),
     )
     found = [f"{count} file{'' if count == 1 else 's'} {what}" for count, what in counts if count]
     if inside.ignored and not with_ignored:
@@ -210,7 +210,7 @@ def _why_branch_stays(cwd: Path, each: RunWorktree, tip: str, run_branches: set[
     branch = each.tree.path.name
     only_here = spent_worktree.only_here(cwd, tip, {branch, *run_branches})
     if only_here is None:
-        return "of which git does not say where its commits are"
+        return "of which git cannot say where its commits are"
     if only_here:
         commits = "a commit that is" if only_here == 1 else f"{only_here} commits that are"
         return f"with {commits} neither merged nor pushed"
@@ -245,7 +245,7 @@ def sweep(run_ids: list[str]) -> list[str]:
     for each in run_files.all_runs(run_files.runs_here()):
         place = _place(each)
         if place is not None and (not run_ids or each.run_id in run_ids) and spent_worktree.sweep(place):
-            swept.append(f"run {each.run_id}: removed what a removal that was killed had left of {place}")
+            swept.append(f"run {each.run_id}: finished a removal that was killed half-way: {place}")
     return swept
 
 

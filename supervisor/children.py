@@ -135,13 +135,13 @@ def _liveness(child: Child, again: str, tree_down: str) -> tuple[Liveness, str]:
         case "stopping":
             return ("restarting" if child.restart_wanted else "stopping"), ""
         case "down" if child.incarnation == 0:
-            return "starting", "those before it come first"
+            return "starting", "waits for the actors before it"
         case "down" if child.held:
             return "stopped", "by hand"
         case "down" if child.restart_due:
             return "restarting", again
         case "down" if child.given_up:
-            return "dead", f"{child.why_down}; not restarted any more"
+            return "dead", f"{child.why_down}; not restarted again"
         case "down" if tree_down:
             return "stopped", tree_down
         case _:

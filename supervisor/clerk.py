@@ -232,7 +232,7 @@ class RunClerk:
                 return self._interrupt(request)
             case Control(action="stop" | "stop-now" as action):
                 self._stop("stopped from a console", action == "stop-now")
-                return Done(text="stopping" if action == "stop" else "stopping at once")
+                return Done(text="stopping" if action == "stop" else "stopping immediately")
             case Control(action="pause" | "pause-now" | "resume" as action):
                 return self._ask_run(ControlRun(action=action))
             case AnswerQuestion():

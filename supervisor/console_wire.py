@@ -330,4 +330,4 @@ def decode_answer(frame: bytes) -> ToConsole:
     try:
         return _to_console.unpack(frame, "answer")
     except ProtocolError as error:
-        raise ProtocolError(f"the run answered what this console does not know ({error})") from error
+        raise ProtocolError(f"this console does not know the run's answer ({error})") from error

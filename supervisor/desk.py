@@ -288,7 +288,7 @@ class Desk:
                 attending = sum(known.attends for known in self._consoles.values())
                 self._send(console, request_id, self._clerk.at_once(request, attending))
             case Follow() | Trace() if console not in self._consoles and len(self._consoles) >= MOST_CONSOLES:
-                self._send(console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are there: close one"))
+                self._send(console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are attached: close one"))
             case Follow():
                 known = self._consoles.setdefault(console, _Console())
                 known.follows, known.place = True, self._news.last(request.last)
@@ -313,7 +313,7 @@ class Desk:
         with self._guard:
             lost, self._lost_news = self._lost_news, 0
         if lost:
-            logger.warning("{} news were not shown: they came faster than consoles can be told", lost)
+            logger.warning("{} events were not shown: they came faster than consoles can read them", lost)
             self._news.lost(lost)
         text = news.progress.text
         if len(text) > LONGEST_TEXT:

@@ -83,12 +83,12 @@ class _Root:
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals == 1:
-            self._run.announce("note", f"{name}: stopping after the agents were interrupted; once more: at once")
+            self._run.announce("note", f"{name}: interrupting the agents, then stopping; repeat it to stop immediately")
         self._run.stop(f"stopped by {name}", now=self._signals > 1)
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
-        self._run.announce("note", "SIGHUP: the log is open again")
+        self._run.announce("note", "SIGHUP: log file reopened")
 
 
 Handler = Callable[[int, FrameType | None], None]

@@ -421,7 +421,7 @@ def _private_socket_path(directory: Path) -> Path:
     status = directory.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise UserError(
-            f"{directory} must be accessible to you alone, as orders pass through it: chmod 700 {directory}"
+            f"{directory} must be accessible to you only, because commands pass through it: chmod 700 {directory}"
         )
     path = directory / "bus.sock"
     length = len(os.fsencode(path))

@@ -299,7 +299,9 @@ def check_base(base: Path) -> None:
     """Raises `UserError` when others might put sockets of theirs in the place of ours."""
     status = base.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise UserError(f"{base} must be a directory of yours alone, as orders pass through it: remove it")
+        raise UserError(
+            f"{base} must be yours, and not writable by others, because commands pass through it: remove it"
+        )
 
 
 def runtime_base() -> Path:

@@ -48,7 +48,7 @@ from supervisor.tree_protocol import RunResult
 STOP_S = 3.5
 # A submitter wakes us. One that was killed in that moment, or a run that somebody else holds, is noticed by looking.
 LOOK_S = 5.0
-SUSPENDED = RunResult("stopped", "loop serve is stopping: it goes on with the next loop serve")
+SUSPENDED = RunResult("stopped", "loop serve is stopping: the next loop serve resumes this run")
 
 
 class ServeConsole(Protocol):
@@ -176,7 +176,7 @@ class _Server:
                 case _Over():
                     self._settle(event.directory, event.result)
                 case _Signal(stops=False):
-                    self._say("note", f"{event.name}: the log is open again")
+                    self._say("note", f"{event.name}: log file reopened")
                 case _Signal() if self._stop_at is None:
                     self._stop(event.name)
                 case _Signal():
@@ -205,7 +205,7 @@ class _Server:
             self._active[directory] = self._host_run(directory, hold)
         except Exception as error:  # the others must not suffer
             logger.opt(exception=error).error("{} cannot be started", key)
-            self._say("error", f"over: failed: it cannot be started: {error}", run=key)
+            self._say("error", f"over: failed: cannot start: {error}", run=key)
             self._withdraw(directory)
             write_state(directory, "failed")
             self._host.remove(key)
@@ -214,7 +214,7 @@ class _Server:
     def _host_run(self, directory: Path, hold: Hold) -> _Active:
         submission = submissions.read(directory)
         if submission is None:
-            raise UserError("its submission was withdrawn")
+            raise UserError("submission withdrawn")
         order = submissions.order_of(directory, submission, self._environment, self._home)
         self._say("note", f"starts in {order.cwd}", run=order.key)
         close_log = logs.add_file(run_log(order), run=order.key)
@@ -263,7 +263,7 @@ class _Server:
 
     def _stop(self, why: str) -> None:
         self._stop_at = time.monotonic() + STOP_S
-        self._say("note", f"{why}: stopping; {len(self._active)} active runs go on with the next loop serve")
+        self._say("note", f"{why}: stopping; {len(self._active)} active runs resume with the next loop serve")
         for active in self._active.values():
             active.run.stop(SUSPENDED.detail, now=True)
 

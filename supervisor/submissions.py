@@ -115,7 +115,7 @@ def order_of(directory: Path, submission: Submission, environment: dict[str, str
 
     cwd = Path(submission.cwd)
     if not cwd.is_dir():
-        raise UserError(f"{cwd} is gone, where the run was to work")
+        raise UserError(f"the run's directory {cwd} no longer exists")
     configuration = read_configuration(home, None, BUILT_IN_NAMES)  # the repository's was judged when it was submitted
     return RunOrder(
         key=f"{directory.parent.name}/{directory.name}",

@@ -257,7 +257,7 @@ class Dashboard(App[int]):
         if run is None:
             return
         if not run.running:
-            self._say(f"run {run.run_id} is not running, so it has no console: see Run below for how to go on with it")
+            self._say(f"run {run.run_id} is not running, so it has no console: the Run tab says how to resume it")
             return
         self._lend_terminal([sys.executable, "-P", "-m", "shell.attached", run.key], f"loop shell {run.key}")
 
@@ -280,7 +280,7 @@ class Dashboard(App[int]):
                     with suppress(EOFError):
                         input(f"[loop] {typed} ended with exit status {status}; Enter goes back to the dashboard ")
         except SuspendNotSupported:
-            self._say(f"there is no terminal here to open it in; in one, type: {typed}")
+            self._say(f"no terminal here; in a terminal, type: {typed}")
 
     def _say(self, text: str) -> None:
         self.notify(text, markup=False)

@@ -177,7 +177,7 @@ class _Repeating:
             except OSError:
                 pass  # a file that went away while it was looked at; the next look shows it
             except Exception as error:  # a slip of ours must not take the source away for good, and is to be seen
-                self.trouble = f"cannot look at {self._name}: {type(error).__name__}: {error}"
+                self.trouble = f"cannot read {self._name}: {type(error).__name__}: {error}"
             else:
                 self.trouble = ""
             self._wake.wait(LOOK_S)
@@ -198,7 +198,7 @@ def _with_desks(runs: list[RunView], heard: Mapping[str, Heard]) -> list[RunView
 
 def _with_desk(run: RunView, heard: Heard | None) -> RunView:
     if heard is None:
-        return replace(run, trouble="its root is being asked")
+        return replace(run, trouble="asking its root")
     if heard.report is not None:
         run = view.with_report(run, heard.report)
     if heard.refusal:
@@ -253,7 +253,7 @@ class Reader:
 def _mail_lines(mail: MailReport | str | None) -> list[str]:
     match mail:
         case None:
-            return ["(nothing was heard of the bridge: it is being asked, or one agent works alone)"]
+            return ["(no answer from the bridge yet, or the run has a single agent)"]
         case str():
             return [mail]
         case _:

@@ -219,7 +219,7 @@ def run_lines(run: RunView, *, now_ms: int, hint: str = "") -> list[str]:
         lines = [f"run {run.run_id}  {run.stands}", f"  files  {run.directory}"]
     else:
         lines = tables.report_lines(run.report, now_ms=now_ms, state=run.state)
-    begun = f"begun {tables.duration(now_ms - run.created_at_ms)} ago" if run.created_at_ms else "begun at some time"
+    begun = f"begun {tables.duration(now_ms - run.created_at_ms)} ago" if run.created_at_ms else "start time unknown"
     lines.insert(1, f"  of {run.repository} in {run.cwd or '?'}, {run.mode or 'mode unknown'}, {begun}")
     if run.trouble:
         lines.insert(1, f"  {run.trouble}")

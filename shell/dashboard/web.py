@@ -106,7 +106,7 @@ def serve(port: int) -> int:
         return outer
 
     output.say(f"[loop] dashboard: http://{host}/{secret}/")
-    output.say("[loop] anyone with this address sees everything; Ctrl-C ends it")
+    output.say("[loop] anyone with this address can see everything; press Ctrl-C to end it")
 
     async def run() -> None:
         runner = web.AppRunner(await application(), access_log=None, shutdown_timeout=1.0)

@@ -231,7 +231,7 @@ def test_a_full_disk_holds_the_writers_until_there_is_room_and_loses_nothing(rig
     resource.prlimit(rig.child.process.pid, resource.RLIMIT_FSIZE, unlimited)
     assert answers.get(timeout=PATIENCE_S) == Appended(stream="run", version=2)
     asking.join()
-    rig.world.console_inbox.next(Progress, lambda progress: "takes the run again" in progress.text)
+    rig.world.console_inbox.next(Progress, lambda progress: "writes succeed again" in progress.text)
     assert rig.child.process.poll() is None
     assert rig.stream() == ["started", "stop"]
 

@@ -127,5 +127,5 @@ def test_a_place_for_sockets_that_others_can_write_to_is_refused_and_leaves_no_r
         shared.chmod(0o777)
         loop = embedded.run("--agent", "embedded", TASK, XDG_RUNTIME_DIR=base)
     assert (loop.process.returncode, len(loop.lines)) == (2, 1)
-    assert "must be a directory of yours alone" in loop.lines[0]
+    assert "must be yours, and not writable by others" in loop.lines[0]
     assert list((embedded.home / ".loop" / "runs").glob("*/*")) == []

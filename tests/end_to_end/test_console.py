@@ -101,7 +101,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.expect("at work|are ready")
 
     # looking
-    text = own.ask("status", "together .*")
+    text = own.ask("status", "total .*")
     assert "run 1  working  iteration 1 of 2: waits for embedded" in text
     assert "Greet people politely." in text
     assert "worker       busy" in text
@@ -111,7 +111,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("inspect run", r"RunActor run#1[\s\S]*_state = RunState")
     own.ask("inspect worker actor.session._running", "'[0-9a-f-]{36}'")
     own.ask("runs", "1  working .process [0-9]+.  paired")
-    own.ask("cost", "together +1 turns|together +0 turns")
+    own.ask("cost", "total +1 turns|total +0 turns")
     own.ask("log root", "worker#1 is ready")
     own.ask("transcript", "status +working iteration 1 of 2")
 
@@ -152,7 +152,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("interrupt", "interrupting embedded's work turn")
     own.expect("embedded   I hear you")  # what was to be steered is a turn of its own now
     own.expect("at work")
-    assert "iteration 2 of 2: waits for embedded" in own.ask("status", "together")
+    assert "iteration 2 of 2: waits for embedded" in own.ask("status", "total")
 
     # pausing at the turn's end, and now
     own.ask("reject say it louder", "iteration 2 of 2")
@@ -169,9 +169,9 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     gate.open()
     own.expect("question: iteration 2 of 2 is over")
     own.expect(r"f\S*llow-up>")  # only what differs from "loop>" is drawn
-    own.ask("/status", "waits for a person's answer[\\s\\S]*together")
+    own.ask("/status", "waits for a person's answer[\\s\\S]*total")
     own.ask("actors", r"worker +running")  # a word that is a command is meant as one, though any text is an answer
-    own.ask("statsu", "error: 'statsu' is no command .did you mean status..; .*: followup statsu")
+    own.ask("statsu", "error: unknown command 'statsu' .did you mean status..; .*: followup statsu")
     own.type("stop shouting, and add a test")
     own.expect("you answer: stop shouting, and add a test")
     own.expect("iteration 1 of 2: waits for embedded")
@@ -196,7 +196,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.child.send("kill wor")
     own.control("c")
     own.control("d")
-    own.expect("Ctrl-D: stopping run 1, as this is its own terminal")
+    own.expect("Ctrl-D: stopping run 1, because this is its own terminal")
     assert own.wait() == 1
     assert "run 1 stopped: stopped from a console" in own.text
     assert world.manifest()["state"] == "stopped"
@@ -211,9 +211,9 @@ def test_ctrl_c_twice_ends_a_run_at_once(world: World, gate: Gate, terminal: Ope
     own = terminal(*RUN)
     own.expect("at work")
     own.control("c")
-    own.expect("Ctrl-C: stopping when the agents were interrupted")
+    own.expect("Ctrl-C: interrupting the agents")
     own.control("c")
-    own.expect("stopping at once")
+    own.expect("stopping immediately")
     assert own.wait() == 130
     assert world.survivors() == []
 
@@ -295,9 +295,9 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     one.ask("say embedded-reviewer and again", "begins a turn")
     two.expect("you -> embedded-reviewer: and again")
     one.control("c")
-    one.expect("Ctrl-D leaves the run alone")
+    one.expect("Ctrl-D detaches and the run continues")
     one.control("d")
-    one.expect("detached: run 1 goes on; loop shell 1 attaches again")
+    one.expect("detached: run 1 continues; loop shell 1 attaches again")
     assert one.wait() == 0
     third = terminal("shell", "1")
     third.expect("loop>")
@@ -328,7 +328,7 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
     assert report["status"]["iteration"] == 1
     code, output = loop(world, "status")
     assert "(not running)" in output
-    assert "to go on with it: loop --run-id 1" in output
+    assert "to resume it: loop --run-id 1" in output
     assert [item["kind"] for item in as_json(world, "mailbox", "worker")["handled"]] == ["turn, settled"]
     records = [json.loads(line) for line in loop(world, "logs", "--json")[1].splitlines()]
     assert {record["actor"] for record in records} >= {"root", "worker#1", "persistence#1"}
@@ -336,7 +336,7 @@ def test_one_shot_commands_and_shells_reach_a_run_that_has_no_terminal(world: Wo
         code, output = loop(world, *words)
         assert (code, output) == (
             1,
-            "[loop] error: run 1 is not running (stopped); to go on with it: loop --run-id 1",
+            "[loop] error: run 1 is not running (stopped); to resume it: loop --run-id 1",
         )
 
 
@@ -510,7 +510,7 @@ def test_keys_are_for_the_prompt_also_while_something_is_printed_above_it(world:
     headless.wait_for("storm 4999")
     shell.ask("help say", "say AGENT TEXT")
     shell.control("d")
-    shell.expect("detached: run 1 goes on")
+    shell.expect("detached: run 1 continues")
     assert shell.wait() == 0
     assert loop(world, "stop")[0] == 0
 
@@ -524,7 +524,7 @@ def test_a_run_that_answers_late_keeps_its_consoles(world: World, gate: Gate, te
     headless.signal(signal.SIGCONT)
     shell.ask("status", "run 1  working")
     shell.control("d")
-    shell.expect("detached: run 1 goes on")
+    shell.expect("detached: run 1 continues")
     assert shell.wait() == 0
     assert loop(world, "stop")[0] == 0
 
@@ -607,7 +607,7 @@ def test_headless_output_is_one_json_object_a_line_and_hangup_reopens_the_log(wo
     log = world.run_directory() / "log"
     log.rename(log.with_name("log.1"))
     running.signal(signal.SIGHUP)
-    running.wait_for("SIGHUP: the log is open again")
+    running.wait_for("SIGHUP: log file reopened")
     assert "SIGHUP" in log.read_text()
     running.signal(signal.SIGTERM)
     assert running.wait() == 130

@@ -170,7 +170,7 @@ def test_the_console_of_a_run_is_opened_and_left_again(hanging: World, open_scre
     screen.keys("c")
     screen.shows("loop>", "worker busy")
     screen.keys("C-c")
-    screen.shows("Ctrl-D leaves the run alone")
+    screen.shows("Ctrl-D detaches and the run continues")
     screen.keys("C-d")
     screen.shows("1 Runs 1/1", "q Quit")
     screen.click(20, 2)  # another tab
@@ -178,7 +178,7 @@ def test_the_console_of_a_run_is_opened_and_left_again(hanging: World, open_scre
     screen.click(3, 2)
     screen.shows("iteration 1", "loop shell project-")
     run.signal(signal.SIGKILL)
-    screen.shows("1 Runs 0/1", "down", "to go on with it: loop --run-id 1")
+    screen.shows("1 Runs 0/1", "down", "to resume it: loop --run-id 1")
     screen.keys("C-c")
     screen.shows("left with 0")
 

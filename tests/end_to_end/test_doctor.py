@@ -129,7 +129,7 @@ def test_a_program_that_hangs_holds_up_nobody_and_is_ended(world: World):
     loop.wait_for(r"waiting for .*gh")
     loop.wait_for(r"ok +tmux")
     assert loop.wait() == 1
-    assert "whether it is logged in is not known: no answer in 10 s" in line(loop, "gh")
+    assert "cannot tell whether it is logged in: no answer in 10 s" in line(loop, "gh")
     assert line(loop, "ports").startswith("ok ports ")
     assert time.monotonic() - started < 60
     world.wait_until_empty(5)
@@ -181,7 +181,7 @@ def test_a_place_for_sockets_that_others_can_write_to_blocks(world: World, runti
     shared.chmod(0o777)
     loop = world.run("doctor", ANTHROPIC_API_KEY="x")
     assert loop.process.returncode == 1
-    assert "must be a directory of yours alone" in line(loop, "sockets")
+    assert "must be yours, and not writable by others" in line(loop, "sockets")
 
 
 # --- leftovers ------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_leftovers_of_a_killed_run_are_found_and_cleaned_up_and_the_run_goes_on(
     fixed = hanging.run("doctor", "--fix", "--json")
     (cleaned,) = json.loads(fixed.lines[-1])["cleaned"]
     assert cleaned["cleaned"] is True
-    assert cleaned["text"] == "ended 2 processes; it is stopped; to go on with it: loop --run-id dead"
+    assert cleaned["text"] == "ended 2 processes; it is stopped; to resume it: loop --run-id dead"
     assert not any(map(processes.is_running, pids))
     assert hanging.manifest("dead")["state"] == "stopped"
     assert len(list(sockets.iterdir())) == 1
@@ -279,7 +279,7 @@ def test_a_run_of_the_original_whose_process_lives_is_left_alone(world: World):
     manifest = {"runId": "4", "state": "working", "status": "running", "pid": os.getpid()}
     (directory / "manifest.json").write_text(json.dumps(manifest))
     loop = world.run("doctor", "--fix")
-    assert f"says working, and may live in process {os.getpid()}: left alone" in loop.output
+    assert f"says working, and may still run in process {os.getpid()}: not touched" in loop.output
     assert json.loads((directory / "manifest.json").read_text())["state"] == "working"
     assert not (directory / "root.lock").exists()
 
@@ -299,7 +299,7 @@ def test_sockets_of_no_run_are_removed_unless_somebody_listens_or_they_are_new(w
         for path in (dead, called, rung):
             make_old(path)
         loop = world.run("doctor", "--fix")
-    assert "1 directory of no run here" in loop.output
+    assert "1 directory that belongs to no run" in loop.output
     assert "removed 1 directory" in loop.output
     assert sorted(base.iterdir()) == [called, rung, new]
 

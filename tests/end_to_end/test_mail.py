@@ -192,7 +192,7 @@ def test_the_mail_of_a_run_that_crashed_or_ended_can_be_read_and_not_changed(
     assert desk.mail("show", second[:8]).lines[0].startswith(f"mail {second}  embedded-reviewer -> embedded  held")
     refused = desk.mail("release", second[:8])
     assert refused.process.returncode == 1
-    assert "its mail can only be read; to go on with it: loop --run-id 1" in refused.output
+    assert "its mail can only be read; to resume it: loop --run-id 1" in refused.output
 
 
 def test_a_task_that_begins_with_mail_is_asked_about(world: World) -> None:

@@ -55,7 +55,7 @@ def play_hanging(world: World) -> None:
 
 def test_what_was_submitted_before_is_done_in_order_and_not_more_at_once_than_allowed(embedded: World):
     for _ in range(3):
-        assert "nothing is serving now" in submit(embedded).output
+        assert "nothing is serving the queue" in submit(embedded).output
     assert states(embedded, "1", "2", "3") == ["submitted"] * 3
     listed = embedded.run("runs").output
     assert [line.split()[:2] for line in listed.splitlines()] == [[run, "submitted"] for run in ("3", "2", "1")]
@@ -110,8 +110,8 @@ def test_a_signal_stops_within_five_seconds_in_mid_turn_and_the_run_goes_on_by_i
     assert stop(serve) < 5
     assert world.survivors() == []
     assert states(world, "1") == ["submitted"]
-    assert "goes on by itself with the next loop serve" in world.run("status", "1").output
-    assert "goes on with the next loop serve" in serve.output
+    assert "the next loop serve resumes it" in world.run("status", "1").output
+    assert "resume with the next loop serve" in serve.output
     world.play_embedded(DEMO)
     again = world.start("serve")
     wait_for_line(again, "1", "over: completed")
@@ -183,7 +183,7 @@ def test_a_run_that_fails_is_nothing_to_the_others_and_is_not_tried_again(world:
     shutil.rmtree(world.project.parent / "project-loop-3")
     serve = world.start("serve", "--max-runs", "2")
     wait_for_line(serve, "1", "error: over: failed: ")
-    wait_for_line(serve, "3", "error: over: failed: it cannot be started: .*project-loop-3 is gone")
+    wait_for_line(serve, "3", "error: over: failed: cannot start: .*project-loop-3 is gone")
     wait_for_line(serve, "2", "over: completed")
     assert states(world, "1", "2", "3") == ["failed", "completed", "failed"]
     stop(serve)

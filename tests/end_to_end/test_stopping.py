@@ -27,7 +27,7 @@ def test_the_second_signal_ends_everything_at_once(hanging: World):
     loop = hanging.start("--agent", "embedded", TASK)
     loop.wait_for("planning: waits for")
     loop.signal(signal.SIGINT)
-    loop.wait_for("once more: at once")
+    loop.wait_for("repeat it to stop immediately")
     loop.signal(signal.SIGINT)
     assert loop.wait(10) == 130
     assert hanging.survivors() == []
@@ -98,7 +98,7 @@ def test_a_run_is_found_from_another_directory_and_goes_along_with_its_repositor
         loop.wait()
     anywhere = f"cd {hanging.project} && loop --run-id 1"
     key = f"{hanging.run_directory().parent.name}/1"
-    assert f"to go on with it: {anywhere}" in hanging.run("status", key, cwd=str(hanging.base)).output
+    assert f"to resume it: {anywhere}" in hanging.run("status", key, cwd=str(hanging.base)).output
     elsewhere = hanging.run("--run-id", "1", cwd=str(hanging.base))
     assert (elsewhere.process.returncode, elsewhere.lines) == (
         2, [f"[loop] error: no run '1' in this repository, but elsewhere: {anywhere}"],

@@ -185,7 +185,7 @@ def test_a_venv_is_updated_by_its_pip_with_command_output_and_versions_shown(pla
     assert place.loop("--version").stdout == f"{NEW}\n"
     again = place.loop("UPGRADE")
     assert again.returncode == 0
-    assert again.stdout.splitlines()[-1] == f"[loop] loop {NEW} as before: nothing newer was found"
+    assert again.stdout.splitlines()[-1] == f"[loop] loop {NEW} is up to date: nothing newer was found"
 
 
 def test_a_run_that_is_live_is_named_as_going_on_with_the_old_version(place: Place):
@@ -196,7 +196,7 @@ def test_a_run_that_is_live_is_named_as_going_on_with_the_old_version(place: Pla
         done = place.loop("update")
     finally:
         lock.release()
-    assert done.stdout.splitlines()[0] == f"[loop] run project-1/7 goes on with loop {OLD} until it is resumed"
+    assert done.stdout.splitlines()[0] == f"[loop] run project-1/7 keeps loop {OLD} until it is resumed"
     assert done.returncode == 0
 
 
@@ -242,7 +242,7 @@ def test_a_newer_version_is_looked_up_beside_a_start_and_told_at_the_next_ones_b
     assert place.known["newest"] == NEW
     assert any(path.startswith("/simple/pairloop") for path in index.asked)
     text, _ = place.start_on_terminal()
-    assert f"[loop] loop {NEW} is there, this is {OLD}: loop update\r\n" in text
+    assert f"[loop] loop {NEW} is available, this is {OLD}: run loop update\r\n" in text
     text, _ = place.start_on_terminal()
     assert "loop update" not in text
 

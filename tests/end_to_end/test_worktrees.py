@@ -153,7 +153,7 @@ def test_list_and_clean_tell_a_run_that_works_from_one_that_is_done(world: World
     places = {run_id: world.base / f"project-loop-{run_id}" for run_id in "12"}
     assert said(world, "clean") == [
         f"run 2: kept {places['2']}: run 2 is running in it",
-        f"run 1: removed {places['1']} and branch project-loop-1; kept branch polite, which loop has not made",
+        f"run 1: removed {places['1']} and branch project-loop-1; kept branch polite, which loop did not create",
     ]
     assert [path.exists() for path in places.values()] == [False, True]
     assert run_git(world.project, "branch", "--format=%(refname:short)").split() == ["main", "polite", "project-loop-2"]
@@ -186,7 +186,7 @@ def test_what_would_be_lost_is_kept_and_named(world: World):
     before = {path: path.read_bytes() for place in places.values() for path in place.rglob("*.*") if path.is_file()}
 
     expected = {
-        "1": ["1 file not committed", "1 file not known to git"],
+        "1": ["1 file not committed", "1 file untracked"],
         "2": ["ignored by git: 0.log, 1.log, bad \ufffd.log and 2 more (--ignored removes what is)"],
         "3": ["branch project-loop-3, with a commit that is neither merged nor pushed"],
         "4": ["1 stashed on its branch (git stash list)"],
@@ -237,9 +237,9 @@ def test_a_clean_up_that_was_killed_half_way_is_ended_by_the_next_one(world: Wor
     second.rename(second.with_name(".project-loop-2.removed"))
     run_git(world.project, "worktree", "remove", str(second))  # or this
     assert set(said(world, "clean")) == {
-        f"run 1: removed what a removal that was killed had left of {first}",
+        f"run 1: finished a removal that was killed half-way: {first}",
         f"run 1: removed {first} and branch project-loop-1",
-        f"run 2: removed what a removal that was killed had left of {second}",
+        f"run 2: finished a removal that was killed half-way: {second}",
     }
     assert [path.name for path in world.base.iterdir() if "loop" in path.name] == []
 

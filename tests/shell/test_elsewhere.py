@@ -66,7 +66,7 @@ def test_a_run_is_left_where_it_is_when_it_may_be_anothers(home: Path, here: Pat
     directory = run(home, here, "3")
     renamed = here.rename(tmp_path / "another-name")
     assert elsewhere.moved_run(runs_of(home, renamed), "3") is None
-    assert "which is gone; see " in str(elsewhere.unknown_run(runs_of(home, renamed), "3"))
+    assert "which no longer exists; see " in str(elsewhere.unknown_run(runs_of(home, renamed), "3"))
     moved = renamed.rename(tmp_path / "project")
     lock = run_dir.lock_run(directory, lambda _generation: "ipc://x")
     assert elsewhere.moved_run(runs_of(home, moved), "3") is None
@@ -84,7 +84,7 @@ def test_the_session_of_another_repositorys_run_is_named_with_what_to_type(
     other = repository(tmp_path / "other")
     run(home, other, "4", claudeSessionId="s")
     error = elsewhere.known_session(runs_of(home, here), "s")
-    assert str(error) == f"session 's' is of a run of another repository: cd {other} && loop --run-id 4"
+    assert str(error) == f"session 's' belongs to a run of another repository: cd {other} && loop --run-id 4"
     assert elsewhere.known_session(runs_of(home, here), "another") is None
     assert elsewhere.known_session(runs_of(home, other), "s") is None
 

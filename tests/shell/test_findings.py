@@ -51,12 +51,12 @@ def test_problems_and_notes_alone_block_nothing():
     assert verdict([*agents(*PEERS), *others], PEERS).can_start
 
 
-LONG = Finding("tools", "gh", "note", "is not on PATH: there is no draft pull request", "Debian: apt-get install gh")
+LONG = Finding("tools", "gh", "note", "is not on PATH: no draft pull request", "Debian: apt-get install gh")
 
 
 def test_a_finding_is_one_line_for_a_pipe():
     assert lines(LONG, width=None, colour=False) == [
-        "  note     gh             is not on PATH: there is no draft pull request; Debian: apt-get install gh"
+        "  note     gh             is not on PATH: no draft pull request; Debian: apt-get install gh"
     ]
 
 

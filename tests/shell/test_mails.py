@@ -64,7 +64,7 @@ def test_an_order_names_a_mail_and_has_an_id_of_its_own(typed: str, action: str,
     [
         ("hodl 1a2b", r"mail has no 'hodl' \(did you mean hold\?\)"),
         ("xyz", "mail has no 'xyz': mail list"),
-        ("list 1a2b", "mail list takes nothing more, but got '1a2b'"),
+        ("list 1a2b", "mail list takes no further words, but got '1a2b'"),
         ("hold", "mail hold needs the ID of a mail"),
         ("hold 1a2b and more", "mail hold takes one ID, but got 'and more' as well"),
         ("edit 1a2b ", "mail edit needs the new text"),
@@ -80,7 +80,7 @@ def test_a_list_has_a_line_for_each_mail() -> None:
     report = MailReport(mails=[MAIL], left_out=3)
     assert mails.lines(LIST, report, now_ms=NOW) == [
         "1a2b3c4d  dead  codex -> claude  5 s ago  please review the last commit  (no agent)",
-        "(3 finished before are not shown)",
+        "(3 older finished mails are not shown)",
     ]
     assert mails.lines(LIST, MailReport(mails=[]), now_ms=NOW) == ["no mail yet"]
 

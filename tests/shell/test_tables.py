@@ -114,9 +114,9 @@ def test_an_actor_says_what_it_is_busy_with_and_for_how_long_or_why_it_is_down()
 def test_cost_is_added_up():
     lines = tables.cost_lines([agent("codex"), agent("claude", role="reviewer", turns=1)])
     assert lines == [
-        "codex     2 turns  12,000 tokens in  345 out  $0.12",
-        "claude    1 turns  12,000 tokens in  345 out  $0.12",
-        "together  3 turns  24,000 tokens in  690 out  $0.25",
+        "codex   2 turns  12,000 tokens in  345 out  $0.12",
+        "claude  1 turns  12,000 tokens in  345 out  $0.12",
+        "total   3 turns  24,000 tokens in  690 out  $0.25",
     ]
     assert tables.cost_lines([]) == []
 
@@ -136,7 +136,7 @@ def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
     assert "waiting: 2\n    1 s ago  RunTurn  from worker#1" in text
     assert "handling: 1\n    for 1 s  RunTurn" in text
     assert "dead letters: 2\n    3 s ago  RunTurn  worker#1 -> reviewer  reviewer is down\n" in text
-    assert "Note     worker#1 -> reviewer  reviewer is down; it is sent again" in text
+    assert "Note     worker#1 -> reviewer  reviewer is down; retried" in text
     assert text.endswith("stacks:\n    thread main:\n      here")
     assert "stacks" not in "\n".join(tables.mailbox_lines(full, now_ms=NOW))
 
@@ -147,7 +147,7 @@ def test_a_traced_message_is_one_line():
         answers=False, lost="reviewer is down", body='{"a": 1}',
     )  # fmt: skip
     assert tables.trace_line(traced) == (
-        'worker#1 -> reviewer RunTurn (512 bytes, 2 ms, attempt 2, not handed over: reviewer is down, {"a": 1})'
+        'worker#1 -> reviewer RunTurn (512 bytes, 2 ms, attempt 2, not delivered: reviewer is down, {"a": 1})'
     )
 
 

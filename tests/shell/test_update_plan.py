@@ -112,7 +112,7 @@ def test_what_must_not_be_touched_is_refused_with_what_to_do(found: Installation
         ),
         (
             replace(CHECKOUT, git=False),
-            "this is a source tree that git does not know: put the newer one in the place of /src/loop",
+            "this is a source tree without git: replace /src/loop with the newer one",
         ),
         (replace(CHECKOUT, manager="pipx"), "this is a source checkout; to update it: git -C /src/loop pull"),
         (
@@ -139,8 +139,8 @@ def test_what_came_from_a_place_of_the_users_is_told_and_not_done(found: Install
     ("before", "after", "text"),
     [
         ("1.0", "1.1", "loop 1.0 -> 1.1"),
-        ("1.0", "1.0", "loop 1.0 as before: nothing newer was found"),
-        ("1.0", "", "loop 1.0 is not installed any more: see above"),
+        ("1.0", "1.0", "loop 1.0 is up to date: nothing newer was found"),
+        ("1.0", "", "loop 1.0 is no longer installed: see above"),
     ],
 )
 def test_the_outcome_names_both_versions(before: str, after: str, text: str):
@@ -198,7 +198,7 @@ KNOWN = Known(looked_at_ms=NOW, newest="0.2.0", than="0.1.0")
     ],
 )
 def test_the_hint_comes_once_in_six_hours_and_only_for_the_version_that_runs(known: Known, installed: str, said: bool):
-    text = "loop 0.2.0 is there, this is 0.1.0: loop update"
+    text = "loop 0.2.0 is available, this is 0.1.0: run loop update"
     assert hint(known, installed, NOW) == (text if said else "")
 
 

@@ -65,7 +65,7 @@ def test_a_child_that_is_down_says_why():
 
 def test_of_a_suspended_run_the_child_that_ended_too_often_is_told_from_those_that_were_stopped():
     child = Child(spec=SPEC, incarnation=1, why_down="crash (signal 9)", given_up=True)
-    assert report(child, tree_down="until it is tried again") == ("dead", "crash (signal 9); not restarted any more")
+    assert report(child, tree_down="until it is tried again") == ("dead", "crash (signal 9); not restarted again")
     assert report(child, given_up=False, tree_down="until it is tried again") == ("stopped", "until it is tried again")
 
 

@@ -276,7 +276,7 @@ def test_with_a_user_nothing_is_restarted_and_the_question_comes_when_all_are_do
     assert asked.question == (
         "restart bridge, or stop? bridge ended: crash (signal 9); no more than 1 restarts in 60 s are allowed."
     )
-    assert rig.shown("bridge") == ("dead", "crash (signal 9); not restarted any more")
+    assert rig.shown("bridge") == ("dead", "crash (signal 9); not restarted again")
     assert rig.shown("worker") == ("stopped", "until it is tried again")
     assert only(FinishRun, rig.all) == []
 

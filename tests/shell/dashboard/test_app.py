@@ -222,8 +222,8 @@ def test_the_end_of_a_transcript_is_shown_unless_somebody_reads_further_up():
     ("shown", "key", "said"),
     [
         (snapshot([run(3)]), "c", "run 3 is not running"),
-        (snapshot([live(3)]), "c", "in one, type: loop shell greeting-0123456789ab/3"),
-        (snapshot([live(3)], tmux=[tmux()]), "3a", "in one, type: tmux attach -t greeting-loop-3"),
+        (snapshot([live(3)]), "c", "in a terminal, type: loop shell greeting-0123456789ab/3"),
+        (snapshot([live(3)], tmux=[tmux()]), "3a", "in a terminal, type: tmux attach -t greeting-loop-3"),
     ],
 )
 def test_where_no_console_can_be_opened_it_says_what_to_do(shown: Snapshot, key: str, said: str):

@@ -63,7 +63,7 @@ def test_the_details_are_of_the_selected_run_and_new_only_when_they_change(colle
     assert isinstance(known, Details)
     assert known.texts["transcript"] == ["00:00:00 status  working"]
     assert known.texts["mail"] == ["no mail yet"]
-    assert known.texts["run"][-1] == "  to go on with it: cd /work && loop --run-id 8"
+    assert known.texts["run"][-1] == "  to resume it: cd /work && loop --run-id 8"
     collector.select(runs["7"])
     until(collector.details, lambda known: known.key == f"{REPO}/7")
 
@@ -80,7 +80,7 @@ def test_a_source_that_fails_says_so_and_is_looked_at_again():
     deadline = time.monotonic() + WAIT_S
     while not source.trouble:
         assert time.monotonic() < deadline
-    assert source.trouble == "cannot look at nothing: ValueError: nonsense"
+    assert source.trouble == "cannot read nothing: ValueError: nonsense"
     source.look()
     while source.trouble:
         assert time.monotonic() < deadline
@@ -104,9 +104,9 @@ def test_the_journal_of_an_ended_run_is_read_again_only_when_it_has_changed(tmp_
 def test_the_mail_of_a_live_run_is_what_its_bridge_says(tmp_path: Path):
     directory = make(tmp_path, "7")
     run = live(directory=str(directory))
-    assert "nothing was heard of the bridge" in Reader().details(run, None).texts["mail"][0]
+    assert "no answer from the bridge yet" in Reader().details(run, None).texts["mail"][0]
     told = MailReport(mails=[], left_out=3)
-    assert Reader().details(run, told).texts["mail"] == ["(3 finished before are not shown)"]
+    assert Reader().details(run, told).texts["mail"] == ["(3 older finished mails are not shown)"]
 
 
 def test_a_home_is_looked_at_once_without_making_anything(tmp_path: Path):
@@ -121,4 +121,4 @@ def test_how_long_a_root_was_silent_is_said(tmp_path: Path):
     old = collect._with_desk(live(report=None), Heard(report(), 9.0))
     assert (old.trouble, old.report is not None) == ("its root has not answered for 9 s", True)
     assert collect._with_desk(live(), Heard(report(), 0.5)).trouble == ""
-    assert collect._with_desk(live(), None).trouble == "its root is being asked"
+    assert collect._with_desk(live(), None).trouble == "asking its root"

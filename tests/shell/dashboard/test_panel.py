@@ -135,9 +135,9 @@ def test_only_the_newest_ended_runs_are_printed_and_the_others_counted():
 
 
 def test_how_to_go_on_is_said_of_a_run_that_is_not_running():
-    lines = panel.run_lines(run(state="failed"), now_ms=NOW, hint="to go on with it: loop --run-id 3")
+    lines = panel.run_lines(run(state="failed"), now_ms=NOW, hint="to resume it: loop --run-id 3")
     assert lines[0] == "run 3  failed"
-    assert lines[-1] == "  to go on with it: loop --run-id 3"
+    assert lines[-1] == "  to resume it: loop --run-id 3"
 
 
 def test_trouble_is_said_in_the_second_line():
