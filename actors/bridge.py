@@ -246,7 +246,8 @@ class BridgeActor(ProcessActor[StartBridge]):
         timer.start()
 
     def _tell_contact(self, role: Role, problem: str) -> None:
-        self.context.ref("console").tell(AgentContact(role=role, problem=problem))
+        for name in ("console", "run"):  # the run makes its prompts by it
+            self.context.ref(name).tell(AgentContact(role=role, problem=problem))
 
     def _absent_text(self, role: Role) -> str:
         peer: Role = "reviewer" if role == "worker" else "worker"

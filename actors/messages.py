@@ -587,7 +587,7 @@ class AgentStatus(Message, frozen=True, kw_only=True):
 
 
 class AgentContact(Message, frozen=True, kw_only=True):
-    """Bridge -> console: whether the agent comes to the bridge, when that is not as it should be, or is again."""
+    """Bridge -> console and run: whether the agent comes to the bridge, when that is wrong, or right again."""
 
     must_arrive = True
 

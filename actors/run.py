@@ -24,6 +24,7 @@ from actors.machines import run
 from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
     ActorUp,
+    AgentContact,
     AskHuman,
     BreakOffTurn,
     ControlRun,
@@ -107,6 +108,8 @@ class RunActor(ProcessActor[StartRun]):
                     self._happen(message.answer)
             case UsageReported():
                 self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
+            case AgentContact():
+                self._happen(run.ContactChanged(role=message.role, comes=not message.problem))
             case PeerWrote():
                 if sender.name == "worker":
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
@@ -153,7 +156,7 @@ class RunActor(ProcessActor[StartRun]):
         self._state = after
         if held is not self._held:
             self._tell_hold()
-        if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew)):
+        if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew | run.ContactChanged)):
             self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands

@@ -222,12 +222,20 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
     )
 
 
-def reminder(prompt: str, *, why: str = "your turn ended before you were through with it") -> str:
-    """Takes up a turn whose prompt stands in the agent's own transcript, so that it is not given a second time."""
+def reminder(prompt: str, *, why: str = "your turn ended before you were through with it", quoted: bool = False) -> str:
+    """Takes up a turn whose prompt stands in the agent's own transcript, so that it is not given a second time.
+
+    `quoted`: the prompt is shown all the same, where its first line does not tell it from others: all messages of an
+    agent begin alike, and what a person says may be longer than its first line.
+    """
+    header, _, body = prompt.partition("\n")
+    if header.endswith(CONTINUED):
+        body = body.partition(_WHAT_WAS_ASKED)[2]
     return _join(
-        prompt.partition("\n")[0].removesuffix(CONTINUED) + CONTINUED,
+        header.removesuffix(CONTINUED) + CONTINUED,
         f"Your work on this was cut short: {why}. What was asked stands further up in this conversation. Look at what "
         "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
+        f"This is the message that is meant; it was sent once:\n\n{body.strip()}" if quoted and body.strip() else "",
     )
 
 

@@ -324,7 +324,9 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
 def text_of(ledger: Ledger, entry: Entry) -> str:
     """What the agent is sent under the entry's message id."""
     if entry.cuts:
-        return prompts.reminder(entry.prompt) if entry.remembered else prompts.continuation(entry.prompt)
+        if not entry.remembered:
+            return prompts.continuation(entry.prompt)
+        return prompts.reminder(entry.prompt, quoted=entry.purpose in {"mail", "human"})
     if entry.reminder and entry.continues in ledger.standing:
         return entry.reminder
     return entry.prompt

@@ -28,6 +28,7 @@ table ties them together.
 from actors.machines.run.commands import Announce, EndRun
 from actors.machines.run.events import (
     EVENTS,
+    ContactChanged,
     HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
@@ -76,6 +77,7 @@ __all__ = [
     "CheckResult",
     "ChecksEnded",
     "Command",
+    "ContactChanged",
     "CooldownEnded",
     "EndRun",
     "Event",

@@ -66,6 +66,13 @@ class MailReachedWorker(Event, frozen=True, kw_only=True):
     text: str = ""
 
 
+class ContactChanged(Event, frozen=True, kw_only=True):
+    """An agent has worked and never come to the bridge, or has come after that: what it is told to do differs."""
+
+    role: Role
+    comes: bool
+
+
 class UsageGrew(Event, frozen=True, kw_only=True):
     """A turn that the run does not wait for has settled: this is what it has used. The same turn counts once."""
 
@@ -86,5 +93,6 @@ EVENTS: tuple[type[Event], ...] = (
     HumanVerdictGiven,
     ReviewRequested,
     MailReachedWorker,
+    ContactChanged,
     UsageGrew,
 )

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from actors.errors import IllegalEventError
 from actors.machines.run import joblist, review, steps
 from actors.machines.run.events import (
+    ContactChanged,
     HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
@@ -96,6 +97,12 @@ def review_while_waiting(state: RunState, _event: ReviewRequested) -> RunState:
 def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:
     """The peer's notes may have come this way. A new review round takes it back."""
     return replace(state, peer_wrote=True)
+
+
+def contact_changed(state: RunState, event: ContactChanged) -> RunState:
+    """From the next prompt on it is told of the bridge, or not."""
+    others = tuple(role for role in state.absent if role != event.role)
+    return replace(state, absent=others if event.comes else (*others, event.role))
 
 
 def pause(state: RunState, event: PauseRequested) -> RunState:
@@ -189,7 +196,7 @@ def _more_iterations(state: RunState) -> RunState:
 def unfitting(state: RunState, event: Event) -> RunState:
     """People and mail come when they come: that is not a bug of ours. Everything else out of place is."""
     if state.phase is not Phase.NEW:
-        if isinstance(event, MailReachedWorker):
+        if isinstance(event, MailReachedWorker | ContactChanged):
             return state
         if type(event) in _SAID_BY_PEOPLE:
             return steps.say(state, f"{_SAID_BY_PEOPLE[type(event)]} changes nothing: the run {_situation(state)}")

@@ -46,7 +46,7 @@ def start(state: RunState) -> RunState:
             done_signal=run.done_signal,
             checks=run.checks,
             changed=state.moved,
-            send_notes_to=run.worker if run.paired and role == "reviewer" else None,
+            send_notes_to=run.worker if run.paired and role == "reviewer" and role not in state.absent else None,
         )
         state = steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
     return state

@@ -93,6 +93,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     due: str | None = None  # an iteration is: what was wrong with the turn before it; None between two events
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them stand in the last work prompt
+    absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked and never come to it
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
     review_wanted: bool = False  # by a person, whatever the agent says of being done

@@ -87,7 +87,7 @@ def start_iteration(state: RunState) -> RunState:
         notes=[replace(note, reached_worker=note.kind == "review" and state.peer_wrote) for note in state.notes],
         unanimous=sum(note.kind in prompts.REVIEW_NOTES for note in state.notes) == len(reviewers(run)) > 1,
         checks=run.checks,
-        peer=run.reviewer if run.paired else None,
+        peer=run.reviewer if run.paired and "worker" not in state.absent else None,
     )
     state = replace(state, phase=Phase.WORKING, iteration=number, notes_sent=len(state.notes))
     return turn(state, f"iteration-{number}", "worker", "work", prompt)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from actors.machines.run import answers, people, review, spending, trees, waits
 from actors.machines.run.events import (
+    ContactChanged,
     HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
@@ -63,6 +64,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         StopRequested: _rule(people.stop, phase),
         RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
+        ContactChanged: _rule(people.contact_changed, phase),
         UsageGrew: _rule(spending.usage_grew, phase),
     }
 

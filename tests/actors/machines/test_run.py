@@ -612,6 +612,21 @@ def test_notes_that_reached_the_primary_agent_over_the_bridge_are_not_repeated_b
     assert "[claude]" in prompt
 
 
+def test_an_agent_that_never_came_to_the_bridge_is_not_told_to_use_it_until_it_comes() -> None:
+    story = in_review(cooldown_ms=0)
+    assert "send_message" in story.open("reviewer").prompt
+    for role in ("worker", "reviewer", "worker"):
+        story.happens(run.ContactChanged(role=role, comes=False))
+    story.reviews(PASS, f"rename foo\n{FAIL}")
+    assert "loop-bridge" not in story.one(run.StartTurn).prompt
+    story.settle(finished(DONE))
+    assert all("send_message" not in order.prompt for order in story.all(run.StartTurn))
+    for role in ("worker", "reviewer"):
+        story.happens(run.ContactChanged(role=role, comes=True))
+    story.reviews(PASS, f"rename foo\n{FAIL}")
+    assert "loop-bridge" in story.one(run.StartTurn).prompt
+
+
 def test_notes_that_arrive_over_the_bridge_during_the_cool_down_are_not_repeated_either() -> None:
     story = in_review()
     story.reviews(PASS, f"rename foo\n{FAIL}")
@@ -1589,6 +1604,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.FollowUpGiven: run.FollowUpGiven(text="x"),
         run.HumanVerdictGiven: run.HumanVerdictGiven(approved=True),
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
+        run.ContactChanged: run.ContactChanged(role="worker", comes=False),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
     }
     with pytest.raises(IllegalEventError):
@@ -1624,6 +1640,7 @@ def test_every_event_survives_the_journal() -> None:
     story.settle(finished(DONE))
     story.checks(0)
     story.happens(run.MailReachedWorker(sender="claude", text="x"))
+    story.happens(run.ContactChanged(role="reviewer", comes=False))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.ReviewRequested())
     story.happens(run.HumanVerdictGiven(approved=False, notes="x"))

@@ -194,6 +194,10 @@ class RunMachine(RuleBasedStateMachine):
         usage = Usage(input_tokens=number)
         self.happens(run.UsageGrew(role=role, turn_id=f"mail-{number}", purpose="mail", model="", usage=usage))
 
+    @rule(role=st.sampled_from(["worker", "reviewer"]), comes=st.booleans())
+    def an_agent_comes_to_the_bridge_or_does_not(self, role, comes):
+        self.happens(run.ContactChanged(role=role, comes=comes))
+
     @rule()
     def the_peer_writes(self):
         self.happens(run.MailReachedWorker(sender="claude"))

@@ -123,6 +123,15 @@ def test_a_steered_mail_that_the_model_was_not_asked_with_is_taken_up_by_a_remin
     assert "stands further up" in turn.text_of(state, action.entry)
 
 
+@pytest.mark.parametrize(("purpose", "is_shown"), [("mail", True), ("human", True), ("work", False)])
+def test_a_reminder_of_a_message_shows_it_as_its_first_line_does_not_tell_it_from_others(purpose: str, is_shown: bool):
+    prompt = "Message from codex\n\nlook at parser.py"
+    entry = turn.Entry(turn_id="m", purpose=purpose, prompt=prompt, model="", message_id="m", cuts=1, remembered=True)
+    reminded = turn.text_of(ledger(), entry)
+    assert reminded.startswith("Message from codex (continued)\n\n")
+    assert ("look at parser.py" in reminded) is is_shown
+
+
 def test_a_steered_mail_that_did_not_arrive_becomes_a_turn_of_its_own():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
     state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
