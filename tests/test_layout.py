@@ -50,6 +50,8 @@ PURE = (
     "actors.starts",
 )
 PURE_FILES = (
+    "actors.adapters.claude_pane_signs",
+    "actors.adapters.claude_pane_steps",
     "actors.session.choices",
     "actors.session.keeping",
     "actors.session.listener",

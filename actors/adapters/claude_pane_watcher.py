@@ -1,0 +1,151 @@
+"""Watches Claude Code's TUI: its hooks come in on a socket, its transcript and its status file are looked at.
+
+Runs in the session's asyncio loop. What the signs mean is `claude_pane_signs`; this module takes them in and tells. The
+transcript is followed as long as something happens, and for a moment longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from actors.adapters.base import EventSink, FoundTurn
+from actors.adapters.claude_pane_box import LOOK_S
+from actors.adapters.claude_pane_process import PaneProcess, now_s
+from actors.adapters.claude_pane_signs import BegunLate, SessionLeft, Sign, Signs
+from actors.adapters.claude_pane_turn import identify
+from actors.adapters.claude_transcript import Entry, Transcript
+from actors.text import ForeignJsonError, read_object
+
+WATCH_S = 0.25  # transcript and status, while the program works
+FLUSH_S = 2.0  # the transcript is written every 100 ms
+
+
+class Watcher:
+    """Of one session. `on_entry` gets each entry of the transcript; `on_late` the id of a message that was to be
+    stopped before it began; `is_turn_open` says whether there is somebody to watch for.
+    """
+
+    def __init__(
+        self,
+        process: PaneProcess,
+        config: Path,
+        session_id: str,
+        sink: EventSink,
+        *,
+        on_entry: Callable[[Entry], None],
+        on_late: Callable[[str], None],
+        is_turn_open: Callable[[], bool],
+    ) -> None:
+        self.signs = Signs(session_id)
+        self.transcript = Transcript(config, session_id, identify)
+        self._process = process
+        self._config = config
+        self._sink = sink
+        self._on_entry = on_entry
+        self._on_late = on_late
+        self._is_turn_open = is_turn_open
+        self._hooks: asyncio.Server | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._closed = False
+
+    async def listen(self) -> None:
+        """For the program's hooks."""
+        self._process.socket.unlink(missing_ok=True)  # that of an actor that was killed
+        self._hooks = await asyncio.start_unix_server(self._take_hook, self._process.socket, limit=1 << 26)
+
+    def mute(self) -> None:
+        """Hears no hook any more."""
+        self._closed = True
+        server, self._hooks = self._hooks, None
+        if server is not None:
+            server.close()
+            self._process.socket.unlink(missing_ok=True)
+
+    async def stop(self) -> None:
+        """Follows the transcript no longer."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+
+    def status(self) -> str:
+        """What the program says of itself; "" when this version does not."""
+        try:
+            state = read_object((self._config / "sessions" / f"{self._process.pid}.json").read_bytes())
+            return str(state.get("status") or "")
+        except (OSError, ValueError):
+            return ""
+
+    def idle_s(self) -> float | None:
+        """For how long the program has had nothing to do; None: it works, or a menu is open."""
+        return self.signs.idle_s(self.status(), now_s())
+
+    def stir(self) -> None:
+        """Something has happened that is worth a look."""
+        self._news.set()
+        self._process.changed.set()
+
+    def watch(self) -> None:
+        """Follows the transcript as long as something goes on."""
+        if not self._closed and (self._following is None or self._following.done()):
+            self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    def look(self) -> bool:
+        """Takes what the transcript has got since; whether it was anything."""
+        entries = self.transcript.new_entries()
+        for entry in entries:
+            signs = self.signs.entered(entry)
+            self._on_entry(entry)
+            self._tell(signs)
+        if entries:
+            self._process.changed.set()
+        return bool(entries)
+
+    async def find(self, message_id: str) -> FoundTurn:
+        """What the transcript says of a message. Waits for what the program has and has not written yet."""
+        until = now_s() + FLUSH_S
+        while True:
+            found = await asyncio.to_thread(self.transcript.find, message_id)
+            known = self.signs.has(message_id) and not self._process.lost
+            if found.state != "absent" or not known or now_s() > until:
+                return found
+            await asyncio.sleep(LOOK_S)
+
+    def _tell(self, signs: list[Sign]) -> None:
+        for sign in signs:
+            match sign:
+                case SessionLeft():
+                    self._process.lose(
+                        f"was taken to another session by a person (/{sign.how}): the run's own is brought back"
+                    )
+                case BegunLate():
+                    self._on_late(sign.message_id)
+                case _:
+                    self._sink(sign)
+
+    async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One call of our hook. No answer: everything goes its way."""
+        try:
+            event = read_object(await reader.read())
+        except ForeignJsonError:
+            return  # the hook was killed
+        finally:
+            writer.close()
+        self._tell(self.signs.hooked(event))
+        if self.signs.is_ours(event):
+            self.watch()
+            self.stir()
+
+    async def _follow(self) -> None:
+        quiet_since = now_s()
+        while not self._process.lost:
+            self._news.clear()
+            if self.look() or self.idle_s() is None or self._is_turn_open():
+                quiet_since = now_s()
+            if now_s() - quiet_since > FLUSH_S:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), WATCH_S)
