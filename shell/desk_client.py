@@ -6,7 +6,6 @@ It never decides what a request means, and it never blocks the run: a console th
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from pathlib import Path
 import zmq
 
 from actors.edges import environments, run_dir
-from actors.edges.wakeup import Wakeup
+from actors.edges.socket_loop import SocketLoop
 from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
 from shell.run_files import resume_command
 from supervisor.console_wire import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
@@ -59,13 +58,12 @@ class DeskClient:
         self._alive = alive
         self._on_news = on_news
         self._ids = itertools.count(1)
-        self._wakeup = Wakeup()
+        self._loop = SocketLoop("console")
         self._out: deque[bytes] = deque()
         self._questions: dict[int, Future[AnyAnswer]] = {}
         self._closing = False
         self.ended: Ended | None = None
-        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
-        self._thread.start()
+        self._loop.start(self._open, self._serve)
 
     def ask(self, request: Request, *, timeout_s: float = PATIENCE_S) -> AnyAnswer:
         """The answer. Raises `UserError` for a refusal, `UndeliverableError` when there is none in time, and
@@ -75,7 +73,7 @@ class DeskClient:
         question: Future[AnyAnswer] = Future()
         self._questions[request_id] = question
         self._out.append(encode(request_id, request))
-        self._wakeup.wake()
+        self._loop.wake()
         if self._closing:
             raise RunEndedError("the run is over")
         try:
@@ -93,37 +91,26 @@ class DeskClient:
     def close(self) -> None:
         """Idempotent. Not in `on_news`."""
         self._closing = True
-        self._wakeup.wake()
-        self._thread.join()
+        self._loop.wake()
+        self._loop.join()
 
     # --- I/O thread -------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        context = zmq.Context()
-        socket = context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, BACKLOG)
-        socket.setsockopt(zmq.RECONNECT_IVL, 20)  # the desk may be about to open
-        socket.connect(self._endpoint)
-        poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(self._wakeup.fd, zmq.POLLIN)
+    def _open(self) -> None:
+        options = {zmq.LINGER: 0, zmq.RCVHWM: BACKLOG, zmq.RECONNECT_IVL: 20}  # the desk may be about to open
+        self._socket = self._loop.connect(zmq.DEALER, self._endpoint, options)
+
+    def _serve(self) -> None:
         try:
             while not self._closing:
                 while self._out:
-                    socket.send(self._out.popleft())
-                ready = dict(poller.poll())
-                if self._wakeup.fd in ready:
-                    self._wakeup.clear()
-                if socket in ready:
-                    self._take(socket.recv())
+                    self._socket.send(self._out.popleft())
+                if self._socket in self._loop.poll():
+                    self._take(self._socket.recv())
         finally:
             self._closing = True
             for question in list(self._questions.values()):
                 question.set_exception(RunEndedError("the run is over"))
-            socket.close(0)
-            context.term()
-            self._wakeup.close()
 
     def _take(self, frame: bytes) -> None:
         try:

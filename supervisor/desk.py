@@ -14,9 +14,7 @@ import json
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +26,8 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.edges.wakeup import Wakeup
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UndeliverableError, described
+from actors.edges.socket_loop import Socket, SocketLoop
+from actors.errors import LoopError, ProtocolError, UndeliverableError, described
 from actors.machines.bursts import Bursts
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
@@ -123,8 +121,8 @@ class Desk:
         self._show = show
         self.endpoint = f"ipc://{path}"
         self._clerk = clerk
-        self._wakeup = Wakeup()
-        self._orders: deque[Callable[[], None]] = deque()
+        self._loop = SocketLoop("desk")
+        self._loop.linger_ms = LINGER_MS
         self._consoles: dict[bytes, _Console] = {}  # desk's thread only
         self._news: NewsLog[zmq.Frame] = NewsLog()
         self._at_work = 0
@@ -136,15 +134,7 @@ class Desk:
         self._nonsense = Bursts()
         self._looks: list[float] = []  # when it is looked who is gone
         self._closing = False
-        bound: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(bound,), name="desk", daemon=True)
-        self._thread.start()
-        try:
-            bound.result()
-        except CircumstanceError:
-            self._thread.join()
-            self._wakeup.close()
-            raise
+        self._loop.start(self._open, self._serve)
 
     def publish(self, news: Shown) -> None:
         """Tells whoever follows. Never waits."""
@@ -159,16 +149,11 @@ class Desk:
         if self._closing:
             return
         if last is not None:
-            self._order(lambda: self._tell_all(last))
-        self._order(self._close)
-        self._thread.join()
-        self._wakeup.close()
+            self._loop.order(lambda: self._tell_all(last))
+        self._loop.order(self._close)
+        self._loop.join()
 
     # --- desk's thread --------------------------------------------------------------------------------------------
-
-    def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
-        self._wakeup.wake()
 
     def _order_bounded(self, size: int, order: Callable[[], None], *, trace: bool) -> None:
         """Any thread. What this thread does not get to is counted, and not kept."""
@@ -184,58 +169,48 @@ class Desk:
                 self._waiting_bytes -= size
             order()
 
-        self._order(do)
+        self._loop.order(do)
 
     def _close(self) -> None:
         self._closing = True
 
-    def _run(self, bound: Future[None]) -> None:
-        context = zmq.Context()
-        self._socket = context.socket(zmq.ROUTER)
+    def _open(self) -> None:
+        options = {
+            zmq.ROUTER_MANDATORY: 1,  # says which console is full, and which is gone
+            zmq.SNDHWM: PIPE,
+            zmq.RCVHWM: PIPE,
+            zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
+            zmq.LINGER: LINGER_MS,
+            zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
+        }
+        self._socket = self._loop.bind(zmq.ROUTER, self.endpoint, options)
+        self._gone = self._loop.monitor(self._socket, zmq.EVENT_DISCONNECTED)
+
+    def _serve(self) -> None:
         try:
-            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # says which console is full, and which is gone
-            self._socket.setsockopt(zmq.SNDHWM, PIPE)
-            self._socket.setsockopt(zmq.RCVHWM, PIPE)
-            self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-            self._socket.setsockopt(zmq.LINGER, LINGER_MS)
-            self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
-            self._socket.bind(self.endpoint)
-            gone = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        except zmq.ZMQError as error:
-            bound.set_exception(CircumstanceError(f"cannot bind {self.endpoint}: {error}"))
-        else:
-            bound.set_result(None)
-            try:
-                self._serve(gone)
-            finally:
-                self._socket.disable_monitor()
-                gone.close(0)
+            while self._obey():
+                self._guarded(self._try_again)
+                ready = self._loop.poll(self._pause_ms())
+                if self._socket in ready:
+                    self._guarded(self._read)
+                if self._gone in ready:
+                    self._hear_who_is_gone(self._gone)
+            self._say_goodbye()
         finally:
             self._clerk.set_tap(None)
-            self._socket.close(LINGER_MS)
-            context.term()
 
-    def _serve(self, gone: zmq.Socket[bytes]) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(gone, zmq.POLLIN)
-        poller.register(self._wakeup.fd, zmq.POLLIN)
-        while True:
-            while self._orders:
-                self._guarded(self._orders.popleft())
-                if self._closing:
-                    self._say_goodbye()
-                    return
-            self._guarded(self._try_again)
-            ready = dict(poller.poll(self._pause_ms()))
-            if self._wakeup.fd in ready:
-                self._wakeup.clear()
-            if self._socket in ready:
-                self._guarded(self._read)
-            if gone in ready:
-                with suppress(zmq.Again):
-                    while gone.recv_multipart(zmq.NOBLOCK):
-                        self._looks = [time.monotonic() + after for after in FAREWELL_LOOKS_S]
+    def _obey(self) -> bool:
+        """Does what it was ordered. False: one of the orders was to close."""
+        for order in self._loop.orders():
+            self._guarded(order)
+            if self._closing:
+                return False
+        return True
+
+    def _hear_who_is_gone(self, gone: Socket) -> None:
+        with suppress(zmq.Again):
+            while gone.recv_multipart(zmq.NOBLOCK):
+                self._looks = [time.monotonic() + after for after in FAREWELL_LOOKS_S]
 
     def _pause_ms(self) -> int | None:
         now = time.monotonic()
@@ -265,14 +240,11 @@ class Desk:
             time.sleep(FIRST_PAUSE_S)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """A console's nonsense, or a slip of ours, must not take the desk away from the others."""
-        try:
-            step()
-        except ProtocolError as error:
-            if count := self._nonsense.happened(time.monotonic()):
-                logger.error("the desk refused {} requests; the last one: {}", count, error)
-        except BaseException as error:
-            logger.opt(exception=error).error("the desk failed at a step")
+        self._loop.guarded(step, refused=self._refused)
+
+    def _refused(self, error: ProtocolError) -> None:
+        if count := self._nonsense.happened(time.monotonic()):
+            logger.error("the desk refused {} requests; the last one: {}", count, error)
 
     def _read(self) -> None:
         console, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -443,7 +415,7 @@ class Desk:
             self._at_work_bytes -= size
             self._send(console, request_id, answer)
 
-        self._order(reply)
+        self._loop.order(reply)
 
 
 def _only(frames: list[bytes]) -> bytes:

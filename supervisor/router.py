@@ -17,19 +17,18 @@ import sys
 import threading
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec
 
 import msgspec
 import zmq
 from loguru import logger
 
 from actors.edges.courier import Courier, monotonic_ms, refusal
-from actors.edges.wakeup import Wakeup
+from actors.edges.socket_loop import SocketLoop
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.messages import Ack, ActorDown, ActorUp, Heartbeat, Message, Undeliverable
 from actors.remote import RemoteRef
@@ -52,7 +51,6 @@ BATCH = 200  # frames read in one go before orders of the root are looked at
 # sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
-P = ParamSpec("P")
 OnMessage = Callable[[Message, Sender], Message | None]
 # Called in the router's thread with (envelope, body, why it was not handed over): must only pass it on.
 Tap = Callable[[Envelope, bytes, str], None]
@@ -127,8 +125,7 @@ class Router:
         path = _private_socket_path(directory)
         self._lock_fd = _lock(directory / "bus.lock")
         self.endpoint = f"ipc://{path}"
-        self._wakeup = Wakeup()
-        self._orders: deque[Callable[[], None]] = deque()
+        self._loop = SocketLoop("router")
         self._guard = threading.Lock()
         self._seats: dict[tuple[str, str], _Seat] = {}
         self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
@@ -136,10 +133,11 @@ class Router:
         self._endpoints: dict[tuple[str, str], LocalEndpoint] = {}  # router's thread only
         self._local_incarnations: dict[tuple[str, str], int] = {}
         self._closing = False
-        bound: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(bound,), name="router", daemon=True)
-        self._thread.start()
-        bound.result()
+        try:
+            self._loop.start(self._open, self._serve)
+        except CircumstanceError:
+            os.close(self._lock_fd)
+            raise
 
     # --- the table ------------------------------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ class Router:
             for key in [key for key in self._endpoints if key[0] == run]:
                 self._endpoints.pop(key).courier.abandon(f"run {run} is over")
 
-        self._order(forget)
+        self._loop.order(forget)
 
     # --- the root's own mail --------------------------------------------------------------------------------------
 
@@ -179,7 +177,7 @@ class Router:
         """
         with self._guard:
             incarnation = self._local_incarnations[run, name] = self._local_incarnations.get((run, name), 0) + 1
-        endpoint = LocalEndpoint(Courier(Address(run, name, incarnation), self._wakeup.wake), on_message)
+        endpoint = LocalEndpoint(Courier(Address(run, name, incarnation), self._loop.wake), on_message)
 
         def open_it() -> None:
             endpoint.courier.adopt_thread()
@@ -187,7 +185,7 @@ class Router:
                 former.courier.abandon(f"{former.address} was opened again")
             self._endpoints[run, name] = endpoint
 
-        self._order(open_it)
+        self._loop.order(open_it)
         return endpoint
 
     def broadcast(self, run: str, message: Message) -> None:
@@ -196,7 +194,7 @@ class Router:
         ActorUp and ActorDown are not told to the actor that they speak of.
         """
         encode_body(message)  # raises in the caller
-        self._order(lambda: self._broadcast(run, message))
+        self._loop.order(lambda: self._broadcast(run, message))
 
     def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
         """Oldest first; of all runs by default."""
@@ -214,70 +212,41 @@ class Router:
         if self._closing:
             return
         self._closing = True
-        self._wakeup.wake()
-        self._thread.join()
-        self._wakeup.close()
+        self._loop.wake()
+        self._loop.join()
         os.close(self._lock_fd)
 
     # --- router's thread ------------------------------------------------------------------------------------------
 
-    def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
-        self._wakeup.wake()
-
-    def _run(self, bound: Future[None]) -> None:
-        context = zmq.Context()
-        self._socket = context.socket(zmq.ROUTER)
-        try:
-            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self._socket.setsockopt(zmq.LINGER, 0)
-            self._socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-            self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-            self._socket.bind(self.endpoint)
-        except zmq.ZMQError as error:
-            bound.set_exception(CircumstanceError(f"cannot bind {self.endpoint}: {error}"))
-        else:
-            bound.set_result(None)
-            self._serve()
-            for endpoint in self._endpoints.values():
-                endpoint.courier.abandon("the router is closed")
-        finally:
-            self._socket.close(0)
-            context.term()
+    def _open(self) -> None:
+        options = {
+            zmq.ROUTER_MANDATORY: 1,
+            zmq.LINGER: 0,
+            zmq.HANDSHAKE_IVL: HANDSHAKE_MS,
+            zmq.MAXMSGSIZE: MAX_FRAME_BYTES,
+        }
+        self._socket = self._loop.bind(zmq.ROUTER, self.endpoint, options)
 
     def _serve(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wakeup.fd, zmq.POLLIN)
         while not self._closing:
-            while self._orders:
-                self._guarded(self._orders.popleft())
+            for order in self._loop.orders():
+                self._loop.guarded(order)
             now_ms = monotonic_ms()
             endpoints = list(self._endpoints.values())
             for endpoint in endpoints:
                 for frames in endpoint.courier.outgoing(now_ms):
-                    self._guarded(self._route, endpoint.address, frames)
+                    self._loop.guarded(partial(self._route, endpoint.address, frames))
             due_ms = [due for endpoint in endpoints if (due := endpoint.courier.next_due_ms()) is not None]
-            ready = dict(poller.poll(max(0, min(due_ms) - now_ms) if due_ms else None))
-            if self._wakeup.fd in ready:
-                self._wakeup.clear()
-            if self._socket in ready:
+            if self._socket in self._loop.poll(max(0, min(due_ms) - now_ms) if due_ms else None):
                 self._read()
+        for endpoint in self._endpoints.values():
+            endpoint.courier.abandon("the router is closed")
 
     def _read(self) -> None:
         with suppress(zmq.Again):
             for _ in range(BATCH):
                 routing_id, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                self._guarded(self._receive, routing_id, frames)
-
-    def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """One bad message must not take the switchboard down, and all runs with it."""
-        try:
-            step(*args, **kwargs)
-        except ProtocolError as error:
-            logger.error("router refused a message: {}", error)
-        except BaseException as error:
-            logger.opt(exception=error).critical("router failed at a message")
+                self._loop.guarded(partial(self._receive, routing_id, frames))
 
     def _receive(self, routing_id: bytes, frames: list[bytes]) -> None:
         source = Address.parse(routing_id.decode("utf-8", "replace"))

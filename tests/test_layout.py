@@ -129,6 +129,13 @@ def test_only_the_run_tree_names_concrete_actors():
     assert naming == {"supervisor.run_tree"}
 
 
+def test_one_module_makes_the_zeromq_context():
+    making = ("zmq.Context", "zmq.Poller", "import Context")
+    assert [name for name, path in MODULES.items() if any(word in path.read_text() for word in making)] == [
+        "actors.edges.socket_loop"
+    ]
+
+
 def test_msgpack_of_others_is_decoded_in_one_place():
     decoding = ("msgpack.Decoder", "msgpack.decode")
     assert [name for name, path in MODULES.items() if any(word in path.read_text() for word in decoding)] == [

@@ -21,7 +21,7 @@ from loguru import logger
 
 from actors.edges.courier import Courier, Delivery, monotonic_ms
 from actors.edges.mailbox import Item, Mailbox
-from actors.edges.wakeup import Wakeup
+from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import ProtocolError
 from actors.messages import Peek, StopActor
 from actors.wire.envelope import MAX_FRAME_BYTES, Address, Envelope, Frames
@@ -46,8 +46,8 @@ class Bus:
     """Made and run in the main thread. `courier` may be used from any thread at once; it is heard when `run` runs."""
 
     def __init__(self, address: Address, endpoint: str, lifelines: Sequence[int]) -> None:
-        self._wakeup = Wakeup()
-        self.courier = Courier(address, self._wakeup.wake)
+        self._loop = SocketLoop("bus")
+        self.courier = Courier(address, self._loop.wake)
         self._endpoint = endpoint
         self._lifelines = lifelines
         self._unsent: deque[Frames] = deque()
@@ -59,44 +59,34 @@ class Bus:
     def actor_ended(self) -> None:
         """The actor's thread has left its loop: write what is left, then end. Any thread."""
         self._actor_ended.set()
-        self._wakeup.wake()
+        self._loop.wake()
 
     def handle_signals(self) -> None:
         """SIGTERM is a stop; SIGINT is the terminal's word to the root, and passes by."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        # The handler's Python code runs only when the poll returns: the byte makes it return.
-        signal.set_wakeup_fd(self._wakeup.signal_fd, warn_on_full_buffer=False)
+        self._loop.hear_signals()
 
     def run(self, mailbox: Mailbox, note: Callable[[], str]) -> End:
         """Moves messages until the process has to end, and says why. `note` is what the actor says it is busy with."""
         self.courier.adopt_thread()
-        context = zmq.Context()
-        dealer = self._connect(context)
-        linger_ms = 0  # nobody waits for the last words of a process that has to go at once
-        try:
-            end = self._pump(dealer, mailbox, note)
-            if end is End.STOPPED:
-                linger_ms = LINGER_MS
-            return end
-        finally:
-            dealer.close(linger_ms)
-            context.term()
+        ends: list[End] = []
+        self._loop.run(self._open, lambda: ends.append(self._pump(mailbox, note)))
+        return ends[0]
 
-    def _connect(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-        dealer = context.socket(zmq.DEALER)
-        dealer.setsockopt(zmq.ROUTING_ID, str(self.courier.address).encode())
-        dealer.setsockopt(zmq.IMMEDIATE, 1)
-        dealer.setsockopt(zmq.LINGER, LINGER_MS)
-        dealer.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        dealer.connect(self._endpoint)
-        return dealer
-
-    def _pump(self, dealer: zmq.Socket[bytes], mailbox: Mailbox, note: Callable[[], str]) -> End:
-        poller = zmq.Poller()
-        poller.register(self._wakeup.fd, zmq.POLLIN)
+    def _open(self) -> None:
+        options: dict[zmq.SocketOption, int | bytes] = {
+            zmq.ROUTING_ID: str(self.courier.address).encode(),
+            zmq.IMMEDIATE: 1,
+            zmq.LINGER: LINGER_MS,
+            zmq.MAXMSGSIZE: MAX_FRAME_BYTES,
+        }
+        self._dealer = self._loop.connect(zmq.DEALER, self._endpoint, options)
         for lifeline in self._lifelines:
-            poller.register(lifeline, zmq.POLLIN)
+            self._loop.watch(lifeline)
+
+    def _pump(self, mailbox: Mailbox, note: Callable[[], str]) -> End:
+        dealer = self._dealer
         heartbeat_at_ms = monotonic_ms()
         while True:
             now_ms = monotonic_ms()
@@ -109,26 +99,26 @@ class Bus:
                 self._unsent.extend(self.courier.outgoing(now_ms))
                 self._write(dealer)
             if (end := self._end(now_ms, ended=ended)) is not None:
+                if end is End.STOPPED:  # else nobody waits for the last words of a process that has to go at once
+                    self._loop.linger_ms = LINGER_MS
                 return end
-            poller.register(dealer, zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0))
-            ready = dict(poller.poll(self._pause_ms(now_ms, heartbeat_at_ms)))
+            self._loop.want_to_write(dealer, wanted=bool(self._unsent))
+            ready = self._loop.poll(self._pause_ms(now_ms, heartbeat_at_ms))
             if any(lifeline in ready for lifeline in self._lifelines):
                 return End.ORPHANED
-            if self._wakeup.fd in ready:
-                self._wakeup.clear()
             if self._sigterm:
                 self._sigterm = False
                 self._stop(mailbox, self._stop_by_signal(now_ms))
             if dealer in ready:
                 self._read(dealer, mailbox)
 
-    def _write(self, dealer: zmq.Socket[bytes]) -> None:
+    def _write(self, dealer: Socket) -> None:
         with suppress(zmq.Again):
             while self._unsent:
                 dealer.send_multipart(self._unsent[0], zmq.NOBLOCK, copy=True)
                 self._unsent.popleft()
 
-    def _read(self, dealer: zmq.Socket[bytes], mailbox: Mailbox) -> None:
+    def _read(self, dealer: Socket, mailbox: Mailbox) -> None:
         now_ms = monotonic_ms()
         with suppress(zmq.Again):
             for _ in range(BATCH):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import zmq
 
 from actors.edges import environments
-from actors.edges.wakeup import Wakeup
+from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import ProtocolError
 from supervisor.console_wire import (
     GetReport,
@@ -46,7 +46,7 @@ class Heard:
 @dataclass
 class _Desk:
     endpoint: str
-    socket: zmq.Socket[bytes]
+    socket: Socket
     since: float
     due: dict[type[Request], float] = field(default_factory=dict)  # when each question is asked next
     open: dict[int, type[Request]] = field(default_factory=dict)  # questions without an answer
@@ -61,15 +61,14 @@ class Desks:
 
     def __init__(self) -> None:
         environments.check_open_files(environments.FILES_OF_A_CONSOLE)
-        self._wakeup = Wakeup()
+        self._loop = SocketLoop("desks")
         self._ids = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows
         self._wanted: dict[str, str] = {}
         self._selected = ""
         self._desks: dict[str, _Desk] = {}
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="desks", daemon=True)
-        self._thread.start()
+        self._loop.start(lambda: None, self._serve)
 
     def follow(self, endpoints: Mapping[str, str]) -> None:
         """The live runs from now on: the address of the desk by the run's key."""
@@ -77,7 +76,7 @@ class Desks:
             if dict(endpoints) == self._wanted:
                 return
             self._wanted = dict(endpoints)
-        self._wakeup.wake()
+        self._loop.wake()
 
     def select(self, key: str) -> None:
         """The run whose mail is asked for as well; "" = none."""
@@ -85,7 +84,7 @@ class Desks:
             if key == self._selected:
                 return
             self._selected = key
-        self._wakeup.wake()
+        self._loop.wake()
 
     def heard(self) -> dict[str, Heard]:
         """What each desk said last."""
@@ -114,47 +113,31 @@ class Desks:
     def close(self) -> None:
         """Idempotent."""
         self._closing = True
-        self._wakeup.wake()
-        self._thread.join()
+        self._loop.wake()
+        self._loop.join()
 
     # --- its thread -------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        context = zmq.Context()
-        poller = zmq.Poller()
-        poller.register(self._wakeup.fd, zmq.POLLIN)
-        try:
-            while not self._closing:
-                with self._changed:
-                    self._connect(context, poller)
-                    wait_s = self._ask_all(time.monotonic())
-                ready = dict(poller.poll(round(wait_s * 1000) + 1))
-                if self._wakeup.fd in ready:
-                    self._wakeup.clear()
-                with self._changed:
-                    for desk in self._desks.values():
-                        if desk.socket in ready:
-                            self._read(desk)
-                    self._changed.notify_all()
-        finally:
-            for desk in self._desks.values():
-                desk.socket.close(0)
-            context.term()
-            self._wakeup.close()
+    def _serve(self) -> None:
+        while not self._closing:
+            with self._changed:
+                self._connect()
+                wait_s = self._ask_all(time.monotonic())
+            ready = self._loop.poll(round(wait_s * 1000) + 1)
+            with self._changed:
+                for desk in self._desks.values():
+                    if desk.socket in ready:
+                        self._read(desk)
+                self._changed.notify_all()
 
-    def _connect(self, context: zmq.Context[zmq.Socket[bytes]], poller: zmq.Poller) -> None:
+    def _connect(self) -> None:
         for key, desk in list(self._desks.items()):
             if self._wanted.get(key) != desk.endpoint:
-                poller.unregister(desk.socket)
-                desk.socket.close(0)
+                self._loop.close_socket(desk.socket)
                 del self._desks[key]
         for key, endpoint in self._wanted.items():
             if key not in self._desks:
-                socket = context.socket(zmq.DEALER)
-                socket.setsockopt(zmq.LINGER, 0)
-                socket.setsockopt(zmq.RECONNECT_IVL, 100)
-                socket.connect(endpoint)
-                poller.register(socket, zmq.POLLIN)
+                socket = self._loop.connect(zmq.DEALER, endpoint, {zmq.LINGER: 0, zmq.RECONNECT_IVL: 100})
                 self._desks[key] = _Desk(endpoint, socket, time.monotonic())
 
     def _ask_all(self, now: float) -> float:

@@ -94,7 +94,7 @@ class Exchange:
         Its orders first: it may read any number of messages before it looks at them.
         """
         done = threading.Event()
-        self.router._order(done.set)
+        self.router._loop.order(done.set)
         assert done.wait(10)
         probe = self.join(f"r/probe-{len(self.peers)}#1")
         probe.send(probe.address.name, NOTE)

@@ -189,4 +189,4 @@ def test_a_root_that_does_not_read_is_waited_for_and_not_asked_again_and_again()
     try:
         assert bus._pause_ms(long_after_the_resend_was_due_ms, next_heartbeat_ms) == 700
     finally:
-        bus._wakeup.close()
+        bus._loop._wakeup.close()

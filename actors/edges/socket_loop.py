@@ -1,0 +1,183 @@
+"""The ZeroMQ sockets of one I/O thread, and how other threads reach it. The only module that makes a ZeroMQ context.
+
+A socket belongs to the thread that made it, so each loop owns its sockets from the first to the last: `open` makes
+them, `serve` uses them, and whatever happens they are closed with their context. Other threads never touch one: they
+hand in an order, or wake the loop. It never decides what a frame means.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
+
+import zmq
+from loguru import logger
+
+from actors.edges.wakeup import Wakeup
+from actors.errors import CircumstanceError, ProtocolError
+
+Socket = zmq.Socket[bytes]
+Order = Callable[[], None]
+Options = Mapping[zmq.SocketOption, int | bytes]
+
+
+class SocketLoop:
+    """`start` (a thread of its own) or `run` (the caller's) once. `order` and `wake` are for any thread at any time;
+    everything else is for the loop's thread, between `open` and the end of `serve`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.linger_ms = 0  # for what is still in the sockets at the end
+        self._wakeup = Wakeup()
+        self._orders: deque[Order] = deque()
+        self._hears_signals = False
+        self._thread: threading.Thread | None = None
+        self._context: zmq.Context[Socket] | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(self._wakeup.fd, zmq.POLLIN)
+        self._sockets: list[Socket] = []
+        self._monitored: list[tuple[Socket, Socket]] = []
+
+    # --- any thread ---
+
+    def wake(self) -> None:
+        """Ends the poll that is going on, or the next one."""
+        self._wakeup.wake()
+
+    def order(self, order: Order) -> None:
+        """Is given out by `orders`, after those that were handed in before."""
+        self._orders.append(order)
+        self._wakeup.wake()
+
+    def start(self, open_sockets: Callable[[], None], serve: Callable[[], None]) -> None:
+        """Runs in a thread of its own. Returns when the sockets are open; raises what opening them raised."""
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(open_sockets, serve, opened), name=self.name, daemon=True
+        )
+        self._thread.start()
+        try:
+            opened.result()
+        except BaseException:
+            self._thread.join()
+            raise
+
+    def join(self) -> None:
+        """Waits for the end of the thread, which `serve` has to come to by itself."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def run(self, open_sockets: Callable[[], None], serve: Callable[[], None]) -> None:
+        """Runs in the caller's thread."""
+        opened: Future[None] = Future()
+        self._run(open_sockets, serve, opened)
+        opened.result()
+
+    def hear_signals(self) -> None:
+        """A signal wakes the loop, since its handler's Python code runs only when the poll returns. Main thread, which
+        also has to be the loop's.
+        """
+        signal.set_wakeup_fd(self._wakeup.signal_fd, warn_on_full_buffer=False)
+        self._hears_signals = True
+
+    # --- the loop's thread ---
+
+    def bind(self, kind: int, endpoint: str, options: Options) -> Socket:
+        """A socket that is polled. Raises `CircumstanceError` when the endpoint is not free."""
+        socket = self._open(kind, options)
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise CircumstanceError(f"cannot bind {endpoint}: {error}") from error
+        return socket
+
+    def connect(self, kind: int, endpoint: str, options: Options) -> Socket:
+        """A socket that is polled. It need not find anybody now."""
+        socket = self._open(kind, options)
+        socket.connect(endpoint)
+        return socket
+
+    def monitor(self, socket: Socket, events: int) -> Socket:
+        """A socket that is polled, and tells these events of the other one."""
+        try:
+            monitor = socket.get_monitor_socket(events)
+        except zmq.ZMQError as error:
+            raise CircumstanceError(f"cannot monitor a socket of the {self.name}: {error}") from error
+        self._monitored.append((socket, monitor))
+        self._poller.register(monitor, zmq.POLLIN)
+        return monitor
+
+    def close_socket(self, socket: Socket) -> None:
+        """Before the others."""
+        self._poller.unregister(socket)
+        self._sockets.remove(socket)
+        socket.close(0)
+
+    def watch(self, fd: int) -> None:
+        """Polls this descriptor for reading as well."""
+        self._poller.register(fd, zmq.POLLIN)
+
+    def want_to_write(self, socket: Socket, *, wanted: bool) -> None:
+        """Whether the poll ends, too, when the socket takes something."""
+        self._poller.register(socket, zmq.POLLIN | (zmq.POLLOUT if wanted else 0))
+
+    def orders(self) -> Iterator[Order]:
+        """What was handed in, until there is nothing left."""
+        while self._orders:
+            yield self._orders.popleft()
+
+    def poll(self, timeout_ms: int | None = None) -> Collection[object]:
+        """Sockets and descriptors that have something, after that long at most. Look at the orders after it."""
+        ready = dict(self._poller.poll(timeout_ms))
+        if self._wakeup.fd in ready:
+            self._wakeup.clear()
+        return ready.keys()
+
+    def guarded(self, step: Order, *, refused: Callable[[ProtocolError], None] | None = None) -> None:
+        """Does the step. One bad message, or a slip of ours, must not take the loop away from all others.
+
+        `refused` is told of what came in and means nothing; by default it is logged.
+        """
+        try:
+            step()
+        except ProtocolError as error:
+            if refused is None:
+                logger.error("the {} refused a message: {}", self.name, error)
+            else:
+                refused(error)
+        except BaseException as error:
+            logger.opt(exception=error).critical("the {} failed at a step", self.name)
+
+    def _open(self, kind: int, options: Options) -> Socket:
+        assert self._context is not None
+        socket = self._context.socket(kind)
+        self._sockets.append(socket)
+        for option, value in options.items():
+            socket.setsockopt(option, value)
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def _run(self, open_sockets: Callable[[], None], serve: Callable[[], None], opened: Future[None]) -> None:
+        self._context = context = zmq.Context()
+        try:
+            try:
+                open_sockets()
+            except BaseException as error:
+                opened.set_exception(error)
+            else:
+                opened.set_result(None)
+                serve()
+        finally:
+            for socket, monitor in self._monitored:
+                socket.disable_monitor()
+                monitor.close(0)
+            for socket in self._sockets:
+                socket.close(self.linger_ms)
+            context.term()
+            if self._hears_signals:
+                signal.set_wakeup_fd(-1)
+            self._wakeup.close()
