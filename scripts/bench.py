@@ -138,7 +138,7 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
 
 ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 RECOVERY_ROUNDS = 3
-IDLE_S = 4.0  # a nursery waits for 3 s before it imports what only a restart needs
+IDLE_S = 11.0  # a nursery waits for 10 s before it imports what only a restart needs
 
 
 def bench_recovery() -> None:

@@ -60,10 +60,11 @@ _EXIT_NOT_STARTED = 71
 
 
 # Put before the name of a module that is to be imported when nothing has happened for IDLE_S: the first actors have
-# long been started by then. While it is, nothing is reported and the lifeline is not read, so a dear library comes in
-# several pieces (each below a quarter of a second), and between two of them there is a look at what has happened.
+# long been started by then, and a run of a few seconds does not pay for a restart that never came. While it is
+# imported, nothing is reported and the lifeline is not read, so a dear library comes in several pieces (each below a
+# quarter of a second), and between two of them there is a look at what has happened.
 WHEN_IDLE = "+"
-IDLE_S = 3.0
+IDLE_S = 10.0
 NEXT_PIECE_S = 0.02
 
 

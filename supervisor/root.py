@@ -19,7 +19,7 @@ from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
 from supervisor.run_host import Console, Hold, HostedRun, RunHost, hold_run, run_log, write_end
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import RunOrder, preload
 from supervisor.tree_protocol import RunResult
 
 __all__ = ["Console", "Ending", "run_root"]
@@ -63,7 +63,7 @@ class _Root:
         self._order = order
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        self._host = RunHost(hold.runtime, order.directory)
+        self._host = RunHost(hold.runtime, order.directory, preload(order))
         self._run = HostedRun(self._host, order, hold, console, ended=self._ended.put)
 
     def run(self) -> Ending:

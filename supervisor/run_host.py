@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +96,15 @@ def clear(directory: Path, then: Callable[[], None]) -> list[int]:
 
 
 class RunHost:
-    """Router and launcher. `runtime`: for sockets; `records`: the launcher's own. Made in the main thread."""
+    """Router and launcher. `runtime`: for sockets; `records`: the launcher's own. Made in the main thread.
 
-    def __init__(self, runtime: Path, records: Path) -> None:
+    `preload`: what the launcher imports for the actors.
+    """
+
+    def __init__(self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD) -> None:
         self._runs: dict[str, HostedRun] = {}
         self.router = Router(runtime)
-        self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=PRELOAD)
+        self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=preload)
 
     def add(self, key: str, run: HostedRun) -> None:
         """Its children's events go to it from now on."""

@@ -130,6 +130,17 @@ class RunOrder:
         return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
+def preload(order: RunOrder) -> tuple[str, ...]:
+    """`PRELOAD`, and the library of the agent where both actors drive the same: one import instead of two at once.
+
+    No session is opened later for that, since each would wait for its own import. Two libraries are left to their
+    actors, who import them at the same time.
+    """
+    entries = [find_adapter(agent, order.configured) for agent in (order.worker, order.reviewer)]
+    libraries = {"" if order.workspace and entry.side else entry.library for entry in entries}
+    return (*libraries, *PRELOAD) if len(libraries) == 1 and "" not in libraries else PRELOAD
+
+
 class RunTree:
     """Specs and start options of one run's actors.
 

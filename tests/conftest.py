@@ -1,9 +1,16 @@
 """Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it."""
 
+import os
 import shutil
 import signal
+import sys
 
 import pytest
+
+# An installed program is compiled. Where this is set, as in many containers, each of some thousand processes would
+# compile our modules again: 0.1 to 0.3 s each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Under nohup this signal is ignored, by us and by all that the tests start; several of them send it.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -1,11 +1,15 @@
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from actors.adapters import find_adapter
 from actors.edges import run_dir
 from actors.settings import RunSettings
 from supervisor.run_host import write_end
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import PRELOAD, RunOrder, preload
 from supervisor.tree_protocol import RunResult
 
 
@@ -40,3 +44,28 @@ def test_the_manifest_says_how_a_run_ended_unless_the_worker_said_it(
     assert manifest is not None
     assert (manifest["state"], manifest["status"]) == after
     assert manifest["other"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("worker", "reviewer", "workspace", "libraries"),
+    [
+        ("embedded", "embedded", False, ("actors.adapters.acp_session",)),
+        ("embedded", "embedded", True, ("actors.adapters.acp_session",)),  # it has no TUI
+        ("claude", "claude", False, ("actors.adapters.claude_process",)),
+        ("claude", "claude", True, ()),  # its TUI needs no library
+        ("codex", "claude", False, ()),  # each imports its own, at the same time
+    ],
+)
+def test_a_library_that_both_actors_need_is_imported_once_for_both(
+    tmp_path: Path, worker: str, reviewer: str, workspace: bool, libraries: tuple[str, ...]
+):
+    made = replace(order(tmp_path), worker=worker, reviewer=reviewer, workspace=workspace)
+    assert preload(made) == (*libraries, *PRELOAD)
+
+
+@pytest.mark.parametrize("name", ["claude", "codex", "embedded"])
+def test_the_library_of_an_agent_is_a_module_that_may_be_forked(name: str):
+    library = find_adapter(name, {}).library
+    program = f"import psutil, {library}; print(psutil.Process().num_threads())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "1"
