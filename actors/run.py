@@ -21,6 +21,7 @@ from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import run
+from actors.machines.run.jobs.base import Where
 from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
     ActorUp,
@@ -48,7 +49,6 @@ from actors.starts import StartRun
 from actors.stream import EventStream
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
-TREE_OWNER: Role = "worker"  # the jobs of the working tree are its agent's
 
 
 class RunActor(ProcessActor[StartRun]):
@@ -84,7 +84,7 @@ class RunActor(ProcessActor[StartRun]):
         else:
             self._tell_status()
         self._tell_hold()
-        self._tell_kept_jobs()
+        self._tell_kept_jobs(*ROLES)
         self._carry_out(run.outstanding(self._state, self.context.clock()))
 
     def on_stop(self) -> None:
@@ -168,7 +168,7 @@ class RunActor(ProcessActor[StartRun]):
     def _do(self, command: run.Command) -> None:
         match command:
             case run.StartTurn():
-                self.context.ref(command.role).tell(
+                self.context.ref(command.where).tell(
                     RunTurn(
                         turn_id=command.turn_id,
                         purpose=command.purpose,
@@ -179,12 +179,12 @@ class RunActor(ProcessActor[StartRun]):
                     )
                 )
             case run.BreakOffTurn():
-                self.context.ref(command.role).tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
+                self.context.ref(command.where).tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(runners.job_id(command), lambda: make(command))
             case run.BreakOffChecks():
-                self._tell_kept_jobs()
+                self._tell_kept_jobs(command.where)
             case run.AskFollowUp():
                 self.context.ref("console").tell(AskHuman(question=command.question))
             case run.EndRun():
@@ -197,7 +197,7 @@ class RunActor(ProcessActor[StartRun]):
             case _:
                 if isinstance(command, run.RunChecks):
                     self._watch_configuration()
-                self.context.ref(TREE_OWNER).tell(runners.order(command))
+                self.context.ref(command.where).tell(runners.order(command))
 
     def _watch_configuration(self) -> None:
         """An agent may have written it: nobody takes that for what the user has allowed."""
@@ -215,24 +215,19 @@ class RunActor(ProcessActor[StartRun]):
         for role in roles:
             self.context.ref(role).tell(HoldTurns(held=self._held))
 
-    def _tell_kept_jobs(self) -> None:
-        """What else the owner of the tree has of this run was withdrawn."""
+    def _tell_kept_jobs(self, *places: Where) -> None:
+        """What else is done there for this run was withdrawn."""
         wanted = run.outstanding(self._state, self.context.clock())
-        job_ids = tuple(runners.job_id(command) for command in wanted if type(command) in runners.TREE)
-        self.context.ref(TREE_OWNER).tell(KeepJobs(job_ids=job_ids))
+        for place in places:
+            job_ids = tuple(
+                runners.job_id(each) for each in wanted if type(each) in runners.TREE and each.where == place
+            )
+            self.context.ref(place).tell(KeepJobs(job_ids=job_ids))
 
     def _issue_again_to(self, role: Role) -> None:
         """A new incarnation has its ledger, but not the orders that were lost with the old one."""
         self._tell_hold((role,))
-        for command in run.outstanding(self._state, self.context.clock()):
-            match command:
-                case run.StartTurn() | run.BreakOffTurn():
-                    if command.role == role:
-                        self._do(command)
-                case _ if type(command) in runners.TREE and role == TREE_OWNER:
-                    self._do(command)
-                case _:
-                    pass
+        self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
 
 
 def _asked(message: FollowUp | ControlRun | GiveVerdict | RequestReview) -> run.Event:

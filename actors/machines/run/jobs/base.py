@@ -24,8 +24,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all commands. `outstanding` gives those of jobs again, and their interruptions."""
 
-    in_directory: ClassVar[bool] = False  # whether it starts something in the run's directory, which must be there
-
     @property
     def where(self) -> Where:
         """Where it is carried out."""

@@ -12,8 +12,6 @@ from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 class RunChecks(Command, frozen=True, kw_only=True):
     """Run these shell commands in order. Answer: `ChecksEnded`. `timeout_s`: of each; 0 = the usual one."""
 
-    in_directory: ClassVar[bool] = True
-
     checks_id: str
     iteration: int
     commands: tuple[str, ...]
@@ -26,7 +24,7 @@ class RunChecks(Command, frozen=True, kw_only=True):
 
 
 class BreakOffChecks(Command, frozen=True, kw_only=True):
-    """End these checks; nobody waits for their result any more. Never repeated: a crash of the driver ends them."""
+    """End these checks; nobody waits for their result any more. Not repeated: the driver says which it keeps."""
 
     checks_id: str
 

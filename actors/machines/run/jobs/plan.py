@@ -10,8 +10,6 @@ from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 class ReadPlan(Command, frozen=True, kw_only=True):
     """Read PLAN.md in the run's directory. Answer: `PlanRead`. `ahead`: before it is written, for its digest alone."""
 
-    in_directory: ClassVar[bool] = True
-
     read_id: str
     ahead: bool = False
 

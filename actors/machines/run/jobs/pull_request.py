@@ -18,8 +18,6 @@ class LookForPullRequest(Command, frozen=True, kw_only=True):
     `ahead`: before the agent is asked for one; only whether there can be one.
     """
 
-    in_directory: ClassVar[bool] = True
-
     look_id: str
     ahead: bool
 

@@ -19,8 +19,6 @@ class TakeTree(Command, frozen=True, kw_only=True):
     `apart`: files that do not count.
     """
 
-    in_directory: ClassVar[bool] = True
-
     take_id: str
     since: str = ""
     apart: tuple[str, ...] = ()

@@ -16,8 +16,6 @@ from actors.settings import Role, RunSettings, display_names
 class StartTurn(Command, frozen=True, kw_only=True):
     """Run this turn in the session of `role`. Answer: `TurnSettled`. The same id never runs twice."""
 
-    in_directory: ClassVar[bool] = True
-
     turn_id: str
     role: Role
     purpose: Purpose
