@@ -1,0 +1,145 @@
+"""Consoles on one side, the run and the agents' actors on the other. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.messages.base import Message
+from actors.messages.values import Purpose, RunState, Spent, TimeMs, Usage
+
+
+class ControlRun(Message, frozen=True, kw_only=True):
+    """Supervisor, console or session owner -> run. "stop" ends gracefully (state stopped); "pause" takes effect at the
+    turn's end, "pause-now" interrupts it; "resume" goes on.
+    """
+
+    must_arrive = True
+
+    action: Literal["stop", "pause", "pause-now", "resume"]
+    reason: str = ""
+
+
+class FollowUp(Message, frozen=True, kw_only=True):
+    """Console -> run: the human's answer at the end of the iterations; blank means stop."""
+
+    must_arrive = True
+
+    text: str
+
+
+class RunEnded(Message, frozen=True, kw_only=True):
+    """Run -> supervisor: the run is over and that is durable. The supervisor stops the tree."""
+
+    must_arrive = True
+
+    state: RunState
+    detail: str
+
+
+class Progress(Message, frozen=True, kw_only=True):
+    """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
+
+    at_ms: TimeMs
+    source: str  # "run", "worker", "reviewer", "bridge", ...
+    agent: str  # agent name, "" when it is not an agent speaking
+    kind: str  # status, session, say, tool, tool-result, mail, check, limit, usage, note, error, raw
+    text: str
+
+
+class AskHuman(Message, frozen=True, kw_only=True):
+    """Run -> console: a question is open (state input-required). Answered with `FollowUp`."""
+
+    question: str
+
+
+class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that the run waits for."""
+
+    turn_id: str
+    role: Literal["worker", "reviewer"]
+    purpose: Purpose
+
+
+class RunStatus(Message, frozen=True, kw_only=True):
+    """Run -> console, whenever the run changes; and the answer to what a console asks of the run."""
+
+    must_arrive = True
+
+    at_ms: int
+    state: RunState
+    phase: str
+    line: str  # all of it for people, e.g. "pausing, iteration 2 of 20: waits for codex"
+    iteration: int
+    max_iterations: int
+    hold: Literal["none", "pause", "stop"]
+    waits_for: str
+    open_turns: list[OpenTurn]
+    question: str  # the open one; "" when there is none
+    detail: str  # why it is stopping or has ended
+    task: str
+    waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = nobody waits for one
+    spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
+
+
+class AgentStatus(Message, frozen=True, kw_only=True):
+    """Session owner -> console, whenever the session changes."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    agent: str
+    label: str  # what people call it
+    session_id: str
+    can_steer: bool
+    turn_id: str  # of the turn that runs now; "" when none does
+    purpose: str
+    since_ms: int  # Unix time at which it began
+    waiting: int  # turns and messages that wait for their turn
+    turns: int  # that have settled
+    usage: Usage  # of all turns so far
+    asks: str = ""  # what the agent waits for a person to answer in its own TUI; "" when it does not
+
+
+class AgentContact(Message, frozen=True, kw_only=True):
+    """Bridge -> console and run: whether the agent comes to the bridge, when that is wrong, or right again."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    problem: str  # for people; "" = it has come
+
+
+class RequestReview(Message, frozen=True, kw_only=True):
+    """Console -> run: review what there is at the next opportunity, as if the agent had said that it is done."""
+
+    must_arrive = True
+
+
+class GiveVerdict(Message, frozen=True, kw_only=True):
+    """Console -> run: a person decides in place of the reviewers."""
+
+    must_arrive = True
+
+    approved: bool
+    notes: str = ""
+
+
+class SayToAgent(Message, frozen=True, kw_only=True):
+    """Console -> session owner: bring this to your agent: into the running turn where that is possible, else as a
+    turn of its own. The same `message_id` again changes nothing. Every change is told with `HumanHeard`.
+    """
+
+    must_arrive = True
+
+    message_id: str
+    text: str
+
+
+class HumanHeard(Message, frozen=True, kw_only=True):
+    """Session owner -> console: what has become of a `SayToAgent`. May be lost."""
+
+    message_id: str
+    how: Literal["steered", "turn", "waits", "settled"]  # in the running turn; its own; not yet; it is over
+    detail: str = ""  # for people: what it waits for, or how it ended

@@ -1,0 +1,97 @@
+"""The run and those who do its work: turns of the agents, and jobs of a working tree. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from actors.messages.base import Message
+from actors.messages.values import Purpose, TurnOutcome, Usage
+
+
+class RunTurn(Message, frozen=True, kw_only=True):
+    """Run -> session owner: run this turn in your session. Repeating the same turn_id never runs it twice."""
+
+    must_arrive = True
+
+    turn_id: str
+    purpose: Purpose
+    prompt: str
+    model: str = ""  # "" = the session's own
+    continues: str = ""  # the attempt before: if the session has its prompt, `reminder` is sent instead of `prompt`
+    reminder: str = ""
+
+
+class TurnEnded(Message, frozen=True, kw_only=True):
+    """Session owner -> run: the turn has ended and its outcome is durable."""
+
+    must_arrive = True
+
+    turn_id: str
+    purpose: Purpose
+    outcome: TurnOutcome
+
+
+class BreakOffTurn(Message, frozen=True, kw_only=True):
+    """Run or console -> session owner: end this turn now, or do not start it; it settles as interrupted."""
+
+    must_arrive = True
+
+    turn_id: str
+    reason: str
+
+
+class HoldTurns(Message, frozen=True, kw_only=True):
+    """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
+
+    A session that has not heard from the run yet is held.
+    """
+
+    must_arrive = True
+
+    held: bool
+
+
+class UsageReported(Message, frozen=True, kw_only=True):
+    """Session owner -> run: what a turn has used that the run does not wait for. Told again after a restart."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the agent's own default
+    usage: Usage
+
+
+class StartJob(Message, frozen=True, kw_only=True):
+    """Run -> owner of the working tree: do this there (actors/runners). The same job_id again starts nothing."""
+
+    must_arrive = True
+
+    job_id: str
+    kind: str  # name of the run's command
+    body: str  # the command as JSON
+
+
+class JobEnded(Message, frozen=True, kw_only=True):
+    """Owner of the working tree -> run: the answer to `StartJob`. A job that was broken off has none."""
+
+    must_arrive = True
+
+    job_id: str
+    kind: str  # name of the run's event
+    body: str  # the event as JSON
+
+
+class KeepJobs(Message, frozen=True, kw_only=True):
+    """Run -> owner of the working tree: only these jobs are still wanted; break off the others."""
+
+    must_arrive = True
+
+    job_ids: tuple[str, ...]
+
+
+class PeerWrote(Message, frozen=True, kw_only=True):
+    """Session owner -> run: its agent has seen a mail of its peer."""
+
+    must_arrive = True

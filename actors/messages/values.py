@@ -1,0 +1,71 @@
+"""What travels inside messages. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+# A number that a console or a client gives: how many of something it wants.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+# Unix ms of a time that a calendar can show: up to the year 9999.
+TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
+TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
+# Why a turn failed, where that decides what helps. transient: the provider or the way to it, which is waited for;
+# billing, login, unavailable: the agent cannot work until somebody does something; context: its session is full.
+Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
+Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens and money of one turn, or of many, as the agent reports them.
+
+    What it does not report is unknown, not zero: of many, what is known of them is the least that it was.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    tokens_known: bool = True
+    cost_known: bool = True
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settled turns of one session with one model have used together."""
+
+    role: Literal["worker", "reviewer"]
+    model: str  # "" = the agent's own default
+    turns: int
+    usage: Usage
+
+
+class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished."""
+
+    status: TurnStatus
+    text: str = ""
+    error: str = ""
+    resets_at_ms: int | None = None  # only for "limited": when the provider's limit ends, Unix ms
+    cause: Cause = ""  # only for "failed", and only when it is known
+    usage: Usage = Usage()
+
+
+class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent's own transcript says of a user message id. `outcome` only when finished.
+
+    `unread`, only when unfinished: it was steered into a turn that ended before the model was asked with it.
+    """
+
+    state: Literal["absent", "unfinished", "finished"]
+    outcome: TurnOutcome | None = None
+    unread: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One journalled event. `body` is the JSON text of the event struct whose name is `kind`."""
+
+    event_id: str
+    at_ms: int
+    kind: str
+    body: str
