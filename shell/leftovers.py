@@ -1,7 +1,8 @@
 """Leftovers of dead runs: found, and cleaned up when somebody wants that.
 
 A run is dead when no root holds its lock; a live one is never touched. Processes are killed by pid and start time
-(supervisor/reaper.py), under the run's lock, so that it cannot be taken up meanwhile. The run stays and can go on.
+(supervisor/stale_processes.py), under the run's lock, so that it cannot be taken up meanwhile. The run stays and can go
+on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from actors.edges import processes, run_dir
 from actors.errors import CircumstanceError
 from shell.checkups import Place
 from shell.run_files import resume_command
-from supervisor import reaper, submissions
+from supervisor import stale_processes, submissions
 from supervisor.run_host import FINAL_STATES, clear, runtime_base, runtimes_of
 
 # A root that is just starting has made its directory, and its lock in there a moment later.
@@ -70,7 +71,7 @@ def _runs(home: Path, held: dict[Path, bool]) -> Iterator[Leftover]:
                 text = f"{says}, and may still run in process {pid}: not touched"
                 yield Leftover(subject, text, lambda: "", note=True)
             continue
-        pids = reaper.left(reaper.records_root(directory))
+        pids = stale_processes.left(stale_processes.records_root(directory))
         found = []
         if _unfinished(directory, manifest):
             found.append(f"{says}, but its root process is gone")

@@ -148,7 +148,7 @@ class RunClerk:
         self._actors = actors
 
     def asks(self, question: str) -> None:
-        """Supervisor's thread: the run stands still until this is answered; "": it does no longer."""
+        """Supervisor's thread: the run is suspended until this is answered; "": it is no longer."""
         self._question = question
         if question:
             self._no_turn_in(list(self._agents))
@@ -192,7 +192,7 @@ class RunClerk:
         return replace(
             status,
             state="input-required",
-            line=f"{place}: stands still",
+            line=f"{place}: suspended",
             waits_for="a person",
             question=self._question,
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.edges import environments, processes
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.orders import Event, Started, StartOrder
 
 # Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors have had theirs before.
@@ -107,7 +107,7 @@ def start_program(
 
 def records_of(order: StartOrder, runtime_dir: Path) -> Path:
     """Where the child's processes are recorded."""
-    return reaper.records_directory(order.runtime_dir or runtime_dir, order.child)
+    return stale_processes.records_directory(order.runtime_dir or runtime_dir, order.child)
 
 
 def end_what_is_left(started: Started | None, records: Path) -> None:
@@ -115,4 +115,4 @@ def end_what_is_left(started: Started | None, records: Path) -> None:
     # No process under that pid: members of its session may still be there, and keep the pid from being used again.
     if started and processes.start_time(started.pid) in (started.started, None):
         processes.kill_tree(started.pid)
-    reaper.reap(records)
+    stale_processes.kill(records)

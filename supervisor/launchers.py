@@ -11,7 +11,7 @@ at a time. However an actor, the nursery or the root ends, what was started belo
     the nursery is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
     the root is killed     the nursery kills everything; each actor sees that end, too, and ends its tree by itself if
                            the nursery is stopped or if there is none
-    several at once        the next root kills what the records name (reaper.py)
+    several at once        the next root kills what the records name (stale_processes)
 
 The root is no child subreaper, on purpose: it would adopt daemons that are the user's (a tmux server, git's
 housekeeping), and could not tell them from what an actor left.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.edges import environments, processes
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.launcher_parts import OnEvent
 from supervisor.nursery_launcher import NurseryLauncher
 from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder
@@ -83,7 +83,7 @@ def make_launcher(
     imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started; without
     a nursery the spare process imports them. They must not start threads.
     """
-    reaper.reap(reaper.records_root(runtime_dir))
+    stale_processes.kill(stale_processes.records_root(runtime_dir))
     if portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"} or not processes.HAS_SUBREAPER:
         return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
     return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)

@@ -138,7 +138,7 @@ class Nursery:
                     if signal.SIGTERM in numbers or signal.SIGINT in numbers:
                         self._end_all()
                         return None
-                    self._bury()
+                    self._reap()
                 elif key.data.pid in self._actors:  # else it was buried in this very round, with its last words heard
                     self._listen_to(key.data)
             self._report_ended()
@@ -228,7 +228,7 @@ class Nursery:
         elif said:
             actor.reason = said.decode(errors="replace")
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Takes the status of every child that has ended, adopted ones included."""
         while True:
             try:

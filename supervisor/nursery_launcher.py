@@ -12,7 +12,7 @@ from pathlib import Path
 
 from actors.edges import processes
 from actors.errors import ProtocolError
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
@@ -164,7 +164,9 @@ class _Nursery:
             except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
                 return f"cannot start the nursery: {error}"
         self._pid = process.pid
-        record = processes.record(reaper.records_root(self._runtime_dir) / reaper.NURSERY, process.pid)
+        record = processes.record(
+            stale_processes.records_root(self._runtime_dir) / stale_processes.NURSERY, process.pid
+        )
         frames = Frames(Event)
         while data := self._receive():
             for event in frames.feed(data):
@@ -194,5 +196,5 @@ class _Nursery:
         if isinstance(event, Started):
             processes.record(records, event.pid)
         else:
-            reaper.reap(records)
+            stale_processes.kill(records)
         self._reporter.report(event)

@@ -32,7 +32,7 @@ class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     arguments: bytes
     wants_socket: bool = False  # a listening loopback TCP socket: the same one for every incarnation of the child
     log_path: Path | None = None  # stdout and stderr are appended to it; None: they are the root's
-    runtime_dir: Path | None = None  # where its processes are recorded (reaper.py); None: the launcher's
+    runtime_dir: Path | None = None  # where its processes are recorded (stale_processes); None: the launcher's
 
 
 class KillOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from actors.edges import processes
 from actors.errors import ProtocolError
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
@@ -98,7 +98,7 @@ class PortableLauncher:
                 return
             with contextlib.suppress(OSError):  # no process to be had: an actor that is started tells people so
                 spare = _Fresh.make(self._preload)
-                records = reaper.records_root(self._runtime_dir) / reaper.SPARE
+                records = stale_processes.records_root(self._runtime_dir) / stale_processes.SPARE
                 self._spare = spare._replace(record=processes.record(records, spare.process.pid))
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:

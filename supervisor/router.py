@@ -70,7 +70,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool = False  # its sender keeps it and sends it again
 
 
-class _Seat(msgspec.Struct):
+class Registration(msgspec.Struct):
     """One name of one run. A dead incarnation is heard, for its last words, until it is replaced."""
 
     incarnation: int
@@ -127,7 +127,7 @@ class Router:
         self.endpoint = f"ipc://{path}"
         self._loop = SocketLoop("router")
         self._guard = threading.Lock()
-        self._seats: dict[tuple[str, str], _Seat] = {}
+        self._registrations: dict[tuple[str, str], Registration] = {}
         self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
         self._taps: dict[str, Tap] = {}  # by run; replaced as a whole
         self._endpoints: dict[tuple[str, str], LocalEndpoint] = {}  # router's thread only
@@ -147,19 +147,21 @@ class Router:
         What it says before it is connected, or while it is not, becomes `Undeliverable`. Older ones are fenced off.
         """
         with self._guard:
-            self._seats[run, name] = _Seat(incarnation, alive=True)
+            self._registrations[run, name] = Registration(incarnation, alive=True)
 
     def set_dead(self, run: str, name: str, incarnation: int) -> None:
         """The incarnation takes no more mail. Its last words are heard until it is replaced."""
         with self._guard:
-            seat = self._seats.get((run, name))
-            if seat is not None and seat.incarnation == incarnation:
-                seat.alive = False
+            registration = self._registrations.get((run, name))
+            if registration is not None and registration.incarnation == incarnation:
+                registration.alive = False
 
     def forget_run(self, run: str) -> None:
         """The run is over: its names, endpoints and dead letters go."""
         with self._guard:
-            self._seats = {key: seat for key, seat in self._seats.items() if key[0] != run}
+            self._registrations = {
+                key: registration for key, registration in self._registrations.items() if key[0] != run
+            }
             self._dead = OrderedDict((key, letter) for key, letter in self._dead.items() if letter.run != run)
 
         def forget() -> None:
@@ -273,16 +275,16 @@ class Router:
                 with self._guard:
                     self._dead.pop(envelope.id, None)
         elif envelope.kind not in _FORGOTTEN:
-            self._bury(source, envelope, reason)
+            self._return_to_sender(source, envelope, reason)
 
     def _mute(self, source: Address) -> str | None:
         """Why this connection is not heard."""
         with self._guard:
-            seat = self._seats.get((source.run, source.name))
-        if seat is None:
+            registration = self._registrations.get((source.run, source.name))
+        if registration is None:
             return f"sender {source} is unknown"
-        if seat.incarnation != source.incarnation:
-            return f"sender {source} was replaced by #{seat.incarnation}"
+        if registration.incarnation != source.incarnation:
+            return f"sender {source} was replaced by #{registration.incarnation}"
         return None
 
     def _forward(self, envelope: Envelope, frames: Frames) -> str | None:
@@ -294,14 +296,14 @@ class Router:
             endpoint.deliver(frames.header, frames.body)
             return None
         with self._guard:
-            seat = self._seats.get((envelope.run, name))
-        if seat is None:
+            registration = self._registrations.get((envelope.run, name))
+        if registration is None:
             return f"{name} is unknown"
-        if not seat.alive:
+        if not registration.alive:
             return f"{name} is down"
-        if incarnation not in (None, seat.incarnation):
+        if incarnation not in (None, registration.incarnation):
             return f"{envelope.recipient} is gone"
-        return self._send(Address(envelope.run, name, seat.incarnation), frames)
+        return self._send(Address(envelope.run, name, registration.incarnation), frames)
 
     def _send(self, recipient: Address, frames: Frames) -> str | None:
         try:
@@ -314,7 +316,7 @@ class Router:
             return f"{recipient.local} is not connected"
         return None
 
-    def _bury(self, source: Address, envelope: Envelope, reason: str) -> None:
+    def _return_to_sender(self, source: Address, envelope: Envelope, reason: str) -> None:
         with self._guard:
             known = self._dead.pop(envelope.id, None)
             self._dead[envelope.id] = DeadLetter(
@@ -351,9 +353,9 @@ class Router:
         subject = message.name if isinstance(message, ActorUp | ActorDown) else None
         with self._guard:
             live = [
-                Address(run, name, seat.incarnation)
-                for (its_run, name), seat in self._seats.items()
-                if its_run == run and seat.alive and name != subject
+                Address(run, name, registration.incarnation)
+                for (its_run, name), registration in self._registrations.items()
+                if its_run == run and registration.alive and name != subject
             ]
         for address in live:
             refused = self._send(address, _from_router(run, address.local, message))

@@ -22,7 +22,7 @@ from actors.errors import LoopError, UserError
 from actors.host import Sender
 from actors.messages import AskHuman, Message, Progress
 from actors.starts import LogSettings
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import Ended, Shown
@@ -70,7 +70,7 @@ def hold_run(directory: Path) -> Hold:
     """Takes the run, and ends what a root that was killed has left of it. Raises `UserError` when another has it."""
     lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_desk_path(runtime_path(directory, generation))}")
     try:
-        reaper.reap(reaper.records_root(directory))
+        stale_processes.kill(stale_processes.records_root(directory))
         return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
     except (LoopError, OSError):
         run_dir.forget_unbegun(directory)
@@ -86,7 +86,7 @@ def clear(directory: Path, then: Callable[[], None]) -> list[int]:
     """
     lock = run_dir.lock_run(directory, lambda _generation: "")
     try:
-        ended = reaper.reap(reaper.records_root(directory))
+        ended = stale_processes.kill(stale_processes.records_root(directory))
         for stale in runtimes_of(directory):
             shutil.rmtree(stale, ignore_errors=True)
         then()
@@ -131,7 +131,7 @@ class RunHost:
 class HostedRun:
     """One run, begun when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
     processes are gone; `close` comes after that. `on_purpose` is called when somebody wants it to stop, before it does.
-    When an actor ends too often, the run stands still until a person decides, if one is there or `patient`; `stands`
+    When an actor ends too often, the run is suspended until a person decides, if one is there or `patient`; `suspended`
     is called with True then, in the supervisor's thread, and with False when it goes on.
     """
 
@@ -145,12 +145,12 @@ class HostedRun:
         ended: Callable[[RunResult], None],
         on_purpose: Callable[[], None] = lambda: None,
         patient: bool = False,
-        stands: Callable[[bool], None] = lambda _still: None,
+        suspended: Callable[[bool], None] = lambda _is_suspended: None,
     ) -> None:
         self._host = host
         self._order = order
         self._on_purpose = on_purpose
-        self._stands = stands
+        self._suspended = suspended
         key = order.key
         mail = host.router.open_local(key, "supervisor", self._to_supervisor)
         desk_mail = host.router.open_local(key, "console", self._to_console)
@@ -222,7 +222,7 @@ class HostedRun:
         if question:
             write_state(self._order.directory, "input-required")
             self._show_question(question)
-        self._stands(bool(question))
+        self._suspended(bool(question))
 
     def _show_question(self, question: str) -> None:
         where = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.key}"

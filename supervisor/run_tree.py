@@ -21,8 +21,8 @@ from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
 from supervisor.nursery import WHEN_IDLE
-from supervisor.reaper import records_directory
 from supervisor.spec import ChildSpec, SupervisorSpec
+from supervisor.stale_processes import records_directory
 
 ENTRY = "actors.host:main"
 

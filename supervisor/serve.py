@@ -67,7 +67,7 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
     files.make_private(directory)
     lock = run_dir.lock_directory(
         directory,
-        lambda generation: str(_doorbell_path(runtime_path(directory, generation))),
+        lambda generation: str(_notify_socket_path(runtime_path(directory, generation))),
         lambda holder: f"loop serve is already active in process {holder} for {home}: submit to it, or end it first",
     )
     hold = Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
@@ -85,7 +85,7 @@ class _Active:
     order: RunOrder
     hold: Hold
     run: HostedRun
-    stands: bool = False  # still, until a person decides: it takes no place
+    is_suspended: bool = False  # until a person decides: it takes no place
     close_log: Callable[[], None]
 
 
@@ -106,9 +106,9 @@ class _Over:
 
 
 @dataclass(frozen=True)
-class _Stands:
+class _Suspended:
     directory: Path
-    still: bool
+    is_suspended: bool
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ class _Server:
         self._environment = environment
         self._max_runs = max_runs
         self._console = console
-        self._events: queue.SimpleQueue[_Look | _Begun | _Stands | _Over | _Signal] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Look | _Begun | _Suspended | _Over | _Signal] = queue.SimpleQueue()
         self._active: dict[Path, _Active] = {}
         self._elsewhere: set[Path] = set()  # held by another root: said once
         self._withdrawn: set[Path] = set()  # where that could not be written
         self._submissions = threading.Lock()  # `begun` must not write what `withdraw` has just removed
         self._stop_at: float | None = None
-        self._doorbell = _Doorbell(_doorbell_path(hold.runtime), lambda: self._events.put(_Look()))
+        self._notify_socket = _NotifySocket(_notify_socket_path(hold.runtime), lambda: self._events.put(_Look()))
         self._host = RunHost(hold.runtime, submissions.serve_directory(home))
 
     def run(self, *, on_terminal: bool) -> None:
@@ -145,7 +145,7 @@ class _Server:
                 self._say("ready", f"pid {os.getpid()}, at most {self._max_runs} runs at once, {waiting} in the queue")
                 self._serve()
             finally:
-                self._doorbell.close()
+                self._notify_socket.close()
                 self._host.launcher.close()
                 for directory in list(self._active):
                     self._settle(directory, SUSPENDED)
@@ -171,8 +171,8 @@ class _Server:
                 case _Begun():
                     with self._submissions, suppress(OSError):  # a full disk: then they are given again, as they were
                         submissions.begun(event.directory)
-                case _Stands():
-                    self._active[event.directory].stands = event.still
+                case _Suspended():
+                    self._active[event.directory].is_suspended = event.is_suspended
                 case _Over():
                     self._settle(event.directory, event.result)
                 case _Signal(stops=False):
@@ -186,7 +186,7 @@ class _Server:
 
     def _start_what_may(self) -> None:
         for directory in submissions.queued(self._home):
-            if sum(not active.stands for active in self._active.values()) >= self._max_runs:
+            if sum(not active.is_suspended for active in self._active.values()) >= self._max_runs:
                 return
             if directory not in self._active and directory not in self._withdrawn:
                 self._start(directory)
@@ -227,7 +227,7 @@ class _Server:
                 ended=lambda result: self._events.put(_Over(directory, result)),
                 on_purpose=lambda: self._withdraw(directory),
                 patient=True,
-                stands=lambda still: self._events.put(_Stands(directory, still)),
+                suspended=lambda is_suspended: self._events.put(_Suspended(directory, is_suspended)),
             )
         except BaseException:
             close_log()
@@ -297,14 +297,14 @@ class _RunConsole:
         self._console.show(self._key, progress)
 
 
-class _Doorbell:
-    """A datagram socket that submitters ring, and the thread that listens."""
+class _NotifySocket:
+    """A datagram socket that submitters write to, and the thread that listens."""
 
     def __init__(self, path: Path, rung: Callable[[], None]) -> None:
         self._rung = rung
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._listen, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="notify socket", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -319,5 +319,5 @@ class _Doorbell:
             self._rung()
 
 
-def _doorbell_path(runtime: Path) -> Path:
+def _notify_socket_path(runtime: Path) -> Path:
     return runtime / "doorbell.sock"

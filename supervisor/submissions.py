@@ -86,7 +86,7 @@ def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int |
     files.replace(order.directory / "manifest.json", whole)
     run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
     files.replace(order.directory / FILE, submission)
-    return _ring(home)
+    return _notify(home)
 
 
 def queued(home: Path) -> list[Path]:
@@ -174,8 +174,8 @@ def _encoded(submission: Submission) -> bytes:
     return msgspec.json.format(msgspec.json.encode(submission), indent=2) + b"\n"
 
 
-def _ring(home: Path) -> int | None:
-    """Wakes the `loop serve` of this home, whose doorbell is a datagram socket. It looks by itself after a while."""
+def _notify(home: Path) -> int | None:
+    """Wakes the `loop serve` of this home, whose notify socket takes datagrams. It looks by itself after a while."""
     holder = run_dir.holder(serve_directory(home))
     if holder is None:
         return None

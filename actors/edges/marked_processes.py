@@ -4,7 +4,7 @@ Every process that descends from an agent's program has `MARK_VARIABLE` in its e
 program's own; what descends from a check has `CHECK_MARK_VARIABLE`. So a command that got a session of its own is found
 when the program was killed and nothing else leads to it: while the owner lives on, nobody else would end it, and it
 would work against the resumed session. macOS hides the environment of the system's own programs; what it hides is left
-to the reaper.
+to `supervisor.stale_processes`.
 """
 
 from __future__ import annotations

@@ -114,8 +114,8 @@ def record(directory: Path, pid: int) -> Path | None:
     """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: it is already gone, or
     the disk takes no file: a record is a second net, and not worth the life of who lives above the first.
 
-    `supervisor.reaper.reap` kills what is recorded and removes the file. Nobody has to remove a record before: the
-    identity of a process that has ended never comes again.
+    `supervisor.stale_processes.kill` kills what is recorded and removes the file. Nobody has to remove a record before:
+    the identity of a process that has ended never comes again.
     """
     started = start_time(pid)
     if started is None:

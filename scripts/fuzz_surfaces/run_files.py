@@ -40,7 +40,7 @@ from shell.dashboard.collect import Reader
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from shell.subcommands import Errand
-from supervisor import reaper, submissions
+from supervisor import stale_processes, submissions
 from supervisor.console_wire import LookAtMail
 from supervisor.submissions import Submission
 
@@ -229,7 +229,7 @@ def _show(directory: Path) -> None:
 
 def _take_up(directory: Path) -> None:
     """What a root and its persistence actor do with a run that goes on."""
-    reaper.left(reaper.records_root(directory))
+    stale_processes.left(stale_processes.records_root(directory))
     _refusable(lambda: run_dir.lock_run(directory, lambda generation: f"ipc://{generation}").release())
     with suppress(LoopError):
         journal = Journal(directory / FILE_NAME, generation=5)

@@ -22,7 +22,7 @@ from actors.errors import BadFileError, LoopError
 from shell import run_files
 from shell.dashboard.view import RunView, in_order, repository_name, since_ms, with_report
 from shell.run_files import RunFiles
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.console_wire import Report
 from supervisor.run_tree import launch_name
 
@@ -67,7 +67,7 @@ class Disk:
         found: dict[int, tuple[str, str]] = {}
         for key in self.endpoints:
             for role in run_files.ROLES:
-                place = reaper.records_directory(self.runs_in / key, launch_name(key, role))
+                place = stale_processes.records_directory(self.runs_in / key, launch_name(key, role))
                 with suppress(OSError):
                     for path in place.iterdir():
                         if path.suffix == RECORD_SUFFIX and path.stem.isdigit():

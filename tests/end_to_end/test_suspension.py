@@ -55,7 +55,7 @@ def test_under_serve_a_run_is_suspended_and_takes_no_place_until_a_user_restarts
     shell = Terminal(world, "shell", "1")
     try:
         text = shell.ask("status", rf"{last} +dead +2 restarts; crash \(signal 9\); not restarted again")
-        assert "run 1  input-required  planning: stands still" in text
+        assert "run 1  input-required  planning: suspended" in text
         assert re.search(rf"question +restart {last}, or stop\?", text)
         shell.ask("say embedded hello", "error: worker is (dead|stopped) .*: start worker first")
         shell.ask("kill nobody", "error: no actor 'nobody'")

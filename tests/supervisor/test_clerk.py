@@ -140,7 +140,7 @@ def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:
     report = clerk.at_once(GetReport(), consoles=0)
     assert isinstance(report, Report)
     assert report.status is not None
-    assert (report.status.state, report.status.line) == ("input-required", "iteration 1 of 20: stands still")
+    assert (report.status.state, report.status.line) == ("input-required", "iteration 1 of 20: suspended")
     assert report.question == report.status.question == "restart worker, or stop?"
     clerk.asks("")
     report = clerk.at_once(GetReport(), consoles=0)

@@ -25,7 +25,7 @@ from supervisor.launchers import (
     StartOrder,
     make_launcher,
 )
-from supervisor.reaper import records_directory
+from supervisor.stale_processes import records_directory
 
 HERE = str(Path(__file__).parent)
 PATIENCE_S = 20  # the machine may be busy; the waits end with the event

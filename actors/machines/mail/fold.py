@@ -143,7 +143,7 @@ def _change(state: State, event: Change) -> State:
         case MailRequeued():
             return _requeue(replace(state, hops=0), event)
         case MailDropped(was="dead"):
-            box = counted(_bury(state.boxes[event.target], event.mail_id), "dropped")
+            box = counted(_to_dead_letters(state.boxes[event.target], event.mail_id), "dropped")
             return put(state, event.target, box)
         case MailHeld():
             found = need(state, event.mail_id, "waiting")
@@ -172,13 +172,13 @@ def _requeue(state: State, event: MailRequeued) -> State:
     if event.was == "held":
         box = counted(without(need(state, event.mail_id, "held")), "queued", -1)
     else:
-        box = _bury(box, event.mail_id) if event.was == "dead" else counted(box, event.was, -1)
+        box = _to_dead_letters(box, event.mail_id) if event.was == "dead" else counted(box, event.was, -1)
         if event.was != "suppressed":  # which was never counted as queued
             box = counted(box, "queued", -1)
     return _append(put(state, event.target, box), event)
 
 
-def _bury(box: Box, mail_id: str) -> Box:
+def _to_dead_letters(box: Box, mail_id: str) -> Box:
     """No dead letter any more."""
     return replace(counted(box, "dead", -1), dead=tuple(dead for dead in box.dead if dead.mail_id != mail_id))
 

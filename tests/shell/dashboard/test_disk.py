@@ -9,7 +9,7 @@ import pytest
 
 from actors.edges import processes, run_dir
 from shell.dashboard.disk import Disk, tail_lines, transcript_tail
-from supervisor import reaper
+from supervisor import stale_processes
 from supervisor.run_tree import launch_name
 
 REPO = "greeting-0123456789ab"
@@ -157,7 +157,7 @@ def test_a_run_whose_manifest_is_none_is_shown_as_damaged_and_a_file_is_no_run(h
 def test_the_processes_that_loop_has_recorded_belong_to_its_live_runs(home: Home):
     disk = Disk(home.runs)
     directory = home.make("7")
-    place = reaper.records_directory(directory, launch_name(f"{REPO}/7", "reviewer"))
+    place = stale_processes.records_directory(directory, launch_name(f"{REPO}/7", "reviewer"))
     root = home.hold(directory)
     processes.record(place, root.pid)
     disk.look()

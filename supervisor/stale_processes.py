@@ -30,7 +30,7 @@ def records_directory(runtime_dir: Path, child: str) -> Path:
 
 
 def left(directory: Path) -> list[int]:
-    """The pids that `reap` would kill. Kills and removes nothing."""
+    """The pids that `kill` would kill. Kills and removes nothing."""
     return [record.pid for _, record in _records(directory) if record and _still_runs(record)]
 
 
@@ -50,7 +50,7 @@ def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | 
             yield path, None
 
 
-def reap(directory: Path) -> list[int]:
+def kill(directory: Path) -> list[int]:
     """Kills the trees of all processes that are recorded in `directory` or below it and still run; removes the records.
 
     Returns their pids. Call it when nobody writes records there any more: an actor has ended, or a root is starting
