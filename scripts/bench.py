@@ -4,7 +4,7 @@ help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
 recovery  from the kill of an actor until its successor's mailbox answers, and from that of the root until all actors'
-       do, against a bare start of Python with ZeroMQ and Pykka; with the nursery and without
+       do, against a bare start of Python with ZeroMQ and Pykka; with the forkserver and without
 desk     what a console waits for its answers while the worker's turn hangs
 console  the same for each command that can be typed, as the prompt carries it out
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
@@ -138,12 +138,12 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
 
 ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 RECOVERY_ROUNDS = 3
-IDLE_S = 11.0  # a nursery waits for 10 s before it imports what only a restart needs
+IDLE_S = 11.0  # a forkserver waits for 10 s before it imports what only a restart needs
 
 
 def bench_recovery() -> None:
     """Both launchers in turn, and the yardstick around each, so that a slow moment of the machine hits all."""
-    launchers = (("nursery", {}), ("portable", {"LOOP_PORTABLE": "1"}))
+    launchers = (("forkserver", {}), ("portable", {"LOOP_PORTABLE": "1"}))
     found: dict[str, list[dict[str, float]]] = {name: [] for name, _ in launchers}
     starts: list[float] = []
     for _ in range(RECOVERY_ROUNDS):
@@ -167,7 +167,7 @@ def bench_recovery() -> None:
 def recoveries(changes: dict[str, str], starts: list[float]) -> dict[str, float]:
     """Seconds from the kill of each actor to the line in the log that says that its successor is ready.
 
-    Each is killed once, since further restarts in a row wait on purpose, and when the nursery, or without one the
+    Each is killed once, since further restarts in a row wait on purpose, and when the forkserver, or without one the
     spare process, has nothing left to do. "cold": the reviewer, right after another actor has used the spare up.
     "root": from the kill to the moment when all actors of `loop --run-id` are ready.
     """

@@ -78,7 +78,7 @@ STRIKES = {
     ("kill", "bridge"): 14,
     ("kill", "persistence"): 14,
     ("kill", "root"): 16,
-    ("kill", "nursery"): 4,
+    ("kill", "forkserver"): 4,
     ("kill", "worker's agent"): 8,
     ("kill", "reviewer's agent"): 8,
     ("kill at start", "run"): 2,
@@ -87,7 +87,7 @@ STRIKES = {
     ("kill at start", "bridge"): 2,
     ("kill at start", "persistence"): 2,
     ("full disk", "persistence"): 3,
-    ("stop", "nursery"): 0.5,
+    ("stop", "forkserver"): 0.5,
     ("stop", "run"): 0.5,
     ("stop", "worker"): 0.5,
     ("stop", "reviewer"): 0.5,
@@ -114,7 +114,7 @@ RULES = [
 
 # The supervisor allows ten restarts a minute (supervisor/spec.Intensity); a root's own death is not limited.
 RESTARTS_PER_MINUTE = 9
-RESTARTS = {"nursery": 5, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
+RESTARTS = {"forkserver": 5, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
 POINT_PATIENCE_S = 120.0
 UNBEGUN = "give its task again"  # what a run says that was killed before it knew its task
 DISK_FULL_S = 2.0
@@ -175,7 +175,7 @@ def plan(chance: random.Random) -> tuple[list[Strike], str]:
     strikes = []
     if chance.random() < 0.3:  # before anything of the run is durable
         strikes.append(
-            Strike("kill", chance.choice(["root", "root", "nursery", "persistence"]), 0, chance.uniform(0, 1.5))
+            Strike("kill", chance.choice(["root", "root", "forkserver", "persistence"]), 0, chance.uniform(0, 1.5))
         )
     for point in sorted(chance.choices(range(len(POINTS)), k=count - len(strikes))):
         what, whom = chance.choices(kinds, weights)[0]
@@ -268,7 +268,7 @@ class Run:
     def _carry_out(self, strike: Strike) -> None:
         if self.loop.process.poll() is not None:
             return  # too late
-        cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "nursery") else 0
+        cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "forkserver") else 0
         cost += strike.what == "kill at start"
         now = time.time()
         if cost and sum(at > now - 61 for at in self._restarts) + cost > RESTARTS_PER_MINUTE:
@@ -301,9 +301,9 @@ class Run:
         deadline = time.monotonic() + 8
         while time.monotonic() < deadline and self.loop.process.poll() is None:
             with suppress(psutil.NoSuchProcess):
-                if whom == "nursery":
+                if whom == "forkserver":
                     for child in psutil.Process(self.loop.process.pid).children():
-                        if "nursery" in child.cmdline():
+                        if "forkserver" in child.cmdline():
                             return child
                 actor = whom.removesuffix("'s agent")
                 process = self._actor(actor) if actor in ACTORS else None
@@ -328,11 +328,11 @@ class Run:
         """The actor, and then its successor before that is ready."""
         victim.send_signal(signal.SIGKILL)
         self._struck(strike)
-        nursery = self._victim("nursery")
+        forkserver = self._victim("forkserver")
         deadline = time.monotonic() + 8
-        while nursery is not None and time.monotonic() < deadline:
+        while forkserver is not None and time.monotonic() < deadline:
             ready = {pid for _, _, pid in readies(self._log())}
-            newborn = [child for child in nursery.children() if child.pid not in ready | {victim.pid}]
+            newborn = [child for child in forkserver.children() if child.pid not in ready | {victim.pid}]
             if newborn:
                 newborn[0].send_signal(signal.SIGKILL)
                 strike.at = time.time()
@@ -451,14 +451,14 @@ def recovery(strike: Strike, log: str, lines: list[tuple[float, str]], names: tu
 
     `names`: of the worker and the reviewer, as lines have them.
     """
-    if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "nursery"):
+    if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "forkserver"):
         return None
     if strike.whom.endswith("agent"):
         name = names[strike.whom != "worker's agent"]
         back = [at for at, line in lines if at > strike.at and re.match(rf"\S+ {name} +session ", line)]
         return back[0] - strike.at if back else None
     after = [(at, actor) for at, actor, _ in readies(log) if at > strike.at]
-    wanted = ACTORS if strike.whom in {"root", "nursery"} else (strike.whom,)
+    wanted = ACTORS if strike.whom in {"root", "forkserver"} else (strike.whom,)
     firsts = [next((at for at, actor in after if actor == name), None) for name in wanted]
     known = [at for at in firsts if at is not None]
     return max(known) - strike.at if len(known) == len(wanted) else None

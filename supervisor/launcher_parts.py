@@ -1,5 +1,5 @@
 """What both launchers are made of: the listening sockets of children, the way of events to the root, the start of a
-process that runs supervisor.nursery. Lives in the root process; decides nothing.
+process that runs supervisor.forkserver. Lives in the root process; decides nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BACKLOG = 2_048
 _PATH_VARIABLE = "LOOP_PYTHON_PATH"
 _BOOT = (
     f"import os, sys; sys.path[:] = os.environ.pop({_PATH_VARIABLE!r}).split(os.pathsep); "
-    "from supervisor.nursery import main; main()"
+    "from supervisor.forkserver import main; main()"
 )
 
 OnEvent = Callable[[Event], None]
@@ -93,7 +93,7 @@ def send(link: socket.socket, data: bytes, listening: socket.socket | None) -> N
 def start_program(
     arguments: Sequence[str], fds: Sequence[int], *, start_new_session: bool = False, process_group: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts this Python with supervisor.nursery as its program, out of reach of the terminal's Ctrl-C."""
+    """Starts this Python with supervisor.forkserver as its program, out of reach of the terminal's Ctrl-C."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, *arguments],

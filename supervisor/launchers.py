@@ -1,17 +1,17 @@
 """Starting actor processes and ending them with all that they have started. Lives in the root process.
 
-Two ways behind one Protocol, a room each beside this one. `NurseryLauncher` (Linux): a nursery process forks the
+Two ways behind one Protocol, a room each beside this one. `ForkserverLauncher` (Linux): a forkserver process forks the
 actors. `PortableLauncher` (everywhere): each actor is started by exec and watched by a thread that waits for it.
 LOOP_PORTABLE=1 in the environment, `portable=True`, or a system without child subreapers chooses the second.
 
 A launcher never decides: it restarts nothing, and asks nobody to stop. Its events come from its own threads, one
-at a time. However an actor, the nursery or the root ends, what was started below goes with it:
+at a time. However an actor, the forkserver or the root ends, what was started below goes with it:
 
-    the actor is killed    the launcher kills what it left behind, then reports the exit
-    the nursery is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
-    the root is killed     the nursery kills everything; each actor sees that end, too, and ends its tree by itself if
-                           the nursery is stopped or if there is none
-    several at once        the next root kills what the records name (stale_processes)
+    the actor is killed       the launcher kills what it left behind, then reports the exit
+    the forkserver is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
+    the root is killed        the forkserver kills everything; each actor sees that end, too, and ends its tree
+                              by itself if the forkserver is stopped or if there is none
+    several at once           the next root kills what the records name (stale_processes)
 
 The root is no child subreaper, on purpose: it would adopt daemons that are the user's (a tmux server, git's
 housekeeping), and could not tell them from what an actor left.
@@ -26,16 +26,16 @@ from typing import Protocol
 
 from actors.edges import environments, processes
 from supervisor import stale_processes
+from supervisor.forkserver_launcher import ForkserverLauncher
 from supervisor.launcher_parts import OnEvent
-from supervisor.nursery_launcher import NurseryLauncher
 from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder
 from supervisor.portable_launcher import PortableLauncher
 
 __all__ = [
     "Event",
     "Exited",
+    "ForkserverLauncher",
     "Launcher",
-    "NurseryLauncher",
     "PortableLauncher",
     "StartFailed",
     "StartOrder",
@@ -79,11 +79,11 @@ def make_launcher(
 ) -> Launcher:
     """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
 
-    First ends what a root that was killed has left there. `preload`: the modules that actors need; a nursery
+    First ends what a root that was killed has left there. `preload`: the modules that actors need; a forkserver
     imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started; without
-    a nursery the spare process imports them. They must not start threads.
+    a forkserver the spare process imports them. They must not start threads.
     """
     stale_processes.kill(stale_processes.records_root(runtime_dir))
     if portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"} or not processes.HAS_SUBREAPER:
         return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
-    return NurseryLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
+    return ForkserverLauncher(on_event, runtime_dir=runtime_dir, preload=preload)

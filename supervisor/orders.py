@@ -1,4 +1,4 @@
-"""What a launcher is asked and what it reports; the same structs travel between root and nursery. Pure.
+"""What a launcher is asked and what it reports; the same structs travel between root and forkserver. Pure.
 
 For each `StartOrder` there is, in this order and once: either `StartFailed`, or `Started` and later `Exited`.
 """
@@ -94,7 +94,7 @@ class Frames:
             if len(self._rest) < end:
                 return
             body, self._rest = self._rest[_LENGTH_BYTES:end], self._rest[end:]
-            yield self._messages.unpack(body, "message between root and nursery")
+            yield self._messages.unpack(body, "message between root and forkserver")
 
 
 def ended(order: StartOrder, status: int) -> Exited:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from actors.edges import processes
 from actors.errors import ProtocolError
 from supervisor import stale_processes
+from supervisor.forkserver import RUNNING, WHEN_IDLE
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
@@ -28,7 +29,6 @@ from supervisor.launcher_parts import (
     send,
     start_program,
 )
-from supervisor.nursery import RUNNING, WHEN_IDLE
 from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder, ended, failed, frame
 
 # A spare process is made this long after the last start: until then the actors that were started have the processors.

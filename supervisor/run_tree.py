@@ -20,14 +20,14 @@ from actors.machines import backoff, hints, prompts
 from actors.messages import RunTurn
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
-from supervisor.nursery import WHEN_IDLE
+from supervisor.forkserver import WHEN_IDLE
 from supervisor.spec import ChildSpec, SupervisorSpec
 from supervisor.stale_processes import records_directory
 
 ENTRY = "actors.host:main"
 
-# What a nursery imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
-# bridge imports it beside the others, who need not wait for it; after that the nursery has it for the next bridge.
+# What a forkserver imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
+# bridge imports it beside the others, who need not wait for it; after that the forkserver has it for the next bridge.
 PRELOAD = (
     *("actors.persistence", "actors.run", "actors.agent", "actors.bridge"),
     *(

@@ -16,7 +16,7 @@ import msgspec
 from actors.edges import files, processes
 from actors.errors import BadFileError, MissingFileError
 
-NURSERY, SPARE = "nursery", "spare"  # beside the directories of the children, each of which begins with "of "
+FORKSERVER, SPARE = "forkserver", "spare"  # beside the directories of the children, each of which begins with "of "
 
 
 def records_root(runtime_dir: Path) -> Path:

@@ -29,7 +29,7 @@ _PLAIN_TERMINAL = (
     "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m\r\n\x1b[J"
 )
 _OF_THE_PANE = ("TERM", "COLORTERM", "TMUX", "TMUX_PANE")
-# The nursery ends the actors within milliseconds of the root's end; an actor's end comes here a little before it.
+# The forkserver ends the actors within milliseconds of the root's end; an actor's end comes here a little before it.
 ROOT_PATIENCE_S = 1.0
 
 

@@ -79,7 +79,7 @@ class Owner:
 
 
 class Cradle:
-    """Starts the processes of all tests here from one nursery that has their imports: milliseconds, not a second."""
+    """Starts the processes of all tests here from one forkserver that has their imports: milliseconds, not a second."""
 
     def __init__(self, directory):
         self.events = queue.SimpleQueue()

@@ -188,9 +188,9 @@ def test_a_place_for_sockets_that_others_can_write_to_blocks(world: World, runti
 
 
 def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
-    """kill -9 of the root and its nursery, while the worker and its agent stand still and notice nothing.
+    """kill -9 of the root and its forkserver, while the worker and its agent stand still and notice nothing.
 
-    The nursery goes first, with its root standing still: each of them ends everything when it sees the other's end.
+    The forkserver goes first, with its root standing still: each of them ends everything when it sees the other's end.
     """
     loop.wait_for("are ready")
     loop.wait_for("embedded +session ")
@@ -215,7 +215,9 @@ def make_old(path: Path) -> None:
     os.utime(path, (time.time() - 3600,) * 2)
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="elsewhere no nursery has to be stopped for something to be left")
+@pytest.mark.skipif(
+    "sys.platform != 'linux'", reason="elsewhere no forkserver has to be stopped for something to be left"
+)
 def test_leftovers_of_a_killed_run_are_found_and_cleaned_up_and_the_run_goes_on(hanging: World, runtime: Path):
     live = hanging.start("--agent", "embedded", TASK, LOOP_RUN_ID="live")
     live.wait_for("are ready")

@@ -88,26 +88,26 @@ def test_a_root_that_is_killed_again_and_again_takes_everything_with_it_and_the_
     assert_nothing_lost_or_repeated(embedded)
 
 
-def nursery_of(loop: Loop) -> psutil.Process:
-    (nursery,) = psutil.Process(loop.process.pid).children()
-    return nursery
+def forkserver_of(loop: Loop) -> psutil.Process:
+    (forkserver,) = psutil.Process(loop.process.pid).children()
+    return forkserver
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="the nursery is Linux only; elsewhere there is none to kill")
-def test_a_killed_nursery_takes_all_actors_with_it_and_the_run_goes_on(embedded: World):
+@pytest.mark.skipif("sys.platform != 'linux'", reason="the forkserver is Linux only; elsewhere there is none to kill")
+def test_a_killed_forkserver_takes_all_actors_with_it_and_the_run_goes_on(embedded: World):
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for(POINTS[3])
-    nursery_of(loop).kill()
+    forkserver_of(loop).kill()
     assert loop.wait() == 0, loop.output
     assert_nothing_lost_or_repeated(embedded)
 
 
-@pytest.mark.skipif("sys.platform != 'linux'", reason="the nursery is Linux only; elsewhere there is none to stop")
-def test_nothing_outlives_a_killed_root_though_its_nursery_is_stopped(hanging: World):
+@pytest.mark.skipif("sys.platform != 'linux'", reason="the forkserver is Linux only; elsewhere there is none to stop")
+def test_nothing_outlives_a_killed_root_though_its_forkserver_is_stopped(hanging: World):
     loop = hanging.start("--agent", "embedded", TASK)
     loop.wait_for("are ready")
     loop.wait_for(r"embedded +session ")
-    nursery_of(loop).suspend()
+    forkserver_of(loop).suspend()
     loop.signal(signal.SIGKILL)
     loop.process.wait()
     hanging.wait_until_empty(5)

@@ -18,7 +18,7 @@ from actors.edges import processes
 from actors.errors import ProtocolError
 from supervisor.launchers import (
     Exited,
-    NurseryLauncher,
+    ForkserverLauncher,
     PortableLauncher,
     Started,
     StartFailed,
@@ -29,7 +29,7 @@ from supervisor.stale_processes import records_directory
 
 HERE = str(Path(__file__).parent)
 PATIENCE_S = 20  # the machine may be busy; the waits end with the event
-ON_LINUX = pytest.param(False, id="nursery", marks=[] if processes.HAS_SUBREAPER else pytest.mark.xfail(run=False))
+ON_LINUX = pytest.param(False, id="forkserver", marks=[] if processes.HAS_SUBREAPER else pytest.mark.xfail(run=False))
 
 
 class Stage:
@@ -120,7 +120,7 @@ def stage(request, make_stage):
 
 
 @pytest.fixture(params=[ON_LINUX])
-def nursery_stage(request, make_stage):
+def forkserver_stage(request, make_stage):
     return make_stage(request.param, preload=())
 
 
@@ -128,8 +128,8 @@ def all_gone(pids):
     return all(processes.wait_ended(pid, PATIENCE_S) for pid in pids)
 
 
-def nursery_pid(stage):
-    return stage.launcher._nursery._pid
+def forkserver_pid(stage):
+    return stage.launcher._forkserver._pid
 
 
 # --- what is started ---------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_a_process_is_alone_in_its_session_with_its_lifelines_and_its_socket(sta
     assert facts["threads"] == 1
 
 
-def test_a_process_has_no_trace_of_the_nursery_in_its_signals_and_environment(stage):
+def test_a_process_has_no_trace_of_the_forkserver_in_its_signals_and_environment(stage):
     facts = stage.started("describe")
     assert facts["handlers"][:2] == [str(signal.SIG_DFL)] * 2
     assert "default_int_handler" in facts["handlers"][2]
@@ -277,10 +277,10 @@ def test_an_actor_killed_by_somebody_else_leaves_nothing_either(stage):
     assert not list(stage.records("run/worker").iterdir())
 
 
-def test_a_nursery_needs_no_records_to_find_what_an_actor_left(nursery_stage):
-    facts = nursery_stage.started("tree", arguments={"records": ""})
+def test_a_forkserver_needs_no_records_to_find_what_an_actor_left(forkserver_stage):
+    facts = forkserver_stage.started("tree", arguments={"records": ""})
     os.kill(facts["pid"], signal.SIGKILL)
-    assert nursery_stage.next(Exited).signal == signal.SIGKILL
+    assert forkserver_stage.next(Exited).signal == signal.SIGKILL
     assert not any(map(processes.is_running, facts["below"].values()))
 
 
@@ -320,14 +320,14 @@ def test_closing_ends_stopped_actors_as_well(stage):
     assert not any(map(processes.is_running, [facts["pid"], *facts["below"].values()]))
 
 
-def test_closing_ends_a_stopped_nursery(nursery_stage):
-    facts = nursery_stage.started("tree")
-    nursery = nursery_pid(nursery_stage)
-    os.kill(nursery, signal.SIGSTOP)
+def test_closing_ends_a_stopped_forkserver(forkserver_stage):
+    facts = forkserver_stage.started("tree")
+    forkserver = forkserver_pid(forkserver_stage)
+    os.kill(forkserver, signal.SIGSTOP)
     began = time.monotonic()
-    nursery_stage.launcher.close()
+    forkserver_stage.launcher.close()
     assert time.monotonic() - began < 3
-    assert not any(map(processes.is_running, [nursery, facts["pid"], *facts["below"].values()]))
+    assert not any(map(processes.is_running, [forkserver, facts["pid"], *facts["below"].values()]))
 
 
 ROOT = """
@@ -343,8 +343,8 @@ for child in ("run/worker", "run/reviewer"):
     launcher.start(StartOrder(child=child, incarnation=1, entry="launched:tree",
                               arguments=json.dumps({"ear": ear}).encode()))
     assert isinstance(events.get(), Started)
-nursery = getattr(launcher, "_nursery", None)
-print(json.dumps({"nursery": nursery._pid if nursery else None}), flush=True)
+forkserver = getattr(launcher, "_forkserver", None)
+print(json.dumps({"forkserver": forkserver._pid if forkserver else None}), flush=True)
 sys.stdin.read()
 """
 
@@ -365,10 +365,10 @@ def make_root(make_stage, tmp_path):
         )
         roots.append(root)
         facts = [stage.hear(), stage.hear()]
-        nursery = json.loads(root.stdout.readline())["nursery"]
-        stage.watch([nursery] if nursery else [])
+        forkserver = json.loads(root.stdout.readline())["forkserver"]
+        stage.watch([forkserver] if forkserver else [])
         root.stage = stage
-        return root, nursery, facts
+        return root, forkserver, facts
 
     yield make
     for root in roots:
@@ -380,10 +380,10 @@ def make_root(make_stage, tmp_path):
 
 @pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
 def test_a_killed_root_takes_everything_with_it(make_root, portable):
-    root, nursery, facts = make_root(portable)
+    root, forkserver, facts = make_root(portable)
     root.kill()
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
-    assert nursery is None or all_gone([nursery])
+    assert forkserver is None or all_gone([forkserver])
 
 
 @pytest.mark.parametrize("portable", [ON_LINUX])
@@ -396,12 +396,12 @@ def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable
 
 
 @pytest.mark.parametrize("portable", [ON_LINUX])
-def test_a_killed_root_takes_everything_with_it_though_its_nursery_is_stopped(make_root, portable):
-    root, nursery, facts = make_root(portable)
-    os.kill(nursery, signal.SIGSTOP)
+def test_a_killed_root_takes_everything_with_it_though_its_forkserver_is_stopped(make_root, portable):
+    root, forkserver, facts = make_root(portable)
+    os.kill(forkserver, signal.SIGSTOP)
     root.kill()
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
-    assert all_gone([nursery])
+    assert all_gone([forkserver])
 
 
 IDLE_ROOT = """
@@ -410,36 +410,36 @@ from pathlib import Path
 from supervisor.launchers import make_launcher
 
 launcher = make_launcher(print, runtime_dir=Path(sys.argv[1]), portable=False, preload=())
-while launcher._nursery._pid is None:
+while launcher._forkserver._pid is None:
     os.sched_yield()
-print(launcher._nursery._pid, flush=True)
+print(launcher._forkserver._pid, flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.mark.parametrize("portable", [ON_LINUX])
-def test_a_killed_root_takes_a_stopped_nursery_with_it_that_has_nobody_to_wake_it(tmp_path, portable):
+def test_a_killed_root_takes_a_stopped_forkserver_with_it_that_has_nobody_to_wake_it(tmp_path, portable):
     root = subprocess.Popen(
         [sys.executable, "-c", IDLE_ROOT, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    nursery = int(root.stdout.readline())
-    os.kill(nursery, signal.SIGSTOP)  # most likely while it is still being started
-    while psutil.Process(nursery).status() != psutil.STATUS_STOPPED:
+    forkserver = int(root.stdout.readline())
+    os.kill(forkserver, signal.SIGSTOP)  # most likely while it is still being started
+    while psutil.Process(forkserver).status() != psutil.STATUS_STOPPED:
         os.sched_yield()
     root.kill()
     root.communicate()
     try:
-        assert all_gone([nursery])
+        assert all_gone([forkserver])
     finally:
-        processes.send(nursery, signal.SIGKILL)
+        processes.send(forkserver, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
 def test_a_new_root_ends_what_root_and_launcher_killed_together_left(make_root, make_stage, tmp_path, portable):
-    root, nursery, facts = make_root(portable)
+    root, forkserver, facts = make_root(portable)
     for one in facts:
         os.kill(one["pid"], signal.SIGSTOP)  # so that no lifeline helps
-    for pid in filter(None, (nursery, root.pid)):
+    for pid in filter(None, (forkserver, root.pid)):
         os.kill(pid, signal.SIGKILL)
     root.wait()
     assert all(processes.is_running(one["pid"]) for one in facts)
@@ -506,63 +506,63 @@ def test_a_new_root_ends_a_spare_process_that_was_stopped_when_its_root_was_kill
     assert not processes.is_running(spare)
 
 
-# --- the nursery itself ------------------------------------------------------------------------------------------
+# --- the forkserver itself ------------------------------------------------------------------------------------------
 
 
-def test_a_killed_nursery_is_reported_as_the_loss_of_its_actors_and_is_replaced(nursery_stage):
-    facts = [nursery_stage.started("tree", child=f"run/{number}") for number in range(2)]
+def test_a_killed_forkserver_is_reported_as_the_loss_of_its_actors_and_is_replaced(forkserver_stage):
+    facts = [forkserver_stage.started("tree", child=f"run/{number}") for number in range(2)]
     os.kill(facts[0]["pid"], signal.SIGSTOP)  # this one cannot end itself
-    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
-    lost = [nursery_stage.next(Exited) for _ in facts]
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGKILL)
+    lost = [forkserver_stage.next(Exited) for _ in facts]
     assert [(one.child, one.code, one.signal) for one in lost] == [("run/0", None, None), ("run/1", None, None)]
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
-    nursery_stage.started("tree", child="run/0", incarnation=2)
+    forkserver_stage.started("tree", child="run/0", incarnation=2)
 
 
-def test_actors_of_a_killed_nursery_are_let_end_by_themselves(nursery_stage):
+def test_actors_of_a_killed_forkserver_are_let_end_by_themselves(forkserver_stage):
     """To kill a tree is to stop it first, and a root that is killed in between would leave it stopped for good."""
-    facts = nursery_stage.started("end_slowly")
-    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
-    assert nursery_stage.hear()["pid"] == facts["pid"]
+    facts = forkserver_stage.started("end_slowly")
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGKILL)
+    assert forkserver_stage.hear()["pid"] == facts["pid"]
     assert not processes.wait_ended(facts["pid"], 0.5)
-    nursery_stage.answer(b"end")
-    assert nursery_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
+    forkserver_stage.answer(b"end")
+    assert forkserver_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
 
 
-def test_an_actor_that_dies_with_its_nursery_leaves_only_what_nobody_knew(nursery_stage):
-    facts = nursery_stage.started("tree")
-    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
+def test_an_actor_that_dies_with_its_forkserver_leaves_only_what_nobody_knew(forkserver_stage):
+    facts = forkserver_stage.started("tree")
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGSTOP)
     os.kill(facts["pid"], signal.SIGKILL)
-    os.kill(nursery_pid(nursery_stage), signal.SIGKILL)
-    assert nursery_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGKILL)
+    assert forkserver_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
     assert not any(map(processes.is_running, facts["below"].values()))  # here they were recorded
 
 
-def test_a_nursery_told_to_terminate_ends_all_that_it_has(nursery_stage):
-    facts = nursery_stage.started("tree")
-    os.kill(nursery_pid(nursery_stage), signal.SIGTERM)
-    assert nursery_stage.next(Exited).signal is None
+def test_a_forkserver_told_to_terminate_ends_all_that_it_has(forkserver_stage):
+    facts = forkserver_stage.started("tree")
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGTERM)
+    assert forkserver_stage.next(Exited).signal is None
     assert not any(map(processes.is_running, [facts["pid"], *facts["below"].values()]))
 
 
-def test_an_order_that_meets_a_dying_nursery_is_a_failed_start(make_stage, tmp_path):
+def test_an_order_that_meets_a_dying_forkserver_is_a_failed_start(make_stage, tmp_path):
     stage = make_stage(False, preload=("stops_while_it_loads",))
     (tmp_path / "stops_while_it_loads.py").write_text(
         f"import launched, os; launched.tell({stage.address!r}, pid=os.getpid()); launched.sleep()"
     )
     stage.start("describe")
     os.kill(stage.hear()["pid"], signal.SIGKILL)
-    reason = "the nursery ended: exit status -9"
+    reason = "the forkserver ended: exit status -9"
     assert stage.next(StartFailed) == StartFailed(child="run/worker", incarnation=1, reason=reason)
 
 
-def test_a_stopped_nursery_is_woken_by_the_next_order(nursery_stage):
-    facts = nursery_stage.started("tree")
-    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
-    nursery_stage.launcher.kill("run/worker", 1)
-    nursery_stage.next(Exited)
-    os.kill(nursery_pid(nursery_stage), signal.SIGSTOP)
-    assert nursery_stage.started("describe", incarnation=2)["pid"] != facts["pid"]
+def test_a_stopped_forkserver_is_woken_by_the_next_order(forkserver_stage):
+    facts = forkserver_stage.started("tree")
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGSTOP)
+    forkserver_stage.launcher.kill("run/worker", 1)
+    forkserver_stage.next(Exited)
+    os.kill(forkserver_pid(forkserver_stage), signal.SIGSTOP)
+    assert forkserver_stage.started("describe", incarnation=2)["pid"] != facts["pid"]
 
 
 def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_path):
@@ -573,8 +573,8 @@ def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_p
     actor = stage.started("describe", child="run/actor")
     stage.launcher.start(StartOrder(child="run/newborn", incarnation=1, entry="never_ends:main", arguments=b""))
     newborn = stage.hear()
-    nursery = stage.hear()  # it is busy now: what happens meanwhile, it learns at once
-    assert nursery["pid"] == nursery_pid(stage)
+    forkserver = stage.hear()  # it is busy now: what happens meanwhile, it learns at once
+    assert forkserver["pid"] == forkserver_pid(stage)
     for pid in (actor["pid"], newborn["pid"]):  # in this order: the signal is there before the newborn's end is
         os.kill(pid, signal.SIGKILL)
         processes.wait_ended(pid)
@@ -584,12 +584,12 @@ def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_p
     assert stage.next(StartFailed) == StartFailed(child="run/newborn", incarnation=1, reason=reason)
 
 
-def test_a_nursery_does_not_fork_with_threads(make_stage, tmp_path, capfd):
+def test_a_forkserver_does_not_fork_with_threads(make_stage, tmp_path, capfd):
     module = "import threading, time; threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()"
     (tmp_path / "starts_a_thread.py").write_text(module)
     stage = make_stage(False, preload=("starts_a_thread",))
     stage.start("describe")
-    assert stage.next(StartFailed).reason == "the nursery ended: exit status 1"
+    assert stage.next(StartFailed).reason == "the forkserver ended: exit status 1"
     assert "starts a thread when it is imported" in capfd.readouterr().err
 
 
@@ -649,4 +649,4 @@ def test_the_environment_can_ask_for_the_portable_launcher(tmp_path, value, port
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == (PortableLauncher if portable else NurseryLauncher).__name__
+    assert done.stdout.strip() == (PortableLauncher if portable else ForkserverLauncher).__name__

@@ -1,4 +1,4 @@
-"""Messages between root and nursery survive any cutting of the stream."""
+"""Messages between root and forkserver survive any cutting of the stream."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_orders_arrive_whole_and_in_order_however_the_stream_is_cut(cuts):
 
 
 def test_bytes_that_are_no_message_are_refused():
-    with pytest.raises(ProtocolError, match="bad message between root and nursery"):
+    with pytest.raises(ProtocolError, match="bad message between root and forkserver"):
         list(Frames(Event).feed(b"\x00\x00\x00\x03abc"))
     with pytest.raises(ProtocolError, match="bad message"):
         list(Frames(Event).feed(frame(ORDERS[1])))

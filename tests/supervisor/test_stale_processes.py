@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from actors.edges import processes
-from supervisor.stale_processes import NURSERY, kill, left, records_directory, records_root
+from supervisor.stale_processes import FORKSERVER, kill, left, records_directory, records_root
 
 TREE = "import os, time; pid = os.fork(); pid and print(pid, flush=True); os.close(1); time.sleep(1000)"
 
@@ -87,11 +87,11 @@ def test_a_directory_that_was_never_made_holds_nothing(tmp_path):
 
 
 def test_children_with_awkward_names_have_directories_of_their_own(tmp_path):
-    names = ["a/b", "a", "..", "a%2Fb", "ä b", "nursery", ""]
+    names = ["a/b", "a", "..", "a%2Fb", "ä b", "forkserver", ""]
     directories = {records_directory(tmp_path, name) for name in names}
     assert len(directories) == len(names)
     assert all(directory.resolve().parent == records_root(tmp_path).resolve() for directory in directories)
-    assert records_root(tmp_path) / NURSERY not in directories
+    assert records_root(tmp_path) / FORKSERVER not in directories
 
 
 def test_what_would_be_killed_can_be_looked_at_and_is_left_as_it_is(run_tree, tmp_path):

@@ -3,10 +3,10 @@
 Single-threaded, so that it may fork; started by exec, with the imports of all actors preloaded, without a ZeroMQ
 context. A fork shares those imports, which makes an actor's start quick and its memory small. It is the child
 subreaper of everything below it: what an actor leaves behind, whatever sessions that made, becomes a child of the
-nursery and is killed before the actor's exit is reported. When the link to the root ends, everything is killed.
+forkserver and is killed before the actor's exit is reported. When the link to the root ends, everything is killed.
 
 It never decides to restart anything, and never waits by looking again and again: it sleeps until the root sends an
-order, a child ends, or a newborn speaks.
+order, a child ends, or a forked process speaks.
 
 The same module is the `main` of one actor started by exec (`PortableLauncher`): there it waits for its order, if need
 be with the imports done (a spare process), and runs the entry.
@@ -48,7 +48,8 @@ from supervisor.orders import (
     frame,
 )
 
-RUNNING = b"\0"  # what a newborn says to its launcher just before the entry is called; any other words are a reason
+# What a forked process says to its launcher just before the entry is called; any other words are a reason.
+RUNNING = b"\0"
 
 # A killed process that does not end sits in an uninterruptible sleep: it will never run again, so it is no reason to
 # keep the root waiting for the exit of its actor.
@@ -69,8 +70,8 @@ NEXT_PIECE_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Newborn:
-    """What a fresh process is to become. Handed up to `main`, so that an actor's stack holds nothing of the nursery."""
+class Forked:
+    """What a fresh process is to become. Handed up to `main`, so that an actor's stack has nothing of its parent."""
 
     order: StartOrder
     lifeline: socket.socket
@@ -88,7 +89,7 @@ class _Actor:
     reason: str = ""  # why it could not be started, in its own words
 
 
-class Nursery:
+class Forkserver:
     """Serves one root over `link`. Made and used by the main thread of a process of its own.
 
     `root_end` is for the actors: should the root be killed while this process is stopped, they see it themselves.
@@ -106,8 +107,8 @@ class Nursery:
         self._ended: list[Exited | StartFailed] = []  # reported when no orphan is left
         self._sweep_until = 0.0  # on time.monotonic's clock
 
-    def serve(self) -> Newborn | None:
-        """Returns in each forked process with what it is to become, and in the nursery, at the end, with None."""
+    def serve(self) -> Forked | None:
+        """Returns in each forked process with what it is to become, and in the forkserver, at the end, with None."""
         self._wake.setblocking(False)
         self._wakeup.setblocking(False)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -130,9 +131,9 @@ class Nursery:
                         self._end_all()
                         return None
                     for order in self._frames.feed(data):
-                        newborn = self._obey(order)
-                        if newborn:
-                            return newborn
+                        forked = self._obey(order)
+                        if forked:
+                            return forked
                 elif key.fileobj is self._wake:
                     numbers = self._wake.recv(_READ_BYTES)
                     if signal.SIGTERM in numbers or signal.SIGINT in numbers:
@@ -155,7 +156,7 @@ class Nursery:
         self._received_fds.extend(fds)
         return data
 
-    def _obey(self, order: Order) -> Newborn | None:
+    def _obey(self, order: Order) -> Forked | None:
         match order:
             case StartOrder():
                 return self._start(order)
@@ -165,7 +166,7 @@ class Nursery:
                         processes.send(actor.pid, order.signal)
                 return None
 
-    def _start(self, order: StartOrder) -> Newborn | None:
+    def _start(self, order: StartOrder) -> Forked | None:
         listen_fd = self._received_fds.popleft() if order.wants_socket else None
         ours, theirs = socket.socketpair()
         # A signal that came between the fork and the reset of its handlers would wake the wrong process.
@@ -183,7 +184,7 @@ class Nursery:
             self._abandon()
             ours.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            return Newborn(order=order, lifeline=theirs, root_end=self._root_end, listen_fd=listen_fd)
+            return Forked(order=order, lifeline=theirs, root_end=self._root_end, listen_fd=listen_fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self._close_fd(listen_fd)
@@ -194,7 +195,7 @@ class Nursery:
         return None
 
     def _abandon(self) -> None:
-        """In a forked process: lets go of everything that is the nursery's."""
+        """In a forked process: lets go of everything that is the forkserver's."""
         os.setsid()  # Ctrl-C at the terminal is for the root; and an agent that signals its group hits one actor
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
@@ -210,7 +211,7 @@ class Nursery:
     # --- children -----------------------------------------------------------------------------------------------
 
     def _listen_to(self, actor: _Actor) -> None:
-        """A newborn has said that it runs, or why it does not, or nothing because it has ended."""
+        """A forked process has said that it runs, or why it does not, or nothing because it has ended."""
         try:
             said = actor.lifeline.recv(_READ_BYTES)
         except BlockingIOError:
@@ -286,19 +287,19 @@ def _kill(pids: Collection[int]) -> bool:
 
 
 def main() -> NoReturn:
-    """`nursery LINK_FD ROOT_FD MODULE…` serves a root; `actor LINK_FD MODULE…` runs the one order that comes."""
+    """`forkserver LINK_FD ROOT_FD MODULE…` serves a root; `actor LINK_FD MODULE…` runs the one order that comes."""
     match sys.argv[1:]:
-        case ["nursery", link_fd, root_end, *modules]:
+        case ["forkserver", link_fd, root_end, *modules]:
             at_once = [name for name in modules if not name.startswith(WHEN_IDLE)]
             when_idle = [name.removeprefix(WHEN_IDLE) for name in modules if name.startswith(WHEN_IDLE)]
             os.set_inheritable(int(root_end), False)
-            newborn = _nursery(_inherited(link_fd), int(root_end), at_once, when_idle)
+            forked = _forkserver(_inherited(link_fd), int(root_end), at_once, when_idle)
         case ["actor", link_fd, *modules]:
-            newborn = _single(_inherited(link_fd), modules)
+            forked = _single(_inherited(link_fd), modules)
         case other:
-            raise ProtocolError(f"nursery started with {other}: it is a part of loop, not a program for people")
-    if newborn:
-        _become(newborn)
+            raise ProtocolError(f"forkserver started with {other}: it is a part of loop, not a program for people")
+    if forked:
+        _become(forked)
     sys.exit(0)
 
 
@@ -308,11 +309,11 @@ def _inherited(fd: str) -> socket.socket:
     return link
 
 
-def _nursery(link: socket.socket, root_end: int, at_once: Sequence[str], when_idle: Sequence[str]) -> Newborn | None:
-    gc.disable()  # a collection in the nursery would only touch, and so copy, pages that the actors share
+def _forkserver(link: socket.socket, root_end: int, at_once: Sequence[str], when_idle: Sequence[str]) -> Forked | None:
+    gc.disable()  # a collection in the forkserver would only touch, and so copy, pages that the actors share
     _preload(at_once)
     processes.become_subreaper()
-    return Nursery(link, root_end, when_idle).serve()
+    return Forkserver(link, root_end, when_idle).serve()
 
 
 def _import(module: str) -> None:
@@ -331,8 +332,8 @@ def _preload(modules: Sequence[str]) -> None:
     gc.freeze()
 
 
-def _single(link: socket.socket, preload: Sequence[str]) -> Newborn | None:
-    """For a launcher without a nursery. The link brings one order, then it is the lifeline.
+def _single(link: socket.socket, preload: Sequence[str]) -> Forked | None:
+    """For a launcher without a forkserver. The link brings one order, then it is the lifeline.
 
     The order may come in the middle of the imports, and so may the lifeline's end: the rest is not imported then.
     """
@@ -351,12 +352,12 @@ def _single(link: socket.socket, preload: Sequence[str]) -> Newborn | None:
             os.set_inheritable(fd, False)
             listen_fd = fd
         for order in frames.feed(data):
-            return Newborn(order=order, lifeline=link, root_end=None, listen_fd=listen_fd)
+            return Forked(order=order, lifeline=link, root_end=None, listen_fd=listen_fd)
 
 
-def _become(newborn: Newborn) -> None:
+def _become(forked: Forked) -> None:
     """The life of an actor process."""
-    order, lifeline = newborn.order, newborn.lifeline
+    order, lifeline = forked.order, forked.lifeline
     try:
         if order.log_path:
             _redirect_output(order.log_path)
@@ -367,8 +368,8 @@ def _become(newborn: Newborn) -> None:
         lifeline.sendall(f"{type(error).__name__}: {error}".encode()[:_READ_BYTES])
         sys.exit(_EXIT_NOT_STARTED)
     lifeline.sendall(RUNNING)
-    lifelines = (lifeline.detach(), *([] if newborn.root_end is None else [newborn.root_end]))
-    entry(order.arguments, lifelines, newborn.listen_fd)
+    lifelines = (lifeline.detach(), *([] if forked.root_end is None else [forked.root_end]))
+    entry(order.arguments, lifelines, forked.listen_fd)
 
 
 def _redirect_output(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The launcher of Linux: a nursery process forks the actors. Lives in the root process; see supervisor.launchers."""
+"""The launcher of Linux: a forkserver process forks the actors. Lives in the root process; see supervisor.launchers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from supervisor.launcher_parts import (
 )
 from supervisor.orders import Event, Frames, KillOrder, Started, StartOrder, failed, frame, lost
 
-_NURSERY_TIMEOUT_S = 1.0  # it kills everything in milliseconds; later it is stopped or stuck, and is killed from here
+# It kills everything in milliseconds; later it is stopped or stuck, and is killed from here.
+_FORKSERVER_TIMEOUT_S = 1.0
 
-# Actors whose nursery has died end by themselves, and are given this time for it: to kill a tree is to stop it first,
-# and a root that is killed in between would leave it stopped, deaf to all lifelines.
+# Actors whose forkserver has died end by themselves, and are given this time for it: to kill a tree is to stop it
+# first, and a root that is killed in between would leave it stopped, deaf to all lifelines.
 _OWN_END_S = 2.0
 
 
-class NurseryLauncher:
-    """Has a nursery fork the actors. A nursery that dies is replaced at the next start. One thread for each nursery."""
+class ForkserverLauncher:
+    """Has a forkserver fork the actors. One that dies is replaced at the next start. One thread for each."""
 
     def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str]) -> None:
         self._reporter = Reporter(on_event)
@@ -45,10 +46,10 @@ class NurseryLauncher:
         self._closed = False
         # Nothing is ever written into it; its end says that this process is gone, to whoever has the other end.
         self._root_end, self._held_end = socket.socketpair()
-        self._nursery = self._make_nursery()  # at once: it imports while the root starts
+        self._forkserver = self._make_forkserver()  # at once: it imports while the root starts
 
-    def _make_nursery(self) -> _Nursery:
-        return _Nursery(self._reporter, self._runtime_dir, self._preload, self._root_end)
+    def _make_forkserver(self) -> _Forkserver:
+        return _Forkserver(self._reporter, self._runtime_dir, self._preload, self._root_end)
 
     def start(self, order: StartOrder) -> None:
         """See `Launcher.start`."""
@@ -56,14 +57,14 @@ class NurseryLauncher:
             if self._closed:
                 raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
             listening = self._sockets.of(order)
-            if not self._nursery.start(order, listening):
-                self._nursery = self._make_nursery()
-                self._nursery.start(order, listening)
+            if not self._forkserver.start(order, listening):
+                self._forkserver = self._make_forkserver()
+                self._forkserver.start(order, listening)
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         """See `Launcher.kill`."""
         with self._lock:
-            self._nursery.kill(child, incarnation, number)
+            self._forkserver.kill(child, incarnation, number)
 
     def listening_port(self, child: str) -> int:
         """See `Launcher.listening_port`."""
@@ -79,17 +80,17 @@ class NurseryLauncher:
         """See `Launcher.close`."""
         self._closed = True
         self._reporter.silence()
-        self._nursery.hang_up()  # before the lock: it frees a start() whose order nobody reads
+        self._forkserver.hang_up()  # before the lock: it frees a start() whose order nobody reads
         with self._lock:
             self._sockets.close()
-            self._nursery.hang_up()  # start() may just have made a new one
-            self._nursery.wait()
+            self._forkserver.hang_up()  # start() may just have made a new one
+            self._forkserver.wait()
             self._root_end.close()
             self._held_end.close()
 
 
-class _Nursery:
-    """One nursery process, seen from the root, and the thread that reads its reports until it is gone."""
+class _Forkserver:
+    """One forkserver process, seen from the root, and the thread that reads its reports until it is gone."""
 
     def __init__(self, reporter: Reporter, runtime_dir: Path, preload: Sequence[str], root_end: socket.socket) -> None:
         self._reporter = reporter
@@ -101,11 +102,11 @@ class _Nursery:
         self._pid: int | None = None
         # Orders wait in the socket until the process reads them, so nobody waits for it to start.
         self._link, theirs = socket.socketpair()
-        self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="nursery", daemon=True)
+        self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="forkserver", daemon=True)
         self._thread.start()
 
     def start(self, order: StartOrder, listening: socket.socket | None) -> bool:
-        """False: this nursery is gone."""
+        """False: this forkserver is gone."""
         with self._lock:
             if self._gone:
                 return False
@@ -117,14 +118,14 @@ class _Nursery:
         self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
 
     def hang_up(self) -> None:
-        """The nursery kills everything and ends. May be called twice."""
+        """The forkserver kills everything and ends. May be called twice."""
         with contextlib.suppress(OSError):  # it is gone already
             self._link.shutdown(socket.SHUT_RDWR)
 
     def wait(self) -> None:
         """Waits until it is gone, and all that it had; helps if need be."""
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
-        self._thread.join(_NURSERY_TIMEOUT_S)
+        self._thread.join(_FORKSERVER_TIMEOUT_S)
         if (pid := self._pid) is not None:  # it is stopped or stuck
             processes.kill_tree(pid, timeout_s=deadline - time.monotonic())
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -153,19 +154,19 @@ class _Nursery:
             self._reporter.report(lost(order) if started else failed(order, why))
 
     def _watch(self, theirs: socket.socket, preload: Sequence[str]) -> str:
-        """Runs the nursery until it is gone; says how it ended."""
+        """Runs the forkserver until it is gone; says how it ended."""
         with theirs:
             try:
                 fds = [theirs.fileno(), self._root_end.fileno()]
                 # A group of its own in the root's session, not a session: when the root dies, the system itself sends
                 # SIGHUP and SIGCONT to a stopped group that nobody is left to continue (POSIX, orphaned groups), so
-                # that a nursery which was stopped sees the end of its root as well.
-                process = start_program(["nursery", *map(str, fds), *preload], fds, process_group=0)
+                # that a forkserver which was stopped sees the end of its root as well.
+                process = start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
             except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
-                return f"cannot start the nursery: {error}"
+                return f"cannot start the forkserver: {error}"
         self._pid = process.pid
         record = processes.record(
-            stale_processes.records_root(self._runtime_dir) / stale_processes.NURSERY, process.pid
+            stale_processes.records_root(self._runtime_dir) / stale_processes.FORKSERVER, process.pid
         )
         frames = Frames(Event)
         while data := self._receive():
@@ -176,7 +177,7 @@ class _Nursery:
         status = process.wait()
         if record:
             record.unlink(missing_ok=True)
-        return f"the nursery ended: exit status {status}"
+        return f"the forkserver ended: exit status {status}"
 
     def _receive(self) -> bytes:
         try:
