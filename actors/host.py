@@ -8,7 +8,7 @@ any thread) or did not stop in time, 71 when `on_start` failed, 125 when it fail
 again, 69 when the root is gone. However it ends, it first kills all processes below it.
 
 What of Pykka is not relied upon, because it was seen to fail (4.5.0): `ask` hides crashes from on_failure, so every
-message is told and answered by the courier; on_failure is not called for on_start; on_stop's exceptions are swallowed;
+message is told and answered by the channel; on_failure is not called for on_start; on_stop's exceptions are swallowed;
 SystemExit in a handler stops all actors without a word; its stop waits behind the backlog. All of these end here.
 """
 
@@ -32,8 +32,8 @@ from actors import logs, starts
 from actors.clock import wall_ms
 from actors.edges import processes
 from actors.edges.bus import Bus, End
-from actors.edges.courier import Courier, Delivery, monotonic_ms, refusal
 from actors.edges.mailbox import Item, Mailbox
+from actors.edges.reliable_channel import Delivery, ReliableChannel, monotonic_ms, refusal
 from actors.errors import (
     EXIT_PERMANENT,
     CircumstanceError,
@@ -84,17 +84,17 @@ class ActorContext(Generic[S]):
 
     def __init__(
         self,
-        courier: Courier,
+        channel: ReliableChannel,
         start: S,
         *,
         listen_fd: int | None = None,
         ended: Callable[[], None] = lambda: None,
         clock: Callable[[], int] = wall_ms,
     ) -> None:
-        self.courier = courier
-        self.run = courier.address.run
-        self.name = courier.address.name
-        self.incarnation = courier.address.incarnation  # also the epoch of its streams
+        self.channel = channel
+        self.run = channel.address.run
+        self.name = channel.address.name
+        self.incarnation = channel.address.incarnation  # also the epoch of its streams
         self.start = start  # what the actor is told
         self.listen_fd = listen_fd
         self.ended = ended  # the host's: the actor's thread has left its loop
@@ -105,7 +105,7 @@ class ActorContext(Generic[S]):
 
     def ref(self, name: str) -> RemoteRef:
         """An actor of the same run, by name."""
-        return RemoteRef(self.courier, name)
+        return RemoteRef(self.channel, name)
 
     def start_failed(self, error: BaseException) -> None:
         """One line for the log and for people; the traceback only where the error is not one of ours."""
@@ -142,7 +142,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
 
     def tell_self(self, message: Message) -> None:
         """Puts a message into this actor's own mailbox. Any thread. It need not be in the catalogue."""
-        address = self.context.courier.address
+        address = self.context.channel.address
         envelope = Envelope(
             id="self", run=address.run, sender=address.local, recipient=address.local, kind=type(message).__name__
         )
@@ -178,7 +178,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
             self.actor_inbox.end()
 
     def _handle(self, delivery: Delivery) -> None:
-        courier, envelope, message = self.context.courier, delivery.envelope, delivery.message
+        channel, envelope, message = self.context.channel, delivery.envelope, delivery.message
         if isinstance(message, StopActor):
             self.actor_inbox.set_activity("on_stop")
             logger.info("stopping: {}", message.reason)
@@ -204,9 +204,9 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
             logger.opt(exception=error).error("{} from {} failed", envelope.kind, envelope.sender)
             answer = refusal(CircumstanceError(f"{self.context.name} failed at {envelope.kind}: {described(error)}"))
         if envelope.wants_answer:
-            courier.answer(envelope, answer or Ack(seq=envelope.seq))
+            channel.answer(envelope, answer or Ack(seq=envelope.seq))
         else:
-            courier.handled(envelope)
+            channel.handled(envelope)
 
     def _apply(self, message: Apply, sender: Sender) -> Message:
         if sender.name not in _ROOT:
@@ -263,7 +263,7 @@ def _run(start: starts.ProcessStart, lifelines: Sequence[int], listen_fd: int | 
     bus = Bus(Address(start.run, start.name, start.incarnation), start.endpoint, lifelines)
     bus.handle_signals()
     mailbox = Mailbox()
-    context: ActorContext[Any] = ActorContext(bus.courier, None, listen_fd=listen_fd, ended=bus.actor_ended)
+    context: ActorContext[Any] = ActorContext(bus.channel, None, listen_fd=listen_fd, ended=bus.actor_ended)
     try:
         actor = _load(start.actor)
         context.start = starts.typed(start.start, actor.start_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.edges.courier import Courier
+from actors.edges.reliable_channel import ReliableChannel
 from actors.messages import Message
 
 
@@ -12,12 +12,12 @@ class RemoteRef:
     Unlike a Pykka ActorRef it may name an actor that is down, or that does not exist yet.
     """
 
-    def __init__(self, courier: Courier, name: str) -> None:
-        self._courier = courier
+    def __init__(self, channel: ReliableChannel, name: str) -> None:
+        self._channel = channel
         self.name = name
 
     def __repr__(self) -> str:
-        return f"RemoteRef({self._courier.address.run}/{self.name})"
+        return f"RemoteRef({self._channel.address.run}/{self.name})"
 
     def tell(self, message: Message) -> None:
         """Sends a message and returns at once. Any thread.
@@ -26,7 +26,7 @@ class RemoteRef:
         Any other may be lost with a process; one that the router cannot hand over comes back as `Undeliverable`.
         Raises ProtocolError when the message cannot be encoded.
         """
-        self._courier.tell(self.name, message)
+        self._channel.tell(self.name, message)
 
     def ask(self, message: Message, *, timeout_s: float, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered. Any thread except the process's I/O thread.
@@ -36,4 +36,4 @@ class RemoteRef:
         A recipient that has nothing to say answers `Ack`. Raises UndeliverableError when no answer came within
         `timeout_s`, and the class of actors.errors that a `Refused` answer names.
         """
-        return self._courier.ask(self.name, message, timeout_s, once=once)
+        return self._channel.ask(self.name, message, timeout_s, once=once)

@@ -27,7 +27,7 @@ import msgspec
 import zmq
 from loguru import logger
 
-from actors.edges.courier import Courier, monotonic_ms, refusal
+from actors.edges.reliable_channel import ReliableChannel, monotonic_ms, refusal
 from actors.edges.socket_loop import SocketLoop
 from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
 from actors.messages import Ack, ActorDown, ActorUp, Heartbeat, Message, Undeliverable
@@ -80,19 +80,19 @@ class Registration(msgspec.Struct):
 class LocalEndpoint:
     """An address in the root's own process. Made by `Router.open_local`."""
 
-    def __init__(self, courier: Courier, on_message: OnMessage) -> None:
-        self.courier = courier
-        self.address = courier.address
+    def __init__(self, channel: ReliableChannel, on_message: OnMessage) -> None:
+        self.channel = channel
+        self.address = channel.address
         self._on_message = on_message
 
     def ref(self, name: str) -> RemoteRef:
         """An actor or endpoint of the same run. Its `ask` must not be called in the router's thread."""
-        return RemoteRef(self.courier, name)
+        return RemoteRef(self.channel, name)
 
     def deliver(self, header: bytes, body: bytes) -> None:
         """Router's thread: takes a message in and serves it. Nothing is raised from here."""
         try:
-            delivery = self.courier.receive(header, body, monotonic_ms())
+            delivery = self.channel.receive(header, body, monotonic_ms())
         except ProtocolError as error:
             logger.error("{} refused a message: {}", self.address, error)
             return
@@ -109,9 +109,9 @@ class LocalEndpoint:
             logger.opt(exception=error).critical("{} failed at {}", self.address, envelope.kind)
             answer = refusal(CircumstanceError(f"{self.address} failed at {envelope.kind}: {error!r}"))
         if envelope.wants_answer:
-            self.courier.answer(envelope, answer or Ack(seq=envelope.seq))
+            self.channel.answer(envelope, answer or Ack(seq=envelope.seq))
         else:
-            self.courier.handled(envelope)
+            self.channel.handled(envelope)
 
 
 class Router:
@@ -166,7 +166,7 @@ class Router:
 
         def forget() -> None:
             for key in [key for key in self._endpoints if key[0] == run]:
-                self._endpoints.pop(key).courier.abandon(f"run {run} is over")
+                self._endpoints.pop(key).channel.abandon(f"run {run} is over")
 
         self._loop.order(forget)
 
@@ -179,12 +179,12 @@ class Router:
         """
         with self._guard:
             incarnation = self._local_incarnations[run, name] = self._local_incarnations.get((run, name), 0) + 1
-        endpoint = LocalEndpoint(Courier(Address(run, name, incarnation), self._loop.wake), on_message)
+        endpoint = LocalEndpoint(ReliableChannel(Address(run, name, incarnation), self._loop.wake), on_message)
 
         def open_it() -> None:
-            endpoint.courier.adopt_thread()
+            endpoint.channel.adopt_thread()
             if (former := self._endpoints.get((run, name))) is not None:
-                former.courier.abandon(f"{former.address} was opened again")
+                former.channel.abandon(f"{former.address} was opened again")
             self._endpoints[run, name] = endpoint
 
         self._loop.order(open_it)
@@ -236,13 +236,13 @@ class Router:
             now_ms = monotonic_ms()
             endpoints = list(self._endpoints.values())
             for endpoint in endpoints:
-                for frames in endpoint.courier.outgoing(now_ms):
+                for frames in endpoint.channel.outgoing(now_ms):
                     self._loop.guarded(partial(self._route, endpoint.address, frames))
-            due_ms = [due for endpoint in endpoints if (due := endpoint.courier.next_due_ms()) is not None]
+            due_ms = [due for endpoint in endpoints if (due := endpoint.channel.next_due_ms()) is not None]
             if self._socket in self._loop.poll(max(0, min(due_ms) - now_ms) if due_ms else None):
                 self._read()
         for endpoint in self._endpoints.values():
-            endpoint.courier.abandon("the router is closed")
+            endpoint.channel.abandon("the router is closed")
 
     def _read(self) -> None:
         with suppress(zmq.Again):
@@ -363,7 +363,7 @@ class Router:
                 logger.debug("{} not told to {}: {}", kind_of(message), address, refused)
         for (its_run, _name), endpoint in self._endpoints.items():
             if its_run == run:
-                endpoint.courier.note_peer(message, monotonic_ms())
+                endpoint.channel.note_peer(message, monotonic_ms())
 
 
 # Not worth a dead letter: lost ones come again by themselves, or nobody waits for them.

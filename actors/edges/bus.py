@@ -1,7 +1,7 @@
 """The I/O thread of an actor process: the one DEALER socket, the lifelines, heartbeats and inspection.
 
 Runs in the process's main thread and owns everything that must not be shared: nobody else touches the socket. Other
-threads reach it through the courier's queue and a wake-up socket. It never runs a handler and never waits for one, so
+threads reach it through the channel's queue and a wake-up socket. It never runs a handler and never waits for one, so
 it answers `Peek` while a handler is stuck, and ends the process when a lifeline ends or a stop takes too long.
 """
 
@@ -19,8 +19,8 @@ from enum import Enum
 import zmq
 from loguru import logger
 
-from actors.edges.courier import Courier, Delivery, monotonic_ms
 from actors.edges.mailbox import Item, Mailbox
+from actors.edges.reliable_channel import Delivery, ReliableChannel, monotonic_ms
 from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import ProtocolError
 from actors.messages import Peek, StopActor
@@ -43,11 +43,11 @@ class End(Enum):
 
 
 class Bus:
-    """Made and run in the main thread. `courier` may be used from any thread at once; it is heard when `run` runs."""
+    """Made and run in the main thread. `channel` may be used from any thread at once; it is heard when `run` runs."""
 
     def __init__(self, address: Address, endpoint: str, lifelines: Sequence[int]) -> None:
         self._loop = SocketLoop("bus")
-        self.courier = Courier(address, self._loop.wake)
+        self.channel = ReliableChannel(address, self._loop.wake)
         self._endpoint = endpoint
         self._lifelines = lifelines
         self._unsent: deque[Frames] = deque()
@@ -69,14 +69,14 @@ class Bus:
 
     def run(self, mailbox: Mailbox, note: Callable[[], str]) -> End:
         """Moves messages until the process has to end, and says why. `note` is what the actor says it is busy with."""
-        self.courier.adopt_thread()
+        self.channel.adopt_thread()
         ends: list[End] = []
         self._loop.run(self._open, lambda: ends.append(self._pump(mailbox, note)))
         return ends[0]
 
     def _open(self) -> None:
         options: dict[zmq.SocketOption, int | bytes] = {
-            zmq.ROUTING_ID: str(self.courier.address).encode(),
+            zmq.ROUTING_ID: str(self.channel.address).encode(),
             zmq.IMMEDIATE: 1,
             zmq.LINGER: LINGER_MS,
             zmq.MAXMSGSIZE: MAX_FRAME_BYTES,
@@ -92,11 +92,11 @@ class Bus:
             now_ms = monotonic_ms()
             if now_ms >= heartbeat_at_ms:
                 heartbeat_at_ms = now_ms + HEARTBEAT_MS
-                self.courier.tell("supervisor", mailbox.vitals(note()))
+                self.channel.tell("supervisor", mailbox.vitals(note()))
             ended = self._actor_ended.is_set()  # read first: what the actor said before that is then in `outgoing`
             self._write(dealer)
             if not self._unsent:  # else the router is not reading, and resends would pile up
-                self._unsent.extend(self.courier.outgoing(now_ms))
+                self._unsent.extend(self.channel.outgoing(now_ms))
                 self._write(dealer)
             if (end := self._end(now_ms, ended=ended)) is not None:
                 if end is End.STOPPED:  # else nobody waits for the last words of a process that has to go at once
@@ -131,12 +131,12 @@ class Bus:
     def _receive(self, frames: list[bytes], mailbox: Mailbox, now_ms: int) -> None:
         if len(frames) != len(Frames._fields):
             raise ProtocolError(f"{len(frames)} frames instead of {len(Frames._fields)}")
-        delivery = self.courier.receive(frames[1], frames[2], now_ms)
+        delivery = self.channel.receive(frames[1], frames[2], now_ms)
         match delivery:
             case None:
                 pass
             case Delivery(message=Peek(limit=limit)):
-                self.courier.answer(delivery.envelope, mailbox.peek(limit, stacks()))
+                self.channel.answer(delivery.envelope, mailbox.peek(limit, stacks()))
             case Delivery(message=StopActor()):
                 self._stop(mailbox, delivery)
             case _:
@@ -152,7 +152,7 @@ class Bus:
         self._sigterm = True
 
     def _stop_by_signal(self, now_ms: int) -> Delivery:
-        address = self.courier.address
+        address = self.channel.address
         message = StopActor(reason="SIGTERM", grace_s=SIGTERM_GRACE_S)
         sender = Address(address.run, "signal", 0)
         envelope = Envelope(
@@ -167,14 +167,14 @@ class Bus:
         if self._flush_by_ms is None:
             limits = [now_ms + FLUSH_MS, *([self._stop_by_ms] if self._stop_by_ms is not None else [])]
             self._flush_by_ms = min(limits)
-        left = self.courier.unacknowledged() + len(self._unsent)
+        left = self.channel.unacknowledged() + len(self._unsent)
         if left and now_ms >= self._flush_by_ms:
             logger.warning("ended with {} messages that nobody acknowledged", left)
         return End.STOPPED if not left or now_ms >= self._flush_by_ms else None
 
     def _pause_ms(self, now_ms: int, heartbeat_at_ms: int) -> int:
         # While the socket takes nothing, there is no use in resends that are due: the poll waits for the socket.
-        resend_at_ms = None if self._unsent else self.courier.next_due_ms()
+        resend_at_ms = None if self._unsent else self.channel.next_due_ms()
         limits = (heartbeat_at_ms, resend_at_ms, self._stop_by_ms, self._flush_by_ms)
         return max(0, min(limit for limit in limits if limit is not None) - now_ms)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pykka._envelope import Envelope as PykkaEnvelope
 
-from actors.edges.courier import CONTROL, Delivery, monotonic_ms
+from actors.edges.reliable_channel import CONTROL, Delivery, monotonic_ms
 from actors.messages import Heartbeat, MailboxItem, Peeked, StopActor
 from actors.wire.envelope import Envelope
 

@@ -110,7 +110,7 @@ def test_whatever_a_handler_of_a_tell_raises_is_exit_70_with_its_traceback(world
 
 def test_a_bug_in_the_handler_of_a_request_is_exit_70_too(world) -> None:
     child = world.start("worker")
-    world.console.courier.tell("worker", Note(sender="", recipient="", text="self", at_ms=0))
+    world.console.channel.tell("worker", Note(sender="", recipient="", text="self", at_ms=0))
     with pytest.raises(CircumstanceError, match=r"no answer from worker to Load within 0.5 s"):
         world.console.ref("worker").ask(Load(stream="bug", epoch=1), timeout_s=0.5)
     assert child.exit_code() == 70

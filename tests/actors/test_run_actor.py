@@ -1,4 +1,4 @@
-"""The run's actor and the agents' without processes: a courier that keeps what is sent, a journal in memory."""
+"""The run's actor and the agents' without processes: a channel that keeps what is sent, a journal in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from actors import runners
 from actors.agent import AgentActor
-from actors.edges.courier import Courier
+from actors.edges.reliable_channel import ReliableChannel
 from actors.errors import ProtocolError
 from actors.host import ActorContext
 from actors.machines import run
@@ -51,7 +51,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Post:
-    """Stands for the courier of one actor, and for the journal."""
+    """Stands for the channel of one actor, and for the journal."""
 
     def __init__(self, name: str, records: list[Record]) -> None:
         self.address = Address("r/1", name, 1)
@@ -83,7 +83,7 @@ class Post:
 
 
 def context_of(post: Post, start: Any) -> ActorContext[Any]:
-    return ActorContext(cast("Courier", post), start, clock=lambda: 1_000)
+    return ActorContext(cast("ReliableChannel", post), start, clock=lambda: 1_000)
 
 
 class Driver:

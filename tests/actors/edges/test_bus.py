@@ -181,9 +181,9 @@ def test_an_idle_process_sleeps(peer) -> None:
 
 def test_a_root_that_does_not_read_is_waited_for_and_not_asked_again_and_again() -> None:
     bus = Bus(Address(RUN, "worker", 1), "ipc:///nowhere", lifelines=[0])
-    bus.courier.adopt_thread()
-    bus.courier.tell("persistence", NOTE)
-    bus._unsent.extend(bus.courier.outgoing(0))  # which the socket has refused
+    bus.channel.adopt_thread()
+    bus.channel.tell("persistence", NOTE)
+    bus._unsent.extend(bus.channel.outgoing(0))  # which the socket has refused
     long_after_the_resend_was_due_ms = 3_600_000
     next_heartbeat_ms = long_after_the_resend_was_due_ms + 700
     try:

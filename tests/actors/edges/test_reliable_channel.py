@@ -1,4 +1,4 @@
-"""Two couriers and no socket: the test carries the frames."""
+"""Two channels and no socket: the test carries the frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from actors.edges.courier import MOST_LOOSE_BYTES, Courier, Delivery, monotonic_ms, refusal
+from actors.edges.reliable_channel import MOST_LOOSE_BYTES, Delivery, ReliableChannel, monotonic_ms, refusal
 from actors.errors import (
     AgentUnavailableError,
     CircumstanceError,
@@ -27,17 +27,17 @@ ECHO = Load(stream="run", epoch=1)
 
 
 class Party:
-    """One courier; `carry` hands what it has to say to another one."""
+    """One channel; `carry` hands what it has to say to another one."""
 
     def __init__(self, name: str, incarnation: int = 1) -> None:
         self.awake = threading.Event()
-        self.courier = Courier(Address("r", name, incarnation), self.awake.set)
+        self.channel = ReliableChannel(Address("r", name, incarnation), self.awake.set)
 
     def outgoing(self) -> list[Frames]:
-        return self.courier.outgoing(monotonic_ms())
+        return self.channel.outgoing(monotonic_ms())
 
     def take(self, frames: Frames) -> Delivery | None:
-        return self.courier.receive(frames.header, frames.body, monotonic_ms())
+        return self.channel.receive(frames.header, frames.body, monotonic_ms())
 
     def carry(self, other: Party) -> list[Delivery]:
         return [delivery for frames in self.outgoing() if (delivery := other.take(frames)) is not None]
@@ -48,7 +48,7 @@ class Party:
 
         def run() -> None:
             try:
-                future.set_result(self.courier.ask(recipient, message, timeout_s))
+                future.set_result(self.channel.ask(recipient, message, timeout_s))
             except BaseException as error:
                 future.set_exception(error)
 
@@ -76,36 +76,36 @@ def test_a_request_is_over_for_both_sides_when_its_answer_was_acknowledged(worke
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
     assert delivery.envelope.wants_answer
-    reviewer.courier.answer(delivery.envelope, Loaded(stream="run", records=[]))
+    reviewer.channel.answer(delivery.envelope, Loaded(stream="run", records=[]))
     assert reviewer.carry(worker) == []
     assert asked.result(10) == Loaded(stream="run", records=[])
     assert worker.carry(reviewer) == []
     for party in (worker, reviewer):
-        assert party.courier.unacknowledged() == 0
-        assert [origin.pending for origin in party.courier._intake._origins.values()] == [set()]
+        assert party.channel.unacknowledged() == 0
+        assert [origin.pending for origin in party.channel._intake._origins.values()] == [set()]
 
 
 def test_answers_and_acknowledgements_are_for_the_incarnation_that_asked(worker, reviewer) -> None:
     worker.ask("reviewer", ECHO)
-    worker.courier.tell("reviewer", NOTE)
+    worker.channel.tell("reviewer", NOTE)
     request, note = worker.carry(reviewer)
-    reviewer.courier.answer(request.envelope, Ack(seq=1))
-    reviewer.courier.handled(note.envelope)
+    reviewer.channel.answer(request.envelope, Ack(seq=1))
+    reviewer.channel.handled(note.envelope)
     assert [header(frames).recipient for frames in reviewer.outgoing()] == ["worker#1", "worker#1"]
-    worker.courier.abandon("the test is over")
+    worker.channel.abandon("the test is over")
 
 
 def test_an_answer_passes_more_mail_than_may_be_on_the_wire(worker, reviewer) -> None:
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
     for _ in range(WINDOW + 1):
-        reviewer.courier.tell("worker", NOTE)
-    reviewer.courier.answer(delivery.envelope, Ack(seq=1))
+        reviewer.channel.tell("worker", NOTE)
+    reviewer.channel.answer(delivery.envelope, Ack(seq=1))
     arrived = reviewer.carry(worker)
     assert len(arrived) == WINDOW
     assert asked.result(10) == Ack(seq=1)
     for each in arrived:
-        worker.courier.handled(each.envelope)
+        worker.channel.handled(each.envelope)
     worker.carry(reviewer)
     assert len(reviewer.carry(worker)) == 1  # what the answer has passed is not lost
 
@@ -116,7 +116,7 @@ def test_a_question_that_was_given_up_is_not_sent_again(worker) -> None:
     with pytest.raises(UndeliverableError, match=r"no answer from reviewer to Load within 0.05 s"):
         asked.result(10)
     worker.outgoing()
-    assert worker.courier.unacknowledged() == 0
+    assert worker.channel.unacknowledged() == 0
 
 
 def test_an_answer_that_comes_too_late_is_acknowledged_and_dropped(worker, reviewer) -> None:
@@ -124,16 +124,16 @@ def test_an_answer_that_comes_too_late_is_acknowledged_and_dropped(worker, revie
     (delivery,) = worker.carry(reviewer)
     with pytest.raises(UndeliverableError):
         asked.result(10)
-    reviewer.courier.answer(delivery.envelope, Ack(seq=1))
+    reviewer.channel.answer(delivery.envelope, Ack(seq=1))
     assert reviewer.carry(worker) == []
     worker.carry(reviewer)
-    assert reviewer.courier.unacknowledged() == 0
+    assert reviewer.channel.unacknowledged() == 0
 
 
 def test_an_answer_that_cannot_be_read_is_raised_where_it_was_asked(worker, reviewer) -> None:
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
-    reviewer.courier.answer(delivery.envelope, Ack(seq=1))
+    reviewer.channel.answer(delivery.envelope, Ack(seq=1))
     (answer,) = reviewer.outgoing()
     with pytest.raises(ProtocolError, match="bad body of Ack"):
         worker.take(answer._replace(body=b"\xc1"))
@@ -144,7 +144,7 @@ def test_an_answer_that_cannot_be_read_is_raised_where_it_was_asked(worker, revi
 def test_an_answer_that_cannot_be_sent_is_refused_instead(worker, reviewer) -> None:
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
-    reviewer.courier.answer(delivery.envelope, Ack(seq=2**80))
+    reviewer.channel.answer(delivery.envelope, Ack(seq=2**80))
     reviewer.carry(worker)
     with pytest.raises(ProtocolError, match="Ack cannot be encoded"):
         asked.result(10)
@@ -153,15 +153,15 @@ def test_an_answer_that_cannot_be_sent_is_refused_instead(worker, reviewer) -> N
 @pytest.mark.parametrize(
     "news",
     [
-        lambda late: late.courier.tell("worker", Progress(at_ms=0, source="", agent="", kind="note", text="")),
-        lambda late: late.courier.tell("worker", ActorUp(name="reviewer", incarnation=4)),
+        lambda late: late.channel.tell("worker", Progress(at_ms=0, source="", agent="", kind="note", text="")),
+        lambda late: late.channel.tell("worker", ActorUp(name="reviewer", incarnation=4)),
     ],
     ids=["any word from it", "a notice"],
 )
 def test_a_new_incarnation_of_the_recipient_gets_what_is_unacknowledged(
     worker, reviewer, news: Callable[[Party], None]
 ) -> None:
-    worker.courier.tell("reviewer", NOTE)
+    worker.channel.tell("reviewer", NOTE)
     assert len(worker.carry(reviewer)) == 1
     late = Party("reviewer", 4)
     news(late)
@@ -173,13 +173,13 @@ def test_a_new_incarnation_of_the_recipient_gets_what_is_unacknowledged(
 
 
 def test_a_duplicate_is_dropped_and_acknowledged_once_it_was_handled(worker, reviewer) -> None:
-    worker.courier.tell("reviewer", NOTE)
+    worker.channel.tell("reviewer", NOTE)
     (frames,) = worker.outgoing()
     delivery = reviewer.take(frames)
     assert delivery is not None
     assert reviewer.take(frames) is None
     assert reviewer.outgoing() == []
-    reviewer.courier.handled(delivery.envelope)
+    reviewer.channel.handled(delivery.envelope)
     assert [header(ack).kind for ack in reviewer.outgoing()] == ["Ack"]
     assert reviewer.take(frames) is None
     assert [header(ack).kind for ack in reviewer.outgoing()] == ["Ack"]
@@ -189,7 +189,7 @@ def test_a_duplicate_is_dropped_and_acknowledged_once_it_was_handled(worker, rev
 def test_an_error_of_ours_travels_as_its_class(worker, reviewer, error: Exception) -> None:
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
-    reviewer.courier.answer(delivery.envelope, refusal(error))
+    reviewer.channel.answer(delivery.envelope, refusal(error))
     reviewer.carry(worker)
     with pytest.raises(type(error)) as caught:
         asked.result(10)
@@ -208,7 +208,7 @@ def test_an_error_defined_elsewhere_travels_as_the_nearest_class_that_everybody_
 def test_a_refusal_that_names_no_error_of_ours_is_a_circumstance(worker, reviewer, name: str) -> None:
     asked = worker.ask("reviewer", ECHO)
     (delivery,) = worker.carry(reviewer)
-    reviewer.courier.answer(delivery.envelope, Refused(error=name, detail="odd"))
+    reviewer.channel.answer(delivery.envelope, Refused(error=name, detail="odd"))
     reviewer.carry(worker)
     with pytest.raises(CircumstanceError, match=f"{name}: odd"):
         asked.result(10)
@@ -219,11 +219,11 @@ def test_what_may_be_lost_waits_in_bounded_bytes_while_nobody_reads_and_what_mus
 
     def say(number: int) -> None:
         text = f"{number} " + "x" * 1_000_000
-        worker.courier.tell("console", Progress(at_ms=1, source="worker", agent="a", kind="say", text=text))
+        worker.channel.tell("console", Progress(at_ms=1, source="worker", agent="a", kind="say", text=text))
 
     for number in range(100):
         say(number)
-        worker.courier.tell("persistence", NOTE)
+        worker.channel.tell("persistence", NOTE)
     waited = worker.outgoing()
     kinds = [wire.decode_header(frames.header).kind for frames in waited]
     assert kinds.count("Note") == 100

@@ -89,7 +89,7 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class Courier:
+class ReliableChannel:
     """The mail of `address`. `wake` makes the I/O thread call `outgoing` soon; it may be called from any thread."""
 
     def __init__(self, address: Address, wake: Callable[[], None]) -> None:
