@@ -18,6 +18,7 @@ from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
 from actors.errors import JournalError, JournalUnusableError, LoopError, ProtocolError
 from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import projection, run
+from actors.machines.stored import by_stored_name
 from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
 from actors.starts import StartPersistence
 
@@ -195,4 +196,4 @@ def _json_line(entry: dict[str, object]) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
-EVENT_TYPES = {cls.__name__: cls for cls in run.EVENTS}
+EVENT_TYPES = by_stored_name(run.EVENTS)

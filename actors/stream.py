@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from actors.errors import JournalUnusableError, ProtocolError
+from actors.machines.stored import by_stored_name, stored_name
 from actors.messages import Append, Appended, Load, Loaded, Record
 from actors.remote import RemoteRef
 from actors.wire.encoding import to_json
@@ -36,7 +37,7 @@ class EventStream(Generic[E]):
         self._journal = journal
         self._name = name
         self._epoch = epoch
-        self._types = {cls.__name__: cls for cls in types}
+        self._types = by_stored_name(types)
         self._version = 0
 
     def load(self) -> list[E]:
@@ -58,7 +59,7 @@ class EventStream(Generic[E]):
             Record(
                 event_id=str(uuid.uuid4()),
                 at_ms=time.time_ns() // 1_000_000,
-                kind=type(event).__name__,
+                kind=stored_name(type(event)),
                 body=to_json(event),
             )
             for event in events

@@ -43,6 +43,7 @@ from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, Journal
 from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
+from actors.machines.stored import stored_name
 from actors.messages import Record
 from shell.attached import Pipe
 from shell.commands import execute
@@ -334,7 +335,10 @@ def write_mails(directory: Path, count: int) -> None:
         ]
         records += [
             Record(
-                event_id=f"{n}-{place}", at_ms=n, kind=type(event).__name__, body=msgspec.json.encode(event).decode()
+                event_id=f"{n}-{place}",
+                at_ms=n,
+                kind=stored_name(type(event)),
+                body=msgspec.json.encode(event).decode(),
             )
             for place, event in enumerate(events)
         ]

@@ -271,7 +271,9 @@ def _ledger(records: list[Record]) -> turn.Ledger:
 
 
 def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
-    known = {cls.__name__: cls for cls in types}
+    from actors.machines.stored import by_stored_name
+
+    known = by_stored_name(types)
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
     except (KeyError, ValueError, TypeError, RecursionError) as error:

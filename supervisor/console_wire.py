@@ -115,11 +115,11 @@ class AnswerQuestion(Request, frozen=True, kw_only=True, tag=True):
     text: str
 
 
-class AskForReview(Request, frozen=True, kw_only=True, tag=True):
+class AskForReview(Request, frozen=True, kw_only=True, tag="AskForReview"):
     """Review what there is."""
 
 
-class Judge(Request, frozen=True, kw_only=True, tag=True):
+class Judge(Request, frozen=True, kw_only=True, tag="Judge"):
     """A person's verdict."""
 
     approved: bool

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -116,6 +116,8 @@ class TurnMoved(_Event, frozen=True, kw_only=True):
 
 class TurnConcluded(_Event, frozen=True, kw_only=True):
     """It is over. `remembered`: its prompt is known to stand in the agent's transcript."""
+
+    stored_as: ClassVar[str] = "TurnConcluded"
 
     turn_id: str
     outcome: TurnOutcome

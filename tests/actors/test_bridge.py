@@ -26,6 +26,7 @@ from actors.adapters.base import AgentSettings
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import ProtocolError, UserError
 from actors.machines import mail
+from actors.machines.stored import by_stored_name, stored_name
 from actors.messages import (
     ActorUp,
     AgentContact,
@@ -221,7 +222,7 @@ class Pair:
             Record(
                 event_id=str(uuid.uuid4()),
                 at_ms=event.at_ms,
-                kind=type(event).__name__,
+                kind=stored_name(type(event)),
                 body=msgspec.json.encode(event).decode(),
             )
             for event in events
@@ -230,13 +231,13 @@ class Pair:
         persistence.ask(append, timeout_s=PATIENCE_S)
 
     def journal(self):
-        kinds = {event.__name__: event for event in mail.EVENTS}
+        kinds = by_stored_name(mail.EVENTS)
         answer = self.world.console.ref("persistence").ask(Load(stream="mail", epoch=self.incarnation), timeout_s=10)
         return [msgspec.json.decode(record.body, type=kinds[record.kind]) for record in answer.records]
 
     def kinds(self):
         """What happened to mail."""
-        return [type(event).__name__ for event in self.journal() if not isinstance(event, CONTACT)]
+        return [stored_name(type(event)) for event in self.journal() if not isinstance(event, CONTACT)]
 
     def close(self):
         for name, incarnation in (("bridge", self.incarnation), ("persistence", 1)):

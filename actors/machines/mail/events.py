@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -61,6 +61,8 @@ class MailSeen(_Event, frozen=True, kw_only=True):
 
 class MailAnswered(_Event, frozen=True, kw_only=True):
     """The turn that carried it has ended."""
+
+    stored_as: ClassVar[str] = "MailAnswered"
 
     mail_id: str
 

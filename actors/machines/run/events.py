@@ -5,6 +5,8 @@ Those that answer a job are in `jobs`, each in the file of its kind.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from actors.machines.run.jobs import KINDS
 from actors.machines.run.jobs.base import Event
 from actors.messages import Purpose, Usage
@@ -50,6 +52,8 @@ class RunResumed(Event, frozen=True, kw_only=True):
 
 class HumanVerdictGiven(Event, frozen=True, kw_only=True):
     """A person decides in place of the reviewers. `notes` matter when not approved."""
+
+    stored_as: ClassVar[str] = "HumanVerdictGiven"
 
     approved: bool
     notes: str = ""

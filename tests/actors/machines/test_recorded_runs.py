@@ -18,6 +18,7 @@ import pytest
 from actors.edges.journal_reader import read_streams
 from actors.machines import projection, run, turn
 from actors.machines.run_status import run_status
+from actors.machines.stored import by_stored_name
 from actors.messages import Record, TurnOutcome
 
 RECORDINGS = Path(__file__).parents[2] / "recordings" / "runs"
@@ -30,7 +31,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
-    by_name = {cls.__name__: cls for cls in types}
+    by_name = by_stored_name(types)
     return [msgspec.json.decode(record.body, type=by_name[record.kind]) for record in records]
 
 

@@ -47,6 +47,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 class PullRequestLookedFor(Event, frozen=True, kw_only=True):
     """There was a look for the pull request, or for whether there can be one."""
 
+    stored_as: ClassVar[str] = "PullRequestLookedFor"
+
     look_id: str
     sight: Sight
 

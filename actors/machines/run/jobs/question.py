@@ -16,6 +16,8 @@ class AskFollowUp(Command, frozen=True, kw_only=True):
 class FollowUpGiven(Event, frozen=True, kw_only=True):
     """A person answered the open question; blank means stop."""
 
+    stored_as: ClassVar[str] = "FollowUpGiven"
+
     text: str
 
 
