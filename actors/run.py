@@ -182,7 +182,7 @@ class RunActor(ProcessActor[StartRun]):
                 self.context.ref(command.where).tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
-                self._crew.start(runners.job_id(command), lambda: make(command))
+                self._crew.start(run.job_id(command), lambda: make(command))
             case run.BreakOffChecks():
                 self._tell_kept_jobs(command.where)
             case run.AskFollowUp():
@@ -219,9 +219,7 @@ class RunActor(ProcessActor[StartRun]):
         """What else is done there for this run was withdrawn."""
         wanted = run.outstanding(self._state, self.context.clock())
         for place in places:
-            job_ids = tuple(
-                runners.job_id(each) for each in wanted if type(each) in runners.TREE and each.where == place
-            )
+            job_ids = tuple(run.job_id(each) for each in wanted if type(each) in runners.TREE and each.where == place)
             self.context.ref(place).tell(KeepJobs(job_ids=job_ids))
 
     def _issue_again_to(self, role: Role) -> None:

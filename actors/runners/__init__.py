@@ -25,16 +25,7 @@ from actors.runners.tree import TreeRunner
 from actors.runners.wait import WaitRunner
 from actors.wire.encoding import to_json
 
-__all__ = ["HOME", "IDS", "TREE", "Place", "Runner", "answer_in", "job_id", "order", "report", "runner_for"]
-
-# The field that names the job, of a command that stands for one.
-IDS: Mapping[type[run.Command], str] = {
-    run.StartCooldown: "wait_id",
-    run.ReadPlan: "read_id",
-    run.RunChecks: "checks_id",
-    run.TakeTree: "take_id",
-    run.LookForPullRequest: "look_id",
-}
+__all__ = ["HOME", "TREE", "Place", "Runner", "answer_in", "order", "report", "runner_for"]
 
 # The jobs of the run's own process, and those of a working tree.
 HOME: Mapping[type[run.Command], Callable[[Any], Runner]] = {run.StartCooldown: WaitRunner}
@@ -49,15 +40,9 @@ _COMMANDS = {command.__name__: command for command in TREE}
 _ANSWERS: Mapping[str, type[run.Event]] = {event.__name__: event for event in run.EVENTS}
 
 
-def job_id(command: run.Command) -> str:
-    """Of the job that the command stands for."""
-    found: str = getattr(command, IDS[type(command)])
-    return found
-
-
 def order(command: run.Command) -> StartJob:
     """The command of a job of the working tree, as a message to its owner."""
-    return StartJob(job_id=job_id(command), kind=type(command).__name__, body=to_json(command))
+    return StartJob(job_id=run.job_id(command), kind=type(command).__name__, body=to_json(command))
 
 
 def runner_for(message: StartJob, place: Place) -> Runner:

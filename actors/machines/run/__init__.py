@@ -40,6 +40,7 @@ from actors.machines.run.events import (
     UsageGrew,
 )
 from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
+from actors.machines.run.jobs import job_id
 from actors.machines.run.jobs.base import Command, Event
 from actors.machines.run.jobs.checks import BreakOffChecks, CheckResult, ChecksEnded, RunChecks
 from actors.machines.run.jobs.plan import PlanRead, ReadPlan
@@ -114,6 +115,7 @@ __all__ = [
     "describe",
     "fold",
     "initial",
+    "job_id",
     "outstanding",
     "place",
     "trouble",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors import runners
 from actors.machines import run
 from actors.machines.run import jobs
 from actors.machines.run.jobs import base
@@ -95,14 +96,19 @@ def test_every_kind_is_in_the_list_and_has_a_row() -> None:
 
 @every_kind
 def test_a_kind_has_all_its_parts_in_its_own_file(kind: type[base.Job]) -> None:
-    for part in ("answer", "named_by", "withdrawable", "idle", "quiet", "command", "words"):
+    for part in ("asks", "answer", "named_by", "withdrawable", "idle", "quiet", "command", "words"):
         assert part in vars(kind), part
-    assert kind.answer.__module__ == kind.__module__
+    assert kind.asks.__module__ == kind.answer.__module__ == kind.__module__
     assert kind.answer in run.EVENTS
     assert not kind.named_by or kind.named_by in kind.answer.__struct_fields__
     assert [each for each in jobs.KINDS if each.answer is kind.answer] == [kind]
     assert kind.withdrawable or kind.interruption is not base.Job.interruption, "nothing could end it"
     assert kind.withdrawable or not kind.idle, "a pause could not take it back"
+
+
+def test_every_kind_is_carried_out_somewhere() -> None:
+    itself = {TurnJob.asks, QuestionJob.asks}  # the run gives a turn to an agent, and a question to the user
+    assert {kind.asks for kind in jobs.KINDS} == itself | set(runners.HOME) | set(runners.TREE)
 
 
 @every_kind
@@ -112,7 +118,8 @@ def test_a_job_is_asked_for_with_its_id_and_again_after_a_crash(kind: type[base.
     job = the_job(story, kind)
     command = job.command(story.state, NOW)
     assert type(command).__module__ == kind.__module__
-    assert not kind.named_by or getattr(command, kind.named_by) == job.id
+    assert type(command) is kind.asks
+    assert not kind.named_by or run.job_id(command) == job.id
     assert command in story.commands
     assert (command.where, job.words(story.state)) == (where, words)
     assert run.outstanding(run.fold(story.journal), NOW) == run.outstanding(story.state, NOW) == [command]

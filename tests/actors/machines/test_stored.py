@@ -12,7 +12,7 @@ ON_DISK = {
     "run": {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
         *("CooldownEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
-        *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew"),
+        *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged"),
     },
     "turn": {
         *("SessionBegan", "TurnIntended", "TurnSubmitted", "TurnSeen", "TurnReturned", "TurnWithdrawn", "TurnCut"),

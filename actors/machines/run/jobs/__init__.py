@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actors.machines.run.jobs.base import Event, Job
+from actors.machines.run.jobs.base import Command, Event, Job
 from actors.machines.run.jobs.checks import ChecksJob
 from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import PullRequestJob
@@ -20,5 +20,12 @@ from actors.machines.run.jobs.wait import WaitJob
 
 KINDS: tuple[type[Job], ...] = (TurnJob, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob)
 
+_ASKED: Mapping[type[Command], type[Job]] = {kind.asks: kind for kind in KINDS if kind.named_by}
+
 # Answers that name the job which they answer: those may come late or twice.
 NAMED: Mapping[type[Event], type[Job]] = {kind.answer: kind for kind in KINDS if kind.named_by}
+
+
+def job_id(command: Command) -> str:
+    """Of the job that the command asks for; only of a kind whose commands name it."""
+    return str(getattr(command, _ASKED[type(command)].named_by))

@@ -60,6 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     issued: bool = False
 
+    asks: ClassVar[type[Command]]  # the class of its `command`
     answer: ClassVar[type[Event]]
     named_by: ClassVar[str]  # the field of command and answer that has the id; "" = neither names it
     # Whether a stop takes it back at once, for another attempt later. Else it is interrupted, and its answer awaited.

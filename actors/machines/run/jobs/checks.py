@@ -56,6 +56,7 @@ class ChecksEnded(Event, frozen=True, kw_only=True):
 class ChecksJob(Job, frozen=True, kw_only=True):
     """The check commands of the settings."""
 
+    asks: ClassVar[type[Command]] = RunChecks
     answer: ClassVar[type[Event]] = ChecksEnded
     named_by: ClassVar[str] = "checks_id"
     withdrawable: ClassVar[bool] = True

@@ -34,6 +34,7 @@ class PlanRead(Event, frozen=True, kw_only=True):
 class PlanJob(Job, frozen=True, kw_only=True):
     """Reading PLAN.md; `ahead`: what there is before it is written."""
 
+    asks: ClassVar[type[Command]] = ReadPlan
     answer: ClassVar[type[Event]] = PlanRead
     named_by: ClassVar[str] = "read_id"
     withdrawable: ClassVar[bool] = True

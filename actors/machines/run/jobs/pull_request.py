@@ -56,6 +56,7 @@ class PullRequestLookedFor(Event, frozen=True, kw_only=True):
 class PullRequestJob(Job, frozen=True, kw_only=True):
     """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
 
+    asks: ClassVar[type[Command]] = LookForPullRequest
     answer: ClassVar[type[Event]] = PullRequestLookedFor
     named_by: ClassVar[str] = "look_id"
     withdrawable: ClassVar[bool] = True

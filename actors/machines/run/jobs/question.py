@@ -24,6 +24,7 @@ class FollowUpGiven(Event, frozen=True, kw_only=True):
 class QuestionJob(Job, frozen=True, kw_only=True):
     """A question to a person; its id never leaves the machine, since a run has one at most."""
 
+    asks: ClassVar[type[Command]] = AskFollowUp
     answer: ClassVar[type[Event]] = FollowUpGiven
     named_by: ClassVar[str] = ""
     withdrawable: ClassVar[bool] = True

@@ -57,6 +57,7 @@ class TreeTaken(Event, frozen=True, kw_only=True):
 class TreeJob(Job, frozen=True, kw_only=True):
     """A look at the tree. `trouble`: what was wrong with the turn before it."""
 
+    asks: ClassVar[type[Command]] = TakeTree
     answer: ClassVar[type[Event]] = TreeTaken
     named_by: ClassVar[str] = "take_id"
     withdrawable: ClassVar[bool] = True

@@ -54,6 +54,7 @@ class TurnSettled(Event, frozen=True, kw_only=True):
 class TurnJob(Job, frozen=True, kw_only=True):
     """A turn. `prompt` is the first attempt's; `resumes` says why a further one continues it ("" = it does not)."""
 
+    asks: ClassVar[type[Command]] = StartTurn
     answer: ClassVar[type[Event]] = TurnSettled
     named_by: ClassVar[str] = "turn_id"
     withdrawable: ClassVar[bool] = False

@@ -32,6 +32,7 @@ class CooldownEnded(Event, frozen=True, kw_only=True):
 class WaitJob(Job, frozen=True, kw_only=True):
     """A cool-down, or (`then`) a wait for the provider, after which that turn is taken up again."""
 
+    asks: ClassVar[type[Command]] = StartCooldown
     answer: ClassVar[type[Event]] = CooldownEnded
     named_by: ClassVar[str] = "wait_id"
     withdrawable: ClassVar[bool] = True
