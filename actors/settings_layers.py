@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from actors.settings_table import SETTINGS, TABLE, Value
+from actors.setting_values import Value
+from actors.settings_table import SETTINGS, TABLE
 
 Origin = Literal[
     "default", "user configuration", "repository configuration", "environment", "command line", "this run before"

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from actors import values
+from actors import setting_values, values
 from actors.errors import UserError
+from actors.setting_values import Parse, Value
 
-Value = str | int | bool | tuple[str, ...] | None
-Parse = Callable[[str, str], Value]
 Group = Literal["task", "agents", "proof", "limits", "start", "output"]
-Written = Literal["string", "number", "boolean", "array"]
+Toml = Literal["string", "number", "boolean", "array"]
 
 GROUPS: Mapping[Group, str] = {
     "task": "the task",
@@ -36,117 +35,9 @@ DONE_SIGNAL = "<promise>DONE</promise>"
 MAX_ITERATIONS = 20
 MOST_ITERATIONS = 1_000_000
 CHECK_TIMEOUT_S = 30 * 60
-MOST_CHECK_TIMEOUT_S = 7 * 24 * 3600
 COOLDOWN_MS = 30_000
 RETRY_MS = 5_000
-MOST_PAUSE_MS = 24 * 3_600_000
 MAX_WAIT_MS = 12 * 3_600_000  # a night's outage or a five-hour window; what lasts longer needs the user
-
-
-# --- from text to a value -------------------------------------------------------------------------------------------
-
-
-def _text(what: str, typed: str) -> str:
-    if not typed.strip():
-        raise UserError(f"{what} must not be empty: give a text after it")
-    return values.text(what, typed.strip())
-
-
-def _line(what: str, typed: str) -> str:
-    return _text(what, values.line(what, typed.strip()))
-
-
-def _command(what: str, typed: str) -> str:
-    if not typed.strip():
-        raise UserError(f"{what} must not be empty: give a shell command after it")
-    return values.text(what, typed)
-
-
-def _model(what: str, typed: str) -> str:
-    name, is_pair, model = values.line(what, typed.strip()).partition("=")
-    if not (is_pair and name.strip() and model.strip()):
-        raise UserError(f"{what} takes an agent and its model, such as gemini=gemini-2.5-pro, not {typed!r}")
-    return f"{name.strip().lower()}={model.strip()}"
-
-
-def _number(*, least: int, most: int) -> Parse:
-    return lambda what, typed: values.whole_number(what, typed, least=least, most=most)
-
-
-def _seconds(what: str, typed: str) -> int:
-    """`90`, `90s`, `30m` or `2h`."""
-    text = typed.strip().lower()
-    number = text.rstrip("smh")
-    unit = {"": 1, "s": 1, "m": 60, "h": 3600}.get(text[len(number) :], 0)
-    known = number.isascii() and number.isdigit() and len(number) <= len(str(MOST_CHECK_TIMEOUT_S))
-    seconds = int(number) * unit if known else 0
-    if not 1 <= seconds <= MOST_CHECK_TIMEOUT_S:
-        most = MOST_CHECK_TIMEOUT_S // 3600
-        raise UserError(f"{what} takes a time from 1s to {most}h, as 90s, 30m or 2h, not {values.shown(typed)}")
-    return seconds
-
-
-_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
-_LONGEST_MS = 365 * _UNITS_MS["d"]
-
-
-def milliseconds(text: str) -> int | None:
-    """The milliseconds of `2h`, `90s`, `1h30m`, `0`; None for anything else, and for more than a year."""
-    word = text.strip().lower()
-    if word == "0":
-        return 0
-    left, ms = word, 0
-    for unit, length in _UNITS_MS.items():  # largest first; without `re`, which --help does not need
-        count, has_unit, rest = left.partition(unit)
-        if has_unit:
-            if not (count.isascii() and count.isdigit() and len(count) <= 6):
-                return None
-            ms, left = ms + int(count) * length, rest
-    return None if left or not word or ms > _LONGEST_MS else ms
-
-
-def _milliseconds(*, most: str, most_ms: int, least_ms: int = 0) -> Parse:
-    def parse(what: str, typed: str) -> int:
-        ms = milliseconds(typed)
-        if ms is None or not least_ms <= ms <= most_ms:
-            zero = " or 0" if least_ms == 0 else ""
-            raise UserError(
-                f"{what} takes a time of up to {most}, such as 90s, 30m, 2h{zero}, not {values.shown(typed)}"
-            )
-        return ms
-
-    return parse
-
-
-def _variable_ms(least: int) -> Callable[[str, str], Value]:
-    """Milliseconds; anything but a number does not count, as it never did."""
-
-    def parse(what: str, typed: str) -> Value:
-        text = typed.strip()
-        if not (text.isascii() and text.isdigit()):
-            return None
-        return values.whole_number(what, text, least=least, most=MOST_PAUSE_MS)
-
-    return parse
-
-
-def _variable_line(what: str, typed: str) -> Value:
-    return values.line(what, typed.strip()) if typed.strip() else None
-
-
-def _variable_switch(what: str, typed: str) -> Value:
-    del what
-    word = typed.strip().lower()
-    return word not in ("0", "off", "no", "false") if word else None
-
-
-def _span(value: Value) -> str:
-    """Milliseconds as they can be typed."""
-    left, text = value if isinstance(value, int) else 0, ""
-    for unit, length in (("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
-        count, left = divmod(left, length)
-        text += f"{count}{unit}" if count else ""
-    return text or "0"
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -164,7 +55,7 @@ class Setting(NamedTuple):
     help: str
     flags: tuple[str, ...] = ()
     value: str = ""  # what the flag takes; "" = nothing
-    parse: Parse = _line  # what it is called, and the text; raises `UserError`
+    parse: Parse = setting_values.line  # what it is called, and the text; raises `UserError`
     default: Value = None
     shown: str = ""  # the default in words, where the value does not say it
     choices: tuple[str, ...] = ()
@@ -174,11 +65,11 @@ class Setting(NamedTuple):
     field: str = ""
     resumes: bool = True  # whether a resume can change `field`
     key: str = ""  # in the configuration files
-    written: Written = "string"
+    toml: Toml = "string"
     # Whether a repository's `.loop.toml` may set it: only once that content is trusted, or not at all.
     repository: Literal["trust", "never"] = "trust"
     variable: str = ""
-    from_variable: Callable[[str, str], Value] = _variable_line  # None: it does not count
+    from_variable: Callable[[str, str], Value] = setting_values.variable_line  # None: it does not count
     variable_help: str = ""  # where it is not `help`
     show: Callable[[Value], str] = str
 
@@ -203,7 +94,7 @@ TABLE: tuple[Setting, ...] = (
         "the task, or the path of a .md file that holds it; loop makes PLAN.md from plain text first",
         ("-p", "--prompt"),
         value="TEXT|FILE.md",
-        parse=_text,
+        parse=setting_values.text,
         shown="PLAN.md",
     ),
     Setting(
@@ -212,7 +103,7 @@ TABLE: tuple[Setting, ...] = (
         "how to prove that the task is done",
         ("--proof",),
         value="TEXT",
-        parse=_text,
+        parse=setting_values.text,
         default="",
         field="proof",
         key="proof",
@@ -264,7 +155,7 @@ TABLE: tuple[Setting, ...] = (
         "model for any agent of the run; can be repeated",
         ("--model",),
         value="NAME=MODEL",
-        parse=_model,
+        parse=setting_values.model,
         default=(),
         shown="the agent's own",
         adds=True,
@@ -314,12 +205,12 @@ TABLE: tuple[Setting, ...] = (
         "Can be repeated",
         ("--check",),
         value="COMMAND",
-        parse=_command,
+        parse=setting_values.command,
         default=(),
         adds=True,
         field="checks",
         key="checks",
-        written="array",
+        toml="array",
     ),
     Setting(
         "check_timeout",
@@ -327,11 +218,11 @@ TABLE: tuple[Setting, ...] = (
         "how long one check may run; a check that takes longer fails",
         ("--check-timeout",),
         value="TIME",
-        parse=_seconds,
+        parse=setting_values.seconds,
         default=CHECK_TIMEOUT_S,
         field="check_timeout_s",
         key="check_timeout",
-        show=lambda seconds: _span(seconds * 1_000 if isinstance(seconds, int) else 0),
+        show=lambda seconds: setting_values.span(seconds * 1_000 if isinstance(seconds, int) else 0),
     ),
     Setting(
         "review",
@@ -363,11 +254,11 @@ TABLE: tuple[Setting, ...] = (
         "iterations before the run stops, or asks for a follow-up on a terminal",
         ("-m", "--max-iterations"),
         value="N",
-        parse=_number(least=1, most=MOST_ITERATIONS),
+        parse=setting_values.number(least=1, most=MOST_ITERATIONS),
         default=MAX_ITERATIONS,
         field="max_iterations",
         key="max_iterations",
-        written="number",
+        toml="number",
     ),
     Setting(
         "max_wait",
@@ -375,37 +266,37 @@ TABLE: tuple[Setting, ...] = (
         "how long a turn may wait for its provider, at a limit or in an outage, before the run stops; 0: not at all",
         ("--max-wait",),
         value="TIME",
-        parse=_milliseconds(most="a year", most_ms=_LONGEST_MS),
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
         default=MAX_WAIT_MS,
         field="max_wait_ms",
         key="max_wait",
-        show=_span,
+        show=setting_values.span,
     ),
     Setting(
         "cooldown",
         "limits",
         "pause between iterations",
-        parse=_milliseconds(most="a day", most_ms=MOST_PAUSE_MS),
+        parse=setting_values.duration(most="a day", most_ms=setting_values.MOST_PAUSE_MS),
         default=COOLDOWN_MS,
         field="cooldown_ms",
         key="cooldown",
         variable="LOOP_COOLDOWN_MS",
-        from_variable=_variable_ms(0),
+        from_variable=setting_values.variable_ms(0),
         variable_help="pause between iterations, in milliseconds",
-        show=_span,
+        show=setting_values.span,
     ),
     Setting(
         "retry",
         "limits",
         "first wait for a provider that does not answer; it doubles, up to 5 minutes",
-        parse=_milliseconds(most="a day", most_ms=MOST_PAUSE_MS, least_ms=1),
+        parse=setting_values.duration(most="a day", most_ms=setting_values.MOST_PAUSE_MS, least_ms=1),
         default=RETRY_MS,
         field="retry_ms",
         key="retry",
         variable="LOOP_RETRY_MS",
-        from_variable=_variable_ms(1),  # nobody is asked again without a wait
+        from_variable=setting_values.variable_ms(1),  # nobody is asked again without a wait
         variable_help="first wait for a provider that does not answer, in milliseconds",
-        show=_span,
+        show=setting_values.span,
     ),
     Setting(
         "run_id",
@@ -492,10 +383,10 @@ TABLE: tuple[Setting, ...] = (
         default=True,
         shown="true",
         key="update_hint",
-        written="boolean",
+        toml="boolean",
         repository="never",
         variable="LOOP_UPDATE_HINT",
-        from_variable=_variable_switch,
+        from_variable=setting_values.variable_switch,
         variable_help="0: no hint about newer versions",
     ),
     Setting("no_color", "output", "any value: no colors", variable="NO_COLOR"),

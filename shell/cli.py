@@ -118,13 +118,13 @@ def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
     check_packages()
     keep_standard_streams_open()
     from shell import tmux
-    from shell.resolve import order_run, taken_back
+    from shell.resolve import resolve_run, taken_back
 
     tmux.check(environments.handed_on(), new=not (options.run_id or options.session))
-    order = order_run(options, only_reserve=True)
-    environment = environments.handed_on() | {environments.RUN_ID: order.run_id}
-    with taken_back(order.directory, order.made):
-        return tmux.start(words, order.directory, environment, order.workspace_name, tuis=order.workspace)
+    spec = resolve_run(options, only_reserve=True)
+    environment = environments.handed_on() | {environments.RUN_ID: spec.run_id}
+    with taken_back(spec.directory, spec.made):
+        return tmux.start(words, spec.directory, environment, spec.workspace_name, tuis=spec.workspace)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, run_dir, trust
 from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, escaped, read_configuration
+from actors.setting_values import Value
 from actors.settings_layers import Sourced, from_environment, merge
-from actors.settings_table import BOTH, BY_KEY, CHECK_TIMEOUT_S, SETTINGS, TABLE, Setting, Value
+from actors.settings_table import BOTH, BY_KEY, CHECK_TIMEOUT_S, SETTINGS, TABLE, Setting
 from shell import output, run_files
 from shell.options import Options
 from shell.resolve import allowed_before
@@ -104,7 +105,7 @@ def _values(row: Setting, value: Value) -> Iterable[tuple[str, Value]]:
     if isinstance(value, bool):
         return [("true" if value else "false", value)]
     text = row.show(value)
-    return [(text, value if row.written == "number" else text)]
+    return [(text, value if row.toml == "number" else text)]
 
 
 def _of_run(before: RunSettings) -> Iterable[Sourced]:

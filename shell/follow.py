@@ -18,47 +18,47 @@ if TYPE_CHECKING:
     from shell.own_prompt import OwnPrompt
     from shell.resolve import TmuxPlace
     from shell.terminal import TerminalConsole
-    from supervisor.run_tree import RunOrder
+    from supervisor.run_tree import RunSpec
 
 
 def run(options: Options, place: TmuxPlace | None = None) -> int:
     """Orders the run and follows it to its end. Returns an exit status; raises `LoopError` for what is wrong."""
     check_packages()
     keep_standard_streams_open()
-    from shell.resolve import order_run
+    from shell.resolve import resolve_run
 
-    return _follow(order_run(options, place=place), options)
+    return _follow(resolve_run(options, place=place), options)
 
 
-def _console(order: RunOrder, options: Options) -> OwnPrompt | TerminalConsole:
+def _console(spec: RunSpec, options: Options) -> OwnPrompt | TerminalConsole:
     """A prompt for people; prompt_toolkit is not imported for others."""
-    if order.has_prompt:
+    if spec.has_prompt:
         from shell.own_prompt import OwnPrompt
 
-        return OwnPrompt(order.directory)
+        return OwnPrompt(spec.directory)
     from shell.terminal import TerminalConsole
 
-    return TerminalConsole(order.run_id, raw=order.raw_output, as_json=options.logs_json)
+    return TerminalConsole(spec.run_id, raw=spec.raw_output, as_json=options.logs_json)
 
 
-def _follow(order: RunOrder, options: Options) -> int:
+def _follow(spec: RunSpec, options: Options) -> int:
     from actors.machines import hints
     from shell.resolve import taken_back
     from supervisor.root import run_root
 
-    console = _console(order, options)
+    console = _console(spec, options)
     try:
-        with taken_back(order.directory, order.made):
-            ending = run_root(order, console)
+        with taken_back(spec.directory, spec.made):
+            ending = run_root(spec, console)
     finally:
         console.close()
     result = ending.result
-    output.note(f"run {order.run_id} {result.state}{': ' + result.detail if result.detail else ''}")
-    output.note(f"its files: {order.directory}")
+    output.note(f"run {spec.run_id} {result.state}{': ' + result.detail if result.detail else ''}")
+    output.note(f"its files: {spec.directory}")
     if result.state == "completed":
         return EXIT_COMPLETED
     # Who is in the terminal is still in the repository; the reader of a pane may be anywhere.
-    resume = order.resume_anywhere if order.tmux_session else hints.resume(order.run_id)
+    resume = spec.resume_anywhere if spec.tmux_session else hints.resume(spec.run_id)
     output.note(f"to go on: {resume}")
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 

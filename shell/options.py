@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from actors import values
 from actors.errors import UserError
+from actors.setting_values import Value
 from actors.settings_layers import Sourced
-from actors.settings_table import BY_FLAG, GROUPS, SETTINGS, TABLE, Setting, Value
+from actors.settings_table import BY_FLAG, GROUPS, SETTINGS, TABLE, Setting
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import Errand, meant_subcommand, parse_errand
 

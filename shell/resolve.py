@@ -1,4 +1,4 @@
-"""From options to a checked `RunOrder`: reads the configuration, the prompt's file, the run to resume; asks whether the
+"""From options to a checked `RunSpec`: reads the configuration, the prompt's file, the run to resume; asks whether the
 agents can run here. Nothing is started, and nothing is created before the last check has passed.
 """
 
@@ -28,7 +28,7 @@ from shell.run_settings import Agents, settings_of
 from shell.task_text import Task, read_task
 from shell.trust import Person
 from supervisor.run_host import ALLOWED, SEEN
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import RunSpec
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class TmuxPlace:
     workspace: bool  # the agents' own TUIs are there, too
 
 
-def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None) -> RunOrder:
-    """The order for what was typed here and now. Raises `UserError` (which includes an agent that cannot run).
+def resolve_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None) -> RunSpec:
+    """All that starts the run that was typed here and now. Raises `UserError` (an agent that cannot run, too).
 
     `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
     `place`: where that loop runs.
@@ -106,7 +106,7 @@ def order_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace 
             )
         manifest = run_dir.read_manifest(directory) or {}
         tree = git.top_level(cwd) or cwd
-        return RunOrder(
+        return RunSpec(
             key=f"{repo_runs.name}/{directory.name}",
             run_id=directory.name,
             repo_id=repo_runs.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.edges import environments, git, run_dir, worktree
 from shell import output
 from shell.options import Options
-from shell.resolve import order_run, taken_back
+from shell.resolve import resolve_run, taken_back
 from shell.resumed import wanted_id
 from supervisor import submissions
 from supervisor.run_host import first_manifest
@@ -17,10 +17,10 @@ from supervisor.run_host import first_manifest
 def submit(options: Options) -> int:
     """Returns an exit status: 0, the run is in the queue. Raises `UserError`."""
     home = environments.home()
-    order = order_run(options.but(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
-    with taken_back(order.directory, order.made):
-        serving = submissions.submit(order, home, first_manifest(order))
-    output.say(f"run {order.run_id} is in the queue: {order.cwd}")
+    spec = resolve_run(options.but(headless=True, worktree=options.worktree or _wants_worktree(options, home)))
+    with taken_back(spec.directory, spec.made):
+        serving = submissions.submit(spec, home, first_manifest(spec))
+    output.say(f"run {spec.run_id} is in the queue: {spec.cwd}")
     if serving is None:
         output.note("nothing is serving the queue: start loop serve")
     return os.EX_OK

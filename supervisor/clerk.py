@@ -76,7 +76,7 @@ from supervisor.console_wire import (
 from supervisor.desk import TraceTap
 from supervisor.inspections import evaluation, overview
 from supervisor.router import DeadLetter, Router
-from supervisor.run_tree import DRIVER, RunOrder
+from supervisor.run_tree import DRIVER, RunSpec
 
 # An actor answers in milliseconds, unless it is stuck or being replaced. A person gets an answer by then anyway.
 PATIENCE_S = 2.0
@@ -95,7 +95,7 @@ class RunClerk:
 
     def __init__(
         self,
-        order: RunOrder,
+        order: RunSpec,
         router: Router,
         *,
         ref: Callable[[str], RemoteRef],

@@ -19,7 +19,7 @@ from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
 from supervisor.run_host import Console, Hold, HostedRun, RunHost, hold_run, run_log, write_end
-from supervisor.run_tree import RunOrder, preload
+from supervisor.run_tree import RunSpec, preload
 from supervisor.tree_protocol import RunResult
 
 __all__ = ["Console", "Ending", "run_root"]
@@ -33,7 +33,7 @@ class Ending:
     interrupted: bool
 
 
-def run_root(order: RunOrder, console: Console) -> Ending:
+def run_root(order: RunSpec, console: Console) -> Ending:
     """Runs one run to its end. Raises `UserError` when another root holds it. Leaves no process behind.
 
     A run that waited for `loop serve` does so no longer: somebody has taken it into his own hands.
@@ -59,7 +59,7 @@ def run_root(order: RunOrder, console: Console) -> Ending:
 class _Root:
     """Begins the run, takes signals, and waits for its end."""
 
-    def __init__(self, order: RunOrder, console: Console, hold: Hold) -> None:
+    def __init__(self, order: RunSpec, console: Console, hold: Hold) -> None:
         self._order = order
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0

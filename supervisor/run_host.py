@@ -29,7 +29,7 @@ from supervisor.console_wire import Ended, Shown
 from supervisor.desk import Desk
 from supervisor.launchers import Event, make_launcher
 from supervisor.router import Router
-from supervisor.run_tree import CHILDREN, PRELOAD, RunOrder, RunTree, launch_name
+from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, launch_name
 from supervisor.tree_protocol import RunResult
 
 # A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
@@ -138,7 +138,7 @@ class HostedRun:
     def __init__(
         self,
         host: RunHost,
-        order: RunOrder,
+        order: RunSpec,
         hold: Hold,
         console: Console,
         *,
@@ -232,12 +232,12 @@ class HostedRun:
         self._desk.publish(Shown(progress=progress))
 
 
-def run_log(order: RunOrder) -> LogSettings:
+def run_log(order: RunSpec) -> LogSettings:
     """All processes of a run write into one file."""
     return LogSettings(stderr=False, file=str(order.directory / "log"))
 
 
-def write_end(order: RunOrder, result: RunResult) -> None:
+def write_end(order: RunSpec, result: RunResult) -> None:
     """Into the manifest, where the run's own actor could not. Call it while the run is held and its actors are gone."""
     manifest = run_dir.read_manifest(order.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
@@ -250,7 +250,7 @@ def write_state(directory: Path, state: str) -> None:
         run_dir.set_state(directory, state, wall_ms())
 
 
-def first_manifest(order: RunOrder) -> dict[str, object]:
+def first_manifest(order: RunSpec) -> dict[str, object]:
     """What the root knows of the run's manifest; the persistence actor adds state, times and session ids."""
     known = run_dir.read_manifest(order.directory) or {}
     return {

@@ -61,7 +61,7 @@ def launch_name(key: str, child: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOrder:
+class RunSpec:
     """All that starts one run. Made by the command line after every check has passed."""
 
     key: str  # the run in addresses and logs
@@ -130,7 +130,7 @@ class RunOrder:
         return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
-def preload(order: RunOrder) -> tuple[str, ...]:
+def preload(order: RunSpec) -> tuple[str, ...]:
     """`PRELOAD`, and the library of the agent where both actors drive the same: one import instead of two at once.
 
     No session is opened later for that, since each would wait for its own import. Two libraries are left to their
@@ -150,7 +150,7 @@ class RunTree:
 
     def __init__(
         self,
-        order: RunOrder,
+        order: RunSpec,
         generation: int,
         manifest: dict[str, object],
         port_of: Callable[[str], int],

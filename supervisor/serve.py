@@ -41,7 +41,7 @@ from supervisor.run_host import (
     write_end,
     write_state,
 )
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import RunSpec
 from supervisor.tree_protocol import RunResult
 
 # A Procfile manager kills after 5 s. What is left by then is killed, which costs no more than a look at a transcript.
@@ -82,7 +82,7 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
 class _Active:
     """A run in our hands."""
 
-    order: RunOrder
+    order: RunSpec
     hold: Hold
     run: HostedRun
     is_suspended: bool = False  # until a person decides: it takes no place
@@ -215,7 +215,7 @@ class _Server:
         submission = submissions.read(directory)
         if submission is None:
             raise UserError("submission withdrawn")
-        order = submissions.order_of(directory, submission, self._environment, self._home)
+        order = submissions.spec_of(directory, submission, self._environment, self._home)
         self._say("note", f"starts in {order.cwd}", run=order.key)
         close_log = logs.add_file(run_log(order), run=order.key)
         try:

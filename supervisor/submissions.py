@@ -24,7 +24,7 @@ from actors.errors import BadFileError, UserError
 from actors.settings import Role, RunSettings
 
 if TYPE_CHECKING:
-    from supervisor.run_tree import RunOrder
+    from supervisor.run_tree import RunSpec
 
 FILE = "submission.json"
 MOST_BYTES = 16 * values.MOST_TASK_BYTES  # a task whose every character is escaped, and the checks
@@ -57,7 +57,7 @@ def serve_directory(home: Path) -> Path:
     return home / ".loop" / "serve"
 
 
-def submit(order: RunOrder, home: Path, manifest: Mapping[str, object]) -> int | None:
+def submit(order: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | None:
     """Durable when it returns. `manifest` is what the root knows of the run.
 
     Returns the pid of the `loop serve` that has been told, or None when there is none. Raises `UserError` when the
@@ -107,17 +107,17 @@ def read(directory: Path) -> Submission | None:
         return None
 
 
-def order_of(directory: Path, submission: Submission, environment: dict[str, str], home: Path) -> RunOrder:
+def spec_of(directory: Path, submission: Submission, environment: dict[str, str], home: Path) -> RunSpec:
     """The order to run it here. Raises `UserError` when its place is gone, or the configuration is bad."""
     # Here, since all that a run needs is a second's work to import, and `loop status` only looks.
     from actors.adapters import BUILT_IN_NAMES
-    from supervisor.run_tree import RunOrder
+    from supervisor.run_tree import RunSpec
 
     cwd = Path(submission.cwd)
     if not cwd.is_dir():
         raise UserError(f"the run's directory {cwd} no longer exists")
     configuration = read_configuration(home, None, BUILT_IN_NAMES)  # the repository's was judged when it was submitted
-    return RunOrder(
+    return RunSpec(
         key=f"{directory.parent.name}/{directory.name}",
         run_id=directory.name,
         repo_id=directory.parent.name,

@@ -40,8 +40,9 @@ from msgspec import UNSET, Meta, UnsetType
 from actors import settings_layers, values
 from actors.edges import files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
+from actors.setting_values import Value
 from actors.settings_layers import Origin, Sourced
-from actors.settings_table import BY_KEY, Setting, Value, Written
+from actors.settings_table import BY_KEY, Setting, Toml
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
@@ -288,7 +289,7 @@ def _agent(file: _File, name: str, table: dict[str, Any], built_in: Collection[s
 
 
 _Text = Annotated[str, Meta(pattern=r"\S")]
-_TYPES: Mapping[Written, Any] = {"string": _Text, "number": int, "boolean": bool, "array": tuple[_Text, ...]}
+_TYPES: Mapping[Toml, Any] = {"string": _Text, "number": int, "boolean": bool, "array": tuple[_Text, ...]}
 
 
 class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -305,7 +306,7 @@ _Top = msgspec.defstruct(
     "_Top",
     [
         ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
-        *((row.key, _TYPES[row.written] | UnsetType, UNSET) for row in BY_KEY.values()),
+        *((row.key, _TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
     ],
     forbid_unknown_fields=True,
 )

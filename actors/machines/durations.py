@@ -1,4 +1,4 @@
-"""Lengths of time, as the user reads them; `actors.settings_table` reads what is typed. Pure."""
+"""Lengths of time, as the user reads them; `actors.setting_values` reads what is typed. Pure."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.surface import Surface
 from shell.options import help_text, parse
-from shell.resolve import order_run
+from shell.resolve import resolve_run
 from shell.subcommands import SUBCOMMANDS
 from supervisor.run_host import first_manifest
 
@@ -127,7 +127,7 @@ class ConfigurationSurface(Surface):
                 options = parse(words)
                 if options.command != "run" or options.tmux or options.worktree:
                     return
-                order = order_run(options)
+                order = resolve_run(options)
         except LoopError as error:
             check_refusal(error)
             return

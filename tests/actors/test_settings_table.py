@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors import settings_table
+from actors import setting_values
 from actors.settings import RunSettings
 from actors.settings_table import BY_KEY, SETTINGS, TABLE
 
@@ -12,12 +12,12 @@ from actors.settings_table import BY_KEY, SETTINGS, TABLE
     [("0", 0), ("90s", 90_000), (" 2H ", 7_200_000), ("1h30m", 5_400_000), ("1d", 86_400_000), ("0s", 0)],
 )
 def test_a_time_is_typed_with_its_units(text: str, ms: int):
-    assert settings_table.milliseconds(text) == ms
+    assert setting_values.milliseconds(text) == ms
 
 
 @pytest.mark.parametrize("text", ["", "2", "h", "-1h", "1.5h", "2 h", "30m1h", "366d", "999999999h", "²h"])
 def test_what_is_no_time_or_longer_than_a_year_is_none(text: str):
-    assert settings_table.milliseconds(text) is None
+    assert setting_values.milliseconds(text) is None
 
 
 def test_every_row_is_one_setting_and_leads_to_a_field_that_is_there():

@@ -8,7 +8,7 @@ from tests.end_to_end.conftest import World, play_brief
 from tests.end_to_end.terminal import Terminal
 
 THEIRS = 'checks = ["touch ../theirs"]\n'
-MINE = 'checks = ["touch ../mine"]\n'
+MINE = 'checks = ["touch ../mine"]\nmax_iterations = 7\n'
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from actors.settings import RunSettings
 from supervisor.clerk import RunClerk
 from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import RunSpec
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def router() -> Iterator[Router]:
 
 @pytest.fixture
 def clerk(router: Router) -> RunClerk:
-    order = RunOrder(
+    order = RunSpec(
         key="sample-12ab/1",
         run_id="1",
         repo_id="sample-12ab",

@@ -9,12 +9,12 @@ from actors.adapters import find_adapter
 from actors.edges import run_dir
 from actors.settings import RunSettings
 from supervisor.run_host import write_end
-from supervisor.run_tree import PRELOAD, RunOrder, preload
+from supervisor.run_tree import PRELOAD, RunSpec, preload
 from supervisor.tree_protocol import RunResult
 
 
-def order(directory: Path) -> RunOrder:
-    return RunOrder(
+def order(directory: Path) -> RunSpec:
+    return RunSpec(
         key="r/1",
         run_id="1",
         repo_id="r",

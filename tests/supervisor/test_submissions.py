@@ -9,7 +9,7 @@ from actors.edges import run_dir
 from actors.errors import UserError
 from actors.settings import RunSettings
 from supervisor import submissions
-from supervisor.run_tree import RunOrder
+from supervisor.run_tree import RunSpec
 
 SECRET = "a-secret-of-the-environment"
 SETTINGS = RunSettings(
@@ -22,9 +22,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def order(home: Path, run_id: str, repo: str = "r") -> RunOrder:
+def order(home: Path, run_id: str, repo: str = "r") -> RunSpec:
     directory = run_dir.new_run_directory(run_dir.runs_root(home) / repo, run_id)
-    return RunOrder(
+    return RunSpec(
         key=f"{repo}/{run_id}",
         run_id=run_id,
         repo_id=repo,
@@ -37,7 +37,7 @@ def order(home: Path, run_id: str, repo: str = "r") -> RunOrder:
     )
 
 
-def submit(home: Path, run_id: str, repo: str = "r") -> RunOrder:
+def submit(home: Path, run_id: str, repo: str = "r") -> RunSpec:
     made = order(home, run_id, repo)
     assert submissions.submit(made, home, {"runId": run_id, "cwd": str(home)}) is None
     return made
@@ -52,7 +52,7 @@ def test_what_was_submitted_comes_back_with_the_environment_of_whoever_serves(ho
     made = submit(home, "1")
     found = submissions.read(made.directory)
     assert found is not None
-    again = submissions.order_of(made.directory, found, {"HERE": "1"}, home)
+    again = submissions.spec_of(made.directory, found, {"HERE": "1"}, home)
     settings = RunSettings(
         **{**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}, "interactive": False}
     )
@@ -80,9 +80,9 @@ def test_a_withdrawn_run_is_in_the_queue_no_more(home: Path):
 
 def test_once_the_journal_has_the_settings_they_are_not_given_again(home: Path):
     made = submit(home, "1")
-    assert submissions.order_of(made.directory, read(made.directory), {}, home).settings is not None
+    assert submissions.spec_of(made.directory, read(made.directory), {}, home).settings is not None
     submissions.begun(made.directory)
-    again = submissions.order_of(made.directory, read(made.directory), {}, home)
+    again = submissions.spec_of(made.directory, read(made.directory), {}, home)
     assert (again.settings, again.worker) == (None, "embedded")
 
 
@@ -96,7 +96,7 @@ def test_a_submission_of_an_earlier_version_has_its_agents_beside_its_settings(h
     directory = submit(home, "1").directory
     agents = {"worker": "codex", "reviewer": "claude", "paired": True, "worker_model": "m", "settings": None}
     (directory / submissions.FILE).write_text(json.dumps({"submitted_at_ns": 1, "cwd": str(home), **agents}))
-    again = submissions.order_of(directory, read(directory), {}, home)
+    again = submissions.spec_of(directory, read(directory), {}, home)
     assert (again.settings, again.worker, again.reviewer, again.worker_model) == (None, "codex", "claude", "m")
 
 
@@ -135,7 +135,7 @@ def test_a_run_whose_directory_is_gone_is_refused(home: Path):
     assert found is not None
     gone = home / "gone"
     with pytest.raises(UserError, match=f"{gone} is gone"):
-        submissions.order_of(made.directory, type(found)(**{**as_dict(found), "cwd": str(gone)}), {}, home)
+        submissions.spec_of(made.directory, type(found)(**{**as_dict(found), "cwd": str(gone)}), {}, home)
 
 
 def as_dict(submission: submissions.Submission) -> dict[str, object]:

@@ -141,7 +141,7 @@ def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alo
     values = {"number": "7", "boolean": "true", "array": '["x"]', "string": '"90s"'}
     others = {"review": '"codex"', "review_plan": '"none"'}
     alone = {key for key, row in BY_KEY.items() if row.repository == "never"}
-    text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].written])}" for key in BY_KEY if key not in alone)
+    text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].toml])}" for key in BY_KEY if key not in alone)
     found = read(tmp_path, None, text, nobody)
     assert alone == {"update_hint"}
     assert found.repository == ()
