@@ -326,7 +326,7 @@ class ClaudeAgent:
         return found.state == "absent" or message_id in self._finished
 
     def _refusal(self, process: ClaudeProcess, session_id: str, error: Exception) -> Exception:
-        if _NO_SESSION in "\n".join(process.last_words):
+        if _NO_SESSION in "\n".join(process.said):
             return SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
         if process.failed_by_itself:
             return AgentUnavailableError(f"claude does not start: it {process.how_it_ended}")

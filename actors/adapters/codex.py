@@ -3,9 +3,8 @@
 Runs in the session's asyncio thread. Never retries, resends or decides what comes next. Importing this module is
 cheap: what speaks to the app-server is imported by `open`.
 
-The rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and its
-pipe, through the official SDK), codex_socket_link (the process and its socket, which the TUI shares), codex_pane (the
-TUI), codex_turn (a turn of ours), codex_protocol (what Codex's words mean; pure).
+The rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and the
+connection to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol (what Codex's words mean; pure).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.causes import cause_of
@@ -49,6 +48,9 @@ from actors.errors import AgentBreachError, AgentDiedError, AgentError, AgentUna
 from actors.messages import TurnOutcome
 from actors.text import read_json
 
+if TYPE_CHECKING:
+    from actors.adapters.codex_link import CodexLink
+
 __all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 
 # In codex 0.163 and 0.169; the second is of threads in the older history format.
@@ -72,19 +74,6 @@ def _has_without_id(path: Path, text: str) -> bool:
     return has_without_id((read_json(line) for line in path.read_bytes().split(b"\n")[:-1] if line), text)
 
 
-class _Link(Protocol):
-    """What both links are to this module."""
-
-    @property
-    def exit_code(self) -> int | None: ...
-    @property
-    def last_words(self) -> str: ...
-    def start(self) -> int: ...
-    async def initialize(self) -> None: ...
-    async def request(self, method: str, params: Json) -> Json: ...
-    async def stop(self) -> None: ...
-
-
 class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
@@ -103,7 +92,7 @@ class CodexAgent:
     def __init__(self, settings: AgentSettings, sink: EventSink) -> None:
         self._settings = settings
         self._sink = sink
-        self._link: _Link | None = None
+        self._link: CodexLink | None = None
         self._pane: CodexPane | None = None
         self._address = ""  # of the app-server, for the TUI
         self._program = Path()
@@ -120,7 +109,7 @@ class CodexAgent:
         self._chores: set[asyncio.Task[None]] = set()
 
     async def open(self, session_id: str | None) -> str:
-        """See `base.Agent.open`. 0.2 s, and 0.7 s for the first import of the SDK."""
+        """See `base.Agent.open`. 0.2 s."""
         link = await self._start()
         try:
             await link.initialize()
@@ -222,50 +211,40 @@ class CodexAgent:
 
     # --- opening ---
 
-    async def _start(self) -> _Link:
+    async def _start(self) -> CodexLink:
         settings = self._settings
         self._program = program = await asyncio.to_thread(locate, settings.environment)
         self._link = link = self._new_link()
         try:
-            pid = link.start()
+            pid = await link.start()
         except OSError as error:
             raise AgentUnavailableError(f"{program} cannot be started in {settings.cwd}: {error}") from error
         self._sink(AgentEvent(kind="process", text=str(program), pid=pid))
         return link
 
-    def _new_link(self) -> _Link:
+    def _new_link(self) -> CodexLink:
+        from actors.adapters.codex_link import CodexLink
+
         settings, pane = self._settings, self._settings.pane
-        environment = child_environment(settings, self._mark)
-        if pane is None:
-            from actors.adapters.codex_link import CodexLink
-
-            return CodexLink(
-                command=command(self._program, settings),
-                cwd=settings.cwd,
-                environment=environment,
-                on_notification=self._heard,
-                on_lost=self._lost,
-            )
-        from actors.adapters.codex_socket_link import CodexSocketLink
-
-        socket = pane.folder / f"{pane.side}.codex"
-        self._address = f"unix://{socket}"
-        return CodexSocketLink(
-            command=command(self._program, settings, self._address),
+        socket = None if pane is None else pane.folder / f"{pane.side}.codex"
+        self._address = "" if socket is None else f"unix://{socket}"
+        words = () if socket is None else (self._address,)
+        return CodexLink(
+            command=command(self._program, settings, *words),
             cwd=settings.cwd,
-            environment=environment,
+            environment=child_environment(settings, self._mark),
             socket=socket,
             on_notification=self._heard,
             on_lost=self._lost,
         )
 
-    async def _log_in(self, link: _Link) -> None:
+    async def _log_in(self, link: CodexLink) -> None:
         """The app-server, unlike `codex exec`, does not look at the variable itself. Nothing is written to disk."""
         key = self._settings.environment.get(KEY_VARIABLE)
         if key:
             await link.request("account/login/start", {"type": "apiKey", "apiKey": key})
 
-    async def _begin(self, link: _Link) -> None:
+    async def _begin(self, link: CodexLink) -> None:
         answer = await link.request("thread/start", await self._thread_settings(link))
         self._thread_id = answer["thread"]["id"]
         self._model = answer["model"]
@@ -282,7 +261,7 @@ class CodexAgent:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._bridge_settled.wait(), BRIDGE_PATIENCE_S)
 
-    async def _resume(self, link: _Link, session_id: str) -> None:
+    async def _resume(self, link: CodexLink, session_id: str) -> None:
         params = await self._thread_settings(link) | {"threadId": session_id, "excludeTurns": True}
         try:
             answer = await link.request("thread/resume", params)
@@ -293,7 +272,7 @@ class CodexAgent:
         self._thread_id = answer["thread"]["id"]
         self._model = self._settings.model or await self._default_model(link) or answer["model"]
 
-    async def _thread_settings(self, link: _Link) -> Json:
+    async def _thread_settings(self, link: CodexLink) -> Json:
         """Full access and no questions: nobody is there to answer them. With a bridge, also how it is called."""
         settings = self._settings
         params: Json = {"cwd": str(settings.cwd), "approvalPolicy": "never", "sandbox": "danger-full-access"}
@@ -304,7 +283,7 @@ class CodexAgent:
             params["developerInstructions"] = with_bridge_hint(config.get("developer_instructions"))
         return params
 
-    async def _config(self, link: _Link) -> Json:
+    async def _config(self, link: CodexLink) -> Json:
         """The user's configuration as Codex has read it, for this directory."""
         answer = await link.request("config/read", {"cwd": str(self._settings.cwd)})
         return dict(answer["config"])
@@ -323,7 +302,7 @@ class CodexAgent:
         )
         self._pane.show()
 
-    async def _default_model(self, link: _Link) -> str:
+    async def _default_model(self, link: CodexLink) -> str:
         """A resumed thread reports the model of its last turn, which may have had one of its own."""
         config = await self._config(link)
         if config.get("model"):
@@ -333,7 +312,7 @@ class CodexAgent:
 
     # --- the rest ---
 
-    def _opened(self) -> _Link:
+    def _opened(self) -> CodexLink:
         if self._link is None:
             raise AgentDiedError("codex is not running")
         return self._link

@@ -1,50 +1,49 @@
-"""The connection to one `codex app-server`: the official SDK's client, made fit for an asyncio session.
+"""The connection to one `codex app-server`: JSON-RPC over its pipe, or over a Unix socket that its TUI shares.
 
-Imports the SDK (0.7 s, 55 MB): only the process that drives Codex imports this module. Owns the app-server and all
-that it started. Threads: the SDK's reader and its stderr drain, and one for each request while it is not answered;
-all are daemons, so none keeps the process from exiting, and all end when the app-server does. Callbacks are called in
-the event loop's thread. It never interprets what Codex says: that is codex_protocol's.
+Runs in the session's asyncio loop. Owns the app-server and all that it started (child.py). It never interprets what
+Codex says: that is codex_protocol's. What it says is foreign: a message is bounded, and one that is none is a breach,
+after which nothing is read any more.
 
-Why not `AsyncCodexClient`: it waits in the loop's default executor, whose threads are joined when the loop closes, so
-that one request without an answer hangs the exit; its child gets os.environ besides what it is given; it leaves the
-child's pipes open; its notifications come from two queues, of which the unread one grows for ever.
+The official SDK's client is not used: it waits for answers in threads, one of which without an answer hangs the exit;
+its child gets os.environ besides what it is given; and it knows no socket. The SDK brings the program.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import threading
-import time
+import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from openai_codex.client import CodexClient
-from openai_codex.errors import CodexError, JsonRpcError, TransportClosedError
-from pydantic import RootModel
-
-from actors.adapters.codex_program import REQUEST_PATIENCE_S, STOP_PATIENCE_S, ending
-from actors.adapters.codex_protocol import Json, RequestRefusedError, answer, checked, one_line
-from actors.edges import processes
-from actors.edges.marked_processes import MARK_VARIABLE, end_program
+from actors.adapters.child import Child, Patience
+from actors.adapters.codex_program import HELLO, REQUEST_PATIENCE_S, ending
+from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, checked, one_line
+from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
 from actors.text import ForeignJsonError, read_object
-from actors.wire.lines import LONGEST_ANSWER, too_long
+from actors.wire.lines import LONGEST_ANSWER, LineCutter, too_long
 
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+# It takes 40 ms to end when asked. One that does not: its commands have sessions of their own, and are ended as well.
+PATIENCE = Patience(leave_s=0.0, terminate_s=0.5, kill_s=0.6)
 LAST_WORDS_S = 0.5  # for what stands in the pipe when the program has ended
-
-_T = TypeVar("_T")
-
-
-class _Object(RootModel[Json]):
-    """Any JSON object. The SDK's own models are of its version, the CLI may be newer."""
+START_PATIENCE_S = 20.0  # of a loaded machine: it listens on its socket after 0.2-0.9 s
+LOOK_INTERVAL_S = 0.01
+EXIT_PATIENCE_S = 2.0  # npm's wrapper ends a moment after what it has started
+_LAST_LINES = 5
 
 
 class CodexLink:
-    """One app-server. `start`, requests, `stop`; a stopped link is not started again."""
+    """One app-server. `start`, `initialize`, requests, `stop`; a stopped link is not started again.
+
+    `socket`: it listens there, and its TUI is asked as well; None: it is spoken to over its pipe. `longest`: bytes of
+    a message. `on_lost` is called once, when nothing more will come.
+    """
 
     def __init__(
         self,
@@ -54,228 +53,288 @@ class CodexLink:
         environment: Mapping[str, str],
         on_notification: Callable[[Json], None],
         on_lost: Callable[[AgentError], None],
+        socket: Path | None = None,
+        longest: int = LONGEST_ANSWER,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._mark = environment[MARK_VARIABLE]
+        self._command = command
+        self._cwd = cwd
+        self._environment = environment
         self._on_notification = on_notification
         self._on_lost = on_lost
-        self._client = _Client(command, cwd, environment, self._heard, self._broken)
-        self._stopping = threading.Lock()
-        self._stopped = False
+        self._wire: _Wire = _Pipe(self, longest) if socket is None else _Socket(self, socket, longest)
+        # The TUI is asked as well, and the first answer counts. Approvals are asked for only when the person there has
+        # chosen so, and are theirs; the rest is answered as without a TUI: perhaps nobody looks.
+        self._left_to_others = frozenset() if socket is None else APPROVALS
+        self.child = Child(
+            mark=environment[MARK_VARIABLE],
+            on_output=self._wire.heard,
+            on_end=self._wire.ended,
+            last_words_s=LAST_WORDS_S,
+        )
+        self._ids = itertools.count(1)
+        self._waiting: dict[object, asyncio.Future[Json]] = {}
+        self._is_lost = False
+        self._is_broken = False  # it runs, and nothing is read from it any more
+        self._stopping: asyncio.Task[None] | None = None
 
-    def start(self) -> int:
+    async def start(self) -> int:
         """Starts the program and returns its pid. Raises OSError."""
-        self._client.start()
-        return self._client.process.pid
+        self._wire.prepare()
+        return await self.child.start(self._command, self._environment, self._cwd, talks=self._wire.is_pipe)
 
     @property
     def exit_code(self) -> int | None:
         """As in subprocess; None while it runs."""
-        return self._client.process.poll()
+        return self.child.exit_code
 
     @property
     def last_words(self) -> str:
         """The end of what it wrote to stderr, on one line."""
-        return one_line(self._client.stderr_tail(), 300)
+        return one_line(" ".join(self.child.said[-_LAST_LINES:]), 300)
 
     async def initialize(self) -> None:
-        """The handshake. Errors as `request`."""
-        await self._call("initialize", self._client.initialize)
+        """Waits until it listens; the handshake. Errors as `request`."""
+        await self._wire.open()
+        await self.request("initialize", HELLO)
+        await self._send({"method": "initialized"})
 
     async def request(self, method: str, params: Json) -> Json:
         """One request. Raises `RequestRefusedError`, or `AgentDiedError` when no answer will come."""
-        answer = await self._call(method, lambda: self._client.request(method, params, response_model=_Object))
-        return answer.root
+        if self._is_lost:
+            raise await self.death()
+        number = next(self._ids)
+        waiting: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        try:
+            async with asyncio.timeout(REQUEST_PATIENCE_S):
+                await self._send({"id": number, "method": method, "params": params})
+                message = await waiting
+        except TimeoutError as error:
+            raise AgentDiedError(f"codex did not answer {method} within {REQUEST_PATIENCE_S:.0f} s") from error
+        finally:
+            self._waiting.pop(number, None)
+        if "error" in message:
+            raise RequestRefusedError(method, _text_of(message["error"]))
+        result: Json = message["result"]
+        return result
 
     async def stop(self) -> None:
         """Ends the app-server and all that it started, wherever they have gone. Again: nothing happens."""
-        await in_thread(self._stop)
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)
 
-    async def _call(self, method: str, work: Callable[[], _T]) -> _T:
-        if self._client.is_lost:
-            raise self._death()
+    async def _stop(self) -> None:
+        await self.child.end(PATIENCE)
+        await self._wire.close()
+
+    async def _send(self, message: Json) -> None:
         try:
-            async with asyncio.timeout(REQUEST_PATIENCE_S):
-                return await in_thread(partial(self._work, work))
-        except JsonRpcError as error:
-            raise RequestRefusedError(method, error.message) from error
-        except TimeoutError as error:
-            raise AgentDiedError(f"codex did not answer {method} within {REQUEST_PATIENCE_S:.0f} s") from error
-        except (CodexError, OSError, ValueError) as error:  # ValueError: its pipe is closed on our side
-            raise self._death() from error
+            await self._wire.send(json.dumps(message, ensure_ascii=False))
+        except ConnectionError as error:
+            raise await self.death() from error
 
-    def _work(self, work: Callable[[], _T]) -> _T:
-        """In the request's thread."""
-        try:
-            return work()
-        except JsonRpcError:
-            raise
-        except (CodexError, OSError, ValueError):
-            self._await_exit()
-            raise
+    async def death(self) -> AgentDiedError:
+        """How it ended, as an error."""
+        if self._stopping is None and not self._is_broken:
+            await self.child.exits_within(EXIT_PATIENCE_S)
+        return self._ended()
 
-    def _await_exit(self) -> None:
-        """The pipes of a dying process close a moment before it can be waited for."""
-        with suppress(subprocess.TimeoutExpired):
-            self._client.process.wait(1)
-
-    def _death(self) -> AgentError:
-        """A breach is one once: the program is lost for what comes after it, and is started again."""
-        breach, self._client.breach = self._client.breach, None
-        if breach is not None:
-            return AgentBreachError(f"codex app-server {breach}")
+    def _ended(self) -> AgentDiedError:
         return AgentDiedError(f"codex app-server {ending(self.exit_code)} {self.last_words}".rstrip())
 
-    # --- in the reader's thread ---
-
-    def _heard(self, message: Json) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._on_notification, message)
-
-    def _broken(self) -> None:
-        self._await_exit()
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(lambda: self._on_lost(self._death()))
-
-    # --- in a thread of its own ---
-
-    def _stop(self) -> None:
-        with self._stopping:
-            if self._stopped or not self._client.started:
-                return
-            self._stopped = True
-            deadline = time.monotonic() + STOP_PATIENCE_S
-            end_program(self._client.process, self._mark, STOP_PATIENCE_S)
-            self._client.release(deadline)
-
-
-class _Client(CodexClient):
-    """The SDK's client with another start, another reader loop and an end that leaves nothing open."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        cwd: Path,
-        environment: Mapping[str, str],
-        heard: Callable[[Json], None],
-        broken: Callable[[], None],
-    ) -> None:
-        super().__init__(approval_handler=answer)
-        self._command = list(command)
-        self._cwd = cwd
-        self._environment = dict(environment)
-        self._heard = heard
-        self._broken = broken
-        self._failing = threading.Lock()
-        self.is_lost = False  # nothing is read from it any more
-        self.breach: AgentBreachError | None = None  # why, for whoever takes it
+    # --- called by the wire ---
 
     @property
-    def started(self) -> bool:
-        return self._proc is not None
+    def gave_up(self) -> bool:
+        """The program has ended, or is to."""
+        return self.exit_code is not None or self._stopping is not None
 
-    @property
-    def process(self) -> subprocess.Popen[str]:
-        assert self._proc is not None
-        return self._proc
-
-    def stderr_tail(self) -> str:
-        return self._stderr_tail(5)
-
-    def start(self) -> None:
-        # A session of its own: Ctrl-C in the terminal is for the loop, which then ends its agents in order.
-        self._proc = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            bufsize=1,
-            cwd=self._cwd,
-            env=self._environment,
-            start_new_session=True,
-        )
-        self._start_stderr_drain_thread()
-        self._start_reader_thread()
-        processes.when_ended(self._proc.pid, self._gone)
-
-    def _gone(self) -> None:
-        """Its last words come first. Then it is over, also when a child of it still holds the pipe."""
-        assert self._reader_thread is not None
-        self._reader_thread.join(LAST_WORDS_S)
-        self._fail(TransportClosedError("the program has ended"))
-
-    def _fail(self, error: BaseException) -> None:
-        with self._failing:
-            if self.is_lost:
-                return
-            if isinstance(error, AgentBreachError):
-                self.breach = error
-            self.is_lost = True
-        self._router.fail_all(error if isinstance(error, CodexError) else TransportClosedError(repr(error)))
-        self._broken()
-
-    def _read_message(self) -> Json:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline(LONGEST_ANSWER + 1)
-        if not line:
-            raise TransportClosedError("it closed its stdout")
-        if len(line) > LONGEST_ANSWER:
-            raise too_long(LONGEST_ANSWER)
+    def take(self, data: bytes | str) -> None:
+        """One message, as it came. Raises AgentBreachError for what is none."""
         try:
-            return checked(read_object(line))
+            message = checked(read_object(data))
         except ForeignJsonError as error:
             raise AgentBreachError(f"sent {error}") from None
+        if "method" not in message:
+            waiting = self._waiting.get(message.get("id"))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(message)
+        elif "id" not in message:
+            # Not from here: an error in it is the adapter's, and must not end the stream.
+            asyncio.get_running_loop().call_soon(self._on_notification, message)
+        elif message["method"] not in self._left_to_others:
+            result = answer(message["method"], message.get("params"))
+            self._wire.post(json.dumps({"id": message["id"], "result": result}, ensure_ascii=False))
 
-    def _reader_loop(self) -> None:
+    def lose(self, error: AgentError) -> None:
+        """Nothing more will come: whoever waits is told, once. A breach is one for the first of them alone."""
+        if self._is_lost:
+            return
+        told = error
+        self._is_lost, self._is_broken = True, isinstance(error, AgentBreachError)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(told)
+                told = self._ended() if self._is_broken else error
+        self._on_lost(told)
+
+
+class _Wire(Protocol):
+    """Carries whole messages between the link and its program. `send` raises ConnectionError; `post` drops instead."""
+
+    is_pipe: bool
+
+    def prepare(self) -> None: ...
+    def heard(self, data: bytes) -> None: ...
+    def ended(self) -> None: ...
+    async def open(self) -> None: ...
+    async def send(self, text: str) -> None: ...
+    def post(self, text: str) -> None: ...
+    async def close(self) -> None: ...
+
+
+class _Pipe:
+    """One message a line, on the program's stdin and stdout."""
+
+    is_pipe = True
+
+    def __init__(self, link: CodexLink, longest: int) -> None:
+        self._link = link
+        self._cutter = LineCutter(longest)
+        self._is_broken = False
+        self._ending: asyncio.Task[None] | None = None
+
+    def prepare(self) -> None:
+        """It has what it needs."""
+
+    def heard(self, data: bytes) -> None:
+        if self._is_broken:
+            return
         try:
-            while True:
-                message = self._read_message()
-                if "method" not in message:
-                    self._router.route_response(message)
-                elif "id" in message:
-                    self._write_message({"id": message["id"], "result": self._handle_server_request(message)})
-                else:
-                    self._heard(message)
-        except BaseException as error:
-            self._fail(error)
+            for line in self._cutter.feed(data):
+                self._link.take(line)
+        except AgentBreachError as error:
+            self._is_broken = True
+            self._link.lose(AgentBreachError(f"codex app-server {error}"))
 
-    def release(self, deadline: float) -> None:
-        """Closes the pipes of a dead process, once the threads that read them have ended."""
-        for thread, pipe in ((self._reader_thread, self.process.stdout), (self._stderr_thread, self.process.stderr)):
-            assert thread is not None
-            assert pipe is not None
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if not thread.is_alive():  # else a stranger holds the other end, and closing would wait for ever
-                pipe.close()
-        assert self.process.stdin is not None
-        with suppress(OSError):  # what was never read by the dead process
-            self.process.stdin.close()
+    def ended(self) -> None:
+        self._ending = asyncio.get_running_loop().create_task(self._lose())
+
+    async def _lose(self) -> None:
+        self._link.lose(await self._link.death())
+
+    async def open(self) -> None:
+        """It listens from its start."""
+
+    async def send(self, text: str) -> None:
+        if self._is_broken:
+            raise ConnectionError("nothing is read from it any more")
+        self._link.child.write(text.encode() + b"\n")
+
+    def post(self, text: str) -> None:
+        with suppress(ConnectionError):
+            self._link.child.write(text.encode() + b"\n")
+
+    async def close(self) -> None:
+        if self._ending is not None:
+            await asyncio.wait((self._ending,))
 
 
-async def in_thread(work: Callable[[], _T]) -> _T:
-    """Runs blocking `work` in a daemon thread of its own: unlike one of an executor, it is never joined."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[_T] = loop.create_future()
+class _Socket:
+    """One message a frame of a WebSocket, over a Unix socket."""
 
-    def succeed(result: _T) -> None:
-        if not answer.done():
-            answer.set_result(result)
+    is_pipe = False
 
-    def fail(error: BaseException) -> None:
-        if not answer.done():
-            answer.set_exception(error)
+    def __init__(self, link: CodexLink, path: Path, longest: int) -> None:
+        self._link = link
+        self._longest = longest
+        self._path = path
+        self._line: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._posts: set[asyncio.Task[None]] = set()
 
-    def run() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            try:
-                result = work()
-            except BaseException as error:
-                loop.call_soon_threadsafe(fail, error)
-            else:
-                loop.call_soon_threadsafe(succeed, result)
+    def prepare(self) -> None:
+        """Codex replaces a stale socket itself; without this, `open` could meet the one of a dead app-server."""
+        self._path.unlink(missing_ok=True)
 
-    threading.Thread(target=run, name="codex-request", daemon=True).start()
-    return await answer
+    def heard(self, data: bytes) -> None:
+        """Not on its stdout."""
+
+    def ended(self) -> None:
+        """A child of it may still hold the other end."""
+        if self._line is not None:
+            self._line.transport.abort()
+
+    async def open(self) -> None:
+        self._line = await self._connected()
+        self._reader = asyncio.create_task(self._read(self._line))
+
+    async def _connected(self) -> ClientConnection:
+        """Nothing tells when it begins to listen, so it is tried."""
+        from websockets.asyncio.client import unix_connect
+        from websockets.exceptions import WebSocketException
+
+        try:
+            async with asyncio.timeout(START_PATIENCE_S):
+                while not self._link.gave_up:
+                    with suppress(OSError, WebSocketException):
+                        # No pings: a busy app-server is not a dead one, and a dead one's socket ends.
+                        return await unix_connect(
+                            str(self._path),
+                            compression=None,
+                            max_size=self._longest,
+                            ping_interval=None,
+                            open_timeout=None,
+                        )
+                    await asyncio.sleep(LOOK_INTERVAL_S)
+        except TimeoutError as error:
+            raise AgentDiedError(f"codex app-server did not listen within {START_PATIENCE_S:.0f} s") from error
+        raise await self._link.death()
+
+    async def _read(self, line: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.frames import CloseCode
+
+        breach: AgentBreachError | None = None
+        try:
+            async for frame in line:
+                self._link.take(frame)
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+                breach = too_long(self._longest)
+        except AgentBreachError as error:
+            breach = error
+        finally:  # also for a bug of ours: whoever waits must be told
+            told = AgentBreachError(f"codex app-server {breach}") if breach else await self._link.death()
+            self._link.lose(told)
+
+    async def send(self, text: str) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._line is None:
+            raise ConnectionError("it is not connected")
+        try:
+            await self._line.send(text)
+        except (ConnectionClosed, OSError) as error:
+            raise ConnectionError(str(error)) from error
+
+    def post(self, text: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._post(text))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _post(self, text: str) -> None:
+        with suppress(ConnectionError):
+            await self.send(text)
+
+    async def close(self) -> None:
+        if self._line is not None:
+            self._line.transport.abort()  # the other end is gone: there is no handshake to wait for
+        if self._reader is not None:
+            await asyncio.wait((self._reader, *self._posts))
+        self._path.unlink(missing_ok=True)
+
+
+def _text_of(error: object) -> str:
+    return str(error.get("message", "")) if isinstance(error, dict) else str(error)

@@ -27,7 +27,6 @@ from actors.wire.lines import LONGEST_LINE
 PATIENCE_S = 20.0
 # All requests are answered at once or within a second; a long thread may take a few to resume.
 REQUEST_PATIENCE_S = 60.0
-STOP_PATIENCE_S = 1.8  # an adapter has 2 s for closing
 
 # The oldest that is known to keep our message ids. One that silently dropped them would look as if it had never
 # received a prompt, and be sent it twice.

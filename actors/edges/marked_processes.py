@@ -10,7 +10,6 @@ to `supervisor.stale_processes`.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,8 +20,6 @@ from actors.edges import processes
 
 MARK_VARIABLE = "LOOP_AGENT_MARK"
 CHECK_MARK_VARIABLE = "LOOP_CHECK_MARK"  # another one: a check that an agent's own `loop` runs stays that agent's
-
-ASK_PATIENCE_S = 0.5  # Codex takes 40 ms to end when asked
 
 Identity = tuple[int, str]  # pid and start time: pids are used again
 
@@ -50,20 +47,3 @@ def sweep(family: Iterable[Identity], mark: str, timeout_s: float, variable: str
     while (left := marked(mark, variable)) and time.monotonic() < deadline:
         for pid in left:
             processes.kill_tree(pid, timeout_s=max(0.0, deadline - time.monotonic()))
-
-
-def end_program(process: subprocess.Popen[str], mark: str, timeout_s: float) -> None:
-    """Asks the program to end, then kills it, with all that it started and all that bears the mark."""
-    deadline = time.monotonic() + timeout_s
-    # Not of a dead one: its pid may be another's by now. What it left behind bears our mark.
-    tree = processes.tree(process.pid) if process.poll() is None else set()
-    family = identified(tree)
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(ASK_PATIENCE_S)
-    if process.poll() is None:
-        processes.kill_tree(process.pid, timeout_s=deadline - time.monotonic())
-    # Codex runs each command in a session of its own: neither parents nor sessions lead to it any more.
-    sweep(family, mark, deadline - time.monotonic())
-    with suppress(subprocess.TimeoutExpired):  # in an uninterruptible sleep: it ends when the disk answers
-        process.wait(max(0.0, deadline - time.monotonic()))

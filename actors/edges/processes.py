@@ -16,9 +16,7 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,20 +45,6 @@ def is_running(pid: int) -> bool:
 def tree(pid: int) -> set[int]:
     """What runs of the tree of `pid`, without `pid` itself and without the caller. Also after `pid` has ended."""
     return _members(_table(), pid) - {pid}
-
-
-def when_ended(pid: int, act: Callable[[], None]) -> None:
-    """Calls `act`, in a daemon thread of its own, once this child has ended.
-
-    The end of its output says less: a program that was started by a wrapper (npm's are, some restart themselves with
-    more memory) holds the wrapper's pipes, and lives on when that one is killed.
-    """
-
-    def watch() -> None:
-        wait_ended(pid)
-        act()
-
-    threading.Thread(target=watch, name=f"end-of-{pid}", daemon=True).start()
 
 
 def kill_tree(pid: int, *, itself: bool = True, timeout_s: float = KILL_TIMEOUT_S) -> set[int]:

@@ -8,13 +8,11 @@ event that the adapter passes on must be text that can be sent. Good work: a tur
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from actors.adapters import acp_session
 from actors.adapters.acp_program import AgentProgram
@@ -23,7 +21,7 @@ from actors.adapters.base import AgentEvent, AgentSettings
 from actors.adapters.claude import ClaudeAgent
 from actors.adapters.claude_process import ClaudeProcess
 from actors.adapters.codex import CodexAgent
-from actors.adapters.codex_link import _Client
+from actors.adapters.codex_link import CodexLink
 from actors.adapters.codex_turn import OpenTurn
 from actors.adapters.shapes import decides
 from actors.edges.marked_processes import MARK_VARIABLE
@@ -111,11 +109,8 @@ class AcpSurface(Surface):
             ["played"], cwd=self.folder, environment={MARK_VARIABLE: "m"}, on_start=lambda _pid: None,
             on_event=agent._take, on_end=agent._news.set,
         )  # fmt: skip
-        out = asyncio.StreamReader(limit=50_000_000)
-        out.feed_data(b"".join(lines))
-        out.feed_eof()
-        played = cast("asyncio.subprocess.Process", SimpleNamespace(stdout=out, wait=_at_once, pid=0, returncode=0))
-        await process._read(played)
+        process.heard(b"".join(lines))
+        process._over()
         if process.failure is not None:
             if not isinstance(process.failure, AgentError):
                 raise process.failure
@@ -147,10 +142,11 @@ class AcpSurface(Surface):
             except Exception as error:
                 failures.append(error)
 
-        client = _Client(["played"], self.folder, {}, heard, lambda: None)
-        text = b"".join(lines).decode("utf-8", "replace")
-        client._proc = cast("Any", SimpleNamespace(stdout=io.StringIO(text), stdin=io.StringIO(), poll=lambda: None))
-        client._reader_loop()
+        link = CodexLink(
+            command=["played"], cwd=self.folder, environment={MARK_VARIABLE: "m"},
+            on_notification=heard, on_lost=lambda _error: None,
+        )  # fmt: skip
+        link.child.on_output(b"".join(lines))
         if failures:
             raise failures[0]
         if turn.over.done():
@@ -191,10 +187,6 @@ def _count(*numbers: object) -> None:
             raise Failed(f"counted as {number!r:.80}")
 
 
-async def _at_once() -> int:
-    return 0
-
-
 class PlayedProgram(AgentProgram):
     """An agent's program without a process: answers each request in order, each prompt with the script before it."""
 
@@ -225,11 +217,11 @@ class PlayedProgram(AgentProgram):
             case "session/prompt":
                 result = {"stopReason": "end_turn"}
                 for line in self.script:
-                    self.pipe_data_received(1, line.replace(b"@prompt@", str(message["id"]).encode()))
+                    self.heard(line.replace(b"@prompt@", str(message["id"]).encode()))
             case _:
                 return
         answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-        self.pipe_data_received(1, json.dumps(answer).encode() + b"\n")
+        self.heard(json.dumps(answer).encode() + b"\n")
 
     async def end(self) -> None:
         if self._greeting_over is not None:

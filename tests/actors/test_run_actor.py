@@ -19,6 +19,7 @@ from actors.host import ActorContext
 from actors.machines import run
 from actors.messages import (
     ActorUp,
+    AgentContact,
     Append,
     Appended,
     BreakOffTurn,
@@ -218,6 +219,13 @@ def test_only_what_the_primary_agent_has_read_of_its_peer_counts(reader: str, jo
     driver.hears(TurnEnded(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
     driver.hears(PeerWrote(), reader)
     assert driver.kinds().count("MailReachedWorker") == journalled
+
+
+def test_an_agent_that_does_not_come_to_the_bridge_is_journalled_once_until_it_comes():
+    driver = Driver()
+    for problem in ("it has not come", "it has not come", ""):
+        driver.hears(AgentContact(role="reviewer", problem=problem), "bridge")
+    assert driver.kinds().count("ContactChanged") == 2
 
 
 def test_what_users_ask_is_answered_with_how_the_run_stands():

@@ -415,7 +415,7 @@ def test_an_agent_that_greets_and_then_says_nothing_is_not_waited_for_like_one_t
 ) -> None:
     async def play() -> None:
         program = acp_program.AgentProgram(greeting_patience_s=0.01)
-        program.pipe_data_received(1, b"Welcome!\n")
+        program.heard(b"Welcome!\n")
         assert await program.receive() is None
         assert str(program.breach) == "does not speak the Agent Client Protocol: it printed 'Welcome!'"
 

@@ -289,7 +289,7 @@ def test_a_wrapper_that_is_killed_ends_the_turn_and_its_program(function_bench: 
             turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
             await until_asked(bench, "hang")
             (program,) = psutil.Process(it.events.pid).children()
-            os.kill(itself(it.events.pid), signal.SIGKILL)
+            os.kill(it.events.pid, signal.SIGKILL)
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
             assert is_alive(program)

@@ -174,7 +174,7 @@ def test_half_an_emoji_from_codex_is_replaced(tmp_path: Path) -> None:
             """% __import__('json').dumps(__import__('json').loads(line)["id"]))"""
         )
         link = link_to(tmp_path, answer, heard, [])
-        link.start()
+        await link.start()
         try:
             assert await link.request("ask", {}) == {"text": "\ufffd"}
             assert heard == [{"method": "x", "params": {"text": "\ufffd"}}]
@@ -200,7 +200,7 @@ def test_a_line_of_codex_that_is_no_message_is_its_failure_once_and_then_its_end
     async def play() -> None:
         lost: list[AgentError] = []
         link = link_to(tmp_path, answer, [], lost)
-        link.start()
+        await link.start()
         try:
             with pytest.raises(AgentError) as caught:
                 await link.request("ask", {})

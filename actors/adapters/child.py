@@ -1,0 +1,220 @@
+"""The process of an agent: how it is started, heard and ended, the same for all of them.
+
+Runs in the adapter's asyncio loop, in whatever thread that is; the search for left-over processes runs in a thread. The
+process gets a session (setsid) of its own: a Ctrl-C at the terminal is for us to handle, and what the agent leaves
+behind is found by that session, or by the mark in its environment. Nothing is read from os.environ.
+
+Output is handed on as it comes; who reads it slower than the agent talks says `pause`. It is over when the stream ends
+and the process does, or does not within `EXIT_S`; and `last_words_s` after the end of the process, whoever still holds
+its pipes: a program that was started by a wrapper (npm's are) lives on when that one is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from actors.edges import processes
+from actors.edges.marked_processes import MARK_VARIABLE, Identity, identified, marked, sweep
+from actors.text import printable
+
+EXIT_S = 1.0  # the pipes of a dying process close a moment before it can be waited for
+RELEASE_S = 0.2  # for the loop to let go of its pipes
+_LINES = 20  # of its stderr
+_LINE = 65_536  # bytes
+_WORDS = 500  # characters of a line that are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """For the end of a process, in seconds; together below the 2 s that an adapter has to close.
+
+    `leave_s`: after the end of its input, 0 = it is asked at once. `terminate_s`: after SIGTERM. `kill_s`: after
+    SIGKILL, for it and all that it started.
+    """
+
+    leave_s: float
+    terminate_s: float
+    kill_s: float
+
+
+class Child(asyncio.SubprocessProtocol):
+    """One process. `start` once; `on_output` for each piece of its stdout, `on_end` once, when it is over."""
+
+    def __init__(
+        self,
+        *,
+        mark: str,
+        on_output: Callable[[bytes], None],
+        on_end: Callable[[], None],
+        last_words_s: float,
+    ) -> None:
+        self._mark = mark
+        self.on_output = on_output
+        self._on_end = on_end
+        self._last_words_s = last_words_s
+        self._said: deque[str] = deque(maxlen=_LINES)
+        self._stderr_rest = b""
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._exited = asyncio.Event()
+        self._released = asyncio.Event()
+        self._left_behind: set[Identity] = set()
+        self._is_over = False
+        self._will_be_over: asyncio.TimerHandle | None = None
+
+    async def start(
+        self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, *, talks: bool = True
+    ) -> int:
+        """Starts it and returns its pid. `talks`: over its stdin and stdout; else neither is used.
+
+        Raises OSError when it cannot be started: not there, not executable, no such directory.
+        """
+        pipe = asyncio.subprocess.PIPE if talks else asyncio.subprocess.DEVNULL
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: self,
+            *command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=asyncio.subprocess.PIPE,
+            env={**environment, MARK_VARIABLE: self._mark},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        return self.pid
+
+    @property
+    def pid(self) -> int:
+        """Its process id, also after its end; 0 before it was started."""
+        return 0 if self._transport is None else self._transport.get_pid()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As in subprocess; None while it runs."""
+        return None if self._transport is None else self._transport.get_returncode()
+
+    @property
+    def failed_by_itself(self) -> bool:
+        """Whether it has exited with an error status, rather than being killed or still running."""
+        return (self.exit_code or 0) > 0
+
+    @property
+    def said(self) -> list[str]:
+        """The last lines of its stderr, printable and not blank, and what was noted."""
+        return list(self._said)
+
+    def note(self, line: bytes) -> None:
+        """Keeps a line as if it had come on stderr."""
+        text = " ".join(printable(line[-_LINE:].decode(errors="replace")).split())
+        if text:
+            self._said.append(text[:_WORDS])
+
+    async def exits_within(self, patience_s: float) -> bool:
+        """Waits for its end; whether it has ended."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), patience_s)
+        return self._exited.is_set()
+
+    # --- its input and output ---
+
+    def write(self, data: bytes) -> None:
+        """Hands the data to its stdin. Raises ConnectionError when nobody reads there."""
+        pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
+        if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
+            raise ConnectionError("the process is gone")
+        pipe.write(data)
+
+    def close_input(self) -> None:
+        """Closes its stdin: most programs leave when they have nothing to do."""
+        pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
+        if pipe is not None:
+            pipe.close()
+
+    def pause(self) -> None:
+        """Its output waits, and so does the process once the pipe is full."""
+        self._stdout().pause_reading()
+
+    def resume(self) -> None:
+        """Its output comes again."""
+        self._stdout().resume_reading()
+
+    def _stdout(self) -> asyncio.ReadTransport:
+        assert self._transport is not None
+        return cast("asyncio.ReadTransport", self._transport.get_pipe_transport(1))
+
+    # --- called by the loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process was started."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Hands stdout on; keeps the last lines of stderr."""
+        if fd == 1:
+            self.on_output(data)
+            return
+        *lines, rest = (self._stderr_rest + data).split(b"\n")
+        self._stderr_rest = rest[-_LINE:]
+        for line in lines:
+            self.note(line)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
+        """A stream has ended."""
+        if fd == 2:
+            self.note(self._stderr_rest)
+        elif fd == 1:
+            self._over_in(0.0 if self._exited.is_set() else EXIT_S)
+
+    def process_exited(self) -> None:
+        """Notes what it left behind; its last words may still be in a pipe."""
+        # Now, while no other process can have got its id: the id of the session is that of its leader.
+        self._left_behind = identified(processes.tree(self.pid))
+        self._exited.set()
+        stdout = self._transport.get_pipe_transport(1) if self._transport is not None else None
+        self._over_in(0.0 if stdout is None or stdout.is_closing() else self._last_words_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
+        """The process has exited and its pipes are closed."""
+        self._released.set()
+
+    def _over_in(self, seconds: float) -> None:
+        if self._will_be_over is not None:
+            self._will_be_over.cancel()
+        self._will_be_over = asyncio.get_running_loop().call_later(seconds, self._over)
+
+    def _over(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_end()
+
+    # --- its end ---
+
+    async def end(self, patience: Patience) -> None:
+        """Ends the process and all that it started, wherever that has gone. May be called again."""
+        transport = self._transport
+        if transport is None:
+            return
+        family = await asyncio.to_thread(self._family)
+        self.close_input()
+        if not (patience.leave_s and await self.exits_within(patience.leave_s)):
+            with suppress(ProcessLookupError):
+                transport.terminate()
+            if not await self.exits_within(patience.terminate_s):
+                await asyncio.to_thread(processes.kill_tree, self.pid, timeout_s=patience.kill_s)
+                await self.exits_within(patience.kill_s)
+        await asyncio.to_thread(sweep, family | self._left_behind, self._mark, patience.kill_s)
+        if self._will_be_over is not None:
+            self._will_be_over.cancel()
+        transport.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._released.wait(), RELEASE_S)
+        self._over()
+
+    def _family(self) -> set[Identity]:
+        """All that it started so far. Its own id means nothing any more when it has exited."""
+        return identified(marked(self._mark) | (set() if self._exited.is_set() else processes.tree(self.pid)))
