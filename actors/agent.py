@@ -20,13 +20,13 @@ from typing import Literal
 import msgspec
 
 from actors import runners
+from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.adapters import find_adapter
 from actors.adapters.base import Agent as AgentAdapter
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink
 from actors.edges import files, processes
 from actors.edges.worktree import there_again
 from actors.errors import LoopError
-from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import turn
 from actors.messages import (
     AgentStatus,

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from actors.access import bridge_url
+from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.errors import ProtocolError, UndeliverableError
-from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import mail, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
 from actors.messages import (

@@ -13,10 +13,10 @@ from typing import cast
 
 import msgspec
 
+from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
 from actors.errors import JournalError, JournalUnusableError, LoopError, ProtocolError
-from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import projection, run
 from actors.machines.stored import by_stored_name
 from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened

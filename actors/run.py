@@ -17,9 +17,9 @@ import msgspec
 from loguru import logger
 
 from actors import runners
+from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
-from actors.host import ActorContext, ProcessActor, Sender
 from actors.machines import run
 from actors.machines.run.jobs.base import Where
 from actors.machines.run_status import counted_down, run_status

@@ -17,8 +17,8 @@ import pykka
 from loguru import logger
 
 from actors import starts
+from actors.actor_process import Sender
 from actors.clock import wall_ms
-from actors.host import Sender
 from actors.messages import ActorDown, ActorUp, Message
 from actors.starts import LogSettings
 from supervisor import children, tree

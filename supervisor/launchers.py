@@ -75,7 +75,7 @@ class Launcher(Protocol):
 
 
 def make_launcher(
-    on_event: OnEvent, *, runtime_dir: Path, portable: bool = False, preload: Sequence[str] = ("actors.host",)
+    on_event: OnEvent, *, runtime_dir: Path, portable: bool = False, preload: Sequence[str] = ("actors.actor_process",)
 ) -> Launcher:
     """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
-from actors.host import Sender
 from actors.messages import AskHuman, Message, Progress
 from actors.starts import LogSettings
 from supervisor import stale_processes

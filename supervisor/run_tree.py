@@ -24,7 +24,7 @@ from supervisor.forkserver import WHEN_IDLE
 from supervisor.spec import ChildSpec, SupervisorSpec
 from supervisor.stale_processes import records_directory
 
-ENTRY = "actors.host:main"
+ENTRY = "actors.actor_process:main"
 
 # What a forkserver imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
 # bridge imports it beside the others, who need not wait for it; after that the forkserver has it for the next bridge.

@@ -43,7 +43,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One child: what is started, when it is started again, how it is stopped."""
 
     id: str  # unique below one supervisor
-    entry: str  # "module:function", called in the child's process as actors.host.main is
+    entry: str  # "module:function", called in the child's process as actors.actor_process.main is
     restart: Restart = "permanent"
     significant: bool = False  # ends for good → the supervisor shuts down (OTP: auto_shutdown any_significant)
     wants_socket: bool = False  # a loopback TCP listening socket that outlives the child's restarts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.actor_process import ProcessActor, Sender
 from actors.errors import ProtocolError
-from actors.host import ProcessActor, Sender
 from actors.messages import Load, Loaded, Message, Record
 
 

@@ -26,7 +26,7 @@ from fuzz_surfaces.surface import Surface
 from supervisor.router import Router
 
 RUN = "fuzzed-12ab/1"
-MAIN = "import sys; from actors.host import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
+MAIN = "import sys; from actors.actor_process import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
 KIND_NAMES = tuple(KINDS)
 # As whom the frames come: the first is the actor that may speak; the others are nobody, or somebody else.
 PEERS = (f"{RUN}/attacker#1", f"{RUN}/attacker#2", f"{RUN}/nobody#1", f"{RUN}/console#1", "x", "\xff", f"{RUN}/#", "")

@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 import pytest
 
 from actors import starts
-from actors.host import Sender
+from actors.actor_process import Sender
 from actors.messages import ActorDown, ActorUp, Heartbeat, Message, Note, Ready
 from supervisor.router import LocalEndpoint, Router
 
 RUN = "sample-12ab/1"
 PATIENCE_S = 20.0
-MAIN = "import sys; from actors.host import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
+MAIN = "import sys; from actors.actor_process import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
 
 M = TypeVar("M", bound=Message)
 

@@ -1,4 +1,4 @@
-"""Actors for the tests of the host, started in processes of their own with this folder on PYTHONPATH."""
+"""Actors for the tests of actor processes, started in processes of their own with this folder on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from actors.actor_process import ProcessActor, Sender
 from actors.errors import JournalConflictError, ProtocolError, UserError
-from actors.host import ProcessActor, Sender
 from actors.messages import (
     ActorDown,
     ActorUp,

@@ -87,7 +87,7 @@ class Cradle:
         self.launcher = make_launcher(
             self.events.put,
             runtime_dir=directory,
-            preload=("actors.host", "actors.persistence", "actors.bridge", "actors.edges.mcp_endpoint"),
+            preload=("actors.actor_process", "actors.persistence", "actors.bridge", "actors.edges.mcp_endpoint"),
         )
         self.worlds = itertools.count(1)
 
@@ -105,7 +105,7 @@ class Cradle:
         order = StartOrder(
             child=f"{number}/{name}",
             incarnation=incarnation,
-            entry="actors.host:main",
+            entry="actors.actor_process:main",
             arguments=starts.encode(start),
             wants_socket=name == "bridge",
             log_path=world.directory / f"{name}.log",

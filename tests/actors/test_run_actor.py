@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from actors import runners
+from actors.actor_process import ActorContext
 from actors.agent import AgentActor
 from actors.edges.reliable_channel import ReliableChannel
 from actors.errors import ProtocolError
-from actors.host import ActorContext
 from actors.machines import run
 from actors.messages import (
     ActorUp,

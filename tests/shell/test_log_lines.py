@@ -3,10 +3,10 @@ from shell.log_lines import LogRecord, is_of, plain, records
 LINES = [
     "half a line from before\n",
     "2026-11-22 11:42:45.480 INFO     162 repo-1/7/root supervisor.actor:220 worker#1 is ready: pid 165\n",
-    "2026-11-22 11:42:46.001 CRITICAL 165 repo-1/7/worker#1 actors.host:179 handler failed\n",
+    "2026-11-22 11:42:46.001 CRITICAL 165 repo-1/7/worker#1 actors.actor_process:179 handler failed\n",
     "Traceback (most recent call last):\n",
     "ValueError: x\n",
-    "2026-11-22 11:42:47.002 INFO     166 repo-1/7/worker#2 actors.host:12 again\n",
+    "2026-11-22 11:42:47.002 INFO     166 repo-1/7/worker#2 actors.actor_process:12 again\n",
 ]
 
 

@@ -22,7 +22,7 @@ def tell(ear, **facts):
 
 
 def end_with(lifelines):
-    """As actors.host does: when launcher or root is gone, all below this process ends, then the process."""
+    """As actors.actor_process does: when launcher or root is gone, all below this process ends, then the process."""
 
     def watch():
         select.select(lifelines, [], [])

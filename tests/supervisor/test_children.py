@@ -6,7 +6,7 @@ from supervisor import children
 from supervisor.children import Child
 from supervisor.spec import ChildSpec, Intensity
 
-SPEC = ChildSpec(id="worker", entry="actors.host:main", stuck_after_s=60)
+SPEC = ChildSpec(id="worker", entry="actors.actor_process:main", stuck_after_s=60)
 
 
 def beat(age_ms: int) -> Heartbeat:

@@ -14,7 +14,7 @@ ORDERS = [
     StartOrder(
         child="run/with/slashes/worker",
         incarnation=3,
-        entry="actors.host:main",
+        entry="actors.actor_process:main",
         arguments=bytes(range(256)) * 10,
         wants_socket=True,
         log_path=Path("/tmp/a log"),

@@ -31,9 +31,9 @@ def tree(strategy="one_for_one", *, restart="permanent", significant=False, inte
     """Four children; `bridge`, the second, is the one with the settings."""
     return SupervisorSpec(
         children=tuple(
-            ChildSpec(id=name, entry="actors.host:main", restart=restart, significant=significant)
+            ChildSpec(id=name, entry="actors.actor_process:main", restart=restart, significant=significant)
             if name == "bridge"
-            else ChildSpec(id=name, entry="actors.host:main")
+            else ChildSpec(id=name, entry="actors.actor_process:main")
             for name in CHILDREN
         ),
         strategy=strategy,

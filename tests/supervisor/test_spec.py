@@ -7,7 +7,7 @@ from supervisor.spec import BackOff, ChildSpec, Intensity, SupervisorSpec
 
 
 def child(child_id="worker", **settings):
-    return ChildSpec(**{"id": child_id, "entry": "actors.host:main", **settings})
+    return ChildSpec(**{"id": child_id, "entry": "actors.actor_process:main", **settings})
 
 
 def test_a_child_needs_only_an_id_and_an_entry():
@@ -19,7 +19,7 @@ def test_a_child_needs_only_an_id_and_an_entry():
     ("settings", "words"),
     [
         ({"child_id": ""}, "needs an id"),
-        ({"entry": "actors.host"}, "'actors.host' is not of the form"),
+        ({"entry": "actors.actor_process"}, "'actors.actor_process' is not of the form"),
         ({"entry": "actors host:main"}, "'actors host:main' is not of the form"),
         ({"entry": ":main"}, "':main' is not of the form"),
         ({"restart": "always"}, "restart is 'always': choose one of permanent, transient, temporary"),

@@ -33,7 +33,8 @@ def spec(**changes: Any) -> SupervisorSpec:
     """As of a paired run. `children`: changes of every child; the rest: of the supervisor."""
     of_each = changes.pop("children", {})
     return SupervisorSpec(
-        children=tuple(ChildSpec(id=name, entry="actors.host:main", **of_each) for name in START_ORDER), **changes
+        children=tuple(ChildSpec(id=name, entry="actors.actor_process:main", **of_each) for name in START_ORDER),
+        **changes,
     )
 
 

@@ -80,7 +80,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class ActorContext(Generic[S]):
-    """What an actor knows of its process. Made by the host; usable from all of the actor's threads."""
+    """What an actor knows of its process. Made by `main`; usable from all of the actor's threads."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class ActorContext(Generic[S]):
         self.incarnation = channel.address.incarnation  # also the epoch of its streams
         self.start = start  # what the actor is told
         self.listen_fd = listen_fd
-        self.ended = ended  # the host's: the actor's thread has left its loop
+        self.ended = ended  # told when the actor's thread has left its loop
         self.clock = clock
         self.start_failure = EXIT_STOPPED  # or the exit status that says how it failed to start
         self.detail = ""  # set in on_start: shown to people when the actor is ready
