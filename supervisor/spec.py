@@ -50,7 +50,6 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     ready_within_s: float = 30.0  # started, but not ready by then: the start has failed
     stuck_after_s: float = 60.0  # one message handled for longer than this without progress: hang
     shutdown_s: float = 2.0  # asked to stop; killed when it has not ended by then (a Procfile manager gives all 5 s)
-    options: dict[str, object] = {}  # handed to the actor as it is
 
     def __post_init__(self) -> None:
         if not self.id:

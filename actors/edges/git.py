@@ -146,7 +146,7 @@ def _absolute(cwd: Path, which: str) -> Path | None:
 
 
 def repository_id(cwd: Path) -> str:
-    """`<sanitised base name>-<12 hex digits>` as in behaviour.md: every worktree of a repository has the same one."""
+    """`<sanitised base name>-<12 hex digits>` as the original loop names it; all worktrees of a repository share it."""
     common = common_directory(cwd)
     base, identity = (common.parent, common) if common is not None else (cwd, cwd)
     digest = hashlib.sha256(str(identity).encode(errors="surrogateescape")).hexdigest()[:12]

@@ -54,7 +54,7 @@ class Journal:
     """Opened by its only writer; a second one waits `LOCK_PATIENCE_S` and then gets `JournalError`.
 
     `generation` counts the root processes that have opened this run: an epoch is only comparable within one, so
-    both together fence (architecture: "the journal refuses an older incarnation").
+    both together fence: the journal refuses an older incarnation.
     """
 
     def __init__(self, path: Path, *, generation: int = 0) -> None:

@@ -1,6 +1,6 @@
 """The run directory: `~/.loop/runs/<repo-id>/<run-id>/` with manifest.json and transcript.jsonl.
 
-The two files are a contract with other tools (behaviour.md, "Run state on disk"): replaced atomically, appended whole,
+The two files are a contract with other tools (docs/coming-from.md): replaced atomically, appended whole,
 never left torn. The functions for listing and choosing runs are used by the command line; the writers live in the
 persistence process alone.
 """

@@ -1,4 +1,4 @@
-"""A git worktree and branch of a run's own, beside the repository: `<repo>-loop-<run-id>` (behaviour.md, "Worktrees").
+"""A git worktree and branch of a run's own, beside the repository: `<repo>-loop-<run-id>`.
 
 Plain `git`; the command line calls it before anything is started. It makes, completes and re-enters worktrees. Whether
 git has made one is judged by what is there, not by its exit status: a post-checkout hook that fails (git-lfs, husky)

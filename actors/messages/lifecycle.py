@@ -79,7 +79,7 @@ class Refused(Message, frozen=True, kw_only=True):
 class Apply(Message, frozen=True, kw_only=True):
     """Root -> actor: run this cloudpickled function on the actor and answer with repr() of its result.
 
-    Only ever unpickled when the envelope's sender is the root (architecture: code, not mail).
+    Only ever unpickled when the envelope's sender is the root: it is code, and no other process may send code.
     """
 
     only_looks = True

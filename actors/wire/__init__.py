@@ -1,1 +1,1 @@
-"""How a message looks in bytes."""
+"""How a message looks in bytes. Pure."""

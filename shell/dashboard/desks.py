@@ -1,7 +1,7 @@
 """Asks the roots of all live runs how they stand, once a second, from one thread with one socket a run.
 
 A root that is slow or dead delays nobody: what it said last stays, with the time at which it said that. It never
-gives an order. `follow`, `select`, `reports` and `mail` are for any thread and return at once.
+gives an order. `follow`, `select`, `heard` and `mail` are for any thread and return at once.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from actors.messages import Usage
 from shell import spending
 from supervisor.console_wire import Report
 
-ACTIVE_MS = 15_000  # an agent whose last event is not older is at work (behaviour.md, "Dashboard")
+ACTIVE_MS = 15_000  # an agent whose last event is not older is at work
 FINAL_STATES = ("completed", "failed", "stopped")
 FINISHED_SHOWN = 20  # agents' sessions that nobody works in any more, newest first
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("actors", "supervisor", "shell")
@@ -36,9 +37,23 @@ def tree(name: str) -> ast.Module:
     return ast.parse(source(name))
 
 
+@cache
+def walked(name: str) -> tuple[ast.AST, ...]:
+    """All nodes of the module."""
+    return tuple(ast.walk(tree(name)))
+
+
+N = TypeVar("N", bound=ast.AST)
+
+
+def nodes(name: str, kind: type[N]) -> Iterator[N]:
+    """All of this kind in the module."""
+    return (node for node in walked(name) if isinstance(node, kind))
+
+
 def calls(name: str) -> Iterator[ast.Call]:
     """Every call in the module."""
-    return (node for node in ast.walk(tree(name)) if isinstance(node, ast.Call))
+    return nodes(name, ast.Call)
 
 
 def called(call: ast.Call) -> str:
@@ -55,7 +70,7 @@ def at(name: str, node: ast.AST) -> str:
 def imports(name: str) -> frozenset[str]:
     """All that the module imports, wherever: at the top, late, or for types alone. Ours as modules, if they are."""
     found = set()
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -71,7 +86,7 @@ _NAMED = re.compile(r"((?:actors|supervisor|shell)(?:\.\w+)+)(?::\w+)?")
 def strings(name: str) -> frozenset[str]:
     """Modules that it names in a string: "module:Class", and what `python -m` starts."""
     found = set()
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and (hit := _NAMED.fullmatch(node.value)):
             program = f"{hit[1]}.__main__"  # of a package
             found.add(program if program in MODULES else hit[1])

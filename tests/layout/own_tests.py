@@ -1,0 +1,87 @@
+"""The tests themselves: they wait for events, and never for a time; nothing is patched, nothing skipped in silence."""
+
+import ast
+
+from tests.layout.house import TESTS, at, called, calls, nodes, source
+
+CLOCKS = {
+    f"{module}{clock}{unit}"
+    for module in ("", "time.")
+    for clock in ("monotonic", "time", "perf_counter", "process_time")
+    for unit in ("", "_ns")
+} | {"wall_ms"}
+
+# That something took less than a time can be said by an event, or with a clock that comes in. The list shrinks; nothing
+# is added. A deadline beside a wait, `assert monotonic() < deadline`, is patience and no measurement.
+MEASURE = {
+    "tests.actors.adapters.test_claude": 1,
+    "tests.actors.adapters.test_claude_pane": 1,
+    "tests.actors.adapters.test_codex": 1,
+    "tests.actors.test_actor_process": 1,
+    "tests.end_to_end.test_dashboard": 1,
+    "tests.end_to_end.test_doctor": 1,
+    "tests.end_to_end.test_serve": 1,
+    "tests.shell.dashboard.test_desks": 1,
+    "tests.supervisor.test_launchers": 2,
+    "tests.supervisor.test_router": 1,
+}
+
+
+def test_no_assertion_measures_time():
+    for name in TESTS:
+        measuring = [
+            at(name, statement)
+            for statement in nodes(name, ast.Assert)
+            for node in ast.walk(statement.test)
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+            if any(isinstance(each, ast.Call) and called(each) in CLOCKS for each in ast.walk(node))
+        ]
+        assert len(measuring) <= MEASURE.get(name, 0), measuring
+
+
+# `asyncio.sleep(0)` only lets others run. The list shrinks; nothing is added.
+SLEEP = {
+    "tests.contract.rigs": "looks at a transcript again, which tells nobody that it changes",
+    "tests.actors.adapters.test_claude_pane": "looks at a screen again, which tells nobody that it changes",
+    "tests.actors.adapters.test_codex_tui": "looks at a screen again, which tells nobody that it changes",
+    "tests.end_to_end.test_workspace": "looks at a screen again, which tells nobody that it changes",
+    "tests.supervisor.launched": "is the process that is to be killed",
+}
+
+
+def test_no_test_sleeps():
+    sleeping = {
+        name
+        for name in TESTS
+        for call in calls(name)
+        if called(call).rpartition(".")[2] == "sleep" and [ast.unparse(each) for each in call.args] != ["0"]
+    }
+    assert sleeping - SLEEP.keys() == set()
+
+
+def test_nothing_is_patched():
+    patching = [
+        at(name, node)
+        for name in TESTS
+        for node in (*nodes(name, ast.arg), *nodes(name, ast.Import), *nodes(name, ast.ImportFrom))
+        if (isinstance(node, ast.arg) and node.arg in ("monkeypatch", "mocker"))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unittest"))
+        or (isinstance(node, ast.Import) and any(alias.name.startswith("unittest") for alias in node.names))
+    ]
+    assert patching == []
+
+
+# Tests that are never run. The list shrinks; nothing is added.
+NEVER_RUN = {"tests.supervisor.test_launchers"}  # macOS has no PR_SET_PDEATHSIG
+
+
+def test_what_is_skipped_says_why():
+    skips = [
+        call
+        for name in TESTS
+        for call in calls(name)
+        if called(call) in ("pytest.mark.skip", "pytest.mark.skipif", "pytest.skip")
+    ]
+    assert [ast.unparse(call) for call in skips if not (call.keywords or called(call) == "pytest.skip")] == []
+    never = {name for name in TESTS if "xfail(run=False" in source(name) and name != "tests.layout.own_tests"}
+    assert never - NEVER_RUN == set()
