@@ -271,26 +271,26 @@ class BridgeActor(ProcessActor[StartBridge]):
                 sender, target = self._names[event.sender], self._names[event.target]
                 self.tell_people("note", f"{sender} only sent {target}'s own message back: not delivered")
             case mail.DeliveryFailed():
-                self.tell_people("note", f"mail {event.mail_id} was not delivered ({event.reason}); it is tried again")
+                self.tell_people("note", f"mail {event.mail_id} was not delivered ({event.reason}); retrying")
             case mail.MailDied():
                 self.tell_people("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
             case mail.MailHeld():
-                self.tell_people("note", f"mail {event.mail_id} is held back by a person")
+                self.tell_people("note", f"mail {event.mail_id} is held by the user")
             case mail.MailReleased():
-                self.tell_people("note", f"mail {event.mail_id} was released by a person")
+                self.tell_people("note", f"mail {event.mail_id} was released by the user")
             case mail.MailEdited():
-                self.tell_people("note", f"mail {event.mail_id} was edited by a person: {event.text}")
+                self.tell_people("note", f"mail {event.mail_id} was edited by the user: {event.text}")
             case mail.MailRequeued():
                 self._note(event)
-                self.tell_people("note", f"mail {event.mail_id} was queued again by a person: it was {event.was}")
+                self.tell_people("note", f"mail {event.mail_id} was queued again by the user: it was {event.was}")
             case mail.MailDropped():
-                self.tell_people("note", f"mail {event.mail_id} was dropped by a person: {event.reason}")
+                self.tell_people("note", f"mail {event.mail_id} was dropped by the user: {event.reason}")
             case mail.AgentAbsent():
                 problem = self._absent_text(event.role)
                 self.tell_people("note", problem)
                 self._tell_contact(event.role, problem)
             case mail.AgentCame() if self._state.contacts[event.role].told:
-                self.tell_people("note", f"{self._names[event.role]} has come to the bridge")
+                self.tell_people("note", f"{self._names[event.role]} has contacted the bridge")
                 self._tell_contact(event.role, "")
             case _:
                 pass  # for the journal only
@@ -324,7 +324,7 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def _serve_people(self, message: ListMail | ShowMail | ChangeMail, sender: Sender) -> Message:
         if sender.name not in ROOT:
-            raise ProtocolError(f"{type(message).__name__} from {sender.name!r} refused: it is for people")
+            raise ProtocolError(f"{type(message).__name__} from {sender.name!r} refused: only the user may do that")
         stories = self._book.stories
         if isinstance(message, ListMail):
             return mail_view.listed(self._book, self._names, message.finished)
@@ -368,7 +368,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         try:
             return answer.result(ANSWER_PATIENCE_S)
         except TimeoutError:
-            done = "it may still be done: look at bridge_status before you call again"
+            done = "it may still be done: check bridge_status before you call again"
             if answer.cancel():
                 done = "nothing was done: call again later"
             raise UndeliverableError(f"the bridge gave no answer within {ANSWER_PATIENCE_S:g} s; {done}") from None

@@ -74,7 +74,7 @@ def read_json(text: bytes | str, join: Callable[[Any], None] = lambda _value: No
     except RecursionError:
         raise TooDeepError from None
     except ValueError as error:
-        raise ForeignJsonError(f"no JSON ({error}): {excerpt(data)}") from None
+        raise ForeignJsonError(f"invalid JSON ({error}): {excerpt(data)}") from None
     has_surrogate = _ESCAPED_SURROGATE.search(data) is not None
     if has_surrogate:
         join(value)
@@ -87,7 +87,7 @@ def read_object(text: bytes | str, join: Callable[[Any], None] = lambda _value: 
     """As `read_json`, when the value is an object. Raises ForeignJsonError for any other."""
     value = read_json(text, join)
     if not isinstance(value, dict):
-        raise ForeignJsonError(f"no JSON object: {excerpt(text)}")
+        raise ForeignJsonError(f"JSON that is not an object: {excerpt(text)}")
     return value
 
 

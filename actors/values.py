@@ -30,7 +30,7 @@ def text(what: str, value: str, *, most_bytes: int = MOST_WORD_BYTES) -> str:
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise UserError(f"{what} has bytes that are no UTF-8 text: {shown(value)}; write it in UTF-8") from None
+        raise UserError(f"{what} has bytes that are not UTF-8 text: {shown(value)}; write it in UTF-8") from None
     if "\0" in value:
         raise UserError(f"{what} has a NUL character: {shown(value)}; leave it out")
     if size > most_bytes:

@@ -128,7 +128,7 @@ class ClaudeAgent:
         if mode != UNATTENDED:
             raise AgentUnavailableError(
                 f"claude may not work unattended here, its permission mode is {mode!r}: "
-                "take permissions.disableBypassPermissionsMode out of its settings"
+                "remove permissions.disableBypassPermissionsMode from its settings"
             )
         return opened
 
@@ -299,7 +299,7 @@ class ClaudeAgent:
                     self._conversation.follow_up_owed = False
                 else:
                     left = len(self._conversation.tasks)
-                    self._sink(AgentEvent(kind="note", text=f"{left} background commands go on after this turn"))
+                    self._sink(AgentEvent(kind="note", text=f"{left} background commands continue after this turn"))
                     self._conversation.leave_tasks()
 
     def _patience_s(self) -> float | None:

@@ -81,7 +81,7 @@ class ClaudePaneAgent:
                 self._answered()
         if outcome.status == "interrupted":
             if not turn.interrupting:
-                self._sink(AgentEvent(kind="cut", text="a person broke the turn off in claude's own TUI"))
+                self._sink(AgentEvent(kind="cut", text="the user interrupted the turn in claude's own TUI"))
             await self._typist.escaped()
             await self._typist.box.clear_ours()
         tokens = outcome.usage
@@ -193,7 +193,7 @@ class ClaudePaneAgent:
             shells_since = (shells_since or now_s()) if shells else None
             if shells_since and self._limit_s is not None and now_s() - shells_since > self._limit_s:
                 assert reading is not None
-                text = f"{len(reading.tasks)} background commands go on after this turn"
+                text = f"{len(reading.tasks)} background commands continue after this turn"
                 self._sink(AgentEvent(kind="note", text=text))
                 reading.leave_tasks()
             await self._tell_question()
@@ -208,10 +208,10 @@ class ClaudePaneAgent:
             case "tell" if signs.permission:
                 rules = await asyncio.to_thread(asking_rules, signs.permission_tool, self._settings)
                 why = f" (rule {', '.join(rules)} in permissions.ask of its settings)" if rules else ""
-                asked = f"claude waits for a person's permission in its pane: {signs.permission}{why}"
+                asked = f"claude waits for your permission in its pane: {signs.permission}{why}"
                 self._sink(AgentEvent(kind="waits", text=asked))
             case "tell":
-                self._sink(AgentEvent(kind="waits", text="claude waits for a person's answer in its pane"))
+                self._sink(AgentEvent(kind="waits", text="claude waits for your answer in its pane"))
             case _:
                 pass
 

@@ -132,7 +132,7 @@ class PaneProcess:
                 self._sink(AgentEvent(kind="note", text=line(f"claude waits for an answer in its pane: {screen}")))
         if "bypass permissions on" not in screen:
             raise AgentUnavailableError(
-                "claude may not work unattended here: take permissions.disableBypassPermissionsMode out of its settings"
+                "claude may not work unattended here: remove permissions.disableBypassPermissionsMode from its settings"
             )
 
     async def _refusal(self, program: Path, session_id: str) -> Exception:

@@ -45,7 +45,7 @@ class Typist:
                 if await self.submit(turn.turn_id, prompt, LOOK_S):
                     return True
             if bringing.is_note_due(now_s()):
-                self._sink(AgentEvent(kind="note", text="a prompt waits: a person uses claude's pane"))
+                self._sink(AgentEvent(kind="note", text="a prompt waits: the user is typing in claude's pane"))
             self._watcher.watch()
             await self._process.wait(WATCH_S)
         return False

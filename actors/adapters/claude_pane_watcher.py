@@ -119,7 +119,7 @@ class Watcher:
             match sign:
                 case SessionLeft():
                     self._process.lose(
-                        f"was taken to another session by a person (/{sign.how}): the run's own is brought back"
+                        f"was moved to another session by the user (/{sign.how}): returning to the run's session"
                     )
                 case BegunLate():
                     self._on_late(sign.message_id)

@@ -368,7 +368,7 @@ class CodexAgent:
             turn.take(method, params)
             outcome = turn.progress.outcome
             if self._pane is not None and outcome and outcome.status == "interrupted" and not turn.asked_to_end:
-                self._sink(AgentEvent(kind="cut", text="the turn was broken off in codex's own TUI"))
+                self._sink(AgentEvent(kind="cut", text="the turn was interrupted in codex's own TUI"))
         elif method == "turn/started":
             self._their_turn = params["turn"]["id"]
         elif method == "turn/completed" and params["turn"]["id"] == self._their_turn:
@@ -405,7 +405,7 @@ class CodexAgent:
     def _lost(self, error: AgentError) -> None:
         was_open, self._is_open = self._is_open, False
         if was_open and self._pane is not None:
-            self._start_chore(self._pane.close(f"[loop] {error}\n[loop] the run starts it again, with its session"))
+            self._start_chore(self._pane.close(f"[loop] {error}\n[loop] the run restarts it, with its session"))
         if self._turn is not None and not self._turn.over.done():
             self._turn.end(error)
         elif was_open:

@@ -77,7 +77,7 @@ class CodexPane:
                 ends = 0
             if why != self._noted or lived_s >= DELAYS_S[-1]:  # a TUI that cannot live here is told of once
                 self._noted = why
-                self._sink(AgentEvent(kind="note", text=f"codex's TUI {why}; it is started again in its pane"))
+                self._sink(AgentEvent(kind="note", text=f"codex's TUI {why}; restarting it in its pane"))
             await asyncio.sleep(DELAYS_S[min(ends, len(DELAYS_S) - 1)])
             ends += 1
 
@@ -98,5 +98,5 @@ class CodexPane:
         except Exception as error:  # tmux's, whatever it is: the run goes on without the TUI, and it is tried again
             why = f"cannot be shown: {error}"
         with suppress(CircumstanceError):
-            await pane.close(f"[loop] codex {why}; it is started again in the run's session")
+            await pane.close(f"[loop] codex {why}; restarting it in the run's session")
         return why

@@ -183,7 +183,7 @@ class _Follower:
         if self._status:
             return CheckResult(command=command, exit_code=int(self._status), output_tail=tail)
         if self._timed_out:
-            error = f"was ended after {_duration(timeout_s)}: it had not come to its end (see --check-timeout)"
+            error = f"was ended after {_duration(timeout_s)}, unfinished (see --check-timeout)"
             return CheckResult(command=command, exit_code=TIMED_OUT, output_tail=tail, error=error)
         error = "was ended from outside" if keepers_code < 0 else "could not be run: there is no working /bin/sh"
         return CheckResult(command=command, exit_code=keepers_code or NOT_RUN, output_tail=tail, error=error)

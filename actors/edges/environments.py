@@ -41,7 +41,7 @@ def check_open_files(least: int) -> None:
     """Raises `UserError` when this process may not open so many more files. Called before a socket is made."""
     limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY and limit - sum(1 for _ in Path("/dev/fd").iterdir()) < least:
-        raise UserError(f"a process may open only {limit} files here, which is too few: ulimit -n 1024")
+        raise UserError(f"only {limit} open files are allowed here, which is too few: run ulimit -n 1024")
 
 
 def home() -> Path:

@@ -73,7 +73,7 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         except OSError as error:
             raise _refusal(path, error) from error
     if len(content) > most_bytes:
-        raise BadFileError(path, f"it is larger than {most_bytes:,} bytes, which is the most that is read: shorten it")
+        raise BadFileError(path, f"it is larger than {most_bytes:,} bytes, the limit: shorten it")
     return content
 
 
@@ -87,7 +87,7 @@ def decoded(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadFileError(path, f"it is no UTF-8 text (byte {error.start}): write it in UTF-8") from error
+        raise BadFileError(path, f"it is not UTF-8 text (byte {error.start}): write it in UTF-8") from error
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
@@ -96,7 +96,7 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
     try:
         return text.read_json(content)
     except ForeignJsonError as error:
-        raise BadFileError(path, f"it is no JSON: {error}") from error
+        raise BadFileError(path, f"it is not JSON: {error}") from error
 
 
 def tail(path: Path, most_bytes: int) -> tuple[bytes, bool]:
@@ -164,13 +164,12 @@ def check_private(directory: Path) -> None:
     if found.st_uid != os.geteuid():
         raise BadFileError(
             directory,
-            f"it belongs to user {found.st_uid}, not to you ({os.geteuid()}), and what it says could be theirs: "
-            "move it away, or set HOME",
+            f"it belongs to user {found.st_uid}, not to you ({os.geteuid()}): move it away, or set HOME",
         )
     if found.st_mode & 0o022:
         raise BadFileError(
             directory,
-            "others can write to it, and so decide what runs here: look at what is in it, "
+            "others can write to it, and could decide what runs here: check its content, "
             f"then chmod -R go-w {directory}",
         )
 
@@ -201,7 +200,7 @@ def _kind(mode: int) -> str:
 def _refusal(path: Path, error: OSError) -> UserError | OSError:
     """What it comes to: a `BadFileError` when the file is to blame."""
     if isinstance(error, FileNotFoundError):
-        return MissingFileError(path, "it is not there")
+        return MissingFileError(path, "it does not exist")
     if error.errno == errno.EISDIR:
         return BadFileError(path, "it is a directory, and a file is needed")
     if error.errno in _OF_THE_FILE:

@@ -65,7 +65,7 @@ def main() -> int:
         processes.kill_tree(program.pid)  # what it left behind
         how = _ending(value)
         _restore(terminal)
-        print(f"[loop] {order['label']} {how}; the run starts it again in its session")
+        print(f"[loop] {order['label']} {how}; the run restarts it in its session")
         _say_to(line, ended=how)
         return 0
     processes.kill_tree(program.pid)
@@ -74,10 +74,10 @@ def main() -> int:
     if value:
         print(printable(value))
     elif processes.wait_ended(order["root_pid"], ROOT_PATIENCE_S):
-        print(f"[loop] run {order['run_id']} was ended from outside: its process {order['root_pid']} is gone.")
-        print(f"[loop] to go on: {order['resume']}")
+        print(f"[loop] run {order['run_id']} was killed: its process {order['root_pid']} is gone.")
+        print(f"[loop] to resume: {order['resume']}")
     else:
-        print(f"[loop] the actor that drives {order['label']} is gone; the run starts it again")
+        print(f"[loop] the actor that drives {order['label']} is gone; the run restarts it")
     return 0
 
 

@@ -107,7 +107,7 @@ class PullRequestLook:
         which = [branch] if branch else []
         with self._lock:
             if self._broken_off:
-                return _unknown("the look was broken off")
+                return _unknown("the check was interrupted")
             try:
                 process = self._process = subprocess.Popen(
                     [gh, "pr", "view", *which, "--json", "url,isDraft,state,headRefName"],
@@ -127,14 +127,14 @@ class PullRequestLook:
                 output, complaint = process.communicate(timeout=self._timeout_s)
             except subprocess.TimeoutExpired:
                 kill_tree(process.pid)
-                return _unknown(f"gh pr view has not answered for {self._timeout_s:.0f} s")
+                return _unknown(f"gh pr view did not answer within {self._timeout_s:.0f} s")
         return self._read(output) if process.returncode == 0 else self._refused(complaint, process.returncode)
 
     def _read(self, output: str) -> Sight:
         try:
             answer = msgspec.json.decode(output, type=_Answer)
         except (ValueError, RecursionError) as error:
-            return _unknown(f"gh pr view has answered something else than a pull request ({error})")
+            return _unknown(f"gh pr view returned something other than a pull request ({error})")
         return Sight(
             found=PullRequest(url=answer.url, state=answer.state, is_draft=answer.is_draft, branch=answer.head_ref_name)
         )

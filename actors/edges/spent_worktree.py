@@ -48,10 +48,10 @@ class Contents:
 def look(cwd: Path, tree: Registered, run_branches: Collection[str]) -> Contents:
     """Takes no locks and changes nothing. What cannot be looked at is an obstacle. `cwd` is in the repository."""
     own = {*run_branches, tree.branch} - {""}
-    obstacles = [] if tree.lock is None else [f"git worktree lock holds it{': ' if tree.lock else ''}{tree.lock}"]
+    obstacles = [] if tree.lock is None else [f"locked by git worktree lock{': ' if tree.lock else ''}{tree.lock}"]
     unpushed = only_here(cwd, tree.head, own)
     if unpushed is None:
-        obstacles.append("git does not say where its commits are")
+        obstacles.append("git cannot say where its commits are")
     elif unpushed and not tree.branch:
         obstacles.append(f"{_number(unpushed, 'commit')} on no branch")
     stashes = _stashes(cwd, {tree.branch, tree.path.name} - {""})
@@ -150,7 +150,7 @@ def _unseen(path: Path) -> Iterator[str]:
     flagged = [part.split(" ", 1) for part in _parts(git(path, "ls-files", "-z", "-v"))]
     hidden = sum((flag.islower() or flag == "S") and (path / name).exists() for flag, name in flagged)
     if hidden:
-        yield f"{_number(hidden, 'file')} that git takes for unchanged without a look (update-index)"
+        yield f"{_number(hidden, 'file')} that git assumes unchanged (update-index)"
 
 
 def _number(count: int, what: str) -> str:

@@ -209,7 +209,7 @@ def _of_files(top: Path, store: Path, apart: Sequence[str], most_files: int) -> 
         facts = path.lstat()
         size += facts.st_size
         if len(rows) >= most_files or size > MOST_BYTES:
-            raise UnknownTreeError(f"{top} is no git repository, and too large to be read as a whole: run git init")
+            raise UnknownTreeError(f"{top} is not a git repository, and too large to read as a whole: run git init")
         name = str(path.relative_to(top))
         if name not in apart:
             rows.append(f"{_digest(path, facts)} {name}".encode(errors="surrogateescape"))

@@ -117,7 +117,7 @@ def enter(cwd: Path, top: Path, run_id: str) -> Place:
     except OSError as error:
         unmake(made)
         where = error.filename or directory
-        raise UserError(f"cannot make the run's worktree: {error.strerror} ({where})") from error
+        raise UserError(f"cannot create the run's worktree: {error.strerror} ({where})") from error
     except BaseException:
         unmake(made)
         raise
@@ -138,11 +138,13 @@ def there_again(cwd: Path, top: Path | None, run_id: str) -> tuple[str, ...]:
         if top is not None and cwd.is_relative_to(directory_of(top, run_id)):
             notes = _registered_or_made(top, directory_of(top, run_id), name_of(top, run_id), made)
         elif top_level(next(place for place in cwd.parents if place.is_dir())) is None:
-            raise UserError(f"the run's directory {cwd} is gone: put it back, and resume the run")
+            raise UserError(f"the run's directory {cwd} no longer exists: restore it, then resume the run")
         cwd.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the run's directory {cwd} is gone, and cannot be made again: {error.strerror}") from error
-    return (f"the run's directory {cwd} was gone, and is made again; what was not committed is lost", *notes)
+        raise UserError(
+            f"the run's directory {cwd} is missing, and cannot be created again: {error.strerror}"
+        ) from error
+    return (f"the run's directory {cwd} was missing, and has been created again; uncommitted files are lost", *notes)
 
 
 def unmake(made: Made) -> None:
@@ -176,12 +178,12 @@ def _registered_or_made(top: Path, directory: Path, name: str, made: Made) -> li
     if git(top, "rev-parse", "--verify", "--quiet", "HEAD") is None:
         return _make_without_commits(top, directory, name, made)
     if _has_branch(top, name):
-        notes = [f"worktree {directory} on branch {name}, which was there already", *_add(directory, name, made)]
+        notes = [f"worktree {directory} on branch {name}, which existed already", *_add(directory, name, made)]
     else:
         _branch(name, "HEAD", made)
         notes = [f"worktree {directory} on branch {name}", *_add(directory, name, made)]
         if (begins := branch_note(top)) is not None:
-            notes.append(f"it begins where the repository is: {begins}")
+            notes.append(f"it starts at the repository's commit: {begins}")
     if (directory / ".gitmodules").is_file():
         notes.append("its submodules are empty: git submodule update --init fills them")
     return notes
@@ -217,7 +219,7 @@ def _finish(top: Path, directory: Path, known: Registered | None) -> list[str]:
         return []
     _must(directory, "reset", "--hard", "--quiet") if known.lock == _CHECKING_OUT else _copy_files(top, directory)
     _must(top, "worktree", "unlock", str(directory))
-    return ["it had not been finished, and is now"]
+    return ["it was unfinished, and is complete now"]
 
 
 def _make_without_commits(top: Path, directory: Path, name: str, made: Made) -> list[str]:
@@ -230,7 +232,7 @@ def _make_without_commits(top: Path, directory: Path, name: str, made: Made) -> 
     _must(top, "worktree", "lock", "--reason", _COPYING, str(directory))
     _copy_files(top, directory)
     _must(top, "worktree", "unlock", str(directory))
-    return [f"worktree {directory} made; the repository has no commit yet, so its files were copied", *notes]
+    return [f"worktree {directory} created; the repository has no commit yet, so its files were copied", *notes]
 
 
 def _copy_files(top: Path, directory: Path) -> None:
@@ -275,4 +277,4 @@ def _must(cwd: Path, *arguments: str) -> str:
 
 
 def _refused(reason: str, command: str, cwd: Path) -> UserError:
-    return UserError(f"cannot make the run's worktree: {reason} ({command} in {cwd})")
+    return UserError(f"cannot create the run's worktree: {reason} ({command} in {cwd})")

@@ -82,7 +82,7 @@ def absent_text(agent: str, label: str, peer: str) -> str:
             "Gemini uses no MCP servers in a folder that it does not trust: trust it there, or set "
             "GEMINI_CLI_TRUST_WORKSPACE=true in its environment"
         )
-    return f"{label} has not come to the bridge: it cannot write to {peer} ({why})"
+    return f"{label} has not contacted the bridge: it cannot write to {peer} ({why})"
 
 
 def status_text(state: State, caller: Role, names: Mapping[Role, str], run_id: str) -> str:
@@ -107,8 +107,8 @@ def _waits_for(state: State, mail_id: str, box: Box, peer: str) -> str:
     if ahead:
         return f"{ahead} earlier message{'s' if ahead > 1 else ''} to {peer} {'go' if ahead > 1 else 'goes'} first."
     return (
-        f"{state.hops} messages went to and fro without any other work, so this one is held back until a turn of the "
-        f"loop has ended. {peer} can fetch it before with receive_messages."
+        f"{state.hops} messages went back and forth without other work, so this one waits until a turn of the "
+        f"loop has ended. {peer} can fetch it earlier with receive_messages."
     )
 
 

@@ -356,7 +356,7 @@ def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, poo
         sent = pool.submit(pair.send, f"message {number}")
         pair.reviewer.says(MailAnswered, pair.reviewer.order())
         assert sent.result(PATIENCE_S).startswith("delivered")
-    assert "held back until a turn of the loop has ended" in pair.send("one too many")
+    assert "waits until a turn of the loop has ended" in pair.send("one too many")
     pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
     assert "one too many" in pair.reviewer.order().text
 
@@ -455,7 +455,7 @@ def test_a_person_drops_a_mail_and_others_are_told(pair):
     first, second = two_mails(pair)
     assert pair.change("drop", second, "out of date").reason == "out of date"
     pair.world.console_inbox.next(
-        Progress, lambda progress: progress.text == f"mail {second} was dropped by a person: out of date"
+        Progress, lambda progress: progress.text == f"mail {second} was dropped by the user: out of date"
     )
     pair.reviewer.says(MailAnswered, first)
     pair.status_when("worker", lambda status: status["to_peer"]["answered"])
@@ -485,14 +485,14 @@ def test_only_people_may_look_at_mail_and_change_it(pair):
         ShowMail(mail_id=second),
         ChangeMail(change_id="c", action="drop", mail_id=second),
     ):
-        with pytest.raises(ProtocolError, match="from 'worker' refused: it is for people"):
+        with pytest.raises(ProtocolError, match="from 'worker' refused: only the user may do that"):
             pair.worker.bridge.ask(message, timeout_s=PATIENCE_S)
     assert "MailDropped" not in pair.kinds()
 
 
 # --- an agent that does not come ---
 
-ABSENT = "claude has not come to the bridge: it cannot write to codex"
+ABSENT = "claude has not contacted the bridge: it cannot write to codex"
 
 
 def contacts(pair):
@@ -517,7 +517,7 @@ def test_an_agent_that_has_worked_and_never_come_is_told_of_once_and_asked_for_n
     assert [type(event).__name__ for event in contacts(pair)] == ["AgentWorked", "AgentAbsent", "AgentCame"]
     assert contacts(pair)[-1].role == "worker"
     pair.status("reviewer")
-    pair.world.console_inbox.next(Progress, lambda told: told.text == "claude has come to the bridge")
+    pair.world.console_inbox.next(Progress, lambda told: told.text == "claude has contacted the bridge")
 
 
 def test_an_agent_that_comes_is_not_told_of_though_the_bridge_is_restarted(pair):

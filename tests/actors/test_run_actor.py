@@ -408,7 +408,7 @@ def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tm
     for thread in threads:
         thread.join(PATIENCE_S)
     lines = texts(post.told("console", Progress) for post in posts)
-    assert len([line for line in lines if "is made again" in line]) == 1
+    assert len([line for line in lines if "has been created again" in line]) == 1
 
 
 def texts(told: Iterable[list[Progress]]) -> list[str]:

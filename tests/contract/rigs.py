@@ -269,7 +269,7 @@ class Codex(ModelRig):
         ("tool-result", "exit 3: two"),
         ("say", "all done"),
     ]
-    garbage_is = "codex app-server sent no JSON"
+    garbage_is = "codex app-server sent invalid JSON"
     login = "codex is not logged in: run codex login"
 
     async def record(self, it: Opened) -> list[str]:
@@ -322,7 +322,7 @@ class Claude(ModelRig):
         ("tool-result", "error: Exit code 3 one two"),
         ("say", "all done"),
     ]
-    garbage_is = "claude sent no JSON"
+    garbage_is = "claude sent invalid JSON"
     login = "claude is not logged in: run `"
 
     def transcript(self, it: Opened) -> Path:

@@ -25,8 +25,8 @@ def runs(world: World) -> list[Path]:
         (["--agent", "embedded", "--proof", "x"], "no task: give it as text"),
         (["--agent", "embedded", "--review=codex", "x"], "--review codex: this run has only embedded"),
         (["--claude-only", "--codex-only"], "exclude each other"),
-        (["--agent", "embedded", "--check", "\udcff", "x"], "--check has bytes that are no UTF-8 text"),
-        (["submit", "--agent", "embedded", "--worktree", "x\udcff"], "has bytes that are no UTF-8 text"),
+        (["--agent", "embedded", "--check", "\udcff", "x"], "--check has bytes that are not UTF-8 text"),
+        (["submit", "--agent", "embedded", "--worktree", "x\udcff"], "has bytes that are not UTF-8 text"),
         (["--agent", "embedded", "-m", "1" + "0" * 30, "x"], "--max-iterations takes a whole number from 1 to 1000000"),
         (["status", "../../x"], "bad repository '../..'"),
         (["stop", "../x"], "bad repository '..'"),
@@ -66,7 +66,7 @@ def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_made(em
     for command in ("--headless", "submit"):
         loop = embedded.run(command, "--agent", "embedded", "task", cwd=place)
         assert (loop.process.returncode, len(loop.lines)) == (2, 1)
-        assert "the current directory's name has bytes that are no UTF-8 text" in loop.lines[0]
+        assert "the current directory's name has bytes that are not UTF-8 text" in loop.lines[0]
     assert runs(embedded) == []
 
 
@@ -74,7 +74,7 @@ def test_too_few_files_that_may_be_open_are_named_before_a_socket_is_made(embedd
     for words in (["--agent", "embedded", "task"], ["serve"]):
         loop = embedded.start_program("/bin/sh", "-c", 'ulimit -n 24; exec "$@"', "sh", *LOOP, *words)
         assert (loop.wait(), len(loop.lines)) == (2, 1), loop.output
-        assert "a process may open only 24 files here, which is too few: ulimit -n 1024" in loop.lines[0]
+        assert "only 24 open files are allowed here, which is too few: run ulimit -n 1024" in loop.lines[0]
     assert runs(embedded) == []
 
 

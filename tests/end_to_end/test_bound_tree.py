@@ -111,5 +111,5 @@ def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_run
     loop = world.run("--agent", "embedded", "--worktree", "--check", "test -e greeting.py", "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     place = world.base / "project-loop-1"
-    assert f"the run's directory {place} was gone, and is made again" in loop.output
+    assert f"the run's directory {place} was missing, and has been created again" in loop.output
     assert (place / "greeting.py").exists()

@@ -172,8 +172,8 @@ def test_one_shot_commands_change_mail_too(desk: Desk) -> None:
     assert shown[-1] == "  | a second text"
     assert [line.split(" ago ")[1].strip() for line in shown[1:-1]] == [
         "queued",
-        "held by a person",
-        "edited by a person",
+        "held by the user",
+        "edited by the user",
     ]
 
 

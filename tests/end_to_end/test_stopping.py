@@ -16,7 +16,7 @@ def test_one_signal_stops_in_order_and_the_run_can_be_resumed(embedded: World, n
     loop.signal(number)
     assert loop.wait() == 130
     assert (embedded.manifest()["state"], embedded.manifest()["status"]) == ("stopped", "stopped")
-    assert "[loop] to go on: loop --run-id 1" in loop.output
+    assert "[loop] to resume: loop --run-id 1" in loop.output
     assert embedded.survivors() == []
     resumed = embedded.run("--run-id", "1")  # as the hint says: the run knows its agents
     assert resumed.process.returncode == 0, resumed.output

@@ -158,7 +158,7 @@ def test_a_killed_root_is_told_in_the_panes_and_the_same_sessions_come_back(work
     for tui in tuis:
         assert processes.wait_ended(tui, PATIENCE_S)
     for name in ("left", "right"):
-        workspace.shows(name, "to go on: cd ")
+        workspace.shows(name, "to resume: cd ")
     loop = workspace.world.run("--run-id", "1")
     assert (loop.process.returncode, loop.lines[-1]) == (0, f"[loop] tmux attach -t {SESSION}")
     workspace.until(lambda: workspace.tui("left") and workspace.tui("right"), workspace.whole)

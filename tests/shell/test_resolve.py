@@ -204,7 +204,7 @@ def test_a_prompt_that_begins_at_home_is_found_there(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["MISSING.md", "TASK.txt", "~/x.rst", "sub/t.md"])
 def test_the_name_of_a_text_file_that_is_not_there_is_no_task(tmp_path: Path, name: str):
-    with pytest.raises(UserError, match=f"cannot read the task from .*{Path(name).name}: it is not there"):
+    with pytest.raises(UserError, match=f"cannot read the task from .*{Path(name).name}: it does not exist"):
         task(["--prompt", name], tmp_path)
 
 

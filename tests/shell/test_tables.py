@@ -87,7 +87,7 @@ def test_a_report_shows_the_question_and_dead_letters_when_there_are_some():
 
 
 def test_a_report_shows_what_the_run_lives_with():
-    assert "note   claude has not come to the bridge" in shown(problems=["claude has not come to the bridge"])
+    assert "note   claude has not contacted the bridge" in shown(problems=["claude has not contacted the bridge"])
 
 
 def test_a_run_that_is_not_running_is_said_not_to_be():

@@ -64,12 +64,12 @@ def shown(clerk: RunClerk) -> tuple[str, str]:
 
 def test_an_agent_that_does_not_come_to_the_bridge_is_in_the_report_until_it_comes(clerk: RunClerk) -> None:
     problems = []
-    for problem in ("claude has not come to the bridge", ""):
+    for problem in ("claude has not contacted the bridge", ""):
         clerk.note(AgentContact(role="reviewer", problem=problem))
         report = clerk.at_once(GetReport(), consoles=0)
         assert isinstance(report, Report)
         problems.append(report.problems)
-    assert problems == [["claude has not come to the bridge"], []]
+    assert problems == [["claude has not contacted the bridge"], []]
 
 
 def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:
@@ -106,7 +106,7 @@ def test_a_run_whose_agent_waits_for_a_person_in_its_own_window_says_so_until_it
         assert report.status is not None
         return report.status.state, report.status.line
 
-    asked = "claude waits for a person's permission in its pane: Bash: make"
+    asked = "claude waits for your permission in its pane: Bash: make"
     clerk.note(replace(STATUS, asks=asked))
     assert state() == ("input-required", f"iteration 1 of 20: {asked}")
     clerk.note(STATUS)

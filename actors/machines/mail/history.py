@@ -110,11 +110,11 @@ def _told(found: Mapping[str, Story], event: Event, before: State, after: State)
         case MailReceived():
             return [_next(found[mail_id], event, "fetched", "fetched by its recipient") for mail_id in event.mail_ids]
         case MailRequeued():
-            told = _next(found[event.mail_id], event, "queued", f"queued again by a person, it was {event.was}")
+            told = _next(found[event.mail_id], event, "queued", f"queued again by the user, it was {event.was}")
             return [replace(told, attempts=0, reason="")]
         case MailEdited():
             edited = replace(found[event.mail_id], text=event.text, edited=True)
-            return [_next(edited, event, edited.status, "edited by a person")]
+            return [_next(edited, event, edited.status, "edited by the user")]
         case CallRepeated():
             story = found[event.mail_id]
             return [_next(story, event, story.status, "its sender called again; nothing was queued twice")]
@@ -161,11 +161,11 @@ def _moved(
         case MailDied():
             return replace(_next(story, event, "dead", f"dead: {event.reason}"), reason=event.reason)
         case MailHeld():
-            return _next(story, event, "held", "held by a person")
+            return _next(story, event, "held", "held by the user")
         case MailReleased():
-            return _next(story, event, "queued", "released by a person")
+            return _next(story, event, "queued", "released by the user")
         case MailDropped():
-            return replace(_next(story, event, "dropped", f"dropped by a person: {event.reason}"), reason=event.reason)
+            return replace(_next(story, event, "dropped", f"dropped by the user: {event.reason}"), reason=event.reason)
 
 
 def _taken_back(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:

@@ -353,7 +353,7 @@ def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs
         async with opened(claude.factory, settings) as it:
             outcome = await it.agent.turn(new_id(), "start a background command")
             assert (outcome.status, outcome.text) == ("finished", "waiting for it")
-            assert "1 background commands go on after this turn" in it.events.texts("note")
+            assert "1 background commands continue after this turn" in it.events.texts("note")
             assert (await it.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())
@@ -828,7 +828,7 @@ def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
     (bench.home / ".claude" / "settings.json").write_text(json.dumps(forbidden))
 
     async def play() -> None:
-        with pytest.raises(AgentUnavailableError, match=r"take permissions\.disableBypassPermissionsMode out"):
+        with pytest.raises(AgentUnavailableError, match=r"remove permissions\.disableBypassPermissionsMode from"):
             async with bench.open():
                 pass
 

@@ -343,7 +343,7 @@ def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
     (bench.home / ".claude" / "settings.json").write_text(json.dumps(forbidden))
 
     async def play() -> None:
-        with pytest.raises(AgentUnavailableError, match=r"take permissions\.disableBypassPermissionsMode out"):
+        with pytest.raises(AgentUnavailableError, match=r"remove permissions\.disableBypassPermissionsMode from"):
             async with bench.open():
                 pass
 
@@ -439,7 +439,7 @@ def test_a_prompt_waits_while_a_person_looks_at_a_menu(bench: Bench) -> None:
             await bench.person("Enter")
             await bench.shows("Select model")
             turn = asyncio.create_task(it.agent.turn(new_id(), "hang"))
-            await said(it, "note", "a prompt waits: a person uses claude's pane")
+            await said(it, "note", "a prompt waits: the user is typing in claude's pane")
             await it.agent.interrupt()
             assert (await turn).status == "interrupted"
             turn = asyncio.create_task(it.agent.turn(new_id(), "hello"))
@@ -463,7 +463,7 @@ def test_a_permission_that_a_rule_asks_for_is_told_until_a_person_answers(
         async with bench.open() as it:
             turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
             asked = await it.events.wait(lambda event: event.kind == "waits")
-            assert asked.text.startswith("claude waits for a person's permission in its pane: Bash: echo one")
+            assert asked.text.startswith("claude waits for your permission in its pane: Bash: echo one")
             assert "(rule Bash(echo:*) in permissions.ask of its settings)" in asked.text
             assert it.events.texts("waits") == [asked.text]
             await bench.shows("Do you want to proceed?")
@@ -504,7 +504,7 @@ def test_a_person_who_goes_to_another_session_loses_the_program(bench: Bench) ->
             await it.agent.turn(new_id(), "hello")
             await bench.person_types("/clear")
             await bench.person("Enter")
-            await said(it, "ended", "was taken to another session by a person (/clear)")
+            await said(it, "ended", "was moved to another session by the user (/clear)")
             with pytest.raises(AgentDiedError, match="another session"):
                 await it.agent.turn(new_id(), "hello")
         async with bench.open(it.session_id) as again:
@@ -677,7 +677,7 @@ def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs
         async with bench.open(environment=environment) as it:
             outcome = await it.agent.turn(new_id(), "start a background command")
             assert (outcome.status, outcome.text) == ("finished", "waiting for it")
-            assert "1 background commands go on after this turn" in it.events.texts("note")
+            assert "1 background commands continue after this turn" in it.events.texts("note")
             assert (await it.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())

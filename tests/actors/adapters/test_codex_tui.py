@@ -330,7 +330,7 @@ def test_a_person_who_breaks_our_turn_off_to_be_heard_at_once_is_heard(bench: Be
             await it.events.wait(is_("say"))
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
             assert kinds(it, "typed", "cut", "say")[:3] == [
-                ("cut", "the turn was broken off in codex's own TUI"),
+                ("cut", "the turn was interrupted in codex's own TUI"),
                 ("typed", "hello, now please"),
                 ("say", "hello"),
             ]
@@ -425,7 +425,7 @@ def test_our_turn_goes_on_when_the_tui_is_killed_and_the_tui_comes_back_to_it(be
             turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
             await it.events.wait(is_("tool"))
             os.kill(itself(await next_tui(it, 0)), signal.SIGKILL)
-            await it.events.wait(is_("note", "was killed by SIGKILL; it is started again"))
+            await it.events.wait(is_("note", "was killed by SIGKILL; restarting it"))
             await next_tui(it, 1)
             await screen.shows(asked("wait for a word"), "esc to interrupt")
             await asyncio.to_thread((bench.work / "word").write_text, "go on")
@@ -477,7 +477,7 @@ def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(be
             with pytest.raises(AgentDiedError, match="SIGKILL"):
                 await turn
             assert kinds(it, "ended") == []
-            await screen.shows("codex app-server was killed by SIGKILL", "the run starts it again")
+            await screen.shows("codex app-server was killed by SIGKILL", "the run restarts it")
             with pytest.raises(AgentDiedError):
                 await it.agent.turn(new_id(), "hello")
         async with bench.open(it.session_id, pane=screen.access) as it:
@@ -495,7 +495,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
             os.kill(itself(it.events.pid), signal.SIGKILL)
             ended = await it.events.wait(is_("ended"))
             assert "SIGKILL" in ended.text
-            await screen.shows("codex app-server was killed by SIGKILL", "the run starts it again")
+            await screen.shows("codex app-server was killed by SIGKILL", "the run restarts it")
 
     run(play(), LIMIT_S)
 

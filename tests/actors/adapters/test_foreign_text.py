@@ -99,7 +99,7 @@ class Heard:
     [
         (f"write(b'{{' + b'1' * {LONGEST_LINE})", "claude sent a line of over 50 MB"),
         ("write(b'{\"a\": ' + b'[' * 100_000 + b'\\n')", "claude sent JSON nested deeper than 200 levels"),
-        ("write(b'{broken \\x1b]0;x\\x07\\n')", "claude sent no JSON"),
+        ("write(b'{broken \\x1b]0;x\\x07\\n')", "claude sent invalid JSON"),
         (
             'for _ in range(3): write(b\'{"type": "control_request", "x": "\' + b\'x\' * 40_000_000 + b\'"}\\n\')',
             "claude sent over 100 MB of control frames at once",
@@ -190,8 +190,8 @@ def test_half_an_emoji_from_codex_is_replaced(tmp_path: Path) -> None:
     ("answer", "why"),
     [
         ("print('[' * 100_000)", "codex app-server sent JSON nested deeper than 200 levels"),
-        ("print('Welcome \\x1b[2J')", "codex app-server sent no JSON"),
-        ("print('[]')", "codex app-server sent no JSON object: '[]'"),
+        ("print('Welcome \\x1b[2J')", "codex app-server sent invalid JSON"),
+        ("print('[]')", "codex app-server sent JSON that is not an object: '[]'"),
     ],
 )
 def test_a_line_of_codex_that_is_no_message_is_its_failure_once_and_then_its_end(

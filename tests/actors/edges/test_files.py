@@ -38,8 +38,8 @@ def place(tmp_path: Path) -> Path:
         ("loop", "it cannot be opened: too many levels of symbolic links"),
         ("socket", "it cannot be opened: "),
         ("large", "it is larger than 1,000,000 bytes"),
-        ("latin", "it is no UTF-8 text (byte 1)"),
-        ("missing", "it is not there"),
+        ("latin", "it is not UTF-8 text (byte 1)"),
+        ("missing", "it does not exist"),
         ("large/x", "it cannot be opened: not a directory"),
         ("x" * 300, "it cannot be opened: file name too long"),
         ("a\0b", "it cannot be the name of a file"),
@@ -66,8 +66,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text(place: Path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("deep", "it is no JSON: JSON nested deeper than 200 levels"),
-        ("torn", "it is no JSON"),
+        ("deep", "it is not JSON: JSON nested deeper than 200 levels"),
+        ("torn", "it is not JSON"),
         ("fifo", "it is a fifo"),
     ],
 )

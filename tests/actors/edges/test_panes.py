@@ -137,7 +137,7 @@ def test_the_end_of_the_program_is_told_and_shown(tmux: Tmux, root: subprocess.P
         async with echo(tmux, root) as (pane, pid, ends):
             processes.send(pid, 9)
             assert await ends.next() == "was killed by SIGKILL"
-            await tmux.shows(pane._id, "the run starts it again in its session")
+            await tmux.shows(pane._id, "the run restarts it in its session")
             with pytest.raises(AgentDiedError, match="echo was killed by SIGKILL"):
                 await pane.paste("too late")
 
@@ -218,7 +218,7 @@ def killed_with_the_actor(tmux: Tmux, root: subprocess.Popen[bytes]) -> subproce
 
 
 def test_the_pane_says_what_happened_when_the_actor_or_the_root_was_killed(tmux: Tmux, root: subprocess.Popen[bytes]):
-    for root_too, told in ((False, "the run starts it again"), (True, "to go on: loop --run-id 7")):
+    for root_too, told in ((False, "the run restarts it"), (True, "to resume: loop --run-id 7")):
         actor = killed_with_the_actor(tmux, root)
         assert actor.stdout is not None
         with actor.stdout:

@@ -28,7 +28,8 @@ def test_a_removed_worktree_is_made_again_with_the_directory_in_it_that_the_run_
     place = worktree.enter(repository / "sub", repository, "1").cwd
     shutil.rmtree(place.parent)
     notes = worktree.there_again(place, repository, "1")
-    assert notes[0] == f"the run's directory {place} was gone, and is made again; what was not committed is lost"
+    made = f"the run's directory {place} was missing, and has been created again; uncommitted files are lost"
+    assert notes[0] == made
     assert (place / "a").read_text() == "x"
 
 
@@ -39,5 +40,5 @@ def test_a_removed_directory_of_a_repository_is_made_again_empty(repository: Pat
 
 
 def test_what_cannot_be_made_again_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the run's directory .* is gone: put it back, and resume the run"):
+    with pytest.raises(UserError, match=r"the run's directory .* no longer exists: restore it, then resume the run"):
         worktree.there_again(tmp_path / "gone", None, "1")

@@ -172,7 +172,7 @@ def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: 
     pids = repository.parent / "pids"
     environment = gh_that(repository, f"sleep 1000 & echo $$ $! > {pids}; wait")
     sight = PullRequestLook(repository, environment, timeout_s=1).now()
-    assert (sight.lacks, sight.reason) == ("answer", "gh pr view has not answered for 1 s")
+    assert (sight.lacks, sight.reason) == ("answer", "gh pr view did not answer within 1 s")
     assert [pid for pid in map(int, pids.read_text().split()) if processes.is_running(pid)] == []
 
 
@@ -187,4 +187,4 @@ def test_a_look_can_be_broken_off(repository: Path):
     look.break_off()
     thread.join(20)
     assert seen[0].lacks == "answer"
-    assert look.now().reason == "the look was broken off"
+    assert look.now().reason == "the check was interrupted"

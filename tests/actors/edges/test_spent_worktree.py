@@ -136,14 +136,14 @@ def test_what_is_under_way_is_an_obstacle(top: Path, place: Path, name: str, wha
 
 def test_a_lock_is_an_obstacle_with_its_reason(top: Path, place: Path):
     run_git(top, "worktree", "lock", "--reason", "mine", str(place))
-    assert look(top).obstacles == ("git worktree lock holds it: mine",)
+    assert look(top).obstacles == ("locked by git worktree lock: mine",)
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
 def test_changes_that_git_was_told_not_to_see_are_an_obstacle(top: Path, place: Path, flag: str):
     run_git(place, "update-index", flag, "a")
     (place / "a").write_text("changed")
-    assert look(top).obstacles == ("1 file that git takes for unchanged without a look (update-index)",)
+    assert look(top).obstacles == ("1 file that git assumes unchanged (update-index)",)
 
 
 def test_a_repository_within_it_is_an_obstacle(top: Path, tmp_path: Path):
@@ -243,4 +243,4 @@ def test_a_commit_that_is_not_there_is_not_taken_for_one_that_is_elsewhere(top: 
     [tree] = worktree.registered(top)
     assert place == tree.path
     gone = replace(tree, head="1" * 40)
-    assert spent_worktree.look(top, gone, {BRANCH}).obstacles == ("git does not say where its commits are",)
+    assert spent_worktree.look(top, gone, {BRANCH}).obstacles == ("git cannot say where its commits are",)

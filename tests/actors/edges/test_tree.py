@@ -240,7 +240,7 @@ def test_a_directory_without_git_that_is_too_large_to_be_read_has_no_tree(folder
     folder.write("b.py", "x")
     taken = tree.take(folder.top, folder.store, most_files=1)
     assert taken.id == ""
-    assert "too large to be read as a whole: run git init" in taken.reason
+    assert "too large to read as a whole: run git init" in taken.reason
 
 
 def test_an_index_that_git_cannot_read_is_read_as_none(repository: Place) -> None:

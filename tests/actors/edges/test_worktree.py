@@ -141,7 +141,7 @@ def test_a_worktree_of_a_detached_head_begins_there_and_that_is_said(top: Path):
     run_git(top, "switch", "-q", "--detach")
     place = worktree.enter(top, top, "1")
     assert run_git(place.cwd, "branch", "--show-current") == "tool-loop-1"
-    assert place.notes[1].startswith("it begins where the repository is: HEAD is detached at ")
+    assert place.notes[1].startswith("it starts at the repository's commit: HEAD is detached at ")
 
 
 def test_a_branch_that_is_checked_out_elsewhere_is_refused_with_gits_own_reason(top: Path, tmp_path: Path):
@@ -153,7 +153,7 @@ def test_a_branch_that_is_checked_out_elsewhere_is_refused_with_gits_own_reason(
 def test_a_branch_that_was_there_is_used_and_that_is_said(top: Path):
     run_git(top, "branch", "tool-loop-1")
     assert worktree.enter(top, top, "1").notes == (
-        f"worktree {top.parent / 'tool-loop-1'} on branch tool-loop-1, which was there already",
+        f"worktree {top.parent / 'tool-loop-1'} on branch tool-loop-1, which existed already",
     )
 
 
@@ -201,7 +201,7 @@ def test_a_worktree_that_git_was_killed_in_the_middle_of_is_finished(top: Path):
     place = worktree.enter(top, top, "1").cwd
     shutil.rmtree(place / "src")  # as it is left by kill -9: in part, and locked with this word
     run_git(top, "worktree", "lock", "--reason", "initializing", str(place))
-    assert worktree.enter(top, top, "1").notes[1] == "it had not been finished, and is now"
+    assert worktree.enter(top, top, "1").notes[1] == "it was unfinished, and is complete now"
     assert (place / "src" / "a.py").read_text() == "1\n"
     assert worktree.registered(top)[0].lock is None
 
@@ -210,7 +210,7 @@ def test_a_copy_that_was_killed_in_the_middle_is_finished(bare: Path):
     place = worktree.enter(bare, bare, "1").cwd
     (place / "src" / "a.py").write_text("")
     run_git(bare, "worktree", "lock", "--reason", "loop copies files into it", str(place))
-    assert worktree.enter(bare, bare, "1").notes[1] == "it had not been finished, and is now"
+    assert worktree.enter(bare, bare, "1").notes[1] == "it was unfinished, and is complete now"
     assert (place / "src" / "a.py").read_text() == "1\n"
     (place / "src" / "a.py").write_text("2\n")
     worktree.enter(bare, bare, "1")
@@ -317,7 +317,7 @@ def test_what_git_cannot_make_is_refused_with_its_reason_and_leaves_only_what_wa
     run_git(top, "config", "filter.missing.required", "true")
     if had_branch:
         run_git(top, "branch", "tool-loop-1")
-    with pytest.raises(UserError, match=r"^cannot make the run's worktree: .* filter .*\(git worktree add in"):
+    with pytest.raises(UserError, match=r"^cannot create the run's worktree: .* filter .*\(git worktree add in"):
         worktree.enter(top, top, "1")
     assert bool(run_git(top, "branch", "--list", "tool-loop-1")) == had_branch
     assert worktree.registered(top) == []
@@ -356,7 +356,7 @@ def test_a_plan_that_cannot_go_along_is_one_line_and_nothing_is_left(top: Path):
     (top / "PLAN.md").write_text("plan")
     put_hook(top, "rm -r src && ln -s /proc src")  # a directory that takes no file
     (top / "src" / "PLAN.md").write_text("plan")
-    with pytest.raises(UserError, match=r"^cannot make the run's worktree: "):
+    with pytest.raises(UserError, match=r"^cannot create the run's worktree: "):
         worktree.enter(top / "src", top, "1")
     assert untouched(top)
     assert (top / "src" / "PLAN.md").read_text() == "plan"

@@ -729,9 +729,9 @@ def test_the_story_of_a_mail_tells_all_that_happened_to_it(desk):
     assert (story.status, story.attempts, story.reason) == ("queued", 1, "no agent")
     assert [moment.what for moment in story.moments] == [
         "queued",
-        "held by a person",
-        "edited by a person",
-        "released by a person",
+        "held by the user",
+        "edited by the user",
+        "released by the user",
         "attempt 1 to deliver it",
         "attempt failed: no agent",
     ]

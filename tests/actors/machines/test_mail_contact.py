@@ -87,7 +87,7 @@ def test_what_happened_to_mail_is_told_as_before_beside_these_events():
 
 def test_the_user_is_told_the_reason_where_it_is_known():
     told = mail_report.absent_text("gemini", "gemini-reviewer", "gemini")
-    assert told.startswith("gemini-reviewer has not come to the bridge: it cannot write to gemini (")
+    assert told.startswith("gemini-reviewer has not contacted the bridge: it cannot write to gemini (")
     assert "GEMINI_CLI_TRUST_WORKSPACE=true" in told
     assert "MCP servers may be switched off" in mail_report.absent_text("vibe", "vibe", "claude")
 

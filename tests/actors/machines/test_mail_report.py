@@ -53,7 +53,7 @@ def test_a_sender_is_told_when_its_mail_is_held_back():
     state, _, _ = mail.advance(mail.initial(), [], NOW)
     state = mail.State(boxes=state.boxes, recent=state.recent, doubtful=state.doubtful, hops=mail.MAX_HOPS)
     _, text = queued(state, "id-1")
-    assert text.startswith("queued, id id-1: 12 messages went to and fro")
+    assert text.startswith("queued, id id-1: 12 messages went back and forth")
 
 
 @pytest.mark.parametrize("receipt", ["accepted", "seen", "answered", "failed"])
