@@ -23,7 +23,7 @@ from actors.adapters.codex_program import HELLO, REQUEST_PATIENCE_S, ending
 from actors.adapters.codex_protocol import APPROVALS, Json, RequestRefusedError, answer, checked, one_line
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentBreachError, AgentDiedError, AgentError
-from actors.text import ForeignJsonError, read_object
+from actors.text import ForeignJsonError, excerpt, read_object
 from actors.wire.lines import LONGEST_ANSWER, LineCutter, too_long
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class CodexLink:
             self._waiting.pop(number, None)
         if "error" in message:
             raise RequestRefusedError(method, _text_of(message["error"]))
-        result: Json = message["result"]
+        result = message.get("result")
+        if not isinstance(result, dict):
+            raise AgentBreachError(f"codex app-server answered {method} with {excerpt(str(result))} for an object")
         return result
 
     async def stop(self) -> None:
@@ -171,13 +173,13 @@ class CodexLink:
         """Nothing more will come: whoever waits is told, once. A breach is one for the first of them alone."""
         if self._is_lost:
             return
-        told = error
         self._is_lost, self._is_broken = True, isinstance(error, AgentBreachError)
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(told)
-                told = self._ended() if self._is_broken else error
-        self._on_lost(told)
+        later = self._ended() if self._is_broken else error
+        pending = [waiting for waiting in self._waiting.values() if not waiting.done()]
+        # After the notifications that came before: a turn may have ended with one of them.
+        asyncio.get_running_loop().call_soon(self._on_lost, later if pending else error)
+        for number, waiting in enumerate(pending):
+            waiting.set_exception(later if number else error)
 
 
 class _Wire(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import uuid
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ def answer(text):
     if name == "ask back":
         for method in ("item/tool/requestUserInput", "item/fileChange/requestApproval"):
             yield {"id": method, "method": method, "params": {}}
-    if name == "tell":
+    if name == "be odd":
+        yield {"id": number, "result": []}
+        return
+    if name in ("tell", "be long", "go"):
         yield {"method": "told", "params": {"name": "x"}}
     yield {"id": number, "result": {"size": "x" * (2_000_000 if name == "be long" else 1)}}
     if name == "go":
@@ -67,17 +71,28 @@ class Bench:
     def __init__(self, wire: str, folder: Path) -> None:
         self.heard: list[Json] = []
         self.lost: list[AgentError] = []
+        self.told: list[str] = []  # of both, in order
+        self.is_lost = asyncio.Event()
         self.socket = folder / "s" if wire == "socket" else None
         script = ANSWER + (SOCKET if self.socket else PIPE)
         self.link = CodexLink(
             command=[sys.executable, "-c", script, *map(str, filter(None, (self.socket,)))],
             cwd=folder,
             environment={MARK_VARIABLE: uuid.uuid4().hex},
-            on_notification=self.heard.append,
-            on_lost=self.lost.append,
+            on_notification=self._hear,
+            on_lost=self._lose,
             socket=self.socket,
             longest=1_000_000,
         )
+
+    def _hear(self, message: Json) -> None:
+        self.heard.append(message)
+        self.told.append("heard")
+
+    def _lose(self, error: AgentError) -> None:
+        self.lost.append(error)
+        self.told.append("lost")
+        self.is_lost.set()
 
     async def __aenter__(self) -> CodexLink:
         await self.link.start()
@@ -104,6 +119,8 @@ def test_an_answer_belongs_to_its_request_and_what_is_told_comes_before_it(bench
             assert bench.heard == [{"method": "told", "params": {"name": "x"}}]
             with pytest.raises(RequestRefusedError, match="codex refused refuse: no such thing"):
                 await link.request("refuse", {})
+            with pytest.raises(AgentBreachError, match=r"codex app-server answered be odd with '\[\]' for an object"):
+                await link.request("be odd", {})
 
     run(play())
 
@@ -127,6 +144,7 @@ def test_a_message_beyond_the_limit_is_a_breach_once_and_nothing_is_read_after_i
             with pytest.raises(AgentDiedError):
                 await link.request("tell", {})
             assert [type(error) for error in bench.lost] == [AgentDiedError]
+            assert bench.told == ["heard", "lost"]
 
     run(play())
 
@@ -135,9 +153,11 @@ def test_the_end_of_the_program_is_told_once_with_its_exit_code(bench: Bench) ->
     async def play() -> None:
         async with bench as link:
             await link.request("go", {})
+            await bench.is_lost.wait()
             for _ in range(2):
                 with pytest.raises(AgentDiedError, match="codex app-server ended with exit code 3"):
                     await link.request("tell", {})
             assert [str(error)[:39] for error in bench.lost] == ["codex app-server ended with exit code 3"]
+            assert bench.told == ["heard", "lost"]
 
     run(play())
