@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from actors.adapters import find_adapter
 from actors.edges import run_dir
@@ -59,7 +60,8 @@ def test_the_manifest_says_how_a_run_ended_unless_the_worker_said_it(
 def test_a_library_that_both_actors_need_is_imported_once_for_both(
     tmp_path: Path, worker: str, reviewer: str, workspace: bool, libraries: tuple[str, ...]
 ):
-    made = replace(order(tmp_path), worker=worker, reviewer=reviewer, workspace=workspace)
+    made = order(tmp_path)
+    made = replace(made, asked=structs.replace(made.asked, worker=worker, reviewer=reviewer), workspace=workspace)
     assert preload(made) == (*libraries, *PRELOAD)
 
 

@@ -134,7 +134,7 @@ def test_a_run_whose_directory_is_gone_is_refused(home: Path):
     found = submissions.read(made.directory)
     assert found is not None
     gone = home / "gone"
-    with pytest.raises(UserError, match=f"{gone} is gone"):
+    with pytest.raises(UserError, match=f"{gone} no longer exists"):
         submissions.spec_of(made.directory, type(found)(**{**as_dict(found), "cwd": str(gone)}), {}, home)
 
 
