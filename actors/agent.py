@@ -30,28 +30,28 @@ from actors.errors import LoopError
 from actors.machines import turn
 from actors.messages import (
     AgentStatus,
-    BreakOffTurn,
     ControlRun,
     DeliverMail,
     HoldTurns,
     HumanHeard,
+    InterruptTurnRequest,
     KeepJobs,
-    MailAccepted,
-    MailAnswered,
-    MailFailed,
-    MailSeen,
+    MailAcceptedReport,
+    MailFailedReport,
+    MailHandledReport,
+    MailSeenReport,
     Message,
     Note,
     OtherWorkDone,
     PeerWrote,
     Purpose,
-    RunTurn,
     SayToAgent,
     SessionOpened,
     StartJob,
-    TurnEnded,
+    StartTurnRequest,
     TurnOutcome,
-    UsageReported,
+    TurnSettledReport,
+    UsageReport,
 )
 from actors.runners.crew import Crew, JobOver
 from actors.session import AgentSession, SessionOptions, SessionStatus
@@ -64,7 +64,7 @@ PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may wan
 
 
 class AgentActor(ProcessActor[StartAgent]):
-    """One agent. It answers the turns of the run with `TurnEnded`, its jobs with `JobEnded`."""
+    """One agent. It answers the turns of the run with `TurnSettledReport`, its jobs with `JobEnded`."""
 
     start_type = StartAgent
 
@@ -110,9 +110,9 @@ class AgentActor(ProcessActor[StartAgent]):
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
         """What the run, the bridge and consoles want of the agent, and what the run wants done in its tree."""
         match message:
-            case RunTurn():
+            case StartTurnRequest():
                 self._want(message)
-            case BreakOffTurn():
+            case InterruptTurnRequest():
                 self.session.break_off(message.turn_id, message.reason)
             case HoldTurns():
                 self.session.hold(held=message.held)
@@ -132,7 +132,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 pass  # notices that this actor has no use for
         return None
 
-    def _want(self, order: RunTurn) -> None:
+    def _want(self, order: StartTurnRequest) -> None:
         """A turn cannot begin in a directory that is gone for good."""
         if gone := self._make_place():
             self._report(order.turn_id, order.purpose, TurnOutcome(status="failed", error=gone))
@@ -163,7 +163,7 @@ class AgentActor(ProcessActor[StartAgent]):
             self.context.ref("bridge").tell(opened)
         self._say("session", session_id)
 
-    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+    def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         """To the run, which does not wait for its agents to know their parts; and the bridge counts its hops anew."""
         if purpose != "brief":
             self._report(turn_id, purpose, outcome)
@@ -174,7 +174,7 @@ class AgentActor(ProcessActor[StartAgent]):
     def usage_grew(self, cost: turn.Cost) -> None:
         """To the run, which keeps count of what is spent."""
         self.context.ref("run").tell(
-            UsageReported(
+            UsageReport(
                 role=self.role,
                 turn_id=cost.turn_id,
                 purpose=cost.purpose,
@@ -186,10 +186,10 @@ class AgentActor(ProcessActor[StartAgent]):
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """To the bridge, which keeps the mail; and the run does not repeat what the peer has said."""
         receipts: dict[str, Message] = {
-            "accepted": MailAccepted(mail_id=mail_id),
-            "seen": MailSeen(mail_id=mail_id),
-            "answered": MailAnswered(mail_id=mail_id),
-            "failed": MailFailed(mail_id=mail_id, reason=reason),
+            "accepted": MailAcceptedReport(mail_id=mail_id),
+            "seen": MailSeenReport(mail_id=mail_id),
+            "handled": MailHandledReport(mail_id=mail_id),
+            "failed": MailFailedReport(mail_id=mail_id, reason=reason),
         }
         self.context.ref("bridge").tell(receipts[state])
         if state == "seen":
@@ -235,7 +235,7 @@ class AgentActor(ProcessActor[StartAgent]):
         self.tell_people(kind, text, agent=self.context.start.label)
 
     def _report(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        self.context.ref("run").tell(TurnEnded(turn_id=turn_id, purpose=purpose, outcome=outcome))
+        self.context.ref("run").tell(TurnSettledReport(turn_id=turn_id, purpose=purpose, outcome=outcome))
 
     def _typed(self, text: str) -> None:
         """What a person says to the agent in its own TUI stands in the run's transcript like any other message."""

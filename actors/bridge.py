@@ -41,10 +41,10 @@ from actors.messages import (
     ChangeMail,
     DeliverMail,
     ListMail,
-    MailAccepted,
-    MailAnswered,
-    MailFailed,
-    MailSeen,
+    MailAcceptedReport,
+    MailFailedReport,
+    MailHandledReport,
+    MailSeenReport,
     MailShown,
     Message,
     Note,
@@ -165,13 +165,13 @@ class BridgeActor(ProcessActor[StartBridge]):
                 self._run(message)
             case AlarmRang():
                 self._happen([])
-            case MailAccepted(mail_id=mail_id):
+            case MailAcceptedReport(mail_id=mail_id):
                 self._receipt("accepted", mail_id, mail.accepted(self._state, mail_id, now_ms))
-            case MailSeen(mail_id=mail_id):
+            case MailSeenReport(mail_id=mail_id):
                 self._receipt("seen", mail_id, mail.seen(self._state, mail_id, now_ms))
-            case MailAnswered(mail_id=mail_id):
-                self._receipt("answered", mail_id, mail.answered(self._state, mail_id, now_ms))
-            case MailFailed(mail_id=mail_id, reason=reason):
+            case MailHandledReport(mail_id=mail_id):
+                self._receipt("handled", mail_id, mail.handled(self._state, mail_id, now_ms))
+            case MailFailedReport(mail_id=mail_id, reason=reason):
                 self._receipt("failed", mail_id, mail.failed(self._state, mail_id, reason, now_ms))
             case OtherWorkDone(what=what, finished_in=session_id):
                 self._happen(mail.other_work(self._state, what, now_ms))

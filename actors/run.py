@@ -26,22 +26,22 @@ from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
     ActorUp,
     AgentContact,
-    AskHuman,
-    BreakOffTurn,
+    AnswerQuestionRequest,
     ControlRun,
-    FollowUp,
-    GiveVerdict,
     HoldTurns,
+    InterruptTurnRequest,
     JobEnded,
     KeepJobs,
     Message,
     PeerWrote,
-    RequestReview,
+    QuestionAsked,
+    ReviewRequest,
     RunEnded,
     RunStatus,
-    RunTurn,
-    TurnEnded,
-    UsageReported,
+    StartTurnRequest,
+    SubmitVerdictRequest,
+    TurnSettledReport,
+    UsageReport,
 )
 from actors.runners.crew import Crew, JobOver
 from actors.settings import Role
@@ -80,7 +80,7 @@ class RunActor(ProcessActor[StartRun]):
             return
         if opened[-1].generation != generation:
             resumed = self._record(run.RunResumed(settings=settings, generation=generation))
-            self._carry_out([command for command in resumed if isinstance(command, run.Announce)])
+            self._carry_out([command for command in resumed if isinstance(command, run.Notice)])
         else:
             self._tell_status()
         self._tell_hold()
@@ -94,10 +94,10 @@ class RunActor(ProcessActor[StartRun]):
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """What happens to the run. What users ask is answered with RunStatus."""
         match message:
-            case FollowUp() | ControlRun() | GiveVerdict() | RequestReview():
+            case AnswerQuestionRequest() | ControlRun() | SubmitVerdictRequest() | ReviewRequest():
                 self._happen(_asked(message))
                 return self._status()
-            case TurnEnded():
+            case TurnSettledReport():
                 self._happen(
                     run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome, at_ms=self.context.clock())
                 )
@@ -106,7 +106,7 @@ class RunActor(ProcessActor[StartRun]):
             case JobOver():
                 if self._crew.take(message):
                     self._happen(message.answer)
-            case UsageReported():
+            case UsageReport():
                 self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
             case AgentContact():
                 self._happen(run.ContactChanged(role=message.role, comes=not message.problem))
@@ -169,7 +169,7 @@ class RunActor(ProcessActor[StartRun]):
         match command:
             case run.StartTurn():
                 self.context.ref(command.where).tell(
-                    RunTurn(
+                    StartTurnRequest(
                         turn_id=command.turn_id,
                         purpose=command.purpose,
                         prompt=command.prompt,
@@ -178,19 +178,20 @@ class RunActor(ProcessActor[StartRun]):
                         reminder=command.reminder,
                     )
                 )
-            case run.BreakOffTurn():
-                self.context.ref(command.where).tell(BreakOffTurn(turn_id=command.turn_id, reason=command.reason))
+            case run.InterruptTurn():
+                order = InterruptTurnRequest(turn_id=command.turn_id, reason=command.reason)
+                self.context.ref(command.where).tell(order)
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
-            case run.BreakOffChecks():
+            case run.InterruptChecks():
                 self._tell_kept_jobs(command.where)
-            case run.AskFollowUp():
-                self.context.ref("console").tell(AskHuman(question=command.question))
+            case run.AskQuestion():
+                self.context.ref("console").tell(QuestionAsked(question=command.question))
             case run.EndRun():
                 self._watch_configuration()
                 self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
-            case run.Announce():
+            case run.Notice():
                 self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:
                     self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
@@ -228,14 +229,14 @@ class RunActor(ProcessActor[StartRun]):
         self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
 
 
-def _asked(message: FollowUp | ControlRun | GiveVerdict | RequestReview) -> run.Event:
+def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest) -> run.Event:
     """What users ask, as what happens to the run."""
     match message:
-        case FollowUp():
-            return run.FollowUpGiven(text=message.text)
-        case GiveVerdict():
-            return run.HumanVerdictGiven(approved=message.approved, notes=message.notes)
-        case RequestReview():
+        case AnswerQuestionRequest():
+            return run.QuestionAnswered(text=message.text)
+        case SubmitVerdictRequest():
+            return run.VerdictSubmitted(approved=message.approved, notes=message.notes)
+        case ReviewRequest():
             return run.ReviewRequested()
         case ControlRun(action="stop"):
             return run.StopRequested(reason=message.reason)

@@ -14,7 +14,7 @@ import msgspec
 
 from actors.access import BridgeAccess, PaneAccess
 from actors.errors import ProtocolError
-from actors.messages import RunTurn
+from actors.messages import StartTurnRequest
 from actors.settings import Role, RunSettings
 
 S = TypeVar("S")
@@ -88,7 +88,7 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     retry_ms: int  # the first wait for a provider that does not answer a message
     max_wait_ms: int | None  # how long a message may wait for its provider; None: as long as it takes
     raw_output: bool = False
-    role_prompt: RunTurn | None = None  # what the agent is told before anything else
+    role_prompt: StartTurnRequest | None = None  # what the agent is told before anything else
 
 
 class ProcessStart(msgspec.Struct, frozen=True, kw_only=True):

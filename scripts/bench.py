@@ -325,13 +325,13 @@ def bench_messages() -> None:
 
 
 def write_mails(directory: Path, count: int) -> None:
-    """Into the journal of a run that nobody holds: mail that was sent and answered."""
+    """Into the journal of a run that nobody holds: mail that was sent and handled."""
     records, lines = [], []
     for n in range(count):
         mail_id, text = f"{n:08}", f"{n} " + "x" * 500
         events: list[mail.Event] = [
             mail.MailQueued(mail_id=mail_id, sender="worker", target="reviewer", text=text, at_ms=n),
-            mail.MailAnswered(mail_id=mail_id, at_ms=n),
+            mail.MailHandled(mail_id=mail_id, at_ms=n),
         ]
         records += [
             Record(

@@ -21,20 +21,20 @@ from shell.run_log import last_records
 from supervisor.console_wire import (
     AnswerQuestion,
     AnyAnswer,
-    AskForReview,
     ChangeActor,
     Control,
     Done,
     GetReport,
     Inspect,
     Interrupt,
-    Judge,
     LookIntoMailbox,
     MailboxReport,
     MailReport,
     Report,
     Request,
+    RequestReview,
     Say,
+    SubmitVerdict,
     Trace,
 )
 
@@ -239,19 +239,19 @@ def followup(prompt: Prompt, rest: str) -> str:
 @command()
 def review(prompt: Prompt, _rest: str) -> str:
     """Has the work reviewed when the turn is over, whether the agent says that it is done or not."""
-    return _done(prompt, AskForReview())
+    return _done(prompt, RequestReview())
 
 
 @command()
 def approve(prompt: Prompt, _rest: str) -> str:
     """Approves the work in place of the reviewers: on to the pull request."""
-    return _done(prompt, Judge(approved=True))
+    return _done(prompt, SubmitVerdict(approved=True))
 
 
 @command("NOTES")
 def reject(prompt: Prompt, rest: str) -> str:
     """Turns the work down in place of the reviewers; the notes go into the next iteration."""
-    return _done(prompt, Judge(approved=False, notes=_needed(rest, "reject")))
+    return _done(prompt, SubmitVerdict(approved=False, notes=_needed(rest, "reject")))
 
 
 # --- steering -------------------------------------------------------------------------------------------------

@@ -25,14 +25,13 @@ from actors.machines.run_status import counted_down
 from actors.messages import (
     AgentContact,
     AgentStatus,
+    AnswerQuestionRequest,
     Applied,
     Apply,
-    BreakOffTurn,
     ChangeMail,
     ControlRun,
-    FollowUp,
-    GiveVerdict,
     HumanHeard,
+    InterruptTurnRequest,
     ListMail,
     MailList,
     MailShown,
@@ -40,10 +39,11 @@ from actors.messages import (
     Peek,
     Peeked,
     Progress,
-    RequestReview,
+    ReviewRequest,
     RunStatus,
     SayToAgent,
     ShowMail,
+    SubmitVerdictRequest,
 )
 from actors.remote import RemoteRef
 from actors.settings import Role
@@ -54,7 +54,6 @@ from supervisor.console_wire import (
     AnswerQuestion,
     AnyAnswer,
     AnyRequest,
-    AskForReview,
     ChangeActor,
     Control,
     DeadLetterReport,
@@ -62,7 +61,6 @@ from supervisor.console_wire import (
     GetReport,
     Inspect,
     Interrupt,
-    Judge,
     LookAtMail,
     LookIntoMailbox,
     MailboxReport,
@@ -70,8 +68,10 @@ from supervisor.console_wire import (
     OrderMail,
     Refusal,
     Report,
+    RequestReview,
     Say,
     Shown,
+    SubmitVerdict,
 )
 from supervisor.desk import TraceTap
 from supervisor.inspections import evaluation, overview
@@ -237,11 +237,11 @@ class RunClerk:
                 return self._ask_run(ControlRun(action=action))
             case AnswerQuestion():
                 self._show(_said(f"you answer: {request.text.strip() or '(nothing more)'}"))
-                return self._ask_run(FollowUp(text=request.text))
-            case AskForReview():
-                return self._ask_run(RequestReview())
-            case Judge():
-                return self._ask_run(GiveVerdict(approved=request.approved, notes=request.notes))
+                return self._ask_run(AnswerQuestionRequest(text=request.text))
+            case RequestReview():
+                return self._ask_run(ReviewRequest())
+            case SubmitVerdict():
+                return self._ask_run(SubmitVerdictRequest(approved=request.approved, notes=request.notes))
             case ChangeActor():
                 return self._change(request)
             case LookAtMail() | OrderMail():
@@ -308,7 +308,7 @@ class RunClerk:
             if agent.purpose in PLANNING:
                 # A plan that ends early is an error of the run. A pause breaks the turn off, and keeps its place.
                 return self._ask_run(ControlRun(action="pause-now"))
-            self._ref(agent.role).tell(BreakOffTurn(turn_id=agent.turn_id, reason="interrupted from a console"))
+            self._ref(agent.role).tell(InterruptTurnRequest(turn_id=agent.turn_id, reason="interrupted from a console"))
         names = ", ".join(f"{agent.label}'s {agent.purpose} turn" for agent in running)
         self._show(_said(f"you interrupt {names}"))
         return Done(text=f"interrupting {names}")

@@ -115,11 +115,11 @@ class AnswerQuestion(Request, frozen=True, kw_only=True, tag=True):
     text: str
 
 
-class AskForReview(Request, frozen=True, kw_only=True, tag="AskForReview"):
+class RequestReview(Request, frozen=True, kw_only=True, tag="AskForReview"):
     """Review what there is."""
 
 
-class Judge(Request, frozen=True, kw_only=True, tag="Judge"):
+class SubmitVerdict(Request, frozen=True, kw_only=True, tag="Judge"):
     """A person's verdict."""
 
     approved: bool
@@ -168,8 +168,8 @@ AnyRequest = (
     | Interrupt
     | Control
     | AnswerQuestion
-    | AskForReview
-    | Judge
+    | RequestReview
+    | SubmitVerdict
     | ChangeActor
     | LookAtMail
     | OrderMail

@@ -20,7 +20,7 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
-from actors.messages import AskHuman, Message, Progress
+from actors.messages import Message, Progress, QuestionAsked
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -211,7 +211,7 @@ class HostedRun:
         match message:
             case Progress():
                 self._show(message)
-            case AskHuman():
+            case QuestionAsked():
                 self._show_question(message.question)
             case _:
                 self._clerk.note(message)

@@ -17,7 +17,7 @@ from actors.edges.configuration import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
 from actors.machines import backoff, hints, prompts
-from actors.messages import RunTurn
+from actors.messages import StartTurnRequest
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
 from supervisor.forkserver import WHEN_IDLE
@@ -262,13 +262,13 @@ class RunTree:
             primary=role == "worker",
         )
 
-    def _brief(self) -> RunTurn | None:
+    def _brief(self) -> StartTurnRequest | None:
         """What the peer of a workspace is told first. Always the same turn, so its session runs it once."""
         order = self._order
         if not order.workspace or order.settings is None or not order.settings.task:
             return None
         turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{order.key}/brief"))
-        return RunTurn(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))
+        return StartTurnRequest(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))
 
 
 def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:

@@ -20,7 +20,7 @@ import msgspec
 
 from actors.edges.git import git, top_level, why_no_top_level
 from actors.edges.processes import kill_tree
-from actors.machines.run import Lack, PullRequest, Sight
+from actors.machines.run import Missing, PullRequest, PullRequestStatus
 
 # One answer of a provider's API takes a second or two. A network that swallows packets answers never, and the run,
 # which is done, waits for this alone.
@@ -31,7 +31,7 @@ MOST_BRANCHES = 3  # that were pushed: an agent that has published its work in m
 _QUIET = {"GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1", "CLICOLOR_FORCE": "0"}
 
 # How gh 2 says it, in lower case; the first that fits. The one about hosts also names `gh auth login`.
-_SAYINGS: tuple[tuple[str, Lack, str], ...] = (
+_SAYINGS: tuple[tuple[str, Missing, str], ...] = (
     ("no pull requests found", "pull-request", "there is none for {branch}"),
     ("known github host", "remote", "no remote of this repository is on GitHub"),
     ("no git remotes found", "remote", "this repository has no remote"),
@@ -50,7 +50,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     head_ref_name: str
 
 
-class PullRequestLook:
+class PullRequestProbe:
     """One look. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread.
 
     `since` is when the run began, as its manifest has it; without that only the branch that is checked out counts.
@@ -68,17 +68,17 @@ class PullRequestLook:
         self._process: subprocess.Popen[str] | None = None
         self._broken_off = False
 
-    def ahead(self) -> Sight:
+    def ahead(self) -> PullRequestStatus:
         """Whether there can be one, as far as this machine knows; nobody is asked over the network."""
         if top_level(self._cwd) is None:
-            return Sight(lacks="repository", reason=why_no_top_level(self._cwd))
+            return PullRequestStatus(lacks="repository", reason=why_no_top_level(self._cwd))
         if not git(self._cwd, "remote"):
-            return Sight(lacks="remote", reason="this repository has no remote")
+            return PullRequestStatus(lacks="remote", reason="this repository has no remote")
         if self._gh is None:
-            return Sight(lacks="gh", reason="gh, GitHub's CLI, is not installed")
-        return Sight()
+            return PullRequestStatus(lacks="gh", reason="gh, GitHub's CLI, is not installed")
+        return PullRequestStatus()
 
-    def now(self) -> Sight:
+    def now(self) -> PullRequestStatus:
         """Whether there is one."""
         ahead = self.ahead()
         if ahead.lacks or self._gh is None:
@@ -90,9 +90,10 @@ class PullRequestLook:
         for branch in pushed:
             found = self._ask(self._gh, branch).found
             if found is not None and found.branch == branch:
-                return Sight(found=found)
+                return PullRequestStatus(found=found)
         if pushed:
-            return Sight(lacks=sight.lacks, reason=f"{sight.reason}, nor for {', '.join(pushed)}, pushed in this run")
+            others = ", ".join(pushed)
+            return PullRequestStatus(lacks=sight.lacks, reason=f"{sight.reason}, nor for {others}, pushed in this run")
         return sight
 
     def break_off(self) -> None:
@@ -102,7 +103,7 @@ class PullRequestLook:
             if self._process is not None and self._process.poll() is None:
                 kill_tree(self._process.pid)
 
-    def _ask(self, gh: str, branch: str = "") -> Sight:
+    def _ask(self, gh: str, branch: str = "") -> PullRequestStatus:
         """Of the branch that is checked out, or of this one."""
         which = [branch] if branch else []
         with self._lock:
@@ -130,21 +131,22 @@ class PullRequestLook:
                 return _unknown(f"gh pr view did not answer within {self._timeout_s:.0f} s")
         return self._read(output) if process.returncode == 0 else self._refused(complaint, process.returncode)
 
-    def _read(self, output: str) -> Sight:
+    def _read(self, output: str) -> PullRequestStatus:
         try:
             answer = msgspec.json.decode(output, type=_Answer)
         except (ValueError, RecursionError) as error:
             return _unknown(f"gh pr view returned something other than a pull request ({error})")
-        return Sight(
+        return PullRequestStatus(
             found=PullRequest(url=answer.url, state=answer.state, is_draft=answer.is_draft, branch=answer.head_ref_name)
         )
 
-    def _refused(self, complaint: str, code: int) -> Sight:
+    def _refused(self, complaint: str, code: int) -> PullRequestStatus:
         said = complaint.lower()
         for words, lacks, reason in _SAYINGS:
             if words in said:
                 branch = git(self._cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
-                return Sight(lacks=lacks, reason=reason.format(branch=f"branch {branch}" if branch else "this commit"))
+                where = f"branch {branch}" if branch else "this commit"
+                return PullRequestStatus(lacks=lacks, reason=reason.format(branch=where))
         lines = [line.strip() for line in complaint.splitlines() if line.strip()]
         return _unknown(f"gh pr view says: {lines[0]}" if lines else f"gh pr view ended with exit status {code}")
 
@@ -195,5 +197,5 @@ def _unix_s(text: str) -> float:
         return math.inf
 
 
-def _unknown(reason: str) -> Sight:
-    return Sight(lacks="answer", reason=reason)
+def _unknown(reason: str) -> PullRequestStatus:
+    return PullRequestStatus(lacks="answer", reason=reason)

@@ -13,7 +13,7 @@ import msgspec
 from actors.machines.mail import MAX_HOPS, Box, CallRepeated, Mail, MailQueued, MailSuppressed, State
 from actors.settings import Role
 
-Receipt = Literal["accepted", "seen", "answered", "failed"]
+Receipt = Literal["accepted", "seen", "handled", "failed"]
 
 IDS_SHOWN = 20
 
@@ -48,7 +48,7 @@ def receipt_text(receipt: Receipt, mail_id: str, peer: str) -> str:
     match receipt:
         case "accepted":
             return f"accepted for delivery, id {mail_id}: it is in the hands of {peer}'s session, and not read yet."
-        case "seen" | "answered":
+        case "seen" | "handled":
             return f"delivered, id {mail_id}: {peer} has it."
         case "failed":
             return f"queued, id {mail_id}: a first attempt to deliver it failed, and it will be tried again."
@@ -120,7 +120,7 @@ def _box(box: Box) -> dict[str, Any]:
         "on_the_way": _ids([in_flight] if in_flight is not None and not in_flight.accepted else []),
         "accepted": _ids([in_flight] if in_flight is not None and in_flight.accepted else []),
         "seen": _ids(box.seen),
-        "answered": box.counts.answered,
+        "handled": box.counts.handled,
         "fetched": box.counts.received,
         "suppressed": box.counts.suppressed,
         "dropped_by_a_human": box.counts.dropped,

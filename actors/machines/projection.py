@@ -68,7 +68,7 @@ def _reviews(before: RunState, event: run.Event, after: RunState) -> list[Line]:
         if each not in before.verdicts:
             name = run.agent_label(after.run, each.role)
             lines.append(_review(name, approved=each.verdict.approves, reason=each.verdict.reason))
-    if isinstance(event, run.HumanVerdictGiven):
+    if isinstance(event, run.VerdictSubmitted):
         lines.append(_review("human", approved=event.approved, reason=event.notes.strip()))
     return lines
 
@@ -114,7 +114,7 @@ def _what_now(before: RunState, event: run.Event, after: RunState) -> str:
         return after.detail
     if after.paused:
         return f"paused in {run.place(after)}"
-    if isinstance(event, run.FollowUpGiven):
+    if isinstance(event, run.QuestionAnswered):
         return "follow-up received"
     turned_down = before.phase in {Phase.CHECKING, Phase.REVIEWING} and after.phase in {Phase.COOLDOWN, Phase.WORKING}
     if turned_down and not isinstance(event, run.RunResumed):

@@ -21,7 +21,7 @@ _HOLDS: Mapping[HoldKind, Literal["pause", "stop"]] = {"pause": "pause", "ask": 
 def run_status(state: run.RunState, now_ms: int) -> RunStatus:
     """Of a run that has started."""
     commands = run.outstanding(state, now_ms)
-    questions = [command.question for command in commands if isinstance(command, run.AskFollowUp)]
+    questions = [command.question for command in commands if isinstance(command, run.AskQuestion)]
     waits = [each.until_ms for each in commands if isinstance(each, run.StartCooldown) and each.reason != "cooldown"]
     return RunStatus(
         at_ms=now_ms,

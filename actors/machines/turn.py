@@ -114,7 +114,7 @@ class TurnMoved(_Event, frozen=True, kw_only=True):
     prompt: str
 
 
-class TurnConcluded(_Event, frozen=True, kw_only=True):
+class SessionTurnSettled(_Event, frozen=True, kw_only=True):
     """It is over. `remembered`: its prompt is known to stand in the agent's transcript."""
 
     stored_as: ClassVar[str] = "TurnConcluded"
@@ -134,7 +134,7 @@ Event = (
     | TurnCut
     | TurnDeferred
     | TurnMoved
-    | TurnConcluded
+    | SessionTurnSettled
 )
 EVENTS: tuple[type[_Event], ...] = (
     SessionBegan,
@@ -146,7 +146,7 @@ EVENTS: tuple[type[_Event], ...] = (
     TurnCut,
     TurnDeferred,
     TurnMoved,
-    TurnConcluded,
+    SessionTurnSettled,
 )
 
 Status = Literal["intended", "submitted", "running"]
@@ -161,7 +161,7 @@ TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
         TurnCut: ("submitted", "running"),
         TurnDeferred: ("submitted", "running"),
         TurnMoved: ("submitted", "running"),
-        TurnConcluded: ("intended", "submitted", "running"),
+        SessionTurnSettled: ("intended", "submitted", "running"),
     }
 )
 
@@ -316,7 +316,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 continues="",
                 moved=True,
             )
-        case TurnConcluded():
+        case SessionTurnSettled():
             return _settle(ledger, entry, event.outcome, remembered=event.remembered)
         case _:
             raise IllegalEventError(f"{type(event).__name__} is no event of the turn ledger")
@@ -387,14 +387,14 @@ def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: 
     holds for one that is `unread`.
     """
     if answer.state == "finished" and answer.outcome is not None and not entry.carrier:
-        return TurnConcluded(turn_id=entry.turn_id, outcome=answer.outcome)
+        return SessionTurnSettled(turn_id=entry.turn_id, outcome=answer.outcome)
     nobody_has_it = answer.state == "unfinished" and (left_alone or answer.unread)
     if entry.carrier and answer.state != "absent" and not nobody_has_it:
         # The agent has the mail. Whether its carrier finished is the carrier's affair.
-        return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
+        return SessionTurnSettled(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
     if entry.tries >= MAX_TRIES:
         error = f"the agent was lost {entry.tries} times during this turn"
-        return TurnConcluded(turn_id=entry.turn_id, outcome=TurnOutcome(status="failed", error=error))
+        return SessionTurnSettled(turn_id=entry.turn_id, outcome=TurnOutcome(status="failed", error=error))
     if answer.state == "absent" and (entry.status == "submitted" or entry.carrier):
         return TurnReturned(turn_id=entry.turn_id)
     return TurnCut(turn_id=entry.turn_id, next_message_id=next_message_id, remembered=answer.state != "absent")

@@ -21,7 +21,7 @@ class ControlRun(Message, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class FollowUp(Message, frozen=True, kw_only=True):
+class AnswerQuestionRequest(Message, frozen=True, kw_only=True):
     """Console -> run: the human's answer at the end of the iterations; blank means stop."""
 
     must_arrive = True
@@ -48,8 +48,8 @@ class Progress(Message, frozen=True, kw_only=True):
     text: str
 
 
-class AskHuman(Message, frozen=True, kw_only=True):
-    """Run -> console: a question is open (state input-required). Answered with `FollowUp`."""
+class QuestionAsked(Message, frozen=True, kw_only=True):
+    """Run -> console: a question is open (state input-required). Answered with `AnswerQuestionRequest`."""
 
     question: str
 
@@ -111,13 +111,13 @@ class AgentContact(Message, frozen=True, kw_only=True):
     problem: str  # for people; "" = it has come
 
 
-class RequestReview(Message, frozen=True, kw_only=True):
+class ReviewRequest(Message, frozen=True, kw_only=True):
     """Console -> run: review what there is at the next opportunity, as if the agent had said that it is done."""
 
     must_arrive = True
 
 
-class GiveVerdict(Message, frozen=True, kw_only=True):
+class SubmitVerdictRequest(Message, frozen=True, kw_only=True):
     """Console -> run: a person decides in place of the reviewers."""
 
     must_arrive = True

@@ -8,7 +8,7 @@ from actors.messages.base import Message
 from actors.messages.values import Purpose, TurnOutcome, Usage
 
 
-class RunTurn(Message, frozen=True, kw_only=True):
+class StartTurnRequest(Message, frozen=True, kw_only=True):
     """Run -> session owner: run this turn in your session. Repeating the same turn_id never runs it twice."""
 
     must_arrive = True
@@ -21,7 +21,7 @@ class RunTurn(Message, frozen=True, kw_only=True):
     reminder: str = ""
 
 
-class TurnEnded(Message, frozen=True, kw_only=True):
+class TurnSettledReport(Message, frozen=True, kw_only=True):
     """Session owner -> run: the turn has ended and its outcome is durable."""
 
     must_arrive = True
@@ -31,7 +31,7 @@ class TurnEnded(Message, frozen=True, kw_only=True):
     outcome: TurnOutcome
 
 
-class BreakOffTurn(Message, frozen=True, kw_only=True):
+class InterruptTurnRequest(Message, frozen=True, kw_only=True):
     """Run or console -> session owner: end this turn now, or do not start it; it settles as interrupted."""
 
     must_arrive = True
@@ -51,7 +51,7 @@ class HoldTurns(Message, frozen=True, kw_only=True):
     held: bool
 
 
-class UsageReported(Message, frozen=True, kw_only=True):
+class UsageReport(Message, frozen=True, kw_only=True):
     """Session owner -> run: what a turn has used that the run does not wait for. Told again after a restart."""
 
     must_arrive = True

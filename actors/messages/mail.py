@@ -21,7 +21,7 @@ class DeliverMail(Message, frozen=True, kw_only=True):
     attempt: int
 
 
-class MailAccepted(Message, frozen=True, kw_only=True):
+class MailAcceptedReport(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: the mail is in our durable turn ledger, or was handed to the running turn."""
 
     must_arrive = True
@@ -29,7 +29,7 @@ class MailAccepted(Message, frozen=True, kw_only=True):
     mail_id: str
 
 
-class MailSeen(Message, frozen=True, kw_only=True):
+class MailSeenReport(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: evidence that the agent has it (our id stands in its transcript)."""
 
     must_arrive = True
@@ -37,7 +37,7 @@ class MailSeen(Message, frozen=True, kw_only=True):
     mail_id: str
 
 
-class MailAnswered(Message, frozen=True, kw_only=True):
+class MailHandledReport(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: the turn that carried the mail has ended."""
 
     must_arrive = True
@@ -45,7 +45,7 @@ class MailAnswered(Message, frozen=True, kw_only=True):
     mail_id: str
 
 
-class MailFailed(Message, frozen=True, kw_only=True):
+class MailFailedReport(Message, frozen=True, kw_only=True):
     """Session owner -> bridge: this attempt failed; the mail stays queued."""
 
     must_arrive = True
@@ -76,7 +76,7 @@ class MailRecord(msgspec.Struct, frozen=True, kw_only=True):
     mail_id: str
     sender: str  # what people call the agent
     recipient: str
-    status: str  # queued, held, in flight, accepted, seen, answered, fetched, suppressed, dead, dropped
+    status: str  # queued, held, in flight, accepted, seen, handled, fetched, suppressed, dead, dropped
     text: str  # in a list only its beginning
     sent_at_ms: int
     changed_at_ms: int

@@ -33,7 +33,7 @@ TREE: Mapping[type[run.Command], Callable[[Any, Place], Runner]] = {
     run.ReadPlan: PlanRunner,
     run.RunChecks: ChecksRunner,
     run.TakeTree: TreeRunner,
-    run.LookForPullRequest: PullRequestRunner,
+    run.ProbePullRequest: PullRequestRunner,
 }
 
 _COMMANDS = {command.__name__: command for command in TREE}

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from actors.messages import RunTurn
+from actors.messages import StartTurnRequest
 from actors.session.driver import Driver
 from actors.session.inbox import HoldChanged, MessageBrought, TurnBrokenOff
 from actors.session.options import SessionOptions
@@ -30,7 +30,7 @@ class AgentSession:
         """Loads the ledger, starts the agent's program, takes up what was left open."""
         self._thread.start()
 
-    def want(self, order: RunTurn) -> None:
+    def want(self, order: StartTurnRequest) -> None:
         """Runs this turn when it is its turn. The same turn id again: only its outcome is told again."""
         self._driver.put(order)
 

@@ -16,7 +16,7 @@ from actors.adapters.base import Agent, AgentEvent
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import prompts, turn
 from actors.machines.durations import span
-from actors.messages import FoundTurn, RunTurn, TurnOutcome
+from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping
 from actors.session.inbox import (
     Alarm,
@@ -86,7 +86,7 @@ class Driver:
 
     async def _take(self, item: Item) -> None:
         match item:
-            case RunTurn():
+            case StartTurnRequest():
                 await self._intend(item)
             case MessageBrought():
                 await self._take_message(item)
@@ -117,10 +117,10 @@ class Driver:
         for event in events:
             self._ledger = turn.apply(self._ledger, event)
 
-    async def _intend(self, order: RunTurn) -> None:
+    async def _intend(self, order: StartTurnRequest) -> None:
         outcome = self._ledger.settled.get(order.turn_id)
         if outcome is not None:
-            self._options.listener.turn_ended(order.turn_id, order.purpose, outcome)
+            self._options.listener.turn_settled(order.turn_id, order.purpose, outcome)
         elif not turn.knows(self._ledger, order.turn_id):
             await self._record(
                 turn.TurnIntended(
@@ -136,7 +136,7 @@ class Driver:
     async def _take_message(self, brought: MessageBrought) -> None:
         message_id = brought.message_id
         if turn.is_settled(self._ledger, message_id):
-            self._report.message(brought.purpose, message_id, "answered")
+            self._report.message(brought.purpose, message_id, "handled")
             return
         if not turn.knows(self._ledger, message_id):
             await self._record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
@@ -258,7 +258,7 @@ class Driver:
         return found.state != "absent"
 
     async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome, *, remembered: bool = False) -> None:
-        await self._record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=outcome, remembered=remembered))
+        await self._record(turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=outcome, remembered=remembered))
         self._keeper.given.discard(entry.message_id)
         self._report.settled(entry, outcome)
 
@@ -299,7 +299,7 @@ class Driver:
         event = turn.found(entry, answer, str(uuid.uuid4()), left_alone=left_alone)
         if answer.state != "absent":
             self._report.message(entry.purpose, entry.turn_id, "seen")
-        if isinstance(event, turn.TurnConcluded):
+        if isinstance(event, turn.SessionTurnSettled):
             await self._take_outcome(entry, event.outcome)
         else:
             await self._record(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages import Purpose, RunTurn, TurnOutcome
+from actors.messages import Purpose, StartTurnRequest, TurnOutcome
 from actors.session import keeping
 
 
@@ -65,7 +65,7 @@ class ProgramEnded(msgspec.Struct, frozen=True):
 
 
 Item = (
-    RunTurn
+    StartTurnRequest
     | MessageBrought
     | HoldChanged
     | TurnBrokenOff

@@ -31,14 +31,14 @@ class SessionListener(Protocol):
     def session_opened(self, session_id: str) -> None:
         """The agent's session id is known (new, resumed, or replaced)."""
 
-    def turn_ended(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
+    def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         """A turn of the run (not a mail) has settled."""
 
     def usage_grew(self, cost: turn.Cost) -> None:
         """A turn that the run does not wait for has cost this. Told again with each start of the session."""
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
-        """`state` is accepted, seen, answered or failed (for this `reason`)."""
+        """`state` is accepted, seen, handled or failed (for this `reason`)."""
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
         """See `messages.HumanHeard`."""

@@ -28,11 +28,11 @@ class Reporter:
         """The agent's session."""
         self._listener.session_opened(session_id)
 
-    def message(self, purpose: Purpose, message_id: str, state: Literal["accepted", "seen", "answered"]) -> None:
+    def message(self, purpose: Purpose, message_id: str, state: Literal["accepted", "seen", "handled"]) -> None:
         """How far a message has come."""
         if purpose == "mail":
             self._listener.mail_changed(message_id, state)
-        elif state == "answered":
+        elif state == "handled":
             self._listener.human_heard(message_id, "settled", "")
 
     def heard(self, entry: turn.Entry, how: Literal["steered", "turn", "waits"], detail: str = "") -> None:
@@ -52,9 +52,9 @@ class Reporter:
         elif entry.purpose == "mail":
             failed = outcome.status in ("failed", "limited")
             self._listener.mail_changed(entry.turn_id, "seen")  # the agent took it, whatever became of its turn
-            self._listener.mail_changed(entry.turn_id, "failed" if failed else "answered", outcome.error)
+            self._listener.mail_changed(entry.turn_id, "failed" if failed else "handled", outcome.error)
         else:
-            self._listener.turn_ended(entry.turn_id, entry.purpose, outcome)
+            self._listener.turn_settled(entry.turn_id, entry.purpose, outcome)
 
     def costs(self, costs: tuple[turn.Cost, ...]) -> None:
         """Of turns that the run does not wait for."""

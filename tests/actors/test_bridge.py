@@ -36,10 +36,10 @@ from actors.messages import (
     DeliverMail,
     ListMail,
     Load,
-    MailAccepted,
-    MailAnswered,
-    MailFailed,
-    MailSeen,
+    MailAcceptedReport,
+    MailFailedReport,
+    MailHandledReport,
+    MailSeenReport,
     OtherWorkDone,
     Progress,
     Ready,
@@ -267,7 +267,7 @@ def test_a_message_is_accepted_for_delivery_when_the_owner_of_the_session_has_it
     assert order.attempt == 1
     assert order.text.startswith("Message from codex")
     assert "please review" in order.text
-    pair.reviewer.says(MailAccepted, order)
+    pair.reviewer.says(MailAcceptedReport, order)
     assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {order.mail_id}")
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "MailAccepted"]
 
@@ -282,21 +282,21 @@ def test_a_message_is_only_queued_while_its_owner_says_nothing(pair):
 def test_what_becomes_of_a_mail_is_seen_in_the_status_of_both(pair, pool):
     sent = pool.submit(pair.send, "please review")
     order = pair.reviewer.order()
-    pair.reviewer.says(MailSeen, order)
+    pair.reviewer.says(MailSeenReport, order)
     assert sent.result(PATIENCE_S) == f"delivered, id {order.mail_id}: claude has it."
     status = pair.status("worker")
     assert (status["run"], status["you"]["name"], status["peer"]["name"]) == ("7", "codex", "claude")
     assert status["to_peer"]["seen"] == [order.mail_id]
-    pair.reviewer.says(MailAnswered, order)
-    status = pair.status_when("reviewer", lambda status: status["to_you"]["answered"])
-    assert (status["you"]["name"], status["to_you"]["seen"], status["to_you"]["answered"]) == ("claude", [], 1)
+    pair.reviewer.says(MailHandledReport, order)
+    status = pair.status_when("reviewer", lambda status: status["to_you"]["handled"])
+    assert (status["you"]["name"], status["to_you"]["seen"], status["to_you"]["handled"]) == ("claude", [], 1)
 
 
 def test_people_and_the_transcript_learn_who_wrote_what_to_whom(pair, pool):
     pool.submit(pair.send, "please review")
     progress = pair.world.console_inbox.next(Progress, lambda progress: progress.kind == "mail")
     assert (progress.agent, progress.text) == ("codex", "codex -> claude: please review")
-    pair.reviewer.says(MailAccepted, pair.reviewer.order())
+    pair.reviewer.says(MailAcceptedReport, pair.reviewer.order())
     pair.send("yes", role="reviewer", target="CODEX")
     lines = [json.loads(line) for line in (pair.run_dir / "transcript.jsonl").read_text().splitlines()]
     first = lines[0]
@@ -333,7 +333,7 @@ def test_two_agents_of_one_name_are_told_apart(cradle, world):
 
 def test_an_echo_is_not_delivered_and_the_sender_is_told(pair):
     pair.send("looks good")
-    pair.reviewer.says(MailAnswered, pair.reviewer.order())
+    pair.reviewer.says(MailHandledReport, pair.reviewer.order())
     assert pair.send(" looks  good", role="reviewer", target="codex").startswith("suppressed, id ")
     assert "MailSuppressed" in pair.kinds()
     assert pair.worker.nothing_ordered()
@@ -354,7 +354,7 @@ def test_the_recipient_can_fetch_what_waits(pair):
 def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, pool):
     for number in range(mail.MAX_HOPS):
         sent = pool.submit(pair.send, f"message {number}")
-        pair.reviewer.says(MailAnswered, pair.reviewer.order())
+        pair.reviewer.says(MailHandledReport, pair.reviewer.order())
         assert sent.result(PATIENCE_S).startswith("delivered")
     assert "waits until a turn of the loop has ended" in pair.send("one too many")
     pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
@@ -367,7 +367,7 @@ def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, poo
 def test_a_delivery_that_failed_is_tried_again_by_itself(pair, pool):
     sent = pool.submit(pair.send, "please review")
     first = pair.reviewer.order()
-    pair.reviewer.says(MailFailed, first, reason="no session yet")
+    pair.reviewer.says(MailFailedReport, first, reason="no session yet")
     assert "a first attempt to deliver it failed" in sent.result(PATIENCE_S)
     second = pair.reviewer.order()
     assert (second.mail_id, second.attempt, second.text) == (first.mail_id, 2, first.text)
@@ -384,7 +384,7 @@ def test_an_owner_that_comes_back_gets_its_outstanding_mail_again(pair):
 def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeued(pair):
     pair.send("please review")
     first = pair.reviewer.order()
-    pair.reviewer.says(MailFailed, first, reason="no agent")
+    pair.reviewer.says(MailFailedReport, first, reason="no agent")
     assert pair.reviewer.order().attempt == 2  # after a second
     pair.kill_bridge()
     # What would take eight minutes: the attempts up to the last but one.
@@ -397,7 +397,7 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
     pair.start_bridge()
     last = pair.reviewer.order()
     assert (last.mail_id, last.attempt) == (first.mail_id, mail.MAX_ATTEMPTS)
-    pair.reviewer.says(MailFailed, last, reason="the agent is gone")
+    pair.reviewer.says(MailFailedReport, last, reason="the agent is gone")
     told = pair.world.console_inbox.next(Progress, lambda progress: progress.kind == "error")
     assert told.text == (f"mail {first.mail_id} is a dead letter: 10 attempts failed, the last one: the agent is gone")
     assert pair.kinds()[-2:] == ["DeliveryFailed", "MailDied"]
@@ -406,9 +406,9 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
     assert pair.change("requeue", first.mail_id).status == "in flight"
     again = pair.reviewer.order()
     assert (again.mail_id, again.text, again.attempt) == (first.mail_id, first.text, 1)
-    pair.reviewer.says(MailAnswered, again)
-    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
-    assert pair.listed() == [("please review", "answered")]
+    pair.reviewer.says(MailHandledReport, again)
+    pair.status_when("worker", lambda status: status["to_peer"]["handled"])
+    assert pair.listed() == [("please review", "handled")]
 
 
 # --- people ---
@@ -429,9 +429,9 @@ def test_a_person_sees_all_mail(pair):
     one = pair.ask(ShowMail(mail_id=second[:8])).mail
     assert (one.mail_id, one.sender, one.recipient, one.text) == (second, "codex", "claude", "second")
     assert [moment.what for moment in one.moments] == ["queued"]
-    pair.reviewer.says(MailAnswered, first)
-    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
-    assert pair.listed() == [("first", "answered"), ("second", "in flight")]
+    pair.reviewer.says(MailHandledReport, first)
+    pair.status_when("worker", lambda status: status["to_peer"]["handled"])
+    assert pair.listed() == [("first", "handled"), ("second", "in flight")]
 
 
 def test_a_person_holds_edits_and_releases_a_mail_and_each_act_is_journalled(pair):
@@ -439,7 +439,7 @@ def test_a_person_holds_edits_and_releases_a_mail_and_each_act_is_journalled(pai
     assert pair.change("hold", second).status == "held"
     assert pair.status("reviewer")["to_you"]["held_by_a_human"] == [second]
     assert "No messages wait" in pair.call("reviewer", "receive_messages")
-    pair.reviewer.says(MailSeen, first)
+    pair.reviewer.says(MailSeenReport, first)
     assert pair.change("edit", second, "the second").text == "the second"
     assert pair.reviewer.nothing_ordered()
     assert pair.change("release", second).status == "in flight"
@@ -457,8 +457,8 @@ def test_a_person_drops_a_mail_and_others_are_told(pair):
     pair.world.console_inbox.next(
         Progress, lambda progress: progress.text == f"mail {second} was dropped by the user: out of date"
     )
-    pair.reviewer.says(MailAnswered, first)
-    pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+    pair.reviewer.says(MailHandledReport, first)
+    pair.status_when("worker", lambda status: status["to_peer"]["handled"])
     assert pair.reviewer.nothing_ordered()
 
 
@@ -499,18 +499,18 @@ def contacts(pair):
     return [event for event in pair.journal() if isinstance(event, CONTACT)]
 
 
-def turn_ended(owner, session_id="s-1"):
+def turn_settled(owner, session_id="s-1"):
     owner.bridge.tell(OtherWorkDone(what="work turn ended", finished_in=session_id))
 
 
 def test_an_agent_that_has_worked_and_never_come_is_told_of_once_and_asked_for_no_answer(pair):
-    turn_ended(pair.reviewer)
+    turn_settled(pair.reviewer)
     assert pair.world.console_inbox.next(AgentContact).problem.startswith(ABSENT)
-    turn_ended(pair.reviewer)
+    turn_settled(pair.reviewer)
     pair.kill_bridge()
     pair.start_bridge()
     assert pair.world.console_inbox.next(AgentContact).problem.startswith(ABSENT)  # for `status`, it is no news
-    turn_ended(pair.reviewer)
+    turn_settled(pair.reviewer)
     pair.send("please review")
     assert pair.reviewer.order().text.endswith('You have no way to write to "codex", and no answer is expected.')
     assert pair.status()["peer"]["can_write_to_you"] is False
@@ -524,8 +524,8 @@ def test_an_agent_that_comes_is_not_told_of_though_the_bridge_is_restarted(pair)
     pair.status("reviewer")
     pair.kill_bridge()
     pair.start_bridge()
-    turn_ended(pair.reviewer)
-    turn_ended(pair.worker)  # who has not: it is heard after the reviewer
+    turn_settled(pair.reviewer)
+    turn_settled(pair.worker)  # who has not: it is heard after the reviewer
     assert pair.world.console_inbox.next(AgentContact).role == "worker"
     assert [(type(event).__name__, event.role) for event in contacts(pair)] == [
         ("AgentCame", "reviewer"),
@@ -561,7 +561,7 @@ def test_a_call_made_while_there_is_no_bridge_is_answered_by_the_next_one(pair, 
     sent = pool.submit(pair.send, "please review")
     pair.launch_bridge()
     order = pair.reviewer.order()
-    pair.reviewer.says(MailAccepted, order)
+    pair.reviewer.says(MailAcceptedReport, order)
     assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {order.mail_id}")
     assert pair.kinds().count("MailQueued") == 1
 
@@ -587,8 +587,8 @@ def test_an_agent_over_stdio_notices_no_kill_of_the_bridge_and_sends_nothing_twi
         pair.kill_bridge()
         pair.start_bridge()
         assert said_text(served.result(PATIENCE_S)).startswith(f"queued before, id {order.mail_id}")
-        pair.reviewer.says(MailAnswered, pair.reviewer.order())
-        pair.status_when("worker", lambda status: status["to_peer"]["answered"])
+        pair.reviewer.says(MailHandledReport, pair.reviewer.order())
+        pair.status_when("worker", lambda status: status["to_peer"]["handled"])
         pair.kill_bridge()
         waiting = pool.submit(agent.ask, tool_call("send_message", target="claude", message="another"))
         pair.launch_bridge()
@@ -619,7 +619,7 @@ def test_mail_that_was_fetched_from_a_bridge_that_died_comes_again_with_a_note(p
     pair.kill_bridge()
     pair.start_bridge()
     assert pair.reviewer.order() == first
-    pair.reviewer.says(MailSeen, first)
+    pair.reviewer.says(MailSeenReport, first)
     again = pair.reviewer.order()
     assert "second" in again.text
     assert "You may have read this before" in again.text
@@ -646,7 +646,7 @@ def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
             if len(arrived) % 2:
                 pair.kill_bridge()
                 pair.launch_bridge()
-        pair.reviewer.says(MailAnswered, order)
+        pair.reviewer.says(MailHandledReport, order)
     sending.result(60)
     assert [next(text for text in texts if text in body) for _, body in arrived] == texts
     queued = [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)]
@@ -712,7 +712,7 @@ def test_a_call_that_fails_by_a_bug_is_answered_with_an_error_and_the_bridge_liv
 def test_a_call_whose_decision_the_journal_refuses_ends_the_bridge(pair, pool):
     broken = pool.submit(pair.send, "please review")
     order = pair.reviewer.order()
-    pair.reviewer.says(MailAccepted, order)
+    pair.reviewer.says(MailAcceptedReport, order)
     broken.result(PATIENCE_S)
     pair.world.console.ref("persistence").ask(Load(stream="mail", epoch=2), timeout_s=PATIENCE_S)  # it is replaced
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a broken connection

@@ -17,7 +17,7 @@ import pytest
 from actors.edges import journal
 from actors.errors import JournalConflictError
 from actors.machines import run
-from actors.messages import Append, Appended, Load, Loaded, Note, Progress, Record, RunTurn
+from actors.messages import Append, Appended, Load, Loaded, Note, Progress, Record, StartTurnRequest
 from actors.settings import RunSettings
 from tests.actors.conftest import PATIENCE_S, World
 from tests.lab.world import SCENARIOS
@@ -209,7 +209,7 @@ def test_the_process_of_a_session_that_was_replaced_ends(rig: Rig, tmp_path: Pat
     )
     rig.world.console_inbox.next(Progress, lambda progress: progress.kind == "session")
     rig.ask(Load(stream="turns/reviewer", epoch=2))
-    rig.world.console.ref("reviewer").tell(RunTurn(turn_id="t", purpose="review", prompt="Review round 1"))
+    rig.world.console.ref("reviewer").tell(StartTurnRequest(turn_id="t", purpose="review", prompt="Review round 1"))
     assert reviewer.exit_code() == 70
     assert "was taken over by a newer incarnation than #1" in reviewer.log()
 

@@ -22,9 +22,9 @@ from actors.messages import (
     AgentContact,
     Append,
     Appended,
-    BreakOffTurn,
     ControlRun,
     HoldTurns,
+    InterruptTurnRequest,
     JobEnded,
     KeepJobs,
     Load,
@@ -35,10 +35,10 @@ from actors.messages import (
     Record,
     RunEnded,
     RunStatus,
-    RunTurn,
     StartJob,
-    TurnEnded,
+    StartTurnRequest,
     TurnOutcome,
+    TurnSettledReport,
 )
 from actors.run import RunActor
 from actors.runners.crew import Crew, JobOver
@@ -117,12 +117,12 @@ class Driver:
     def hears(self, message: Message, sender: str = "worker") -> None:
         self.actor.receive(message, Address("r/1", sender, 1))
 
-    def turn(self, role: str = "worker") -> RunTurn:
-        return self.post.told(role, RunTurn)[-1]
+    def turn(self, role: str = "worker") -> StartTurnRequest:
+        return self.post.told(role, StartTurnRequest)[-1]
 
     def checks(self) -> StartJob:
         """Brings the run to where its checks run."""
-        self.hears(TurnEnded(turn_id=self.turn().turn_id, purpose="work", outcome=DONE))
+        self.hears(TurnSettledReport(turn_id=self.turn().turn_id, purpose="work", outcome=DONE))
         return self.post.told("worker", StartJob)[-1]
 
     def kinds(self) -> list[str]:
@@ -131,7 +131,7 @@ class Driver:
 
 def test_a_run_that_begins_gives_out_its_turn_and_says_that_nothing_holds_its_agents():
     driver = Driver()
-    assert [turn.purpose for turn in driver.post.told("worker", RunTurn)] == ["work"]
+    assert [turn.purpose for turn in driver.post.told("worker", StartTurnRequest)] == ["work"]
     for role in ("worker", "reviewer"):
         assert driver.post.told(role, HoldTurns)[-1] == HoldTurns(held=False)
     assert driver.kinds() == ["RunStarted"]
@@ -160,7 +160,7 @@ def test_a_new_incarnation_of_an_agents_actor_gets_what_is_outstanding_for_it_al
     driver.post.forget()
     driver.hears(ActorUp(name=role, incarnation=2), "supervisor")
     assert driver.post.told(role, HoldTurns) == [HoldTurns(held=False)]
-    assert driver.post.told(role, RunTurn) == [before] * turns
+    assert driver.post.told(role, StartTurnRequest) == [before] * turns
     assert {name for name, _ in driver.post.sent} == {role}
 
 
@@ -177,12 +177,12 @@ def test_a_new_incarnation_of_the_owner_of_the_tree_gets_its_jobs_and_the_review
 def test_a_turn_that_was_interrupted_is_interrupted_in_the_new_incarnation_too():
     driver = Driver()
     driver.hears(ControlRun(action="pause-now"), "console")
-    (order,) = driver.post.told("worker", BreakOffTurn)
+    (order,) = driver.post.told("worker", InterruptTurnRequest)
     driver.post.forget()
     driver.hears(ActorUp(name="worker", incarnation=2), "supervisor")
-    assert [type(message) for _, message in driver.post.sent] == [HoldTurns, RunTurn, BreakOffTurn]
+    assert [type(message) for _, message in driver.post.sent] == [HoldTurns, StartTurnRequest, InterruptTurnRequest]
     assert driver.post.told("worker", HoldTurns) == [HoldTurns(held=True)]
-    assert driver.post.told("worker", BreakOffTurn) == [order]
+    assert driver.post.told("worker", InterruptTurnRequest) == [order]
 
 
 def test_checks_that_nobody_waits_for_any_more_are_not_among_those_that_are_kept():
@@ -210,13 +210,13 @@ def test_the_answer_to_a_job_comes_as_a_message_and_one_that_comes_twice_is_jour
     for _ in range(2):
         driver.hears(runners.report(checks.job_id, answer))
     assert driver.kinds().count("ChecksEnded") == 1
-    assert [turn.purpose for turn in driver.post.told("reviewer", RunTurn)] == ["review"]
+    assert [turn.purpose for turn in driver.post.told("reviewer", StartTurnRequest)] == ["review"]
 
 
 @pytest.mark.parametrize(("reader", "journalled"), [("worker", 1), ("reviewer", 0)])
 def test_only_what_the_primary_agent_has_read_of_its_peer_counts(reader: str, journalled: int):
     driver = Driver()
-    driver.hears(TurnEnded(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
     driver.hears(PeerWrote(), reader)
     assert driver.kinds().count("MailReachedWorker") == journalled
 
@@ -314,7 +314,7 @@ COMMANDS: list[run.Command] = [
     run.ReadPlan(read_id="j", ahead=True),
     run.RunChecks(checks_id="j", iteration=1, commands=("true",)),
     run.TakeTree(take_id="j", apart=("a",)),
-    run.LookForPullRequest(look_id="j", ahead=True),
+    run.ProbePullRequest(look_id="j", ahead=True),
 ]
 
 
@@ -385,8 +385,8 @@ def start_agent(cwd: Path, **changes: Any) -> StartAgent:
 def test_a_turn_in_a_directory_that_is_gone_for_good_fails_in_either_role(role: str, tmp_path: Path):
     post = Post(role, [])
     actor = AgentActor(context_of(post, start_agent(tmp_path / "gone", role=role)))
-    actor.receive(RunTurn(turn_id="t", purpose="review", prompt="Review round 1"), Address("r/1", "run", 1))
-    (ended,) = post.told("run", TurnEnded)
+    actor.receive(StartTurnRequest(turn_id="t", purpose="review", prompt="Review round 1"), Address("r/1", "run", 1))
+    (ended,) = post.told("run", TurnSettledReport)
     assert (ended.turn_id, ended.purpose, ended.outcome.status) == ("t", "review", "failed")
     assert "gone is gone" in ended.outcome.error
 

@@ -9,7 +9,7 @@ import pytest
 from actors import starts
 from actors.access import BridgeAccess, PaneAccess
 from actors.errors import ProtocolError
-from actors.messages import RunTurn
+from actors.messages import StartTurnRequest
 from actors.settings import RunSettings
 
 SETTINGS = RunSettings(run_uid="u", task="Grüße", needs_plan=True, worker="codex", reviewer="claude")
@@ -36,7 +36,7 @@ STARTS = [
         first_session_id="s",
         retry_ms=1,
         max_wait_ms=None,
-        role_prompt=RunTurn(turn_id="t", purpose="brief", prompt="You review."),
+        role_prompt=StartTurnRequest(turn_id="t", purpose="brief", prompt="You review."),
     ),
 ]  # fmt: skip
 

@@ -148,7 +148,7 @@ def test_a_run_is_watched_on_the_screen_from_its_beginning_to_its_end(embedded: 
     screen.keys("t")
     screen.shows("result  done-signal-detected", "review  embedded pass")
     screen.keys("m")
-    screen.shows("embedded-reviewer -> embedded", "answered")
+    screen.shows("embedded-reviewer -> embedded", "handled")
     screen.keys("l")
     screen.shows("completed: review approved")
     screen.keys("c")

@@ -132,7 +132,7 @@ def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
     prompt.ask(f"mail edit {second} the second one, by a person", "is held: the second one, by a person")
     prompt.ask(f"mail drop {third} out of date", f"mail {third} .* is dropped: the third message  .out of date")
     (world.project / "go").touch()
-    desk.list_when(lambda mails: mails["first"].status == "answered")
+    desk.list_when(lambda mails: mails["first"].status == "handled")
     assert desk.list()["second"].status == "held"
     prompt.ask(f"mail release {second}", f"mail {second} .* is in flight")
     prompt.ask(f"mail requeue {third}", f"mail {third} .* is (queued|in flight)")

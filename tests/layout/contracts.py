@@ -40,7 +40,7 @@ RECEIVED_BY_SEVERAL = {
     "Progress": "every console shows it",
     "Refused": "the courier of whoever sent it",
     "RunStatus": "the root's standing of a run, and consoles",
-    "RunTurn": "the session, and the reviewer, which starts its own with the first one",
+    "StartTurnRequest": "the session, and the reviewer, which starts its own with the first one",
     "SessionOpened": "the manifest names the session, and the bridge delivers mail to it",
     "StopActor": "each thread of an actor's process ends by it",
 }

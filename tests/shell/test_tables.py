@@ -122,10 +122,10 @@ def test_cost_is_added_up():
 
 
 def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
-    item = MailboxItem(id="a", kind="RunTurn", sender="worker#1", age_ms=1_500)
+    item = MailboxItem(id="a", kind="StartTurnRequest", sender="worker#1", age_ms=1_500)
     letter = DeadLetterReport(
-        at_ms=NOW - 3_000, id="b", sender="worker#1", recipient="reviewer", kind="RunTurn", reason="reviewer is down",
-        attempts=2,
+        at_ms=NOW - 3_000, id="b", sender="worker#1", recipient="reviewer", kind="StartTurnRequest",
+        reason="reviewer is down", attempts=2,
     )  # fmt: skip
     kept = msgspec.structs.replace(letter, kind="Note", kept=True)
     full = MailboxReport(
@@ -133,21 +133,21 @@ def test_a_mailbox_shows_what_waits_is_handled_was_handled_and_died():
         dead_letters=[letter, kept], stacks="thread main:\n  here",
     )  # fmt: skip
     text = "\n".join(tables.mailbox_lines(full, now_ms=NOW, stacks=True))
-    assert "waiting: 2\n    1 s ago  RunTurn  from worker#1" in text
-    assert "handling: 1\n    for 1 s  RunTurn" in text
-    assert "dead letters: 2\n    3 s ago  RunTurn  worker#1 -> reviewer  reviewer is down\n" in text
-    assert "Note     worker#1 -> reviewer  reviewer is down; retried" in text
+    assert "waiting: 2\n    1 s ago  StartTurnRequest  from worker#1" in text
+    assert "handling: 1\n    for 1 s  StartTurnRequest" in text
+    assert "dead letters: 2\n    3 s ago  StartTurnRequest  worker#1 -> reviewer  reviewer is down\n" in text
+    assert "Note              worker#1 -> reviewer  reviewer is down; retried" in text
     assert text.endswith("stacks:\n    thread main:\n      here")
     assert "stacks" not in "\n".join(tables.mailbox_lines(full, now_ms=NOW))
 
 
 def test_a_traced_message_is_one_line():
     traced = Traced(
-        at_ms=NOW, kind="RunTurn", sender="worker#1", recipient="reviewer", size=512, latency_ms=2, attempt=2,
+        at_ms=NOW, kind="StartTurnRequest", sender="worker#1", recipient="reviewer", size=512, latency_ms=2, attempt=2,
         answers=False, lost="reviewer is down", body='{"a": 1}',
     )  # fmt: skip
     assert tables.trace_line(traced) == (
-        'worker#1 -> reviewer RunTurn (512 bytes, 2 ms, attempt 2, not delivered: reviewer is down, {"a": 1})'
+        'worker#1 -> reviewer StartTurnRequest (512 bytes, 2 ms, attempt 2, not delivered: reviewer is down, {"a": 1})'
     )
 
 

@@ -10,7 +10,7 @@ SPEC = ChildSpec(id="worker", entry="actors.actor_process:main", stuck_after_s=6
 
 
 def beat(age_ms: int) -> Heartbeat:
-    return Heartbeat(handler_age_ms=age_ms, handling="RunTurn" if age_ms else "", mailbox=3, handled=9)
+    return Heartbeat(handler_age_ms=age_ms, handling="StartTurnRequest" if age_ms else "", mailbox=3, handled=9)
 
 
 def ready(age_ms: int = 0, heard_ms: int = 100_000) -> Child:
@@ -29,7 +29,7 @@ def test_a_child_that_is_heard_and_makes_progress_does_not_hang():
 
 
 def test_a_handler_without_end_is_a_hang():
-    assert children.hang(ready(61_000), 100_000) == "stuck in RunTurn for 61 s"
+    assert children.hang(ready(61_000), 100_000) == "stuck in StartTurnRequest for 61 s"
 
 
 def test_silence_is_a_hang():
@@ -82,4 +82,4 @@ def test_a_child_that_comes_back_says_how_often_that_may_be():
 
 def test_a_slow_handler_is_named_with_its_beginning():
     shown = children.report(ready(2_000), restarts_now=0, intensity=Intensity(), tree_down="")
-    assert (shown.doing, shown.doing_since_ms, shown.mailbox, shown.pid) == ("RunTurn", 3_000, 3, 7)
+    assert (shown.doing, shown.doing_since_ms, shown.mailbox, shown.pid) == ("StartTurnRequest", 3_000, 3, 7)

@@ -351,7 +351,7 @@ def test_what_the_desk_does_not_know_is_refused_by_name(office: Office, frame: F
     assert reason in answer.body.text
 
 
-def envelope(kind: str = "RunTurn") -> Envelope:
+def envelope(kind: str = "StartTurnRequest") -> Envelope:
     return Envelope(id="a", run="r/1", sender="worker#1", recipient="reviewer", kind=kind)
 
 
@@ -364,7 +364,7 @@ def test_a_trace_shows_what_it_is_asked_for_and_the_tap_is_closed_with_the_last_
     tap(envelope(), msgspec.msgpack.encode({"text": "hello"}), "reviewer is down")
     tap(envelope("Heartbeat"), msgspec.msgpack.encode({"handled": 3}), "")
     shown = first.get(timeout=WAIT_S)
-    assert (shown.kind, shown.sender, shown.recipient, shown.size) == ("RunTurn", "worker#1", "reviewer", 12)
+    assert (shown.kind, shown.sender, shown.recipient, shown.size) == ("StartTurnRequest", "worker#1", "reviewer", 12)
     assert (shown.lost, shown.body) == ("reviewer is down", "")
     shown = second.get(timeout=WAIT_S)
     assert isinstance(shown, Traced)

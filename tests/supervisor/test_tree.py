@@ -201,9 +201,9 @@ def test_an_end_that_is_told_twice_counts_once(up: Rig):
 def test_an_actor_whose_handler_makes_no_progress_is_killed_once_and_started_again(up: Rig):
     assert up.beat("worker", age_ms=61_000) == [KillChild("worker", 1)]
     assert up.beat("worker", age_ms=62_000) == []
-    assert up.shown("worker") == ("stuck", "stuck in RunTurn for 61 s")
+    assert up.shown("worker") == ("stuck", "stuck in StartTurnRequest for 61 s")
     up.killed("worker")
-    assert up.tree.children["worker"].why_down == "hang (stuck in RunTurn for 61 s)"
+    assert up.tree.children["worker"].why_down == "hang (stuck in StartTurnRequest for 61 s)"
     assert started(up.wake(RestartDue)) == ["worker"]
 
 

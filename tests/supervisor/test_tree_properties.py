@@ -105,7 +105,7 @@ class World(RuleBasedStateMachine):
 
     @rule(name=NAMES, age_ms=st.sampled_from([0, 70_000]))
     def says_how_it_is(self, name: str, age_ms: int) -> None:
-        beat = Heartbeat(handler_age_ms=age_ms, handling="RunTurn", mailbox=0, handled=0)
+        beat = Heartbeat(handler_age_ms=age_ms, handling="StartTurnRequest", mailbox=0, handled=0)
         self.feed(ChildSaid(name, self.running.get(name, 0), beat))
 
     @precondition(lambda self: self.shot)

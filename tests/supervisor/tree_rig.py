@@ -93,7 +93,7 @@ class Rig:
         return self.say(DRIVER, RunEnded(state=state, detail=detail))
 
     def beat(self, name: str, *, age_ms: int = 0, after_ms: int = 0) -> list[Command]:
-        beat = Heartbeat(handler_age_ms=age_ms, handling="RunTurn" if age_ms else "", mailbox=0, handled=1)
+        beat = Heartbeat(handler_age_ms=age_ms, handling="StartTurnRequest" if age_ms else "", mailbox=0, handled=1)
         return self.say(name, beat, after_ms=after_ms)
 
     def stop(self, *, now: bool = False) -> list[Command]:

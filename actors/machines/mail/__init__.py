@@ -1,6 +1,6 @@
-"""Mail between the two agents: queued, delivered with evidence, answered; or suppressed, received, dead. Pure.
+"""Mail between the two agents: queued, delivered with evidence, handled; or suppressed, received, dead. Pure.
 
-    queued -> in flight -> accepted -> seen -> answered
+    queued -> in flight -> accepted -> seen -> handled
      |  ^         |            |         `---> dead   (seen, but its turn broke)
      |  |         `------------`---> waiting for the next attempt -> ... -> dead
      |  `---> held  (by a person, until it is released)
@@ -63,10 +63,10 @@ from actors.machines.mail.events import (
     Event,
     HopsReset,
     MailAccepted,
-    MailAnswered,
     MailDied,
     MailDropped,
     MailEdited,
+    MailHandled,
     MailHeld,
     MailQueued,
     MailReceived,
@@ -88,8 +88,8 @@ from actors.machines.mail.receipts import (
     MAX_ATTEMPTS,
     accepted,
     agent_restarted,
-    answered,
     failed,
+    handled,
     other_work,
     restarted,
     seen,
@@ -137,10 +137,10 @@ __all__ = [
     "HopsReset",
     "Mail",
     "MailAccepted",
-    "MailAnswered",
     "MailDied",
     "MailDropped",
     "MailEdited",
+    "MailHandled",
     "MailHeld",
     "MailQueued",
     "MailReceived",
@@ -158,7 +158,6 @@ __all__ = [
     "accepted",
     "advance",
     "agent_restarted",
-    "answered",
     "apply",
     "awaited",
     "came",
@@ -167,6 +166,7 @@ __all__ = [
     "failed",
     "fetch",
     "find_id",
+    "handled",
     "initial",
     "is_echo",
     "normalise",

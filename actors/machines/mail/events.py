@@ -59,7 +59,7 @@ class MailSeen(_Event, frozen=True, kw_only=True):
     mail_id: str
 
 
-class MailAnswered(_Event, frozen=True, kw_only=True):
+class MailHandled(_Event, frozen=True, kw_only=True):
     """The turn that carried it has ended."""
 
     stored_as: ClassVar[str] = "MailAnswered"
@@ -171,7 +171,7 @@ Event = (
     | DeliveryStarted
     | MailAccepted
     | MailSeen
-    | MailAnswered
+    | MailHandled
     | DeliveryFailed
     | MailDied
     | MailReceived
@@ -190,7 +190,7 @@ EVENTS: tuple[type[Event], ...] = (
     DeliveryStarted,
     MailAccepted,
     MailSeen,
-    MailAnswered,
+    MailHandled,
     DeliveryFailed,
     MailDied,
     MailReceived,

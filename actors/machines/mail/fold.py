@@ -20,10 +20,10 @@ from actors.machines.mail.events import (
     Event,
     HopsReset,
     MailAccepted,
-    MailAnswered,
     MailDied,
     MailDropped,
     MailEdited,
+    MailHandled,
     MailHeld,
     MailQueued,
     MailReceived,
@@ -88,9 +88,9 @@ def apply(state: State, event: Event) -> State:
             found = need(state, event.mail_id, "in flight", "waiting", "held")
             box = without(found)
             box = replace(box, seen=(*box.seen, found.mail), last_delivered=found.mail.text)
-        case MailAnswered():
+        case MailHandled():
             found = need(state, event.mail_id, "in flight", "waiting", "held", "seen")
-            box = counted(without(found), "answered")
+            box = counted(without(found), "handled")
             if found.place != "seen":
                 box = replace(box, last_delivered=found.mail.text)
         case DeliveryFailed():

@@ -20,10 +20,10 @@ from actors.machines.mail.events import (
     DeliveryStarted,
     Event,
     MailAccepted,
-    MailAnswered,
     MailDied,
     MailDropped,
     MailEdited,
+    MailHandled,
     MailHeld,
     MailQueued,
     MailReceived,
@@ -37,12 +37,12 @@ from actors.machines.mail.state import ROLES, State, initial
 from actors.settings import Role
 
 Status = Literal[
-    "queued", "held", "in flight", "accepted", "seen", "answered", "fetched", "suppressed", "dead", "dropped"
+    "queued", "held", "in flight", "accepted", "seen", "handled", "fetched", "suppressed", "dead", "dropped"
 ]
 
 
 # Dead letters are not among them: they wait for a person, who requeues or drops them.
-FINISHED: tuple[Status, ...] = ("answered", "fetched", "suppressed", "dropped")
+FINISHED: tuple[Status, ...] = ("handled", "fetched", "suppressed", "dropped")
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ def _told(found: Mapping[str, Story], event: Event, before: State, after: State)
             DeliveryStarted()
             | MailAccepted()
             | MailSeen()
-            | MailAnswered()
+            | MailHandled()
             | DeliveryFailed()
             | MailDied()
             | MailHeld()
@@ -139,7 +139,7 @@ def _moved(
     event: DeliveryStarted
     | MailAccepted
     | MailSeen
-    | MailAnswered
+    | MailHandled
     | DeliveryFailed
     | MailDied
     | MailHeld
@@ -154,8 +154,8 @@ def _moved(
             return _next(story, event, "accepted", "accepted for delivery")
         case MailSeen():
             return replace(_next(story, event, "seen", "seen by its recipient"), was_seen=True, reason="")
-        case MailAnswered():
-            return replace(_next(story, event, "answered", "its turn has ended"), was_seen=True, reason="")
+        case MailHandled():
+            return replace(_next(story, event, "handled", "its turn has ended"), was_seen=True, reason="")
         case DeliveryFailed():
             return replace(_next(story, event, "queued", f"attempt failed: {event.reason}"), reason=event.reason)
         case MailDied():

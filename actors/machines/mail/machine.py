@@ -47,7 +47,7 @@ def outstanding(state: State) -> list[Command]:
 def outstanding_for(state: State, target: Role) -> list[Deliver]:
     """What must be ordered again when the owner of the target's session was restarted, oldest first.
 
-    Also what was seen: it is not delivered twice, since its id is known there, but its "answered" may be lost.
+    Also what was seen: it is not delivered twice, since its id is known there, but its "handled" may be lost.
     """
     box = state.boxes[target]
     in_flight = () if box.in_flight is None else (box.in_flight,)

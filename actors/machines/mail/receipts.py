@@ -9,8 +9,8 @@ from actors.machines.mail.events import (
     Event,
     HopsReset,
     MailAccepted,
-    MailAnswered,
     MailDied,
+    MailHandled,
     MailSeen,
 )
 from actors.machines.mail.state import ROLES, State, doubtful_handouts, doubtful_sends, find
@@ -37,12 +37,12 @@ def seen(state: State, mail_id: str, now_ms: int) -> list[Event]:
     return [MailSeen(mail_id=mail_id, at_ms=now_ms)]
 
 
-def answered(state: State, mail_id: str, now_ms: int) -> list[Event]:
+def handled(state: State, mail_id: str, now_ms: int) -> list[Event]:
     """The turn that carried the mail has ended."""
     found = find(state, mail_id)
     if found is None or not found.was_sent:
         return []
-    return [MailAnswered(mail_id=mail_id, at_ms=now_ms)]
+    return [MailHandled(mail_id=mail_id, at_ms=now_ms)]
 
 
 def failed(state: State, mail_id: str, reason: str, now_ms: int) -> list[Event]:

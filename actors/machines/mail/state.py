@@ -42,7 +42,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """How much mail for one recipient there has been in the run, by its end."""
 
     queued: int = 0
-    answered: int = 0
+    handled: int = 0
     received: int = 0
     suppressed: int = 0
     dead: int = 0

@@ -25,11 +25,10 @@ put the run into a phase, as far as the gates let it; answers, review, trees, wa
 table ties them together.
 """
 
-from actors.machines.run.commands import Announce, EndRun
+from actors.machines.run.commands import EndRun, Notice
 from actors.machines.run.events import (
     EVENTS,
     ContactChanged,
-    HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
@@ -38,16 +37,23 @@ from actors.machines.run.events import (
     RunStarted,
     StopRequested,
     UsageGrew,
+    VerdictSubmitted,
 )
 from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.jobs import job_id
 from actors.machines.run.jobs.base import Command, Event
-from actors.machines.run.jobs.checks import BreakOffChecks, CheckResult, ChecksEnded, RunChecks
+from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, InterruptChecks, RunChecks
 from actors.machines.run.jobs.plan import PlanRead, ReadPlan
-from actors.machines.run.jobs.pull_request import Lack, LookForPullRequest, PullRequest, PullRequestLookedFor, Sight
-from actors.machines.run.jobs.question import AskFollowUp, FollowUpGiven
+from actors.machines.run.jobs.pull_request import (
+    Missing,
+    ProbePullRequest,
+    PullRequest,
+    PullRequestProbed,
+    PullRequestStatus,
+)
+from actors.machines.run.jobs.question import AskQuestion, QuestionAnswered
 from actors.machines.run.jobs.tree import TakeTree, Tree, TreeTaken
-from actors.machines.run.jobs.turn import BreakOffTurn, StartTurn, TurnSettled, agent_label
+from actors.machines.run.jobs.turn import InterruptTurn, StartTurn, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, StartCooldown
 from actors.machines.run.machine import decide, fold, initial, outstanding
 from actors.machines.run.state import (
@@ -71,10 +77,7 @@ __all__ = [
     "MAX_FAILURES_IN_A_ROW",
     "PLANNING_PHASES",
     "TRANSITIONS",
-    "Announce",
-    "AskFollowUp",
-    "BreakOffChecks",
-    "BreakOffTurn",
+    "AskQuestion",
     "CheckResult",
     "ChecksEnded",
     "Command",
@@ -82,17 +85,20 @@ __all__ = [
     "CooldownEnded",
     "EndRun",
     "Event",
-    "FollowUpGiven",
     "Hold",
-    "HumanVerdictGiven",
-    "Lack",
-    "LookForPullRequest",
+    "InterruptChecks",
+    "InterruptTurn",
     "MailReachedWorker",
+    "Missing",
+    "Notice",
     "PauseRequested",
     "Phase",
     "PlanRead",
+    "ProbePullRequest",
     "PullRequest",
-    "PullRequestLookedFor",
+    "PullRequestProbed",
+    "PullRequestStatus",
+    "QuestionAnswered",
     "ReadPlan",
     "ResumeRequested",
     "ReviewRequested",
@@ -101,7 +107,6 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunState",
-    "Sight",
     "StartCooldown",
     "StartTurn",
     "StopRequested",
@@ -110,6 +115,7 @@ __all__ = [
     "TreeTaken",
     "TurnSettled",
     "UsageGrew",
+    "VerdictSubmitted",
     "agent_label",
     "decide",
     "describe",

@@ -13,7 +13,7 @@ from actors.machines.run import joblist, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs.checks import ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
-from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestLookedFor, Sight
+from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestProbed, PullRequestStatus
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled
 from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
 from actors.machines.run.state import Phase, RunState, trouble
@@ -160,7 +160,7 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
     return steps.complete(state, f"review approved, but there may be no pull request; {what}")
 
 
-def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> RunState:
+def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunState:
     """Before the agent's turn: what it is asked for. After it: what became of it; the run is over either way."""
     state, job = joblist.take(state, event.look_id, PullRequestJob)
     sight = event.sight
@@ -173,7 +173,7 @@ def pull_request_looked_for(state: RunState, event: PullRequestLookedFor) -> Run
     )
 
 
-def _seen(sight: Sight) -> str:
+def _seen(sight: PullRequestStatus) -> str:
     found = sight.found
     if found is None:
         what = "but whether there is a pull request is not known" if sight.lacks == "answer" else "no pull request"

@@ -14,7 +14,7 @@ class EndRun(Command, frozen=True, kw_only=True):
     detail: str
 
 
-class Announce(Command, frozen=True, kw_only=True):
+class Notice(Command, frozen=True, kw_only=True):
     """Tell the people who follow the run; never repeated. `resume_hint`: also how this run is resumed by hand."""
 
     text: str

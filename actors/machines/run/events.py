@@ -50,7 +50,7 @@ class RunResumed(Event, frozen=True, kw_only=True):
     generation: int = 0
 
 
-class HumanVerdictGiven(Event, frozen=True, kw_only=True):
+class VerdictSubmitted(Event, frozen=True, kw_only=True):
     """A person decides in place of the reviewers. `notes` matter when not approved."""
 
     stored_as: ClassVar[str] = "HumanVerdictGiven"
@@ -94,7 +94,7 @@ EVENTS: tuple[type[Event], ...] = (
     ResumeRequested,
     StopRequested,
     RunResumed,
-    HumanVerdictGiven,
+    VerdictSubmitted,
     ReviewRequested,
     MailReachedWorker,
     ContactChanged,

@@ -13,30 +13,30 @@ from actors.errors import IllegalEventError
 from actors.machines.run import joblist, review, steps
 from actors.machines.run.events import (
     ContactChanged,
-    HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
     ReviewRequested,
     RunResumed,
     StopRequested,
+    VerdictSubmitted,
 )
 from actors.machines.run.jobs.base import Event
-from actors.machines.run.jobs.question import FollowUpGiven
+from actors.machines.run.jobs.question import QuestionAnswered
 from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState, count
 from actors.settings import RunSettings
 
 _SAID_BY_PEOPLE: Mapping[type[Event], str] = {
-    FollowUpGiven: "this follow-up",
+    QuestionAnswered: "this follow-up",
     PauseRequested: "a pause",
     ResumeRequested: "resuming",
     StopRequested: "a stop",
-    HumanVerdictGiven: "this verdict",
+    VerdictSubmitted: "this verdict",
     ReviewRequested: "asking for a review",
 }
 
 
-def follow_up(state: RunState, event: FollowUpGiven) -> RunState:
+def follow_up(state: RunState, event: QuestionAnswered) -> RunState:
     """A blank one stops the run; any other extends the task, and the iterations start again."""
     if not event.text.strip():
         return steps.end(state, Phase.STOPPED, "no follow-up was given", goes_on_in=Phase.FOLLOW_UP)
@@ -45,7 +45,7 @@ def follow_up(state: RunState, event: FollowUpGiven) -> RunState:
     return steps.start_iteration(replace(state, task=task, iteration=0, failures=0))
 
 
-def task_given(state: RunState, event: FollowUpGiven) -> RunState:
+def task_given(state: RunState, event: QuestionAnswered) -> RunState:
     """Plain text, so it is planned first. A blank line is a slip of the finger: it ends nothing."""
     task = event.text.strip()
     if not task:
@@ -61,27 +61,27 @@ def stop_waiting(state: RunState, event: StopRequested) -> RunState:
     return steps.end(joblist.drop(state, *state.jobs), Phase.COMPLETED, f"{count(state.tasks_done)} completed")
 
 
-def human_verdict_in_cooldown(state: RunState, event: HumanVerdictGiven) -> RunState:
+def human_verdict_in_cooldown(state: RunState, event: VerdictSubmitted) -> RunState:
     """The last reviews asked for changes; a person may see it otherwise, or add to them."""
     if event.approved:
         return steps.pull_request(joblist.drop(state, *state.jobs))
     return review.note_by_human(state, event)
 
 
-def human_verdict_on_work(state: RunState, event: HumanVerdictGiven) -> RunState:
+def human_verdict_on_work(state: RunState, event: VerdictSubmitted) -> RunState:
     """Notes wait for the next iteration. There is nothing to approve yet."""
     if event.approved:
         return unfitting(state, event)
     return review.note_by_human(state, event)
 
 
-def human_verdict_as_follow_up(state: RunState, event: HumanVerdictGiven) -> RunState:
+def human_verdict_as_follow_up(state: RunState, event: VerdictSubmitted) -> RunState:
     """An answer to the question, too: what is to be changed is the follow-up."""
     if event.approved:
         return steps.pull_request(joblist.drop(state, *state.jobs))
     if not event.notes.strip():
         return unfitting(state, event)
-    return follow_up(state, FollowUpGiven(text=event.notes))
+    return follow_up(state, QuestionAnswered(text=event.notes))
 
 
 def review_of_work(state: RunState, _event: ReviewRequested) -> RunState:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import joblist, steps
-from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.checks import ChecksJob
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.run.state import Hold, Phase, RoundVerdict, RunState
@@ -110,7 +110,7 @@ def _review_again(state: RunState) -> RunState:
     return start(steps.hold_back(replace(state, unclear=0), Hold(kind="pause", by="verdicts", why=why)))
 
 
-def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunState:
+def human_verdict_on_review(state: RunState, event: VerdictSubmitted) -> RunState:
     """The reviews become pointless, and are broken off. The last word of a person counts."""
     if state.stuck:  # it waits for a person, and here is one
         state = replace(state, hold=None)
@@ -119,7 +119,7 @@ def human_verdict_on_review(state: RunState, event: HumanVerdictGiven) -> RunSta
     return overrule_when_free(joblist.cut(state, "a person has decided"))
 
 
-def human_verdict_on_checks(state: RunState, event: HumanVerdictGiven) -> RunState:
+def human_verdict_on_checks(state: RunState, event: VerdictSubmitted) -> RunState:
     """A person has looked, and does not wait for the checks."""
     state = joblist.drop(state, *state.jobs)
     return overrule_when_free(replace(state, overruled=event))
@@ -150,7 +150,7 @@ def _note_verdicts(state: RunState) -> RunState:
     return state
 
 
-def note_by_human(state: RunState, event: HumanVerdictGiven) -> RunState:
+def note_by_human(state: RunState, event: VerdictSubmitted) -> RunState:
     """What the person wants changed, for the next iteration."""
     text = event.notes.strip() or "a person has turned the work down without giving a reason"
     return steps.add_note(state, Note(kind="human", source="human", text=text))

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from actors.machines.prompts import Note
-from actors.machines.run.events import HumanVerdictGiven
+from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.base import Command, Job
 from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
@@ -104,7 +104,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     moves: int = 0  # how many times in this iteration the tree was changed after its checks
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
-    overruled: HumanVerdictGiven | None = None  # waits until the turns it makes pointless have settled
+    overruled: VerdictSubmitted | None = None  # waits until the turns it makes pointless have settled
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     pull_request: PullRequest | None = None  # as it was seen last

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import gates, joblist
-from actors.machines.run.commands import Announce
+from actors.machines.run.commands import Notice
 from actors.machines.run.jobs.base import Job
 from actors.machines.run.jobs.plan import PlanJob
-from actors.machines.run.jobs.pull_request import Lack, PullRequestJob
+from actors.machines.run.jobs.pull_request import Missing, PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
 from actors.machines.run.jobs.tree import TreeJob, TreeMoment
 from actors.machines.run.jobs.turn import TurnJob
@@ -159,7 +159,7 @@ def publish(state: RunState) -> RunState:
     return joblist.add(state, PullRequestJob(label="pull-request-outlook", ahead=True))
 
 
-def ask_for_pull_request(state: RunState, lacks: Lack = "") -> RunState:
+def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
     """`lacks` is what it cannot be made with here."""
     prompt = prompts.pull_request(state.task, lacks, request=request(state))
     return turn(state, "pull-request", "worker", "pull-request", prompt)
@@ -214,7 +214,7 @@ def add_note(state: RunState, note: Note) -> RunState:
 
 def say(state: RunState, text: str, *, error: bool = False, resume_hint: bool = False) -> RunState:
     """Tells people, once."""
-    return replace(state, once=(*state.once, Announce(text=text, error=error, resume_hint=resume_hint)))
+    return replace(state, once=(*state.once, Notice(text=text, error=error, resume_hint=resume_hint)))
 
 
 def request(state: RunState) -> str:

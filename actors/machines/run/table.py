@@ -13,7 +13,6 @@ from typing import NamedTuple
 from actors.machines.run import answers, people, review, spending, trees, waits
 from actors.machines.run.events import (
     ContactChanged,
-    HumanVerdictGiven,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
@@ -22,12 +21,13 @@ from actors.machines.run.events import (
     RunStarted,
     StopRequested,
     UsageGrew,
+    VerdictSubmitted,
 )
 from actors.machines.run.jobs.base import Event
 from actors.machines.run.jobs.checks import ChecksEnded
 from actors.machines.run.jobs.plan import PlanRead
-from actors.machines.run.jobs.pull_request import PullRequestLookedFor
-from actors.machines.run.jobs.question import FollowUpGiven
+from actors.machines.run.jobs.pull_request import PullRequestProbed
+from actors.machines.run.jobs.question import QuestionAnswered
 from actors.machines.run.jobs.tree import TreeTaken
 from actors.machines.run.jobs.turn import TurnSettled
 from actors.machines.run.jobs.wait import CooldownEnded
@@ -72,7 +72,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
 TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.NEW: {RunStarted: _rule(answers.started, *_FIRST_STEPS)},
     _P.AWAITING_TASK: {
-        **_live(_P.AWAITING_TASK, {FollowUpGiven: _rule(people.task_given, _P.AWAITING_TASK, _P.PLANNING)}),
+        **_live(_P.AWAITING_TASK, {QuestionAnswered: _rule(people.task_given, _P.AWAITING_TASK, _P.PLANNING)}),
         StopRequested: _rule(people.stop_waiting, _P.AWAITING_TASK, _P.COMPLETED),
     },
     _P.PLANNING: _live(
@@ -104,7 +104,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         _P.COOLDOWN,
         {
             CooldownEnded: _rule(answers.cooldown_over, _P.WORKING),
-            HumanVerdictGiven: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
+            VerdictSubmitted: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
             ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
@@ -121,7 +121,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             ),
             TreeTaken: _rule(trees.taken, _P.WORKING),
             CooldownEnded: _rule(waits.over, _P.WORKING),
-            HumanVerdictGiven: _rule(people.human_verdict_on_work, _P.WORKING),
+            VerdictSubmitted: _rule(people.human_verdict_on_work, _P.WORKING),
             ReviewRequested: _rule(people.review_of_work, _P.WORKING),
         },
     ),
@@ -130,7 +130,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {
             TreeTaken: _rule(trees.taken, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
             ChecksEnded: _rule(answers.checks_ended, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
-            HumanVerdictGiven: _rule(review.human_verdict_on_checks, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+            VerdictSubmitted: _rule(review.human_verdict_on_checks, _P.PULL_REQUEST, *_AFTER_AN_ITERATION),
         },
     ),
     _P.REVIEWING: _live(
@@ -141,7 +141,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             ),
             TreeTaken: _rule(trees.taken, _P.PULL_REQUEST, _P.CHECKING, _P.REVIEWING, *_AFTER_AN_ITERATION),
             CooldownEnded: _rule(waits.over, _P.REVIEWING),
-            HumanVerdictGiven: _rule(
+            VerdictSubmitted: _rule(
                 review.human_verdict_on_review, _P.PULL_REQUEST, _P.REVIEWING, *_AFTER_AN_ITERATION
             ),
         },
@@ -149,8 +149,8 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.FOLLOW_UP: _live(
         _P.FOLLOW_UP,
         {
-            FollowUpGiven: _rule(people.follow_up, _P.WORKING, _P.STOPPED),
-            HumanVerdictGiven: _rule(people.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP),
+            QuestionAnswered: _rule(people.follow_up, _P.WORKING, _P.STOPPED),
+            VerdictSubmitted: _rule(people.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP),
             ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
@@ -165,9 +165,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
                 *(_P.PULL_REQUEST, _P.COMPLETED, _P.AWAITING_TASK, _P.CHECKING, _P.REVIEWING, *_AFTER_AN_ITERATION),
             ),
             CooldownEnded: _rule(waits.over, _P.PULL_REQUEST),
-            PullRequestLookedFor: _rule(
-                answers.pull_request_looked_for, _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST
-            ),
+            PullRequestProbed: _rule(answers.pull_request_looked_for, _P.COMPLETED, _P.AWAITING_TASK, _P.PULL_REQUEST),
         },
     ),
     _P.CLEARING: _live(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors.edges import processes
-from actors.edges.pull_request import PullRequestLook
-from actors.machines.run import Lack, PullRequest, Sight
+from actors.edges.pull_request import PullRequestProbe
+from actors.machines.run import Missing, PullRequest, PullRequestStatus
 from tests.lab.stand_in_gh import put_gh
 
 
@@ -46,24 +46,24 @@ def without_gh(tmp_path: Path) -> dict[str, str]:
 
 
 def test_there_can_be_one_where_there_are_a_remote_and_gh(repository: Path):
-    assert PullRequestLook(repository, gh_that(repository, "exit 1")).ahead() == Sight()
+    assert PullRequestProbe(repository, gh_that(repository, "exit 1")).ahead() == PullRequestStatus()
 
 
 def test_outside_a_repository_there_can_be_none(tmp_path: Path):
-    look = PullRequestLook(tmp_path, without_gh(tmp_path))
+    look = PullRequestProbe(tmp_path, without_gh(tmp_path))
     reason = "not a git repository (or any of the parent directories): .git"
-    assert look.ahead() == look.now() == Sight(lacks="repository", reason=reason)
+    assert look.ahead() == look.now() == PullRequestStatus(lacks="repository", reason=reason)
 
 
 def test_without_a_remote_there_can_be_none(repository: Path):
     run_git(repository, "remote", "remove", "origin")
-    look = PullRequestLook(repository, gh_that(repository, "exit 1"))
-    assert look.ahead() == look.now() == Sight(lacks="remote", reason="this repository has no remote")
+    look = PullRequestProbe(repository, gh_that(repository, "exit 1"))
+    assert look.ahead() == look.now() == PullRequestStatus(lacks="remote", reason="this repository has no remote")
 
 
 def test_without_gh_on_the_agents_path_there_can_be_none(repository: Path):
-    look = PullRequestLook(repository, without_gh(repository.parent))
-    assert look.ahead() == look.now() == Sight(lacks="gh", reason="gh, GitHub's CLI, is not installed")
+    look = PullRequestProbe(repository, without_gh(repository.parent))
+    assert look.ahead() == look.now() == PullRequestStatus(lacks="gh", reason="gh, GitHub's CLI, is not installed")
 
 
 def test_a_pull_request_is_seen_as_gh_describes_it(repository: Path):
@@ -72,20 +72,20 @@ def test_a_pull_request_is_seen_as_gh_describes_it(repository: Path):
         """echo '{"headRefName":"polite","isDraft":false,"state":"MERGED","url":"https://example.invalid/pull/1"}'""",
     )
     found = PullRequest(url="https://example.invalid/pull/1", state="MERGED", is_draft=False, branch="polite")
-    assert PullRequestLook(repository, environment).now() == Sight(found=found)
+    assert PullRequestProbe(repository, environment).now() == PullRequestStatus(found=found)
 
 
 def test_the_stand_in_knows_the_pull_requests_that_it_has_made_and_no_others(repository: Path):
     calls = put_gh(repository.parent / "bin")
     environment = {"PATH": f"{calls.parent}{os.pathsep}{os.environ['PATH']}"}
-    assert PullRequestLook(repository, environment).now().lacks == "pull-request"
+    assert PullRequestProbe(repository, environment).now().lacks == "pull-request"
     made = subprocess.run(
         ["gh", "pr", "create", "--draft"], cwd=repository, env=environment, check=True, capture_output=True, text=True
     )
-    seen = PullRequestLook(repository, environment).now().found
+    seen = PullRequestProbe(repository, environment).now().found
     assert seen == PullRequest(url=made.stdout.strip(), state="OPEN", is_draft=True, branch="polite")
     run_git(repository, "switch", "-q", "-c", "other/one")
-    assert PullRequestLook(repository, environment).now().lacks == "pull-request"
+    assert PullRequestProbe(repository, environment).now().lacks == "pull-request"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_the_stand_in_knows_the_pull_requests_that_it_has_made_and_no_others(rep
         ("", "answer", "gh pr view ended with exit status 1"),
     ],
 )  # fmt: skip
-def test_a_refusal_of_gh_becomes_one_clear_line(repository: Path, complaint: str, lacks: Lack, reason: str):
+def test_a_refusal_of_gh_becomes_one_clear_line(repository: Path, complaint: str, lacks: Missing, reason: str):
     environment = gh_that(repository, f"cat >&2 <<'END'\n{complaint}\nEND\nexit 1")
-    sight = PullRequestLook(repository, environment).now()
+    sight = PullRequestProbe(repository, environment).now()
     assert (sight.found, sight.lacks) == (None, lacks)
     assert sight.reason.startswith(reason)
     assert "\n" not in sight.reason
@@ -112,7 +112,7 @@ def test_a_refusal_of_gh_becomes_one_clear_line(repository: Path, complaint: str
 def test_on_no_branch_the_line_does_not_name_one(repository: Path):
     run_git(repository, "switch", "-q", "--detach")
     environment = gh_that(repository, "echo 'no pull requests found' >&2; exit 1")
-    assert PullRequestLook(repository, environment).now().reason == "there is none for this commit"
+    assert PullRequestProbe(repository, environment).now().reason == "there is none for this commit"
 
 
 LONG_AGO = "2020-01-01T00:00:00.000Z"
@@ -137,25 +137,25 @@ def test_one_of_a_branch_that_was_pushed_from_here_is_seen_though_it_is_not_chec
     repository: Path, published: dict[str, str], back_to: list[str]
 ):
     run_git(repository, "switch", "-q", *back_to)
-    found = PullRequestLook(repository, published, since=LONG_AGO).now().found
+    found = PullRequestProbe(repository, published, since=LONG_AGO).now().found
     assert found is not None
     assert (found.branch, found.is_draft) == ("polite", True)
 
 
 @pytest.mark.parametrize("since", ["2999-01-01T00:00:00.000Z", "", "no time"])
 def test_what_was_pushed_before_the_run_began_is_not_its_own(repository: Path, published: dict[str, str], since: str):
-    assert PullRequestLook(repository, published, since=since).now().reason == "there is none for branch main"
+    assert PullRequestProbe(repository, published, since=since).now().reason == "there is none for branch main"
 
 
 def test_what_another_worktree_has_pushed_is_not_its_own(repository: Path, published: dict[str, str]):
     run_git(repository, "worktree", "add", "-q", "-b", "other", str(repository.parent / "other"), "main")
-    sight = PullRequestLook(repository.parent / "other", published, since=LONG_AGO).now()
+    sight = PullRequestProbe(repository.parent / "other", published, since=LONG_AGO).now()
     assert sight.reason == "there is none for branch other"
 
 
 def test_a_branch_that_was_pushed_and_has_none_is_named(repository: Path, published: dict[str, str]):
     (repository.parent / "bin" / "gh.made.polite").unlink()
-    sight = PullRequestLook(repository, published, since=LONG_AGO).now()
+    sight = PullRequestProbe(repository, published, since=LONG_AGO).now()
     assert (sight.lacks, sight.reason) == (
         "pull-request",
         "there is none for branch main, nor for polite, pushed in this run",
@@ -164,14 +164,14 @@ def test_a_branch_that_was_pushed_and_has_none_is_named(repository: Path, publis
 
 @pytest.mark.parametrize("output", ["", "[]", "not json", '{"url":"https://example.invalid"}'])
 def test_an_answer_that_is_no_pull_request_is_not_taken_for_one(repository: Path, output: str):
-    sight = PullRequestLook(repository, gh_that(repository, f"echo '{output}'")).now()
+    sight = PullRequestProbe(repository, gh_that(repository, f"echo '{output}'")).now()
     assert (sight.found, sight.lacks) == (None, "answer")
 
 
 def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: Path):
     pids = repository.parent / "pids"
     environment = gh_that(repository, f"sleep 1000 & echo $$ $! > {pids}; wait")
-    sight = PullRequestLook(repository, environment, timeout_s=1).now()
+    sight = PullRequestProbe(repository, environment, timeout_s=1).now()
     assert (sight.lacks, sight.reason) == ("answer", "gh pr view did not answer within 1 s")
     assert [pid for pid in map(int, pids.read_text().split()) if processes.is_running(pid)] == []
 
@@ -179,8 +179,8 @@ def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: 
 def test_a_look_can_be_broken_off(repository: Path):
     started = repository.parent / "started"
     os.mkfifo(started)
-    look = PullRequestLook(repository, gh_that(repository, f"echo > {started}; sleep 1000"))
-    seen: list[Sight] = []
+    look = PullRequestProbe(repository, gh_that(repository, f"echo > {started}; sleep 1000"))
+    seen: list[PullRequestStatus] = []
     thread = threading.Thread(target=lambda: seen.append(look.now()))
     thread.start()
     started.read_text()

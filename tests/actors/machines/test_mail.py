@@ -43,7 +43,7 @@ class Desk:
     def deliver_fully(self, text, sender="worker", target="reviewer"):
         event = self.send(text, sender, target)
         self.tell(mail.seen, event.mail_id)
-        self.tell(mail.answered, event.mail_id)
+        self.tell(mail.handled, event.mail_id)
         return event.mail_id
 
     def crash(self):
@@ -124,12 +124,12 @@ def test_a_mail_for_a_free_recipient_is_queued_and_goes_out_at_once(desk):
 
 def test_a_mail_goes_from_queued_over_accepted_and_seen_to_answered_and_leaves_the_state(desk):
     event = desk.send("please review")
-    for receipt in (mail.accepted, mail.seen, mail.answered):
+    for receipt in (mail.accepted, mail.seen, mail.handled):
         desk.tell(receipt, event.mail_id)
-    assert names_of(desk.journal) == ["MailQueued", "DeliveryStarted", "MailAccepted", "MailSeen", "MailAnswered"]
+    assert names_of(desk.journal) == ["MailQueued", "DeliveryStarted", "MailAccepted", "MailSeen", "MailHandled"]
     box = desk.state.boxes["reviewer"]
     assert (box.waiting, box.in_flight, box.seen) == ((), None, ())
-    assert (box.counts.queued, box.counts.answered) == (1, 1)
+    assert (box.counts.queued, box.counts.handled) == (1, 1)
 
 
 def test_nothing_is_seen_without_a_receipt_that_says_so(desk):
@@ -141,7 +141,7 @@ def test_nothing_is_seen_without_a_receipt_that_says_so(desk):
 
 def test_receipts_that_come_twice_or_late_make_no_event(desk):
     event = desk.send("please review")
-    for receipt in (mail.accepted, mail.seen, mail.answered):
+    for receipt in (mail.accepted, mail.seen, mail.handled):
         assert len(desk.tell(receipt, event.mail_id)) == 1
         assert desk.tell(receipt, event.mail_id) == []
     assert desk.tell(mail.accepted, event.mail_id) == []
@@ -151,7 +151,7 @@ def test_receipts_that_come_twice_or_late_make_no_event(desk):
 
 def test_an_answer_may_come_without_the_receipts_before_it(desk):
     event = desk.send("please review")
-    assert names_of(desk.tell(mail.answered, event.mail_id)) == ["MailAnswered"]
+    assert names_of(desk.tell(mail.handled, event.mail_id)) == ["MailHandled"]
 
 
 def test_an_illegal_event_raises_and_changes_nothing(desk):
@@ -361,7 +361,7 @@ def test_a_recipient_fetches_what_waits_oldest_first_but_not_what_is_in_flight(d
     assert desk.state.boxes["reviewer"].in_flight.mail_id == flying.mail_id
     assert mail.fetch(desk.state, "reviewer", NOW) == ([], ())
     assert desk.tell(mail.seen, second.mail_id) == []
-    desk.tell(mail.answered, flying.mail_id)
+    desk.tell(mail.handled, flying.mail_id)
     assert third.mail_id not in desk.delivered
 
 
@@ -466,8 +466,8 @@ def test_mail_comes_back_only_after_the_first_restart(desk):
     desk.send("second")
     desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])
     desk.crash()
-    desk.tell(mail.answered, "mail-1")
-    desk.tell(mail.answered, "mail-2")
+    desk.tell(mail.handled, "mail-1")
+    desk.tell(mail.handled, "mail-2")
     desk.crash()
     assert desk.state.boxes["reviewer"].waiting == ()
 
@@ -659,7 +659,7 @@ STATUSES = {
     "in flight": lambda desk: desk.send("1").mail_id,
     "accepted": lambda desk: desk.tell(mail.accepted, STATUSES["in flight"](desk))[0].mail_id,
     "seen": lambda desk: desk.tell(mail.seen, STATUSES["in flight"](desk))[0].mail_id,
-    "answered": lambda desk: desk.tell(mail.answered, STATUSES["in flight"](desk))[0].mail_id,
+    "handled": lambda desk: desk.tell(mail.handled, STATUSES["in flight"](desk))[0].mail_id,
     "fetched": lambda desk: [
         STATUSES["queued"](desk),
         desk.take(mail.fetch(desk.state, "reviewer", NOW)[0])[0].mail_ids[0],
@@ -722,7 +722,7 @@ def test_the_story_of_a_mail_tells_all_that_happened_to_it(desk):
     person(desk, "hold", second)
     person(desk, "edit", second, "two")
     person(desk, "release", second)
-    desk.tell(mail.answered, first)
+    desk.tell(mail.handled, first)
     desk.tell(mail.failed, second, "no agent")
     story = mail.Book(desk.journal).stories[second]
     assert (story.sender, story.target, story.text) == ("worker", "reviewer", "two")
@@ -767,7 +767,7 @@ def cost_us(count):
             post = mail.post(
                 state, mail_id=mail_id, sender=sides[0], target=sides[1], text=mail_id, names=NAMES, now_ms=NOW
             )
-            for receipt in (None, mail.accepted, mail.seen, mail.answered):
+            for receipt in (None, mail.accepted, mail.seen, mail.handled):
                 state, _, _ = mail.advance(state, [post] if receipt is None else receipt(state, mail_id, NOW), NOW)
         state, _, _ = mail.advance(state, mail.other_work(state, "turn", NOW), NOW)
         batches.append((time.perf_counter() - started) * 1e5)

@@ -119,7 +119,7 @@ class MailMachine(RuleBasedStateMachine):
 
     @rule(
         role=ROLE,
-        receipt=st.sampled_from([mail.accepted, mail.seen, mail.answered]),
+        receipt=st.sampled_from([mail.accepted, mail.seen, mail.handled]),
         back=st.integers(0, 3),
         dies=DIES,
     )
@@ -214,7 +214,7 @@ class MailMachine(RuleBasedStateMachine):
             for one in mails
         ]
         stories = self.stories()
-        ended = ("answered", "fetched", "suppressed", "dead", "dropped")
+        ended = ("handled", "fetched", "suppressed", "dead", "dropped")
         assert sorted(places) == sorted(
             (story.mail_id, story.status, story.text) for story in stories.values() if story.status not in ended
         )
@@ -262,7 +262,7 @@ class MailMachine(RuleBasedStateMachine):
             statuses = [story.status for story in stories if story.target == role]
             assert box.counts == mail.Counts(
                 queued=len(statuses) - statuses.count("suppressed"),
-                answered=statuses.count("answered"),
+                handled=statuses.count("handled"),
                 received=statuses.count("fetched"),
                 suppressed=statuses.count("suppressed"),
                 dead=statuses.count("dead"),

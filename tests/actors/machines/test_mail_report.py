@@ -56,11 +56,11 @@ def test_a_sender_is_told_when_its_mail_is_held_back():
     assert text.startswith("queued, id id-1: 12 messages went back and forth")
 
 
-@pytest.mark.parametrize("receipt", ["accepted", "seen", "answered", "failed"])
+@pytest.mark.parametrize("receipt", ["accepted", "seen", "handled", "failed"])
 def test_only_evidence_is_called_delivered(receipt):
     text = mail_report.receipt_text(receipt, "id-1", "claude")
     assert "id id-1" in text
-    assert text.startswith("delivered") == (receipt in {"seen", "answered"})
+    assert text.startswith("delivered") == (receipt in {"seen", "handled"})
 
 
 def test_a_reader_gets_all_texts_with_sender_and_id_and_hears_what_else_is_coming():

@@ -20,7 +20,7 @@ def journal(*ends):
         journal += events
         facts = {
             "": [],
-            "answered": mail.answered(state, mail_id, NOW + 100 - number),
+            "handled": mail.handled(state, mail_id, NOW + 100 - number),
             "dead": [mail.MailDied(mail_id=mail_id, reason="no agent", at_ms=NOW + 50)],
         }[end]
         if end == "dead":
@@ -36,7 +36,7 @@ def ids(listed):
 
 
 def test_the_list_has_all_open_mail_and_dead_letters_and_the_newest_of_what_is_over():
-    book = mail.Book(journal("answered", "dead", "answered", "answered", ""))
+    book = mail.Book(journal("handled", "dead", "handled", "handled", ""))
     assert ids(mail_view.listed(book, NAMES, 20)) == ["mail-1", "mail-2", "mail-3", "mail-4", "mail-5"]
     short = mail_view.listed(book, NAMES, 1)
     assert (ids(short), short.left_out) == (["mail-2", "mail-4", "mail-5"], 2)
@@ -48,7 +48,7 @@ def test_the_list_has_all_open_mail_and_dead_letters_and_the_newest_of_what_is_o
 
 
 def test_mail_that_is_requeued_is_open_again():
-    book = mail.Book(journal("answered", "dead"))
+    book = mail.Book(journal("handled", "dead"))
     of_mail = {"mail_id": "mail-2", "target": "reviewer", "at_ms": NOW + 200}
     dropped = mail.MailDropped(**of_mail, change_id="1", was="dead", reason="")
     requeued = mail.MailRequeued(**of_mail, change_id="2", was="dropped", sender="worker", text="x")

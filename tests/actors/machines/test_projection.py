@@ -160,24 +160,24 @@ def test_approval_leads_to_the_pull_request_and_to_completed_without_another_res
 def test_the_transcript_says_which_pull_request_was_seen() -> None:
     story = Run(reviewers=(), looks_for_pull_request=True)
     story.settle(DONE_CLAIMED)
-    story.happens(run.PullRequestLookedFor(look_id="pull-request-outlook", sight=run.Sight()))
+    story.happens(run.PullRequestProbed(look_id="pull-request-outlook", sight=run.PullRequestStatus()))
     assert story.lines == []
     story.settle(NOT_DONE)
     seen = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
-    story.happens(run.PullRequestLookedFor(look_id="pull-request-look", sight=run.Sight(found=seen)))
+    story.happens(run.PullRequestProbed(look_id="pull-request-look", sight=run.PullRequestStatus(found=seen)))
     assert story.lines == [status("completed", "review approved, draft pull request https://example.org/pull/1")]
 
 
 def test_a_person_is_a_reviewer_named_human() -> None:
     story = Run()
     story.settle(DONE_CLAIMED)
-    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     assert story.lines == [{"kind": "review", "reviewer": "human", "status": "fail", "reason": "too slow"}]
 
 
 def test_a_persons_verdict_that_changed_nothing_is_not_told() -> None:
     story = Run()
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.lines == []
 
 
@@ -185,7 +185,7 @@ def test_out_of_iterations_with_a_person_waits_for_input() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(NOT_DONE)
     assert story.lines == [result("max-iterations-reached", "1 of 1"), status("input-required", "out of iterations")]
-    story.happens(run.FollowUpGiven(text="faster"))
+    story.happens(run.QuestionAnswered(text="faster"))
     assert story.lines == [status("working", "follow-up received")]
 
 
@@ -202,7 +202,7 @@ def test_out_of_iterations_without_a_person_stops() -> None:
 def test_being_out_of_iterations_is_told_once() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(NOT_DONE)
-    story.happens(run.FollowUpGiven(text=""))
+    story.happens(run.QuestionAnswered(text=""))
     assert [line["kind"] for line in story.lines] == ["status", "result"]
     story.happens(run.RunResumed())
     assert story.lines == [status("input-required", "out of iterations")]

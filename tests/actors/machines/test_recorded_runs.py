@@ -100,8 +100,9 @@ def test_a_recorded_run_that_was_not_done_is_brought_to_its_end(recorded: Path) 
                 event: run.Event = run.TurnSettled(turn_id=command.turn_id, outcome=outcome, at_ms=now_ms)
             case run.TakeTree():
                 event = run.TreeTaken(take_id=command.take_id, tree=run.Tree(id=command.since or "other"))
-            case run.LookForPullRequest():
-                event = run.PullRequestLookedFor(look_id=command.look_id, sight=run.Sight(lacks="gh", reason="no gh"))
+            case run.ProbePullRequest():
+                seen = run.PullRequestStatus(lacks="gh", reason="no gh")
+                event = run.PullRequestProbed(look_id=command.look_id, sight=seen)
             case _:
                 raise AssertionError(command)
         state, _ = run.decide(state, event, now_ms)

@@ -107,12 +107,12 @@ class Run:
         )
         self.happens(run.ChecksEnded(checks_id=job.checks_id, results=results))
 
-    def sees(self, sight: run.Sight) -> None:
-        [look] = [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, run.LookForPullRequest)]
-        self.happens(run.PullRequestLookedFor(look_id=look.look_id, sight=sight))
+    def sees(self, sight: run.PullRequestStatus) -> None:
+        [look] = [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, run.ProbePullRequest)]
+        self.happens(run.PullRequestProbed(look_id=look.look_id, sight=sight))
 
     def said(self) -> str:
-        return "\n".join(each.text for each in self.all(run.Announce))
+        return "\n".join(each.text for each in self.all(run.Notice))
 
 
 def in_review(**changes: Any) -> Run:
@@ -128,15 +128,15 @@ def in_review(**changes: Any) -> Run:
 def test_a_run_without_a_task_waits_for_one_and_plans_it() -> None:
     story = Run(task="", open_ended=True)
     assert story.state.phase is Phase.AWAITING_TASK
-    assert story.one(run.AskFollowUp).question == "What is to be done?"
-    story.happens(run.FollowUpGiven(text=" Fix the parser. "))
+    assert story.one(run.AskQuestion).question == "What is to be done?"
+    story.happens(run.QuestionAnswered(text=" Fix the parser. "))
     assert (story.state.phase, story.open().purpose) == (Phase.PLANNING, "plan")
     assert "Fix the parser." in story.open().prompt
 
 
 def test_a_blank_line_is_no_task_and_ends_nothing() -> None:
     story = Run(task="", open_ended=True)
-    story.happens(run.FollowUpGiven(text="  "))
+    story.happens(run.QuestionAnswered(text="  "))
     assert story.state.phase is Phase.AWAITING_TASK
     assert "there is no task yet" in story.said()
 
@@ -153,7 +153,7 @@ def test_an_open_ended_run_waits_for_the_next_task_when_one_is_completed() -> No
     assert story.state.phase is Phase.AWAITING_TASK
     assert story.said() == "completed: review approved"
     assert run.describe(story.state) == "1 task completed: waits for a person's answer"
-    story.happens(run.FollowUpGiven(text="Now the lexer."))
+    story.happens(run.QuestionAnswered(text="Now the lexer."))
     story.settle(finished("planned"))
     assert story.state.phase is Phase.READING_PLAN
 
@@ -183,7 +183,7 @@ def test_a_completed_open_ended_run_that_is_resumed_waits_for_the_next_task() ->
 
 def test_a_run_that_is_to_exit_waits_for_its_first_task_and_for_no_other() -> None:
     story = Run(task="", open_ended=False)
-    story.happens(run.FollowUpGiven(text="Fix the parser."))
+    story.happens(run.QuestionAnswered(text="Fix the parser."))
     story.settle(finished("planned"))
     story.reads("1. parser")
     story.settle(finished("fine"), "reviewer")
@@ -321,7 +321,7 @@ def test_with_a_cool_down_of_zero_the_next_iteration_follows_at_once() -> None:
 def test_a_failed_turn_does_not_end_the_run_but_is_reported_with_the_resume_hint() -> None:
     story = Run()
     story.settle(failed("exit code 1"))
-    [report] = story.all(run.Announce)
+    [report] = story.all(run.Notice)
     assert report.error
     assert report.resume_hint
     assert "exit code 1" in report.text
@@ -355,7 +355,7 @@ def test_failures_up_to_the_last_iteration_are_a_question_for_a_person() -> None
     story = Run(cooldown_ms=0, max_iterations=run.MAX_FAILURES_IN_A_ROW, interactive=True)
     for _ in range(run.MAX_FAILURES_IN_A_ROW):
         story.settle(failed())
-    assert story.one(run.AskFollowUp)
+    assert story.one(run.AskQuestion)
 
 
 def test_a_finished_turn_ends_a_row_of_failures() -> None:
@@ -386,14 +386,14 @@ def test_out_of_iterations_without_a_person_the_run_stops() -> None:
 def test_out_of_iterations_a_person_is_asked() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished("half of it"))
-    assert "iteration 1 of 1 is over" in story.one(run.AskFollowUp).question
+    assert "iteration 1 of 1 is over" in story.one(run.AskQuestion).question
     assert story.state.phase is Phase.FOLLOW_UP
 
 
 def test_a_blank_follow_up_stops_the_run() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
-    story.happens(run.FollowUpGiven(text=" \n"))
+    story.happens(run.QuestionAnswered(text=" \n"))
     assert story.one(run.EndRun).state == "stopped"
 
 
@@ -401,7 +401,7 @@ def test_a_follow_up_extends_the_task_and_the_iterations_start_again() -> None:
     story = Run(max_iterations=2, cooldown_ms=0, interactive=True)
     story.settle(finished())
     story.settle(finished())
-    story.happens(run.FollowUpGiven(text=" Use a table. "))
+    story.happens(run.QuestionAnswered(text=" Use a table. "))
     turn = story.one(run.StartTurn)
     assert turn.prompt.startswith("Iteration 1\n")
     assert "Fix the parser.\n\nFollow-up:\nUse a table." in turn.prompt
@@ -413,7 +413,7 @@ def test_a_follow_up_begins_a_new_row_of_failures() -> None:
     story = Run(max_iterations=run.MAX_FAILURES_IN_A_ROW, cooldown_ms=0, interactive=True)
     for _ in range(run.MAX_FAILURES_IN_A_ROW):
         story.settle(failed())
-    story.happens(run.FollowUpGiven(text="try again"))
+    story.happens(run.QuestionAnswered(text="try again"))
     story.settle(failed())
     assert story.state.phase is Phase.WORKING
 
@@ -421,9 +421,9 @@ def test_a_follow_up_begins_a_new_row_of_failures() -> None:
 def test_a_second_follow_up_is_added_to_the_first() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
-    story.happens(run.FollowUpGiven(text="one"))
+    story.happens(run.QuestionAnswered(text="one"))
     story.settle(finished())
-    story.happens(run.FollowUpGiven(text="two"))
+    story.happens(run.QuestionAnswered(text="two"))
     assert story.state.task.endswith("Follow-up:\none\n\nFollow-up:\ntwo")
 
 
@@ -440,7 +440,7 @@ def test_no_turn_id_is_used_twice_not_even_for_the_same_iteration_number_after_a
     ids = [story.open().turn_id]
     for _ in range(3):
         story.settle(finished())
-        story.happens(run.FollowUpGiven(text="more"))
+        story.happens(run.QuestionAnswered(text="more"))
         ids.append(story.open().turn_id)
     assert len(set(ids)) == 4
 
@@ -549,7 +549,7 @@ def test_approved_work_is_completed_also_when_the_pull_request_fails(outcome: Tu
     story.settle(outcome)
     assert story.one(run.EndRun).state == "completed"
     assert "pull request" in story.one(run.EndRun).detail
-    assert story.one(run.Announce).error
+    assert story.one(run.Notice).error
 
 
 def test_a_single_reviewer_decides_alone() -> None:
@@ -688,13 +688,13 @@ def test_in_a_pair_the_worker_hears_of_its_peer_and_the_reviewer_of_the_worker()
 URL = "https://example.org/pull/1"
 
 
-def lacking(what: run.Lack) -> run.Sight:
-    return run.Sight(lacks=what, reason=f"no {what} here")
+def lacking(what: run.Missing) -> run.PullRequestStatus:
+    return run.PullRequestStatus(lacks=what, reason=f"no {what} here")
 
 
-def found(**changes: Any) -> run.Sight:
+def found(**changes: Any) -> run.PullRequestStatus:
     plain: dict[str, Any] = {"url": URL, "state": "OPEN", "is_draft": True, "branch": "polite"}
-    return run.Sight(found=run.PullRequest(**{**plain, **changes}))
+    return run.PullRequestStatus(found=run.PullRequest(**{**plain, **changes}))
 
 
 def approved() -> Run:
@@ -705,19 +705,19 @@ def approved() -> Run:
 
 def asked_for_pull_request() -> Run:
     story = approved()
-    story.sees(run.Sight())
+    story.sees(run.PullRequestStatus())
     return story
 
 
 def test_the_agent_is_asked_for_a_pull_request_once_it_is_known_that_there_can_be_one() -> None:
     story = approved()
-    assert story.commands == [run.LookForPullRequest(look_id="pull-request-outlook", ahead=True)]
-    story.sees(run.Sight())
+    assert story.commands == [run.ProbePullRequest(look_id="pull-request-outlook", ahead=True)]
+    story.sees(run.PullRequestStatus())
     assert story.one(run.StartTurn).prompt == prompts.pull_request("Fix the parser.")
 
 
 @pytest.mark.parametrize(("what", "told"), [("remote", "There is no remote here"), ("gh", "is not installed here")])
-def test_without_a_remote_or_gh_the_agent_commits_and_is_told_why_that_is_all(what: run.Lack, told: str) -> None:
+def test_without_a_remote_or_gh_the_agent_commits_and_is_told_why_that_is_all(what: run.Missing, told: str) -> None:
     story = approved()
     story.sees(lacking(what))
     assert story.said() == f"there will be no pull request: no {what} here"
@@ -744,10 +744,12 @@ def test_outside_a_repository_there_is_nothing_to_publish_and_the_run_is_complet
         (lacking("answer"), "but whether there is a pull request is not known: no answer here"),
     ],
 )
-def test_the_run_is_completed_and_says_what_was_seen_whatever_the_agent_has_said(sight: run.Sight, detail: str) -> None:
+def test_the_run_is_completed_and_says_what_was_seen_whatever_the_agent_has_said(
+    sight: run.PullRequestStatus, detail: str
+) -> None:
     story = asked_for_pull_request()
     story.settle(finished("It is open: https://example.org/pull/7"))
-    assert story.commands == [run.LookForPullRequest(look_id="pull-request-look", ahead=False)]
+    assert story.commands == [run.ProbePullRequest(look_id="pull-request-look", ahead=False)]
     story.sees(sight)
     assert story.one(run.EndRun) == run.EndRun(state="completed", detail=f"review approved, {detail}")
     assert story.state.pull_request == sight.found
@@ -770,12 +772,12 @@ def test_after_a_crash_only_the_look_is_repeated() -> None:
 def test_a_stop_does_not_wait_for_the_look_and_it_is_made_when_the_run_goes_on() -> None:
     story = asked_for_pull_request()
     story.settle(finished())
-    look = story.one(run.LookForPullRequest)
+    look = story.one(run.ProbePullRequest)
     story.happens(run.StopRequested())
     assert story.state.phase is Phase.STOPPED
     story.happens(run.RunResumed())
-    assert story.one(run.LookForPullRequest).look_id != look.look_id
-    story.happens(run.PullRequestLookedFor(look_id=look.look_id, sight=lacking("answer")))
+    assert story.one(run.ProbePullRequest).look_id != look.look_id
+    story.happens(run.PullRequestProbed(look_id=look.look_id, sight=lacking("answer")))
     assert story.commands == []
     story.sees(found())
     assert story.state.phase is Phase.COMPLETED
@@ -798,7 +800,7 @@ def test_a_run_of_before_the_look_is_looked_after_once_it_goes_on() -> None:
     story.reviews(PASS, PASS)
     story.happens(run.RunResumed(settings=settings(task="", looks_for_pull_request=True)))
     story.settle(finished())
-    assert story.one(run.LookForPullRequest).ahead is False
+    assert story.one(run.ProbePullRequest).ahead is False
 
 
 def test_a_new_task_has_no_pull_request_yet() -> None:
@@ -950,7 +952,7 @@ def test_a_pause_now_interrupts_and_the_turn_is_continued_on_resume() -> None:
     story = Run()
     first = story.open()
     story.happens(run.PauseRequested(now=True))
-    assert story.one(run.BreakOffTurn).turn_id == first.turn_id
+    assert story.one(run.InterruptTurn).turn_id == first.turn_id
     story.settle(INTERRUPTED)
     assert (story.state.paused, story.state.open_turns) == (True, ())
     story.happens(run.ResumeRequested())
@@ -993,7 +995,7 @@ def test_a_pause_now_ends_checks_and_their_late_result_is_ignored() -> None:
     story.settle(finished(DONE))
     first = story.one(run.RunChecks)
     story.happens(run.PauseRequested(now=True))
-    assert story.one(run.BreakOffChecks).checks_id == first.checks_id
+    assert story.one(run.InterruptChecks).checks_id == first.checks_id
     results = (run.CheckResult(command="pytest", exit_code=-9),)
     story.happens(run.ChecksEnded(checks_id=first.checks_id, results=results))
     assert story.state.paused
@@ -1005,7 +1007,7 @@ def test_a_pause_at_the_end_lets_checks_end() -> None:
     story = Run(checks=("pytest",))
     story.settle(finished(DONE))
     story.happens(run.PauseRequested())
-    assert not story.all(run.BreakOffChecks)
+    assert not story.all(run.InterruptChecks)
     story.checks(0)
     assert (story.state.phase, story.state.paused) == (Phase.REVIEWING, True)
 
@@ -1014,7 +1016,7 @@ def test_a_pause_at_the_end_can_be_sharpened_to_now() -> None:
     story = Run()
     story.happens(run.PauseRequested())
     story.happens(run.PauseRequested(now=True))
-    assert story.one(run.BreakOffTurn).reason == "the run was paused"
+    assert story.one(run.InterruptTurn).reason == "the run was paused"
 
 
 def test_resuming_before_the_pause_is_in_force_takes_it_back() -> None:
@@ -1038,7 +1040,7 @@ def test_a_pause_that_comes_to_the_question_is_lifted_since_a_person_is_asked_an
     story = Run(max_iterations=1, interactive=True)
     story.happens(run.PauseRequested())
     story.settle(finished())
-    assert story.one(run.AskFollowUp)
+    assert story.one(run.AskQuestion)
     assert not story.state.paused
 
 
@@ -1048,7 +1050,7 @@ def test_a_pause_that_comes_to_the_question_is_lifted_since_a_person_is_asked_an
 def test_a_stop_interrupts_and_the_run_is_stopped_when_all_turns_have_settled() -> None:
     story = in_review()
     story.happens(run.StopRequested(reason="ctrl-c"))
-    assert {each.role for each in story.all(run.BreakOffTurn)} == {"worker", "reviewer"}
+    assert {each.role for each in story.all(run.InterruptTurn)} == {"worker", "reviewer"}
     story.settle(INTERRUPTED)
     assert story.commands == []
     story.settle(INTERRUPTED, "reviewer")
@@ -1059,7 +1061,7 @@ def test_a_turn_that_settles_does_not_order_the_others_to_break_off_again() -> N
     story = in_review()
     story.happens(run.StopRequested())
     story.settle(INTERRUPTED)
-    assert not story.all(run.BreakOffTurn)
+    assert not story.all(run.InterruptTurn)
 
 
 def test_a_turn_that_is_being_interrupted_for_a_pause_is_not_interrupted_again_for_a_stop() -> None:
@@ -1116,7 +1118,7 @@ def test_after_a_crash_while_stopping_the_order_to_break_off_is_given_again() ->
     story = Run()
     story.happens(run.StopRequested())
     kinds = [type(command) for command in run.outstanding(run.fold(story.journal), NOW)]
-    assert kinds == [run.StartTurn, run.BreakOffTurn]
+    assert kinds == [run.StartTurn, run.InterruptTurn]
 
 
 def test_a_root_that_crashed_while_stopping_and_is_started_again_lets_the_run_go_on() -> None:
@@ -1153,16 +1155,16 @@ def test_a_run_that_was_out_of_iterations_gets_a_new_count_when_nobody_can_be_as
 def test_a_run_that_was_out_of_iterations_asks_again_when_somebody_can_answer() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
-    story.happens(run.FollowUpGiven(text=""))
+    story.happens(run.QuestionAnswered(text=""))
     story.happens(run.RunResumed())
-    assert story.one(run.AskFollowUp)
+    assert story.one(run.AskQuestion)
 
 
 def test_a_run_that_stopped_unattended_asks_when_it_is_resumed_on_a_terminal() -> None:
     story = Run(max_iterations=1)
     story.settle(finished())
     story.happens(run.RunResumed(settings=settings(max_iterations=1, interactive=True)))
-    assert story.one(run.AskFollowUp)
+    assert story.one(run.AskQuestion)
 
 
 def test_a_run_that_was_out_of_iterations_goes_on_counting_when_it_gets_more_of_them() -> None:
@@ -1257,7 +1259,7 @@ def test_a_new_task_begins_anew_with_ids_of_its_own() -> None:
 def test_a_new_task_for_a_run_that_is_working_begins_when_the_old_turns_have_settled() -> None:
     story = in_review()
     story.happens(run.RunResumed(settings=settings(task="Fix the lexer.")))
-    assert len(story.all(run.BreakOffTurn)) == 2
+    assert len(story.all(run.InterruptTurn)) == 2
     assert run.describe(story.state) == "leaving the old task: waits for codex, claude"
     story.settle(INTERRUPTED)
     assert story.commands == []
@@ -1327,8 +1329,8 @@ def test_an_ended_run_says_so_again_after_a_crash() -> None:
 
 def test_a_person_who_approves_during_the_review_ends_it_once_the_reviewers_have_settled() -> None:
     story = in_review()
-    story.happens(run.HumanVerdictGiven(approved=True))
-    assert len(story.all(run.BreakOffTurn)) == 2
+    story.happens(run.VerdictSubmitted(approved=True))
+    assert len(story.all(run.InterruptTurn)) == 2
     story.settle(INTERRUPTED)
     assert not story.all(run.StartTurn)
     story.settle(failed("killed"), "reviewer")
@@ -1338,7 +1340,7 @@ def test_a_person_who_approves_during_the_review_ends_it_once_the_reviewers_have
 def test_a_person_overrules_a_review_that_was_faster() -> None:
     story = in_review()
     story.settle(finished(f"rename foo\n{FAIL}"))
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     story.settle(finished(f"rename foo\n{FAIL}"), "reviewer")
     assert story.state.phase is Phase.PULL_REQUEST
 
@@ -1346,7 +1348,7 @@ def test_a_person_overrules_a_review_that_was_faster() -> None:
 def test_a_person_who_turns_the_work_down_adds_to_the_notes_that_are_there() -> None:
     story = in_review(cooldown_ms=0)
     story.settle(finished(f"rename foo\n{FAIL}"), "reviewer")
-    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     story.settle(INTERRUPTED)
     prompt = story.one(run.StartTurn).prompt
     assert "[claude] rename foo" in prompt
@@ -1357,7 +1359,7 @@ def test_a_person_need_not_wait_for_a_reviewer_at_its_limit() -> None:
     story = in_review()
     story.settle(finished(PASS))
     story.settle(limited(), "reviewer")
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.one(run.StartTurn).purpose == "pull-request"
 
 
@@ -1366,7 +1368,7 @@ def test_a_person_can_decide_while_the_review_is_paused() -> None:
     story.happens(run.PauseRequested(now=True))
     story.settle(INTERRUPTED)
     story.settle(INTERRUPTED, "reviewer")
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert (story.state.paused, story.commands) == (True, [])
     story.happens(run.ResumeRequested())
     assert story.one(run.StartTurn).purpose == "pull-request"
@@ -1374,7 +1376,7 @@ def test_a_person_can_decide_while_the_review_is_paused() -> None:
 
 def test_what_a_person_has_decided_is_not_decided_again_when_the_pull_request_is_interrupted() -> None:
     story = in_review(reviewers=("reviewer",))
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     story.settle(INTERRUPTED, "reviewer")
     story.happens(run.PauseRequested(now=True))
     story.settle(INTERRUPTED)
@@ -1386,45 +1388,45 @@ def test_checks_that_are_held_need_not_be_broken_off() -> None:
     story = Run(checks=("pytest",))
     story.settle(finished(DONE))
     story.happens(run.PauseRequested(now=True))
-    story.happens(run.HumanVerdictGiven(approved=True))
-    assert not story.all(run.BreakOffChecks)
+    story.happens(run.VerdictSubmitted(approved=True))
+    assert not story.all(run.InterruptChecks)
 
 
 def test_a_person_need_not_wait_for_the_checks() -> None:
     story = Run(checks=("pytest",))
     story.settle(finished(DONE))
-    story.happens(run.HumanVerdictGiven(approved=True))
-    assert story.one(run.BreakOffChecks)
+    story.happens(run.VerdictSubmitted(approved=True))
+    assert story.one(run.InterruptChecks)
     assert story.one(run.StartTurn).purpose == "pull-request"
 
 
 def test_a_person_can_turn_the_work_down_before_the_checks_are_through() -> None:
     story = Run(checks=("pytest",), cooldown_ms=0)
     story.settle(finished(DONE))
-    story.happens(run.HumanVerdictGiven(approved=False))
+    story.happens(run.VerdictSubmitted(approved=False))
     assert "[human] a person has turned the work down" in story.one(run.StartTurn).prompt
 
 
 def test_a_person_can_approve_in_the_cool_down() -> None:
     story = in_review()
     story.reviews(PASS, FAIL)
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.one(run.StartTurn).purpose == "pull-request"
-    assert not story.all(run.BreakOffChecks)
+    assert not story.all(run.InterruptChecks)
 
 
 def test_a_persons_notes_in_the_cool_down_go_into_the_next_iteration_once() -> None:
     story = Run()
     story.settle(finished())
     for _ in range(2):
-        story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+        story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     story.wait()
     assert story.one(run.StartTurn).prompt.count("too slow") == 1
 
 
 def test_a_persons_notes_come_before_a_done_that_did_not_know_them() -> None:
     story = Run(cooldown_ms=0)
-    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     assert story.commands == []
     story.settle(finished(DONE))
     assert "[human] too slow" in story.one(run.StartTurn).prompt
@@ -1435,14 +1437,14 @@ def test_a_persons_notes_come_before_a_done_that_did_not_know_them() -> None:
 def test_a_person_can_approve_instead_of_a_follow_up() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.one(run.StartTurn).purpose == "pull-request"
 
 
 def test_what_a_person_wants_changed_is_a_follow_up_when_one_is_asked_for() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())
-    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     assert "Follow-up:\ntoo slow" in story.one(run.StartTurn).prompt
 
 
@@ -1457,7 +1459,7 @@ def test_a_person_can_have_the_work_reviewed_that_is_not_said_to_be_done() -> No
 
 def test_a_review_that_is_wanted_waits_for_notes_that_the_agent_has_not_seen() -> None:
     story = Run(cooldown_ms=0)
-    story.happens(run.HumanVerdictGiven(approved=False, notes="too slow"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="too slow"))
     story.happens(run.ReviewRequested())
     story.settle(finished("half of it"))
     assert "[human] too slow" in story.one(run.StartTurn).prompt
@@ -1513,16 +1515,16 @@ def asking() -> Run:
 @pytest.mark.parametrize(
     ("story", "event", "answer"),
     [
-        (Run(), run.FollowUpGiven(text="x"), "waits for codex"),
+        (Run(), run.QuestionAnswered(text="x"), "waits for codex"),
         (Run(), run.ResumeRequested(), "waits for codex"),
-        (Run(), run.HumanVerdictGiven(approved=True), "waits for codex"),
+        (Run(), run.VerdictSubmitted(approved=True), "waits for codex"),
         (in_review(), run.ReviewRequested(), "waits for codex, claude"),
         (paused(), run.PauseRequested(), "is paused"),
         (stopping(), run.PauseRequested(), "is stopping"),
         (stopping(), run.ResumeRequested(), "is stopping"),
         (ended(), run.PauseRequested(), "is stopped already"),
         (ended(), run.StopRequested(), "is stopped already"),
-        (asking(), run.HumanVerdictGiven(approved=False, notes=" "), "waits for a person's answer"),
+        (asking(), run.VerdictSubmitted(approved=False, notes=" "), "waits for a person's answer"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value.replace(" ", "-"),
 )
@@ -1572,7 +1574,7 @@ def test_a_run_that_is_started_twice_is_one_run() -> None:
         run.PlanRead(read_id="plan-reading", text="x"),
         run.ChecksEnded(checks_id="checks-1", results=()),
         run.TreeTaken(take_id="tree-checks", tree=run.Tree()),
-        run.PullRequestLookedFor(look_id="pull-request-look", sight=run.Sight()),
+        run.PullRequestProbed(look_id="pull-request-look", sight=run.PullRequestStatus()),
         run.CooldownEnded(wait_id="cooldown-1"),
         run.RunStarted(settings=settings(run_uid=str(uuid.UUID(int=7)))),
     ],
@@ -1599,10 +1601,10 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.PlanRead: run.PlanRead(read_id="x", text=""),
         run.ChecksEnded: run.ChecksEnded(checks_id="x", results=()),
         run.TreeTaken: run.TreeTaken(take_id="x", tree=run.Tree()),
-        run.PullRequestLookedFor: run.PullRequestLookedFor(look_id="x", sight=run.Sight()),
+        run.PullRequestProbed: run.PullRequestProbed(look_id="x", sight=run.PullRequestStatus()),
         run.CooldownEnded: run.CooldownEnded(wait_id="x"),
-        run.FollowUpGiven: run.FollowUpGiven(text="x"),
-        run.HumanVerdictGiven: run.HumanVerdictGiven(approved=True),
+        run.QuestionAnswered: run.QuestionAnswered(text="x"),
+        run.VerdictSubmitted: run.VerdictSubmitted(approved=True),
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
         run.ContactChanged: run.ContactChanged(role="worker", comes=False),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
@@ -1643,14 +1645,14 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.ContactChanged(role="reviewer", comes=False))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.ReviewRequested())
-    story.happens(run.HumanVerdictGiven(approved=False, notes="x"))
+    story.happens(run.VerdictSubmitted(approved=False, notes="x"))
     story.happens(run.PauseRequested(now=True))
     story.happens(run.ResumeRequested())
     story.happens(run.StopRequested(reason="x"))
     story.happens(run.RunResumed(settings=settings(max_iterations=3), generation=2))
     written = [(type(event), msgspec.json.encode(event)) for event in story.journal]
     assert run.fold(msgspec.json.decode(body, type=kind) for kind, body in written) == story.state
-    elsewhere = {run.FollowUpGiven, run.PullRequestLookedFor, run.TreeTaken}  # in the properties
+    elsewhere = {run.QuestionAnswered, run.PullRequestProbed, run.TreeTaken}  # in the properties
     assert {kind for kind, _ in written} | elsewhere == set(run.EVENTS)
 
 

@@ -167,7 +167,7 @@ def test_verdicts_that_cannot_be_read_in_two_rounds_are_a_persons_to_give() -> N
         story.settle(finished("fine"), "reviewer")
     assert story.state.paused
     assert "claude broke the form" in run.describe(story.state)
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.open().purpose == "pull-request"
 
 

@@ -59,7 +59,7 @@ def test_a_gate_keeps_back_what_its_event_has_asked_for_and_lets_the_rest_come_t
     [turn, checks] = held.jobs
     assert (turn.issued, checks.issued, checks.id) == (True, False, "checks-1")
     assert (held.hold, held.stuck, held.paused) == (BUDGET, "the budget is spent", False)
-    assert [each.text for each in held.once if isinstance(each, run.Announce)] == ["the budget is spent"]
+    assert [each.text for each in held.once if isinstance(each, run.Notice)] == ["the budget is spent"]
 
 
 def test_a_gate_takes_back_what_waits_and_keeps_the_next_iteration_for_later() -> None:

@@ -22,7 +22,7 @@ from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
 from tests.actors.machines.test_run import DONE, NOW, PASS, Run, failed, finished
 
-FOUND = run.Sight(lacks="gh", reason="there is no gh")
+FOUND = run.PullRequestStatus(lacks="gh", reason="there is no gh")
 
 
 def published() -> Run:
@@ -68,13 +68,13 @@ ROWS: dict[type[base.Job], tuple[Callable[[], Run], Callable[[Any], run.Event], 
     ),
     PullRequestJob: (
         published,
-        lambda it: run.PullRequestLookedFor(look_id=it.look_id, sight=FOUND),
+        lambda it: run.PullRequestProbed(look_id=it.look_id, sight=FOUND),
         "worker",
         "a look at git",
     ),
     QuestionJob: (
         lambda: Run(task="", open_ended=True),
-        lambda _it: run.FollowUpGiven(text="Fix the parser."),
+        lambda _it: run.QuestionAnswered(text="Fix the parser."),
         "home",
         "a person's answer",
     ),

@@ -14,7 +14,7 @@ from actors.messages import TurnOutcome, Usage
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
-ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.LookForPullRequest, run.StartCooldown)
+ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.ProbePullRequest, run.StartCooldown)
 DONE = "<promise>DONE</promise>"
 # A good turn in every phase: says done, passes the review.
 GOOD = {"work": DONE, "review": "<review>PASS</review>"}
@@ -49,9 +49,11 @@ SETTINGS = st.builds(
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
 SIGHTS = st.one_of(
-    st.just(run.Sight(found=FOUND)),
+    st.just(run.PullRequestStatus(found=FOUND)),
     st.builds(
-        run.Sight, lacks=st.sampled_from(["", "repository", "remote", "gh", "login", "answer"]), reason=st.just("why")
+        run.PullRequestStatus,
+        lacks=st.sampled_from(["", "repository", "remote", "gh", "login", "answer"]),
+        reason=st.just("why"),
     ),
 )
 
@@ -121,8 +123,9 @@ class RunMachine(RuleBasedStateMachine):
                 now = run.Tree(id=(command.since or "first") if tree == "same" else tree, reason="no git")
                 changed = ("a.py",) if now.id != command.since else ()
                 event = run.TreeTaken(take_id=command.take_id, tree=now, changed=changed)
-            case run.LookForPullRequest():
-                event = run.PullRequestLookedFor(look_id=command.look_id, sight=sight or run.Sight(found=FOUND))
+            case run.ProbePullRequest():
+                seen = sight or run.PullRequestStatus(found=FOUND)
+                event = run.PullRequestProbed(look_id=command.look_id, sight=seen)
             case run.StartCooldown():
                 self.now_ms = max(self.now_ms, command.until_ms)
                 event = run.CooldownEnded(wait_id=command.wait_id)
@@ -179,11 +182,11 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(approved=st.booleans(), notes=st.sampled_from(["", "faster"]))
     def somebody_judges(self, approved, notes):
-        self.happens(run.HumanVerdictGiven(approved=approved, notes=notes))
+        self.happens(run.VerdictSubmitted(approved=approved, notes=notes))
 
     @rule(text=st.sampled_from(["", "more"]))
     def somebody_follows_up(self, text):
-        self.happens(run.FollowUpGiven(text=text))
+        self.happens(run.QuestionAnswered(text=text))
 
     @rule()
     def somebody_wants_a_review(self):
@@ -238,7 +241,7 @@ class RunMachine(RuleBasedStateMachine):
         started = {each.turn_id: each for each in self.issued.values() if isinstance(each, run.StartTurn)}
         assert set(turns) == set(started) - self.settled, "a turn was forgotten, or asked for again"
         assert all(started[turn_id] == turn for turn_id, turn in turns.items()), "a turn changed under its id"
-        assert {each.turn_id for each in self.open(run.BreakOffTurn)} <= set(turns)
+        assert {each.turn_id for each in self.open(run.InterruptTurn)} <= set(turns)
 
     @invariant()
     def a_pull_request_is_one_that_was_seen(self):
@@ -276,8 +279,8 @@ class RunMachine(RuleBasedStateMachine):
                 return
             if self.state.paused:
                 self.happens(run.ResumeRequested())
-            elif self.open(run.AskFollowUp):
-                self.happens(run.FollowUpGiven(text="more"))
+            elif self.open(run.AskQuestion):
+                self.happens(run.QuestionAnswered(text="more"))
             else:
                 self.answer(self.open(*ANSWERABLE)[0])
         raise AssertionError(f"no end in sight: {run.describe(self.state)}")

@@ -97,7 +97,7 @@ def test_no_cost_comes_before_the_run() -> None:
 def test_what_was_spent_stays_with_the_next_task() -> None:
     story = Run(task="", open_ended=True)
     story.happens(grew("mail-1"))
-    story.happens(run.FollowUpGiven(text="Fix the parser."))
+    story.happens(run.QuestionAnswered(text="Fix the parser."))
     assert [each.turns for each in story.state.spent] == [1]
     story.happens(grew("mail-1"))
     assert [each.turns for each in story.state.spent] == [1]

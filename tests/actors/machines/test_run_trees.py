@@ -11,7 +11,9 @@ from actors.machines.run import Phase
 from actors.machines.run.trees import MOST_MOVES
 from tests.actors.machines.test_run import DONE, FAIL, PASS, Run, failed, finished
 
-FOUND = run.Sight(found=run.PullRequest(url="https://example.org/1", state="OPEN", is_draft=True, branch="b"))
+FOUND = run.PullRequestStatus(
+    found=run.PullRequest(url="https://example.org/1", state="OPEN", is_draft=True, branch="b")
+)
 
 
 class Bound(Run):
@@ -62,7 +64,7 @@ def test_a_tree_that_is_published_unchanged_is_named_beside_the_pull_request() -
     story = in_review(looks_for_pull_request=True)
     story.reviews(PASS, PASS)
     story.sees_tree("work")
-    story.sees(run.Sight())
+    story.sees(run.PullRequestStatus())
     story.settle(finished("opened"))
     story.sees_tree("work")
     story.sees(FOUND)
@@ -161,7 +163,7 @@ def test_what_was_published_and_then_fails_its_checks_is_worked_on() -> None:
 
 def test_a_person_approves_the_tree_as_it_is_then() -> None:
     story = in_review()
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     story.settle(finished("broken off"))
     story.settle(finished("broken off"), "reviewer")
     story.sees_tree("what the person saw")
@@ -173,7 +175,7 @@ def test_a_person_approves_the_tree_as_it_is_then() -> None:
 
 def test_what_is_published_otherwise_than_a_person_has_approved_it_is_checked() -> None:
     story = in_review()
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     story.settle(finished())
     story.settle(finished(), "reviewer")
     story.sees_tree("what the person saw")

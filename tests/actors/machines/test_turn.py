@@ -42,7 +42,7 @@ def test_what_may_have_been_sent_is_looked_up_before_anything_else_is_sent():
 
 
 def test_nothing_to_do_when_all_is_settled():
-    state = ledger(intended(), submitted(), turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = ledger(intended(), submitted(), turn.SessionTurnSettled(turn_id="a", outcome=DONE))
     assert turn.next_action(state) is None
     assert state.settled == {"a": DONE}
 
@@ -97,14 +97,14 @@ def test_a_turn_over_which_the_agent_is_lost_again_and_again_fails(answer: str):
 
 def test_a_mail_steered_into_a_turn_settles_when_the_agent_has_it():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="a", outcome=DONE))
     event = turn.found(state.open["m"], FoundTurn(state="unfinished"), "new")
     assert turn.is_settled(turn.apply(state, event), "m")
 
 
 def test_a_steered_mail_that_came_too_late_for_its_turn_goes_on_when_its_program_is_gone():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="a", outcome=DONE))
     for answer, settled in (("finished", True), ("unfinished", False)):
         event = turn.found(state.open["m"], FoundTurn(state=answer, outcome=DONE), "new", left_alone=True)
         assert turn.is_settled(turn.apply(state, event), "m") is settled
@@ -115,7 +115,7 @@ def test_a_steered_mail_that_came_too_late_for_its_turn_goes_on_when_its_program
 
 def test_a_steered_mail_that_the_model_was_not_asked_with_is_taken_up_by_a_reminder():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="a", outcome=DONE))
     state = turn.apply(state, turn.found(state.open["m"], FoundTurn(state="unfinished", unread=True), "new"))
     action = turn.next_action(state)
     assert isinstance(action, turn.Send)
@@ -134,7 +134,7 @@ def test_a_reminder_of_a_message_shows_it_as_its_first_line_does_not_tell_it_fro
 
 def test_a_steered_mail_that_did_not_arrive_becomes_a_turn_of_its_own():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=DONE))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="a", outcome=DONE))
     state = turn.apply(state, turn.found(state.open["m"], FoundTurn(state="absent"), "new"))
     action = turn.next_action(state)
     assert isinstance(action, turn.Send)
@@ -147,14 +147,14 @@ def test_the_memory_of_settled_mails_is_bounded_and_that_of_turns_is_not():
         for purpose in ("mail", "work"):
             name = f"{purpose}-{number}"
             state = turn.apply(state, intended(name, purpose))
-            state = turn.apply(state, turn.TurnConcluded(turn_id=name, outcome=DONE))
+            state = turn.apply(state, turn.SessionTurnSettled(turn_id=name, outcome=DONE))
     assert len(state.settled_mail) == turn.MAIL_MEMORY
     assert len(state.settled) == turn.MAIL_MEMORY * 2
     assert turn.is_settled(state, f"mail-{turn.MAIL_MEMORY * 2 - 1}")
 
 
 def test_a_persons_message_is_remembered_as_mail_is():
-    state = turn.apply(ledger(intended("m", "human")), turn.TurnConcluded(turn_id="m", outcome=DONE))
+    state = turn.apply(ledger(intended("m", "human")), turn.SessionTurnSettled(turn_id="m", outcome=DONE))
     assert (state.settled, state.settled_mail) == ({}, ("m",))
     assert turn.is_settled(state, "m")
 
@@ -162,14 +162,15 @@ def test_a_persons_message_is_remembered_as_mail_is():
 def test_what_all_turns_cost_is_added_up_and_a_message_in_another_turn_is_no_turn():
     state = ledger(intended(), submitted(), intended("m", "mail"), submitted("m", carrier="a"))
     usage = Usage(input_tokens=10, output_tokens=2, cost_usd=0.5)
-    state = turn.apply(state, turn.TurnConcluded(turn_id="a", outcome=TurnOutcome(status="failed", usage=usage)))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="m", outcome=DONE))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="a", outcome=TurnOutcome(status="failed", usage=usage)))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="m", outcome=DONE))
     state = turn.apply(state, intended("b"))
-    state = turn.apply(state, turn.TurnConcluded(turn_id="b", outcome=TurnOutcome(status="finished", usage=usage)))
+    state = turn.apply(state, turn.SessionTurnSettled(turn_id="b", outcome=TurnOutcome(status="finished", usage=usage)))
     assert state.turns == 2
     assert state.spent == Usage(input_tokens=20, output_tokens=4, cost_usd=1.0)
 
 
+SETTLED = turn.SessionTurnSettled(turn_id="a", outcome=DONE)
 ILLEGAL = [
     ([intended()], intended()),
     ([], submitted()),
@@ -177,8 +178,8 @@ ILLEGAL = [
     ([intended()], turn.TurnSeen(turn_id="a")),
     ([intended()], turn.TurnReturned(turn_id="a")),
     ([intended()], turn.TurnCut(turn_id="a", next_message_id="b")),
-    ([intended(), turn.TurnConcluded(turn_id="a", outcome=DONE)], turn.TurnConcluded(turn_id="a", outcome=DONE)),
-    ([intended(), turn.TurnConcluded(turn_id="a", outcome=DONE)], intended()),
+    ([intended(), SETTLED], SETTLED),
+    ([intended(), SETTLED], intended()),
 ]
 
 
@@ -235,6 +236,6 @@ def test_the_last_answered_message_is_known_until_another_session_begins() -> No
         ledger = turn.apply(ledger, turn.TurnIntended(turn_id=name, purpose="mail", prompt="p"))
         ledger = turn.apply(ledger, turn.TurnSubmitted(turn_id=name, message_id=name))
         outcome = TurnOutcome(status=status, error="" if status == "finished" else "e")  # type: ignore[arg-type]
-        ledger = turn.apply(ledger, turn.TurnConcluded(turn_id=name, outcome=outcome))
+        ledger = turn.apply(ledger, turn.SessionTurnSettled(turn_id=name, outcome=outcome))
         assert ledger.answered == answered
     assert turn.apply(ledger, turn.SessionBegan(session_id="s2")).answered == ""

@@ -57,7 +57,7 @@ class LedgerAndAgent(RuleBasedStateMachine):
         if crash:
             self.crash()
             return
-        self.record(turn.TurnConcluded(turn_id=entry.turn_id, outcome=DONE))
+        self.record(turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=DONE))
         self.running = None
 
     @rule()

@@ -243,7 +243,7 @@ def test_a_person_decides_in_place_of_a_reviewer_that_cannot_work() -> None:
     story.wait()
     story.settle(refused("billing"), "reviewer")
     assert story.state.paused
-    story.happens(run.HumanVerdictGiven(approved=True))
+    story.happens(run.VerdictSubmitted(approved=True))
     assert story.state.phase is Phase.PULL_REQUEST
     assert story.one(run.StartTurn).purpose == "pull-request"
 

@@ -10,7 +10,7 @@ import pytest
 from actors.adapters.base import AgentEvent, EventSink
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
-from actors.messages import FoundTurn, RunTurn, TurnOutcome, Usage
+from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome, Usage
 from actors.session import AgentSession, SessionOptions, SessionStatus
 
 PATIENCE_S = 10.0
@@ -101,7 +101,7 @@ class Listener:
     def session_opened(self, session_id: str) -> None:
         self.told.put(("opened", session_id))
 
-    def turn_ended(self, turn_id: str, purpose: str, outcome: TurnOutcome) -> None:
+    def turn_settled(self, turn_id: str, purpose: str, outcome: TurnOutcome) -> None:
         self.told.put(("ended", turn_id, outcome.status, outcome.error))
 
     def usage_grew(self, cost: turn.Cost) -> None:
@@ -177,8 +177,8 @@ def rig() -> Iterator[Rig]:
         session.close(PATIENCE_S)
 
 
-def order(name: str, purpose: str = "work") -> RunTurn:
-    return RunTurn(turn_id=name, purpose=purpose, prompt=f"do {name}")  # type: ignore[arg-type]
+def order(name: str, purpose: str = "work") -> StartTurnRequest:
+    return StartTurnRequest(turn_id=name, purpose=purpose, prompt=f"do {name}")  # type: ignore[arg-type]
 
 
 def test_a_turn_runs_once_however_often_it_is_asked_for(rig: Rig):
@@ -244,7 +244,7 @@ def test_mail_that_came_too_late_for_its_turn_goes_on_after_the_program_was_kill
     rig.program.transcript = {"a": ("finished", "do a"), "m": ("unfinished", "hello")}
     _, listener = rig.start()
     listener.wait_for("ended", "a", "finished")
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
     assert rig.prompts()[:2] == ["do a", "hello"]
     assert rig.prompts()[2].startswith("hello (continued)")
 
@@ -253,7 +253,7 @@ def test_mail_to_an_idle_agent_is_a_turn_of_its_own(rig: Rig):
     session, listener = rig.start()
     session.deliver("m", "hello")
     assert [listener.wait_for("mail")[2] for _ in range(2)] == ["accepted", "seen"]
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
 
 
 def test_mail_reaches_a_running_work_turn_and_waits_for_the_end_of_a_review(rig: Rig):
@@ -271,7 +271,7 @@ def test_mail_reaches_a_running_work_turn_and_waits_for_the_end_of_a_review(rig:
     listener.wait_for("mail", "m2", "accepted")
     session.break_off("r", "enough")
     assert listener.wait_for("ended")[1] == "r"
-    listener.wait_for("mail", "m2", "answered")
+    listener.wait_for("mail", "m2", "handled")
     assert rig.prompts() == ["do w", "during work", "do r", "during review"]
 
 
@@ -281,7 +281,7 @@ def test_mail_that_an_unavailable_agent_never_got_fails_and_may_be_brought_again
     session.deliver("m", "hello")
     assert listener.wait_for("mail", "m", "failed")[3] == "not logged in"
     session.deliver("m", "hello")
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
     assert rig.prompts() == ["hello"]
 
 
@@ -292,7 +292,7 @@ def test_mail_whose_turn_failed_was_seen_and_says_why(rig: Rig):
     listener.wait_for("mail", "m", "seen")
     assert listener.wait_for("mail", "m", "failed")[3] == "overloaded"
     session.deliver("m", "hello")
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
     assert rig.prompts() == ["hello"]
 
 
@@ -319,7 +319,7 @@ def test_nothing_starts_while_held_and_it_goes_on_afterwards(rig: Rig):
     listener.wait_for("mail", "m", "accepted")
     assert rig.prompts() == []
     session.hold(held=False)
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
 
 
 def test_a_turn_that_has_not_begun_is_broken_off_without_being_sent(rig: Rig):
@@ -335,7 +335,7 @@ def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     rig.stream.events = [
         turn.SessionBegan(session_id="gone"),
         turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
-        turn.TurnConcluded(turn_id="a", outcome=DONE),
+        turn.SessionTurnSettled(turn_id="a", outcome=DONE),
     ]
     session, listener = rig.start()
     assert "session gone is gone" in listener.wait_for("note")[1]
@@ -367,14 +367,14 @@ def test_a_program_that_ends_while_idle_is_opened_again_in_its_session(rig: Rig)
     assert len(rig.agents) == 2
 
 
-@pytest.mark.parametrize("how", ["answered", "the program ends"])
+@pytest.mark.parametrize("how", ["handled", "the program ends"])
 def test_what_the_agent_asks_a_person_in_its_own_window_is_told_and_stands_in_its_status_until_then(rig: Rig, how: str):
     _, listener = rig.start()
     listener.wait_for("opened")
     rig.agents[-1].sink(AgentEvent(kind="waits", text="it asks for a permission"))
     listener.wait_for("note", "it asks for a permission")
     listener.wait_for("asks", "it asks for a permission")
-    rig.agents[-1].sink(AgentEvent(kind="waits" if how == "answered" else "ended"))
+    rig.agents[-1].sink(AgentEvent(kind="waits" if how == "handled" else "ended"))
     listener.wait_for("asks", "")
 
 
@@ -396,7 +396,7 @@ def test_mail_whose_provider_is_away_is_put_off_and_not_given_twice(rig: Rig):
     session.deliver("m", "Message from claude")
     listener.wait_for("mail", "m", "seen")
     assert "put off: API Error: 529: retry 2 in " in listener.wait_for_note("retry 2")
-    assert listener.wait_for("mail", "m", "answered")
+    assert listener.wait_for("mail", "m", "handled")
     first, *more = rig.prompts()
     assert first == "Message from claude"
     assert [text.splitlines()[0] for text in more] == ["Message from claude (continued)"] * 2
@@ -420,7 +420,7 @@ def test_mail_that_waits_for_its_provider_survives_a_crash_with_the_time_that_is
     session.close(PATIENCE_S)
     now[0] += 90_000
     _, listener = rig.start(retry_ms=60_000, clock=lambda: now[0])
-    listener.wait_for("mail", "m", "answered")
+    listener.wait_for("mail", "m", "handled")
     assert len(rig.prompts()) == 2
 
 
@@ -440,8 +440,9 @@ def test_work_is_done_while_mail_waits_for_its_provider(rig: Rig):
     listener.wait_for("ended", "a", "finished")
 
 
-def retried(name: str, of: str) -> RunTurn:
-    return RunTurn(turn_id=name, purpose="work", prompt=f"do {of} (continued) all", continues=of, reminder="go on")
+def retried(name: str, of: str) -> StartTurnRequest:
+    prompt = f"do {of} (continued) all"
+    return StartTurnRequest(turn_id=name, purpose="work", prompt=prompt, continues=of, reminder="go on")
 
 
 def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: Rig):
@@ -527,6 +528,6 @@ def test_a_message_that_another_turn_carries_costs_nothing_of_its_own(rig: Rig):
     session.deliver("mail-1", "hello")
     listener.wait_for("mail", "mail-1", "seen")
     session.break_off("a", "enough")
-    listener.wait_for("mail", "mail-1", "answered")
+    listener.wait_for("mail", "mail-1", "handled")
     session.deliver("mail-2", "hello again")
     assert listener.wait_for("usage")[1] == "mail-2"

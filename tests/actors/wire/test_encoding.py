@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from actors.machines import turn
-from actors.messages import Note, Progress, TurnEnded, TurnOutcome
+from actors.messages import Note, Progress, TurnOutcome, TurnSettledReport
 from actors.wire import envelope
 from actors.wire.encoding import to_json, to_msgpack
 from supervisor import console_wire
@@ -16,10 +16,10 @@ MENDED = "cut \ufffd off"
     [
         Note(sender="codex", recipient="claude", text=HALF, at_ms=5),
         Progress(at_ms=1, source="worker", agent="claude", kind="say", text=HALF),
-        TurnEnded(turn_id="t", purpose="work", outcome=TurnOutcome(status="finished", text=HALF)),
+        TurnSettledReport(turn_id="t", purpose="work", outcome=TurnOutcome(status="finished", text=HALF)),
     ],
 )
-def test_a_message_with_half_a_pair_arrives_with_a_replacement(message: Note | Progress | TurnEnded) -> None:
+def test_a_message_with_half_a_pair_arrives_with_a_replacement(message: Note | Progress | TurnSettledReport) -> None:
     kind = type(message).__name__
     arrived = envelope.decode_body(kind, envelope.encode_body(message))
     assert msgspec.to_builtins(arrived) == msgspec.json.decode(to_json(message))
@@ -27,9 +27,9 @@ def test_a_message_with_half_a_pair_arrives_with_a_replacement(message: Note | P
 
 
 def test_an_event_with_half_a_pair_is_journalled_with_a_replacement() -> None:
-    event = turn.TurnConcluded(turn_id="t", outcome=TurnOutcome(status="finished", text=HALF))
+    event = turn.SessionTurnSettled(turn_id="t", outcome=TurnOutcome(status="finished", text=HALF))
     body = to_json(event)
-    assert msgspec.json.decode(body, type=turn.TurnConcluded).outcome.text == MENDED
+    assert msgspec.json.decode(body, type=turn.SessionTurnSettled).outcome.text == MENDED
 
 
 def test_a_request_and_news_of_a_console_with_half_a_pair_arrive() -> None:

@@ -23,7 +23,7 @@ class RunChecks(Command, frozen=True, kw_only=True):
         return "worker"
 
 
-class BreakOffChecks(Command, frozen=True, kw_only=True):
+class InterruptChecks(Command, frozen=True, kw_only=True):
     """End these checks; nobody waits for their result any more. Not repeated: the driver says which it keeps."""
 
     checks_id: str
@@ -77,6 +77,6 @@ class ChecksJob(Job, frozen=True, kw_only=True):
         """The checks."""
         return "the checks"
 
-    def withdrawal(self) -> BreakOffChecks:
+    def withdrawal(self) -> InterruptChecks:
         """They may take hours."""
-        return BreakOffChecks(checks_id=self.id)
+        return InterruptChecks(checks_id=self.id)

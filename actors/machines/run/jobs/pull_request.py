@@ -9,11 +9,11 @@ import msgspec
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 
 # What a pull request cannot be without, or what is not known of it; "" = nothing.
-Lack = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
+Missing = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
 
 
-class LookForPullRequest(Command, frozen=True, kw_only=True):
-    """Is there a pull request for the branch that the run is on? Answer: `PullRequestLookedFor`.
+class ProbePullRequest(Command, frozen=True, kw_only=True):
+    """Is there a pull request for the branch that the run is on? Answer: `PullRequestProbed`.
 
     `ahead`: before the agent is asked for one; only whether there can be one.
     """
@@ -36,28 +36,28 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
     branch: str
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class PullRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a look for the pull request has found. `lacks`: what is missing; `reason`: the same as a line for people."""
 
     found: PullRequest | None = None
-    lacks: Lack = ""
+    lacks: Missing = ""
     reason: str = ""
 
 
-class PullRequestLookedFor(Event, frozen=True, kw_only=True):
+class PullRequestProbed(Event, frozen=True, kw_only=True):
     """There was a look for the pull request, or for whether there can be one."""
 
     stored_as: ClassVar[str] = "PullRequestLookedFor"
 
     look_id: str
-    sight: Sight
+    sight: PullRequestStatus
 
 
 class PullRequestJob(Job, frozen=True, kw_only=True):
     """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
 
-    asks: ClassVar[type[Command]] = LookForPullRequest
-    answer: ClassVar[type[Event]] = PullRequestLookedFor
+    asks: ClassVar[type[Command]] = ProbePullRequest
+    answer: ClassVar[type[Event]] = PullRequestProbed
     named_by: ClassVar[str] = "look_id"
     withdrawable: ClassVar[bool] = True
     idle: ClassVar[bool] = False
@@ -65,9 +65,9 @@ class PullRequestJob(Job, frozen=True, kw_only=True):
 
     ahead: bool
 
-    def command(self, _run: Facts, _now_ms: int) -> LookForPullRequest:
+    def command(self, _run: Facts, _now_ms: int) -> ProbePullRequest:
         """Look for it."""
-        return LookForPullRequest(look_id=self.id, ahead=self.ahead)
+        return ProbePullRequest(look_id=self.id, ahead=self.ahead)
 
     def words(self, _run: Facts) -> str:
         """What is looked at."""

@@ -7,13 +7,13 @@ from typing import ClassVar
 from actors.machines.run.jobs.base import Command, Event, Facts, Job
 
 
-class AskFollowUp(Command, frozen=True, kw_only=True):
-    """Ask a person. Answer: `FollowUpGiven` (or `HumanVerdictGiven`, `StopRequested`)."""
+class AskQuestion(Command, frozen=True, kw_only=True):
+    """Ask a person. Answer: `QuestionAnswered` (or `VerdictSubmitted`, `StopRequested`)."""
 
     question: str
 
 
-class FollowUpGiven(Event, frozen=True, kw_only=True):
+class QuestionAnswered(Event, frozen=True, kw_only=True):
     """A person answered the open question; blank means stop."""
 
     stored_as: ClassVar[str] = "FollowUpGiven"
@@ -24,8 +24,8 @@ class FollowUpGiven(Event, frozen=True, kw_only=True):
 class QuestionJob(Job, frozen=True, kw_only=True):
     """A question to a person; its id never leaves the machine, since a run has one at most."""
 
-    asks: ClassVar[type[Command]] = AskFollowUp
-    answer: ClassVar[type[Event]] = FollowUpGiven
+    asks: ClassVar[type[Command]] = AskQuestion
+    answer: ClassVar[type[Event]] = QuestionAnswered
     named_by: ClassVar[str] = ""
     withdrawable: ClassVar[bool] = True
     idle: ClassVar[bool] = False
@@ -33,9 +33,9 @@ class QuestionJob(Job, frozen=True, kw_only=True):
 
     question: str
 
-    def command(self, _run: Facts, _now_ms: int) -> AskFollowUp:
+    def command(self, _run: Facts, _now_ms: int) -> AskQuestion:
         """Ask it."""
-        return AskFollowUp(question=self.question)
+        return AskQuestion(question=self.question)
 
     def words(self, _run: Facts) -> str:
         """The answer."""

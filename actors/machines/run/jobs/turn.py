@@ -30,7 +30,7 @@ class StartTurn(Command, frozen=True, kw_only=True):
         return self.role
 
 
-class BreakOffTurn(Command, frozen=True, kw_only=True):
+class InterruptTurn(Command, frozen=True, kw_only=True):
     """Interrupt this turn, which is issued. Its `TurnSettled` is still awaited, whatever its status will be."""
 
     turn_id: str
@@ -101,9 +101,9 @@ class TurnJob(Job, frozen=True, kw_only=True):
         """What it was is decided when it has settled."""
         return self if self.cut else replace(self, cut=why)
 
-    def interruption(self) -> BreakOffTurn | None:
+    def interruption(self) -> InterruptTurn | None:
         """For as long as it has not settled."""
-        return BreakOffTurn(turn_id=self.id, role=self.role, reason=self.cut) if self.cut else None
+        return InterruptTurn(turn_id=self.id, role=self.role, reason=self.cut) if self.cut else None
 
 
 def agent_label(settings: RunSettings, role: Role) -> str:
