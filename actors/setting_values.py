@@ -59,7 +59,7 @@ def seconds(what: str, typed: str) -> int:
     found = int(count) * unit_s if known else 0
     if not 1 <= found <= MOST_CHECK_TIMEOUT_S:
         most = MOST_CHECK_TIMEOUT_S // 3600
-        raise UserError(f"{what} takes a time from 1s to {most}h, as 90s, 30m or 2h, not {values.shown(typed)}")
+        raise UserError(f"{what} must be a time from 1s to {most}h, such as 90s, 30m or 2h, not {values.shown(typed)}")
     return found
 
 

@@ -54,8 +54,8 @@ def whole_number(what: str, value: str, *, least: int, most: int, says_most: boo
     is_number = value.isascii() and value.isdigit()
     too_large = is_number and (len(digits) > len(str(most)) or int(digits) > most)
     if not is_number or too_large or int(digits) < least:
-        end = f" to {most}" if too_large or says_most else ""
-        raise UserError(f"{what} takes a whole number from {least}{end}, not {shown(value)}")
+        allowed = f"from {least} to {most}" if too_large or says_most else f"of at least {least}"
+        raise UserError(f"{what} must be a whole number {allowed}, not {shown(value)}")
     return int(digits)
 
 

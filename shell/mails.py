@@ -42,7 +42,7 @@ def parse(typed: str) -> LookAtMail | OrderMail:
             raise UserError(f"mail list takes no further words, but got {rest.strip()!r}: {USAGE}")
         return LookAtMail()
     if not mail_id:
-        raise UserError(f"mail {action} needs the ID of a mail, see mail list: {USAGE}")
+        raise UserError(f"mail {action} needs the ID of a mail (mail list shows them): {USAGE}")
     if text and action not in ("edit", "drop"):
         raise UserError(f"mail {action} takes one ID, but got {text.strip()!r} as well: {USAGE}")
     if action == "edit" and not text.strip():

@@ -153,7 +153,7 @@ def _refuse_near_miss(word: str) -> None:
     meant = "" if any(letter in word for letter in " ./") else meant_subcommand(word)
     if meant:
         raise UserError(
-            f"{word!r} is no command (did you mean loop {meant}?); for a task of this one word: loop -- {word}"
+            f"unknown command {word!r} (did you mean loop {meant}?); to use this word as the task: loop -- {word}"
         )
 
 

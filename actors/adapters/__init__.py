@@ -131,7 +131,7 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     if agent is None:
         known = ", ".join(sorted({*_BUILT_IN, *configured}))
         raise UserError(
-            f"unknown agent {name!r}: known are {known}; any agent that speaks the Agent Client Protocol can be added "
+            f"unknown agent {name!r}: the known agents are {known}; any ACP agent can be added "
             f'to ~/.loop/config.toml: [agents.{key}] command = ["program", "argument"]; see loop agents'
         )
 

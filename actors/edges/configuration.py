@@ -216,7 +216,7 @@ def _refuse_the_users_keys(file: _File) -> None:
 def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
     for name, agent in agents.items():
         if agent.peer and agent.peer not in known:
-            why = f"unknown agent{values.meant(agent.peer, known)}; known are {', '.join(sorted(known))}"
+            why = f"unknown agent{values.meant(agent.peer, known)}; the known agents are {', '.join(sorted(known))}"
             _refuse(file, ("agents", name, "peer"), agent.peer, why)
 
 
@@ -320,7 +320,7 @@ def _converted(file: _File, prefix: tuple[str, ...], table: dict[str, Any], kind
         known = {field.name: field.type for field in msgspec.structs.fields(kind)}
         for key, value in table.items():
             if key not in known:
-                why = f"unknown key{values.meant(key, known)}; known are {', '.join(known)}"
+                why = f"unknown key{values.meant(key, known)}; the known keys are {', '.join(known)}"
                 _refuse(file, (*prefix, key), value, why)
             _refuse_other_types(file, (*prefix, key), value, known[key])
         raise

@@ -27,7 +27,7 @@ def runs(world: World) -> list[Path]:
         (["--claude-only", "--codex-only"], "exclude each other"),
         (["--agent", "embedded", "--check", "\udcff", "x"], "--check has bytes that are not UTF-8 text"),
         (["submit", "--agent", "embedded", "--worktree", "x\udcff"], "has bytes that are not UTF-8 text"),
-        (["--agent", "embedded", "-m", "1" + "0" * 30, "x"], "--max-iterations takes a whole number from 1 to 1000000"),
+        (["--agent", "embedded", "-m", "1" + "0" * 30, "x"], "--max-iterations must be a whole number from 1 to 10"),
         (["status", "../../x"], "bad repository '../..'"),
         (["stop", "../x"], "bad repository '..'"),
     ],
@@ -46,7 +46,7 @@ def test_bad_input_is_one_line_and_status_2(embedded: World, words: list[str], l
     ("name", "value", "line"),
     [
         ("LOOP_RUN_ID", "9" * 255, "use at most 64 characters"),
-        ("LOOP_COOLDOWN_MS", "1" + "0" * 18, "LOOP_COOLDOWN_MS takes a whole number from 0 to 86400000"),
+        ("LOOP_COOLDOWN_MS", "1" + "0" * 18, "LOOP_COOLDOWN_MS must be a whole number from 0 to 86400000"),
     ],
 )
 def test_a_bad_variable_is_one_line_before_anything_is_made(

@@ -96,5 +96,5 @@ def test_a_mistake_in_a_file_is_one_line_with_file_line_key_and_what_was_meant(t
     done = loop(tmp_path, "config")
     assert (done.returncode, done.stdout) == (2, "")
     place = f"{tmp_path}/.loop.toml:2: max_iteration = 7"
-    assert done.stderr.startswith(f"[loop] error: {place}: unknown key (did you mean max_iterations?); known are")
+    assert done.stderr.startswith(f"[loop] error: {place}: unknown key (did you mean max_iterations?); the known")
     assert len(done.stderr.splitlines()) == 1

@@ -173,7 +173,7 @@ def test_a_bad_cooldown_falls_back(text: str, ms: int):
 
 @pytest.mark.parametrize("text", ["1" + "0" * 18, "9" * 5_000])
 def test_a_cooldown_of_years_is_refused(text: str):
-    with pytest.raises(UserError, match=r"LOOP_COOLDOWN_MS takes a whole number from 0 to 86400000, not '[19]"):
+    with pytest.raises(UserError, match=r"LOOP_COOLDOWN_MS must be a whole number from 0 to 86400000, not '[19]"):
         typed(["x"], {"LOOP_COOLDOWN_MS": text})
 
 

@@ -36,8 +36,8 @@ def test_serve_has_a_number_of_runs_and_a_format():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--max-runs", "0"], "--max-runs takes a whole number from 1, not '0'"),
-        (["--max-runs", "two"], "--max-runs takes a whole number from 1, not 'two'"),
+        (["--max-runs", "0"], "--max-runs must be a whole number of at least 1, not '0'"),
+        (["--max-runs", "two"], "--max-runs must be a whole number of at least 1, not 'two'"),
         (["--max-runs"], "--max-runs needs a value"),
         (["--log-format", "xml"], "--log-format takes one of text, json, not 'xml'"),
         (["--json"], "loop serve has no option '--json'"),

@@ -55,8 +55,8 @@ def test_options_come_after_the_word_in_any_order(words: str, meant: Errand):
         (["dashboard", "--web", "--once"], "--web and --once exclude each other"),
         (["dashboard", "--json", "--web"], "--web and --json exclude each other"),
         (["dashboard", "--port", "80"], "--port 80 is for --web"),
-        (["dashboard", "--web", "--port", "0"], "--port takes a whole number from 1 to 65535, not '0'"),
-        (["dashboard", "--web", "--port", "65536"], "--port takes a whole number from 1 to 65535, not '65536'"),
+        (["dashboard", "--web", "--port", "0"], "--port must be a whole number from 1 to 65535, not '0'"),
+        (["dashboard", "--web", "--port", "65536"], "--port must be a whole number from 1 to 65535, not '65536'"),
         (["dashboard", "--web", "--port"], "--port needs a value"),
     ],
 )

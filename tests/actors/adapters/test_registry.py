@@ -43,7 +43,7 @@ def test_an_unknown_agent_is_refused_with_the_known_ones_and_how_to_add_another(
     with pytest.raises(UserError) as caught:
         find_adapter("Gemini", table("x"))
     text = str(caught.value)
-    assert text.startswith("unknown agent 'Gemini': known are claude, codex, embedded, plain;")
+    assert text.startswith("unknown agent 'Gemini': the known agents are claude, codex, embedded, plain;")
     assert '[agents.gemini] command = ["program", "argument"]' in text
     assert "\n" not in text
 
