@@ -69,9 +69,14 @@ def environment(what: str, variables: Mapping[str, str]) -> dict[str, str]:
     return dict(variables)
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """` (did you mean X?)` for the known word that is nearest; "" when none is near."""
+def near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known word that is nearest; "" when none is near. `cutoff`: from 0, anything, to 1, the same."""
     import difflib  # only on the way to an error
 
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """` (did you mean X?)` for the known word that is nearest; "" when none is near."""
+    close = near(word, known)
+    return f" (did you mean {close}?)" if close else ""

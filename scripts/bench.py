@@ -45,8 +45,8 @@ from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
 from actors.machines.stored import stored_name
 from actors.messages import Record
+from shell.at_prompt import execute
 from shell.attached import Pipe
-from shell.commands import execute
 from shell.desk_client import DeskClient, find_desk
 from supervisor.console_wire import (
     Control,

@@ -17,8 +17,8 @@ from actors.errors import MissingFileError, UserError
 from shell import output
 from shell.checkups import Place
 from shell.checkups import agent as check_agent
+from shell.commands.grammar import Errand
 from shell.known_agents import command_of, how_to_install, installed, with_known
-from shell.subcommands import Errand
 
 ACTIONS = ("list", "update", "add")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actors.edges import run_dir
 from shell import output
-from shell.commands import execute
+from shell.at_prompt import execute
 from shell.desk_client import DeskClient, find_desk
 from shell.exits import reported
 from shell.repl import Repl

@@ -52,7 +52,7 @@ def _command(options: Options, words: Sequence[str]) -> int:
 
                 return examine(options.errand)
             check_packages()
-            from shell.errands import run_errand
+            from shell.one_shot import run_errand
 
             return run_errand(options.errand)
         case "submit":

@@ -23,8 +23,8 @@ from actors.edges import environments
 from actors.errors import LoopError, UserError
 from shell import checkups, output
 from shell.checkups import Check, Place
+from shell.commands.grammar import Errand
 from shell.findings import Finding, as_object, lines, verdict
-from shell.subcommands import Errand
 
 if TYPE_CHECKING:
     from actors.edges.configuration import RepositoryFile

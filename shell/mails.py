@@ -4,25 +4,26 @@
 
 from __future__ import annotations
 
-import difflib
 import uuid
 from collections.abc import Iterable
 from typing import Any, cast, get_args
 
 import msgspec
 
+from actors import values
 from actors.edges.journal_reader import read_streams
 from actors.errors import CircumstanceError, UserError, described
 from actors.machines import mail, mail_view
 from actors.messages import MailRecord, Record
 from actors.settings import Role, display_names
 from shell import tables
+from shell.commands.grammar import MAIL_USAGE
 from shell.run_files import RunFiles, check_whole, resume_hint
 from supervisor.console_wire import LookAtMail, MailReport, OrderMail
 
 CHANGES: tuple[mail.Action, ...] = get_args(mail.Action)
 ACTIONS = ("list", "show", *CHANGES)
-USAGE = "mail list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
+USAGE = f"mail {MAIL_USAGE}"
 TEXT_SHOWN = 60  # characters of a text in a list
 
 STREAM = "mail"
@@ -34,9 +35,7 @@ def parse(typed: str) -> LookAtMail | OrderMail:
     mail_id, _, text = rest.strip().partition(" ")
     action = action.lower() or "list"
     if action not in ACTIONS:
-        close = difflib.get_close_matches(action, ACTIONS, n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"mail has no {action!r}{meant}: {USAGE}")
+        raise UserError(f"mail has no {action!r}{values.meant(action, ACTIONS)}: {USAGE}")
     if action == "list":
         if rest:
             raise UserError(f"mail list takes no further words, but got {rest.strip()!r}: {USAGE}")

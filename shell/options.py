@@ -15,8 +15,9 @@ from actors.errors import UserError
 from actors.setting_values import Value
 from actors.settings_layers import Sourced
 from actors.settings_table import BY_FLAG, GROUPS, SETTINGS, TABLE, Setting
+from shell.commands.grammar import Errand
 from shell.subcommands import SUBCOMMANDS as ERRANDS
-from shell.subcommands import Errand, meant_subcommand, parse_errand
+from shell.subcommands import meant_subcommand, parse_errand
 
 Command = Literal["run", "workspace", "update", "submit", "config", "errand", "help", "version"]
 

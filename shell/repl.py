@@ -28,8 +28,8 @@ from actors.machines.mail import short
 from actors.messages import Progress
 from actors.text import printable
 from shell import output, render, tables
+from shell.at_prompt import COMMANDS, execute, meant
 from shell.backlog import Backlog
-from shell.commands import COMMANDS, execute, meant
 from shell.desk_client import DeskClient, RunEndedError
 from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
 from supervisor.console_wire import (

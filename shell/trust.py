@@ -18,7 +18,7 @@ from actors.edges import environments, git, trust
 from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
 from actors.errors import CircumstanceError, UserError
 from shell import output
-from shell.subcommands import Errand
+from shell.commands.grammar import Errand
 
 Standing = Literal["trusted", "changed", "untrusted", "harmless"]
 

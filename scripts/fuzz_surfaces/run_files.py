@@ -35,11 +35,11 @@ from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
 from shell import cli, leftovers, mails, run_files, tables
+from shell.commands.grammar import Errand
 from shell.dashboard import panel
 from shell.dashboard.collect import Reader
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
-from shell.subcommands import Errand
 from supervisor import stale_processes, submissions
 from supervisor.console_wire import LookAtMail
 from supervisor.submissions import Submission
@@ -264,7 +264,7 @@ def _complete(directory: Path) -> None:
 
 def _command(errand: Errand) -> str:
     """A command in this process; its output. A traceback is none."""
-    from shell.errands import run_errand
+    from shell.one_shot import run_errand
 
     out, errors = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(errors):

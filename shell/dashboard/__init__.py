@@ -11,7 +11,7 @@ import sys
 
 from actors.edges import environments
 from shell import output
-from shell.subcommands import Errand
+from shell.commands.grammar import Errand
 
 
 def dashboard(errand: Errand) -> int:

@@ -125,7 +125,7 @@ TAKE_ANY_DICTIONARY = {
     "actors.machines.mail_report": "JSON for agents",
     "actors.text": "reads foreign JSON",
     "shell.doctor": "JSON for --json",
-    "shell.errands": "JSON for --json",
+    "shell.commands.asking": "JSON for --json",
     "shell.findings": "JSON for --json",
     "shell.installation": "pipx's own file",
     "shell.worktrees": "JSON for --json",

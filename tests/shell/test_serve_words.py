@@ -3,8 +3,8 @@ import pytest
 from actors.errors import UserError
 from actors.messages import Progress
 from shell import render
+from shell.commands.grammar import Errand
 from shell.options import Options, help_text, parse
-from shell.subcommands import Errand
 
 
 def test_submit_takes_what_a_run_takes():

@@ -1,8 +1,9 @@
 import pytest
 
 from actors.errors import UserError
+from shell.commands.grammar import Errand
 from shell.options import help_text, parse
-from shell.subcommands import SUBCOMMANDS, Errand
+from shell.subcommands import SUBCOMMANDS
 
 
 def errand(*words: str) -> Errand:

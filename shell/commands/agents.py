@@ -1,0 +1,27 @@
+"""`agents`: the agents that a run can use."""
+
+from __future__ import annotations
+
+from shell.commands.base import Command
+from shell.commands.grammar import MORE, Errand, Subcommand
+
+
+def _agents(errand: Errand) -> int:
+    from shell.agents import run_agents
+
+    return run_agents(errand)
+
+
+AGENTS = Command(
+    name="agents",
+    row=Subcommand(
+        "agents",
+        "list the agents that a run can use, add one",
+        (MORE,),
+        ("--json",),
+        "The words are list, as without any; update, which asks the public registry of the Agent Client Protocol; "
+        "or add NAME, which writes a known agent into ~/.loop/config.toml. A known agent whose program is on your "
+        "PATH needs no configuration: loop --agent gemini.",
+    ),
+    once=_agents,
+)

@@ -1,0 +1,86 @@
+"""What the commands have in common: asking a run, and printing its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from shell import output
+from shell.commands.base import Prompt
+from shell.commands.grammar import Errand
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from shell.desk_client import DeskClient
+    from shell.run_files import RunFiles
+    from supervisor.console_wire import AnyAnswer, AnyNews, Report, Request
+
+# --- at the prompt ------------------------------------------------------------------------------------------------
+
+
+def done(prompt: Prompt, request: Request) -> str:
+    """Has the run do it; what it says."""
+    from supervisor.console_wire import Done
+
+    answer = prompt.ask(request)
+    assert isinstance(answer, Done)
+    return answer.text
+
+
+def report_of(prompt: Prompt) -> Report:
+    """How the run stands."""
+    from supervisor.console_wire import GetReport, Report
+
+    report = prompt.ask(GetReport())
+    assert isinstance(report, Report)
+    return report
+
+
+# --- after `loop` -------------------------------------------------------------------------------------------------
+
+
+def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> DeskClient:
+    """Connected to the run, to be closed. Raises `CircumstanceError` when it is not running."""
+    from actors.edges import run_dir
+    from shell.desk_client import DeskClient, find_desk
+
+    return DeskClient(find_desk(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news)
+
+
+def ask(found: RunFiles, request: Request) -> AnyAnswer:
+    """The run's answer. Raises `LoopError`."""
+    asking = client(found)
+    try:
+        return asking.ask(request)
+    finally:
+        asking.close()
+
+
+def order(errand: Errand, request: Request) -> int:
+    """Has the run do it, and prints what it says."""
+    from shell import run_files
+    from supervisor.console_wire import Done
+
+    found = run_files.choose(errand.run, running=True)
+    answer = ask(found, request)
+    assert isinstance(answer, Done)
+    print_text(errand, found, answer.text)
+    return 0
+
+
+def print_text(errand: Errand, found: RunFiles, text: str) -> None:
+    """The text, or an object with it."""
+    if errand.json:
+        output.say_json({"runId": found.run_id, "text": text})
+    else:
+        output.say(text)
+
+
+def builtins(struct: msgspec.Struct) -> dict[str, Any]:
+    """Its fields, for JSON."""
+    import msgspec
+
+    found = msgspec.to_builtins(struct)
+    found.pop("type", None)
+    return dict(found)

@@ -1,0 +1,75 @@
+"""What a row of the commands beside a run is, and what was typed after one. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_RUNS = 2  # of loop serve, at once
+
+MAIL_USAGE = "list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
+
+TEXT = "text..."  # takes all the words that are left
+MORE = "..."  # takes all the words that are left, if there are any
+
+
+class Errand(NamedTuple):
+    """What was typed after a subcommand. "" = not given."""
+
+    name: str
+    run: str = ""
+    actor: str = ""
+    agent: str = ""
+    action: str = ""
+    text: str = ""
+    json: bool = False
+    follow: bool = False
+    now: bool = False
+    max_runs: int = MAX_RUNS
+    log_format: str = "text"
+    once: bool = False
+    dry_run: bool = False
+    ignored: bool = False
+    web: bool = False
+    port: int = 0  # any that is free
+    fix: bool = False
+    show: bool = False
+    revoke: bool = False
+
+
+class Subcommand(NamedTuple):
+    """`takes` names the words in order; the last one may be `TEXT` or `MORE`."""
+
+    name: str
+    help: str
+    takes: tuple[str, ...] = ("run",)
+    flags: tuple[str, ...] = ("--json",)
+    more: str = ""  # shown by its own help alone
+
+    @property
+    def words(self) -> str:
+        """As people type it, without options."""
+        words = ("[RUN]" if word == "run" else word.upper() for word in self.takes)
+        return " ".join(["loop", self.name, *words])
+
+    @property
+    def usage(self) -> str:
+        """As people type it."""
+        return " ".join([self.words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
+
+
+_HELP = {
+    "--json": "--json",
+    "--run": "--run RUN",
+    "--follow": "-f",
+    "--now": "--now",
+    "--max-runs": "--max-runs N",
+    "--log-format": "--log-format text|json",
+    "--dry-run": "--dry-run",
+    "--ignored": "--ignored",
+    "--once": "--once",
+    "--fix": "--fix",
+    "--show": "--show",
+    "--revoke": "--revoke",
+    "--web": "--web",
+    "--port": "--port N",
+}

@@ -1,0 +1,71 @@
+"""`log` at the prompt, `logs` on the command line: what a run logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actors.errors import UserError
+from shell import output
+from shell.commands.base import Command, Prompt
+from shell.commands.grammar import Errand, Subcommand
+
+if TYPE_CHECKING:
+    from shell.log_lines import LogRecord
+
+LOOK_AGAIN_S = 0.2  # a log file tells nobody that it grows
+SHOWN = 20  # lines of a log
+
+
+def _show_json(record: LogRecord) -> None:
+    output.say_json(record)
+
+
+def _show_plain(record: LogRecord) -> None:
+    from shell import log_lines
+
+    output.say(log_lines.plain(record))
+
+
+def _until_next_look() -> None:
+    """Until it is time to look again. Raises `BrokenPipeError` when nobody reads what we print any more: that must not
+    wait for the next line to be printed.
+    """
+    import select
+    import sys
+
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # errors and the other side's end are told in any case
+    if watch.poll(LOOK_AGAIN_S * 1_000):
+        raise BrokenPipeError
+
+
+def _type_log(prompt: Prompt, rest: str) -> str:
+    """The last lines of the run's log, or of one actor's part of it."""
+    from shell import log_lines, run_files
+    from shell.run_log import last_records
+
+    loggers = (*run_files.ACTORS, "root")
+    if rest not in ("", *loggers):
+        raise UserError(f"no actor {rest!r}: there are {', '.join(loggers)}")
+    found = last_records(prompt.directory, SHOWN, lambda each: not rest or log_lines.is_of(each, rest))
+    return "\n".join(log_lines.plain(each) for each in found) or f"{rest or 'nobody'} has logged nothing"
+
+
+def _logs(errand: Errand) -> int:
+    from shell import run_files
+    from shell.run_log import read_log
+
+    found = run_files.choose(errand.run, running=False)
+    show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
+    for record in read_log(found.directory, follow=errand.follow, pause=_until_next_look):
+        show(record)
+    return 0
+
+
+LOG = Command(name="log", arguments="[ACTOR]", typed=_type_log, completes=("actor|root",))
+LOGS = Command(
+    name="logs",
+    row=Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
+    once=_logs,
+)

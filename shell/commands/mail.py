@@ -1,0 +1,97 @@
+"""`mail`: the mail between the agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import UserError
+from shell import output
+from shell.commands.asking import ask, builtins
+from shell.commands.base import Command, Prompt
+from shell.commands.grammar import MAIL_USAGE, MORE, Errand, Subcommand
+
+if TYPE_CHECKING:
+    from shell.run_files import RunFiles
+    from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+
+
+def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
+    """From the bridge; from the journal, when the run is not running or ends at this moment."""
+    from shell import mails
+    from supervisor.console_wire import MailReport, OrderMail
+
+    if found.pid:
+        from shell.desk_client import RunEndedError
+
+        try:
+            answer = ask(found, request)
+        except RunEndedError:
+            if isinstance(request, OrderMail):
+                raise
+        else:
+            assert isinstance(answer, MailReport)
+            return answer
+    return mails.from_files(found, request)
+
+
+def _mail(errand: Errand) -> int:
+    from actors.clock import wall_ms
+    from shell import mails, run_files
+    from supervisor.console_wire import LookAtMail
+
+    if errand.action.lower() not in mails.ACTIONS:
+        raise UserError(
+            f"loop mail has no {errand.action!r}: {mails.USAGE}; "
+            'a task that begins with this word is put in quotes: loop "mail ..."'
+        )
+    request = mails.parse(f"{errand.action} {errand.text}")
+    found = run_files.choose(errand.run, running=False)
+    answer = _mail_report(found, request)
+    if not errand.json:
+        output.say_lines(mails.lines(request, answer, now_ms=wall_ms()))
+        if not found.pid and request == LookAtMail():
+            output.say("(from the files: the run is not running)")
+    elif request == LookAtMail():
+        output.say_json({"runId": found.run_id, "running": bool(found.pid), **builtins(answer)})
+    else:
+        output.say_json({"runId": found.run_id, "running": bool(found.pid), **builtins(answer.mails[0])})
+    return 0
+
+
+def _type_mail(prompt: Prompt, rest: str) -> str:
+    """The mail between the agents: what waits and what became of it; and orders about one, by the beginning of its ID.
+
+    list: all that is not finished, dead letters, and what was finished last.
+    show: one mail in full, and all that happened to it.
+    hold: keeps a mail back that is queued; what came after it goes on.
+    release: a held mail takes its old place again.
+    edit: another text, until the mail is on its way to the agent.
+    requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now.
+    drop: ends a mail that is queued, held or dead.
+    """
+    from actors.clock import wall_ms
+    from shell import mails
+    from supervisor.console_wire import MailReport
+
+    request = mails.parse(rest)
+    report = prompt.ask(request)
+    assert isinstance(report, MailReport)
+    return "\n".join(mails.lines(request, report, now_ms=wall_ms()))
+
+
+MAIL = Command(
+    name="mail",
+    arguments=MAIL_USAGE,
+    typed=_type_mail,
+    completes=("|".join(each.split()[0] for each in MAIL_USAGE.split(" | ")), "mail"),
+    row=Subcommand(
+        "mail",
+        "list, show, hold, edit, drop the agents' mail",
+        ("action", MORE),
+        ("--run", "--json"),
+        "ACTION is list, or one of these with the id of a mail or its beginning: show; hold, to keep it back; "
+        "release; edit ID TEXT; requeue, to deliver a dead, suppressed, dropped or held one as if it were sent "
+        "now; drop ID [REASON]. The mail of a run that is not running can be read.",
+    ),
+    once=_mail,
+)

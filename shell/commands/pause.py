@@ -1,0 +1,30 @@
+"""`pause`: pauses a run."""
+
+from __future__ import annotations
+
+from shell.commands.asking import done, order
+from shell.commands.base import Command, Prompt, now_or_later
+from shell.commands.grammar import Errand, Subcommand
+
+
+def _pause(errand: Errand) -> int:
+    from supervisor.console_wire import Control
+
+    return order(errand, Control(action="pause-now" if errand.now else "pause"))
+
+
+def _type_pause(prompt: Prompt, rest: str) -> str:
+    """Pauses the run when what runs now has ended; `pause now` interrupts it. Nothing is lost."""
+    from supervisor.console_wire import Control
+
+    return done(prompt, Control(action=now_or_later(rest, "pause", "pause-now")))
+
+
+PAUSE = Command(
+    name="pause",
+    arguments="[now]",
+    typed=_type_pause,
+    completes=("now",),
+    row=Subcommand("pause", "pause at the turn's end, or --now", flags=("--now", "--json")),
+    once=_pause,
+)

@@ -1,0 +1,23 @@
+"""`resume`: continues a paused run."""
+
+from __future__ import annotations
+
+from shell.commands.asking import done, order
+from shell.commands.base import Command, Prompt
+from shell.commands.grammar import Errand, Subcommand
+
+
+def _resume(errand: Errand) -> int:
+    from supervisor.console_wire import Control
+
+    return order(errand, Control(action="resume"))
+
+
+def _type_resume(prompt: Prompt, _rest: str) -> str:
+    """Lets a paused run go on."""
+    from supervisor.console_wire import Control
+
+    return done(prompt, Control(action="resume"))
+
+
+RESUME = Command(name="resume", typed=_type_resume, row=Subcommand("resume", "let a paused run go on"), once=_resume)

@@ -1,0 +1,38 @@
+"""`say`: a message to an agent."""
+
+from __future__ import annotations
+
+from actors.errors import UserError
+from shell.commands.asking import done, order
+from shell.commands.base import Command, Prompt
+from shell.commands.grammar import TEXT, Errand, Subcommand
+
+
+def _say(errand: Errand) -> int:
+    import uuid
+
+    from supervisor.console_wire import Say
+
+    return order(errand, Say(message_id=str(uuid.uuid4()), agent=errand.agent, text=errand.text))
+
+
+def _type_say(prompt: Prompt, rest: str) -> str:
+    """Says something to an agent: in the middle of its turn where it can take that, else in a turn of its own."""
+    import uuid
+
+    from supervisor.console_wire import Say
+
+    agent, _, text = rest.partition(" ")
+    if not text.strip():
+        raise UserError(f"say needs an agent and a text: {SAY.usage}")
+    return done(prompt, Say(message_id=str(uuid.uuid4()), agent=agent, text=text.strip()))
+
+
+SAY = Command(
+    name="say",
+    arguments="AGENT TEXT",
+    typed=_type_say,
+    completes=("agent",),
+    row=Subcommand("say", "say something to an agent", ("agent", TEXT), ("--run", "--json")),
+    once=_say,
+)

@@ -1,0 +1,61 @@
+"""`worktree`: lists or removes the worktrees of runs."""
+
+from __future__ import annotations
+
+from actors.errors import UserError
+from shell import output
+from shell.commands.base import Command
+from shell.commands.grammar import MORE, Errand, Subcommand
+
+
+def _clean_worktrees(errand: Errand, run_ids: list[str]) -> int:
+    from shell import worktrees
+
+    found = worktrees.choose(worktrees.find(), run_ids)
+    swept = [] if errand.dry_run else worktrees.sweep(run_ids)
+    done = [worktrees.clean(each, dry_run=errand.dry_run, with_ignored=errand.ignored) for each in found]
+    if errand.json:
+        output.say_json([worktrees.cleaned_json(each, dry_run=errand.dry_run) for each in done])
+        return 0
+    lines = [*swept, *(worktrees.cleaned_line(each, dry_run=errand.dry_run) for each in done)]
+    whose = "none of these runs" if run_ids else "no run of this repository"
+    output.say_lines(lines or [f"{whose} has a worktree"])
+    return 0
+
+
+def _worktree(errand: Errand) -> int:
+    from shell import worktrees
+
+    run_ids, action = errand.text.split(), errand.action.lower()
+    if action not in worktrees.ACTIONS:
+        raise UserError(
+            f"loop worktree has no {errand.action!r}, only list and clean; "
+            'a task that begins with this word is put in quotes: loop "worktree ..."'
+        )
+    if action == "list":
+        if run_ids or errand.dry_run or errand.ignored:
+            raise UserError("loop worktree list takes only --json: it lists them all")
+        found = worktrees.find()
+        if errand.json:
+            output.say_json([worktrees.as_json(each) for each in found])
+        else:
+            output.say_lines(worktrees.lines(found) or ["no run of this repository has a worktree"])
+        return 0
+    return _clean_worktrees(errand, run_ids)
+
+
+WORKTREE = Command(
+    name="worktree",
+    row=Subcommand(
+        "worktree",
+        "list, or clean up, the runs' worktrees",
+        ("action", MORE),
+        ("--dry-run", "--ignored", "--json"),
+        "ACTION is list, or clean with the ids of the runs that are meant; without one it is all. clean removes a "
+        "worktree only if nothing is lost with it: not one that a run works in or will, nor one that has files "
+        "that are not committed, that git does not know or (without --ignored) ignores, a stash, or commits on no "
+        "branch. Its branch goes if a remote, a tag or another branch than a run's has all its commits. --dry-run "
+        "only says what would go, and what would be kept and why.",
+    ),
+    once=_worktree,
+)

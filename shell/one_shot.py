@@ -1,0 +1,36 @@
+"""The commands beside a run, `loop NAME`: each asks one run one thing and prints the answer."""
+
+from __future__ import annotations
+
+from shell.commands.agents import AGENTS
+from shell.commands.config import CONFIG
+from shell.commands.dashboard import DASHBOARD
+from shell.commands.doctor import DOCTOR
+from shell.commands.grammar import Errand
+from shell.commands.log import LOGS
+from shell.commands.mail import MAIL
+from shell.commands.mailbox import MAILBOX
+from shell.commands.pause import PAUSE
+from shell.commands.resume import RESUME
+from shell.commands.runs import RUNS
+from shell.commands.say import SAY
+from shell.commands.serve import SERVE
+from shell.commands.shell import SHELL
+from shell.commands.status import STATUS
+from shell.commands.stop import STOP
+from shell.commands.submit import SUBMIT
+from shell.commands.trust import TRUST
+from shell.commands.worktree import WORKTREE
+
+# In the order of `loop --help`.
+ONE_SHOT = (
+    *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
+    *(LOGS, MAILBOX, MAIL, WORKTREE),
+)
+
+
+def run_errand(errand: Errand) -> int:
+    """Prints the answer; returns an exit status. Raises `LoopError` for what cannot be done."""
+    once = next(each.once for each in ONE_SHOT if each.name == errand.name)
+    assert once is not None
+    return once(errand)
