@@ -1,9 +1,8 @@
-"""Who works and who reviews: what was asked for, or the pair that the run to resume has. Reads its manifest."""
+"""Who works and who reviews: what was asked for, or the pair that the run to resume has. Reads no file."""
 
 from __future__ import annotations
 
 from actors.adapters import find_adapter
-from actors.edges import run_dir
 from actors.edges.configuration import Configuration
 from actors.errors import UserError
 from actors.settings_layers import Settings
@@ -13,8 +12,7 @@ from shell.run_settings import Agents
 
 def named_agents(settings: Settings, resumed: Resumed) -> list[str]:
     """Every agent that the settings, or the run to resume, name."""
-    manifest = run_dir.read_manifest(resumed.directory) if resumed.directory is not None else None
-    kept = (manifest or {}).get("agents")
+    kept = resumed.manifest.get("agents")
     return [settings.text("agent"), settings.text("peer"), *(map(str, kept.values()) if isinstance(kept, dict) else ())]
 
 
@@ -52,11 +50,8 @@ def _asked(settings: Settings, configuration: Configuration) -> Agents:
 
 
 def _kept(resumed: Resumed, configuration: Configuration) -> Agents | None:
-    if resumed.directory is None or not resumed.begun:
-        return None
-    manifest = run_dir.read_manifest(resumed.directory) or {}
-    names = manifest.get("agents")
+    names = resumed.manifest.get("agents") if resumed.begun else None
     if not isinstance(names, dict) or not {"worker", "reviewer"} <= names.keys():
         return None
     worker, reviewer = (find_adapter(str(names[role]), configuration.agents).name for role in ("worker", "reviewer"))
-    return Agents(worker, reviewer, paired=manifest.get("mode") != "single")
+    return Agents(worker, reviewer, paired=resumed.manifest.get("mode") != "single")

@@ -104,7 +104,7 @@ def resolve_run(options: Options, *, only_reserve: bool = False, place: TmuxPlac
                 f"run {other} works in this directory as well: loop shell {other} attaches to it, "
                 "and --worktree gives a run a directory of its own"
             )
-        manifest = run_dir.read_manifest(directory) or {}
+        manifest = resumed.manifest if directory == resumed.directory else {}
         tree = git.top_level(cwd) or cwd
         return RunSpec(
             key=f"{repo_runs.name}/{directory.name}",
@@ -174,10 +174,8 @@ def _can_be_asked(options: Options) -> bool:
 
 
 def allowed_before(resumed: Resumed) -> str:
-    """The content of `.loop.toml` that the run that goes on was allowed to use."""
-    if resumed.directory is None:
-        return ""
-    return str((run_dir.read_manifest(resumed.directory) or {}).get(ALLOWED, ""))
+    """The content of `.loop.toml` that the run to resume was allowed to use."""
+    return str(resumed.manifest.get(ALLOWED, ""))
 
 
 def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from actors import values
@@ -21,7 +22,12 @@ class Resumed:
     directory: Path | None = None
     session_id: str = ""
 
-    @property
+    @cached_property
+    def manifest(self) -> run_dir.Manifest:
+        """As it is when it is first asked for; empty when there is none."""
+        return (run_dir.read_manifest(self.directory) if self.directory is not None else None) or {}
+
+    @cached_property
     def begun(self) -> bool:
         """Whether there is a journal to go on with. A run of the original has none, nor has one that never started."""
         return self.directory is not None and has_events(self.directory / JOURNAL, RUN_STREAM)
@@ -60,9 +66,7 @@ def own_place(resumed: Resumed) -> Path | None:
     """Where a run that goes on has worked so far. What its agents have done is there, and so are their sessions:
     Claude Code keeps them by directory.
     """
-    if resumed.directory is None or not resumed.begun:
-        return None
-    place = (run_dir.read_manifest(resumed.directory) or {}).get("cwd")
+    place = resumed.manifest.get("cwd") if resumed.begun else None
     return Path(place) if isinstance(place, str) and place else None
 
 
@@ -77,8 +81,7 @@ def lives_in_tmux(options: Options) -> bool:
     if options.headless or not (options.run_id or options.session):
         return False
     repo_runs = run_dir.runs_root(environments.home()) / git.repository_id(current_directory())
-    directory = find_resumed(options, repo_runs, None).directory
-    return directory is not None and (run_dir.read_manifest(directory) or {}).get("workspace") is True
+    return find_resumed(options, repo_runs, None).manifest.get("workspace") is True
 
 
 def wanted_id() -> str | None:
