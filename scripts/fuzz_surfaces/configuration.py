@@ -36,6 +36,7 @@ from supervisor.run_host import first_manifest
 EXAMPLES: tuple[dict[str, Any], ...] = (
     {"checks": ["make test", "ruff check ."]},
     {"checks": [], "update_hint": False},
+    {"max_iterations": 5, "max_wait": "2h", "check_timeout": "90s", "cooldown": "0", "review": "codex", "done": "OK"},
     {"agents": {"gemini": {"command": ["gemini", "--acp"], "env": {"MODEL": "flash"}, "peer": "claude"}}},
     {"agents": {"a": {"command": ["a"]}, "b-2": {"command": ["b", "x"], "peer": "a", "env": {}}}, "checks": ["true"]},
 )
