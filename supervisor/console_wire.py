@@ -198,10 +198,10 @@ class Refusal(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class Report(Answer, frozen=True, kw_only=True, tag=True):
-    """How the run stands. `status` is None until the worker has said something.
+    """How the run stands. `status` is None until the run has said something.
 
     `question` is the supervisor's, when an actor ended too often: the run is suspended until a person restarts it. In
-    `status` is whichever is open, the worker's own or this one.
+    `status` is whichever is open, the run's own or this one.
     """
 
     at_ms: int

@@ -20,7 +20,7 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
-from actors.messages import Message, Progress, QuestionAsked
+from actors.messages import Message, Progress, QuestionAsked, RunStatus
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -132,7 +132,8 @@ class HostedRun:
     """One run, begun when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
     processes are gone; `close` comes after that. `on_purpose` is called when somebody wants it to stop, before it does.
     When an actor ends too often, the run is suspended until a person decides, if one is there or `patient`; `suspended`
-    is called with True then, in the supervisor's thread, and with False when it goes on.
+    is called with True then, in the supervisor's thread, and with False when it goes on. `begun` is called once, in the
+    router's thread, when the journal has the run's settings.
     """
 
     def __init__(
@@ -146,11 +147,13 @@ class HostedRun:
         on_purpose: Callable[[], None] = lambda: None,
         patient: bool = False,
         suspended: Callable[[bool], None] = lambda _is_suspended: None,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host
         self._order = order
         self._on_purpose = on_purpose
         self._suspended = suspended
+        self._begun: Callable[[], None] | None = begun
         key = order.key
         mail = host.router.open_local(key, "supervisor", self._to_supervisor)
         desk_mail = host.router.open_local(key, "console", self._to_console)
@@ -214,6 +217,9 @@ class HostedRun:
             case QuestionAsked():
                 self._show_question(message.question)
             case _:
+                if isinstance(message, RunStatus) and self._begun is not None:
+                    self._begun()
+                    self._begun = None
                 self._clerk.note(message)
 
     def _asks(self, question: str) -> None:

@@ -223,11 +223,12 @@ class _Server:
                 self._host,
                 order,
                 hold,
-                _RunConsole(self._console, order.key, lambda: self._events.put(_Begun(directory))),
+                _RunConsole(self._console, order.key),
                 ended=lambda result: self._events.put(_Over(directory, result)),
                 on_purpose=lambda: self._withdraw(directory),
                 patient=True,
                 suspended=lambda is_suspended: self._events.put(_Suspended(directory, is_suspended)),
+                begun=lambda: self._events.put(_Begun(directory)),
             )
         except BaseException:
             close_log()
@@ -280,20 +281,16 @@ class _Server:
 
 
 class _RunConsole:
-    """The console of one run: names the run, and notices when its journal has the settings."""
+    """The console of one run: names the run."""
 
-    def __init__(self, console: ServeConsole, key: str, begun: Callable[[], None]) -> None:
+    def __init__(self, console: ServeConsole, key: str) -> None:
         self._console = console
         self._key = key
-        self._begun: Callable[[], None] | None = begun
 
     def opened(self, endpoint: str) -> None:
         """It is told everything without asking."""
 
     def show(self, progress: Progress) -> None:
-        if self._begun is not None and (progress.source, progress.kind) == ("run", "status"):
-            self._begun()
-            self._begun = None
         self._console.show(self._key, progress)
 
 
