@@ -211,63 +211,56 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
     """Calls the tool of the MCP server; the text of its result, and whether it is one.
 
     A refused connection is tried again for `BRIDGE_PATIENCE_S`: the bridge may be starting again. Any other failure is
-    a result like any other, for the scenario to react to.
+    a result like any other, for the scenario to react to. A call may wait for long.
     """
     if server is None:
         return "this session has no bridge", False
-    import httpx2  # late: these two take 0.6 s, and most scenarios never call the bridge
-    from mcp import Client, MCPError
-    from mcp.client.streamable_http import streamable_http_client
-
-    headers = {header["name"]: header["value"] for header in server["headers"]}
     deadline = time.monotonic() + BRIDGE_PATIENCE_S
     while True:
         try:
-            async with (
-                # No proxy of the environment between us and a loopback address; a call may wait for long.
-                httpx2.AsyncClient(headers=headers, trust_env=False, timeout=httpx2.Timeout(30, read=None)) as http,
-                Client(streamable_http_client(server["url"], http_client=http)) as client,
-            ):
-                result = await client.call_tool(tool, arguments)
-                text = "\n".join(block.text for block in result.content if block.type == "text")
-                return text, not result.is_error
-        except MCPError as error:
-            return f"{tool}: {error}", False
-        except Exception as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # the library may answer it with an error of its own
-                raise asyncio.CancelledError from error
-            cause = _cause(error)
-            if time.monotonic() > deadline or not isinstance(cause, httpx2.ConnectError):
-                return f"{tool}: {cause!r}", False
+            answer = await ask_bridge(server, "tools/call", {"name": tool, "arguments": arguments})
+            if "error" in answer:
+                return f"{tool}: {answer['error']['message']}", False
+            result = answer["result"]
+            text = "\n".join(block["text"] for block in result["content"] if block["type"] == "text")
+            return text, not result.get("isError")
+        except ConnectionRefusedError as error:
+            if time.monotonic() > deadline:
+                return f"{tool}: {error!r}", False
             await asyncio.sleep(BRIDGE_RETRY_S)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            return f"{tool}: {error!r}", False
 
 
 async def greet_bridge(server: Json) -> None:
-    """Asks the MCP server which tools it has, as real agents do when a session is opened; nothing follows from it.
+    """Asks the MCP server which tools it has, as real agents do when a session is opened; nothing follows from it."""
+    with suppress(OSError, ValueError):
+        await ask_bridge(server, "tools/list", {})
 
-    By hand: the libraries take 0.6 s.
+
+async def ask_bridge(server: Json, method: str, params: Json) -> Json:
+    """One request to the MCP server, for which each request stands for itself, and its answer.
+
+    By hand: the libraries take 0.6 s to import, and an agent is started again after every crash. Raises OSError, and
+    ValueError for an answer that is none.
     """
     address = urlsplit(server["url"])
-    body = b'{"jsonrpc": "2.0", "id": 0, "method": "tools/list"}'
+    body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}).encode()
     headers = {header["name"]: header["value"] for header in server["headers"]}
     headers |= {"Host": address.netloc, "Content-Type": "application/json", "Content-Length": str(len(body))}
     headers |= {"Accept": "application/json, text/event-stream", "Connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with suppress(OSError):
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        try:
-            writer.write(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
-            await reader.read()
-        finally:
-            writer.close()
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The error itself; the library wraps it in groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        said, _, answer = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    status = said.partition(b"\r\n")[0].decode(errors="replace")
+    if " 200 " not in status:
+        raise ValueError(f"the bridge answered {status!r}")
+    found: Json = json.loads(answer)
+    return found
 
 
 # --- the protocol -------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from actors.adapters.claude_transcript import message_id
 from actors.embedded.agent import STATE_FOLDER
 from actors.embedded.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
-from tests.actors.adapters.codex_rig import user_messages
+from tests.actors.adapters.codex_rig import itself, user_messages
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 
@@ -86,6 +86,9 @@ class Rig:
     interrupted_is: ClassVar[str] = "unfinished"  # what `find_turn` says of an interrupted turn
     finished_is: ClassVar[str] = "finished"  # what it says of a finished one in a new process
     not_there: ClassVar[str] = "01a202bd-87ec-7452-82ef-9ed5de6a58a3"  # a session id of its shape
+    is_seen_first: ClassVar[bool] = True  # before anything that it says; False: its record comes behind
+    waits_unseen: ClassVar[bool] = False  # a steered message is not in its record until the model has it
+    killed_is: ClassVar[str] = "SIGKILL"  # how it tells of a kill
     garbage_is: ClassVar[str] = ""  # the breach that garbage on its output is; "": it is passed over
     last_words: ClassVar[str] = "this machine is too old"  # of a program that exits at once
     login: ClassVar[str]  # the sentence of one that is not logged in
@@ -138,6 +141,10 @@ class Rig:
     async def record(self, it: Opened) -> list[str]:
         """The ids of our prompts in the agent's own record of the session, in their order."""
         raise NotImplementedError
+
+    def agent_of(self, it: Opened) -> int:
+        """The pid of the agent itself."""
+        return it.events.pid
 
     async def works_on(self, prompt: str) -> None:
         """Returns when the agent is at work on this prompt."""
@@ -217,11 +224,12 @@ class Rig:
 
 class ModelRig(Rig):
     is_real_agent = True
+    model_name: ClassVar[str] = "scripted"
     model: ModelServer
 
     def prepare(self) -> AgentSettings:
         self.model = self.enter(ModelServer(parse_scenario(SCENARIO, "contract")))
-        prepare_home(self.home, self.model.url, None)
+        prepare_home(self.home, self.model.url, None, codex_model=self.model_name)
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
         environment = agent_environment(self.home, self.model.url, None, base)
         pane = self.enter(terminal()) if self.needs_tmux else None
@@ -258,6 +266,8 @@ def terminal() -> Iterator[PaneAccess]:
 
 class Codex(ModelRig):
     name = "codex"
+    model_name = "scripted"  # one that Codex does not know has function tools
+    waits_unseen = True
     cannot: ClassVar[Mapping[str, str]] = {
         "pieces": "its messages come whole, each with an id: fragments are passed over"
     }
@@ -271,6 +281,9 @@ class Codex(ModelRig):
     ]
     garbage_is = "codex app-server sent invalid JSON"
     login = "codex is not logged in: run codex login"
+
+    def agent_of(self, it: Opened) -> int:
+        return itself(it.events.pid)
 
     async def record(self, it: Opened) -> list[str]:
         return await user_messages(it)
@@ -293,17 +306,27 @@ class Codex(ModelRig):
         """An app-server that was killed when the text was on disk, and its id was not."""
         cut = new_id()
         async with self.open() as it:
+            await it.agent.turn(new_id(), "hello")
             turn = asyncio.create_task(it.agent.turn(cut, "hang"))
-            await it.events.wait(lambda event: event.kind == "seen")
-            os.kill(it.events.pid, signal.SIGKILL)
+            await it.events.wait(lambda event: event.kind == "seen" and event.message_id == cut)
+            os.kill(self.agent_of(it), signal.SIGKILL)
             await asyncio.wait([turn])
             assert turn.exception() is not None
         (rollout,) = self.home.glob(f".codex/sessions/**/rollout-*{it.session_id}.jsonl")
         lines = rollout.read_bytes().splitlines(keepends=True)
         rollout.write_bytes(b"".join(line for line in lines if cut.encode() not in line))
         async with self.open(it.session_id) as it:
+            assert (await it.agent.find_turn(new_id(), "hello")).state == "absent"  # that one has its id
             assert (await it.agent.find_turn(new_id(), "never said")).state == "absent"
             return str((await it.agent.find_turn(cut, "hang")).state)
+
+
+class CodexDefaultModel(Codex):
+    """What a user has who configures nothing: it works in code mode."""
+
+    name = "codex-default-model"
+    model_name = ""
+    waits_unseen = False  # a script gives way to a message at once
 
 
 class CodexTui(Codex):
@@ -313,6 +336,9 @@ class CodexTui(Codex):
 
 class Claude(ModelRig):
     name = "claude"
+    is_seen_first = False
+    waits_unseen = True
+    killed_is = r"exit status -9|does not listen"
     cannot: ClassVar[Mapping[str, str]] = {"pieces": "its messages come whole, each with an id"}
     factory = claude.factory
     preflight = claude.preflight
@@ -323,7 +349,7 @@ class Claude(ModelRig):
         ("say", "all done"),
     ]
     garbage_is = "claude sent invalid JSON"
-    login = "claude is not logged in: run `"
+    login = r"claude is not logged in: run `.*claude auth login`, or set "
 
     def transcript(self, it: Opened) -> Path:
         (path,) = (self.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
@@ -355,6 +381,8 @@ class Claude(ModelRig):
 class ClaudeTui(Claude):
     name = "claude-tui"
     needs_tmux = True
+    waits_unseen = False
+    killed_is = "was killed"
     garbage_is = ""  # what is read of it is its transcript
 
     async def record(self, it: Opened) -> list[str]:
@@ -489,4 +517,4 @@ class Embedded(Rig):
             return str((await it.agent.find_turn(new_id())).state)
 
 
-RIGS: tuple[type[Rig], ...] = (Codex, CodexTui, Claude, ClaudeTui, Acp, Embedded)
+RIGS: tuple[type[Rig], ...] = (Codex, CodexDefaultModel, CodexTui, Claude, ClaudeTui, Acp, Embedded)

@@ -50,9 +50,9 @@ async def until_seen(it: Opened, message_id: str) -> None:
     await it.events.wait(lambda event: event.kind == "seen" and event.message_id == message_id)
 
 
-async def killed(it: Opened, turn: asyncio.Task[object]) -> None:
-    os.kill(it.events.pid, signal.SIGKILL)
-    with pytest.raises(AgentDiedError):
+async def killed(rig: Rig, it: Opened, turn: asyncio.Task[object]) -> None:
+    os.kill(rig.agent_of(it), signal.SIGKILL)
+    with pytest.raises(AgentDiedError, match=rig.killed_is):
         await turn
 
 
@@ -81,6 +81,9 @@ def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(rig: Rig) ->
             told = [(e.kind, e.text) for e in it.events.all if e.kind in {"say", "tool", "tool-result", "typed", "cut"}]
             assert told == rig.told
             await until_seen(it, turn_id)
+            kinds = [event.kind for event in it.events.all if event.kind in {"seen", "say"}]
+            assert kinds.count("seen") == 1
+            assert not rig.is_seen_first or kinds[0] == "seen"
             raws = [json.loads(event.raw) for event in it.events.all if event.raw]
             assert raws
             assert all(isinstance(raw, dict) for raw in raws)
@@ -132,13 +135,17 @@ def test_a_steered_message_is_seen_in_the_running_turn(rig: Rig) -> None:
             assert await it.agent.steer(steered, "by the way") is can
             if can:
                 await rig.has_queued(it, steered)
+            if rig.waits_unseen:  # handed over, and not yet taken in
+                assert (await it.agent.find_turn(steered)).state == "absent"
             await asyncio.to_thread((rig.work / "word").write_text, "go on")
             outcome = await turn
             assert outcome.status == "finished"
             assert "waited" in outcome.text
             if can:
                 await until_seen(it, steered)
-            assert (await it.agent.find_turn(steered)).state == ("finished" if can else "absent")
+            found = await it.agent.find_turn(steered)
+            assert found.state == ("finished" if can else "absent")
+            assert found.outcome is None or found.outcome.text == outcome.text
             assert (await rig.record(it)).count(steered) == can
             assert not await it.agent.steer(new_id(), "by the way, it is over")
 
@@ -197,8 +204,8 @@ def test_a_session_is_resumed_in_a_new_process_after_a_kill_between_turns(rig: R
         async with rig.open() as it:
             await it.agent.turn(first, "hello")
             assert (await it.agent.find_turn(first)).state == "finished"  # it is written by now
-            os.kill(it.events.pid, signal.SIGKILL)
-            with pytest.raises(AgentDiedError):
+            os.kill(rig.agent_of(it), signal.SIGKILL)
+            with pytest.raises(AgentDiedError, match=rig.killed_is):
                 await it.agent.turn(new_id(), "hello")
         async with rig.open(it.session_id) as again:
             assert again.session_id == it.session_id
@@ -221,7 +228,7 @@ def test_a_turn_that_a_kill_of_the_agent_cut_off_is_open_and_the_session_works_o
             await it.agent.turn(ran, "hello")
             turn = asyncio.create_task(it.agent.turn(cut, "hang"))
             await until_seen(it, cut)
-            await killed(it, turn)
+            await killed(rig, it, turn)
         async with rig.open(it.session_id) as it:
             await knows_what_became_of(rig, it, ran, cut)
             assert (await it.agent.turn(continued, "hello")).text == "hello"
@@ -295,7 +302,7 @@ def test_closing_ends_every_process_also_those_that_left_the_tree(rig: Rig, *, k
             left = [psutil.Process(pid) for pid in await rig.left_behind(it)]
             assert [is_alive(process) for process in left] == [True] * len(left)
             if killed_before:
-                await killed(it, turn)
+                await killed(rig, it, turn)
                 assert is_alive(left[0])
             await asyncio.gather(it.agent.close(), it.agent.close())
             assert [process for process in left if is_alive(process)] == []

@@ -432,7 +432,7 @@ def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_ag
             await it.events.wait(lambda e: e.kind == "tool" and e.text.startswith("fail"))
             with pytest.raises(TimeoutError):  # it does not give up
                 async with asyncio.timeout(0.5):
-                    await it.events.wait(lambda e: "ConnectError" in e.text)
+                    await it.events.wait(lambda e: "Refused" in e.text)
             with bridge_server(listening(port), mails):
                 outcome = await turn
             assert outcome.text == "sent"
