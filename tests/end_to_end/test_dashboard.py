@@ -63,9 +63,7 @@ def test_a_root_that_stands_still_is_said_to_and_one_that_was_killed_is_down(han
     run = begin(hanging)
     run.signal(signal.SIGSTOP)
     try:
-        began = time.monotonic()
         (shown,) = as_json(hanging)["runs"]
-        assert time.monotonic() - began < PATIENCE_S / 2
         assert (shown["running"], shown["report"]) == (True, None)
         assert "its root has not answered for" in printed(hanging, "--once")
     finally:
@@ -212,7 +210,8 @@ def test_its_tmux_sessions_are_shown_with_how_to_attach(hanging: World, tmp_path
         assert "tmux attach -t project-loop-1" in printed(hanging, "--once", columns=60)
         deadline = time.monotonic() + PATIENCE_S
         while not any(run["report"] for run in as_json(hanging)["runs"]):
-            assert time.monotonic() < deadline
+            if time.monotonic() > deadline:
+                raise TimeoutError
         assert hanging.run("stop", "--now").process.returncode == 0
     finally:
         subprocess.run(["tmux", "kill-server"], env=hanging.environment, capture_output=True, check=False)

@@ -57,7 +57,8 @@ class Browser:
     def shows(self, text: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while text.encode() not in (plain := _CONTROL.sub(b"", self.drawn)):
-            assert time.monotonic() < deadline, plain[-3_000:].decode(errors="replace")
+            if time.monotonic() > deadline:
+                raise TimeoutError(plain[-3_000:].decode(errors="replace"))
             self.page.wait_for_timeout(50)  # lets playwright hand over what has come
 
     def key(self, key: str) -> None:
@@ -95,7 +96,8 @@ def test_the_dashboard_is_used_in_a_browser(embedded: World, browser: Browser, t
     browser.page.close()
     deadline = time.monotonic() + PATIENCE_S
     while {each.pid for each in embedded.survivors()} != {loop.process.pid}:  # the page's process ends with it
-        assert time.monotonic() < deadline, [each.cmdline() for each in embedded.survivors()]
+        if time.monotonic() > deadline:
+            raise TimeoutError([each.cmdline() for each in embedded.survivors()])
     loop.signal(signal.SIGTERM)
     assert loop.wait() == 0
     assert address not in "".join(loop.lines[1:])

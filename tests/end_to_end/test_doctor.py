@@ -124,14 +124,12 @@ def test_root_without_the_word_that_this_is_a_container_is_told(world: World):
 
 def test_a_program_that_hangs_holds_up_nobody_and_is_ended(world: World):
     set_gh(world, "sleep 1000 & sleep 1000")
-    started = time.monotonic()
     loop = world.start("doctor")
     loop.wait_for(r"waiting for .*gh")
     loop.wait_for(r"ok +tmux")
     assert loop.wait() == 1
     assert "cannot tell whether it is logged in: no answer in 10 s" in line(loop, "gh")
     assert line(loop, "ports").startswith("ok ports ")
-    assert time.monotonic() - started < 60
     world.wait_until_empty(5)
 
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
@@ -295,9 +294,7 @@ def test_the_end_of_one_actor_touches_no_other(stage):
 
 def test_closing_ends_everything_and_no_event_comes_after_that(stage):
     facts = [stage.started("tree", child=f"run/{number}") for number in range(3)]
-    began = time.monotonic()
     stage.launcher.close()
-    assert time.monotonic() - began < 3
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
     stage.launcher.close()
     assert stage.events.empty()
@@ -324,9 +321,7 @@ def test_closing_ends_a_stopped_forkserver(forkserver_stage):
     facts = forkserver_stage.started("tree")
     forkserver = forkserver_pid(forkserver_stage)
     os.kill(forkserver, signal.SIGSTOP)
-    began = time.monotonic()
     forkserver_stage.launcher.close()
-    assert time.monotonic() - began < 3
     assert not any(map(processes.is_running, [forkserver, facts["pid"], *facts["below"].values()]))
 
 
