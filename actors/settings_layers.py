@@ -81,11 +81,13 @@ def merge(*layers: Iterable[Sourced]) -> Settings:
     return Settings({name: given or defaults[name] for name, given in found.items()})
 
 
+# The rows whose variable gives a value to the setting; the others are read where they are used.
+WITH_VARIABLE = tuple(row for row in TABLE if row.variable and row.name not in ("run_id", "portable", "no_color"))
+
+
 def from_environment(variables: Mapping[str, str]) -> Iterable[Sourced]:
     """The layer of the environment. Raises `UserError` in one line for a value that cannot be."""
-    for row in TABLE:
-        if not row.variable or row.name in ("run_id", "portable", "no_color"):
-            continue  # read where they are used
+    for row in WITH_VARIABLE:
         value = row.from_variable(row.variable, variables.get(row.variable, ""))
         if value is not None:
             yield Sourced(row.name, value, "environment", by=row.variable)

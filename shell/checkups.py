@@ -131,6 +131,7 @@ def packages(_place: Place) -> Iterator[Finding]:
 def environment(place: Place) -> Iterator[Finding]:
     """Variables that loop reads; the two configuration files were read before."""
     from actors.edges import run_dir
+    from actors.settings_layers import WITH_VARIABLE
 
     try:
         wanted = place.environment.get("LOOP_RUN_ID", "").strip()
@@ -138,11 +139,14 @@ def environment(place: Place) -> Iterator[Finding]:
             run_dir.check_run_id(wanted)
     except UserError as error:
         yield Finding("loop", "LOOP_RUN_ID", "problem", str(error), "unset it", blocks=True)
-    for name in ("LOOP_COOLDOWN_MS", "LOOP_RETRY_MS"):
-        given = place.environment.get(name, "").strip()
-        if given and not (given.isascii() and given.isdigit()):
-            text = f"{given!r} is not a number of milliseconds: the default applies"
-            yield Finding("loop", name, "note", text, "correct or unset it")
+    for row in WITH_VARIABLE:
+        given = place.environment.get(row.variable, "").strip()
+        try:
+            if given and row.from_variable(row.variable, given) is None:
+                text = f"{given!r} is not a number of milliseconds: the default applies"
+                yield Finding("loop", row.variable, "note", text, "correct or unset it")
+        except UserError as error:
+            yield Finding("loop", row.variable, "problem", str(error), "correct or unset it", blocks=True)
 
 
 # --- agents ---------------------------------------------------------------------------------------------------------

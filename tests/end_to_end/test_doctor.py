@@ -110,7 +110,7 @@ def test_a_configuration_that_is_wrong_blocks_and_the_rest_is_looked_at_all_the_
     assert loop.process.returncode == 1
     assert "agents.x.command = 7" in line(loop, "configuration")
     assert "bad run id '../x'" in line(loop, "LOOP_RUN_ID")
-    assert "'soon' is no number" in loop.output
+    assert "'soon' is not a number" in loop.output
     assert line(loop, "git").startswith("ok git ")
     assert loop.lines[-1] == "no run can start here: see configuration, LOOP_RUN_ID"
 

@@ -1,4 +1,6 @@
-from shell.checkups import MOST_DIFFERENCES, _untested
+from pathlib import Path
+
+from shell.checkups import MOST_DIFFERENCES, Place, _untested, environment
 
 TESTED = ("0.163.0", "0.171.0")
 
@@ -18,3 +20,9 @@ def test_a_version_that_is_newer_than_all_is_told_as_that():
 
 def test_nothing_is_said_of_a_version_that_was_tested_and_of_one_that_is_not_known():
     assert _untested("codex", "0.163.0", TESTED) == _untested("codex", None, TESTED) == ("", [])
+
+
+def test_every_variable_that_gives_a_setting_is_looked_at():
+    variables = {"LOOP_COOLDOWN_MS": "soon", "LOOP_RETRY_MS": "0", "LOOP_CODEX_MODEL": "a\nb", "LOOP_UPDATE_HINT": "0"}
+    found = [(each.subject, each.level) for each in environment(Place(Path(), Path(), variables, {}))]
+    assert found == [("LOOP_CODEX_MODEL", "problem"), ("LOOP_COOLDOWN_MS", "note"), ("LOOP_RETRY_MS", "problem")]
