@@ -1,11 +1,11 @@
 """AgentActor: an agent's session, and the jobs of the working tree that the agent works in. Worker and reviewer alike.
 
 Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session), each job in
-one of its own (actors/runners). It carries messages between them and the run, and decides nothing: what is to be done,
-and what follows from it, is the RunActor's. No turn begins before the run has said that nothing holds it.
+one of its own (actors/runners). It carries messages between them and the run, and decides nothing: the RunActor says
+what is to be done, and what follows. No turn begins before the run has said that nothing holds it.
 
-The same turn or job twice is one turn or job, so the run may order it again at any time. What a killed incarnation had
-not finished is ordered again, or stands in the session's ledger.
+The same turn or job twice is one turn or job, so the run may give it out again at any time. What a killed incarnation
+has not finished is in the session's ledger, or is given out again.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """RunActor: drives one run (machines/run). Runs in the run's process, which is always on the root's machine.
 
-Each thing that happens is first put to the machine, then journalled, then acted upon. It gives out jobs and turns, and
-owns neither an agent nor a program: those belong to the AgentActors (actors/agent.py), which are told alike. A wait is
-the one job that it does itself.
+Each event goes to the machine first, then into the journal; then its commands are carried out. The RunActor gives out
+turns and jobs, and owns neither an agent nor a program: those belong to the AgentActors (actors/agent.py), and both
+get the same messages. A wait is the one job that it does itself.
 
-A new incarnation folds the journal and issues again what was outstanding, under the same ids; nobody does anything
-twice for it. So does one that hears of a new incarnation of an agent's actor, for what that one was given. Whoever has
-something of the run that is not outstanding any more is told so first (`KeepJobs`).
+A new incarnation folds the journal and gives out again what is outstanding, under the same ids. An agent's actor that
+restarts gets its part of that again. The same id twice is one turn or one job. First it says which jobs are still
+wanted (`KeepJobs`): a job may have been withdrawn while nobody listened.
 """
 
 from __future__ import annotations
