@@ -14,6 +14,7 @@ from actors import values
 from actors.edges.journal_reader import read_streams
 from actors.errors import CircumstanceError, UserError, described
 from actors.machines import mail, mail_view
+from actors.machines.stored import by_stored_name
 from actors.messages import MailRecord, Record
 from actors.settings import Role, display_names
 from shell import tables
@@ -77,7 +78,7 @@ def _names(found: RunFiles) -> dict[Role, str]:
 
 
 def _events(records: Iterable[Record]) -> list[mail.Event]:
-    known: dict[str, Any] = {cls.__name__: cls for cls in mail.EVENTS}
+    known: dict[str, Any] = by_stored_name(mail.EVENTS)
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
     except (KeyError, ValueError, TypeError, RecursionError) as error:

@@ -16,6 +16,7 @@ import msgspec
 
 from actors.errors import ProtocolError
 from actors.machines import run
+from actors.machines.stored import by_stored_name, stored_name
 from actors.messages import JobEnded, StartJob
 from actors.runners.base import Place, Runner
 from actors.runners.checks import ChecksRunner
@@ -37,7 +38,7 @@ TREE: Mapping[type[run.Command], Callable[[Any, Place], Runner]] = {
 }
 
 _COMMANDS = {command.__name__: command for command in TREE}
-_ANSWERS: Mapping[str, type[run.Event]] = {event.__name__: event for event in run.EVENTS}
+_ANSWERS: Mapping[str, type[run.Event]] = by_stored_name(run.EVENTS)
 
 
 def order(command: run.Command) -> StartJob:
@@ -55,7 +56,7 @@ def runner_for(message: StartJob, place: Place) -> Runner:
 
 def report(job: str, answer: run.Event) -> JobEnded:
     """The answer, as a message to the run."""
-    return JobEnded(job_id=job, kind=type(answer).__name__, body=to_json(answer))
+    return JobEnded(job_id=job, kind=stored_name(type(answer)), body=to_json(answer))
 
 
 def answer_in(message: JobEnded) -> run.Event:

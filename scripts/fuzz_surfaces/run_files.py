@@ -28,6 +28,7 @@ from actors.edges import git, run_dir
 from actors.edges.journal import FILE_NAME, Journal
 from actors.errors import LoopError
 from actors.machines import mail, projection, run, turn
+from actors.machines.stored import stored_name
 from actors.messages import Record
 from actors.settings import RunSettings
 from fuzz_surfaces import inputs as make
@@ -303,7 +304,7 @@ def _records(rng: Random) -> list[tuple[str, str, Any]]:
         stream = rng.choice(tuple(STREAMS))
         cls = rng.choice(STREAMS[stream])
         body = make.encoded(rng, example(rng, cls), lambda each: make.as_json(rng, each))
-        kind = cls.__name__ if rng.random() < 0.95 else make.text(rng)
+        kind = stored_name(cls) if rng.random() < 0.95 else make.text(rng)
         found.append((stream, kind, body.decode("utf-8", "replace") if rng.random() < 0.97 else body))
     return found
 

@@ -388,7 +388,7 @@ def test_a_turn_in_a_directory_that_is_gone_for_good_fails_in_either_role(role: 
     actor.receive(StartTurnRequest(turn_id="t", purpose="review", prompt="Review round 1"), Address("r/1", "run", 1))
     (ended,) = post.told("run", TurnSettledReport)
     assert (ended.turn_id, ended.purpose, ended.outcome.status) == ("t", "review", "failed")
-    assert "gone is gone" in ended.outcome.error
+    assert "gone no longer exists" in ended.outcome.error
 
 
 def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tmp_path: Path):

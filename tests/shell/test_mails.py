@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -112,3 +113,12 @@ def test_mail_whose_events_do_not_fit_together_is_damaged_in_one_line(tmp_path: 
     assert found is not None
     with pytest.raises(CircumstanceError, match="is damaged: its mail: "):
         mails.from_files(found, LookAtMail())
+
+
+def test_the_mail_of_a_run_of_an_older_version_is_read_from_its_files(tmp_path: Path) -> None:
+    recorded = Path(__file__).parents[1] / "recordings" / "runs" / "finished"
+    shutil.copytree(recorded, tmp_path / "project" / "1")
+    [found] = run_files.all_runs(tmp_path / "project")
+    report = mails.from_files(found, LookAtMail())
+    assert [each.status for each in report.mails] == ["handled"]
+    assert report.mails[0].sender == "embedded-reviewer"
