@@ -52,6 +52,7 @@ from actors.messages import (
     CannotStart,
     Message,
     Progress,
+    ProgressKind,
     Ready,
     Refused,
     StopActor,
@@ -134,7 +135,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
         super().__init__()
         self.context = context
 
-    def tell_people(self, kind: str, text: str, *, agent: str = "") -> None:
+    def tell_people(self, kind: ProgressKind, text: str, *, agent: str = "") -> None:
         """A line for those who follow the run; `agent`, as users call it, when it is the agent that speaks."""
         context = self.context
         progress = Progress(at_ms=context.clock(), source=context.name, agent=agent, kind=kind, text=text)

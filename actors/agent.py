@@ -44,6 +44,7 @@ from actors.messages import (
     Note,
     OtherWorkDone,
     PeerWrote,
+    ProgressKind,
     Purpose,
     SayToAgent,
     SessionOpened,
@@ -230,7 +231,7 @@ class AgentActor(ProcessActor[StartAgent]):
 
     # --- any thread ---
 
-    def _say(self, kind: str, text: str) -> None:
+    def _say(self, kind: ProgressKind, text: str) -> None:
         """A line of the agent."""
         self.tell_people(kind, text, agent=self.context.start.label)
 

@@ -159,10 +159,10 @@ class PersistenceActor(ProcessActor[StartPersistence]):
     def _tell_room(self, trouble: str) -> None:
         """People hear once that the disk takes nothing, and once that it does again."""
         if bool(trouble) is not bool(self._no_room):
-            kind, text = (
-                ("error", f"{trouble}; retrying until it works") if trouble else ("note", "writes succeed again")
-            )
-            self.tell_people(kind, text)
+            if trouble:
+                self.tell_people("error", f"{trouble}; retrying until it works")
+            else:
+                self.tell_people("note", "writes succeed again")
         self._no_room = trouble
 
     def _write_manifest(self) -> None:

@@ -19,7 +19,7 @@ from loguru import logger
 from actors import starts
 from actors.actor_process import Sender
 from actors.clock import wall_ms
-from actors.messages import ActorDown, ActorUp, Message
+from actors.messages import ActorDown, ActorUp, Message, ProgressKind
 from actors.starts import LogSettings
 from supervisor import children, tree
 from supervisor import tree_protocol as events
@@ -66,7 +66,7 @@ class SupervisorOptions:
     router: RunRouter
     launcher: Launcher
     tell: Callable[[str, Message], None]
-    announce: Callable[[str, str], None]  # (kind, text) for people
+    announce: Callable[[ProgressKind, str], None]  # (kind, text) for people
     done: Callable[[RunResult], None]
     log: LogSettings
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None

@@ -20,7 +20,7 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
-from actors.messages import Message, Progress, QuestionAsked, RunStatus
+from actors.messages import Message, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -187,7 +187,7 @@ class HostedRun:
         if self._supervisor.is_alive():
             stop_run(self._supervisor, reason, now=now)
 
-    def announce(self, kind: str, text: str) -> None:
+    def announce(self, kind: ProgressKind, text: str) -> None:
         """Any thread: for people."""
         self._show(Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
 

@@ -26,7 +26,7 @@ from actors import logs
 from actors.clock import wall_ms
 from actors.edges import files, run_dir
 from actors.errors import LoopError, UserError
-from actors.messages import Progress
+from actors.messages import Progress, ProgressKind
 from actors.starts import LogSettings
 from supervisor import submissions
 from supervisor.root import handled
@@ -246,7 +246,7 @@ class _Server:
             self._withdraw(directory)
             write_end(active.order, result)
             detail = f": {result.detail}" if result.detail else ""
-            kind = "error" if result.state == "failed" else "note"
+            kind: ProgressKind = "error" if result.state == "failed" else "note"
             self._say(kind, f"over: {result.state}{detail}", run=active.order.key)
         active.close_log()
         active.hold.release()
@@ -275,7 +275,7 @@ class _Server:
         """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
         self._events.put(_Signal(signal.Signals(number).name, stops=False))
 
-    def _say(self, kind: str, text: str, *, run: str = "") -> None:
+    def _say(self, kind: ProgressKind, text: str, *, run: str = "") -> None:
         logger.info("{}: {}", run or "serve", text)
         self._console.show(run, Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
 

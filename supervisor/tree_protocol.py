@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.messages import Message
+from actors.messages import Message, ProgressKind
 from supervisor.orders import Exited, Started, StartFailed
 
 Action = Literal["restart", "kill", "start"]
@@ -157,7 +157,7 @@ class Note(msgspec.Struct, frozen=True):
 class Announce(msgspec.Struct, frozen=True):
     """Show it to the user. `kind` as of a `Progress`."""
 
-    kind: str
+    kind: ProgressKind
     text: str
 
 

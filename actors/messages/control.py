@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages.base import Message
-from actors.messages.values import Purpose, RunState, Spent, TimeMs, Usage
+from actors.messages.values import ProgressKind, Purpose, RunState, Spent, TimeMs, Usage
 
 
 class ControlRun(Message, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Progress(Message, frozen=True, kw_only=True):
     at_ms: TimeMs
     source: str  # "run", "worker", "reviewer", "bridge", ...
     agent: str  # agent name, "" when it is not an agent speaking
-    kind: str  # status, session, say, tool, tool-result, mail, check, limit, usage, note, error, raw
+    kind: ProgressKind
     text: str
 
 

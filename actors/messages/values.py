@@ -15,6 +15,11 @@ TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 # billing, login, unavailable: the agent cannot work until somebody does something; context: its session is full.
 Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+# What a line of a run is about. "raw": an agent's own JSON event; "ready" and "question": of the root.
+ProgressKind = Literal[
+    "status", "session", "say", "tool", "tool-result", "mail", "check", "limit", "usage", "note", "error", "raw",
+    "ready", "question", "typed", "seen", "waits", "ended",
+]  # fmt: skip
 RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
 
 

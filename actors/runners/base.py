@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.machines import run
+from actors.messages import ProgressKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class Place:
     environment: dict[str, str]
     store: Path  # folder of the run's own: what git makes to compare trees
     created_at: str  # of the run, as the manifest has it
-    tell: Callable[[str, str], None]
+    tell: Callable[[ProgressKind, str], None]
 
 
 class Runner(Protocol):

@@ -180,7 +180,7 @@ def test_a_run_that_fails_is_nothing_to_the_others_and_is_not_tried_again(world:
     shutil.rmtree(world.project.parent / "project-loop-3")
     serve = world.start("serve", "--max-runs", "2")
     wait_for_line(serve, "1", "error: over: failed: ")
-    wait_for_line(serve, "3", "error: over: failed: cannot start: .*project-loop-3 is gone")
+    wait_for_line(serve, "3", "error: over: failed: cannot start: .*project-loop-3 no longer exists")
     wait_for_line(serve, "2", "over: completed")
     assert states(world, "1", "2", "3") == ["failed", "completed", "failed"]
     stop(serve)
