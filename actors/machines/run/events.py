@@ -37,12 +37,13 @@ class StopRequested(Event, frozen=True, kw_only=True):
 
 
 class RunResumed(Event, frozen=True, kw_only=True):
-    """A new root has opened the run: it goes on where it was, out of a stop, a failure or a pause.
+    """A new root has opened the run: it resumes where it was, out of a stop, a failure or a pause.
 
-    A blank `task` in `settings`, or the one that the run has, keeps the task and the place, and of the settings only
-    what is said anew (`given`, or another value than the default) is taken over. Another task comes with all settings
-    of its own (`run_uid` stays): planning if `needs_plan`, a new count of iterations. A run that was out of iterations
-    gets a new count if a person cannot be asked, or more of them if `max_iterations` is higher now.
+    A blank `task` in `settings`, or the one that the run has, keeps the task and the place. Of the settings only those
+    count that `given` names: what was typed, not what a file says; and checks add up. Without `only_given`, in older
+    journals, a value that is not the default counts as well. Another task comes with all settings of its own
+    (`run_uid` stays): planning if `needs_plan`, a new count of iterations. A run that was out of iterations gets a new
+    count if a person cannot be asked, or more of them if `max_iterations` is higher now.
     To reopen a paused run without letting it go on, do not send this: the fold alone keeps the pause.
     """
 
