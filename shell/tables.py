@@ -38,7 +38,7 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
 def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     """All that `status` says. `state` is the manifest's word, for a run whose journal says nothing."""
     unknown = state or ("input-required" if report.question else "starting")
-    stands = f"{report.status.state}  {report.status.line}" if report.status else unknown
+    stands = _stands(report.status, gap="  ") if report.status else unknown
     if not report.root_pid:
         stands += " (not running)"
     lines = [f"run {report.run_id}  {stands}"]
@@ -165,9 +165,9 @@ def trace_line(traced: Traced) -> str:
     return f"{traced.sender} -> {traced.recipient} {traced.kind} ({', '.join([facts, *marks])})"
 
 
-def _stands(status: RunStatus) -> str:
+def _stands(status: RunStatus, gap: str = ": ") -> str:
     """The line of a run that is over begins with its state."""
-    return status.line if status.line.startswith(f"{status.state}:") else f"{status.state}: {status.line}"
+    return status.line if status.line.startswith(f"{status.state}:") else f"{status.state}{gap}{status.line}"
 
 
 def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:

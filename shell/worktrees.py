@@ -251,12 +251,12 @@ def sweep(run_ids: list[str]) -> list[str]:
 
 def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
     """For people."""
-    would = "would be " if dry_run else ""
+    removed, keeps = ("would remove", "would keep") if dry_run else ("removed", "kept")
     if not each.removed:
-        return f"run {each.run_id}: {would}kept {each.path}: {'; '.join(each.kept)}"
+        return f"run {each.run_id}: {keeps} {each.path}: {'; '.join(each.kept)}"
     what = f" and branch {each.branch}" if each.branch_deleted else ""
     kept = f"; kept {'; '.join(each.kept)}" if each.kept else ""
-    return f"run {each.run_id}: {would}removed {each.path}{what}{kept}"
+    return f"run {each.run_id}: {removed} {each.path}{what}{kept}"
 
 
 def cleaned_json(each: Cleaned, *, dry_run: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _NOT_A_COMMAND = "Message:"
 _HTTP_ERRORS = range(400, 600)
 AUTHENTICATION_REQUIRED = -32000
 _STOPPED_EARLY = {
-    "refusal": "the agent refused to go on",
+    "refusal": "the agent refused to continue",
     "max_tokens": "the agent's answer reached the model's limit of tokens",
     "max_turn_requests": "the agent reached its limit of model requests in one turn",
 }

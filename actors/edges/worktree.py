@@ -183,7 +183,7 @@ def _registered_or_made(top: Path, directory: Path, name: str, made: Made) -> li
         _branch(name, "HEAD", made)
         notes = [f"worktree {directory} on branch {name}", *_add(directory, name, made)]
         if (begins := branch_note(top)) is not None:
-            notes.append(f"it starts at the repository's commit: {begins}")
+            notes.append(f"it starts where the repository is: {begins}")
     if (directory / ".gitmodules").is_file():
         notes.append("its submodules are empty: git submodule update --init fills them")
     return notes

@@ -31,7 +31,7 @@ def why_not_steered(
     if not has_agent:
         return "the agent's program"
     if running is None:
-        return "the run to go on" if is_held else ""
+        return "the run to resume" if is_held else ""
     purpose = ledger.open[running].purpose
     if not can_steer:
         return f"the end of the {purpose} turn: this agent takes nothing in the middle of one"

@@ -160,7 +160,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("resume", "iteration 2 of 2: waits for embedded")
     own.ask("pause now", "pausing")
     own.expect("paused, iteration 2 of 2: waits for a person to resume it")
-    own.ask("say embedded one more thing", "it waits for the run to go on")
+    own.ask("say embedded one more thing", "it waits for the run to resume")
     own.ask("resume", "iteration 2 of 2")
     own.expect("I hear you")
     own.expect("at work")
@@ -224,7 +224,7 @@ def test_ctrl_c_once_ends_a_run_in_order(world: World, gate: Gate, terminal: Ope
     own.control("c")
     assert own.wait() == 130
     assert world.manifest()["state"] == "stopped"
-    assert "to go on: loop --run-id 1" in own.text
+    assert "to resume: loop --run-id 1" in own.text
     assert world.survivors() == []
 
 
@@ -538,7 +538,7 @@ def test_a_run_goes_on_though_its_own_terminal_takes_nothing_more(world: World, 
     assert "run 1  working" in answers
     assert loop(world, "stop") == (0, "run 1 stopped: stopped from a console")
     assert own.wait() == 1
-    assert "to go on: loop --run-id 1" in own.text
+    assert "to resume: loop --run-id 1" in own.text
     assert world.survivors() == []
 
 

@@ -142,7 +142,7 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
     if state.phase is Phase.COMPLETED and state.run.open_ended:
         return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
-        return steps.say(state, "the run is completed; give it a new task to go on")
+        return steps.say(state, "the run is completed; give it a new task to continue")
     if state.phase in FINAL_PHASES:
         assert state.goes_on_in is not None, "only a completed run has nowhere to go on"
         state = replace(state, phase=state.goes_on_in, goes_on_in=None)

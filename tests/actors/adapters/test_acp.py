@@ -94,7 +94,7 @@ def test_a_turn_that_the_agent_gives_up_says_why(tmp_path: Path) -> None:
                     "failed",
                     "its answer does not follow the protocol: PromptResponse.stopReason: Input should",
                 ),
-                ("refuse", "failed", "the agent refused to go on"),
+                ("refuse", "failed", "the agent refused to continue"),
                 ("talk_on", "failed", "the agent's answer reached the model's limit of tokens"),
                 ("limit", "limited", "Rate limit exceeded. Try again later."),
                 ("no_such_order", "failed", "Internal error: 'PlainAgent' object has no attribute 'no_such_order'"),

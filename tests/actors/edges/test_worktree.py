@@ -141,7 +141,7 @@ def test_a_worktree_of_a_detached_head_begins_there_and_that_is_said(top: Path):
     run_git(top, "switch", "-q", "--detach")
     place = worktree.enter(top, top, "1")
     assert run_git(place.cwd, "branch", "--show-current") == "tool-loop-1"
-    assert place.notes[1].startswith("it starts at the repository's commit: HEAD is detached at ")
+    assert place.notes[1].startswith("it starts where the repository is: HEAD is detached at ")
 
 
 def test_a_branch_that_is_checked_out_elsewhere_is_refused_with_gits_own_reason(top: Path, tmp_path: Path):

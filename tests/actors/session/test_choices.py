@@ -72,7 +72,7 @@ def test_an_agent_that_takes_nothing_in_the_middle_of_a_turn_is_waited_for(purpo
     [
         (False, False, "the agent's program"),
         (False, True, "the agent's program"),
-        (True, True, "the run to go on"),
+        (True, True, "the run to resume"),
         (True, False, ""),
     ],
 )

@@ -71,4 +71,4 @@ class PullRequestJob(Job, frozen=True, kw_only=True):
 
     def words(self, _run: Facts) -> str:
         """What is looked at."""
-        return "a look at git" if self.ahead else "a look at the pull request"
+        return "git" if self.ahead else "the pull request"

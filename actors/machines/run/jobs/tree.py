@@ -73,4 +73,4 @@ class TreeJob(Job, frozen=True, kw_only=True):
 
     def words(self, _run: Facts) -> str:
         """The look."""
-        return "a look at the tree"
+        return "the tree"
