@@ -16,11 +16,11 @@ AGENTS = Command(
     name="agents",
     row=Subcommand(
         "agents",
-        "list the agents that a run can use, add one",
+        "list the agents that a run can use; add one",
         (MORE,),
         ("--json",),
-        "The words are list, as without any; update, which asks the public registry of the Agent Client Protocol; "
-        "or add NAME, which writes a known agent into ~/.loop/config.toml. A known agent whose program is on your "
+        "Actions: list (the default); update, which asks the public registry of the Agent Client Protocol; "
+        "add NAME, which writes a known agent to ~/.loop/config.toml. A known agent whose program is on your "
         "PATH needs no configuration: loop --agent gemini.",
     ),
     once=_agents,

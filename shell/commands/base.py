@@ -65,7 +65,7 @@ class Command:
 def needed(text: str, usage: str) -> str:
     """The text, which must not be blank. Raises `UserError`."""
     if not text.strip():
-        raise UserError(f"{usage.partition(' ')[0]} needs more: {usage}")
+        raise UserError(f"{usage.partition(' ')[0]} needs an argument: {usage}")
     return text.strip()
 
 
@@ -73,7 +73,7 @@ def words_of(rest: str, usage: str, least: int, most: int) -> list[str]:
     """So many words, blank ones at the end. Raises `UserError`."""
     words = rest.split()
     if not least <= len(words) <= most:
-        raise UserError(f"{usage.partition(' ')[0]} takes something else: {usage}")
+        raise UserError(f"{usage.partition(' ')[0]} has the wrong number of arguments: {usage}")
     return [*words, *([""] * (most - len(words)))]
 
 

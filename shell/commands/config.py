@@ -9,12 +9,12 @@ CONFIG = Command(
     name="config",
     row=Subcommand(
         "config",
-        "each setting, its value and where it comes from",
+        "show each setting, its value and its origin",
         ("[options]",),
         ("--json",),
-        "What loop would use here, with the options that follow: a default, your configuration (a line of "
-        "~/.loop/config.toml), the repository's (a line of .loop.toml, if you trust it), the environment or the "
-        "command line. With --run-id, what a resume of that run would use: its own settings, unless they are typed "
-        "again. Starts nothing. Exit status 2 for a mistake in a file, which names file, line and key.",
+        "What loop would use here, with the options that follow. The origin is a default, a line of "
+        "~/.loop/config.toml, a line of the repository's .loop.toml if you trust it, the environment, or the "
+        "command line. With --run-id: what a resume of that run would use. Starts nothing. Exit status 2: a "
+        "mistake in a file, with file, line and key.",
     ),
 )

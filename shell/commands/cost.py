@@ -10,7 +10,7 @@ def _type_cost(prompt: Prompt, _rest: str) -> str:
     """Tokens and money so far, by agent."""
     from shell import tables
 
-    return "\n".join(tables.cost_lines(report_of(prompt).agents)) or "no agent has said what it used"
+    return "\n".join(tables.cost_lines(report_of(prompt).agents)) or "no agent has reported its usage"
 
 
 COST = Command(name="cost", typed=_type_cost)

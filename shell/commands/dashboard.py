@@ -16,13 +16,13 @@ DASHBOARD = Command(
     name="dashboard",
     row=Subcommand(
         "dashboard",
-        "all runs, agents and tmux sessions, live",
+        "show all runs, agents and tmux sessions, live",
         (),
         ("--once", "--json", "--web", "--port"),
-        "The runs of all repositories: choose one to see its actors, transcript and mail, and to open its console. "
-        "--once prints it, as it does by itself where there is no terminal; --json prints all that is known as one "
-        "object. --web serves it to a browser on this machine (on port N, else on any that is free) at an address "
-        "that holds a secret: whoever has it sees everything.",
+        "The runs of all repositories: choose one to see its actors, transcript and mail, and to open its "
+        "console. --once prints them, which is also what happens without a terminal. --json prints all that "
+        "is known, as one object. --web serves them to a browser on this machine, on port N or on any free "
+        "one. The address holds a secret: anyone who has it can see everything.",
     ),
     once=_dashboard,
 )

@@ -9,11 +9,11 @@ DOCTOR = Command(
     name="doctor",
     row=Subcommand(
         "doctor",
-        "what a run needs and is not here, and what to do",
+        "check the environment and suggest fixes",
         (),
         ("--fix", "--json"),
-        "Looks at agents and their logins, tools, directories, sockets and ports, the configuration, and at what "
-        "dead runs have left behind: it asks on a terminal whether to clean that up, --fix does it. Exit status "
-        "0: a run could start here.",
+        "Checks agents and their logins, tools, directories, sockets, ports, the configuration, and what dead "
+        "runs left behind. On a terminal it asks whether to clean that up; --fix cleans up without asking. "
+        "Exit status 0: a run could start here.",
     ),
 )

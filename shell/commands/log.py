@@ -49,7 +49,7 @@ def _type_log(prompt: Prompt, rest: str) -> str:
     if rest not in ("", *loggers):
         raise UserError(f"no actor {rest!r}: there are {', '.join(loggers)}")
     found = last_records(prompt.directory, SHOWN, lambda each: not rest or log_lines.is_of(each, rest))
-    return "\n".join(log_lines.plain(each) for each in found) or f"{rest or 'nobody'} has logged nothing"
+    return "\n".join(log_lines.plain(each) for each in found) or f"{rest or 'the run'} has logged nothing"
 
 
 def _logs(errand: Errand) -> int:
@@ -66,6 +66,6 @@ def _logs(errand: Errand) -> int:
 LOG = Command(name="log", arguments="[ACTOR]", typed=_type_log, completes=("actor|root",))
 LOGS = Command(
     name="logs",
-    row=Subcommand("logs", "what a run logged; -f: and logs from now on", flags=("--follow", "--json")),
+    row=Subcommand("logs", "show the log of a run; -f follows it", flags=("--follow", "--json")),
     once=_logs,
 )

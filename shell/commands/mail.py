@@ -86,12 +86,12 @@ MAIL = Command(
     completes=("|".join(each.split()[0] for each in MAIL_USAGE.split(" | ")), "mail"),
     row=Subcommand(
         "mail",
-        "list, show, hold, edit, drop the agents' mail",
+        "list, show, hold, edit or drop the agents' mail",
         ("action", MORE),
         ("--run", "--json"),
-        "ACTION is list, or one of these with the id of a mail or its beginning: show; hold, to keep it back; "
-        "release; edit ID TEXT; requeue, to deliver a dead, suppressed, dropped or held one as if it were sent "
-        "now; drop ID [REASON]. The mail of a run that is not running can be read.",
+        "Actions: list; show ID; hold ID, to keep a mail back; release ID; edit ID TEXT; requeue ID, to send "
+        "a dead, suppressed, dropped or held mail now; drop ID [REASON]. The beginning of an id is enough. "
+        "The mail of a run that is not running can only be read.",
     ),
     once=_mail,
 )

@@ -48,6 +48,6 @@ MAILBOX = Command(
     arguments="ACTOR [stacks]",
     typed=_type_mailbox,
     completes=("actor", "stacks"),
-    row=Subcommand("mailbox", "what waits for an actor, dead letters", ("actor",), ("--run", "--json")),
+    row=Subcommand("mailbox", "show an actor's mailbox and dead letters", ("actor",), ("--run", "--json")),
     once=_mailbox,
 )

@@ -25,6 +25,6 @@ PAUSE = Command(
     arguments="[now]",
     typed=_type_pause,
     completes=("now",),
-    row=Subcommand("pause", "pause at the turn's end, or --now", flags=("--now", "--json")),
+    row=Subcommand("pause", "pause a run at the end of its turn, or --now", flags=("--now", "--json")),
     once=_pause,
 )

@@ -14,10 +14,10 @@ def _resume(errand: Errand) -> int:
 
 
 def _type_resume(prompt: Prompt, _rest: str) -> str:
-    """Lets a paused run go on."""
+    """Resumes a paused run."""
     from supervisor.console_wire import Control
 
     return done(prompt, Control(action="resume"))
 
 
-RESUME = Command(name="resume", typed=_type_resume, row=Subcommand("resume", "let a paused run go on"), once=_resume)
+RESUME = Command(name="resume", typed=_type_resume, row=Subcommand("resume", "resume a paused run"), once=_resume)

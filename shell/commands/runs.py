@@ -33,5 +33,5 @@ def _type_runs(prompt: Prompt, _rest: str) -> str:
 
 
 RUNS = Command(
-    name="runs", typed=_type_runs, row=Subcommand("runs", "the runs of this repository", takes=()), once=_runs
+    name="runs", typed=_type_runs, row=Subcommand("runs", "list the runs of this repository", takes=()), once=_runs
 )

@@ -16,13 +16,13 @@ SERVE = Command(
     name="serve",
     row=Subcommand(
         "serve",
-        "do what was submitted, until a signal comes",
+        "run queued tasks until interrupted",
         (),
         ("--max-runs", "--log-format"),
-        f"At most N runs at once (default: {MAX_RUNS}), first submitted first; a line on stdout for each thing "
-        "that happens. There is one for each home directory. A signal stops it within 5 s; runs that were not "
-        "done go on with the next loop serve, also after kill -9 or a reboot; those that were stopped with loop "
-        "stop, and those that failed, do not.",
+        f"At most N runs at once (default: {MAX_RUNS}), first submitted first. Prints a line per event. There "
+        "is one loop serve per home directory. A signal stops it within 5 s. The next loop serve resumes "
+        "unfinished runs, also after kill -9 or a reboot. It does not resume a run that failed, or that loop "
+        "stop stopped.",
     ),
     once=_serve,
 )

@@ -60,6 +60,6 @@ def _type_status(prompt: Prompt, _rest: str) -> str:
 STATUS = Command(
     name="status",
     typed=_type_status,
-    row=Subcommand("status", "state, iteration, actors, tokens and cost of a run"),
+    row=Subcommand("status", "show state, iteration, actors, tokens and cost"),
     once=_status,
 )

@@ -25,7 +25,7 @@ def _stop(errand: Errand) -> int:
     found = run_files.choose(errand.run, running=False)
     if not found.pid and submissions.withdraw(found.directory):
         run_dir.set_state(found.directory, "stopped", wall_ms())
-        print_text(errand, found, f"run {found.run_id} is not in the queue of loop serve any more")
+        print_text(errand, found, f"run {found.run_id} is no longer in the queue of loop serve")
         return 0
     run_files.check_running(found, errand.run)
     from shell.desk_client import RunEndedError
@@ -61,6 +61,6 @@ STOP = Command(
     arguments="[now]",
     typed=_type_stop,
     completes=("now",),
-    row=Subcommand("stop", "end a run in order, or --now", flags=("--now", "--json")),
+    row=Subcommand("stop", "stop a run in order, or --now", flags=("--now", "--json")),
     once=_stop,
 )

@@ -12,9 +12,9 @@ SUBMIT = Command(
         "queue a run for loop serve",
         ("[options]", "[prompt]"),
         (),
-        "As loop [options] [prompt], but for a later time. The run gets a worktree of its own where the directory "
-        "is in a git repository, and its task is read now. The queue is on disk: nothing needs to be serving. "
-        "Options and directory are stored, the environment is not, as it holds secrets: the agents have the "
-        "environment of loop serve.",
+        "Takes what loop [options] [prompt] takes. The task is read now. In a git repository the run gets a "
+        "worktree of its own. The queue is on disk: nothing needs to be serving. Options and directory are "
+        "stored. The environment is not stored, because it holds secrets: the agents get the environment of "
+        "loop serve.",
     ),
 )

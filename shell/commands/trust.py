@@ -19,11 +19,11 @@ TRUST = Command(
         "allow what this repository's .loop.toml says",
         (),
         ("--show", "--revoke", "--json"),
-        "A repository's .loop.toml can have checks and agents, which are commands, and settings. They count once "
-        "you have allowed that content: loop trust shows each of them and asks; a run in a terminal asks as well. "
-        "Without a terminal such a run is refused, or allowed with --trust for itself alone. A changed file is "
-        "asked about again. --show says whether it is trusted (exit status 0: a run may use it); --revoke forgets "
-        "all that was allowed in this repository. Your own checks always run.",
+        "A repository's .loop.toml can have checks and agents, which are commands, and settings. They count "
+        "once you have allowed that content. loop trust shows each of them and asks; a run in a terminal asks "
+        "as well. Without a terminal such a run is refused, unless --trust allows it for that run. A changed "
+        "file is asked about again. --show says whether it is trusted (exit status 0: a run may use it). "
+        "--revoke forgets all that was allowed in this repository. Your own checks always run.",
     ),
     once=_trust,
 )

@@ -48,14 +48,14 @@ WORKTREE = Command(
     name="worktree",
     row=Subcommand(
         "worktree",
-        "list, or clean up, the runs' worktrees",
+        "list or clean up the worktrees of runs",
         ("action", MORE),
         ("--dry-run", "--ignored", "--json"),
-        "ACTION is list, or clean with the ids of the runs that are meant; without one it is all. clean removes a "
-        "worktree only if nothing is lost with it: not one that a run works in or will, nor one that has files "
-        "that are not committed, that git does not know or (without --ignored) ignores, a stash, or commits on no "
-        "branch. Its branch goes if a remote, a tag or another branch than a run's has all its commits. --dry-run "
-        "only says what would go, and what would be kept and why.",
+        "Actions: list; clean, for all runs or for those whose ids follow. clean removes a worktree only if "
+        "nothing is lost with it. It keeps one that a run uses or is queued for. It keeps one with "
+        "uncommitted or untracked files, a stash, or commits on no branch. It keeps one with ignored files, "
+        "unless --ignored is given. Its branch goes if a remote, a tag or another branch has all its commits. "
+        "--dry-run only says what clean would remove or keep, and why.",
     ),
     once=_worktree,
 )

@@ -128,7 +128,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
         ("trace maybe", "error: trace takes on or off"),
         ("log nobody", "error: no actor 'nobody': there are persistence"),
         ("detach", "error: this is the run's own terminal"),
-        ("followup", "error: followup needs more"),
+        ("followup", "error: followup needs an argument"),
     ]:
         own.ask(line, answer)
         own.expect("loop>")

@@ -66,7 +66,7 @@ def test_their_help_says_more_than_one_line_and_fits(name: str):
 
 def test_whose_environment_the_agents_have_is_said_in_the_help():
     text = " ".join(help_text(parse(["submit", "-h"]).errand).split())
-    assert "the environment is not, as it holds secrets: the agents have the environment of loop serve" in text
+    assert "because it holds secrets: the agents get the environment of loop serve" in text
 
 
 def test_an_event_of_one_of_many_runs_is_one_line_that_names_the_run():
