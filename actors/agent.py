@@ -116,7 +116,7 @@ class AgentActor(ProcessActor[StartAgent]):
             case InterruptTurnRequest():
                 self.session.break_off(message.turn_id, message.reason)
             case HoldTurns():
-                self.session.hold(held=message.held)
+                self.session.hold(held=message.held, finishing=message.finishing)
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
             case SayToAgent():

@@ -152,9 +152,9 @@ class RunActor(ProcessActor[StartRun]):
         if after == self._state and not commands and not isinstance(event, run.RunResumed):
             return []
         self._stream.append([event])
-        held = self._held
+        hold = self._hold
         self._state = after
-        if held is not self._held:
+        if hold != self._hold:
             self._tell_hold()
         if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew | run.ContactChanged)):
             self.tell_people("status", counted_down(self._status(), now_ms).line)
@@ -208,13 +208,19 @@ class RunActor(ProcessActor[StartRun]):
     # --- the agents' actors ---
 
     @property
-    def _held(self) -> bool:
-        """What waits for its turn in a session is not begun when the run is held, nor when it is over."""
-        return self._state.hold is not None or self._state.phase in run.FINAL_PHASES
+    def _hold(self) -> HoldTurns:
+        """What waits for its turn in a session is not begun when the run is held, nor when it is over.
+
+        While it only pauses, it waits for a turn: one whose agent was lost is taken up.
+        """
+        hold, over = self._state.hold, self._state.phase in run.FINAL_PHASES
+        is_broken_off = any(job.interruption() is not None for job in self._state.jobs)
+        pauses = hold is not None and hold.kind == "pause" and not (over or self._state.paused or is_broken_off)
+        return HoldTurns(held=hold is not None or over, finishing=pauses)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:
-            self.context.ref(role).tell(HoldTurns(held=self._held))
+            self.context.ref(role).tell(self._hold)
 
     def _tell_kept_jobs(self, *places: Where) -> None:
         """What else is done there for this run was withdrawn."""

@@ -43,12 +43,14 @@ class InterruptTurnRequest(Message, frozen=True, kw_only=True):
 class HoldTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
-    A session that has not heard from the run yet is held.
+    A session that has not heard from the run yet is held. `finishing`: the run waits for what has begun, so a turn that
+    was cut is taken up.
     """
 
     must_arrive = True
 
     held: bool
+    finishing: bool = False
 
 
 class UsageReport(Message, frozen=True, kw_only=True):

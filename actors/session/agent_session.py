@@ -42,9 +42,9 @@ class AgentSession:
         """Brings a person's words to the agent, as `deliver` does with mail."""
         self._driver.put(MessageBrought(message_id, "human", text))
 
-    def hold(self, *, held: bool) -> None:
-        """While held, no turn starts, mail included; what runs goes on."""
-        self._driver.put(HoldChanged(held))
+    def hold(self, *, held: bool, finishing: bool = False) -> None:
+        """While held, no turn starts, mail included; what runs goes on, and `finishing` what was begun."""
+        self._driver.put(HoldChanged(held, finishing))
 
     def break_off(self, turn_id: str, reason: str) -> None:
         """Ends this turn now, or before it has begun. It settles as interrupted, unless it was faster."""

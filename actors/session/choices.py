@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.adapters.causes import cause_of
 from actors.errors import AgentUnavailableError, LoopError
 from actors.machines import turn
@@ -9,14 +11,18 @@ from actors.messages import TurnOutcome
 
 
 def next_step(
-    ledger: turn.Ledger, now_ms: int, *, is_running: bool, is_resting: bool, is_held: bool
+    ledger: turn.Ledger, now_ms: int, *, is_running: bool, is_resting: bool, is_held: bool, is_finishing: bool = False
 ) -> turn.Send | turn.Look | None:
     """None: nothing, until something happens. While held nothing is sent; what is in doubt is cleared up all the same.
 
-    `is_resting`: the agent's program is not to be started now.
+    `is_resting`: the agent's program is not to be started now. `is_finishing`: while held, a turn that was begun and
+    cut is taken up, since its end is waited for.
     """
     if is_running or is_resting:
         return None
+    if is_held and is_finishing:
+        begun = {turn_id: entry for turn_id, entry in ledger.open.items() if entry.cuts or entry.status != "intended"}
+        return turn.next_action(msgspec.structs.replace(ledger, open=begun), now_ms)
     action = turn.next_action(ledger, now_ms)
     return None if is_held and isinstance(action, turn.Send) else action
 

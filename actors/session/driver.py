@@ -56,6 +56,7 @@ class Driver:
         self._running_since_ms = 0  # Unix time
         self._turn_task: asyncio.Task[None] | None = None
         self._held = options.is_held
+        self._finishing = False
         self._asks = ""  # what the agent asks a person in its own TUI
         self._interrupting = False
 
@@ -91,7 +92,7 @@ class Driver:
             case MessageBrought():
                 await self._take_message(item)
             case HoldChanged():
-                self._held = item.held
+                self._held, self._finishing = item.held, item.finishing
             case TurnBrokenOff():
                 await self._break_off(item)
             case TurnOver():
@@ -285,6 +286,7 @@ class Driver:
             is_running=self._running is not None,
             is_resting=self._keeper.is_resting,
             is_held=self._held,
+            is_finishing=self._finishing,
         )
 
     async def _look(self, entry: turn.Entry) -> None:

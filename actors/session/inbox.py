@@ -17,9 +17,10 @@ class MessageBrought(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """While held, no turn starts."""
+    """While held, no turn starts. `finishing`: but one that has begun and was cut is taken up."""
 
     held: bool
+    finishing: bool = False
 
 
 class TurnBrokenOff(msgspec.Struct, frozen=True):

@@ -174,6 +174,14 @@ def test_a_new_incarnation_of_the_owner_of_the_tree_gets_its_jobs_and_the_review
     assert driver.post.told("worker", StartJob) == [checks]
 
 
+def test_a_run_that_pauses_has_the_turn_that_it_waits_for_taken_up_and_nothing_once_it_is_paused():
+    driver = Driver()
+    driver.hears(ControlRun(action="pause"), "console")
+    assert driver.post.told("worker", HoldTurns)[-1] == HoldTurns(held=True, finishing=True)
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
+    assert driver.post.told("worker", HoldTurns)[-1] == HoldTurns(held=True)
+
+
 def test_a_turn_that_was_interrupted_is_interrupted_in_the_new_incarnation_too():
     driver = Driver()
     driver.hears(ControlRun(action="pause-now"), "console")

@@ -38,6 +38,14 @@ def test_what_is_in_doubt_comes_first_and_nothing_is_sent_while_held(open_: str,
     assert step == (None if is_held and open_ == "a turn" else expected)
 
 
+@pytest.mark.parametrize("is_finishing", [False, True])
+def test_a_turn_that_was_cut_is_taken_up_while_the_run_pauses_and_no_other_begins(is_finishing: bool):
+    cut = entry("cut", cuts=1)
+    state = ledger(entry("mail", "mail"), cut)
+    step = choices.next_step(state, NOW_MS, is_running=False, is_resting=False, is_held=True, is_finishing=is_finishing)
+    assert step == (turn.Send(entry=cut) if is_finishing else None)
+
+
 @pytest.mark.parametrize(("is_running", "is_resting"), [(True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("open_", NEXT)
 def test_nothing_is_begun_while_a_turn_runs_or_the_program_rests(open_: str, is_running: bool, is_resting: bool):
