@@ -27,7 +27,6 @@ from pathlib import Path
 
 import psutil
 
-from actors.adapters.acp import PROBE_PATIENCE_S
 from actors.adapters.acp_session import AcpSession
 from actors.adapters.base import AgentSettings, discard_event
 from actors.edges import agent_registry
@@ -136,7 +135,7 @@ def introduction(name: str) -> str:
         async def look() -> str:
             session = AcpSession(settings, discard_event)
             try:
-                agent = await session.greet(PROBE_PATIENCE_S)
+                agent = await session.greet(PATIENCE_S)
             finally:
                 await session.close()
             session = AcpSession(settings, lambda event: notes.append(event.text) if event.kind == "note" else None)
