@@ -1,14 +1,16 @@
 """What waits for a terminal, or a reader of standard output, that does not read: bounded in bytes.
 
-Whoever puts something in never waits: what does not fit is missed, and counted by its owner, who says so.
+Putting something in never waits: what does not fit is missed and counted, and the reader is told when it reads again.
 """
 
 from __future__ import annotations
 
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 from actors.messages import Progress
 
@@ -40,6 +42,40 @@ class Backlog(queue.Queue[T]):
         item: T = self.queue.popleft()
         self._bytes -= OF_EACH + self._size_of(item)
         return item
+
+
+class ThreadedWriter(Generic[T]):
+    """Writes what is put in, in a thread of its own. `write` gets an item, and how many were missed before it; an
+    `OSError` of it says that the reader is gone, and nothing is written any more.
+    """
+
+    def __init__(self, write: Callable[[T, int], None], size: Callable[[T], int], name: str) -> None:
+        self._write = write
+        self._queue: Backlog[T | None] = Backlog(lambda item: 0 if item is None else size(item))
+        self._missed = 0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Any thread; never blocks."""
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self._missed += 1
+
+    def close(self, timeout_s: float) -> None:
+        """Writes what is left, unless nobody reads it."""
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            count, self._missed = self._missed, 0
+            try:
+                self._write(item, count)
+            except OSError:
+                return  # the run goes on without a reader
 
 
 def missed(count: int, at_ms: int) -> Progress:

@@ -6,15 +6,12 @@ Its own thread writes, so that a slow reader never slows a run.
 from __future__ import annotations
 
 import os
-import queue
 import sys
-import threading
-from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
 from shell import backlog, output, render
-from shell.backlog import Backlog
+from shell.backlog import ThreadedWriter
 from supervisor.serve import serve
 
 
@@ -35,35 +32,24 @@ class _Lines:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._queue: Backlog[tuple[str, Progress] | None] = Backlog(lambda shown: len(shown[1].text) if shown else 0)
-        self._missed = 0
-        self._thread = threading.Thread(target=self._write, name="output", daemon=True)
-        self._thread.start()
+        self._writer: ThreadedWriter[tuple[str, Progress]] = ThreadedWriter(
+            self._write, lambda shown: len(shown[1].text), "output"
+        )
 
     def show(self, run: str, progress: Progress) -> None:
         """Never blocks."""
         if progress.kind not in ("raw", "usage"):
-            try:
-                self._queue.put_nowait((run, progress))
-            except queue.Full:
-                self._missed += 1
+            self._writer.put((run, progress))
 
     def close(self, timeout_s: float = 0.5) -> None:
         """Writes what is left. A Procfile manager does not wait for long."""
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+        self._writer.close(timeout_s)
 
-    def _write(self) -> None:
-        while (shown := self._queue.get()) is not None:
-            run, progress = shown
-            missed, self._missed = self._missed, 0
-            try:
-                if missed:
-                    self._print("", backlog.missed(missed, progress.at_ms))
-                self._print(run, progress)
-            except OSError:
-                return  # the reader is gone; the runs go on without it
+    def _write(self, shown: tuple[str, Progress], missed: int) -> None:
+        run, progress = shown
+        if missed:
+            self._print("", backlog.missed(missed, progress.at_ms))
+        self._print(run, progress)
 
     def _print(self, run: str, progress: Progress) -> None:
         if self._as_json:

@@ -5,15 +5,12 @@ Its own thread writes, so that a terminal that stopped scrolling (Ctrl-S), or a 
 
 from __future__ import annotations
 
-import queue
 import sys
-import threading
-from contextlib import suppress
 
 from actors.edges import environments
 from actors.messages import Progress
 from shell import backlog, output, render
-from shell.backlog import Backlog
+from shell.backlog import ThreadedWriter
 
 
 class TerminalConsole:
@@ -28,38 +25,24 @@ class TerminalConsole:
         self._raw = raw
         self._as_json = as_json
         self._colour = sys.stdout.isatty() and not environments.own("NO_COLOR")
-        self._queue: Backlog[Progress | None] = Backlog(lambda shown: len(shown.text) if shown else 0)
-        self._missed = 0
-        self._thread = threading.Thread(target=self._write, name="terminal", daemon=True)
-        self._thread.start()
+        self._writer: ThreadedWriter[Progress] = ThreadedWriter(self._write, lambda shown: len(shown.text), "terminal")
 
     def opened(self, endpoint: str) -> None:
         """It is told everything without asking."""
 
     def show(self, progress: Progress) -> None:
         """Never blocks."""
-        try:
-            self._queue.put_nowait(progress)
-        except queue.Full:
-            self._missed += 1
+        self._writer.put(progress)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Writes what is left."""
-        with suppress(queue.Full):  # nobody reads: there is no use in waiting for it
-            self._queue.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+        self._writer.close(timeout_s)
 
-    def _write(self) -> None:
-        while (progress := self._queue.get()) is not None:
-            missed, self._missed = self._missed, 0
-            try:
-                if missed and not self._raw:
-                    self._print(backlog.missed(missed, progress.at_ms))
-                if (progress.kind == "raw") is not self._raw or progress.kind == "usage":
-                    continue
-                self._print(progress)
-            except OSError:
-                return  # the reader is gone; the run goes on without it
+    def _write(self, progress: Progress, missed: int) -> None:
+        if missed and not self._raw:
+            self._print(backlog.missed(missed, progress.at_ms))
+        if (progress.kind == "raw") is self._raw and progress.kind != "usage":
+            self._print(progress)
 
     def _print(self, progress: Progress) -> None:
         if self._as_json:

@@ -1,8 +1,9 @@
 import queue
+import threading
 
 import pytest
 
-from shell.backlog import MOST_BYTES, OF_EACH, Backlog
+from shell.backlog import MOST_BYTES, OF_EACH, Backlog, ThreadedWriter
 
 
 def test_it_is_full_by_bytes_and_has_room_again_when_it_is_read() -> None:
@@ -24,3 +25,32 @@ def test_items_without_a_text_are_bounded_too() -> None:
         waiting.put_nowait("")
     with pytest.raises(queue.Full):
         waiting.put_nowait("")
+
+
+def test_a_writer_tells_a_slow_reader_how_much_it_missed():
+    began, read_on, wrote = threading.Event(), threading.Event(), []
+
+    def write(item: str, missed: int) -> None:
+        wrote.append((item[:5], missed))
+        began.set()
+        assert read_on.wait(20)
+
+    writer = ThreadedWriter(write, len, "writer")
+    writer.put("first")
+    assert began.wait(20)
+    writer.put("large" + "x" * (MOST_BYTES - OF_EACH))
+    writer.put("missed")
+    writer.put("missed, too")
+    read_on.set()
+    writer.close(20)
+    assert wrote == [("first", 0), ("large", 2)]
+
+
+def test_a_writer_whose_reader_is_gone_ends():
+    def write(_item: str, _missed: int) -> None:
+        raise BrokenPipeError
+
+    writer = ThreadedWriter(write, len, "writer")
+    writer.put("first")
+    writer.close(20)
+    writer.put("second")
