@@ -155,7 +155,7 @@ def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: Desk, prom
     prompt.expect(second[len(typed) : 8])
     prompt.ask("", f"mail {second}  embedded-reviewer -> embedded  queued")
     prompt.ask("mail hodl 1", r"error: mail has no 'hodl' \(did you mean hold\?\): mail list | show ID")
-    prompt.ask("mail hold", "error: mail hold needs the ID of a mail, see mail list")
+    prompt.ask("mail hold", "error: mail hold needs the ID of a mail .mail list shows them.:")
     prompt.ask("mail hold zzz", "error: no mail has the id 'zzz': see mail list")
     prompt.ask("help mail", "requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now")
     prompt.expect("loop>")
