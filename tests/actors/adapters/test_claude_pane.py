@@ -584,7 +584,7 @@ def test_a_person_who_leaves_ends_the_program(bench: Bench) -> None:
             await bench.person_types("/exit")
             await bench.person("Enter")
             await said(it, "ended", "claude ended with exit status 0")
-            await bench.shows(lambda screen: "therunstartsitagaininitssession" in squeeze(screen))
+            await bench.shows(lambda screen: "therunrestartsitinitssession" in squeeze(screen))
 
     run(play())
 
