@@ -224,7 +224,7 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
             result = answer["result"]
             text = "\n".join(block["text"] for block in result["content"] if block["type"] == "text")
             return text, not result.get("isError")
-        except ConnectionRefusedError as error:
+        except ConnectionError as error:  # the bridge is being restarted; it recognises a call that is repeated
             if time.monotonic() > deadline:
                 return f"{tool}: {error!r}", False
             await asyncio.sleep(BRIDGE_RETRY_S)
@@ -256,6 +256,8 @@ async def ask_bridge(server: Json, method: str, params: Json) -> Json:
         said, _, answer = (await reader.read()).partition(b"\r\n\r\n")
     finally:
         writer.close()
+    if not said:
+        raise ConnectionResetError("the bridge ended before it answered")
     status = said.partition(b"\r\n")[0].decode(errors="replace")
     if " 200 " not in status:
         raise ValueError(f"the bridge answered {status!r}")
