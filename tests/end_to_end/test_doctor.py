@@ -137,7 +137,7 @@ def test_a_program_that_hangs_holds_up_nobody_and_is_ended(world: World):
     ("script", "said"),
     [
         ('echo "To get started with GitHub CLI, please run:  gh auth login"; exit 1', "not logged in"),
-        ("exit 4", "is not known: it ended with status 4"),
+        ("exit 4", "cannot tell whether it is logged in: it ended with status 4"),
     ],
 )
 def test_a_gh_that_is_of_no_use_costs_the_pull_request_and_nothing_else(world: World, script: str, said: str):
