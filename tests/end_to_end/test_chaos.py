@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from supervisor.run_tree import CHILDREN
 from tests.lab.world import kill
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def playing(script: str, words: list[str], folder: Path, runs: int) -> Iterator[
 
 
 def is_up(log: Path) -> bool:
-    return len(set(re.findall(r"(\w+)#\d+ is ready: pid", log.read_text()))) == 4
+    return len(set(re.findall(r"(\w+)#\d+ is ready: pid", log.read_text()))) == len(CHILDREN)
 
 
 def left_in(folder: Path) -> list[psutil.Process]:
