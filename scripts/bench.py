@@ -5,7 +5,7 @@ run    a whole paired run of the real agents, exit included, against a bare scri
        the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
 recovery  from the kill of an actor until its successor's mailbox answers, and from that of the root until all actors'
        do, against a bare start of Python with ZeroMQ and Pykka; with the forkserver and without
-desk     what a console waits for its answers while the worker's turn hangs
+control  what a console waits for its answers while the worker's turn hangs
 console  the same for each command that can be typed, as the prompt carries it out
 mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
@@ -47,8 +47,8 @@ from actors.machines.stored import stored_name
 from actors.messages import Record
 from shell.at_prompt import execute
 from shell.attached import Pipe
-from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import (
+from shell.control_client import ControlClient, control_endpoint
+from supervisor.control.protocol import (
     Control,
     Done,
     Follow,
@@ -236,9 +236,9 @@ def hanging_run(**changes: str) -> Iterator[World]:
 
 
 @contextmanager
-def console(world: World) -> Iterator[DeskClient]:
+def console(world: World) -> Iterator[ControlClient]:
     directory = world.run_directory()
-    client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory))
+    client = ControlClient(control_endpoint(directory), alive=lambda: run_dir.is_active(directory))
     try:
         yield client
     finally:
@@ -261,7 +261,7 @@ def bench_console() -> None:
             print_latency(line, lambda line=line: execute(prompt, line), rounds=20)
 
 
-def bench_desk() -> None:
+def bench_control() -> None:
     with hanging_run() as world, console(world) as client:
         print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
         print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
@@ -514,7 +514,7 @@ def root_memory(lazy: int) -> tuple[int, float]:
             link = stack.enter_context(context.socket(zmq.DEALER))
             link.setsockopt(zmq.LINGER, 0)
             link.setsockopt(zmq.RCVHWM, 1)
-            link.connect(find_desk(world.run_directory()))
+            link.connect(control_endpoint(world.run_directory()))
             link.send(encode_request(1, Follow()))
             link.recv()
         root = psutil.Process(world.loops[0].process.pid)
@@ -527,7 +527,7 @@ def root_memory(lazy: int) -> tuple[int, float]:
         return memory, waited
 
 
-def inspect(client: DeskClient, actor: str, expression: str) -> str:
+def inspect(client: ControlClient, actor: str, expression: str) -> str:
     answer = client.ask(Inspect(actor=actor, expression=expression))
     assert isinstance(answer, Done), answer
     return answer.text
@@ -543,7 +543,7 @@ ROWS = {
     "help": bench_help,
     "run": bench_run,
     "recovery": bench_recovery,
-    "desk": bench_desk,
+    "control": bench_control,
     "console": bench_console,
     "mail": bench_mail,
     "messages": bench_messages,

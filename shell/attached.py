@@ -11,16 +11,16 @@ from pathlib import Path
 from actors.edges import run_dir
 from shell import output
 from shell.at_prompt import execute
-from shell.desk_client import DeskClient, find_desk
+from shell.control_client import ControlClient, control_endpoint
 from shell.exits import reported
 from shell.repl import Repl
 from shell.run_files import RunFiles, choose
-from supervisor.console_wire import AnyAnswer, Request
+from supervisor.control.protocol import AnyAnswer, Request
 
 
 def attach(found: RunFiles) -> int:
     """`loop shell`: a prompt on a run that runs elsewhere. Returns an exit status."""
-    endpoint = find_desk(found.directory)
+    endpoint = control_endpoint(found.directory)
     if not sys.stdin.isatty():
         return _follow_orders(endpoint, found)
     output.say(f"[loop] run {found.run_id} in {found.text('cwd')}: help lists the commands, Ctrl-D detaches")
@@ -37,13 +37,13 @@ class Pipe:
 
     own = False
 
-    def __init__(self, client: DeskClient, directory: Path) -> None:
+    def __init__(self, client: ControlClient, directory: Path) -> None:
         self._client = client
         self.directory = directory
         self.left = False
 
     def ask(self, request: Request) -> AnyAnswer:
-        """See `DeskClient.ask`."""
+        """See `ControlClient.ask`."""
         return self._client.ask(request)
 
     def leave(self) -> None:
@@ -53,7 +53,7 @@ class Pipe:
 
 def _follow_orders(endpoint: str, found: RunFiles) -> int:
     """Without a terminal: each line of the input is a command."""
-    client = DeskClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
+    client = ControlClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
     pipe = Pipe(client, found.directory)
     try:
         for line in sys.stdin:

@@ -20,7 +20,7 @@ from actors.settings import Role, display_names
 from shell import tables
 from shell.commands.grammar import MAIL_USAGE
 from shell.run_files import RunFiles, check_whole, resume_hint
-from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
 
 CHANGES: tuple[mail.Action, ...] = get_args(mail.Action)
 ACTIONS = ("list", "show", *CHANGES)

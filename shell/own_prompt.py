@@ -30,12 +30,12 @@ class OwnPrompt:
         self._thread = threading.Thread(target=self._run, name="prompt", daemon=True)
 
     def opened(self, endpoint: str) -> None:
-        """The prompt is a client of the desk, like all others."""
+        """The prompt is a client of the control server, like all others."""
         self._endpoint = endpoint
         self._thread.start()
 
     def show(self, progress: Progress) -> None:
-        """It comes from the desk."""
+        """It comes from the control server."""
 
     @property
     def interrupted(self) -> bool:

@@ -19,7 +19,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from actors.edges import environments, files
 from actors.errors import BadFileError
 from shell.at_prompt import COMMANDS
-from supervisor.console_wire import Report
+from supervisor.control.protocol import Report
 
 
 class Known(Protocol):

@@ -1,4 +1,5 @@
-"""The loop> prompt: a run's output above it, commands below. A client of the run's desk like any other console.
+"""The loop> prompt: a run's output above it, commands below. A client of the run's control server like any other
+console.
 
 Threads: the prompt's own, with its asyncio loop; the client's, which only puts news into a queue; one that prints what
 is in there, above the prompt, so that output never tears it; one that carries out commands, so that the prompt is back
@@ -30,9 +31,9 @@ from actors.text import printable
 from shell import output, render, tables
 from shell.at_prompt import COMMANDS, execute, meant
 from shell.backlog import Backlog
-from shell.desk_client import DeskClient, RunEndedError
+from shell.control_client import ControlClient, RunEndedError
 from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
-from supervisor.console_wire import (
+from supervisor.control.protocol import (
     AnswerQuestion,
     AnyAnswer,
     AnyNews,
@@ -73,7 +74,7 @@ class Repl:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._refresh = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = DeskClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
+        self._client = ControlClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
         self._input = RawInput(sys.stdin)
         self._session: PromptSession[str] = PromptSession(
             self._message,
@@ -90,7 +91,7 @@ class Repl:
     # --- what commands use ------------------------------------------------------------------------------------------
 
     def ask(self, request: Request) -> AnyAnswer:
-        """See `DeskClient.ask`."""
+        """See `ControlClient.ask`."""
         return self._client.ask(request)
 
     def leave(self) -> None:

@@ -16,7 +16,7 @@ from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
 from shell import tables
 from supervisor import submissions
-from supervisor.console_wire import ActorReport, MailboxReport, Report
+from supervisor.control.protocol import ActorReport, MailboxReport, Report
 
 if TYPE_CHECKING:
     from actors.machines import turn

@@ -8,7 +8,7 @@ from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
 from shell import spending
-from supervisor.console_wire import ActorReport, MailboxReport, Report, Traced
+from supervisor.control.protocol import ActorReport, MailboxReport, Report, Traced
 
 TASK_WIDTH = 100
 

@@ -23,7 +23,7 @@ from actors.messages import ActorDown, ActorUp, Message, ProgressKind
 from actors.starts import LogSettings
 from supervisor import children, tree
 from supervisor import tree_protocol as events
-from supervisor.console_wire import ActorReport
+from supervisor.control.protocol import ActorReport
 from supervisor.launchers import Launcher
 from supervisor.orders import StartOrder
 from supervisor.run_tree import DRIVER, STOP_LEVELS, RunTree, launch_name

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.messages import Heartbeat
 from supervisor import policy
-from supervisor.console_wire import ActorReport, Liveness
+from supervisor.control.protocol import ActorReport, Liveness
 from supervisor.spec import ChildSpec, Intensity, SupervisorSpec
 from supervisor.tree_protocol import RunResult
 

@@ -1,8 +1,8 @@
 """The root process of one run: takes the run's lock, makes router, launcher and supervisor, waits for the end.
 
-Its main thread waits and takes signals; the router, the launcher, the supervisor and the desk have threads of their
-own (run_host.py). It never drives the run. Its own console is given to it as a callback, so it knows nothing of
-terminals; all others come to the desk, whose address stands in the run's lock.
+Its main thread waits and takes signals; the router, the launcher, the supervisor and the control server have threads of
+their own (run_host.py). It never drives the run. Its own console is given to it as a callback, so it knows nothing of
+terminals; all others come to the control server, whose address stands in the run's lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What all runs of one root share, and one run among them. Lives in the root process.
 
-A `RunHost` has the router and the launcher; a `HostedRun` is a sub-tree of its own: supervisor, desk, clerk, endpoints.
-What one run does, or how it ends, is nothing to the others. Neither knows of signals or terminals.
+A `RunHost` has the router and the launcher; a `HostedRun` is a sub-tree of its own: supervisor, control server,
+endpoints. What one run does, or how it ends, is nothing to the others. Neither knows of signals or terminals.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from actors.messages import Message, Progress, ProgressKind, QuestionAsked, RunS
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
-from supervisor.clerk import RunClerk
-from supervisor.console_wire import Ended, Shown
-from supervisor.desk import Desk
+from supervisor.control.handlers import ControlHandler
+from supervisor.control.protocol import Ended, Shown
+from supervisor.control.server import ControlServer
 from supervisor.launchers import Event, make_launcher
 from supervisor.router import Router
 from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, launch_name
@@ -50,7 +50,7 @@ class Console(Protocol):
         """Main thread: consoles may come to this address from now on. Called once, before the run starts."""
 
     def show(self, progress: Progress) -> None:
-        """Desk's thread: something happened."""
+        """ControlServer's thread: something happened."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Hold:
 
 def hold_run(directory: Path) -> Hold:
     """Takes the run, and ends what a root that was killed has left of it. Raises `UserError` when another has it."""
-    lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_desk_path(runtime_path(directory, generation))}")
+    lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}")
     try:
         stale_processes.kill(stale_processes.records_root(directory))
         return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
@@ -156,10 +156,12 @@ class HostedRun:
         self._begun: Callable[[], None] | None = begun
         key = order.key
         mail = host.router.open_local(key, "supervisor", self._to_supervisor)
-        desk_mail = host.router.open_local(key, "console", self._to_console)
-        self._clerk = RunClerk(order, host.router, ref=desk_mail.ref, stop=self._stop_from_desk, show=self._show)
-        self._desk = Desk(_desk_path(hold.runtime), self._clerk, console.show)
-        console.opened(self._desk.endpoint)
+        console_mail = host.router.open_local(key, "console", self._to_console)
+        self._handler = ControlHandler(
+            order, host.router, ref=console_mail.ref, stop=self._stop_from_console, show=self._show
+        )
+        self._control = ControlServer(_control_path(hold.runtime), self._handler, console.show)
+        console.opened(self._control.endpoint)
         host.add(key, self)
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
@@ -173,12 +175,12 @@ class HostedRun:
                 announce=self.announce,
                 done=ended,
                 log=run_log(order),
-                publish=self._clerk.children,
-                attended=lambda: patient or order.has_prompt or self._desk.attended(),
+                publish=self._handler.children,
+                attended=lambda: patient or order.has_prompt or self._control.attended(),
                 asks=self._asks,
             )
         )
-        self._clerk.supervised_by(self._supervisor)
+        self._handler.supervised_by(self._supervisor)
 
     def stop(self, reason: str, *, now: bool) -> None:
         """Any thread. Gracefully: the turns are interrupted and the stop is journalled. Now: the tree is stopped in
@@ -199,10 +201,10 @@ class HostedRun:
     def close(self, result: RunResult | None) -> None:
         """Says goodbye to its consoles. Main thread, once."""
         self._supervisor.stop(block=False)
-        self._desk.close(Ended(state=result.state, detail=result.detail) if result else None)
+        self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
         self._host.remove(self._order.key)
 
-    def _stop_from_desk(self, reason: str, now: bool) -> None:
+    def _stop_from_console(self, reason: str, now: bool) -> None:
         self._on_purpose()
         self.stop(reason, now=now)
 
@@ -220,11 +222,11 @@ class HostedRun:
                 if isinstance(message, RunStatus) and self._begun is not None:
                     self._begun()
                     self._begun = None
-                self._clerk.note(message)
+                self._handler.note(message)
 
     def _asks(self, question: str) -> None:
         """Supervisor's thread; no actor runs while there is a question."""
-        self._clerk.asks(question)
+        self._handler.asks(question)
         if question:
             write_state(self._order.directory, "input-required")
             self._show_question(question)
@@ -235,7 +237,7 @@ class HostedRun:
         self.announce("question", question + where)
 
     def _show(self, progress: Progress) -> None:
-        self._desk.publish(Shown(progress=progress))
+        self._control.publish(Shown(progress=progress))
 
 
 def run_log(order: RunSpec) -> LogSettings:
@@ -323,5 +325,5 @@ def runtime_base() -> Path:
     return Path(base) / f"loop-{os.getuid()}"
 
 
-def _desk_path(runtime: Path) -> Path:
+def _control_path(runtime: Path) -> Path:
     return runtime / "console.sock"

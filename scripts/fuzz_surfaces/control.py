@@ -1,4 +1,4 @@
-"""The desk of a real run, where consoles come: requests of every kind with nasty fields, and frames that are none.
+"""The control server of a real run: requests of every kind with nasty fields, and frames that are none.
 
 The run is a whole `loop` with embedded agents whose model never answers. Failures are an actor that ended, a request
 that is never answered, a traceback in the run's log. Orders that would end the run or an actor are left out: they do so
@@ -22,7 +22,7 @@ from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
-from supervisor.console_wire import (
+from supervisor.control.protocol import (
     MAX_REQUEST_BYTES,
     AnyRequest,
     Done,

@@ -42,7 +42,7 @@ from shell.dashboard.collect import Reader
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from supervisor import stale_processes, submissions
-from supervisor.console_wire import LookAtMail
+from supervisor.control.protocol import LookAtMail
 from supervisor.submissions import Submission
 
 NOW = 1_760_000_000_000
@@ -56,7 +56,7 @@ MANIFEST = {
 LINE = {"at": "2026-01-31T12:00:00.123Z", "kind": "say", "text": "x", "from": "codex", "to": "claude", "message": "hi"}
 LOCK = {"pid": 4_000_000, "endpoint": "ipc:///nowhere/console.sock", "generation": 3}
 RECORD = {"pid": 4_000_000, "started": "12345"}
-LOG = "2026-01-31 12:00:00.123 INFO     17 r-1/7/root supervisor.desk:7 worker: say: all is well\n"
+LOG = "2026-01-31 12:00:00.123 INFO     17 r-1/7/root supervisor.control.server:7 worker: say: all is well\n"
 STREAMS: dict[str, tuple[type, ...]] = {
     "run": run.EVENTS, "turns/worker": turn.EVENTS, "turns/reviewer": turn.EVENTS, "mail": mail.EVENTS,
 }  # fmt: skip

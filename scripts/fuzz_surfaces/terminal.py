@@ -32,7 +32,7 @@ from shell import cli, log_lines, mails, output, render, run_files, tables, term
 from shell.dashboard import panel
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
 from shell.log_lines import LogRecord
-from supervisor.console_wire import LookAtMail, MailboxReport, MailReport, OrderMail, Report, Traced
+from supervisor.control.protocol import LookAtMail, MailboxReport, MailReport, OrderMail, Report, Traced
 
 NOW = 1_760_000_000_000
 # C0 but tab, DEL, C1, line separators, what changes the direction of text, halves of surrogate pairs.

@@ -12,16 +12,16 @@ from shell.commands.grammar import Errand
 if TYPE_CHECKING:
     import msgspec
 
-    from shell.desk_client import DeskClient
+    from shell.control_client import ControlClient
     from shell.run_files import RunFiles
-    from supervisor.console_wire import AnyAnswer, AnyNews, Report, Request
+    from supervisor.control.protocol import AnyAnswer, AnyNews, Report, Request
 
 # --- at the prompt ------------------------------------------------------------------------------------------------
 
 
 def done(prompt: Prompt, request: Request) -> str:
     """Has the run do it; what it says."""
-    from supervisor.console_wire import Done
+    from supervisor.control.protocol import Done
 
     answer = prompt.ask(request)
     assert isinstance(answer, Done)
@@ -30,7 +30,7 @@ def done(prompt: Prompt, request: Request) -> str:
 
 def report_of(prompt: Prompt) -> Report:
     """How the run stands."""
-    from supervisor.console_wire import GetReport, Report
+    from supervisor.control.protocol import GetReport, Report
 
     report = prompt.ask(GetReport())
     assert isinstance(report, Report)
@@ -40,12 +40,14 @@ def report_of(prompt: Prompt) -> Report:
 # --- after `loop` -------------------------------------------------------------------------------------------------
 
 
-def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> DeskClient:
+def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> ControlClient:
     """Connected to the run, to be closed. Raises `CircumstanceError` when it is not running."""
     from actors.edges import run_dir
-    from shell.desk_client import DeskClient, find_desk
+    from shell.control_client import ControlClient, control_endpoint
 
-    return DeskClient(find_desk(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news)
+    return ControlClient(
+        control_endpoint(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news
+    )
 
 
 def ask(found: RunFiles, request: Request) -> AnyAnswer:
@@ -60,7 +62,7 @@ def ask(found: RunFiles, request: Request) -> AnyAnswer:
 def order(errand: Errand, request: Request) -> int:
     """Has the run do it, and prints what it says."""
     from shell import run_files
-    from supervisor.console_wire import Done
+    from supervisor.control.protocol import Done
 
     found = run_files.choose(errand.run, running=True)
     answer = ask(found, request)

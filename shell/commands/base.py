@@ -15,7 +15,7 @@ from actors.errors import UserError
 from shell.commands.grammar import Errand, Subcommand
 
 if TYPE_CHECKING:
-    from supervisor.console_wire import AnyAnswer, Request
+    from supervisor.control.protocol import AnyAnswer, Request
 
 
 class Prompt(Protocol):

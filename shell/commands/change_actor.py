@@ -8,21 +8,21 @@ from shell.commands.base import Command, Prompt, needed
 
 def _type_restart(prompt: Prompt, rest: str) -> str:
     """Ends the actor's process and starts a new one, which takes everything up from the journal."""
-    from supervisor.console_wire import ChangeActor
+    from supervisor.control.protocol import ChangeActor
 
     return done(prompt, ChangeActor(action="restart", actor=needed(rest, RESTART.usage)))
 
 
 def _type_kill(prompt: Prompt, rest: str) -> str:
     """Ends the actor's process and leaves it down until `start`."""
-    from supervisor.console_wire import ChangeActor
+    from supervisor.control.protocol import ChangeActor
 
     return done(prompt, ChangeActor(action="kill", actor=needed(rest, KILL.usage)))
 
 
 def _type_start(prompt: Prompt, rest: str) -> str:
     """Starts an actor that is down."""
-    from supervisor.console_wire import ChangeActor
+    from supervisor.control.protocol import ChangeActor
 
     return done(prompt, ChangeActor(action="start", actor=needed(rest, START.usage)))
 

@@ -8,7 +8,7 @@ from shell.commands.base import Command, Prompt, needed
 
 def _type_followup(prompt: Prompt, rest: str) -> str:
     """Answers the question at the end of the iterations: what is to be done next. A blank answer stops the run."""
-    from supervisor.console_wire import AnswerQuestion
+    from supervisor.control.protocol import AnswerQuestion
 
     return done(prompt, AnswerQuestion(text=needed(rest, FOLLOWUP.usage)))
 

@@ -11,7 +11,7 @@ def _type_inspect(prompt: Prompt, rest: str) -> str:
 
     For example: inspect worker actor.session.
     """
-    from supervisor.console_wire import Inspect
+    from supervisor.control.protocol import Inspect
 
     actor, _, expression = rest.partition(" ")
     return done(prompt, Inspect(actor=needed(actor, INSPECT.usage), expression=expression))

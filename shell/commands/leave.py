@@ -18,7 +18,7 @@ def _type_detach(prompt: Prompt, _rest: str) -> str:
 
 def _type_quit(prompt: Prompt, _rest: str) -> str:
     """Leaves an attached prompt; ends the run in order in its own terminal."""
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     if prompt.own:
         return done(prompt, Control(action="stop"))

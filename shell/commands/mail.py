@@ -12,16 +12,16 @@ from shell.commands.grammar import MAIL_USAGE, MORE, Errand, Subcommand
 
 if TYPE_CHECKING:
     from shell.run_files import RunFiles
-    from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+    from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
 
 
 def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
     """From the bridge; from the journal, when the run is not running or ends at this moment."""
     from shell import mails
-    from supervisor.console_wire import MailReport, OrderMail
+    from supervisor.control.protocol import MailReport, OrderMail
 
     if found.pid:
-        from shell.desk_client import RunEndedError
+        from shell.control_client import RunEndedError
 
         try:
             answer = ask(found, request)
@@ -37,7 +37,7 @@ def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport
 def _mail(errand: Errand) -> int:
     from actors.clock import wall_ms
     from shell import mails, run_files
-    from supervisor.console_wire import LookAtMail
+    from supervisor.control.protocol import LookAtMail
 
     if errand.action.lower() not in mails.ACTIONS:
         raise UserError(
@@ -71,7 +71,7 @@ def _type_mail(prompt: Prompt, rest: str) -> str:
     """
     from actors.clock import wall_ms
     from shell import mails
-    from supervisor.console_wire import MailReport
+    from supervisor.control.protocol import MailReport
 
     request = mails.parse(rest)
     report = prompt.ask(request)

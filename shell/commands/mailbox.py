@@ -11,7 +11,7 @@ from shell.commands.grammar import Errand, Subcommand
 def _mailbox(errand: Errand) -> int:
     from actors.clock import wall_ms
     from shell import run_files, tables
-    from supervisor.console_wire import LookIntoMailbox, MailboxReport
+    from supervisor.control.protocol import LookIntoMailbox, MailboxReport
 
     found = run_files.choose(errand.run, running=False)
     if found.pid:
@@ -35,7 +35,7 @@ def _type_mailbox(prompt: Prompt, rest: str) -> str:
     """
     from actors.clock import wall_ms
     from shell import tables
-    from supervisor.console_wire import LookIntoMailbox, MailboxReport
+    from supervisor.control.protocol import LookIntoMailbox, MailboxReport
 
     actor, stacks = words_of(rest, MAILBOX.usage, 1, 2)
     report = prompt.ask(LookIntoMailbox(actor=actor))

@@ -8,14 +8,14 @@ from shell.commands.grammar import Errand, Subcommand
 
 
 def _pause(errand: Errand) -> int:
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     return order(errand, Control(action="pause-now" if errand.now else "pause"))
 
 
 def _type_pause(prompt: Prompt, rest: str) -> str:
     """Pauses the run when what runs now has ended; `pause now` interrupts it. Nothing is lost."""
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     return done(prompt, Control(action=now_or_later(rest, "pause", "pause-now")))
 

@@ -8,14 +8,14 @@ from shell.commands.grammar import Errand, Subcommand
 
 
 def _resume(errand: Errand) -> int:
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     return order(errand, Control(action="resume"))
 
 
 def _type_resume(prompt: Prompt, _rest: str) -> str:
     """Resumes a paused run."""
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     return done(prompt, Control(action="resume"))
 

@@ -8,7 +8,7 @@ from shell.commands.base import Command, Prompt
 
 def _type_review(prompt: Prompt, _rest: str) -> str:
     """Has the work reviewed when the turn is over, whether the agent says that it is done or not."""
-    from supervisor.console_wire import RequestReview
+    from supervisor.control.protocol import RequestReview
 
     return done(prompt, RequestReview())
 

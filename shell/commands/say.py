@@ -11,7 +11,7 @@ from shell.commands.grammar import TEXT, Errand, Subcommand
 def _say(errand: Errand) -> int:
     import uuid
 
-    from supervisor.console_wire import Say
+    from supervisor.control.protocol import Say
 
     return order(errand, Say(message_id=str(uuid.uuid4()), agent=errand.agent, text=errand.text))
 
@@ -20,7 +20,7 @@ def _type_say(prompt: Prompt, rest: str) -> str:
     """Says something to an agent: in the middle of its turn where it can take that, else in a turn of its own."""
     import uuid
 
-    from supervisor.console_wire import Say
+    from supervisor.control.protocol import Say
 
     agent, _, text = rest.partition(" ")
     if not text.strip():

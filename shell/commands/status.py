@@ -11,17 +11,17 @@ from shell.commands.grammar import Errand, Subcommand
 
 if TYPE_CHECKING:
     from shell.run_files import RunFiles
-    from supervisor.console_wire import Report
+    from supervisor.control.protocol import Report
 
 
 def _report(found: RunFiles) -> Report:
-    """From its desk; from its files, when it is not running or ends at this moment."""
+    """From its root; from its files, when it is not running or ends at this moment."""
     from actors.clock import wall_ms
     from shell import run_files
-    from supervisor.console_wire import GetReport, Report
+    from supervisor.control.protocol import GetReport, Report
 
     if found.pid:
-        from shell.desk_client import RunEndedError
+        from shell.control_client import RunEndedError
 
         try:
             answer = ask(found, GetReport())

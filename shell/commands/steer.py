@@ -10,7 +10,7 @@ def _type_steer(prompt: Prompt, rest: str) -> str:
     """Says something to the agent whose turn runs; to the worker's, when both work."""
     import uuid
 
-    from supervisor.console_wire import Say
+    from supervisor.control.protocol import Say
 
     return done(prompt, Say(message_id=str(uuid.uuid4()), agent="", text=needed(rest, STEER.usage)))
 

@@ -20,7 +20,7 @@ def _stop(errand: Errand) -> int:
     from actors.edges import run_dir
     from shell import run_files
     from supervisor import submissions
-    from supervisor.console_wire import Control, Ended, Follow
+    from supervisor.control.protocol import Control, Ended, Follow
 
     found = run_files.choose(errand.run, running=False)
     if not found.pid and submissions.withdraw(found.directory):
@@ -28,7 +28,7 @@ def _stop(errand: Errand) -> int:
         print_text(errand, found, f"run {found.run_id} is no longer in the queue of loop serve")
         return 0
     run_files.check_running(found, errand.run)
-    from shell.desk_client import RunEndedError
+    from shell.control_client import RunEndedError
 
     last: list[Ended] = []
     asking = client(found, lambda news: last.append(news) if isinstance(news, Ended) else None)
@@ -51,7 +51,7 @@ def _stop(errand: Errand) -> int:
 
 def _type_stop(prompt: Prompt, rest: str) -> str:
     """Ends the run in order: its turn goes on when it is resumed. `stop now` does not wait for the agents."""
-    from supervisor.console_wire import Control
+    from supervisor.control.protocol import Control
 
     return done(prompt, Control(action=now_or_later(rest, "stop", "stop-now")))
 

@@ -13,7 +13,7 @@ def _type_trace(prompt: Prompt, rest: str) -> str:
     FILTER is a text that the line must contain, such as an actor or a kind of message. With `bodies` also what they
     say. Heartbeats and acknowledgements are left out unless FILTER names them.
     """
-    from supervisor.console_wire import Trace
+    from supervisor.control.protocol import Trace
 
     words = rest.split()
     if not words or words[0] not in ("on", "off"):

@@ -8,14 +8,14 @@ from shell.commands.base import Command, Prompt, needed
 
 def _type_approve(prompt: Prompt, _rest: str) -> str:
     """Approves the work in place of the reviewers: on to the pull request."""
-    from supervisor.console_wire import SubmitVerdict
+    from supervisor.control.protocol import SubmitVerdict
 
     return done(prompt, SubmitVerdict(approved=True))
 
 
 def _type_reject(prompt: Prompt, rest: str) -> str:
     """Turns the work down in place of the reviewers; the notes go into the next iteration."""
-    from supervisor.console_wire import SubmitVerdict
+    from supervisor.control.protocol import SubmitVerdict
 
     return done(prompt, SubmitVerdict(approved=False, notes=needed(rest, REJECT.usage)))
 

@@ -1,7 +1,8 @@
 """`loop dashboard`: everything that runs in this home, live or printed once, in the terminal or in a browser.
 
-A client of the runs' desks and a reader of their files: it gives no order and slows no run. `collect` finds everything
-out, in threads of its own; `view` and `panel` make structs and text of it; `app` draws them; `web` serves the app.
+A client of the runs' control servers and a reader of their files: it gives no order and slows no run. `collect` finds
+everything out, in threads of its own; `view` and `panel` make structs and text of it; `app` draws them; `web` serves
+the app.
 """
 
 from __future__ import annotations

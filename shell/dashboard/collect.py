@@ -1,6 +1,6 @@
-"""Puts together what the dashboard shows, from the runs' files, their desks, and the machine. Gives no order.
+"""Puts together what the dashboard shows, from the runs' files, their roots, and the machine. Gives no order.
 
-`look_once` is for the forms that print and end: it waits for the desks, but not for long. `Collector` is for the live
+`look_once` is for the forms that print and end: it waits for the roots, but not for long. `Collector` is for the live
 ones: each source is looked at in a thread of its own, about once a second, and `snapshot` puts together what is known
 at that moment; so a source that hangs makes its own part old, and nothing else slow.
 """
@@ -20,13 +20,13 @@ from actors.errors import LoopError
 from shell import log_lines, mails, run_files, tables
 from shell.dashboard import view
 from shell.dashboard.agent_files import AgentFiles
-from shell.dashboard.desks import Desks, Heard
 from shell.dashboard.disk import Disk, Stamp, journal_stamp, log_of, transcript_tail
+from shell.dashboard.live_reports import Heard, LiveReports
 from shell.dashboard.machine import Processes, tmux_sessions
 from shell.dashboard.panel import run_lines
 from shell.dashboard.view import Around, ProcessView, RunView, Seen, SessionFile, Snapshot, TmuxView
 from shell.run_files import RunFiles
-from supervisor.console_wire import LookAtMail, MailReport
+from supervisor.control.protocol import LookAtMail, MailReport
 
 LOOK_S = 1.0
 DESKS_S = 2.0  # that somebody who prints and ends waits for slow roots
@@ -41,14 +41,14 @@ def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool)
     runs = disk.look(journals_s=60.0 if all_journals else LOOK_S)
     heard: dict[str, Heard] = {}
     if disk.endpoints:
-        desks = Desks()
+        live_reports = LiveReports()
         try:
-            desks.follow(disk.endpoints)
-            desks.wait(DESKS_S)
-            heard = desks.heard()
+            live_reports.follow(disk.endpoints)
+            live_reports.wait(DESKS_S)
+            heard = live_reports.heard()
         finally:
-            desks.close()
-    runs = _with_desks(runs, heard)
+            live_reports.close()
+    runs = _with_reports(runs, heard)
     files = AgentFiles(home, environment)
     machine = _Machine(files)
     owners = disk.owners()
@@ -63,7 +63,7 @@ class Collector:
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self._disk = Disk(run_dir.runs_root(home))
         self._machine = _Machine(AgentFiles(home, environment))
-        self._desks = Desks()
+        self._live_reports = LiveReports()
         self._runs: list[RunView] | None = None
         self._owners: dict[int, tuple[str, str]] = {}
         self._seen: list[Seen] = []
@@ -87,7 +87,7 @@ class Collector:
         runs = self._runs
         if runs is None:
             return None
-        runs = _with_desks(runs, self._desks.heard())
+        runs = _with_reports(runs, self._live_reports.heard())
         trouble = "; ".join(each.trouble for each in self._repeating if each.trouble)
         around = Around(self._seen, self._owners, self._files, self._gone, self._tmux, trouble)
         made = view.snapshot(wall_ms(), str(self._disk.runs_in), runs, around)
@@ -105,7 +105,7 @@ class Collector:
         """The run of which `details` are wanted from now on."""
         before, self._selected = self._selected, run
         if (run.key if run else "") != (before.key if before else ""):
-            self._desks.select(run.key if run is not None else "")
+            self._live_reports.select(run.key if run is not None else "")
             self._selecting.look()
 
     def details(self) -> Details | None:
@@ -116,13 +116,13 @@ class Collector:
         """Idempotent. Does not wait for a source that hangs."""
         for each in self._repeating:
             each.close()
-        self._desks.close()
+        self._live_reports.close()
 
     # --- threads of the sources -------------------------------------------------------------------------------------
 
     def _look_at_files(self) -> None:
         runs = self._disk.look()
-        self._desks.follow(self._disk.endpoints)
+        self._live_reports.follow(self._disk.endpoints)
         self._owners = self._disk.owners()
         self._runs = runs
 
@@ -135,7 +135,7 @@ class Collector:
     def _look_at_selected(self) -> None:
         run = self._selected
         if run is not None:
-            made = self._reader.details(run, self._desks.mail(run.key))
+            made = self._reader.details(run, self._live_reports.mail(run.key))
             if made != self._details:
                 self._details = made
 
@@ -192,11 +192,11 @@ class _Repeating:
         self._wake.set()
 
 
-def _with_desks(runs: list[RunView], heard: Mapping[str, Heard]) -> list[RunView]:
-    return [_with_desk(run, heard.get(run.key)) if run.running else run for run in runs]
+def _with_reports(runs: list[RunView], heard: Mapping[str, Heard]) -> list[RunView]:
+    return [_with_report(run, heard.get(run.key)) if run.running else run for run in runs]
 
 
-def _with_desk(run: RunView, heard: Heard | None) -> RunView:
+def _with_report(run: RunView, heard: Heard | None) -> RunView:
     if heard is None:
         return replace(run, trouble="asking its root")
     if heard.report is not None:

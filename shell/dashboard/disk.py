@@ -23,7 +23,7 @@ from shell import run_files
 from shell.dashboard.view import RunView, in_order, repository_name, since_ms, with_report
 from shell.run_files import RunFiles
 from supervisor import stale_processes
-from supervisor.console_wire import Report
+from supervisor.control.protocol import Report
 from supervisor.run_tree import launch_name
 
 TAIL_BYTES = 64 * 1024
@@ -47,7 +47,7 @@ class _Known:
 
 @dataclass
 class Disk:
-    """`endpoints`: of the desks of the live runs, by key, as of the last look."""
+    """`endpoints`: of the control servers of the live runs, by key, as of the last look."""
 
     runs_in: Path
     endpoints: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from actors.messages import Usage
 from shell import spending
-from supervisor.console_wire import Report
+from supervisor.control.protocol import Report
 
 ACTIVE_MS = 15_000  # an agent whose last event is not older is at work
 FINAL_STATES = ("completed", "failed", "stopped")

@@ -385,12 +385,12 @@ import os
 import sys
 from pathlib import Path
 from actors.edges import run_dir
-from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import Ended, Follow, Shown
+from shell.control_client import ControlClient, control_endpoint
+from supervisor.control.protocol import Ended, Follow, Shown
 def say(line):
     os.write(1, (line + "\\n").encode())  # whole, also when two threads say something
 directory = Path(sys.argv[1])
-client = DeskClient(find_desk(directory), alive=lambda: run_dir.is_active(directory),
+client = ControlClient(control_endpoint(directory), alive=lambda: run_dir.is_active(directory),
                     on_news=lambda news: say("ended" if isinstance(news, Ended) else news.progress.text))
 client.ask(Follow(last=500), timeout_s=60)
 say("follows")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from actors.messages import MailRecord
-from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import LookAtMail, MailReport
+from shell.control_client import ControlClient, control_endpoint
+from supervisor.control.protocol import LookAtMail, MailReport
 from tests.end_to_end.conftest import Loop, World
 from tests.end_to_end.terminal import Terminal
 
@@ -60,12 +60,12 @@ step = [{ say = "no" }]
 Sent = dict[str, MailRecord]  # by the second word of its text, which no edit changes here
 
 
-class Desk:
+class ControlServer:
     """Asks run 1 about its mail, and gives orders by one-shot commands."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.client = DeskClient(find_desk(world.run_directory()), alive=lambda: True)
+        self.client = ControlClient(control_endpoint(world.run_directory()), alive=lambda: True)
 
     def mail(self, *words: str) -> Loop:
         return self.world.run("mail", *words, "--run", "1")
@@ -95,16 +95,16 @@ def loop(world: World) -> Loop:
 
 
 @pytest.fixture
-def desk(world: World, loop: Loop) -> Iterator[Desk]:
+def desk(world: World, loop: Loop) -> Iterator[ControlServer]:
     loop.wait_for("the third message")
-    desk = Desk(world)
+    desk = ControlServer(world)
     desk.list_when(lambda mails: [each.status for each in mails.values()] == ["accepted", "queued", "queued"])
     yield desk
     desk.client.close()
 
 
 @pytest.fixture
-def prompt(world: World, desk: Desk) -> Iterator[Terminal]:
+def prompt(world: World, desk: ControlServer) -> Iterator[Terminal]:
     terminal = Terminal(world, "shell", "1")
     terminal.expect("loop>")
     yield terminal
@@ -122,7 +122,7 @@ def prompts(world: World) -> list[str]:
 
 
 def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
-    world: World, loop: Loop, desk: Desk, prompt: Terminal
+    world: World, loop: Loop, desk: ControlServer, prompt: Terminal
 ) -> None:
     ids = {name: each.mail_id[:8] for name, each in desk.list().items()}
     second, third = ids["second"], ids["third"]
@@ -146,7 +146,7 @@ def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
     assert not [text for text in sent if "the second message" in text]
 
 
-def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: Desk, prompt: Terminal) -> None:
+def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: ControlServer, prompt: Terminal) -> None:
     ids = {name: each.mail_id for name, each in desk.list().items()}
     second = ids["second"]
     prompt.expect(f"queued, id {ids['third']}")  # the last of the old news that has an id in it
@@ -161,7 +161,7 @@ def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: Desk, prom
     prompt.expect("loop>")
 
 
-def test_one_shot_commands_change_mail_too(desk: Desk) -> None:
+def test_one_shot_commands_change_mail_too(desk: ControlServer) -> None:
     second = desk.list()["second"].mail_id
     held = desk.mail("hold", second[:8], "--json")
     assert (json.loads(held.output)["mail_id"], json.loads(held.output)["status"]) == (second, "held")
@@ -180,7 +180,7 @@ def test_one_shot_commands_change_mail_too(desk: Desk) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_mail_of_a_run_that_crashed_or_ended_can_be_read_and_not_changed(
-    world: World, loop: Loop, desk: Desk, number: int
+    world: World, loop: Loop, desk: ControlServer, number: int
 ) -> None:
     second = desk.list()["second"].mail_id
     desk.mail("hold", second[:8])

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shell.desk_client import DeskClient, find_desk
-from supervisor.console_wire import Control
+from shell.control_client import ControlClient, control_endpoint
+from supervisor.control.protocol import Control
 from supervisor.submissions import FILE
 from tests.end_to_end.conftest import CHECK, DEMO, TASK, Loop, World
 from tests.end_to_end.test_kills import prompts_in_transcripts
@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_stays_stopped_until_it_is_submitted_again(world:
     assert world.run("stop", "3").process.returncode == 0
     status = json.loads(world.run("status", "1", "--json").output)
     assert (status["running"], status["root_pid"]) == (True, serve.process.pid)
-    console = DeskClient(find_desk(world.run_directory("1")), alive=lambda: True)
+    console = ControlClient(control_endpoint(world.run_directory("1")), alive=lambda: True)
     try:
         console.ask(Control(action="stop"))
     finally:

@@ -12,7 +12,7 @@ from tests.layout.house import MODULES, PACKAGES, called, calls, imports, nodes,
 
 def speaks(name: str) -> bool:
     """Whether its classes are read side by side: messages, events, commands, the ledger and the control protocol."""
-    return name.startswith(("actors.messages", "actors.machines.turn", "supervisor.console_wire")) or (
+    return name.startswith(("actors.messages", "actors.machines.turn", "supervisor.control.protocol")) or (
         name.startswith("actors.machines") and (name.endswith((".events", ".commands")) or ".run.jobs." in name)
     )
 

@@ -102,7 +102,7 @@ NAME_ACTORS = {
     "actors.run",
     "shell.render",  # colours of their names
     "shell.run_files",  # shows the actors of a run that is not running
-    "supervisor.clerk",
+    "supervisor.control.handlers",
     "supervisor.run_host",
 }
 

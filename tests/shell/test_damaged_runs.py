@@ -14,7 +14,7 @@ from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from shell.options import parse
 from supervisor import submissions
-from supervisor.console_wire import LookAtMail
+from supervisor.control.protocol import LookAtMail
 
 REPO = "greeting-0123456789ab"
 JOURNAL = Path(__file__).parents[1] / "recordings" / "journal-m001.sqlite"

@@ -14,7 +14,7 @@ from actors.errors import CircumstanceError, UserError
 from actors.machines import mail
 from actors.messages import MailMoment, MailRecord, Record
 from shell import mails, run_files
-from supervisor.console_wire import LookAtMail, MailReport, OrderMail
+from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
 
 NOW = 1_000_000
 MAIL = MailRecord(

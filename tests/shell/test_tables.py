@@ -3,7 +3,7 @@ import pytest
 
 from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
 from shell import tables
-from supervisor.console_wire import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
+from supervisor.control.protocol import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
 
 NOW = 10_000_000
 

@@ -36,7 +36,7 @@ PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX"
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 
-class Desk:
+class ControlServer:
     """Tools that remember who called them with what."""
 
     def __init__(self):
@@ -81,7 +81,7 @@ def sock():
 
 @pytest.fixture
 def desk():
-    return Desk()
+    return ControlServer()
 
 
 @pytest.fixture

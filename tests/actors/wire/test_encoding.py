@@ -5,7 +5,7 @@ from actors.machines import turn
 from actors.messages import Note, Progress, TurnOutcome, TurnSettledReport
 from actors.wire import envelope
 from actors.wire.encoding import to_json, to_msgpack
-from supervisor import console_wire
+from supervisor.control import protocol
 
 HALF = "cut \ud83d off"
 MENDED = "cut \ufffd off"
@@ -33,14 +33,14 @@ def test_an_event_with_half_a_pair_is_journalled_with_a_replacement() -> None:
 
 
 def test_a_request_and_news_of_a_console_with_half_a_pair_arrive() -> None:
-    _, request = console_wire.decode_request(
-        console_wire.encode_request(1, console_wire.Say(message_id="m", agent="claude", text=HALF))
+    _, request = protocol.decode_request(
+        protocol.encode_request(1, protocol.Say(message_id="m", agent="claude", text=HALF))
     )
-    assert isinstance(request, console_wire.Say)
+    assert isinstance(request, protocol.Say)
     assert request.text == MENDED
     progress = Progress(at_ms=1, source="worker", agent="", kind="say", text=HALF)
-    news = console_wire.decode_answer(console_wire.encode_answer(0, console_wire.Shown(progress=progress)))
-    assert isinstance(news.body, console_wire.Shown)
+    news = protocol.decode_answer(protocol.encode_answer(0, protocol.Shown(progress=progress)))
+    assert isinstance(news.body, protocol.Shown)
     assert news.body.progress.text == MENDED
 
 

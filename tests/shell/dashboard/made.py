@@ -4,7 +4,7 @@ from typing import Any
 
 from actors.messages import AgentStatus, RunStatus, Usage
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
-from supervisor.console_wire import ActorReport, Report
+from supervisor.control.protocol import ActorReport, Report
 
 NOW = 1_760_000_000_000
 NASTY = "a [/red] \x1b[31mescape\x07 \t in\nthree\r lines, 日本語 and an 🙂 that is long " * 3

@@ -9,10 +9,10 @@ import pytest
 from actors.edges import run_dir
 from shell.dashboard import collect
 from shell.dashboard.collect import Collector, Details, Reader, _Repeating, look_once
-from shell.dashboard.desks import Heard
 from shell.dashboard.disk import Disk
+from shell.dashboard.live_reports import Heard
 from shell.dashboard.view import Snapshot
-from supervisor.console_wire import MailReport
+from supervisor.control.protocol import MailReport
 from tests.shell.dashboard.made import live, report
 
 WAIT_S = 30.0
@@ -119,9 +119,9 @@ def test_a_home_is_looked_at_once_without_making_anything(tmp_path: Path):
 
 
 def test_how_long_a_root_was_silent_is_said(tmp_path: Path):
-    silent = collect._with_desk(live(report=None), Heard(None, 9.0))
+    silent = collect._with_report(live(report=None), Heard(None, 9.0))
     assert silent.trouble == "its root has not answered for 9 s"
-    old = collect._with_desk(live(report=None), Heard(report(), 9.0))
+    old = collect._with_report(live(report=None), Heard(report(), 9.0))
     assert (old.trouble, old.report is not None) == ("its root has not answered for 9 s", True)
-    assert collect._with_desk(live(), Heard(report(), 0.5)).trouble == ""
-    assert collect._with_desk(live(), None).trouble == "asking its root"
+    assert collect._with_report(live(), Heard(report(), 0.5)).trouble == ""
+    assert collect._with_report(live(), None).trouble == "asking its root"

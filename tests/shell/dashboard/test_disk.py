@@ -18,7 +18,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from actors.edges.run_dir import lock_run
-lock_run(Path(sys.argv[1]), lambda generation: f"ipc:///tmp/desk-{generation}")
+lock_run(Path(sys.argv[1]), lambda generation: f"ipc:///tmp/control-{generation}")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -93,14 +93,14 @@ def test_a_run_lives_while_its_root_holds_it(home: Home):
     root = home.hold(directory)
     first, _ = disk.look()
     assert (first.run_id, first.running, first.root_pid) == ("7", True, root.pid)
-    assert disk.endpoints == {f"{REPO}/7": "ipc:///tmp/desk-1"}
+    assert disk.endpoints == {f"{REPO}/7": "ipc:///tmp/control-1"}
     root.kill()
     root.wait()
     assert [run.stands for run in disk.look()] == ["completed", "down"]
     assert disk.endpoints == {}
     home.hold(directory)
     disk.look()
-    assert disk.endpoints == {f"{REPO}/7": "ipc:///tmp/desk-2"}
+    assert disk.endpoints == {f"{REPO}/7": "ipc:///tmp/control-2"}
 
 
 def test_a_run_that_has_only_just_begun_has_no_manifest_yet(home: Home):

@@ -2,7 +2,7 @@ import pytest
 
 from shell.dashboard import view
 from shell.dashboard.view import Around, Seen, SessionFile
-from supervisor.console_wire import ActorReport
+from supervisor.control.protocol import ActorReport
 from tests.shell.dashboard.made import NOW, agent, live, report, run, status
 
 KEY = "greeting-0123456789ab/3"

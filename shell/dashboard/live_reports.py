@@ -18,7 +18,7 @@ import zmq
 from actors.edges import environments
 from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import ProtocolError
-from supervisor.console_wire import (
+from supervisor.control.protocol import (
     GetReport,
     LookAtMail,
     MailReport,
@@ -36,7 +36,7 @@ MAILS = 50  # finished ones, beside all that are not finished
 
 @dataclass(frozen=True)
 class Heard:
-    """What a desk said. `age_s`: since it was said; while there is no report, since it was asked."""
+    """What a root said. `age_s`: since it was said; while there is no report, since it was asked."""
 
     report: Report | None
     age_s: float
@@ -44,7 +44,7 @@ class Heard:
 
 
 @dataclass
-class _Desk:
+class _Root:
     endpoint: str
     socket: Socket
     since: float
@@ -56,22 +56,22 @@ class _Desk:
     refusal: str = ""
 
 
-class Desks:
+class LiveReports:
     """Asks from when the constructor returns until `close`."""
 
     def __init__(self) -> None:
         environments.check_open_files(environments.FILES_OF_A_CONSOLE)
-        self._loop = SocketLoop("desks")
+        self._loop = SocketLoop("roots")
         self._ids = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows
         self._wanted: dict[str, str] = {}
         self._selected = ""
-        self._desks: dict[str, _Desk] = {}
+        self._roots: dict[str, _Root] = {}
         self._closing = False
         self._loop.start(lambda: None, self._serve)
 
     def follow(self, endpoints: Mapping[str, str]) -> None:
-        """The live runs from now on: the address of the desk by the run's key."""
+        """The live runs from now on: the address of the root by the run's key."""
         with self._changed:
             if dict(endpoints) == self._wanted:
                 return
@@ -87,19 +87,19 @@ class Desks:
         self._loop.wake()
 
     def heard(self) -> dict[str, Heard]:
-        """What each desk said last."""
+        """What each root said last."""
         now = time.monotonic()
         with self._changed:
             return {
-                key: Heard(desk.report, now - (desk.heard_at or desk.since), desk.refusal)
-                for key, desk in self._desks.items()
+                key: Heard(root.report, now - (root.heard_at or root.since), root.refusal)
+                for key, root in self._roots.items()
             }
 
     def mail(self, key: str) -> MailReport | None:
         """The mail of the selected run; None while it is not known."""
         with self._changed:
-            desk = self._desks.get(key)
-            return desk.mail if desk is not None else None
+            root = self._roots.get(key)
+            return root.mail if root is not None else None
 
     def wait(self, timeout_s: float) -> None:
         """Until all that are followed have said something, or the time is over."""
@@ -107,8 +107,8 @@ class Desks:
             self._changed.wait_for(self._all_heard, timeout_s)
 
     def _all_heard(self) -> bool:
-        known = {key: desk.endpoint for key, desk in self._desks.items()}
-        return known == self._wanted and all(desk.report or desk.refusal for desk in self._desks.values())
+        known = {key: root.endpoint for key, root in self._roots.items()}
+        return known == self._wanted and all(root.report or root.refusal for root in self._roots.values())
 
     def close(self) -> None:
         """Idempotent."""
@@ -125,58 +125,58 @@ class Desks:
                 wait_s = self._ask_all(time.monotonic())
             ready = self._loop.poll(round(wait_s * 1000) + 1)
             with self._changed:
-                for desk in self._desks.values():
-                    if desk.socket in ready:
-                        self._read(desk)
+                for root in self._roots.values():
+                    if root.socket in ready:
+                        self._read(root)
                 self._changed.notify_all()
 
     def _connect(self) -> None:
-        for key, desk in list(self._desks.items()):
-            if self._wanted.get(key) != desk.endpoint:
-                self._loop.close_socket(desk.socket)
-                del self._desks[key]
+        for key, root in list(self._roots.items()):
+            if self._wanted.get(key) != root.endpoint:
+                self._loop.close_socket(root.socket)
+                del self._roots[key]
         for key, endpoint in self._wanted.items():
-            if key not in self._desks:
+            if key not in self._roots:
                 socket = self._loop.connect(zmq.DEALER, endpoint, {zmq.LINGER: 0, zmq.RECONNECT_IVL: 100})
-                self._desks[key] = _Desk(endpoint, socket, time.monotonic())
+                self._roots[key] = _Root(endpoint, socket, time.monotonic())
 
     def _ask_all(self, now: float) -> float:
         """Asks what is due; returns after how many seconds something is due again."""
         due = [now + ASK_S]
-        for key, desk in self._desks.items():
-            due.append(self._ask(desk, GetReport(), now))
+        for key, root in self._roots.items():
+            due.append(self._ask(root, GetReport(), now))
             if key == self._selected:
-                due.append(self._ask(desk, LookAtMail(finished=MAILS), now))
+                due.append(self._ask(root, LookAtMail(finished=MAILS), now))
         return max(0.0, min(due) - now)
 
-    def _ask(self, desk: _Desk, request: Request, now: float) -> float:
+    def _ask(self, root: _Root, request: Request, now: float) -> float:
         """Asks when it is time to; returns when it is time again."""
         kind = type(request)
-        if (due := desk.due.get(kind, 0.0)) > now:
+        if (due := root.due.get(kind, 0.0)) > now:
             return due
         request_id = next(self._ids)
-        desk.open = {known: other for known, other in desk.open.items() if other is not kind} | {request_id: kind}
-        desk.due[kind] = now + PATIENCE_S
+        root.open = {known: other for known, other in root.open.items() if other is not kind} | {request_id: kind}
+        root.due[kind] = now + PATIENCE_S
         with suppress(zmq.Again):  # it has not read the last ones
-            desk.socket.send(encode_request(request_id, request), zmq.NOBLOCK)
-        return desk.due[kind]
+            root.socket.send(encode_request(request_id, request), zmq.NOBLOCK)
+        return root.due[kind]
 
-    def _read(self, desk: _Desk) -> None:
+    def _read(self, root: _Root) -> None:
         try:
-            message = decode_answer(desk.socket.recv(zmq.NOBLOCK))
-        except (zmq.Again, ProtocolError):  # another version's desk: it is shown as one that does not answer
+            message = decode_answer(root.socket.recv(zmq.NOBLOCK))
+        except (zmq.Again, ProtocolError):  # another version's root: it is shown as one that does not answer
             return
         now = time.monotonic()
-        kind = desk.open.pop(message.id, None)
+        kind = root.open.pop(message.id, None)
         if kind is None:
             return
-        desk.due[kind] = now + ASK_S
+        root.due[kind] = now + ASK_S
         match message.body:
             case Report():
-                desk.report, desk.heard_at, desk.refusal = message.body, now, ""
+                root.report, root.heard_at, root.refusal = message.body, now, ""
             case MailReport():
-                desk.mail = message.body
+                root.mail = message.body
             case Refusal(text=text) if kind is GetReport:
-                desk.refusal = text
+                root.refusal = text
             case _:  # no mail: one agent alone, or the bridge is down
-                desk.mail = None
+                root.mail = None

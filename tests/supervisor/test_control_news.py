@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.news import MOST_ANSWERS_BYTES, MOST_TRACES_BYTES, REMEMBERED, NewsLog, Own
+from supervisor.control.news import MOST_ANSWERS_BYTES, MOST_TRACES_BYTES, REMEMBERED, NewsLog, Own
 
 
 def read(log: NewsLog[int], place: int) -> tuple[list[int], int, int]:

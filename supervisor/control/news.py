@@ -1,4 +1,4 @@
-"""What consoles have not been sent yet, bounded in bytes. Pure: no socket, no thread; the desk sends.
+"""What consoles have not been sent yet, bounded in bytes. Pure: no socket, no thread; the control server sends.
 
 All consoles that follow a run read one log of news, each from where it is (`NewsLog`). So a hundred of them that do not
 read cost what one costs. News that a console has not read when it leaves the log, it misses; it is told how many as

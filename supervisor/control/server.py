@@ -1,11 +1,11 @@
-"""The desk: where consoles come to ask about a run and to follow it. A ROUTER socket of its own, in its own thread.
+"""The control server: where consoles ask about a run and follow it. A ROUTER socket of its own, in its own thread.
 
 Many consoles at once. None of them can slow the run down: whoever tells news only puts them into a queue, a console
 that does not read misses news and is told how many, and one that is gone is forgotten. Everything that waits here is
-bounded in bytes (supervisor/news), for each console and for all: ZeroMQ counts messages, so its queue of a console
-holds `PIPE` of them and no more. One that takes nothing is tried again after a pause. It decides nothing; the clerk
-answers. What can be answered from memory is answered in the desk's thread; a request that asks an actor gets a thread
-of its own, so that a stuck actor delays nobody else.
+bounded in bytes (supervisor/control/news), for each console and for all: ZeroMQ counts messages, so its queue of a
+console holds `PIPE` of them and no more. One that takes nothing is tried again after a pause. It decides nothing; the
+handler answers. What can be answered from memory is answered in its own thread; a request that asks an actor gets a
+thread of its own, so that a stuck actor delays nobody else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from actors.machines.bursts import Bursts
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from actors.wire.unpack import anything
-from supervisor.console_wire import (
+from supervisor.control.news import NewsLog, Own
+from supervisor.control.protocol import (
     MAX_REQUEST_BYTES,
     AnyAnswer,
     AnyNews,
@@ -49,7 +50,6 @@ from supervisor.console_wire import (
     decode_request,
     encode_answer,
 )
-from supervisor.news import NewsLog, Own
 
 # Frames in ZeroMQ's own queue of one console, each way. The kernel and the console's own socket hold some more.
 PIPE = 4
@@ -77,8 +77,8 @@ _NOISE = ("Heartbeat", "Ack")
 TraceTap = Callable[[Envelope, bytes, str], None]
 
 
-class Clerk(Protocol):
-    """Who knows the run. `at_once` is called in the desk's thread and must not wait; `serve` may, in its own."""
+class Handler(Protocol):
+    """Who knows the run. `at_once` is called in the server's thread and must not wait; `serve` may, in its own."""
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:
         """From memory."""
@@ -87,7 +87,7 @@ class Clerk(Protocol):
         """Asks whom it must ask. Raises `LoopError`, which becomes a `Refusal`."""
 
     def news(self, news: Shown) -> None:
-        """Desk's thread: what was told, in order, before the consoles get it."""
+        """ControlServer's thread: what was told, in order, before the consoles get it."""
 
     def set_tap(self, tap: TraceTap | None) -> None:
         """The tap is called in the router's thread with (envelope, body, why it was not handed over)."""
@@ -109,21 +109,21 @@ class _Console:
         return self.follows or self.trace is not None
 
 
-class Desk:
+class ControlServer:
     """Bound and served when the constructor returns. `publish` and `close` are for any thread.
 
-    `show` is the root's own console: called in the desk's thread with all that is told, it must pass it on and return.
-    Raises CircumstanceError when the path is not free. `path` lies in a directory that is accessible to the user alone:
-    whoever can connect may order anything.
+    `show` is the root's own console: called in the server's thread with all that is told, it must pass it on and
+    return. Raises CircumstanceError when the path is not free. `path` lies in a directory that is accessible to the
+    user alone: whoever can connect may order anything.
     """
 
-    def __init__(self, path: Path, clerk: Clerk, show: Callable[[Progress], None]) -> None:
+    def __init__(self, path: Path, handler: Handler, show: Callable[[Progress], None]) -> None:
         self._show = show
         self.endpoint = f"ipc://{path}"
-        self._clerk = clerk
-        self._loop = SocketLoop("desk")
+        self._handler = handler
+        self._loop = SocketLoop("control server")
         self._loop.linger_ms = LINGER_MS
-        self._consoles: dict[bytes, _Console] = {}  # desk's thread only
+        self._consoles: dict[bytes, _Console] = {}  # control server's thread only
         self._news: NewsLog[zmq.Frame] = NewsLog()
         self._at_work = 0
         self._at_work_bytes = 0
@@ -153,7 +153,7 @@ class Desk:
         self._loop.order(self._close)
         self._loop.join()
 
-    # --- desk's thread --------------------------------------------------------------------------------------------
+    # --- the server's thread ------------------------------------------------------------------------------------------
 
     def _order_bounded(self, size: int, order: Callable[[], None], *, trace: bool) -> None:
         """Any thread. What this thread does not get to is counted, and not kept."""
@@ -197,7 +197,7 @@ class Desk:
                     self._hear_who_is_gone(self._gone)
             self._say_goodbye()
         finally:
-            self._clerk.set_tap(None)
+            self._handler.set_tap(None)
 
     def _obey(self) -> bool:
         """Does what it was ordered. False: one of the orders was to close."""
@@ -244,7 +244,7 @@ class Desk:
 
     def _refused(self, error: ProtocolError) -> None:
         if count := self._nonsense.happened(time.monotonic()):
-            logger.error("the desk refused {} requests; the last one: {}", count, error)
+            logger.error("the control server refused {} requests; the last one: {}", count, error)
 
     def _read(self) -> None:
         console, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -258,7 +258,7 @@ class Desk:
                 self._send(console, request_id, request)
             case GetReport():
                 attending = sum(known.attends for known in self._consoles.values())
-                self._send(console, request_id, self._clerk.at_once(request, attending))
+                self._send(console, request_id, self._handler.at_once(request, attending))
             case Follow() | Trace() if console not in self._consoles and len(self._consoles) >= MOST_CONSOLES:
                 self._send(console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are attached: close one"))
             case Follow():
@@ -276,11 +276,11 @@ class Desk:
                 self._at_work += 1
                 self._at_work_bytes += size
                 threading.Thread(
-                    target=self._work, args=(console, request_id, request, size), name="desk request", daemon=True
+                    target=self._work, args=(console, request_id, request, size), name="control request", daemon=True
                 ).start()
 
     def _publish(self, news: Shown) -> None:
-        self._clerk.news(news)
+        self._handler.news(news)
         self._show(news.progress)
         with self._guard:
             lost, self._lost_news = self._lost_news, 0
@@ -363,7 +363,7 @@ class Desk:
 
     def _set_tap(self) -> None:
         wanted = any(known.trace is not None for known in self._consoles.values())
-        self._clerk.set_tap(self._tap if wanted else None)
+        self._handler.set_tap(self._tap if wanted else None)
 
     def _tap(self, envelope: Envelope, body: bytes, lost: str) -> None:
         """Router's thread."""
@@ -401,13 +401,13 @@ class Desk:
     def _work(self, console: bytes, request_id: int, request: AnyRequest, size: int) -> None:
         answer: AnyAnswer
         try:
-            answer = self._clerk.serve(request)
+            answer = self._handler.serve(request)
         except UndeliverableError as error:
             answer = Refusal(text=str(error), in_doubt=True)
         except LoopError as error:
             answer = Refusal(text=str(error))
         except BaseException as error:  # whatever a request raises, SystemExit too, is its answer
-            logger.opt(exception=error).error("the desk failed at {}", type(request).__name__)
+            logger.opt(exception=error).error("the control server failed at {}", type(request).__name__)
             answer = Refusal(text=f"the run failed at this request: {described(error)}; its log has more")
 
         def reply() -> None:

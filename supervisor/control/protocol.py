@@ -1,8 +1,8 @@
-"""What a console and the desk of a run say to each other. Pure: structs, and bytes to and from them.
+"""What a console and the control server of a run say to each other. Pure: structs, and bytes to and from them.
 
 A console sends requests, each in one frame, and gets one answer to each, with its id. One that follows also gets
 news, with id 0. Nothing here is ever unpickled. A number that a console gives is a `Count`: anything else is refused
-before an actor hears of it. Adding a request = one struct here and one branch in the clerk.
+before an actor hears of it. Adding a request = one struct here and one branch in `handlers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.messages import AgentStatus, Count, MailboxItem, MailRecord, Progres
 from actors.wire.encoding import to_msgpack
 from actors.wire.unpack import Unpacker
 
-# The desk and the consoles of one run may come from two installations: a console says which words it knows.
+# The control server and the consoles of one run may come from two installations: a console says which words it knows.
 CONSOLE_VERSION = 1
 # A follow-up or a message may be a file that somebody pasted.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -269,7 +269,7 @@ class Traced(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class Ended(Answer, frozen=True, kw_only=True, tag=True):
-    """The run is over, and the desk closes."""
+    """The run is over, and the control server closes."""
 
     state: str
     detail: str

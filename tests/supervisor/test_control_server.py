@@ -13,9 +13,10 @@ import zmq
 from actors.errors import CircumstanceError, UndeliverableError, UserError
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
-from shell.desk_client import DeskClient, RunEndedError
-from supervisor import desk as desk_module
-from supervisor.console_wire import (
+from shell.control_client import ControlClient, RunEndedError
+from supervisor.control import server as server_module
+from supervisor.control.news import LOG_BYTES, LOG_LENGTH, MOST_ANSWERS_BYTES
+from supervisor.control.protocol import (
     Control,
     Done,
     Ended,
@@ -31,8 +32,7 @@ from supervisor.console_wire import (
     decode_answer,
     encode_request,
 )
-from supervisor.desk import Desk
-from supervisor.news import LOG_BYTES, LOG_LENGTH, MOST_ANSWERS_BYTES
+from supervisor.control.server import ControlServer
 
 WAIT_S = 10.0
 
@@ -42,19 +42,19 @@ def progress(text: str) -> Shown:
 
 
 class Office:
-    """A desk, its clerk, and the consoles that came to it."""
+    """A server, its handler, and the consoles that came to it."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "console.sock"
-        self.clients: list[DeskClient] = []
+        self.clients: list[ControlClient] = []
         self.sockets: list[zmq.Socket] = []
         self.context = zmq.Context()
         self.taps: queue.Queue = queue.Queue()
         self.own: queue.Queue[str] = queue.Queue()
         self.stuck = threading.Event()
-        self.desk = Desk(self.path, self, lambda shown: self.own.put(shown.text))
+        self.server = ControlServer(self.path, self, lambda shown: self.own.put(shown.text))
 
-    # --- the clerk ---
+    # --- the handler ---
 
     def at_once(self, request: GetReport, consoles: int) -> Report:
         return Report(
@@ -97,8 +97,8 @@ class Office:
 
     # --- consoles ---
 
-    def console(self, on_news=lambda news: None, *, alive: bool = True) -> DeskClient:
-        client = DeskClient(self.desk.endpoint, alive=lambda: alive, on_news=on_news)
+    def console(self, on_news=lambda news: None, *, alive: bool = True) -> ControlClient:
+        client = ControlClient(self.server.endpoint, alive=lambda: alive, on_news=on_news)
         self.clients.append(client)
         return client
 
@@ -108,7 +108,7 @@ class Office:
         socket.setsockopt(zmq.RCVTIMEO, int(WAIT_S * 1000))
         for name, value in options.items():
             socket.setsockopt(getattr(zmq, name), value)
-        socket.connect(self.desk.endpoint)
+        socket.connect(self.server.endpoint)
         self.sockets.append(socket)
         return socket
 
@@ -119,12 +119,12 @@ class Office:
         for socket in self.sockets:
             socket.close(0)
         self.context.term()
-        self.desk.close()
+        self.server.close()
 
 
 @pytest.fixture
 def office() -> Iterator[Office]:
-    with tempfile.TemporaryDirectory(prefix="loop-desk-") as directory:
+    with tempfile.TemporaryDirectory(prefix="loop-server-") as directory:
         made = Office(Path(directory))
         yield made
         made.close()
@@ -163,7 +163,7 @@ def test_a_request_that_waits_for_a_stuck_actor_delays_nobody(office: Office):
 
 def test_no_more_requests_are_served_at_once_than_there_may_be_threads(office: Office):
     socket = office.socket()
-    for number in range(desk_module.MOST_AT_WORK):
+    for number in range(server_module.MOST_AT_WORK):
         socket.send(encode_request(number + 1, Inspect(actor="x", expression="wait")))
     socket.send(encode_request(999, Inspect(actor="x", expression="wait")))
     answer = decode_answer(socket.recv())
@@ -173,14 +173,14 @@ def test_no_more_requests_are_served_at_once_than_there_may_be_threads(office: O
 
 
 def test_ten_consoles_follow_each_from_where_it_came(office: Office):
-    office.desk.publish(progress("before"))
+    office.server.publish(progress("before"))
     assert office.own.get(timeout=WAIT_S) == "before"
     followers: list[queue.Queue] = []
     for number in range(10):
         news: queue.Queue = queue.Queue()
         followers.append(news)
         office.console(news.put).ask(Follow(last=number % 2))
-    office.desk.publish(progress("after"))
+    office.server.publish(progress("after"))
     for number, news in enumerate(followers):
         if number % 2:
             assert heard(news) == "before"
@@ -198,7 +198,7 @@ def test_a_console_that_does_not_read_misses_news_and_is_told_how_many(office: O
     office.console(news.put).ask(Follow())
     big, total = "x" * 1000, LOG_LENGTH + 2_000
     for number in range(total):
-        office.desk.publish(progress(f"{number} {big}"))
+        office.server.publish(progress(f"{number} {big}"))
         assert heard(news).startswith(f"{number} ")  # nobody else waits for it
     got = missed = 0
     while got + missed < total:  # the first that comes through after the gap says how wide it was
@@ -206,14 +206,14 @@ def test_a_console_that_does_not_read_misses_news_and_is_told_how_many(office: O
             shown = decode_answer(lazy.recv()).body
             got, missed = got + 1, missed + shown.missed
         else:
-            office.desk.publish(progress("now it reads"))
+            office.server.publish(progress("now it reads"))
             total += 1
     assert missed > 1_000
 
 
 def held(office: Office) -> int:
-    """Bytes of news and answers that the desk keeps for consoles."""
-    return office.desk._news.size + sum(known.own.size for known in office.desk._consoles.values())
+    """Bytes of news and answers that the server keeps for consoles."""
+    return office.server._news.size + sum(known.own.size for known in office.server._consoles.values())
 
 
 def test_consoles_that_do_not_read_cost_together_what_one_costs(office: Office):
@@ -223,7 +223,7 @@ def test_consoles_that_do_not_read_cost_together_what_one_costs(office: Office):
         assert decode_answer(socket.recv()).body == Done()
     total = 400
     for number in range(total):
-        office.desk.publish(progress(f"{number} {'x' * 100_000}"))
+        office.server.publish(progress(f"{number} {'x' * 100_000}"))
         assert office.own.get(timeout=WAIT_S).startswith(f"{number} ")
     assert isinstance(office.console().ask(GetReport()), Report)
     assert held(office) <= LOG_BYTES
@@ -251,7 +251,7 @@ def test_an_answer_passes_the_news_that_a_console_has_not_read(office: Office):
     socket.send(encode_request(1, Follow()))
     assert decode_answer(socket.recv()).body == Done()
     for _ in range(200):
-        office.desk.publish(progress("x" * 100_000))
+        office.server.publish(progress("x" * 100_000))
     socket.send(encode_request(2, GetReport()))
     office.console().ask(GetReport())
     ids = [decode_answer(socket.recv()).id for _ in range(150)]
@@ -261,7 +261,7 @@ def test_an_answer_passes_the_news_that_a_console_has_not_read(office: Office):
 def test_a_text_that_is_too_long_for_consoles_is_cut_for_them_alone(office: Office):
     news: queue.Queue = queue.Queue()
     office.console(news.put).ask(Follow())
-    office.desk.publish(progress("x" * 10_000_000))
+    office.server.publish(progress("x" * 10_000_000))
     assert len(office.own.get(timeout=WAIT_S)) == 10_000_000
     assert heard(news).endswith("x… (9,880,000 more characters are in the log)")
 
@@ -276,13 +276,13 @@ def test_a_console_that_closes_with_a_trace_on_is_not_counted_any_more(office: O
     assert other.ask(GetReport()).consoles == 0
 
 
-def test_what_is_left_is_read_before_the_desk_closes(office: Office):
+def test_what_is_left_is_read_before_the_server_closes(office: Office):
     news: queue.Queue = queue.Queue()
     console = office.console(news.put)
     console.ask(Follow())
     for number in range(300):
-        office.desk.publish(progress(f"{number} {'x' * 10_000}"))
-    office.desk.close(Ended(state="completed", detail=""))
+        office.server.publish(progress(f"{number} {'x' * 10_000}"))
+    office.server.close(Ended(state="completed", detail=""))
     for number in range(300):
         assert heard(news).startswith(f"{number} ")
     assert heard(news) == "Ended"
@@ -290,7 +290,7 @@ def test_what_is_left_is_read_before_the_desk_closes(office: Office):
 
 FOLLOWER = """
 import sys, zmq
-from supervisor.console_wire import Follow, encode_request
+from supervisor.control.protocol import Follow, encode_request
 socket = zmq.Context().socket(zmq.DEALER)
 socket.connect(sys.argv[1])
 socket.send(encode_request(1, Follow()))
@@ -302,7 +302,7 @@ sys.stdin.read()
 
 def test_a_console_that_is_killed_is_forgotten(office: Office):
     with subprocess.Popen(
-        [sys.executable, "-c", FOLLOWER, office.desk.endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", FOLLOWER, office.server.endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as follower:
         assert follower.stdout is not None
         follower.stdout.readline()
@@ -310,7 +310,7 @@ def test_a_console_that_is_killed_is_forgotten(office: Office):
         assert console.ask(GetReport()).consoles == 1
         follower.kill()
     while console.ask(GetReport()).consoles:
-        office.desk.publish(progress("x"))
+        office.server.publish(progress("x"))
         office.own.get(timeout=WAIT_S)
 
 
@@ -318,7 +318,7 @@ DEEP = msgspec.msgpack.encode(FromConsole(id=7, request=msgspec.Raw(b"\x91" * 10
 
 
 @pytest.mark.parametrize("frames", [[b""], [b"\xc1"], [b"a", b"b"], [msgspec.msgpack.encode({"id": "x"})], [DEEP]])
-def test_nonsense_is_refused_under_no_id_and_costs_the_desk_nothing(office: Office, frames: list[bytes]):
+def test_nonsense_is_refused_under_no_id_and_costs_the_server_nothing(office: Office, frames: list[bytes]):
     socket = office.socket()
     socket.send_multipart(frames)
     answer = decode_answer(socket.recv())
@@ -342,7 +342,7 @@ def test_nonsense_is_refused_under_no_id_and_costs_the_desk_nothing(office: Offi
         ),
     ],
 )
-def test_what_the_desk_does_not_know_is_refused_by_name(office: Office, frame: FromConsole, reason: str):
+def test_what_the_server_does_not_know_is_refused_by_name(office: Office, frame: FromConsole, reason: str):
     socket = office.socket()
     socket.send(msgspec.msgpack.encode(frame))
     answer = decode_answer(socket.recv())
@@ -380,7 +380,7 @@ def test_the_end_of_the_run_is_told_and_no_question_is_left_open(office: Office)
     news: queue.Queue = queue.Queue()
     console = office.console(news.put)
     console.ask(Follow())
-    office.desk.close(Ended(state="completed", detail="review approved"))
+    office.server.close(Ended(state="completed", detail="review approved"))
     assert heard(news) == "Ended"
     assert console.ended == Ended(state="completed", detail="review approved")
     gone = office.console(alive=False)
@@ -393,4 +393,4 @@ def test_the_end_of_the_run_is_told_and_no_question_is_left_open(office: Office)
 
 def test_a_path_that_is_taken_is_refused(office: Office):
     with pytest.raises(CircumstanceError, match="cannot bind"):
-        Desk(office.path / "below-a-socket", office, lambda shown: None)
+        ControlServer(office.path / "below-a-socket", office, lambda shown: None)

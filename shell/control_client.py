@@ -17,13 +17,13 @@ from actors.edges import environments, run_dir
 from actors.edges.socket_loop import SocketLoop
 from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
 from shell.run_files import resume_command
-from supervisor.console_wire import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
-from supervisor.console_wire import decode_answer as decode
-from supervisor.console_wire import encode_request as encode
+from supervisor.control.protocol import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
+from supervisor.control.protocol import decode_answer as decode
+from supervisor.control.protocol import encode_request as encode
 
-# The desk answers what it knows in milliseconds, and waits 2 s for an actor before it says so.
+# The control server answers what it knows in milliseconds, and waits 2 s for an actor before it says so.
 PATIENCE_S = 5.0
-# News that wait in this console's own socket while it does not read; the desk counts what it misses after that.
+# News that wait in this console's own socket while it does not read; the server counts what it misses after that.
 BACKLOG = 100
 
 
@@ -31,8 +31,8 @@ class RunEndedError(CircumstanceError):
     """The run ended while something was asked of it."""
 
 
-def find_desk(directory: Path) -> str:
-    """The address of the desk of the run in `directory`. Raises `CircumstanceError` when no root holds it."""
+def control_endpoint(directory: Path) -> str:
+    """The address of the control server of the run in `directory`. Raises `CircumstanceError` when no root holds it."""
     holder = run_dir.holder(directory)
     if holder is None or not holder.endpoint:
         how = resume_command(directory, run_dir.read_manifest(directory) or {})
@@ -40,8 +40,8 @@ def find_desk(directory: Path) -> str:
     return holder.endpoint
 
 
-class DeskClient:
-    """Connected when the constructor returns, or as soon as there is a desk. `ask` is for any thread but `on_news`'s.
+class ControlClient:
+    """Connected when the constructor returns, or as soon as there is a server. `ask` is for any thread but `on_news`'s.
 
     `on_news` is called in the I/O thread and must not block; `alive` says whether the run's root is still there.
     """
@@ -97,7 +97,7 @@ class DeskClient:
     # --- I/O thread -------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        options = {zmq.LINGER: 0, zmq.RCVHWM: BACKLOG, zmq.RECONNECT_IVL: 20}  # the desk may be about to open
+        options = {zmq.LINGER: 0, zmq.RCVHWM: BACKLOG, zmq.RECONNECT_IVL: 20}  # the control server may be about to open
         self._socket = self._loop.connect(zmq.DEALER, self._endpoint, options)
 
     def _serve(self) -> None:

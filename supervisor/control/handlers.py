@@ -1,4 +1,4 @@
-"""The clerk: knows how one run stands, and carries out what consoles ask. Lives in the root process.
+"""The handler: knows how one run stands, and carries out what consoles ask. Lives in the root process.
 
 What actors tell about themselves is kept here, so that the state of the run is shown without asking anybody. Only
 `serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. Each request is asked
@@ -49,7 +49,7 @@ from actors.remote import RemoteRef
 from actors.settings import Role
 from supervisor.actor import change_child
 from supervisor.children import SILENCE_S
-from supervisor.console_wire import (
+from supervisor.control.protocol import (
     ActorReport,
     AnswerQuestion,
     AnyAnswer,
@@ -73,7 +73,7 @@ from supervisor.console_wire import (
     Shown,
     SubmitVerdict,
 )
-from supervisor.desk import TraceTap
+from supervisor.control.server import TraceTap
 from supervisor.inspections import evaluation, overview
 from supervisor.router import DeadLetter, Router
 from supervisor.run_tree import DRIVER, RunSpec
@@ -87,8 +87,8 @@ PLANNING = ("plan", "plan-review")
 SILENT_MS = 3_000
 
 
-class RunClerk:
-    """One run's clerk. `note` and the callbacks of the desk are quick; `serve` blocks its thread.
+class ControlHandler:
+    """One run's handler. `note` and the callbacks of the control server are quick; `serve` blocks its thread.
 
     `tell` and `ref` speak to the run's actors as "console"; `stop` ends the run, gracefully or at once.
     """
@@ -161,7 +161,7 @@ class RunClerk:
                 for role, each in self._agents.items()
             }
 
-    # --- what the desk asks -----------------------------------------------------------------------------------------
+    # --- what the server asks -----------------------------------------------------------------------------------------
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
         """From memory."""

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from actors.errors import UserError
 from actors.messages import AgentContact, AgentStatus, RunStatus, Usage
 from actors.settings import RunSettings
-from supervisor.clerk import RunClerk
-from supervisor.console_wire import ActorReport, GetReport, LookAtMail, Report
+from supervisor.control.handlers import ControlHandler
+from supervisor.control.protocol import ActorReport, GetReport, LookAtMail, Report
 from supervisor.router import Router
 from supervisor.run_tree import RunSpec
 
@@ -27,7 +27,7 @@ def router() -> Iterator[Router]:
 
 
 @pytest.fixture
-def clerk(router: Router) -> RunClerk:
+def handler(router: Router) -> ControlHandler:
     order = RunSpec(
         key="sample-12ab/1",
         run_id="1",
@@ -37,8 +37,8 @@ def clerk(router: Router) -> RunClerk:
         environment={},
         asked=RunSettings(run_uid="u", task="", needs_plan=False, worker="codex", reviewer="codex", paired=False),
     )
-    desk = router.open_local(order.key, "console", lambda _message, _sender: None)
-    return RunClerk(order, router, ref=desk.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
+    console = router.open_local(order.key, "console", lambda _message, _sender: None)
+    return ControlHandler(order, router, ref=console.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
 
 
 STATUS = AgentStatus(
@@ -56,33 +56,35 @@ STATUS = AgentStatus(
 )
 
 
-def shown(clerk: RunClerk) -> tuple[str, str]:
-    report = clerk.at_once(GetReport(), consoles=0)
+def shown(handler: ControlHandler) -> tuple[str, str]:
+    report = handler.at_once(GetReport(), consoles=0)
     assert isinstance(report, Report)
     return report.actors[0].state, report.agents[0].turn_id
 
 
-def test_an_agent_that_does_not_come_to_the_bridge_is_in_the_report_until_it_comes(clerk: RunClerk) -> None:
+def test_an_agent_that_does_not_come_to_the_bridge_is_in_the_report_until_it_comes(handler: ControlHandler) -> None:
     problems = []
     for problem in ("claude has not contacted the bridge", ""):
-        clerk.note(AgentContact(role="reviewer", problem=problem))
-        report = clerk.at_once(GetReport(), consoles=0)
+        handler.note(AgentContact(role="reviewer", problem=problem))
+        report = handler.at_once(GetReport(), consoles=0)
         assert isinstance(report, Report)
         problems.append(report.problems)
     assert problems == [["claude has not contacted the bridge"], []]
 
 
-def test_a_turn_ends_with_the_process_that_it_ran_in(clerk: RunClerk) -> None:
+def test_a_turn_ends_with_the_process_that_it_ran_in(handler: ControlHandler) -> None:
     running = ActorReport(name="worker", state="running", incarnation=1)
-    clerk.children([running])
-    clerk.note(STATUS)
-    clerk.children([running])
-    assert shown(clerk) == ("busy", "t")
-    clerk.children([ActorReport(name="worker", state="running", incarnation=2)])
-    assert shown(clerk) == ("running", "")
+    handler.children([running])
+    handler.note(STATUS)
+    handler.children([running])
+    assert shown(handler) == ("busy", "t")
+    handler.children([ActorReport(name="worker", state="running", incarnation=2)])
+    assert shown(handler) == ("running", "")
 
 
-def test_a_run_whose_agent_waits_for_a_person_in_its_own_window_says_so_until_it_is_answered(clerk: RunClerk) -> None:
+def test_a_run_whose_agent_waits_for_a_person_in_its_window_says_so_until_it_is_answered(
+    handler: ControlHandler,
+) -> None:
     working = RunStatus(
         at_ms=1,
         state="working",
@@ -97,29 +99,29 @@ def test_a_run_whose_agent_waits_for_a_person_in_its_own_window_says_so_until_it
         detail="",
         task="",
     )
-    clerk.children([ActorReport(name="worker", state="running", incarnation=1)])
-    clerk.note(working)
+    handler.children([ActorReport(name="worker", state="running", incarnation=1)])
+    handler.note(working)
 
     def state() -> tuple[str, str]:
-        report = clerk.at_once(GetReport(), consoles=0)
+        report = handler.at_once(GetReport(), consoles=0)
         assert isinstance(report, Report)
         assert report.status is not None
         return report.status.state, report.status.line
 
     asked = "claude waits for your permission in its pane: Bash: make"
-    clerk.note(replace(STATUS, asks=asked))
+    handler.note(replace(STATUS, asks=asked))
     assert state() == ("input-required", f"iteration 1 of 20: {asked}")
-    clerk.note(STATUS)
+    handler.note(STATUS)
     assert state() == ("working", working.line)
-    clerk.note(replace(STATUS, asks=asked))
-    clerk.children([ActorReport(name="worker", state="running", incarnation=2)])
+    handler.note(replace(STATUS, asks=asked))
+    handler.children([ActorReport(name="worker", state="running", incarnation=2)])
     assert state() == ("working", working.line)
 
 
-def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:
-    clerk.children([ActorReport(name="worker", state="running", incarnation=1)])
-    clerk.note(STATUS)
-    clerk.note(
+def test_no_turn_runs_in_a_run_that_stands_still(handler: ControlHandler) -> None:
+    handler.children([ActorReport(name="worker", state="running", incarnation=1)])
+    handler.note(STATUS)
+    handler.note(
         RunStatus(
             at_ms=0,
             state="working",
@@ -135,20 +137,20 @@ def test_no_turn_runs_in_a_run_that_stands_still(clerk: RunClerk) -> None:
             task="",
         )
     )
-    clerk.asks("restart worker, or stop?")
-    assert shown(clerk) == ("running", "")
-    report = clerk.at_once(GetReport(), consoles=0)
+    handler.asks("restart worker, or stop?")
+    assert shown(handler) == ("running", "")
+    report = handler.at_once(GetReport(), consoles=0)
     assert isinstance(report, Report)
     assert report.status is not None
     assert (report.status.state, report.status.line) == ("input-required", "iteration 1 of 20: suspended")
     assert report.question == report.status.question == "restart worker, or stop?"
-    clerk.asks("")
-    report = clerk.at_once(GetReport(), consoles=0)
+    handler.asks("")
+    report = handler.at_once(GetReport(), consoles=0)
     assert isinstance(report, Report)
     assert report.status is not None
     assert (report.status.state, report.question, report.status.question) == ("working", "", "")
 
 
-def test_there_is_no_mail_where_one_agent_works_alone(clerk: RunClerk) -> None:
+def test_there_is_no_mail_where_one_agent_works_alone(handler: ControlHandler) -> None:
     with pytest.raises(UserError, match="one agent alone has nobody to write to: there is no mail in this run"):
-        clerk.serve(LookAtMail())
+        handler.serve(LookAtMail())
