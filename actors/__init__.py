@@ -1,1 +1,1 @@
-"""What happens: messages, decisions (machines), the actors that carry them, and the edges that do the work."""
+"""What happens: messages, pure decisions (machines), actors that carry them out, and edges that touch the world."""

@@ -1,6 +1,6 @@
-"""How an actor, and the agent that it owns, reaches what the run keeps for it. Pure: addresses and tokens, no socket.
+"""How an actor and its agent reach the run: addresses, tokens, panes. Pure: no socket.
 
-The root makes these values; an actor takes them as they are and never works one out for itself.
+The root makes these values. An actor uses them as they are and never derives one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, kw_only=True)
 class PaneAccess:
-    """The tmux pane where an agent's own TUI is to be shown."""
+    """The tmux pane that shows an agent's own TUI."""
 
     server: str  # path of the tmux server's socket
     session: str
@@ -39,4 +39,4 @@ class PaneAccess:
     root_pid: int  # the run ends with this process
     run_id: str
     resume: str = ""  # the command that resumes the run; "" = the reader is in its directory
-    primary: bool = False  # the pane that a person who attaches finds selected
+    primary: bool = False  # the pane that is selected when the user attaches

@@ -3,13 +3,14 @@
 The main thread is the I/O thread (edges/bus). The actor has a Pykka thread of its own, in which its `on_start`,
 `receive` and `on_stop` run. Imported before the process is forked, so importing it makes no thread, socket or child.
 
-The process ends with 0 after a stop, 70 when the actor crashed (anything that it raised and that is not an answer, in
-any thread) or did not stop in time, 71 when `on_start` failed, 125 when it failed with a `PermanentError` and would
-again, 69 when the root is gone. However it ends, it first kills all processes below it.
+Exit statuses: 0 after a stop; 69 when the root is gone; 70 after a crash, or a stop that took too long; 71 when
+`on_start` failed; 125 when it failed with a `PermanentError`, which would recur. A crash is any exception, in any
+thread, that is not an answer. The process always kills all processes below it first.
 
-What of Pykka is not relied upon, because it was seen to fail (4.5.0): `ask` hides crashes from on_failure, so every
-message is told and answered by the channel; on_failure is not called for on_start; on_stop's exceptions are swallowed;
-SystemExit in a handler stops all actors without a word; its stop waits behind the backlog. All of these end here.
+Five behaviours of Pykka 4.5.0 were seen to fail and are not relied upon. `ask` hides crashes from on_failure, so the
+reliable channel carries every message and answer. on_failure is not called for on_start. Exceptions of on_stop are
+swallowed. SystemExit in a handler silently stops all actors. A stop waits behind the backlog. This module handles all
+five.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ EXIT_ORPHANED = 69
 EXIT_CRASHED = 70
 EXIT_START_FAILED = 71
 
-# Told to every actor; one that takes no interest need not mention them.
+# Sent to every actor; an actor that does not need them need not handle them.
 _NOTICES = (ActorUp, ActorDown, Undeliverable)
 # Endpoints that live in the root's own process; the router lets nobody else speak in their names.
 _ROOT = ("supervisor", "console")
@@ -101,7 +102,7 @@ class ActorContext(Generic[S]):
         self.ended = ended  # told when the actor's thread has left its loop
         self.clock = clock
         self.start_failure = EXIT_STOPPED  # or the exit status that says how it failed to start
-        self.detail = ""  # set in on_start: shown to people when the actor is ready
+        self.detail = ""  # set in on_start: shown to the user when the actor is ready
         self.note = ""  # set any time: what the actor is busy with beside its mailbox; shown in heartbeats
 
     def ref(self, name: str) -> RemoteRef:
@@ -109,7 +110,7 @@ class ActorContext(Generic[S]):
         return RemoteRef(self.channel, name)
 
     def start_failed(self, error: BaseException) -> None:
-        """One line for the log and for people; the traceback only where the error is not one of ours."""
+        """One line for the log and the user; a traceback only for an error that is not one of ours."""
         permanent = isinstance(error, PermanentError)
         self.start_failure = EXIT_PERMANENT if permanent else EXIT_START_FAILED
         reason = f"{self.name} could not start: {str(error) if isinstance(error, LoopError) else repr(error)}"
@@ -136,7 +137,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
         self.context = context
 
     def tell_people(self, kind: ProgressKind, text: str, *, agent: str = "") -> None:
-        """A line for those who follow the run; `agent`, as users call it, when it is the agent that speaks."""
+        """Sends a line to the consoles that follow the run. `agent`: its name for users, when the agent speaks."""
         context = self.context
         progress = Progress(at_ms=context.clock(), source=context.name, agent=agent, kind=kind, text=text)
         context.ref("console").tell(progress)
@@ -152,13 +153,13 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Handles one message. What it returns answers a request; None answers it with `Ack`.
 
-        A LoopError raised for a request answers it with `Refused`. A ProtocolError raised for another message is
-        logged, and the message is done with: repeating it cannot help. Any exception, SystemExit too, is the answer to
-        a request that only looks. Any other exception ends the process; a message that must arrive then comes again to
-        the next incarnation, while a console's request does not (`RemoteRef.ask`, `once`).
+        A LoopError raised for a request answers it with `Refused`. A ProtocolError raised for another message is logged
+        and the message is dropped: repeating it cannot help. Any exception, SystemExit included, is the answer to a
+        read-only request. Any other exception ends the process. A message that must arrive is then resent to the next
+        incarnation; a console's request is not (`RemoteRef.ask`, `once`).
 
-        Besides mail there are notices, which come first and which may be refused with ProtocolError: ActorUp and
-        ActorDown of the other actors of the run, Undeliverable for a message that is not sent again.
+        Notices come before mail, and may be refused with ProtocolError: ActorUp and ActorDown of the run's other
+        actors, and Undeliverable for a message that is not resent.
         """
         raise NotImplementedError
 
@@ -215,7 +216,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
         try:
             function = cloudpickle.loads(message.function)
             return Applied(text=repr(function(self)))
-        except BaseException as error:  # a slip at the console, sys.exit() too, must not cost the actor its life
+        except BaseException as error:  # a mistake at the console, even sys.exit(), must not end the actor
             return Refused(error=UserError.__name__, detail=described(error))
 
     def _actor_loop_setup(self) -> None:
@@ -307,7 +308,9 @@ def _crash(what: str, error: BaseException) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """Not by sys.exit: threads of agents' libraries would keep the process, and a fork would run its parent's exits."""
+    """Ends without sys.exit: library threads would keep the process alive, and a fork would run its parent's exit
+    handlers.
+    """
     left = processes.kill_tree(os.getpid(), itself=False)
     if left:
         logger.error("could not kill processes {}", left)

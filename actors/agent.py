@@ -1,11 +1,11 @@
-"""AgentActor: an agent's session, and the jobs of the working tree that the agent works in. Worker and reviewer alike.
+"""AgentActor: an agent's session, and the jobs of its working tree. One class for worker and reviewer.
 
 Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session), each job in
-one of its own (actors/runners). It carries messages between them and the run, and decides nothing: the RunActor says
-what is to be done, and what follows. No turn begins before the run has said that nothing holds it.
+one of its own (actors/runners). It carries messages between them and the run, and decides nothing: the RunActor does.
+No turn begins before the run has reported that nothing holds it.
 
-The same turn or job twice is one turn or job, so the run may give it out again at any time. What a killed incarnation
-has not finished is in the session's ledger, or is given out again.
+A turn or job that is requested twice runs once, so the run may issue it again at any time. Unfinished work of a killed
+incarnation is in the session's ledger, or is issued again.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ class AgentActor(ProcessActor[StartAgent]):
             self.session.want(start.role_prompt)
 
     def on_stop(self) -> None:
-        """Ends the jobs and the agent's program; what was not finished is taken up by the next incarnation."""
+        """Ends the jobs and the agent's program; the next incarnation resumes what is unfinished."""
         self._crew.close()
         self.session.close(CLOSE_PATIENCE_S)
 
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
-        """What the run, the bridge and consoles want of the agent, and what the run wants done in its tree."""
+        """Handles requests of the run, the bridge and consoles to the agent, and the run's jobs in its tree."""
         match message:
             case StartTurnRequest():
                 self._want(message)
@@ -122,7 +122,7 @@ class AgentActor(ProcessActor[StartAgent]):
             case SayToAgent():
                 self.session.say(message.message_id, message.text)
             case StartJob():
-                self._make_place()  # without it the job says what is wrong
+                self._make_place()  # without it the job reports what is wrong
                 self._crew.start(message.job_id, lambda: runners.runner_for(message, self._place))
             case KeepJobs():
                 self._crew.keep(message.job_ids)
@@ -134,14 +134,16 @@ class AgentActor(ProcessActor[StartAgent]):
         return None
 
     def _want(self, order: StartTurnRequest) -> None:
-        """A turn cannot begin in a directory that is gone for good."""
+        """Starts the turn, unless its directory is gone for good."""
         if gone := self._make_place():
             self._report(order.turn_id, order.purpose, TurnOutcome(status="failed", error=gone))
         else:
             self.session.want(order)
 
     def _make_place(self) -> str:
-        """An agent may have removed the run's directory. Why it is gone for good; "" = it is there."""
+        """Makes the run's directory again if an agent has removed it. Returns why it is gone for good; "" = it is
+        there.
+        """
         start = self.context.start
         if start.cwd.is_dir():
             return ""
@@ -156,7 +158,7 @@ class AgentActor(ProcessActor[StartAgent]):
     # --- SessionListener: called in the session's thread ---
 
     def session_opened(self, session_id: str) -> None:
-        """Into the manifest, for the resume hint; and to the bridge, before the agent can call it again."""
+        """Reports it to the manifest, for the resume hint, and to the bridge, before the agent can call it again."""
         self._session_id = session_id
         opened = SessionOpened(role=self.role, agent=self.context.start.agent, session_id=session_id)
         self.context.ref("persistence").tell(opened)
@@ -165,7 +167,7 @@ class AgentActor(ProcessActor[StartAgent]):
         self._say("session", session_id)
 
     def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        """To the run, which does not wait for its agents to know their parts; and the bridge counts its hops anew."""
+        """Reports it to the run, except for role prompts; the bridge then counts hops from 0."""
         if purpose != "brief":
             self._report(turn_id, purpose, outcome)
         if self.context.start.bridge is not None:
@@ -173,7 +175,7 @@ class AgentActor(ProcessActor[StartAgent]):
             self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
 
     def usage_grew(self, cost: turn.Cost) -> None:
-        """To the run, which keeps count of what is spent."""
+        """Reports it to the run, which counts the cost."""
         self.context.ref("run").tell(
             UsageReport(
                 role=self.role,
@@ -185,7 +187,7 @@ class AgentActor(ProcessActor[StartAgent]):
         )
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
-        """To the bridge, which keeps the mail; and the run does not repeat what the peer has said."""
+        """Reports it to the bridge, which keeps the mail, and to the run, which does not repeat the peer's notes."""
         receipts: dict[str, Message] = {
             "accepted": MailAcceptedReport(mail_id=mail_id),
             "seen": MailSeenReport(mail_id=mail_id),
@@ -197,7 +199,7 @@ class AgentActor(ProcessActor[StartAgent]):
             self.context.ref("run").tell(PeerWrote())
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
-        """To the console that it came from; and the bridge counts its hops anew."""
+        """Reports it to the console that sent it; the bridge then counts hops from 0."""
         self.context.ref("console").tell(HumanHeard(message_id=message_id, how=how, detail=detail))
         if how == "settled" and detail:
             self._say("error", f"your message's turn ended: {detail}")
@@ -211,7 +213,7 @@ class AgentActor(ProcessActor[StartAgent]):
         self.context.ref("console").tell(AgentStatus(role=self.role, agent=start.agent, label=start.label, **known))
 
     def agent_event(self, event: AgentEvent) -> None:
-        """For people; and the agent's processes are recorded, so that nothing of a killed actor stays behind."""
+        """Shows it to the user, and records the agent's processes: a killed actor leaves none behind."""
         if event.kind == "process":
             processes.record(self.context.start.records, event.pid)
         elif event.kind == "typed":
@@ -226,7 +228,7 @@ class AgentActor(ProcessActor[StartAgent]):
             self._say(event.kind, event.text)
 
     def session_crashed(self, error: BaseException) -> None:
-        """Crash-only: the supervisor starts a new incarnation, which takes everything up from the journal."""
+        """Crash-only: the supervisor starts a new incarnation, which resumes from the journal."""
         self.context.crash("agent session", error)
 
     # --- any thread ---
@@ -239,7 +241,7 @@ class AgentActor(ProcessActor[StartAgent]):
         self.context.ref("run").tell(TurnSettledReport(turn_id=turn_id, purpose=purpose, outcome=outcome))
 
     def _typed(self, text: str) -> None:
-        """What a person says to the agent in its own TUI stands in the run's transcript like any other message."""
+        """Adds what the user types in the agent's own TUI to the run's transcript."""
         now_ms = self.context.clock()
         self.context.ref("persistence").tell(
             Note(sender="human", recipient=self.context.start.label, text=text, at_ms=now_ms)
@@ -265,7 +267,7 @@ class AgentActor(ProcessActor[StartAgent]):
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Within it no other process has this lock. It waits for the one that has it."""
+    """Holds the lock exclusively; waits for the process that holds it."""
     descriptor = files.open_own(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

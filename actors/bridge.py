@@ -1,22 +1,22 @@
 """BridgeActor: mail between the two agents. Runs in the bridge process.
 
 Serves the agents' tools (edges/mcp_endpoint), decides with the mail machine, makes each decision durable, and only
-then answers the caller and orders the delivery from the owner of the recipient's session. It tells nobody that a mail
-was delivered before the recipient's side has said so. It never reads an agent's transcript and never starts a turn.
+then answers the caller and orders the delivery from the owner of the recipient's session. It reports a mail as
+delivered only after the recipient's side has confirmed it. It never reads an agent's transcript and never starts a
+turn.
 
 Threads: the mailbox (all decisions), the endpoint's, one that opens the endpoint, and one for each tool call that is
 being served; such a thread puts the call into the mailbox and waits for the answer. The endpoint is opened beside the
-mailbox, as its library takes most of a second to import: receipts and people need not wait for that, and calls wait in
-the socket.
+mailbox, as its library takes most of a second to import. Receipts and consoles do not wait for that; calls wait in the
+socket.
 
-What an agent sees when the bridge dies: a call that is made while there is no bridge waits for the next one (its
-connection waits in the backlog of the socket). A call that was being served fails with the client's error of a broken
-connection; whether the mail was taken, the agent cannot know. It may simply call again: the machine recognises a
-repeated send_message, and hands out again what receive_messages may not have brought home (machines/mail).
+What an agent sees when the bridge dies: a call made while there is no bridge waits for the next one, in the backlog of
+the socket. A call in progress fails with the client's error for a broken connection. The agent cannot know whether the
+mail was taken, and may call again. The machine recognises a repeated send_message, and returns again what
+receive_messages may have lost (machines/mail).
 
-Whatever a call raises is the answer to that call, and the bridge lives: no agent can end it by what it asks. The
-exception is what is raised from the moment a decision goes to the journal until it is carried out. Then the journal
-and this memory may differ; so the process crashes, and its successor begins with what the journal has.
+An exception in a call is the answer to that call; the bridge survives it. One raised between journalling a decision and
+carrying it out crashes the process, since journal and memory may differ then. Its successor starts from the journal.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ from actors.stream import EventStream
 if TYPE_CHECKING:
     from actors.edges.mcp_endpoint import McpEndpoint
 
-# Codex gives a tool 60 s. A decision takes milliseconds; what takes longer is a journal that is being restarted.
+# Codex gives a tool 60 s. A decision takes milliseconds, or longer while the journal restarts.
 ANSWER_PATIENCE_S = 45.0
-# An owner that lives accepts a mail within milliseconds. To say "queued" is true as well, so a caller waits no longer.
+# A live owner accepts a mail within milliseconds. "queued" is true as well, so a caller waits no longer.
 RECEIPT_PATIENCE_S = 1.0
 
-# Endpoints of the root. The router lets nobody else speak in their names.
+# Endpoints of the root. The router rejects these sender names from any other process.
 ROOT = ("console", "supervisor")
 
 # More than can follow one another between a mail's event and the message that carries its transcript line.
@@ -77,14 +77,14 @@ T = TypeVar("T")
 
 
 class ToolCall(Message, frozen=True, kw_only=True):
-    """Thread of a tool call -> bridge: run this in the mailbox's thread. Never leaves the process."""
+    """Tool call's thread -> bridge: run this in the mailbox's thread. Never leaves the process."""
 
     work: Callable[[], object]
     answer: Future[Any]
 
 
 class AlarmRang(Message, frozen=True, kw_only=True):
-    """Timer -> bridge: the time of a delivery has come. Never leaves the process."""
+    """Timer -> bridge: a delivery is due. Never leaves the process."""
 
 
 class AgentCalled(Message, frozen=True, kw_only=True):
@@ -94,13 +94,13 @@ class AgentCalled(Message, frozen=True, kw_only=True):
 
 
 class LookForAgents(Message, frozen=True, kw_only=True):
-    """Endpoint or timer -> bridge: those who are awaited have `COMING_S`, or had it. Never leaves the process."""
+    """Endpoint or timer -> bridge: awaited agents have `COMING_S` to come, or had it. Never leaves the process."""
 
     role: Role | None = None  # None: calls are served from now on
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a send_message. `receipt`: to be set to what the recipient's side says first, if it was asked."""
+    """The result of a send_message. `receipt`: the first report of the recipient's side, if a delivery was ordered."""
 
     text: str
     mail_id: str
@@ -125,7 +125,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         self._endpoint: McpEndpoint | None = None  # None until calls are served
 
     def on_start(self) -> None:
-        """Takes the mail up where the journal says it is, then serves. Calls that come before that wait."""
+        """Loads the mail from the journal, then serves. Calls that arrive earlier wait."""
         context = self.context
         if context.listen_fd is None:
             raise ProtocolError("the bridge was started without a listening socket")
@@ -149,14 +149,14 @@ class BridgeActor(ProcessActor[StartBridge]):
         threading.Thread(target=self._open_endpoint, args=[context.listen_fd], name="opens", daemon=True).start()
 
     def on_stop(self) -> None:
-        """Loses nothing: mail that is not delivered is in the journal."""
+        """Stops serving. Undelivered mail is in the journal."""
         if self._alarm is not None:
             self._alarm.cancel()
         if self._endpoint is not None:
             self._endpoint.stop()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
-        """Receipts from the session owners, notices, orders of people, and what this actor's own threads put in."""
+        """Handles receipts of session owners, notices, requests of consoles, and this actor's own messages."""
         if isinstance(message, ListMail | ShowMail | ChangeMail):
             return self._serve_people(message, sender)
         now_ms = self.context.clock()
@@ -198,7 +198,7 @@ class BridgeActor(ProcessActor[StartBridge]):
     # --- decide, journal, do ---
 
     def _happen(self, facts: Sequence[mail.Event]) -> list[mail.Event]:
-        """Decides what follows from the facts, makes it durable, and only then carries it out. Returns the events."""
+        """Decides what follows from the facts, journals it, then carries it out. Returns the events."""
         state, events, commands = mail.advance(self._state, facts, self.context.clock())
         self._is_settling = True
         if events:
@@ -296,14 +296,14 @@ class BridgeActor(ProcessActor[StartBridge]):
                 pass  # for the journal only
 
     def _note(self, event: mail.MailQueued | mail.MailRequeued) -> None:
-        """The mail as a line of the transcript. One that is queued again has its line, unless it was suppressed."""
+        """Writes the mail as a transcript line. A requeued mail already has its line, unless it was suppressed."""
         sender, target = self._names[event.sender], self._names[event.target]
         self.context.ref("persistence").tell(
             Note(sender=sender, recipient=target, text=event.text, at_ms=event.at_ms, note_id=event.mail_id)
         )
 
     def _open_endpoint(self, listen_fd: int) -> None:
-        """Its own thread. Whatever fails in it ends the process, and is said in the log."""
+        """Runs in its own thread. Any failure ends the process and is logged."""
         from actors.edges.mcp_endpoint import McpEndpoint, Tools
 
         tools = Tools(
@@ -320,7 +320,7 @@ class BridgeActor(ProcessActor[StartBridge]):
     def _endpoint_crashed(self, error: BaseException) -> None:
         self.context.crash("MCP endpoint", error)
 
-    # --- people ---
+    # --- consoles ---
 
     def _serve_people(self, message: ListMail | ShowMail | ChangeMail, sender: Sender) -> Message:
         if sender.name not in ROOT:
@@ -362,7 +362,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         return self._ask_self(lambda: self._hand_out(caller))
 
     def _ask_self(self, work: Callable[[], T]) -> T:
-        """Runs `work` in the mailbox's thread. Raises what it raises."""
+        """Runs `work` in the mailbox's thread, and raises what it raises."""
         answer: Future[T] = Future()
         self.tell_self(ToolCall(work=work, answer=answer))
         try:

@@ -1,10 +1,10 @@
-"""The secrets of an environment, struck out of text. Pure: the environment comes in as an argument.
+"""Redacts the secrets of an environment in text. Pure: the environment comes in as an argument.
 
-Used by everything that prints or logs (`actors.logs`, `shell.output`), so that a secret reaches neither a log nor a
-terminal. The files that agents write are theirs, and are left alone.
+Used by everything that prints or logs (`actors.logs`, `shell.output`), so no secret reaches a log or terminal. Files
+that agents write are not changed.
 
-Struck out: the value of a variable whose name says that it is secret, each line of such a value, and the form that the
-value has in JSON; the password of an address (`scheme://user:password@host`), wherever the address comes from.
+Redacted: the value of a variable with a secret-sounding name, each line of such a value, and its JSON form. Also the
+password of any address (`scheme://user:password@host`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 STRUCK_OUT = "***"
-SHORTEST = 8  # striking out "1" or "true" would make a text unreadable
+SHORTEST = 8  # redacting "1" or "true" would make a text unreadable
 
 _WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION")
 _ENDS = ("_PWD", "PASS", "_PAT")
@@ -24,7 +24,7 @@ _FRAME = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")  # of a PEM file: known
 
 
 def censor(environment: Mapping[str, str]) -> Callable[[str], str]:
-    """What strikes out the secrets of this environment, longest first."""
+    """A function that redacts the secrets of this environment, longest first."""
     secrets = sorted(set(_secrets(environment)), key=len, reverse=True)
 
     def strike_out(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The wall clock, for those who may look at it. Any process, any thread."""
+"""The wall clock, for modules that are not pure. Any process, any thread."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """The one exception tree. Pure; imported everywhere.
 
-Whose fault is it? `UserError`: what the user typed or configured: shown as one line, exit status 2.
-`AgentError`: a coding agent or its provider. `CircumstanceError`: a process, disk or link that failed us.
-`ProtocolError`: two parts of this program disagree: a bug here, reported as one.
+Whose fault is it? `UserError`: what the user typed or configured; shown as one line, exit status 2. `AgentError`: a
+coding agent or its provider. `CircumstanceError`: a process, disk or link that failed. `ProtocolError`: two parts of
+this program disagree: a bug here, reported as one.
 
 Foreign errors are recognised once, at the edge that meets them, and become one of these.
 
-A `PermanentError` says that to try again cannot help: a bad value, a missing file, a wrong version. An actor that meets
-one at its start ends with `EXIT_PERMANENT`, as s6 has it, and its supervisor does not restart it.
+A `PermanentError` means that a retry cannot help: a bad value, a missing file, a wrong version. An actor that raises
+one at its start exits with `EXIT_PERMANENT`, as in s6, and its supervisor does not restart it.
 """
 
 EXIT_PERMANENT = 125
@@ -18,7 +18,7 @@ class LoopError(Exception):
 
 
 class PermanentError(LoopError):
-    """To try again cannot help; somebody has to change something first. Never raised itself."""
+    """A retry cannot help before something is changed. Never raised itself."""
 
 
 class UserError(PermanentError):
@@ -38,7 +38,7 @@ class MissingFileError(BadFileError):
 
 
 class AgentError(LoopError):
-    """A coding agent failed us."""
+    """A coding agent failed."""
 
 
 class AgentUnavailableError(AgentError, UserError):
@@ -50,7 +50,8 @@ class AgentDiedError(AgentError):
 
 
 class AgentBreachError(AgentError):
-    """The agent sent what is no message of its protocol. Its program is of no more use, and the turn has failed."""
+    """The agent sent something that is not a message of its protocol. Its program is unusable, and the turn has failed.
+    """
 
 
 class SessionNotFoundError(AgentError):
@@ -58,7 +59,7 @@ class SessionNotFoundError(AgentError):
 
 
 class CircumstanceError(LoopError):
-    """A process, disk, socket or peer failed us; nobody typed anything wrong."""
+    """A process, disk, socket or peer failed; the user's input is not the cause."""
 
 
 class JournalError(CircumstanceError):
@@ -78,14 +79,14 @@ class UndeliverableError(CircumstanceError):
 
 
 class RecipientEndedError(UndeliverableError):
-    """The recipient ended while it served a request that is not given to its successor: it may be what ended it."""
+    """The recipient ended while serving a request. The request may be the cause, so its successor does not get it."""
 
 
 def described(error: BaseException) -> str:
-    """The error's class and text, for people; also of one whose text cannot be made."""
+    """The error's class and text, for the user. Works also when the error's own `__str__` raises."""
     try:
         text = str(error)
-    except BaseException:  # foreign code made it, and made it badly
+    except BaseException:  # foreign code may define it badly
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

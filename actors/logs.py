@@ -1,12 +1,12 @@
 """Set-up of the log of one process: loguru, with the keys run, actor and pid on every line.
 
-A log file that was moved away (logrotate) is made anew with the next line, in each process by itself.
+Each process recreates a log file that was moved away (logrotate) when it writes its next line.
 
-Tracebacks never show the values of variables, and the secrets of the environment (`actors.censor`) are struck out of
-every line, whoever logs them. What libraries log with the standard library's `logging` goes the same way.
+Tracebacks never show the values of variables. The secrets of the environment (`actors.censor`) are redacted in every
+line. Records of the standard library's `logging` go the same way.
 
-A record is printable (`actors.text`), and foreign text cannot make two of one: each of its further lines begins with
-`FURTHER`, with which no record begins. `shell.log_lines` reads them.
+A record is printable (`actors.text`). Foreign text cannot split a record: each further line begins with `FURTHER`, with
+which no record begins. `shell.log_lines` reads them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra
 
 
 def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -> None:
-    """Replaces all sinks of this process. Called once at its start; the environment is read here.
+    """Replaces all sinks of this process. Called once at its start; reads the environment.
 
     `only`: lines that are bound to another run are left to `add_file`.
     """
@@ -48,7 +48,7 @@ def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -
 
 
 def add_file(settings: LogSettings, *, run: str) -> Callable[[], None]:
-    """A further file, for the lines of this process that are bound to `run`. Returns what closes it."""
+    """Adds a file for this process's lines that are bound to `run`. Returns a function that closes it."""
     file = _LogFile(Path(settings.file))
     sink = _add(file.write, settings, censor(os.environ), run)
 
@@ -74,7 +74,7 @@ def _add(
 
 
 class _LogFile:
-    """Appends; to a new file when there is none at the path, or another one than was opened. One thread at a time."""
+    """Appends to the file; opens a new one when the path is missing or names another file. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,7 +1,7 @@
 """PersistenceActor: the only writer of the run directory. Runs in the persistence process.
 
 It makes events durable for their writers, and keeps manifest.json and transcript.jsonl, the projections in the
-original's format, in step with them. It decides nothing: the projection is the run machine's own.
+original's format, in step with them. It decides nothing: the projection is pure (machines/projection).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from actors.machines.stored import by_stored_name
 from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
 from actors.starts import StartPersistence
 
-# A full disk: everybody waits for us, and we for whoever frees it. Then the writer is told, before it or we would be
-# taken for stuck (supervisor/spec.ChildSpec.stuck_after_s); its next incarnation waits again.
+# A full disk: all writers wait for this actor, which waits for free space. The writer is refused before it, or this
+# actor, counts as stuck (supervisor/spec.ChildSpec.stuck_after_s); its next incarnation waits again.
 DISK_PATIENCE_S = 40.0
 DISK_RETRY_S = 0.5
 
@@ -55,14 +55,14 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         self._show([])
 
     def on_stop(self) -> None:
-        """Everything was durable already; this only closes."""
+        """Closes the files. Everything is durable already."""
         self._transcript.close()
         self._journal.close()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
-        """Append and Load are answered; Note and SessionOpened are done when they are acknowledged.
+        """Answers Append and Load; acknowledges Note and SessionOpened once they are durable.
 
-        What the disk does not take is tried again for `DISK_PATIENCE_S`; then a JournalError is raised.
+        A failed write is retried for `DISK_PATIENCE_S`; then it raises JournalError.
         """
         deadline = time.monotonic() + DISK_PATIENCE_S
         while True:
@@ -74,7 +74,7 @@ class PersistenceActor(ProcessActor[StartPersistence]):
                 self._tell_room(str(error))
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(DISK_RETRY_S)  # nothing here can go on before there is room, and nothing tells when
+                time.sleep(DISK_RETRY_S)  # nothing can proceed before there is room, and no event reports it
             else:
                 return answer
 
@@ -142,7 +142,7 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         self._show([])
 
     def _show(self, lines: list[str]) -> None:
-        """Brings the two projections up to date. What finds no room now is made up for next time from the journal."""
+        """Updates the two projections. What finds no room now is completed from the journal next time."""
         try:
             if self._behind:
                 self._transcript.restore(int(self._journal.fact("foreign_lines") or 0), self._journal.lines())
@@ -157,7 +157,7 @@ class PersistenceActor(ProcessActor[StartPersistence]):
             self._tell_room("")
 
     def _tell_room(self, trouble: str) -> None:
-        """People hear once that the disk takes nothing, and once that it does again."""
+        """Tells the user once that writes fail, and once that they succeed again."""
         if bool(trouble) is not bool(self._no_room):
             if trouble:
                 self.tell_people("error", f"{trouble}; retrying until it works")

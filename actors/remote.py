@@ -1,4 +1,6 @@
-"""`RemoteRef`: an actor, wherever it runs, spoken to in Pykka's words. Holds no socket; usable from any thread."""
+"""`RemoteRef`: a reference to an actor in any process, with Pykka's `tell` and `ask`. Holds no socket; usable from any
+thread.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from actors.messages import Message
 
 
 class RemoteRef:
-    """The actor called `name` in the same run, whichever incarnation of it lives.
+    """The actor called `name` in the same run, in its current incarnation.
 
     Unlike a Pykka ActorRef it may name an actor that is down, or that does not exist yet.
     """
@@ -23,7 +25,7 @@ class RemoteRef:
         """Sends a message and returns at once. Any thread.
 
         A `must_arrive` message is kept and resent until the recipient has handled it, as long as this process lives.
-        Any other may be lost with a process; one that the router cannot hand over comes back as `Undeliverable`.
+        Any other may be lost with a process; one that the router cannot deliver returns as `Undeliverable`.
         Raises ProtocolError when the message cannot be encoded.
         """
         self._channel.tell(self.name, message)
@@ -31,9 +33,9 @@ class RemoteRef:
     def ask(self, message: Message, *, timeout_s: float, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered. Any thread except the process's I/O thread.
 
-        The request is sent again when the recipient restarts meanwhile, so it must be idempotent. With `once` it is
-        not: a request that comes from outside may be what ended the recipient. Then RecipientEndedError is raised.
-        A recipient that has nothing to say answers `Ack`. Raises UndeliverableError when no answer came within
-        `timeout_s`, and the class of actors.errors that a `Refused` answer names.
+        The request is resent when the recipient restarts meanwhile, so it must be idempotent. With `once` it is not
+        resent, since a foreign request may have ended the recipient; RecipientEndedError is raised instead. A recipient
+        without a result answers `Ack`. Raises UndeliverableError when no answer came within `timeout_s`, and the class
+        of actors.errors that a `Refused` answer names.
         """
         return self._channel.ask(self.name, message, timeout_s, once=once)

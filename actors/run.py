@@ -1,12 +1,12 @@
 """RunActor: drives one run (machines/run). Runs in the run's process, which is always on the root's machine.
 
-Each event goes to the machine first, then into the journal; then its commands are carried out. The RunActor gives out
-turns and jobs, and owns neither an agent nor a program: those belong to the AgentActors (actors/agent.py), and both
-get the same messages. A wait is the one job that it does itself.
+Each event goes to the machine first, then into the journal; then its commands are carried out. The RunActor issues
+turns and jobs, and owns neither an agent nor a program: those belong to the AgentActors (actors/agent.py). A wait is
+the only job that it runs itself.
 
-A new incarnation folds the journal and gives out again what is outstanding, under the same ids. An agent's actor that
-restarts gets its part of that again. The same id twice is one turn or one job. First it says which jobs are still
-wanted (`KeepJobs`): a job may have been withdrawn while nobody listened.
+A new incarnation folds the journal and issues again what is outstanding, under the same ids. A restarted AgentActor
+gets its part of that again. An id that comes twice is one turn or job. The RunActor first reports which jobs are still
+wanted (`KeepJobs`): a job may have been withdrawn while an AgentActor was down.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ROLES: tuple[Role, ...] = ("worker", "reviewer")
 
 
 class RunActor(ProcessActor[StartRun]):
-    """One run. A generation that opens it lets it continue once; a crash of this process does not count as one."""
+    """One run. Each root that opens it resumes it once; a crash of this process does not count."""
 
     start_type = StartRun
 
@@ -64,7 +64,7 @@ class RunActor(ProcessActor[StartRun]):
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
 
     def on_start(self) -> None:
-        """Takes the run up where the journal says it is, or starts it."""
+        """Resumes the run from the journal, or starts it."""
         self._stream: EventStream[run.Event] = EventStream(
             self.context.ref("persistence"), "run", self.context.incarnation, run.EVENTS
         )
@@ -88,11 +88,11 @@ class RunActor(ProcessActor[StartRun]):
         self._carry_out(run.outstanding(self._state, self.context.clock()))
 
     def on_stop(self) -> None:
-        """Stops what runs beside the mailbox; nothing of it is lost, it is issued again."""
+        """Stops the jobs beside the mailbox. The next incarnation issues them again."""
         self._crew.close()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
-        """What happens to the run. What users ask is answered with RunStatus."""
+        """Handles what happens to the run. Answers users' requests with RunStatus."""
         match message:
             case AnswerQuestionRequest() | ControlRun() | SubmitVerdictRequest() | ReviewRequest():
                 self._happen(_asked(message))
@@ -128,7 +128,7 @@ class RunActor(ProcessActor[StartRun]):
     # --- decide, journal, do ---
 
     def _happen(self, event: run.Event) -> None:
-        """Takes the event in, and whatever follows from it at once, in order."""
+        """Decides, journals and carries out the event and what immediately follows from it, in order."""
         self._happening.append(event)
         if self._busy:
             return
@@ -147,8 +147,8 @@ class RunActor(ProcessActor[StartRun]):
             logger.warning("not journalled: {}", error)
             self.tell_people("note", str(error))
             return []
-        # An answer that nobody waits for any more changes nothing, and is left out. That a root has opened the run is
-        # journalled even so: else what is paused under that root would be resumed at the next restart.
+        # A late answer changes nothing and is not journalled. A RunResumed is journalled even so: else a pause under
+        # this root would be lifted at the next restart.
         if after == self._state and not commands and not isinstance(event, run.RunResumed):
             return []
         self._stream.append([event])
@@ -201,7 +201,7 @@ class RunActor(ProcessActor[StartRun]):
                 self.context.ref(command.where).tell(runners.order(command))
 
     def _watch_configuration(self) -> None:
-        """An agent may have written it: nobody takes that for what the user has allowed."""
+        """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
         if line := self._watch.look():
             self.tell_people("note", line)
 
@@ -209,9 +209,9 @@ class RunActor(ProcessActor[StartRun]):
 
     @property
     def _hold(self) -> HoldTurns:
-        """What waits for its turn in a session is not begun when the run is held, nor when it is over.
+        """Holds the sessions while the run is held or over: queued turns do not start.
 
-        While it only pauses, it waits for a turn: one whose agent was lost is taken up.
+        A pausing run waits for its running turn: a turn whose agent was lost is resumed.
         """
         hold, over = self._state.hold, self._state.phase in run.FINAL_PHASES
         is_broken_off = any(job.interruption() is not None for job in self._state.jobs)
@@ -223,20 +223,20 @@ class RunActor(ProcessActor[StartRun]):
             self.context.ref(role).tell(self._hold)
 
     def _tell_kept_jobs(self, *places: Where) -> None:
-        """What else is done there for this run was withdrawn."""
+        """Names the jobs that are still wanted; any other job there was withdrawn."""
         wanted = run.outstanding(self._state, self.context.clock())
         for place in places:
             job_ids = tuple(run.job_id(each) for each in wanted if type(each) in runners.TREE and each.where == place)
             self.context.ref(place).tell(KeepJobs(job_ids=job_ids))
 
     def _issue_again_to(self, role: Role) -> None:
-        """A new incarnation has its ledger, but not the orders that were lost with the old one."""
+        """Issues again what an AgentActor's new incarnation lacks: its ledger is durable, lost messages are not."""
         self._tell_hold((role,))
         self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
 
 
 def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest) -> run.Event:
-    """What users ask, as what happens to the run."""
+    """The events that a user's request makes."""
     match message:
         case AnswerQuestionRequest():
             return run.QuestionAnswered(text=message.text)

@@ -1,7 +1,7 @@
-"""A value of a setting from its text, wherever it is typed or written, and back. Pure; raises `UserError` in one line.
+"""Parses the text of a setting, from any source, and formats its value. Pure; raises `UserError` in one line.
 
-Each function takes what the value is called, a flag, key or variable, and its text. Imports no `re`, which costs
-`loop --help` more than all of this.
+Each function takes the value's name (flag, key or variable) and its text. Imports no `re`, which costs `loop --help`
+more than this whole module.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def milliseconds(typed: str) -> int | None:
 
 
 def duration(*, most: str, most_ms: int, least_ms: int = 0) -> Parse:
-    """A time in milliseconds, as `milliseconds` reads it. `most` says the longest in words."""
+    """A time in milliseconds, as `milliseconds` reads it. `most`: the upper bound in words."""
 
     def parse(what: str, typed: str) -> int:
         ms = milliseconds(typed)
@@ -98,7 +98,7 @@ def duration(*, most: str, most_ms: int, least_ms: int = 0) -> Parse:
 
 
 def variable_ms(least: int) -> Callable[[str, str], Value]:
-    """Milliseconds; anything but a number does not count, as it never did."""
+    """Milliseconds. Anything but a number is ignored, as in earlier versions."""
 
     def parse(what: str, typed: str) -> Value:
         digits = typed.strip()
@@ -110,19 +110,19 @@ def variable_ms(least: int) -> Callable[[str, str], Value]:
 
 
 def variable_line(what: str, typed: str) -> Value:
-    """A text of one line; a blank variable does not count."""
+    """A text of one line; a blank variable is ignored."""
     return values.line(what, typed.strip()) if typed.strip() else None
 
 
 def variable_switch(what: str, typed: str) -> Value:
-    """Off for 0, off, no and false, on for anything else; a blank variable does not count."""
+    """Off for 0, off, no and false, on for anything else; a blank variable is ignored."""
     del what
     word = typed.strip().lower()
     return word not in ("0", "off", "no", "false") if word else None
 
 
 def span(value: Value) -> str:
-    """Milliseconds as they can be typed."""
+    """Milliseconds as the user can type them."""
     left, found = value if isinstance(value, int) else 0, ""
     for unit, length in (("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
         count, left = divmod(left, length)

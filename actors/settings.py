@@ -1,7 +1,7 @@
 """What one run was asked to do. Pure; made by the command line, journalled with the first event, never changed.
 
-`actors.settings_table` says by what each value can be given, and has the defaults. A default here is what an older
-journal means that lacks the field: a new field has one that changes nothing, and the command line sets it.
+`actors.settings_table` lists the flag, key and variable of each value, and the defaults. A default here is the value of
+older journals, which lack the field. A new field's default changes nothing; the command line sets it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Role = Literal["worker", "reviewer"]  # the two session owners; agent names are 
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the run machine needs to know. Texts are final: files have been read, defaults filled in.
+    """The run machine's settings. Texts are final: files have been read, defaults filled in.
 
-    Roles, not names: `reviewers` says which session owners review when the worker says that it is done.
+    Roles, not names: `reviewers` lists the session owners that review when the worker reports that it is done.
     Single-agent mode is `paired=False`: the reviewer is then a second, fresh session of the same agent,
     and there is no bridge between the two.
     """
@@ -41,17 +41,17 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
-    open_ended: bool = False  # after a task that is completed a person may give the next; begun without, `task` is ""
-    max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: as long as it takes
-    retry_ms: int = settings_table.RETRY_MS  # the first wait for a provider that does not answer; it doubles
+    open_ended: bool = False  # after a completed task the user may give the next; started without one, `task` is ""
+    max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: no limit
+    retry_ms: int = settings_table.RETRY_MS  # the first wait for a provider that does not answer; later waits double
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
-    looks_for_pull_request: bool = False  # false in older journals, which must still come to what they came to then
+    looks_for_pull_request: bool = False  # false in older journals, which must fold to the same state as then
 
 
 def display_names(worker: str, reviewer: str) -> dict[Role, str]:
-    """What people, and the agents themselves, call the two: their names, told apart when they are the same."""
+    """The two agents' names for users and agents; made distinct when they are equal."""
     same = worker.casefold() == reviewer.casefold()
     return {"worker": worker, "reviewer": f"{reviewer}-reviewer" if same else reviewer}

@@ -1,9 +1,9 @@
 """The values that count for a start, each with its origin: layers over the defaults of the table. Pure.
 
 Later layers win: default, user configuration, repository configuration, environment, command line. A setting that
-`adds` keeps the values of all layers. On a resume the run's own settings come after all of them but what was typed
-(environment and command line), which counts also when it is the default: a changed configuration changes no run that
-has begun, except that its checks are added.
+`adds` keeps the values of all layers. On a resume the run's own settings override all layers but environment and
+command line. A typed value counts even when it equals the default. A changed configuration changes no run that has
+begun, except that its checks are added.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Settings:
         self._found = found
 
     def sources(self, name: str) -> Sequence[Sourced]:
-        """Where the value comes from: one entry, or one for each value that adds up; the default's is alone."""
+        """Where the value comes from: one entry, or one per value of a setting that adds up. A default is a single
+        entry.
+        """
         return self._found[name]
 
     def is_typed(self, name: str) -> bool:
@@ -46,7 +48,7 @@ class Settings:
         return any(each.origin in TYPED for each in self._found[name])
 
     def value(self, name: str) -> Value:
-        """Its value; that of a setting that adds up is a tuple without repetitions."""
+        """Its value; for a setting that adds up, a tuple without repetitions."""
         if not SETTINGS[name].adds:
             return self._found[name][-1].value
         items = (item for each in self._found[name] for item in _items(each.value))
@@ -86,7 +88,7 @@ WITH_VARIABLE = tuple(row for row in TABLE if row.variable and row.name not in (
 
 
 def from_environment(variables: Mapping[str, str]) -> Iterable[Sourced]:
-    """The layer of the environment. Raises `UserError` in one line for a value that cannot be."""
+    """The layer of the environment. Raises `UserError` in one line for an invalid value."""
     for row in WITH_VARIABLE:
         value = row.from_variable(row.variable, variables.get(row.variable, ""))
         if value is not None:
@@ -94,7 +96,7 @@ def from_environment(variables: Mapping[str, str]) -> Iterable[Sourced]:
 
 
 def described(source: Sourced) -> str:
-    """What the user has typed or written there, for a message: `--review codex`, `review = codex in FILE:3`."""
+    """The setting as the user gave it, for a message: `--review codex`, `review = codex in FILE:3`."""
     row, value = SETTINGS[source.name], source.value
     if source.path:
         return f"{row.key} = {value} in {source.path}:{source.line}"

@@ -1,11 +1,10 @@
-"""The table of all settings: one row per setting, whatever it can be given by. Pure.
+"""The table of all settings: one row per setting, with flag, key and variable. Pure.
 
 A setting is added here, and as a field of `actors.settings.RunSettings` when the run needs it. The command line, the
 configuration files, `loop --help`, `loop config`, the README's tables and docs/configuration.md read this table; a
-default is written here and nowhere else.
-How the values of a start come together is `actors.settings_layers`.
+default is written here and nowhere else. `actors.settings_layers` merges the values of a start.
 
-Imports nothing heavy, as `loop --help` reads it: that is why `RunSettings`, which needs msgspec, has its own module.
+Imports nothing heavy, since `loop --help` reads it. So `RunSettings`, which needs msgspec, has its own module.
 """
 
 from __future__ import annotations
@@ -294,7 +293,7 @@ TABLE: tuple[Setting, ...] = (
         field="retry_ms",
         key="retry",
         variable="LOOP_RETRY_MS",
-        from_variable=setting_values.variable_ms(1),  # nobody is asked again without a wait
+        from_variable=setting_values.variable_ms(1),  # no provider is asked again without a wait
         variable_help="first wait for a provider that does not answer, in milliseconds",
         show=setting_values.span,
     ),

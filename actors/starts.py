@@ -1,7 +1,7 @@
 """What an actor process is told when it starts, a struct per actor class, and the way there as bytes. Pure.
 
 The bytes are JSON in ASCII: no code, so another Python on another machine reads them; and a path or a variable of the
-environment that is no UTF-8 (`surrogateescape`) arrives as it is. A launcher carries them and looks at nothing.
+environment that is not UTF-8 (`surrogateescape`) arrives unchanged. A launcher carries the bytes and never reads them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentProgram(msgspec.Struct, frozen=True, kw_only=True):
-    """What the configuration says of an agent (`actors.adapters.ConfiguredAgent`); "" = it says nothing."""
+    """The configuration of an agent (`actors.adapters.ConfiguredAgent`); "" = not configured."""
 
     command: tuple[str, ...] = ()
     env: dict[str, str] = {}
@@ -44,7 +44,7 @@ class StartPersistence(msgspec.Struct, frozen=True, kw_only=True):
     """For the PersistenceActor."""
 
     directory: Path  # of the run
-    generation: int  # of the root: each one that opens the run has a higher one
+    generation: int  # of the root: each root that opens the run has a higher number
     manifest: dict[str, object]  # JSON values that the root knows; they replace what manifest.json says
 
 
@@ -77,22 +77,22 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]  # of the agent and of the checks: the whole of it
     run_id: str
     directory: Path  # of the run
-    records: Path  # directory of process records: what a killed actor leaves is ended from them
+    records: Path  # directory of process records: used to end what a killed actor leaves
     model: str = ""
     repository: Path | None = None  # whose worktree `cwd` is in; None: in none that was made for the run
     created_at: str = ""  # of the run, as the manifest has it
-    bridge: BridgeAccess | None = None  # None: the agent has nobody to write to
+    bridge: BridgeAccess | None = None  # None: the agent has no peer
     pane: PaneAccess | None = None  # None: its own TUI is not shown
     program: AgentProgram | None = None  # None: a built-in agent that the configuration does not mention
     first_session_id: str | None = None  # to resume, where the journal knows none
     retry_ms: int  # the first wait for a provider that does not answer a message
-    max_wait_ms: int | None  # how long a message may wait for its provider; None: as long as it takes
+    max_wait_ms: int | None  # how long a message may wait for its provider; None: no limit
     raw_output: bool = False
-    role_prompt: StartTurnRequest | None = None  # what the agent is told before anything else
+    role_prompt: StartTurnRequest | None = None  # the role prompt, which the agent gets first
 
 
 class ProcessStart(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an actor process is told."""
+    """Everything an actor process is given at its start."""
 
     run: str
     name: str
@@ -109,7 +109,7 @@ def encode(start: ProcessStart) -> bytes:
 
 
 def decode(data: bytes) -> ProcessStart:
-    """What `encode` made the bytes of; its `start` is for `typed`, once the actor's class is known."""
+    """Inverse of `encode`; `typed` converts its `start` once the actor's class is known."""
     return typed(json.loads(data), ProcessStart)
 
 

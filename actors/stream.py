@@ -1,8 +1,8 @@
 """One actor's journalled stream of events: load it, append to it. Runs in the calling thread and blocks it.
 
 Write-ahead: `append` returns when the events are durable, and only then are the commands that follow from them
-carried out. It waits out a restart of the persistence actor: the same records are sent again, and the journal skips
-those it has. It never retries a refusal.
+carried out. It waits out a restart of the persistence actor: it resends the same records, and the journal skips those
+it has. It never retries a refusal.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from actors.wire.encoding import to_json
 
 E = TypeVar("E", bound=msgspec.Struct)
 
-# Persistence is back within a second after a crash. Ten minutes is "the disk is full and somebody is freeing it":
-# past that the actor crashes with the reason, and the supervisor's policy decides.
+# Persistence restarts within a second of a crash. Ten minutes allow for a full disk that the user clears: past that the
+# actor crashes with the reason, and the supervisor's policy decides.
 JOURNAL_PATIENCE_S = 600.0
 
 
 class EventStream(Generic[E]):
     """The stream `name` as this incarnation (`epoch`) sees it. One writer; used from one thread at a time.
 
-    Raises `JournalConflictError` when a newer incarnation has taken the stream over: the caller must end.
+    Raises `JournalConflictError` when a newer incarnation owns the stream: the caller must end.
     """
 
     def __init__(self, journal: RemoteRef, name: str, epoch: int, types: Iterable[type[E]]) -> None:

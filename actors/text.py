@@ -1,11 +1,11 @@
 """Foreign text: made valid where it enters, printable where it leaves. Pure.
 
-Foreign is what neither this program nor its user has written: what agents say and send (streams, transcripts, mail,
-hooks, panes), what commands, checks, git and gh print, and what stands in files and names of files.
+Foreign is what neither this program nor its user has written: what agents send (streams, transcripts, mail, hooks,
+panes), what commands, checks, git and gh print, and the content and names of files.
 
 **Valid where it enters.** Each edge that reads foreign bytes decodes them with `errors="replace"`, or reads its JSON
 with `read_json`; text that comes from a library goes through `valid`. From there on every str can be encoded, so no
-message, event or file is lost because of one character. `actors.wire.encoding` holds what slips through.
+message, event or file is lost because of one character. `actors.wire.encoding` handles what is missed.
 
 **Printable where it leaves.** Whatever goes to a terminal goes through `printable` (several lines) or `line` (one).
 Exceptions: the agents' own events (`--format raw`) and files. JSON goes through `json_escaped`, which loses nothing.
@@ -32,11 +32,11 @@ _LARGE_NUMBER = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}")
 
 
 class ForeignJsonError(ValueError):
-    """A foreign text is not the JSON that it should be. The text says why, in a few printable words."""
+    """A foreign text is not the expected JSON. The error's text gives the reason in a few printable words."""
 
 
 class TooDeepError(ForeignJsonError):
-    """Whoever sends this means harm, or has lost its way: no message of any protocol is so deep."""
+    """The sender is hostile or broken: no message of any protocol is nested so deeply."""
 
     def __init__(self) -> None:
         super().__init__(f"JSON nested deeper than {DEEPEST} levels")
@@ -59,7 +59,8 @@ def valid_within(value: Any) -> Any:
 def read_json(text: bytes | str, join: Callable[[Any], None] = lambda _value: None) -> Any:
     """The value of one foreign JSON text: with valid strings, no deeper than `DEEPEST`, whole numbers of 64 bits.
 
-    A larger number becomes the largest, and NaN nothing. Raises ForeignJsonError for anything else. `join` may change
+    A larger number becomes the largest, and NaN becomes null. Raises ForeignJsonError for anything else. `join` may
+    change
     a value that has half a surrogate pair, before that becomes U+FFFD: the other half may come with the next text.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
@@ -92,7 +93,7 @@ def read_object(text: bytes | str, join: Callable[[Any], None] = lambda _value: 
 
 
 def mended_json(text: bytes) -> bytes:
-    """A JSON text for a reader that refuses half a surrogate pair: replaced in it. Any other text as it is."""
+    """The JSON text with lone surrogates replaced, for a reader that refuses them. Any other text is unchanged."""
     if _ESCAPED_SURROGATE.search(text) is None:
         return text
     try:
@@ -134,8 +135,8 @@ def _walked(value: Any, levels: int) -> Any:
 
 # Colours and "erase to the end of the line" say nothing in a line of ours; test runners and grep print them in pipes.
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")
-# Controls (C0 but tab and newline, DEL, C1), line separators, bidirectional controls, characters that nobody sees.
-# Joiners (U+200C, U+200D) stay: Persian and emoji are written with them.
+# Controls (C0 but tab and newline, DEL, C1), line separators, bidirectional controls, invisible characters. Joiners
+# (U+200C, U+200D) stay: Persian and emoji are written with them.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
@@ -148,7 +149,7 @@ _SYMBOL_OF_DEL = "\N{SYMBOL FOR DELETE}"
 def printable(text: str) -> str:
     """The text as it may go to a terminal: of all control characters only newline and tab are left.
 
-    A C0 control is shown as its symbol (ESC as ␛), everything else that is not to be seen or moves text as U+FFFD.
+    A C0 control is shown as its symbol (ESC as ␛); any other character that is invisible or moves text as U+FFFD.
     """
     return _UNPRINTABLE.sub(_shown, _COLOURS.sub("", valid(text).replace("\r\n", "\n")))
 
@@ -161,7 +162,7 @@ def line(text: str) -> str:
 def json_escaped(text: str, *, only_ascii: bool = False) -> str:
     """A JSON text with what is not printable written as JSON's own escapes: the value is the same.
 
-    `only_ascii`: all that is not ASCII as well, for an output that may not take it.
+    `only_ascii`: also escapes all non-ASCII, for an output that may not support it.
     """
     pattern = _NOT_ASCII if only_ascii else _UNPRINTABLE
     return pattern.sub(lambda hit: json.dumps(hit[0])[1:-1], text)

@@ -1,8 +1,8 @@
-"""Values from outside are checked here before anything is made of them. Pure; raises `UserError` in one line.
+"""Checks values from outside before they are used. Pure; raises `UserError` in one line.
 
-The rule: what is typed, found in the environment or read from a file passes one of these functions where it enters,
-so no worktree, run directory or submission is made for a value that cannot work. A text is valid Unicode and bounded;
-a number is bounded before it is converted, as `int` refuses 4,300 digits and timers refuse years.
+The rule: each value that is typed, or read from the environment or a file, passes one of these functions where it
+enters. So no worktree, run directory or submission is made for an invalid value. A text is valid Unicode and bounded. A
+number is bounded before it is converted, as `int` refuses 4,300 digits and timers refuse years.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 
 from actors.errors import UserError
 
-# What one program can be handed in one argument or variable; Linux refuses 128 KiB (MAX_ARG_STRLEN).
+# The limit of one argument or variable of a program; Linux refuses 128 KiB (MAX_ARG_STRLEN).
 MOST_WORD_BYTES = 100_000
-# A task of a megabyte fills the context of every agent there is.
+# A task of a megabyte fills the context of any agent.
 MOST_TASK_BYTES = 1_000_000
 MOST_LINE = 1_000  # characters of a name, an id, a signal
 SHOWN = 60
 
 
 def shown(value: object) -> str:
-    """The offending value for a line: printable, and its beginning alone when it is long."""
+    """The offending value for an error line: printable, and cut when it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
@@ -49,7 +49,7 @@ def line(what: str, value: str) -> str:
 
 
 def whole_number(what: str, value: str, *, least: int, most: int, says_most: bool = False) -> int:
-    """The number that is written in digits, when it is in the range. `says_most`: the user should know its end."""
+    """The number from decimal digits, within the range. `says_most`: the error names the upper bound."""
     digits = value.lstrip("0") or "0"
     is_number = value.isascii() and value.isdigit()
     too_large = is_number and (len(digits) > len(str(most)) or int(digits) > most)

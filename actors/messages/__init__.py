@@ -1,11 +1,11 @@
 """Every message two processes exchange. Pure: structs only, no behaviour.
 
-One module a dialogue: lifecycle, journal, job (turns too), mail, control. The struct's name is its kind on the wire.
-Adding one = one struct there, its name here, and one branch in the actor that receives it; the catalogue is built from
-the classes.
+One module per dialogue: lifecycle, journal, job (turns included), mail, control. The struct's name is its kind on the
+wire. To add one: a struct there, its name here, and one branch in the actor that receives it. The catalogue is built
+from the classes.
 
 `must_arrive` messages are numbered, acknowledged after they are handled, and resent until then (machines/outbox);
-the receiver drops one that it has seen before. The others may be lost with a process and are repeated or re-derived.
+the receiver drops duplicates. The others may be lost with a process and are repeated or re-derived.
 """
 
 from __future__ import annotations

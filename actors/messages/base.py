@@ -13,5 +13,5 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all messages: a frozen struct, encoded as a msgpack map."""
 
     must_arrive: ClassVar[bool] = False
-    # A question of a console that changes nothing: whatever its handler raises is its answer, and the actor lives on.
+    # A console's read-only request: an exception in its handler is its answer, and the actor continues.
     only_looks: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Consoles on one side, the run and the agents' actors on the other. Pure."""
+"""Messages between consoles and the run or the agents' actors. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.messages.values import ProgressKind, Purpose, RunState, Spent, TimeM
 
 class ControlRun(Message, frozen=True, kw_only=True):
     """Supervisor, console or session owner -> run. "stop" ends gracefully (state stopped); "pause" takes effect at the
-    turn's end, "pause-now" interrupts it; "resume" goes on.
+    turn's end, "pause-now" interrupts it; "resume" continues the run.
     """
 
     must_arrive = True
@@ -22,7 +22,7 @@ class ControlRun(Message, frozen=True, kw_only=True):
 
 
 class AnswerQuestionRequest(Message, frozen=True, kw_only=True):
-    """Console -> run: the human's answer at the end of the iterations; blank means stop."""
+    """Console -> run: the user's answer at the end of the iterations; blank means stop."""
 
     must_arrive = True
 
@@ -39,11 +39,11 @@ class RunEnded(Message, frozen=True, kw_only=True):
 
 
 class Progress(Message, frozen=True, kw_only=True):
-    """Any actor -> console: something a person following the run wants to see. May be lost; the journal has it all."""
+    """Any actor -> console: a line for users who follow the run. May be lost; the journal has everything."""
 
     at_ms: TimeMs
     source: str  # "run", "worker", "reviewer", "bridge", ...
-    agent: str  # agent name, "" when it is not an agent speaking
+    agent: str  # agent name, "" when no agent speaks
     kind: ProgressKind
     text: str
 
@@ -63,14 +63,14 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStatus(Message, frozen=True, kw_only=True):
-    """Run -> console, whenever the run changes; and the answer to what a console asks of the run."""
+    """Run -> console, whenever the run changes; also the answer to a console's request to the run."""
 
     must_arrive = True
 
     at_ms: int
     state: RunState
     phase: str
-    line: str  # all of it for people, e.g. "pausing, iteration 2 of 20: waits for codex"
+    line: str  # for the user, e.g. "pausing, iteration 2 of 20: waits for codex"
     iteration: int
     max_iterations: int
     hold: Literal["none", "pause", "stop"]
@@ -79,7 +79,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     question: str  # the open one; "" when there is none
     detail: str  # why it is stopping or has ended
     task: str
-    waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = nobody waits for one
+    waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
 
 
@@ -90,7 +90,7 @@ class AgentStatus(Message, frozen=True, kw_only=True):
 
     role: Literal["worker", "reviewer"]
     agent: str
-    label: str  # what people call it
+    label: str  # its name for the user
     session_id: str
     can_steer: bool
     turn_id: str  # of the turn that runs now; "" when none does
@@ -99,7 +99,7 @@ class AgentStatus(Message, frozen=True, kw_only=True):
     waiting: int  # turns and messages that wait for their turn
     turns: int  # that have settled
     usage: Usage  # of all turns so far
-    asks: str = ""  # what the agent waits for a person to answer in its own TUI; "" when it does not
+    asks: str = ""  # the question that waits for the user in the agent's own TUI; "" = none
 
 
 class AgentContact(Message, frozen=True, kw_only=True):
@@ -108,17 +108,17 @@ class AgentContact(Message, frozen=True, kw_only=True):
     must_arrive = True
 
     role: Literal["worker", "reviewer"]
-    problem: str  # for people; "" = it has come
+    problem: str  # for the user; "" = it has come
 
 
 class ReviewRequest(Message, frozen=True, kw_only=True):
-    """Console -> run: review what there is at the next opportunity, as if the agent had said that it is done."""
+    """Console -> run: review the current state at the next opportunity, as if the agent had reported done."""
 
     must_arrive = True
 
 
 class SubmitVerdictRequest(Message, frozen=True, kw_only=True):
-    """Console -> run: a person decides in place of the reviewers."""
+    """Console -> run: the user decides in place of the reviewers."""
 
     must_arrive = True
 
@@ -127,8 +127,8 @@ class SubmitVerdictRequest(Message, frozen=True, kw_only=True):
 
 
 class SayToAgent(Message, frozen=True, kw_only=True):
-    """Console -> session owner: bring this to your agent: into the running turn where that is possible, else as a
-    turn of its own. The same `message_id` again changes nothing. Every change is told with `HumanHeard`.
+    """Console -> session owner: bring this to your agent, into the running turn if possible, else as a turn of its own.
+    Repeating a `message_id` changes nothing. `HumanHeard` reports every change.
     """
 
     must_arrive = True
@@ -138,8 +138,8 @@ class SayToAgent(Message, frozen=True, kw_only=True):
 
 
 class HumanHeard(Message, frozen=True, kw_only=True):
-    """Session owner -> console: what has become of a `SayToAgent`. May be lost."""
+    """Session owner -> console: the state of a `SayToAgent`. May be lost."""
 
     message_id: str
     how: Literal["steered", "turn", "waits", "settled"]  # in the running turn; its own; not yet; it is over
-    detail: str = ""  # for people: what it waits for, or how it ended
+    detail: str = ""  # for the user: what it waits for, or how it ended

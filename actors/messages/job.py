@@ -1,4 +1,4 @@
-"""The run and those who do its work: turns of the agents, and jobs of a working tree. Pure."""
+"""Messages between the run and the agents' actors: turns, and jobs of a working tree. Pure."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class InterruptTurnRequest(Message, frozen=True, kw_only=True):
 class HoldTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
-    A session that has not heard from the run yet is held. `finishing`: the run waits for what has begun, so a turn that
-    was cut is taken up.
+    A session is held until it first hears from the run. `finishing`: the run waits for what has begun, so a turn that
+    was cut is resumed.
     """
 
     must_arrive = True
@@ -54,7 +54,7 @@ class HoldTurns(Message, frozen=True, kw_only=True):
 
 
 class UsageReport(Message, frozen=True, kw_only=True):
-    """Session owner -> run: what a turn has used that the run does not wait for. Told again after a restart."""
+    """Session owner -> run: the usage of a turn that the run does not wait for. Repeated after a restart."""
 
     must_arrive = True
 
@@ -66,7 +66,7 @@ class UsageReport(Message, frozen=True, kw_only=True):
 
 
 class StartJob(Message, frozen=True, kw_only=True):
-    """Run -> owner of the working tree: do this there (actors/runners). The same job_id again starts nothing."""
+    """Run -> owner of the working tree: run this job (actors/runners). Repeating a job_id starts nothing."""
 
     must_arrive = True
 
@@ -76,7 +76,7 @@ class StartJob(Message, frozen=True, kw_only=True):
 
 
 class JobEnded(Message, frozen=True, kw_only=True):
-    """Owner of the working tree -> run: the answer to `StartJob`. A job that was broken off has none."""
+    """Owner of the working tree -> run: the answer to `StartJob`. An interrupted job has none."""
 
     must_arrive = True
 
@@ -86,7 +86,7 @@ class JobEnded(Message, frozen=True, kw_only=True):
 
 
 class KeepJobs(Message, frozen=True, kw_only=True):
-    """Run -> owner of the working tree: only these jobs are still wanted; break off the others."""
+    """Run -> owner of the working tree: only these jobs are still wanted; interrupt the others."""
 
     must_arrive = True
 

@@ -1,4 +1,4 @@
-"""Writers and the persistence actor. Pure."""
+"""Messages between writers and the persistence actor. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from actors.messages.values import Record
 class Append(Message, frozen=True, kw_only=True):
     """Writer -> persistence: make these events durable, then answer `Appended`, or `Refused`.
 
-    Idempotent: records whose event_id is already in the stream are skipped, so the same request may be sent again
-    after a crash. `epoch` is the writer's incarnation; a lower one than the stream has seen is refused.
+    Idempotent: records whose event_id is already in the stream are skipped, so the request may be resent after a crash.
+    `epoch` is the writer's incarnation; one below the stream's highest is refused.
     """
 
     stream: str  # "run", "turns/worker", "turns/reviewer", "mail"
@@ -40,7 +40,7 @@ class Load(Message, frozen=True, kw_only=True):
 
 
 class Loaded(Message, frozen=True, kw_only=True):
-    """Answer to `Load`, in order of writing. `more`: the stream goes on after these, too many for one message."""
+    """Answer to `Load`, in order of writing. `more`: the stream has further records, too many for one message."""
 
     stream: str
     records: list[Record]
@@ -56,12 +56,12 @@ class Note(Message, frozen=True, kw_only=True):
     recipient: str
     text: str
     at_ms: int
-    note_id: str = ""  # a line with an id that was written before is not written again; "" = always written
+    note_id: str = ""  # a line whose id was already written is skipped; "" = always written
 
 
 class SessionOpened(Message, frozen=True, kw_only=True):
     """Session owner -> persistence: the agent's session id for the manifest. Also -> bridge: the agent's program was
-    started, so what was being answered to a former one may be lost.
+    started, so answers to its predecessor may be lost.
     """
 
     must_arrive = True

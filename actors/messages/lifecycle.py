@@ -1,4 +1,4 @@
-"""An actor's process and its supervisor, and how messages themselves are answered. Pure."""
+"""Messages between an actor's process and its supervisor, and the general answers. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from actors.messages.values import Count
 
 
 class Ready(Message, frozen=True, kw_only=True):
-    """Actor -> supervisor: on_start is done. `detail` is shown to people (for the bridge: its URL)."""
+    """Actor -> supervisor: on_start is done. `detail` is shown to the user (for the bridge: its URL)."""
 
     pid: int
     detail: str = ""
 
 
 class CannotStart(Message, frozen=True, kw_only=True):
-    """Actor process -> supervisor, before it ends with `EXIT_PERMANENT`: why it cannot start, nor would later."""
+    """Actor process -> supervisor, before it ends with `EXIT_PERMANENT`: why it cannot start, now or later."""
 
     reason: str
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
-    """Actor process -> supervisor, once a second, from its I/O thread; says how its handler is doing."""
+    """Actor process -> supervisor, once a second, from its I/O thread; describes its handler."""
 
     handler_age_ms: int  # age of the message being handled now; 0 when idle
     handling: str  # its kind; "" when idle
@@ -60,7 +60,7 @@ class Undeliverable(Message, frozen=True, kw_only=True):
     recipient: str
     kind: str
     reason: str
-    kept: bool = False  # numbered: the sender's outbox keeps it and sends it again by itself
+    kept: bool = False  # numbered: the sender's outbox keeps and resends it
 
 
 class Ack(Message, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Refused(Message, frozen=True, kw_only=True):
 class Apply(Message, frozen=True, kw_only=True):
     """Root -> actor: run this cloudpickled function on the actor and answer with repr() of its result.
 
-    Only ever unpickled when the envelope's sender is the root: it is code, and no other process may send code.
+    Unpickled only when the envelope's sender is the root: it is code, and no other process may send code.
     """
 
     only_looks = True

@@ -1,4 +1,4 @@
-"""The bridge, those who own the recipients' sessions, and consoles that look at mail. Pure."""
+"""Messages between the bridge, the session owners, and consoles that show mail. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MailAcceptedReport(Message, frozen=True, kw_only=True):
 
 
 class MailSeenReport(Message, frozen=True, kw_only=True):
-    """Session owner -> bridge: evidence that the agent has it (our id stands in its transcript)."""
+    """Session owner -> bridge: evidence that the agent has it (its transcript has our id)."""
 
     must_arrive = True
 
@@ -59,22 +59,22 @@ class OtherWorkDone(Message, frozen=True, kw_only=True):
 
     must_arrive = True
 
-    what: str  # for people, e.g. "work turn ended"
+    what: str  # for the user, e.g. "work turn ended"
     finished_in: str = ""  # the agent's session, when one of its turns has finished; "" = none has
 
 
 class MailMoment(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a mail, for people."""
+    """Something that happened to a mail, for the user."""
 
     at_ms: int
     what: str
 
 
 class MailRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One mail between the agents, as people see it."""
+    """One mail between the agents, as users see it."""
 
     mail_id: str
-    sender: str  # what people call the agent
+    sender: str  # the agent's name for the user
     recipient: str
     status: str  # queued, held, in flight, accepted, seen, handled, fetched, suppressed, dead, dropped
     text: str  # in a list only its beginning
@@ -104,17 +104,17 @@ class MailList(Message, frozen=True, kw_only=True):
 
 
 class ShowMail(Message, frozen=True, kw_only=True):
-    """Console -> bridge: all about one mail. Answered by `MailShown`."""
+    """Console -> bridge: show one mail in full. Answered by `MailShown`."""
 
     only_looks = True
 
-    mail_id: str  # or the beginning of it, if that is of one mail only
+    mail_id: str  # or an unambiguous prefix of it
 
 
 class ChangeMail(Message, frozen=True, kw_only=True):
-    """Console -> bridge: a person's order. Answered by `MailShown`, when it is durable and carried out.
+    """Console -> bridge: a user's change. Answered by `MailShown`, when it is durable and carried out.
 
-    The same `change_id` again changes nothing.
+    Repeating a `change_id` changes nothing.
     """
 
     change_id: str

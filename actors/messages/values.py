@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
-# A number that a console or a client gives: how many of something it wants.
+# A number of items that a console or client asks for.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 # Unix ms of a time that a calendar can show: up to the year 9999.
 TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
-# Why a turn failed, where that decides what helps. transient: the provider or the way to it, which is waited for;
-# billing, login, unavailable: the agent cannot work until somebody does something; context: its session is full.
+# Why a turn failed, where that decides the remedy. transient: the provider or the network, which is waited for;
+# billing, login, unavailable: the agent cannot work until the user acts; context: its session is full.
 Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
-# What a line of a run is about. "raw": an agent's own JSON event; "ready" and "question": of the root.
+# The kind of a run's line. "raw": an agent's own JSON event; "ready" and "question": of the root.
 ProgressKind = Literal[
     "status", "session", "say", "tool", "tool-result", "mail", "check", "limit", "usage", "note", "error", "raw",
     "ready", "question", "typed", "seen", "waits", "ended",
@@ -26,7 +26,7 @@ RunState = Literal["submitted", "working", "reviewing", "input-required", "compl
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens and money of one turn, or of many, as the agent reports them.
 
-    What it does not report is unknown, not zero: of many, what is known of them is the least that it was.
+    What it does not report is unknown, not zero: the sum of many is then a lower bound.
     """
 
     input_tokens: int = 0
@@ -57,7 +57,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent's own transcript says of a user message id. `outcome` only when finished.
+    """What an agent's own transcript shows for a user message id. `outcome` only when finished.
 
     `unread`, only when unfinished: it was steered into a turn that ended before the model was asked with it.
     """

@@ -147,6 +147,7 @@ class AcpSurface(Surface):
             on_notification=heard, on_lost=lambda _error: None,
         )  # fmt: skip
         link.child.on_output(b"".join(lines))
+        await asyncio.sleep(0)  # the link tells them in order, one call of the loop each
         if failures:
             raise failures[0]
         if turn.over.done():

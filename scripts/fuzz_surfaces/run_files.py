@@ -35,7 +35,7 @@ from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
-from shell import cli, leftovers, mails, run_files, tables
+from shell import exits, leftovers, mails, run_files, tables
 from shell.commands.grammar import Errand
 from shell.dashboard import panel
 from shell.dashboard.collect import Reader
@@ -269,7 +269,7 @@ def _command(errand: Errand) -> str:
 
     out, errors = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(errors):
-        status = cli._reported(lambda: run_errand(errand))
+        status = exits.reported(lambda: run_errand(errand))
     if status not in (0, 1, 2):
         raise Failed(f"{errand.name} ended with {status}: {errors.getvalue()}")
     if status and errand.name in ("runs", "dashboard", "worktree"):

@@ -16,19 +16,19 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 from loguru import logger
 
 from actors import logs
 from actors.errors import CircumstanceError, UserError
-from actors.messages import MailRecord, Progress
+from actors.messages import MailRecord, Progress, ProgressKind
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
-from shell import cli, log_lines, mails, output, render, run_files, tables, terminal
+from shell import exits, log_lines, mails, output, render, run_files, tables, terminal
 from shell.dashboard import panel
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
 from shell.log_lines import LogRecord
@@ -161,12 +161,16 @@ def _as(cls: Any, tree: Any) -> Any:
 
 
 def _progress(tree: Any) -> Iterable[str]:
+    if tree["kind"] not in get_args(ProgressKind):
+        return  # refused where it enters
     progress = _as(Progress, tree)
     yield from render.lines(progress, zone=UTC, colour=False)
     yield render.record(progress, "r/1", zone=UTC)
 
 
 def _json(tree: Any) -> Iterable[str]:
+    if tree["kind"] not in get_args(ProgressKind):
+        return
     line = render.json_record(_as(Progress, tree), "1")
     json.loads(line)
     yield line
@@ -216,7 +220,7 @@ def _error(tree: Any) -> Iterable[str]:
 
     said = io.StringIO()
     with redirect_stderr(said):
-        cli._reported(work)
+        exits.reported(work)
     lines = said.getvalue().removesuffix("\n").split("\n")
     if kind == "user" and len(lines) > 1:
         raise Failed(f"error: a refusal in {len(lines)} lines")

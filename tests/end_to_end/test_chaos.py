@@ -83,8 +83,8 @@ def left_in(folder: Path) -> list[psutil.Process]:
     [
         pytest.param("chaos", ["--jobs", "2"], 2, signal.SIGTERM, marks=LINUX),
         pytest.param("chaos", ["--run", "1"], 1, signal.SIGINT, marks=LINUX),
-        ("bench", ["desk"], 1, signal.SIGTERM),
-        ("bench", ["desk"], 1, signal.SIGHUP),
+        ("bench", ["control"], 1, signal.SIGTERM),
+        ("bench", ["control"], 1, signal.SIGHUP),
     ],
 )
 def test_a_script_that_a_signal_ends_leaves_no_process_and_no_world(
