@@ -8,6 +8,9 @@ allows), and one connection a request. So a client never holds a connection to a
 while the server is being replaced waits in the backlog of the socket, which the parent keeps open. Only a call that is
 being served when the process dies breaks.
 
+A call is carried out while its caller holds the connection. One that waited in the backlog may come from a program that
+was killed meanwhile: its successor makes the call again, and nobody could tell the two from two calls.
+
 Any user of this machine can reach the port: a connection without a valid token is few, short and cheap (doorkeeper).
 A body is read whole before it is served, within `BODY_S` and `MAX_BODY_BYTES`.
 
@@ -23,6 +26,7 @@ import asyncio
 import hmac
 import ipaddress
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -269,6 +273,9 @@ class McpEndpoint:
     ) -> types.CallToolResult:
         assert context.request is not None
         caller: Role = context.request.scope[CALLER]
+        if self._has_hung_up(context.request.scope["client"]):
+            logger.info("{} of the {} is not carried out: its caller is gone", params.name, caller)
+            raise MCPError(types.INTERNAL_ERROR, "nothing was done: the caller has closed the connection")
         try:
             text = await to_thread.run_sync(self._work(caller, params))
         except UserError as error:
@@ -280,6 +287,12 @@ class McpEndpoint:
             logger.exception("{} of the {} failed", params.name, caller)
             raise MCPError(types.INTERNAL_ERROR, "the bridge failed at this call; its log says how") from error
         return types.CallToolResult(content=[types.TextContent(text=text)])
+
+    def _has_hung_up(self, client: tuple[str, int]) -> bool:
+        for link in self._server.server_state.connections:
+            if link.client == client:  # type: ignore[union-attr] # all are of h11; our clients have a port each
+                return _has_closed(link.transport)
+        return True
 
     def _work(self, caller: Role, params: types.CallToolRequestParams) -> Callable[[], str]:
         match params.name:
@@ -337,6 +350,19 @@ class _Server(uvicorn.Server):
         )
         assert isinstance(made, asyncio.Protocol)
         return made
+
+
+def _has_closed(transport: asyncio.Transport) -> bool:
+    """Whether the other side has; the event loop may not have come to read that yet. In the loop's thread."""
+    if transport.is_closing():
+        return True
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as link:
+        try:
+            return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 async def _whole_body(receive: Receive) -> bytes | None:

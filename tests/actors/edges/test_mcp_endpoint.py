@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import socket
+import struct
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX"
 HANDSHAKES = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 
-class ControlServer:
+class Recorder:
     """Tools that remember who called them with what."""
 
     def __init__(self):
@@ -81,7 +82,7 @@ def sock():
 
 @pytest.fixture
 def desk():
-    return ControlServer()
+    return Recorder()
 
 
 @pytest.fixture
@@ -140,6 +141,25 @@ def tool_call(name, **arguments):
 
 
 # --- tools ---
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_a_call_whose_caller_was_killed_before_it_was_served_is_not_carried_out(sock, desk, how):
+    body = json.dumps(tool_call("send_message", target="reviewer", message="of the dead")).encode()
+    head = (
+        f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{sock.getsockname()[1]}\r\nContent-Type: application/json\r\n"
+        f"Accept: application/json, text/event-stream\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {TOKENS['worker']}\r\n\r\n"
+    )
+    with socket.create_connection(sock.getsockname()) as dead:  # it waits in the backlog: there is no server yet
+        dead.sendall(head.encode() + body)
+        if how == "reset":
+            dead.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), lambda _error: None)
+    endpoint.start()
+    call(endpoint, "send_message", {"target": "reviewer", "message": "of the living"})
+    endpoint.stop()  # what was begun has ended
+    assert desk.calls == [("worker", "reviewer", "of the living")]
 
 
 @pytest.mark.parametrize("mode", MODES)
