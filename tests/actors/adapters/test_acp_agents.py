@@ -87,7 +87,8 @@ def test_the_mode_that_asks_least_is_chosen_and_said(tmp_path: Path) -> None:
             assert it.events.texts("note")[1:] == [
                 "the agent has left mode bypassPermissions: its mode is plan; it is put back"
             ]
-        assert asked(tmp_path, "session/set_mode") == [{"sessionId": "bare-1", "modeId": "bypassPermissions"}]
+        # Whether it is put back before it is closed is chance: the test of that waits for it.
+        assert asked(tmp_path, "session/set_mode")[0] == {"sessionId": "bare-1", "modeId": "bypassPermissions"}
 
     run(play())
 
