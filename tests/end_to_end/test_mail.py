@@ -60,7 +60,7 @@ step = [{ say = "no" }]
 Sent = dict[str, MailRecord]  # by the second word of its text, which no edit changes here
 
 
-class ControlServer:
+class Console:
     """Asks run 1 about its mail, and gives orders by one-shot commands."""
 
     def __init__(self, world: World) -> None:
@@ -95,16 +95,16 @@ def loop(world: World) -> Loop:
 
 
 @pytest.fixture
-def desk(world: World, loop: Loop) -> Iterator[ControlServer]:
+def desk(world: World, loop: Loop) -> Iterator[Console]:
     loop.wait_for("the third message")
-    desk = ControlServer(world)
+    desk = Console(world)
     desk.list_when(lambda mails: [each.status for each in mails.values()] == ["accepted", "queued", "queued"])
     yield desk
     desk.client.close()
 
 
 @pytest.fixture
-def prompt(world: World, desk: ControlServer) -> Iterator[Terminal]:
+def prompt(world: World, desk: Console) -> Iterator[Terminal]:
     terminal = Terminal(world, "shell", "1")
     terminal.expect("loop>")
     yield terminal
@@ -122,7 +122,7 @@ def prompts(world: World) -> list[str]:
 
 
 def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
-    world: World, loop: Loop, desk: ControlServer, prompt: Terminal
+    world: World, loop: Loop, desk: Console, prompt: Terminal
 ) -> None:
     ids = {name: each.mail_id[:8] for name, each in desk.list().items()}
     second, third = ids["second"], ids["third"]
@@ -146,7 +146,7 @@ def test_a_person_holds_edits_releases_drops_and_requeues_mail_at_the_prompt(
     assert not [text for text in sent if "the second message" in text]
 
 
-def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: ControlServer, prompt: Terminal) -> None:
+def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: Console, prompt: Terminal) -> None:
     ids = {name: each.mail_id for name, each in desk.list().items()}
     second = ids["second"]
     prompt.expect(f"queued, id {ids['third']}")  # the last of the old news that has an id in it
@@ -161,7 +161,7 @@ def test_ids_of_mail_are_completed_and_bad_orders_cost_one_line(desk: ControlSer
     prompt.expect("loop>")
 
 
-def test_one_shot_commands_change_mail_too(desk: ControlServer) -> None:
+def test_one_shot_commands_change_mail_too(desk: Console) -> None:
     second = desk.list()["second"].mail_id
     held = desk.mail("hold", second[:8], "--json")
     assert (json.loads(held.output)["mail_id"], json.loads(held.output)["status"]) == (second, "held")
@@ -180,7 +180,7 @@ def test_one_shot_commands_change_mail_too(desk: ControlServer) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_mail_of_a_run_that_crashed_or_ended_can_be_read_and_not_changed(
-    world: World, loop: Loop, desk: ControlServer, number: int
+    world: World, loop: Loop, desk: Console, number: int
 ) -> None:
     second = desk.list()["second"].mail_id
     desk.mail("hold", second[:8])

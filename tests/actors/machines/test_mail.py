@@ -17,7 +17,7 @@ NOW = 1_000_000
 LONG_MS = mail.retry_after_ms(mail.MAX_ATTEMPTS)
 
 
-class ControlServer:
+class PlayedBridge:
     """A bridge without a process: state, journal and orders, and a clock that only moves by hand."""
 
     def __init__(self):
@@ -60,7 +60,7 @@ class ControlServer:
 
 @pytest.fixture
 def desk():
-    return ControlServer()
+    return PlayedBridge()
 
 
 def names_of(events):
@@ -229,7 +229,7 @@ def test_after_the_last_attempt_it_is_a_dead_letter_with_the_reason_and_the_next
 
 
 def test_only_the_newest_dead_letters_are_kept_in_the_state():
-    desk = ControlServer()
+    desk = PlayedBridge()
     for number in range(mail.DEAD_SHOWN + 3):
         event = desk.send(f"message {number}")
         desk.take([mail.HopsReset(reason="turn", at_ms=NOW)])
@@ -757,7 +757,7 @@ def test_mail_that_was_fetched_from_a_bridge_that_died_is_queued_again_in_its_st
 
 def cost(count):
     """Of ten whole mails, from the call to the answer, after `count` of them: the calls made and the bytes taken."""
-    desk = ControlServer()
+    desk = PlayedBridge()
     state: State = desk.state
     calls = itertools.count()
 
