@@ -1,7 +1,7 @@
 """SupervisorActor: keeps the actors of one run alive. A Pykka thread in the root process.
 
-It decides nothing: `supervisor.tree` says what follows from an event, and this actor hands the events in and carries
-the commands out. It never opens a message body that is not for it, and it does not drive the run.
+It decides nothing. `supervisor.tree` says what follows from an event; this actor hands the events in and carries the
+commands out. It opens only message bodies that are addressed to it, and does not drive the run.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from supervisor.tree_protocol import Action, AnswerChange, ChangeAsked, RunResul
 
 
 class RunRouter(Protocol):
-    """What the supervisor needs of the router: the run's own side of it."""
+    """The part of the router that a run's supervisor uses."""
 
     endpoint: str
 
     def set_live(self, run: str, name: str, incarnation: int) -> None:
-        """Mail for `name` goes to this incarnation, and only it is heard. Before it is started."""
+        """From now on mail for `name` goes to this incarnation, and only it is heard. Called before the start."""
 
     def set_dead(self, run: str, name: str, incarnation: int) -> None:
-        """The incarnation takes no more mail."""
+        """From now on the incarnation gets no mail."""
 
     def broadcast(self, run: str, message: Message) -> None:
-        """To every live actor of the run, before ordinary mail."""
+        """Sends the message to every live actor of the run, before ordinary mail."""
 
 
 @dataclass(frozen=True)
 class FromActor:
-    """A message that the router has for the supervisor."""
+    """A message for the supervisor, as the router delivers it."""
 
     message: Message
     sender: Sender
@@ -55,10 +55,10 @@ class FromActor:
 
 @dataclass
 class SupervisorOptions:
-    """What the supervisor is given. `done` is called once, when every child is gone; `tell` speaks to an actor;
-    `publish` is told how the children stand, after everything that happens. `attended` says whether there is somebody
-    to ask when an actor ends too often; `asks` is told the question when every child is gone, and "" when it has been
-    answered and before any is started. All must return at once.
+    """What the supervisor is given. All callbacks must return immediately. `done` is called once, when every child is
+    gone. `tell` sends a message to an actor. `publish` gets the state of the children after each event. `attended` says
+    whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone, and ""
+    when the user has answered and before any child is started.
     """
 
     key: str
@@ -66,7 +66,7 @@ class SupervisorOptions:
     router: RunRouter
     launcher: Launcher
     tell: Callable[[str, Message], None]
-    announce: Callable[[ProgressKind, str], None]  # (kind, text) for people
+    announce: Callable[[ProgressKind, str], None]  # (kind, text) for the user
     done: Callable[[RunResult], None]
     log: LogSettings
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
@@ -76,7 +76,7 @@ class SupervisorOptions:
 
 
 class SupervisorActor(pykka.ThreadingActor):
-    """One run's supervisor. Told: `FromActor` and the events of `supervisor.tree`. Asked: `ChangeAsked`."""
+    """One run's supervisor. Takes `FromActor` and the events of `supervisor.tree` by `tell`, `ChangeAsked` by `ask`."""
 
     use_daemon_thread = True
 
@@ -91,7 +91,7 @@ class SupervisorActor(pykka.ThreadingActor):
         self._step(events.TreeBegun())
 
     def on_receive(self, message: object) -> object:
-        """Pykka's hook. Answers a `ChangeAsked`, and nothing else."""
+        """Pykka's hook. Only `ChangeAsked` has an answer."""
         match message:
             case FromActor(said, sender):
                 return self._step(events.ChildSaid(sender.name, sender.incarnation, said))
@@ -102,7 +102,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 return None
 
     def _step(self, event: events.Event) -> AnswerChange | None:
-        """An error of ours would leave a tree without a supervisor: the run ends instead."""
+        """Ends the run after an error of ours: a tree without a supervisor must not remain."""
         answer, error = self._decide(event)
         if error:
             self._decide(events.SupervisorFailed(error))
@@ -111,7 +111,7 @@ class SupervisorActor(pykka.ThreadingActor):
         return answer
 
     def _decide(self, event: events.Event) -> tuple[AnswerChange | None, str]:
-        """The answer, and what went wrong. Each command is tried, so that a failure of one stops no other."""
+        """Returns the answer, and what went wrong. Tries each command, so that the failure of one stops no other."""
         answer, wrong = None, ""
         try:
             self._tree, commands = tree.decide(self._tree, event, self._moment())
@@ -204,12 +204,12 @@ def _monotonic_ms() -> int:
 
 
 def stop_run(supervisor: pykka.ActorRef[Any], reason: str, *, now: bool) -> None:
-    """Asks for the end of the run: gracefully (its turns are interrupted, and that is journalled), or at once."""
+    """Asks for the end of the run: gracefully (interrupts its turns and journals that), or immediately."""
     supervisor.tell(StopAsked(reason, now))
 
 
 def change_child(supervisor: pykka.ActorRef[Any], action: Action, child: str, *, timeout_s: float) -> AnswerChange:
-    """Kills (it stays down), starts or restarts one actor, whatever the policy would do. Blocks; not its thread."""
+    """Kills (it stays down), starts or restarts one actor, whatever the policy says. Blocks; never in its thread."""
     changed = supervisor.ask(ChangeAsked(action, child), timeout=timeout_s)
     assert isinstance(changed, AnswerChange)
     return changed

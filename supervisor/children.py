@@ -1,4 +1,4 @@
-"""What a supervisor knows of its tree, and how each child is: does it hang, what is shown of it. Pure."""
+"""What a supervisor knows of its tree: the state of each child, whether it hangs, what the user sees of it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from supervisor.spec import ChildSpec, Intensity, SupervisorSpec
 from supervisor.tree_protocol import RunResult
 
 # Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
-# stopped (SIGSTOP) or starved, and nothing that it owes to others will come.
+# stopped (SIGSTOP) or starved, and others wait for it in vain.
 SILENCE_S = 10.0
 # A handler takes milliseconds; one that takes this long is worth a word. A turn runs beside the mailbox.
 BUSY_MS = 1_000
@@ -23,7 +23,7 @@ Phase = Literal["down", "starting", "ready", "stopping"]
 
 
 class Child(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one child now. `…_ms` is of the monotonic clock, `…_at_ms` Unix time for the user."""
+    """The state of one child now. `…_ms` is of the monotonic clock, `…_at_ms` Unix time for the user."""
 
     spec: ChildSpec
     phase: Phase = "down"
@@ -40,7 +40,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     restart_due: bool = False  # it waits for its back-off
     restart_wanted: bool = False  # as soon as it is down
     held: bool = False  # stopped by hand: only a user starts it
-    given_up: bool = False  # it ended once too often
+    given_up: bool = False  # it ended too often
     restarts: int = 0
     was_ready: bool = False
 
@@ -52,7 +52,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """One supervisor's children now. `children` in start order."""
 
     spec: SupervisorSpec
-    stop_levels: tuple[tuple[str, ...], ...]  # each level is stopped in parallel, when the one before it is down
+    stop_levels: tuple[tuple[str, ...], ...]  # each level is stopped in parallel, after the previous one is down
     driver: str  # the child that leads the run
     children: Mapping[str, Child]
     phase: TreePhase = "running"
@@ -64,7 +64,9 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plant(spec: SupervisorSpec, stop_levels: tuple[tuple[str, ...], ...], driver: str) -> Tree:
-    """The tree before `TreeBegun`. Each child of `spec` is in one level; levels may name children that are not."""
+    """The tree before `TreeBegun`. Each child of `spec` is in one level; a level may name children that `spec` does not
+    have.
+    """
     return Tree(
         spec=spec,
         stop_levels=stop_levels,
@@ -76,7 +78,7 @@ def plant(spec: SupervisorSpec, stop_levels: tuple[tuple[str, ...], ...], driver
 def hang(child: Child, now_ms: int) -> str:
     """Why a child that is ready counts as hanging; "" when it does not. `now_ms`: monotonic.
 
-    Alive is not enough: a handler that makes no progress, or a process that says nothing, is a hang.
+    Being alive is not enough: a handler without progress, or a silent process, is a hang.
     """
     beat = child.heartbeat
     if beat is not None and beat.handler_age_ms > child.spec.stuck_after_s * 1000:
@@ -87,8 +89,8 @@ def hang(child: Child, now_ms: int) -> str:
 
 
 def report(child: Child, *, restarts_now: int, intensity: Intensity, tree_down: str) -> ActorReport:
-    """How the child is, for the user. `restarts_now`: of all children, within the intensity's period. `tree_down`: why
-    no child is started at the moment; "" when children are.
+    """The state of the child, for the user. `restarts_now`: of all children, within the intensity's period.
+    `tree_down`: why no child is started at the moment; "" when children are started.
     """
     beat = child.heartbeat if child.phase != "down" else None
     slow = beat is not None and beat.handler_age_ms >= BUSY_MS
@@ -111,7 +113,7 @@ def report(child: Child, *, restarts_now: int, intensity: Intensity, tree_down: 
 
 
 def reports(tree: Tree, now_ms: int) -> list[ActorReport]:
-    """How the children are, for the user. `now_ms`: monotonic."""
+    """The state of all children, for the user. `now_ms`: monotonic."""
     intensity = tree.spec.intensity
     return [
         report(

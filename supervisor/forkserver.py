@@ -1,15 +1,15 @@
 """The program below the root: forks actors on request, watches over their processes, and ends them with the root.
 
-Single-threaded, so that it may fork; started by exec, with the imports of all actors preloaded, without a ZeroMQ
-context. A fork shares those imports, which makes an actor's start quick and its memory small. It is the child
-subreaper of everything below it: what an actor leaves behind, whatever sessions that made, becomes a child of the
-forkserver and is killed before the actor's exit is reported. When the link to the root ends, everything is killed.
+It is single-threaded, so that it may fork. It is started by exec, preloads the imports of all actors, and has no ZeroMQ
+context. A fork shares those imports, which makes an actor's start quick and its memory small. It is the child subreaper
+of everything below it: what an actor leaves behind, in whatever session, becomes a child of the forkserver and is
+killed before the actor's exit is reported. When the link to the root ends, everything is killed.
 
-It never decides to restart anything, and never waits by looking again and again: it sleeps until the root sends an
-order, a child ends, or a forked process speaks.
+It never decides to restart anything, and never polls: it sleeps until the root sends an order, a child ends, or a
+forked process speaks.
 
-The same module is the `main` of one actor started by exec (`PortableLauncher`): there it waits for its order, if need
-be with the imports done (a spare process), and runs the entry.
+The same module is the `main` of one actor started by exec (`PortableLauncher`). There it waits for its order, with the
+imports done if it is a spare process, and runs the entry.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from supervisor.orders import (
 # What a forked process says to its launcher just before the entry is called; any other words are a reason.
 RUNNING = b"\0"
 
-# A killed process that does not end sits in an uninterruptible sleep: it will never run again, so it is no reason to
-# keep the root waiting for the exit of its actor.
+# A killed process that does not end is in an uninterruptible sleep. It never runs again, so the root need not wait for
+# it to learn of the actor's exit.
 SWEEP_TIMEOUT_S = 2.0
 
 _READ_BYTES = 65_536
@@ -60,10 +60,10 @@ _MOST_FDS = 16
 _EXIT_NOT_STARTED = 71
 
 
-# Put before the name of a module that is to be imported when nothing has happened for IDLE_S: the first actors have
-# long been started by then, and a run of a few seconds does not pay for a restart that never came. While it is
-# imported, nothing is reported and the lifeline is not read, so a dear library comes in several pieces (each below a
-# quarter of a second), and between two of them there is a look at what has happened.
+# Prefix of a module that is imported after IDLE_S without an event. By then the first actors are started, and a run of
+# a few seconds does not pay for a restart that never comes. During an import nothing is reported and the lifeline is
+# not read. So an expensive import is split into pieces of less than a quarter of a second, with a check for events
+# between two of them.
 WHEN_IDLE = "+"
 IDLE_S = 10.0
 NEXT_PIECE_S = 0.02
@@ -71,7 +71,7 @@ NEXT_PIECE_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Forked:
-    """What a fresh process is to become. Handed up to `main`, so that an actor's stack has nothing of its parent."""
+    """What a fresh process becomes. Returned up to `main`, so that an actor's stack has nothing of its parent."""
 
     order: StartOrder
     lifeline: socket.socket
@@ -90,7 +90,7 @@ class _Actor:
 
 
 class Forkserver:
-    """Serves one root over `link`. Made and used by the main thread of a process of its own.
+    """Serves one root over `link`. Created and used by the main thread of a process of its own.
 
     `root_end` is for the actors: should the root be killed while this process is stopped, they see it themselves.
     """
@@ -98,7 +98,7 @@ class Forkserver:
     def __init__(self, link: socket.socket, root_end: int, when_idle: Sequence[str] = ()) -> None:
         self._link = link
         self._root_end = root_end
-        self._when_idle = deque(when_idle)  # modules that are dear to import, and only matter for a restart
+        self._when_idle = deque(when_idle)  # modules that are expensive to import, and only matter for a restart
         self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
         self._selector = selectors.DefaultSelector()
         self._frames = Frames(Order)
@@ -108,11 +108,11 @@ class Forkserver:
         self._sweep_until = 0.0  # on time.monotonic's clock
 
     def serve(self) -> Forked | None:
-        """Returns in each forked process with what it is to become, and in the forkserver, at the end, with None."""
+        """Returns in each forked process with what it becomes, and in the forkserver, at the end, with None."""
         self._wake.setblocking(False)
         self._wakeup.setblocking(False)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)  # it is the wake-up that counts
+            signal.signal(number, lambda *_: None)  # only the wake-up matters
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._link, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
@@ -140,7 +140,7 @@ class Forkserver:
                         self._end_all()
                         return None
                     self._reap()
-                elif key.data.pid in self._actors:  # else it was buried in this very round, with its last words heard
+                elif key.data.pid in self._actors:  # else it was reaped in this round, and its last words were read
                     self._listen_to(key.data)
             self._report_ended()
 
@@ -149,7 +149,7 @@ class Forkserver:
     def _receive(self) -> bytes:
         try:
             data, fds, _, _ = socket.recv_fds(self._link, _READ_BYTES, _MOST_FDS)
-        except OSError:  # the root was killed with something of ours unread
+        except OSError:  # the root was killed before it had read everything
             return b""
         for fd in fds:
             os.set_inheritable(fd, False)
@@ -195,7 +195,7 @@ class Forkserver:
         return None
 
     def _abandon(self) -> None:
-        """In a forked process: lets go of everything that is the forkserver's."""
+        """In a forked process: closes everything that belongs to the forkserver."""
         os.setsid()  # Ctrl-C at the terminal is for the root; and an agent that signals its group hits one actor
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
@@ -211,7 +211,7 @@ class Forkserver:
     # --- children -----------------------------------------------------------------------------------------------
 
     def _listen_to(self, actor: _Actor) -> None:
-        """A forked process has said that it runs, or why it does not, or nothing because it has ended."""
+        """Reads a forked process's report: it runs, it cannot run and why, or nothing because it has ended."""
         try:
             said = actor.lifeline.recv(_READ_BYTES)
         except BlockingIOError:
@@ -230,7 +230,7 @@ class Forkserver:
             actor.reason = said.decode(errors="replace")
 
     def _reap(self) -> None:
-        """Takes the status of every child that has ended, adopted ones included."""
+        """Reaps every child that has ended, adopted ones included."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -242,7 +242,7 @@ class Forkserver:
             if actor is None:
                 continue  # an orphan
             if not actor.running and not actor.reason:
-                self._listen_to(actor)  # its last words may still lie there
+                self._listen_to(actor)  # its last words may still be unread
             if actor.lifeline in self._selector.get_map():
                 self._selector.unregister(actor.lifeline)
             actor.lifeline.close()
@@ -252,7 +252,7 @@ class Forkserver:
             self._sweep_until = time.monotonic() + SWEEP_TIMEOUT_S
 
     def _report_ended(self) -> None:
-        """Reports ended actors as soon as nothing that they left behind is there. Woken by the end of each orphan."""
+        """Reports ended actors as soon as no orphan of theirs is left. Runs after the end of each orphan."""
         if not self._ended:
             return
         orphans = processes.children() - self._actors.keys()

@@ -26,16 +26,16 @@ from supervisor.launcher_parts import (
 )
 from supervisor.orders import Event, Frames, KillOrder, Started, StartOrder, failed, frame, lost
 
-# It kills everything in milliseconds; later it is stopped or stuck, and is killed from here.
+# The forkserver kills everything in milliseconds. One that takes longer is stopped or stuck, and is killed from here.
 _FORKSERVER_TIMEOUT_S = 1.0
 
-# Actors whose forkserver has died end by themselves, and are given this time for it: to kill a tree is to stop it
-# first, and a root that is killed in between would leave it stopped, deaf to all lifelines.
+# Actors whose forkserver has died end by themselves within this time. Killing a tree stops it first; a root that is
+# killed in between would leave it stopped, without an eye on any lifeline.
 _OWN_END_S = 2.0
 
 
 class ForkserverLauncher:
-    """Has a forkserver fork the actors. One that dies is replaced at the next start. One thread for each."""
+    """Starts actors through a forkserver. A forkserver that dies is replaced at the next start. One thread each."""
 
     def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str]) -> None:
         self._reporter = Reporter(on_event)
@@ -44,9 +44,9 @@ class ForkserverLauncher:
         self._sockets = ListeningSockets()
         self._lock = threading.Lock()
         self._closed = False
-        # Nothing is ever written into it; its end says that this process is gone, to whoever has the other end.
+        # Nothing is ever written into it. Its end tells the process at the other end that this one is gone.
         self._root_end, self._held_end = socket.socketpair()
-        self._forkserver = self._make_forkserver()  # at once: it imports while the root starts
+        self._forkserver = self._make_forkserver()  # now: it imports while the root starts
 
     def _make_forkserver(self) -> _Forkserver:
         return _Forkserver(self._reporter, self._runtime_dir, self._preload, self._root_end)
@@ -100,13 +100,13 @@ class _Forkserver:
         self._lock = threading.Lock()  # of the children; never held while an order is sent
         self._gone = False
         self._pid: int | None = None
-        # Orders wait in the socket until the process reads them, so nobody waits for it to start.
+        # Orders wait in the socket until the process reads them, so no caller waits for its start.
         self._link, theirs = socket.socketpair()
         self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="forkserver", daemon=True)
         self._thread.start()
 
     def start(self, order: StartOrder, listening: socket.socket | None) -> bool:
-        """False: this forkserver is gone."""
+        """Sends the order. False: this forkserver is gone."""
         with self._lock:
             if self._gone:
                 return False
@@ -118,12 +118,12 @@ class _Forkserver:
         self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
 
     def hang_up(self) -> None:
-        """The forkserver kills everything and ends. May be called twice."""
+        """Has the forkserver kill everything and end. May be called twice."""
         with contextlib.suppress(OSError):  # it is gone already
             self._link.shutdown(socket.SHUT_RDWR)
 
     def wait(self) -> None:
-        """Waits until it is gone, and all that it had; helps if need be."""
+        """Waits until the forkserver and everything below it are gone; kills them if they take too long."""
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._thread.join(_FORKSERVER_TIMEOUT_S)
         if (pid := self._pid) is not None:  # it is stopped or stuck
@@ -132,7 +132,7 @@ class _Forkserver:
 
     def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
         if (pid := self._pid) is not None:
-            processes.send(pid, signal.SIGCONT)  # one that somebody has stopped would never take the order
+            processes.send(pid, signal.SIGCONT)  # a stopped one would never read the order
         with contextlib.suppress(OSError):  # it has died: our thread reports that for all its children
             send(self._link, data, listening)
 
@@ -158,9 +158,9 @@ class _Forkserver:
         with theirs:
             try:
                 fds = [theirs.fileno(), self._root_end.fileno()]
-                # A group of its own in the root's session, not a session: when the root dies, the system itself sends
-                # SIGHUP and SIGCONT to a stopped group that nobody is left to continue (POSIX, orphaned groups), so
-                # that a forkserver which was stopped sees the end of its root as well.
+                # A process group of its own in the root's session, not a session. When the root dies, the system sends
+                # SIGHUP and SIGCONT to an orphaned group that is stopped (POSIX). So a stopped forkserver sees the end
+                # of its root as well.
                 process = start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
             except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
                 return f"cannot start the forkserver: {error}"

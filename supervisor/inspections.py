@@ -1,6 +1,6 @@
-"""What `inspect` looks at: functions that are shipped to a live actor with cloudpickle, and answer with text there.
+"""What `inspect` runs: functions that cloudpickle carries to a live actor, and that return text there.
 
-They are functions within functions: such are shipped by value, so the actor need not import this module.
+They are nested functions: cloudpickle sends those by value, so the actor need not import this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LONGEST_RESULT = 100_000  # characters of what `inspect` shows
 
 
 def evaluation(expression: str) -> Callable[[Any], object]:
-    """The value of a Python expression that knows `actor`. Raises `UserError` when it is none."""
+    """Evaluates a Python expression that may use `actor`. Raises `UserError` for a syntax error."""
     try:
         compile(expression, "<inspect>", "eval")
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -27,7 +27,7 @@ def evaluation(expression: str) -> Callable[[Any], object]:
 
 
 def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
-    """What `look` says, as it is: the answer is the repr of the result. A wire does not take any length."""
+    """Shows the text of `look` unquoted, since the answer is the repr of the result. Cuts it to a bounded length."""
 
     class Text(str):
         __slots__ = ()
@@ -43,7 +43,7 @@ def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
 
 
 def overview() -> Callable[[Any], object]:
-    """The actor's attributes, a line each."""
+    """Lists the actor's attributes, one per line."""
 
     def look(actor: Any) -> str:
         lines = [f"{type(actor).__name__} {actor.context.name}#{actor.context.incarnation}"]

@@ -1,4 +1,4 @@
-"""What both launchers are made of: the listening sockets of children, the way of events to the root, the start of a
+"""The parts of both launchers: listening sockets of children, delivery of events to the root, and the start of a
 process that runs supervisor.forkserver. Lives in the root process; decides nothing.
 """
 
@@ -16,15 +16,15 @@ from actors.edges import environments, processes
 from supervisor import stale_processes
 from supervisor.orders import Event, Started, StartOrder
 
-# Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors have had theirs before.
+# Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors use their share before.
 CLOSE_TIMEOUT_S = 3.0
 
 READ_BYTES = 65_536
-# Calls that wait while the child that serves them is restarted. Strangers who call meanwhile take room as well.
+# Connections that wait while the child that serves them is restarted. Unknown clients take room as well.
 _BACKLOG = 2_048
 
-# The child must see the modules that we see, whatever directory it is started in: the user's project may well have
-# a package "actors" of its own. PYTHONPATH would reach the agents, and their programs, too.
+# The child must import the modules of this installation, in whatever directory it starts: the user's project may have a
+# package "actors" of its own. PYTHONPATH would reach the agents and their programs, too.
 _PATH_VARIABLE = "LOOP_PYTHON_PATH"
 _BOOT = (
     f"import os, sys; sys.path[:] = os.environ.pop({_PATH_VARIABLE!r}).split(os.pathsep); "
@@ -35,7 +35,7 @@ OnEvent = Callable[[Event], None]
 
 
 class Reporter:
-    """Hands events to the root, one at a time, until it is told to be silent."""
+    """Delivers events to the root, one at a time, until `silence`."""
 
     def __init__(self, on_event: OnEvent) -> None:
         self._on_event: OnEvent | None = on_event
@@ -48,7 +48,7 @@ class Reporter:
                 self._on_event(event)
 
     def silence(self) -> None:
-        """No event comes after this has returned."""
+        """Stops delivery. No event comes after this has returned."""
         with self._lock:
             self._on_event = None
 
@@ -60,7 +60,7 @@ class ListeningSockets:
         self._sockets: dict[str, socket.socket] = {}
 
     def of(self, order: StartOrder) -> socket.socket | None:
-        """The child's, made when it is first asked for; None when it wants none."""
+        """The child's socket, created at the first call; None for a child that wants none."""
         return self._made(order.child) if order.wants_socket else None
 
     def port(self, child: str) -> int:
@@ -73,18 +73,18 @@ class ListeningSockets:
         return self._sockets[child]
 
     def forget(self, child: str) -> None:
-        """Closes the child's. May be called twice."""
+        """Closes the child's socket. May be called twice."""
         if child in self._sockets:
             self._sockets.pop(child).close()
 
     def close(self) -> None:
-        """Closes all."""
+        """Closes all sockets."""
         for child in list(self._sockets):
             self.forget(child)
 
 
 def send(link: socket.socket, data: bytes, listening: socket.socket | None) -> None:
-    """An order, with its listening socket if it has one."""
+    """Sends an order, with its listening socket if it has one."""
     if listening:
         data = data[socket.send_fds(link, [data], [listening.fileno()]) :]
     link.sendall(data)
@@ -106,12 +106,14 @@ def start_program(
 
 
 def records_of(order: StartOrder, runtime_dir: Path) -> Path:
-    """Where the child's processes are recorded."""
+    """The directory with the records of the child's processes."""
     return stale_processes.records_directory(order.runtime_dir or runtime_dir, order.child)
 
 
 def end_what_is_left(started: Started | None, records: Path) -> None:
-    """After the end of an actor's process, or of its launcher: what is known of its tree, then what is recorded."""
+    """Kills what an actor left behind: what is known of its tree, then what its records name. Call it after the end of
+    the actor's process, or of its launcher.
+    """
     # No process under that pid: members of its session may still be there, and keep the pid from being used again.
     if started and processes.start_time(started.pid) in (started.started, None):
         processes.kill_tree(started.pid)

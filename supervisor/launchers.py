@@ -1,11 +1,11 @@
 """Starting actor processes and ending them with all that they have started. Lives in the root process.
 
-Two ways behind one Protocol, a room each beside this one. `ForkserverLauncher` (Linux): a forkserver process forks the
-actors. `PortableLauncher` (everywhere): each actor is started by exec and watched by a thread that waits for it.
-LOOP_PORTABLE=1 in the environment, `portable=True`, or a system without child subreapers chooses the second.
+Two launchers implement one Protocol, each in a module of its own. `ForkserverLauncher` (Linux): a forkserver process
+forks the actors. `PortableLauncher` (everywhere): each actor is started by exec and watched by a thread that waits for
+it. LOOP_PORTABLE=1 in the environment, `portable=True`, or a system without child subreapers chooses the second.
 
-A launcher never decides: it restarts nothing, and asks nobody to stop. Its events come from its own threads, one
-at a time. However an actor, the forkserver or the root ends, what was started below goes with it:
+A launcher decides nothing: it restarts nothing, and stops nothing gracefully. Its events come from its own threads, one
+at a time. However an actor, the forkserver or the root ends, everything below it ends too:
 
     the actor is killed       the launcher kills what it left behind, then reports the exit
     the forkserver is killed  each actor sees the end of its lifeline and ends its tree; the root kills the rest
@@ -13,8 +13,8 @@ at a time. However an actor, the forkserver or the root ends, what was started b
                               by itself if the forkserver is stopped or if there is none
     several at once           the next root kills what the records name (stale_processes)
 
-The root is no child subreaper, on purpose: it would adopt daemons that are the user's (a tmux server, git's
-housekeeping), and could not tell them from what an actor left.
+The root is deliberately no child subreaper. It would adopt daemons of the user (a tmux server, git's housekeeping), and
+could not tell them from what an actor left.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ __all__ = [
 
 
 class Launcher(Protocol):
-    """Starts and ends processes. All methods may be called from any thread but the one that delivers events."""
+    """Starts and ends processes. Methods may be called from any thread except the one that delivers events."""
 
     def start(self, order: StartOrder) -> None:
-        """Starts a process. What becomes of it is reported: `StartFailed`, or `Started` and later `Exited`.
+        """Starts a process. Events report the outcome: `StartFailed`, or `Started` and later `Exited`.
 
-        Returns before the process runs, and raises for no circumstance. One incarnation of a child at a time.
+        Returns before the process runs, and never raises. One incarnation of a child at a time.
         """
         ...
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
-        """Sends a signal to an actor's process. Nothing happens when it has ended. SIGKILL ends its tree, too."""
+        """Sends a signal to an actor's process, if it still runs. SIGKILL ends its tree, too."""
         ...
 
     def listening_port(self, child: str) -> int:
-        """The loopback port of a child that wants a socket; known, and open, before the child is started."""
+        """The loopback port of a child that wants a socket. It is open before the child is started."""
         ...
 
     def forget(self, child: str) -> None:
@@ -67,9 +67,8 @@ class Launcher(Protocol):
         ...
 
     def close(self) -> None:
-        """Kills everything that was started, within 3 s; returns when it is gone. No event comes after that.
-
-        May be called twice. Actors that are to end in order are asked to before.
+        """Kills everything that was started, within 3 s, and waits for its end. No event comes after that. May be
+        called twice. The supervisor asks actors to end gracefully before it calls this.
         """
         ...
 
@@ -77,11 +76,11 @@ class Launcher(Protocol):
 def make_launcher(
     on_event: OnEvent, *, runtime_dir: Path, portable: bool = False, preload: Sequence[str] = ("actors.actor_process",)
 ) -> Launcher:
-    """The launcher for this system. `runtime_dir` is this root's alone: its lock is held.
+    """Returns the launcher for this system. `runtime_dir` belongs to this root alone, which holds its lock.
 
-    First ends what a root that was killed has left there. `preload`: the modules that actors need; a forkserver
-    imports them once for all, those with a `WHEN_IDLE` before their name after the first actors were started; without
-    a forkserver the spare process imports them. They must not start threads.
+    First ends what a killed root has left there. `preload` names the modules that actors need; they must not start
+    threads. A forkserver imports them once for all actors, those with the prefix `WHEN_IDLE` after the first actors
+    were started. Without a forkserver the spare process imports them.
     """
     stale_processes.kill(stale_processes.records_root(runtime_dir))
     if portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"} or not processes.HAS_SUBREAPER:

@@ -1,6 +1,6 @@
-"""What a launcher is asked and what it reports; the same structs travel between root and forkserver. Pure.
+"""Orders to a launcher and its events. The same structs travel between root and forkserver. Pure.
 
-For each `StartOrder` there is, in this order and once: either `StartFailed`, or `Started` and later `Exited`.
+Each `StartOrder` has one outcome: either `StartFailed`, or `Started` and later `Exited`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _LENGTH_BYTES = 4
 class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Start a process and call `entry(arguments: bytes, lifelines: tuple[int, ...], listen_fd: int | None)` in it.
 
-    The process has a session of its own, reads nothing from stdin, and inherits no other descriptors than these.
-    A lifeline never has anything to read; its end says that its other side is gone, and the process with all below
-    it must end. The first one's other side is the process that started it. A second one's is the root: when that ends
-    and the first does not, the starter may be stopped, so it is sent SIGCONT, too. `entry` returning ends the process
-    with 0.
+    The process has a session of its own, reads nothing from stdin, and inherits no other descriptors than these. A
+    lifeline never has anything to read. Its end says that the other side is gone, and that the process and everything
+    below it must end. The first lifeline leads to the process that started this one, a second one to the root. When
+    only the second ends, the starter may be stopped, so it is sent SIGCONT, too. The process ends with 0 when `entry`
+    returns.
     """
 
     child: str
@@ -36,7 +36,7 @@ class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class KillOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Send a signal to one incarnation. Nothing happens when it has ended."""
+    """Send a signal to one incarnation, if it still runs."""
 
     child: str
     incarnation: int
@@ -44,7 +44,7 @@ class KillOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The entry was imported and is being called. That the actor is ready is for itself to say."""
+    """The entry was imported and is being called. The actor itself reports that it is ready."""
 
     child: str
     incarnation: int
@@ -53,7 +53,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The process has ended and all that it started is gone. Neither code nor signal: nobody saw how it ended."""
+    """The process has ended, and everything that it started is gone. Neither code nor signal: nobody saw how."""
 
     child: str
     incarnation: int
@@ -62,7 +62,7 @@ class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class StartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The process could not be made, or ended before the entry was called. Nothing of it is left."""
+    """The process could not be created, or ended before the entry was called. Nothing of it is left."""
 
     child: str
     incarnation: int
@@ -74,20 +74,20 @@ Event = Started | Exited | StartFailed
 
 
 def frame(message: Order | Event) -> bytes:
-    """The message as bytes for a stream: its length, then msgpack."""
+    """Encodes the message for a stream: its length, then msgpack."""
     body = msgspec.msgpack.encode(message, enc_hook=str)  # the only foreign type is Path
     return len(body).to_bytes(_LENGTH_BYTES) + body
 
 
 class Frames:
-    """Cuts a stream of bytes into messages. Bytes of an unfinished one are kept for the next call."""
+    """Cuts a stream of bytes into messages. Keeps the bytes of an unfinished one for the next call."""
 
     def __init__(self, kind: Any) -> None:
         self._messages: Unpacker[Any] = Unpacker(kind, lambda cls, value: cls(value))
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Yields each message that `data` completes. Raises `ProtocolError` for bytes that are none."""
+        """Yields each message that `data` completes. Raises `ProtocolError` for bytes that are no message."""
         self._rest += data
         while len(self._rest) >= _LENGTH_BYTES:
             end = _LENGTH_BYTES + int.from_bytes(self._rest[:_LENGTH_BYTES])
@@ -115,10 +115,10 @@ def describe(event: Exited) -> str:
 
 
 def lost(order: StartOrder) -> Exited:
-    """It is gone, and nobody saw how."""
+    """The event of a process that is gone, nobody knows how."""
     return Exited(child=order.child, incarnation=order.incarnation, code=None, signal=None)
 
 
 def failed(order: StartOrder, reason: str) -> StartFailed:
-    """It never ran."""
+    """The event of a process that never ran."""
     return StartFailed(child=order.child, incarnation=order.incarnation, reason=reason)

@@ -1,8 +1,8 @@
-"""What becomes of a child that ended: restart, leave, give up, shut down. Pure: time, chance and history come in.
+"""Decides about a child that ended: restart, leave, give up, shut down. Pure: time, chance and history come in.
 
-OTP's rules: the restart type says whether, the strategy says who else, the intensity says how often at most. Added:
-back-off with jitter, and exit classes for ends that a process cannot report itself (hang, lost, start-failed). Added as
-well, from s6: an actor that says that it cannot start, now or later, is not restarted (permanent).
+The rules are OTP's: the restart type says whether, the strategy which siblings, the intensity how often at most. Two
+things are added: back-off with jitter, and exit classes for ends that a process cannot report itself (hang, lost,
+start-failed). A third comes from s6: an actor that reports that it can never start is not restarted (permanent).
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import msgspec
 from actors.errors import EXIT_PERMANENT
 from supervisor.spec import BackOff, ChildSpec, SupervisorSpec
 
-# normal: exit code 0 on its own. shutdown: it was asked to stop. crash: another code, or a signal.
-# hang: alive without progress, and so killed by us. lost: gone without a status (its launcher or host died).
-# start-failed: it never became ready. permanent: nor would it, whatever is tried (errors.PermanentError).
+# normal: exit code 0 on its own. shutdown: it was asked to stop. crash: another code, or a signal. hang: alive without
+# progress, and killed for it. lost: gone without a status (its launcher or host died). start-failed: it never became
+# ready. permanent: no further start can succeed (errors.PermanentError).
 ExitClass = Literal["normal", "shutdown", "crash", "hang", "lost", "start-failed", "permanent"]
 
 EXPECTED: frozenset[ExitClass] = frozenset({"normal", "shutdown"})  # a transient child is not restarted after these
 
 
 class ChildExit(msgspec.Struct, frozen=True, kw_only=True):
-    """A child has ended, with all its processes. `healthy_s`: how long it had been ready; 0 when it never was."""
+    """A child has ended, with all its processes. `healthy_s`: how long it was ready; 0 when it never was."""
 
     child: str
     exit_class: ExitClass
-    detail: str = ""  # for people: "exit code 70", "signal SIGKILL", "not ready within 30 s"
+    detail: str = ""  # for the user: "exit code 70", "signal SIGKILL", "not ready within 30 s"
     healthy_s: float = 0.0
 
 
 class PastRestart(msgspec.Struct, frozen=True, kw_only=True):
-    """A restart that was decided: when it is carried out, and its place in the series of its child (from 1)."""
+    """A decided restart: when it is carried out, and its number in the series of its child (from 1)."""
 
     child: str
     due_ms: int
@@ -56,17 +56,17 @@ class RestartChildren(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
-    """The child stays down; the others go on."""
+    """The child stays down; the others continue."""
 
     why: str
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True):
-    """The intensity is exceeded, or a restart cannot help (`permanent`): stop those in `stop` in this order, restart
-    nothing, tell the human why.
+    """The intensity is exceeded, or a restart cannot help (`permanent`). Stop those in `stop` in this order, restart
+    nothing, and tell the user why.
 
-    `ask`: somebody is there who can decide whether it is tried again, so the supervisor waits for that. Otherwise its
-    work is done. When it is tried again the history begins anew.
+    `ask`: a user can decide whether to try again, and the supervisor waits for that. Otherwise its work is done. A new
+    try starts with an empty history.
     """
 
     stop: tuple[str, ...]
@@ -86,7 +86,8 @@ Decision = RestartChildren | Leave | GiveUp | ShutDown
 
 
 def classify(*, code: int | None, signal: int | None, ready: bool, asked_to_stop: bool, stuck: bool) -> ExitClass:
-    """The class of an end. Being asked to stop outweighs how it ended: who overstays the grace is killed by us.
+    """The class of an end. A child that was asked to stop counts as `shutdown`, also when it exceeded its grace period
+    and was killed.
 
     Exit code 0 is normal also before the child was ready: its `Ready` may have been lost on the way.
     """
@@ -114,12 +115,11 @@ def decide(
     now_ms: int,
     jitter: float,
 ) -> tuple[Decision, History]:
-    """What to do about `end`, and the history to pass next time. `jitter` is a random number in [0, 1).
+    """Returns what to do about `end`, and the history for the next call. `jitter` is a random number in [0, 1).
 
-    `alive`: the other children that run or are being started. `held`: children stopped by hand; they are neither
-    stopped nor started here, and stay dead until a human starts them. `attended`: there is somebody to ask.
-    A child that ended as expected is started again by a sibling's rest_for_one or one_for_all, as in OTP; a temporary
-    one is not.
+    `alive`: the other children that run or are starting. `held`: children stopped by hand; they stay down until the
+    user starts them. `attended`: a user can be asked. A child that ended as expected is started again by a sibling's
+    rest_for_one or one_for_all, as in OTP; a temporary one is not.
     """
     child = supervisor.child(end.child)
     how = f"{child.id} ended: {end.exit_class}" + (f" ({end.detail})" if end.detail else "")
@@ -155,16 +155,16 @@ def decide(
 
 
 def restarts_within(history: History, period_s: float, now_ms: int) -> int:
-    """How many restarts were carried out in the `period_s` before `now_ms`, or are waiting to be.
+    """The number of restarts in the `period_s` before `now_ms`, waiting ones included.
 
-    Counting by the due time, the waiting ones included, keeps both what is decided and what is carried out
-    within the intensity, in every window of that length.
+    Each restart counts at its due time. So decided and executed restarts both stay within the intensity, in every
+    window of that length.
     """
     return sum(restart.due_ms > now_ms - period_s * 1000 for restart in history)
 
 
 def wait_s(back_off: BackOff, number: int, jitter: float) -> float:
-    """Seconds before restart `number` (from 1) of a series. The first is immediate: one crash costs no time."""
+    """Seconds before restart `number` (from 1) of a series. The first restart is immediate: one crash costs no time."""
     if number <= 1:
         return 0.0
     exponent = min(number - 2, 60)  # beyond that any factor above 1.3 has long met max_s, and floats overflow later
@@ -196,7 +196,7 @@ def _last_number(history: History, child_id: str) -> int:
 
 
 def _remember(history: History, restart: PastRestart, period_s: float, now_ms: int) -> History:
-    """Appends, and drops what no later decision can ask for: out of the window, and not its child's last."""
+    """Appends a restart. Drops those that no later decision needs: outside the window, and not their child's last."""
     last = {past.child: past for past in history}
     last.pop(restart.child, None)
     kept = (past for past in history if past.due_ms > now_ms - period_s * 1000 or past is last.get(past.child))

@@ -1,5 +1,5 @@
-"""The launcher of every system: each actor is started by exec, and a spare process stands by. Lives in the root
-process; see supervisor.launchers.
+"""The launcher of every system: each actor is started by exec, with a spare process ready. Lives in the root process;
+see supervisor.launchers.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from supervisor.launcher_parts import (
 )
 from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder, ended, failed, frame
 
-# A spare process is made this long after the last start: until then the actors that were started have the processors.
+# A spare process is made this long after the last start, so that it does not compete with starting actors for CPU.
 SPARE_AFTER_S = 1.0
 
 
 class PortableLauncher:
     """Starts each actor by exec, with a thread that waits for it.
 
-    A spare process has the imports done and waits for its order, so that an actor that crashed is back at once.
+    A spare process has the imports done and waits for its order, so a crashed actor is back quickly.
     """
 
     def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
@@ -80,7 +80,7 @@ class PortableLauncher:
             return None
         if spare.record:
             spare.record.unlink(missing_ok=True)
-        if spare.process.poll() is not None:  # somebody has killed it
+        if spare.process.poll() is not None:  # it was killed
             spare.link.close()
             return None
         return spare
@@ -96,7 +96,7 @@ class PortableLauncher:
         with self._lock:
             if self._closed or self._spare or not self._preload:
                 return
-            with contextlib.suppress(OSError):  # no process to be had: an actor that is started tells people so
+            with contextlib.suppress(OSError):  # cannot create a process; the next start reports it
                 spare = _Fresh.make(self._preload)
                 records = stale_processes.records_root(self._runtime_dir) / stale_processes.SPARE
                 self._spare = spare._replace(record=processes.record(records, spare.process.pid))
@@ -155,11 +155,11 @@ class PortableLauncher:
         self._reporter.report(event)
 
     def _run(self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None) -> Exited | StartFailed:
-        """Until the process, and all that it left behind, is gone."""
+        """Watches the process until it, and everything that it left behind, is gone."""
         pid = fresh.process.pid
         started, reason = self._see_start(order, fresh, listening)
         processes.wait_ended(pid)
-        with self._lock:  # only now may its pid become another's
+        with self._lock:  # only now may its pid be reused
             del self._pids[order.child, order.incarnation]
             exited = ended(order, fresh.process.wait())
         end_what_is_left(started, records_of(order, self._runtime_dir))
@@ -191,7 +191,7 @@ class _Fresh(NamedTuple):
     """A process that waits for its order."""
 
     process: subprocess.Popen[bytes]
-    link: socket.socket  # brings the order, then is its lifeline
+    link: socket.socket  # carries the order, then is the lifeline
     record: Path | None = None
 
     @classmethod

@@ -1,8 +1,8 @@
-"""The root process of one run: takes the run's lock, makes router, launcher and supervisor, waits for the end.
+"""The root process of one run: takes the run's lock, creates router, launcher and supervisor, waits for the end.
 
 Its main thread waits and takes signals; the router, the launcher, the supervisor and the control server have threads of
-their own (run_host.py). It never drives the run. Its own console is given to it as a callback, so it knows nothing of
-terminals; all others come to the control server, whose address stands in the run's lock.
+their own (run_host.py). It never drives the run. Its own console is a callback, so it knows nothing of terminals. All
+other consoles connect to the control server, whose address is in the run's lock.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ending:
 def run_root(order: RunSpec, console: Console) -> Ending:
     """Runs one run to its end. Raises `UserError` when another root holds it. Leaves no process behind.
 
-    A run that waited for `loop serve` does so no longer: somebody has taken it into his own hands.
+    A run that was queued for `loop serve` leaves the queue: it now runs interactively.
     """
     try:
         hold = hold_run(order.directory)
@@ -57,7 +57,7 @@ def run_root(order: RunSpec, console: Console) -> Ending:
 
 
 class _Root:
-    """Begins the run, takes signals, and waits for its end."""
+    """Starts the run, takes signals, and waits for the end of the run."""
 
     def __init__(self, order: RunSpec, console: Console, hold: Hold) -> None:
         self._order = order
@@ -87,7 +87,7 @@ class _Root:
         self._run.stop(f"stopped by {name}", now=self._signals > 1)
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
+        """SIGHUP: log file reopened. Each process reopens a log that was moved away at its next line."""
         self._run.announce("note", "SIGHUP: log file reopened")
 
 
@@ -96,7 +96,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Main thread: these handlers within it, those from before after it."""
+    """Main thread: installs these handlers inside the block, and restores the previous ones after it."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

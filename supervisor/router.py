@@ -1,12 +1,12 @@
-"""The switchboard of one root: a thread with the ROUTER socket that all actor processes of all its runs dial.
+"""The router of one root: a thread with the ROUTER socket that all actor processes of all its runs connect to.
 
-It forwards frames by the recipient's name to the incarnation that lives, and never opens a body. It holds every
-sender to the incarnation it is connected as, so no actor speaks in another's name, and none that was replaced speaks
-at all. What it cannot hand over becomes a dead letter, and its sender is told. It decides nothing: who lives is set
-by the supervisors.
+It forwards frames to the live incarnation of the recipient's name, and never opens a body. It checks every sender
+against the incarnation of its connection: no actor speaks in another's name, and a replaced incarnation is not heard.
+What it cannot deliver becomes a dead letter, and the sender is told. It decides nothing: the supervisors set which
+incarnations are live.
 
-Endpoints of the root itself (`supervisor` and `console` of each run) live here too; their callbacks run in this thread
-and must only pass on what they get.
+Endpoints of the root itself (`supervisor` and `console` of each run) are here too; their callbacks run in this thread
+and must only pass messages on.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ from actors.wire.envelope import (
 )
 
 DEAD_LETTERS_KEPT = 1_000
-HANDSHAKE_MS = 2_000  # for who connects and says nothing
-BATCH = 200  # frames read in one go before orders of the root are looked at
+HANDSHAKE_MS = 2_000  # for a client that connects and says nothing
+BATCH = 200  # frames read in one go before the root's orders are served
 # sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
 MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
 
 OnMessage = Callable[[Message, Sender], Message | None]
-# Called in the router's thread with (envelope, body, why it was not handed over): must only pass it on.
+# Called in the router's thread with (envelope, body, why it was not delivered); must only pass it on.
 Tap = Callable[[Envelope, bytes, str], None]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that was not handed over. One that arrives after all, by a resend, is taken off the list."""
+    """A message that was not delivered. It leaves the list when a resend arrives after all."""
 
     at_ms: int  # Unix time of the last attempt
     message_id: str
@@ -71,14 +71,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registration(msgspec.Struct):
-    """One name of one run. A dead incarnation is heard, for its last words, until it is replaced."""
+    """One name of one run. A dead incarnation's last words are accepted until it is replaced."""
 
     incarnation: int
     alive: bool
 
 
 class LocalEndpoint:
-    """An address in the root's own process. Made by `Router.open_local`."""
+    """An address in the root's own process. Created by `Router.open_local`."""
 
     def __init__(self, channel: ReliableChannel, on_message: OnMessage) -> None:
         self.channel = channel
@@ -86,11 +86,11 @@ class LocalEndpoint:
         self._on_message = on_message
 
     def ref(self, name: str) -> RemoteRef:
-        """An actor or endpoint of the same run. Its `ask` must not be called in the router's thread."""
+        """A reference to an actor or endpoint of the same run. Never call its `ask` in the router's thread."""
         return RemoteRef(self.channel, name)
 
     def deliver(self, header: bytes, body: bytes) -> None:
-        """Router's thread: takes a message in and serves it. Nothing is raised from here."""
+        """Router's thread: accepts a message and serves it. Raises nothing."""
         try:
             delivery = self.channel.receive(header, body, monotonic_ms())
         except ProtocolError as error:
@@ -117,8 +117,8 @@ class LocalEndpoint:
 class Router:
     """Bound and running when the constructor returns. All methods may be called from any thread.
 
-    `directory` is made if need be, and must be accessible to this user alone. Raises UserError when it is not, or
-    its path is too long for a socket; CircumstanceError when another process has bound it.
+    `directory` is created if it is missing, and must be accessible to this user alone. Raises UserError when it is not,
+    or when its path is too long for a socket; CircumstanceError when another process has bound it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -142,22 +142,22 @@ class Router:
     # --- the table ------------------------------------------------------------------------------------------------
 
     def set_live(self, run: str, name: str, incarnation: int) -> None:
-        """From now on `incarnation` is the one that mail goes to and that is heard. Call it before it is started.
+        """From now on mail goes to `incarnation`, and only it is heard. Call this before it is started.
 
-        What it says before it is connected, or while it is not, becomes `Undeliverable`. Older ones are fenced off.
+        Mail for it while it is not connected becomes `Undeliverable`. Older incarnations are fenced off.
         """
         with self._guard:
             self._registrations[run, name] = Registration(incarnation, alive=True)
 
     def set_dead(self, run: str, name: str, incarnation: int) -> None:
-        """The incarnation takes no more mail. Its last words are heard until it is replaced."""
+        """From now on the incarnation gets no mail. Its last words are accepted until it is replaced."""
         with self._guard:
             registration = self._registrations.get((run, name))
             if registration is not None and registration.incarnation == incarnation:
                 registration.alive = False
 
     def forget_run(self, run: str) -> None:
-        """The run is over: its names, endpoints and dead letters go."""
+        """Removes the names, endpoints and dead letters of a run that is over."""
         with self._guard:
             self._registrations = {
                 key: registration for key, registration in self._registrations.items() if key[0] != run
@@ -173,9 +173,9 @@ class Router:
     # --- the root's own mail --------------------------------------------------------------------------------------
 
     def open_local(self, run: str, name: str, on_message: OnMessage) -> LocalEndpoint:
-        """An address of this process. `on_message` runs in the router's thread: it must not block, nor `ask`.
+        """Opens an address of this process. `on_message` runs in the router's thread: it must neither block nor `ask`.
 
-        What it returns answers a request; None answers it with `Ack`. A LoopError raised from it answers `Refused`.
+        Its result answers a request; None answers with `Ack`, and a raised LoopError with `Refused`.
         """
         with self._guard:
             incarnation = self._local_incarnations[run, name] = self._local_incarnations.get((run, name), 0) + 1
@@ -191,20 +191,22 @@ class Router:
         return endpoint
 
     def broadcast(self, run: str, message: Message) -> None:
-        """To every live actor of the run, before any mail that is sent after this call.
+        """Sends the message to every live actor of the run, before any mail that is sent after this call.
 
-        ActorUp and ActorDown are not told to the actor that they speak of.
+        The actor that an ActorUp or ActorDown names does not get it.
         """
         encode_body(message)  # raises in the caller
         self._loop.order(lambda: self._broadcast(run, message))
 
     def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
-        """Oldest first; of all runs by default."""
+        """Dead letters, oldest first; of all runs by default."""
         with self._guard:
             return [letter for letter in self._dead.values() if run in (None, letter.run)]
 
     def set_tap(self, run: str, tap: Tap | None) -> None:
-        """Shows all messages of the run to `tap` from now on; None: to nobody. Costs a look-up when nobody looks."""
+        """Shows all messages of the run to `tap` from now on; None switches it off. Costs one look-up per message
+        without a tap.
+        """
         with self._guard:
             others = {key: other for key, other in self._taps.items() if key != run}
             self._taps = others if tap is None else {**others, run: tap}
@@ -278,7 +280,7 @@ class Router:
             self._return_to_sender(source, envelope, reason)
 
     def _mute(self, source: Address) -> str | None:
-        """Why this connection is not heard."""
+        """Why this connection is ignored; None when it is not."""
         with self._guard:
             registration = self._registrations.get((source.run, source.name))
         if registration is None:
@@ -288,7 +290,7 @@ class Router:
         return None
 
     def _forward(self, envelope: Envelope, frames: Frames) -> str | None:
-        """Hands the frames over, or says why not."""
+        """Delivers the frames, or returns why it cannot."""
         name, incarnation = split_local(envelope.recipient)
         if (endpoint := self._endpoints.get((envelope.run, name))) is not None:
             if incarnation not in (None, endpoint.address.incarnation):
@@ -332,7 +334,7 @@ class Router:
             )
             while len(self._dead) > DEAD_LETTERS_KEPT:
                 self._dead.popitem(last=False)
-        if known is None and not envelope.seq:  # it is not sent again: this is its end
+        if known is None and not envelope.seq:  # its sender does not resend it: it is lost
             logger.bind(run=envelope.run).warning(
                 "dead letter: {} from {} to {}: {}", envelope.kind, envelope.sender, envelope.recipient, reason
             )
@@ -366,12 +368,12 @@ class Router:
                 endpoint.channel.note_peer(message, monotonic_ms())
 
 
-# Not worth a dead letter: lost ones come again by themselves, or nobody waits for them.
+# Not worth a dead letter: these are sent again anyway, or no one waits for them.
 _FORGOTTEN = frozenset(cls.__name__ for cls in (Ack, Heartbeat, Undeliverable))
 
 
 def _from_router(run: str, recipient: str, message: Message) -> Frames:
-    """A message of the router itself. Incarnation 0: it is no actor, and nothing can be told to it."""
+    """A message of the router itself. Incarnation 0: it is no actor, and takes no messages."""
     envelope = Envelope(
         id=str(uuid.uuid4()),
         run=run,
@@ -404,7 +406,7 @@ def _private_socket_path(directory: Path) -> Path:
 
 
 def _lock(path: Path) -> int:
-    """A second bind would take the socket over without a word (libzmq removes the path first)."""
+    """Locks the socket's path. A second bind would silently take the socket over, as libzmq removes the path first."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""What all runs of one root share, and one run among them. Lives in the root process.
+"""What all runs of one root share (`RunHost`), and one run of them (`HostedRun`). Lives in the root process.
 
-A `RunHost` has the router and the launcher; a `HostedRun` is a sub-tree of its own: supervisor, control server,
-endpoints. What one run does, or how it ends, is nothing to the others. Neither knows of signals or terminals.
+A `RunHost` has the router and the launcher. A `HostedRun` is a sub-tree of its own: supervisor, control server,
+endpoints. What one run does, or how it ends, does not affect the others. Neither class knows signals or terminals.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from supervisor.tree_protocol import RunResult
 # A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
 LONGEST_BASE = 60
 
-# Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the one that is
-# where it works.
+# Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the content in its
+# working tree.
 ALLOWED = "allowedConfiguration"
 SEEN = "seenConfiguration"
 
@@ -44,10 +44,10 @@ FINAL_STATES = ("completed", "failed", "stopped")
 
 
 class Console(Protocol):
-    """The root's own console. `show` and `opened` must pass on and return."""
+    """The root's own console. `show` and `opened` must return immediately."""
 
     def opened(self, endpoint: str) -> None:
-        """Main thread: consoles may come to this address from now on. Called once, before the run starts."""
+        """Main thread: consoles may connect to this address from now on. Called once, before the run starts."""
 
     def show(self, progress: Progress) -> None:
         """ControlServer's thread: something happened."""
@@ -55,19 +55,19 @@ class Console(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """A directory that this root holds, and a place for its sockets that is this root's alone."""
+    """A locked directory of a run or of `loop serve`, and a directory for sockets that belongs to this root alone."""
 
     lock: run_dir.RunLock
     runtime: Path
 
     def release(self) -> None:
-        """Called once, when nothing of it is used any more."""
+        """Releases the lock. Call it once, when no part of it is in use."""
         shutil.rmtree(self.runtime, ignore_errors=True)
         self.lock.release()
 
 
 def hold_run(directory: Path) -> Hold:
-    """Takes the run, and ends what a root that was killed has left of it. Raises `UserError` when another has it."""
+    """Locks the run, and ends what a killed root has left of it. Raises `UserError` when another root holds it."""
     lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}")
     try:
         stale_processes.kill(stale_processes.records_root(directory))
@@ -79,10 +79,10 @@ def hold_run(directory: Path) -> Hold:
 
 
 def clear(directory: Path, then: Callable[[], None]) -> list[int]:
-    """Ends and removes what a root that was killed has left of a run, or of `loop serve`: processes, then sockets.
+    """Ends and removes what a killed root has left of a run, or of `loop serve`: processes, then sockets.
 
-    The run can go on afterwards. `then` is called while it is still held. Returns the pids that were ended. Raises
-    `UserError` when a root has it.
+    The run can be resumed afterwards. `then` is called while the lock is still held. Returns the pids that were ended.
+    Raises `UserError` when a root holds it.
     """
     lock = run_dir.lock_run(directory, lambda _generation: "")
     try:
@@ -96,9 +96,9 @@ def clear(directory: Path, then: Callable[[], None]) -> list[int]:
 
 
 class RunHost:
-    """Router and launcher. `runtime`: for sockets; `records`: the launcher's own. Made in the main thread.
+    """Router and launcher. `runtime`: for sockets; `records`: for the launcher. Created in the main thread.
 
-    `preload`: what the launcher imports for the actors.
+    `preload`: modules that the launcher imports for the actors.
     """
 
     def __init__(self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD) -> None:
@@ -107,11 +107,11 @@ class RunHost:
         self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=preload)
 
     def add(self, key: str, run: HostedRun) -> None:
-        """Its children's events go to it from now on."""
+        """Registers a run: from now on it gets the events of its children."""
         self._runs[key] = run
 
     def remove(self, key: str) -> None:
-        """The run is over: nothing of it is known here any more."""
+        """Forgets a run that is over."""
         self._runs.pop(key, None)
         self.router.forget_run(key)
         for child in CHILDREN:
@@ -129,11 +129,11 @@ class RunHost:
 
 
 class HostedRun:
-    """One run, begun when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
-    processes are gone; `close` comes after that. `on_purpose` is called when somebody wants it to stop, before it does.
-    When an actor ends too often, the run is suspended until a person decides, if one is there or `patient`; `suspended`
-    is called with True then, in the supervisor's thread, and with False when it goes on. `begun` is called once, in the
-    router's thread, when the journal has the run's settings.
+    """One run, started when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
+    processes are gone; call `close` after that. `on_purpose` is called before a stop that the user asked for. When an
+    actor ends too often, the run is suspended until the user decides, if one is attached or with `patient`. `suspended`
+    is then called with True, in the supervisor's thread, and with False when the run resumes. `begun` is called once,
+    in the router's thread, when the journal has the run's settings.
     """
 
     def __init__(
@@ -183,14 +183,14 @@ class HostedRun:
         self._handler.supervised_by(self._supervisor)
 
     def stop(self, reason: str, *, now: bool) -> None:
-        """Any thread. Gracefully: the turns are interrupted and the stop is journalled. Now: the tree is stopped in
-        order, and nothing is journalled, so that it goes on like a run that crashed.
+        """Any thread. Gracefully: interrupts the turns and journals the stop. Now: stops the tree in order and journals
+        nothing, so the run resumes like one that crashed.
         """
         if self._supervisor.is_alive():
             stop_run(self._supervisor, reason, now=now)
 
     def announce(self, kind: ProgressKind, text: str) -> None:
-        """Any thread: for people."""
+        """Any thread: shows the text to the user."""
         self._show(Progress(at_ms=wall_ms(), source="supervisor", agent="", kind=kind, text=text))
 
     def from_launcher(self, event: Event) -> None:
@@ -199,7 +199,7 @@ class HostedRun:
             self._supervisor.tell(event)
 
     def close(self, result: RunResult | None) -> None:
-        """Says goodbye to its consoles. Main thread, once."""
+        """Tells the consoles that the run has ended, and closes. Main thread, once."""
         self._supervisor.stop(block=False)
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
         self._host.remove(self._order.key)
@@ -225,7 +225,7 @@ class HostedRun:
                 self._handler.note(message)
 
     def _asks(self, question: str) -> None:
-        """Supervisor's thread; no actor runs while there is a question."""
+        """Supervisor's thread. No actor runs while a question is open."""
         self._handler.asks(question)
         if question:
             write_state(self._order.directory, "input-required")
@@ -241,25 +241,27 @@ class HostedRun:
 
 
 def run_log(order: RunSpec) -> LogSettings:
-    """All processes of a run write into one file."""
+    """Where and how a run logs: all its processes write into one file."""
     return LogSettings(stderr=False, file=str(order.directory / "log"))
 
 
 def write_end(order: RunSpec, result: RunResult) -> None:
-    """Into the manifest, where the run's own actor could not. Call it while the run is held and its actors are gone."""
+    """Writes the end into the manifest, for a run whose own actor could not. Call it while the lock is held and the
+    actors are gone.
+    """
     manifest = run_dir.read_manifest(order.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
         write_state(order.directory, result.state)
 
 
 def write_state(directory: Path, state: str) -> None:
-    """Into the manifest of a run that is held and has no actors."""
-    with suppress(OSError):  # a full disk: the caller says it to people, and resuming writes it anew
+    """Writes the state into the manifest of a run that is locked and has no actors."""
+    with suppress(OSError):  # a full disk: the caller reports it, and a resume writes it again
         run_dir.set_state(directory, state, wall_ms())
 
 
 def first_manifest(order: RunSpec) -> dict[str, object]:
-    """What the root knows of the run's manifest; the persistence actor adds state, times and session ids."""
+    """The root's part of the manifest; the persistence actor adds state, times and session ids."""
     known = run_dir.read_manifest(order.directory) or {}
     return {
         "claudeSessionId": known.get("claudeSessionId", ""),
@@ -284,13 +286,15 @@ def first_manifest(order: RunSpec) -> dict[str, object]:
 
 
 def runtime_path(held: Path, generation: int) -> Path:
-    """A directory of this root alone: an actor of a killed predecessor must not find our socket under its old name."""
+    """A directory of this root alone, so that an actor of a killed predecessor does not find our socket under its old
+    name.
+    """
     stem = hashlib.sha256(str(held.resolve()).encode()).hexdigest()[:10]
     return runtime_base() / f"{stem}-{generation}"
 
 
 def make_runtime(held: Path, generation: int) -> Path:
-    """Made anew, and what predecessors left is removed. `held` is locked by this process."""
+    """Creates the directory, and removes those of predecessors. This process holds the lock of `held`."""
     path = runtime_path(held, generation)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_base(path.parent)
@@ -301,13 +305,13 @@ def make_runtime(held: Path, generation: int) -> Path:
 
 
 def runtimes_of(held: Path) -> list[Path]:
-    """Those of all roots that have ever held it, as far as they are still there."""
+    """The existing runtime directories of all roots that have ever held it."""
     path = runtime_path(held, 0)
     return sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*"))
 
 
 def check_base(base: Path) -> None:
-    """Raises `UserError` when others might put sockets of theirs in the place of ours."""
+    """Raises `UserError` when other users could replace our sockets by theirs."""
     status = base.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise UserError(
@@ -316,12 +320,12 @@ def check_base(base: Path) -> None:
 
 
 def runtime_base() -> Path:
-    """Where sockets live: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
+    """The directory for sockets: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
     given, usual = environments.own("XDG_RUNTIME_DIR").get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
     if given and len(given) < LONGEST_BASE and os.access(given, os.W_OK):
         base = given
     else:
-        base = usual if len(usual) < LONGEST_BASE else "/tmp"  # noqa: S108 - what we make in it is private
+        base = usual if len(usual) < LONGEST_BASE else "/tmp"  # noqa: S108 - what we create in it is private
     return Path(base) / f"loop-{os.getuid()}"
 
 

@@ -1,4 +1,6 @@
-"""The five actors of one run: the only place in `supervisor` that names concrete ones. Builds specs; starts nothing."""
+"""The five actors of one run: the only place in `supervisor` that names concrete ones. It builds specs and starts
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from supervisor.stale_processes import records_directory
 ENTRY = "actors.actor_process:main"
 
 # What a forkserver imports for the actors. The bridge's MCP library takes most of a second: at the start of a run the
-# bridge imports it beside the others, who need not wait for it; after that the forkserver has it for the next bridge.
+# bridge imports it in parallel, and no other actor waits for it; after that the forkserver has it for the next bridge.
 PRELOAD = (
     *("actors.persistence", "actors.run", "actors.agent", "actors.bridge"),
     *(
@@ -45,24 +47,24 @@ PRELOAD = (
     ),
 )
 
-# It leads the run, is told to stop it, and says how it ended.
+# This child leads the run, stops it on request, and reports how it ended.
 DRIVER = "run"
 
-# Stopped in this order, each level in parallel: those who still have something to write go before the writer, and the
-# bridge after the agents that call it. The driver goes with the agents: what comes of their end is no event of the
-# run, and what it would order is taken up by the next root.
+# Stop order, each level in parallel: actors that still write go before the writer, and the bridge after the agents that
+# call it. The driver goes with the agents: their end is no event of the run, and the next root issues the driver's
+# outstanding commands again.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = ((DRIVER, "worker", "reviewer"), ("bridge",), ("persistence",))
 CHILDREN = tuple(child for level in STOP_LEVELS for child in level)
 
 
 def launch_name(key: str, child: str) -> str:
-    """What a launcher calls the child: unique among all runs of a root."""
+    """The launcher's name of the child, unique among all runs of a root."""
     return f"{key}/{child}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """All that starts one run. Made by the command line after every check has passed."""
+    """Everything that starts one run. The command line creates it after every check has passed."""
 
     key: str  # the run in addresses and logs
     run_id: str
@@ -73,10 +75,10 @@ class RunSpec:
     asked: RunSettings  # what was asked for
     begun: bool = False  # its journal has taken that; a task that the user has changed since then is not set back
     raw_output: bool = False
-    headless: bool = False  # nobody sits before it
-    has_prompt: bool = False  # people type where it runs
+    headless: bool = False  # no terminal attached
+    has_prompt: bool = False  # the user can type where it runs
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
-    # Its agents that are not in the user's file: those that a repository defines, and those that are known by name.
+    # The run's agents that are not in the user's file: defined by a repository, or known by name.
     carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)
     allowed_sha256: str = ""  # the content of its `.loop.toml` that counts in this run; "" = none
     repository: Path | None = None  # its main working tree, where the run can be resumed; None: `cwd`
@@ -85,28 +87,28 @@ class RunSpec:
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
-    made: Made | None = None  # what of it was made for this start, and goes when there is none
+    made: Made | None = None  # what was made for this start, and is removed if the start fails
     tmux_session: str = ""  # the one that it runs in
     workspace: bool = False  # the agents' own TUIs are in that session, beside the console
 
     @property
     def settings(self) -> RunSettings | None:
-        """What the run is told to take; None: it keeps the settings of its journal."""
+        """The settings that the run takes; None: it keeps those of its journal."""
         return None if self.begun else self.asked
 
     @property
     def worker(self) -> str:
-        """The agent that works, by its name."""
+        """The name of the agent that works."""
         return self.asked.worker
 
     @property
     def reviewer(self) -> str:
-        """The agent that reviews."""
+        """The name of the agent that reviews."""
         return self.asked.reviewer
 
     @property
     def paired(self) -> bool:
-        """Whether they are two."""
+        """Whether worker and reviewer are two agents."""
         return self.asked.paired
 
     @property
@@ -116,25 +118,25 @@ class RunSpec:
 
     @property
     def reviewer_model(self) -> str:
-        """The model of the reviewer."""
+        """The model of the reviewer; "" = the agent's own."""
         return self.asked.reviewer_model
 
     @property
     def labels(self) -> dict[Role, str]:
-        """What people, and the agents themselves, call the two."""
+        """The names of the two for the user and for the agents themselves."""
         return display_names(self.worker, self.reviewer)
 
     @property
     def resume_anywhere(self) -> str:
-        """The command that resumes the run, wherever it is read."""
+        """The command that resumes the run, valid in any directory."""
         return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
 def preload(order: RunSpec) -> tuple[str, ...]:
-    """`PRELOAD`, and the library of the agent where both actors drive the same: one import instead of two at once.
+    """`PRELOAD`, and the agent's library where both actors drive the same agent: one import instead of two.
 
-    No session is opened later for that, since each would wait for its own import. Two libraries are left to their
-    actors, who import them at the same time.
+    It delays no session, since each would wait for its own import. Two different libraries are left to their actors,
+    which import them in parallel.
     """
     entries = [find_adapter(agent, order.configured) for agent in (order.worker, order.reviewer)]
     libraries = {"" if order.workspace and entry.side else entry.library for entry in entries}
@@ -142,10 +144,10 @@ def preload(order: RunSpec) -> tuple[str, ...]:
 
 
 class RunTree:
-    """Specs and start options of one run's actors.
+    """Specs and start structs of one run's actors.
 
-    `port_of` gives the port of a child that listens. It is open before the child runs, so the agents need not wait
-    for the bridge: a call that is made before it is there waits in the socket. `runtime` is for sockets.
+    `port_of` gives the port of a child that listens. It is open before the child runs, so agents need not wait for the
+    bridge: an early call waits in the socket. `runtime` is for sockets.
     """
 
     def __init__(
@@ -166,11 +168,11 @@ class RunTree:
 
     @property
     def directory(self) -> Path:
-        """The run's. Its processes are recorded there, so that whoever takes the run up next can end them."""
+        """The run directory. It holds the process records, so that the next root can end what is left."""
         return self._order.directory
 
     def spec(self) -> SupervisorSpec:
-        """Children in start order. A single agent has nobody to write to, so there is no bridge."""
+        """Children in start order. A run with a single agent has no bridge."""
         bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._order.paired else ()
         return SupervisorSpec(
             children=(
@@ -193,7 +195,7 @@ class RunTree:
         }[child]
 
     def start(self, child: str) -> StartPersistence | StartBridge | StartRun | StartAgent:
-        """What the actor is told when it starts."""
+        """The start struct of the actor."""
         order = self._order
         match child:
             case "persistence":
@@ -263,7 +265,7 @@ class RunTree:
         )
 
     def _brief(self) -> StartTurnRequest | None:
-        """What the peer of a workspace is told first. Always the same turn, so its session runs it once."""
+        """The role prompt of a workspace's peer. Its turn id is always the same, so the session runs it once."""
         order = self._order
         if not order.workspace or order.settings is None or not order.settings.task:
             return None
@@ -285,6 +287,8 @@ def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:
 
 
 def _max_wait_ms(settings: RunSettings | None) -> int:
-    """For messages between the agents. That of a run that goes on with its own is known to the run alone."""
+    """How long a message between the agents waits for a provider. A run that keeps its own settings knows its own
+    value.
+    """
     given = settings.max_wait_ms if settings else None
     return backoff.MAX_WAIT_MS if given is None else given

@@ -1,8 +1,8 @@
-"""`loop serve`: one root for many runs, which come from the queue (submissions.py). At most so many at once, in order.
+"""`loop serve`: one root for many runs from the queue (submissions.py), in order, at most `max_runs` at a time.
 
-Its main thread starts runs, takes signals, and waits. A run that fails, or whose actors crash, is nothing to the
-others. When it is told to stop, it stops the trees of all runs at once, within the 5 s that a Procfile manager gives;
-nothing is journalled then, so those runs go on next time exactly as after `kill -9`.
+Its main thread starts runs, takes signals, and waits. A run that fails, or whose actors crash, does not affect the
+others. A stop ends the trees of all runs in parallel, within the 5 s that a Procfile manager gives. It journals
+nothing, so those runs resume next time exactly as after `kill -9`.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from supervisor.run_host import (
 from supervisor.run_tree import RunSpec
 from supervisor.tree_protocol import RunResult
 
-# A Procfile manager kills after 5 s. What is left by then is killed, which costs no more than a look at a transcript.
+# A Procfile manager kills after 5 s. We kill the rest before that; a resume then only has to read a transcript.
 STOP_S = 3.5
-# A submitter wakes us. One that was killed in that moment, or a run that somebody else holds, is noticed by looking.
+# A submitter wakes the server. Polling notices one that was killed at that moment, and a run that another root holds.
 LOOK_S = 5.0
 SUSPENDED = RunResult("stopped", "loop serve is stopping: the next loop serve resumes this run")
 
 
 class ServeConsole(Protocol):
-    """Where the lines go. `show` must pass on and return."""
+    """Where the lines go. `show` must return immediately."""
 
     def show(self, run: str, progress: Progress) -> None:
         """Any thread. `run` is "<repo id>/<run id>"; "" for `loop serve` itself."""
@@ -61,7 +61,7 @@ class ServeConsole(Protocol):
 def serve(home: Path, environment: dict[str, str], max_runs: int, console: ServeConsole, *, on_terminal: bool) -> None:
     """Serves until a signal. Raises `UserError` when another one serves this home. Leaves no process behind.
 
-    `on_terminal`: the end of the terminal is a wish to stop.
+    `on_terminal`: the end of the terminal asks for a stop.
     """
     directory = submissions.serve_directory(home)
     files.make_private(directory)
@@ -80,18 +80,18 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
 
 @dataclass(kw_only=True)
 class _Active:
-    """A run in our hands."""
+    """A run that this server runs."""
 
     order: RunSpec
     hold: Hold
     run: HostedRun
-    is_suspended: bool = False  # until a person decides: it takes no place
+    is_suspended: bool = False  # until the user decides: it takes no slot
     close_log: Callable[[], None]
 
 
 @dataclass(frozen=True)
 class _Look:
-    """There may be something in the queue."""
+    """Event: the queue may have changed."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,15 @@ class _Server:
         self._console = console
         self._events: queue.SimpleQueue[_Look | _Begun | _Suspended | _Over | _Signal] = queue.SimpleQueue()
         self._active: dict[Path, _Active] = {}
-        self._elsewhere: set[Path] = set()  # held by another root: said once
-        self._withdrawn: set[Path] = set()  # where that could not be written
+        self._elsewhere: set[Path] = set()  # held by another root: reported once
+        self._withdrawn: set[Path] = set()  # those whose withdrawal could not be written
         self._submissions = threading.Lock()  # `begun` must not write what `withdraw` has just removed
         self._stop_at: float | None = None
         self._notify_socket = _NotifySocket(_notify_socket_path(hold.runtime), lambda: self._events.put(_Look()))
         self._host = RunHost(hold.runtime, submissions.serve_directory(home))
 
     def run(self, *, on_terminal: bool) -> None:
-        """Blocks until it was told to stop and every process is gone."""
+        """Blocks until a stop is asked for and every process is gone."""
         on_hangup = self._on_signal if on_terminal else self._on_hangup
         with handled({signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal, signal.SIGHUP: on_hangup}):
             try:
@@ -169,7 +169,7 @@ class _Server:
                 case _Look():
                     pass
                 case _Begun():
-                    with self._submissions, suppress(OSError):  # a full disk: then they are given again, as they were
+                    with self._submissions, suppress(OSError):  # a full disk: the next start gets them again
                         submissions.begun(event.directory)
                 case _Suspended():
                     self._active[event.directory].is_suspended = event.is_suspended
@@ -236,7 +236,7 @@ class _Server:
         return _Active(order=order, hold=hold, run=run, close_log=close_log)
 
     def _settle(self, directory: Path, result: RunResult) -> None:
-        """The run is over, or stopped with us: then it stays in the queue."""
+        """Ends a run that is over. One that stopped with the server stays in the queue."""
         active = self._active.pop(directory)
         active.run.close(result)
         if result == SUSPENDED and submissions.read(directory) is not None:
@@ -252,7 +252,7 @@ class _Server:
         active.hold.release()
 
     def _withdraw(self, directory: Path) -> None:
-        """Any thread. A run whose file cannot be removed, or whose directory is gone, is not begun again by us."""
+        """Any thread. Removes the run from the queue. If that fails, this server does not start it again."""
         with self._submissions:
             try:
                 submissions.withdraw(directory)
@@ -272,7 +272,7 @@ class _Server:
         self._events.put(_Signal(signal.Signals(number).name, stops=True))
 
     def _on_hangup(self, number: int, _frame: FrameType | None) -> None:
-        """A log that was moved away is opened anew with the next line, in each process by itself: here it is."""
+        """SIGHUP: log file reopened. Each process reopens a log that was moved away at its next line."""
         self._events.put(_Signal(signal.Signals(number).name, stops=False))
 
     def _say(self, kind: ProgressKind, text: str, *, run: str = "") -> None:
@@ -281,21 +281,21 @@ class _Server:
 
 
 class _RunConsole:
-    """The console of one run: names the run."""
+    """The console of one run: adds the run's name to what it shows."""
 
     def __init__(self, console: ServeConsole, key: str) -> None:
         self._console = console
         self._key = key
 
     def opened(self, endpoint: str) -> None:
-        """It is told everything without asking."""
+        """No-op: `show` brings everything."""
 
     def show(self, progress: Progress) -> None:
         self._console.show(self._key, progress)
 
 
 class _NotifySocket:
-    """A datagram socket that submitters write to, and the thread that listens."""
+    """A datagram socket that submitters write to, and the thread that reads it."""
 
     def __init__(self, path: Path, rung: Callable[[], None]) -> None:
         self._rung = rung
@@ -305,9 +305,9 @@ class _NotifySocket:
         self._thread.start()
 
     def close(self) -> None:
-        """Called once."""
+        """Stops the thread. Call it once."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
-            link.sendto(b"", self._socket.getsockname())  # closing a socket does not end a wait for it
+            link.sendto(b"", self._socket.getsockname())  # closing a socket does not wake its reader
         self._thread.join()
         self._socket.close()
 

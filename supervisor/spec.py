@@ -1,7 +1,7 @@
-"""What a supervisor is told to keep alive, and how. Pure: checked structs, no behaviour.
+"""What a supervisor keeps alive, and how. Pure: checked structs, no behaviour.
 
-The words and their meaning are OTP's (`supervisor(3)`), with back-off added, which OTP does not have. Every default
-stands beside its key, with its unit in the key's name. A wrong value raises `UserError`, which carries the value.
+The words and their meaning are OTP's (`supervisor(3)`), with back-off added, which OTP does not have. Every default is
+beside its key, with its unit in the key's name. A wrong value raises `UserError`, which names the value.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Ends what a killed actor, launcher or root has left behind, by the records that were written while it lived.
+"""Ends what a killed actor, launcher or root has left behind, by the process records from its lifetime.
 
-Runs in the root, in the calling thread. It only ever kills a process whose pid and start time are those of a record:
-where a pid has gone to another process, nothing is killed. Records are written by `actors.edges.processes.record`:
-by actors for their agents' programs, by launchers for the actors.
+Runs in the root, in the calling thread. It kills only a process whose pid and start time are those of a record, never
+one that has reused the pid. Records are written by `actors.edges.processes.record`: by actors for their agents'
+programs, by launchers for the actors.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ FORKSERVER, SPARE = "forkserver", "spare"  # beside the directories of the child
 
 
 def records_root(runtime_dir: Path) -> Path:
-    """What a root at its start reaps: all records of the one before it."""
+    """The records that a root ends at its start: all of its predecessor."""
     return runtime_dir / "processes"
 
 
 def records_directory(runtime_dir: Path, child: str) -> Path:
-    """Where the processes of a child are recorded. The child's id may be any text."""
+    """The directory for the process records of a child. The child's id may be any text."""
     return records_root(runtime_dir) / f"of {quote(child, safe='')}"
 
 
 def left(directory: Path) -> list[int]:
-    """The pids that `kill` would kill. Kills and removes nothing."""
+    """The pids that `kill` would kill. Changes nothing."""
     return [record.pid for _, record in _records(directory) if record and _still_runs(record)]
 
 
@@ -42,11 +42,11 @@ def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | 
     for path in sorted(directory.rglob(f"*{processes.RECORD_SUFFIX}")):
         try:
             yield path, msgspec.json.decode(files.read_bytes(path), type=processes.ProcessRecord)
-        except MissingFileError:  # its owner has removed it
+        except MissingFileError:  # removed by its owner
             continue
-        except BadFileError:  # it is none of ours
+        except BadFileError:  # not one of our records
             continue
-        except (ValueError, RecursionError):  # a power cut has emptied it; what it recorded went down as well
+        except (ValueError, RecursionError):  # emptied by a power cut, which ended its process as well
             yield path, None
 
 
@@ -56,7 +56,7 @@ def kill(directory: Path) -> list[int]:
     Returns their pids. Call it when nobody writes records there any more: an actor has ended, or a root is starting
     and holds the lock of its runtime directory.
     """
-    running = left(directory)  # before: the end of one is that of others, and what nobody waits for stays a zombie
+    running = left(directory)  # first: one end causes others, and unreaped processes stay zombies
     for path, record in _records(directory):
         if record:
             processes.end_stale(record.pid, record.started)

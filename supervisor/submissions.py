@@ -1,8 +1,9 @@
-"""The queue of `loop serve`: `submission.json` in the directory of each run that waits for it or is in its hands.
+"""The queue of `loop serve`: `submission.json` in the directory of each run that is queued or that it runs.
 
-`loop submit` writes it, also while nothing is serving; it goes when the run has ended or is stopped on purpose. So a
-run goes on by itself after a reboot exactly as long as the file is there. Reads and writes files, in any process;
-starts nothing. The environment is not in it, as that holds secrets: agents have the environment of `loop serve`.
+`loop submit` writes it, also while no `loop serve` runs. It is removed when the run has ended or the user stops it. So
+a run resumes after a reboot exactly as long as the file exists. This module reads and writes files, in any process, and
+starts nothing. The file does not hold the environment, because that has secrets: agents get the environment of `loop
+serve`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MOST_BYTES = 16 * values.MOST_TASK_BYTES  # a task whose every character is esca
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, checked. `begun`: the run's journal has it.
+    """A checked request for a run. `begun`: the run's journal has it.
 
     An earlier version wrote null for settings that the journal has, and the agents and models beside them.
     """
@@ -53,21 +54,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve_directory(home: Path) -> Path:
-    """Lock, log and process records of `loop serve`: there is one for each home."""
+    """The directory with lock, log and process records of `loop serve`, one per home."""
     return home / ".loop" / "serve"
 
 
 def submit(order: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | None:
-    """Durable when it returns. `manifest` is what the root knows of the run.
+    """Queues the run, durably when it returns. `manifest` is the root's part of the manifest.
 
-    Returns the pid of the `loop serve` that has been told, or None when there is none. Raises `UserError` when the
-    run is active.
+    Returns the pid of the notified `loop serve`, or None when none runs. Raises `UserError` when the run is active.
     """
     if (holder := run_dir.holder(order.directory)) is not None:
         raise UserError(
             f"run {order.run_id} is already active in process {holder.pid}: end it first with loop stop {order.run_id}"
         )
-    # Nobody can be asked where a queued run ends; loop shell gives it more to do while it is active.
+    # A queued run has no user to ask at its end; `loop shell` gives it more tasks while it is active.
     submission = _encoded(
         Submission(
             submitted_at_ns=time.time_ns(),
@@ -81,7 +81,7 @@ def submit(order: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | 
             tree_sha256=order.tree_sha256,
         )
     )
-    # Before anything is written: a run that only half stands in the queue would be seen by nobody.
+    # Before anything is written: no one would notice a run that is only half queued.
     whole = run_dir.encode_manifest({**(run_dir.read_manifest(order.directory) or {}), **manifest})
     files.replace(order.directory / "manifest.json", whole)
     run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
@@ -90,7 +90,7 @@ def submit(order: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | 
 
 
 def queued(home: Path) -> list[Path]:
-    """The directories of all submitted runs, first submitted first; those in the hands of `loop serve` included."""
+    """The directories of all submitted runs, first submitted first, including those that `loop serve` runs."""
     found = []
     for directory in run_dir.directories(run_dir.runs_root(home), levels=2):
         submission = read(directory)
@@ -100,7 +100,9 @@ def queued(home: Path) -> list[Path]:
 
 
 def read(directory: Path) -> Submission | None:
-    """None when the run is not submitted, or its file is of another version: it stays where it is."""
+    """The run's submission. None when the run is not submitted, or when its file is of another version; that file
+    stays.
+    """
     try:
         return msgspec.json.decode(files.read_bytes(directory / FILE, MOST_BYTES), type=Submission)
     except (BadFileError, OSError, ValueError, RecursionError):  # ValueError: msgspec's, and of text that is no UTF-8
@@ -108,8 +110,10 @@ def read(directory: Path) -> Submission | None:
 
 
 def spec_of(directory: Path, submission: Submission, environment: dict[str, str], home: Path) -> RunSpec:
-    """The order to run it here. Raises `UserError` when its place is gone, or the configuration is bad."""
-    # Here, since all that a run needs is a second's work to import, and `loop status` only looks.
+    """The spec that runs the submission here. Raises `UserError` when its directory is gone, or the configuration is
+    bad.
+    """
+    # Imported here: what a run needs takes a second to import, and `loop status` only reads.
     from actors.adapters import BUILT_IN_NAMES
     from supervisor.run_tree import RunSpec
 
@@ -140,7 +144,7 @@ def spec_of(directory: Path, submission: Submission, environment: dict[str, str]
 
 
 def _of_an_earlier_version(submission: Submission) -> RunSettings:
-    """What it says beside the settings that it has not."""
+    """The settings of a submission that an earlier version wrote, from the fields beside them."""
     return RunSettings(
         run_uid="",
         task="",
@@ -154,14 +158,14 @@ def _of_an_earlier_version(submission: Submission) -> RunSettings:
 
 
 def begun(directory: Path) -> None:
-    """The run's journal has its settings: a task that a person has changed since then must not be set back."""
+    """Notes that the run's journal has its settings, so that a task which the user changes later is not set back."""
     submission = read(directory)
     if submission is not None and not submission.begun:
         files.replace(directory / FILE, _encoded(replace(submission, begun=True)))
 
 
 def withdraw(directory: Path) -> bool:
-    """It does not go on by itself any more. False: it was not submitted. Durable when it returns."""
+    """Takes the run out of the queue, durably when it returns. False: it was not submitted."""
     try:
         (directory / FILE).unlink()
     except FileNotFoundError:
@@ -175,7 +179,7 @@ def _encoded(submission: Submission) -> bytes:
 
 
 def _notify(home: Path) -> int | None:
-    """Wakes the `loop serve` of this home, whose notify socket takes datagrams. It looks by itself after a while."""
+    """Wakes the `loop serve` of this home by a datagram to its notify socket. Else the server polls the queue."""
     holder = run_dir.holder(serve_directory(home))
     if holder is None:
         return None

@@ -1,22 +1,22 @@
-"""What a supervisor does about its children: who is started, asked to stop, killed, and when the tree is over. Pure.
+"""Decides about a supervisor's children: which to start, stop or kill, and when the tree is over. Pure.
 
-`decide(tree, event, at)` gives the tree after the event and the commands that carry the decision out, in order.
-`supervisor.policy` says what follows from one child's end; this module says what follows for the tree:
+`decide(tree, event, at)` gives the tree after the event, and in order the commands that carry the decision out.
+`supervisor.policy` decides about one child's end; this module decides about the tree:
 
     running ──a child ended too often, and a user is there──> suspending ──all down──> suspended
        │                                                          │                        │
        │ <──────────────── the user starts them again ────────────┴────────────────────────┘
        └──(or from any of them) the run is over, or must be──> ending ──all down──> ended
 
-A tree is stopped level by level: the next level is asked when the one before it is down. What the rules are:
+A tree is stopped level by level: the next level is asked when the previous one is down. The rules:
 
-- One incarnation of a child runs at a time: the next is started when the end of the one before is known.
+- One incarnation of a child runs at a time: the next one starts when the end of the previous one is known.
 - An event of an incarnation that is not the present one changes nothing; neither does a timer that came too late.
-- A child that was stopped by hand is *held*: nothing but a user starts it.
-- A graceful stop goes through the driver, the child that leads the run and says how it ended. A second stop that is
+- A child that was stopped by hand is *held*: only the user starts it.
+- A graceful stop goes through the driver, the child that leads the run and reports how it ended. A second stop that is
   not graceful, a driver that is down, or one that is too slow end the tree without it. It has less time while another
   child is down for good.
-- Whatever a user asks of a child is answered, once, with what comes of it.
+- Each change that the user asks for is answered once, with its outcome.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ from supervisor.tree_protocol import (
 )
 
 TICK_MS = 1_000
-# The whole tree is gone by then: under a Procfile manager the whole stop has 5 s.
+# By then the whole tree is gone: a Procfile manager gives the whole stop 5 s.
 STOP_S = 3.0
 # A graceful stop first lets the driver interrupt its turns and say how the run ended.
 GRACE_MS = 15_000
-# When an actor is down for good: if one of the turns is its own, nobody will say that it has ended.
+# The same while an actor is down for good: the end of its turn would never be reported.
 GRACE_ALONE_MS = 3_000
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event meets: the time of a clock that never jumps and that of the user's clock, chance, an audience."""
+    """The circumstances of an event: monotonic time, the user's clock, chance, and whether a user is attached."""
 
     now_ms: int  # monotonic
     unix_ms: int
     jitter: float = 0.0  # random, in [0, 1)
-    attended: bool = False  # there is a user to ask
+    attended: bool = False  # a user can be asked
 
 
 def decide(tree: Tree, event: Event, at: Moment) -> tuple[Tree, list[Command]]:
-    """The tree after the event, and what is to be done now, in this order. Raises nothing."""
+    """The tree after the event, and the commands to carry out now, in order. Raises nothing."""
     step = _Step(tree, at)
     step.take(event)
     return step.tree, step.commands
@@ -94,7 +94,7 @@ class _Step:
     def take(self, event: Event) -> None:
         match event:
             case TreeBegun():
-                for name in self.tree.children:  # none waits for the one before: mail for it waits in the router
+                for name in self.tree.children:  # in parallel: the router keeps mail for each
                     self._start(name)
                 self._do(Wake(TICK_MS, Tick()))
             case Started() | Exited() | StartFailed():
@@ -201,7 +201,7 @@ class _Step:
         if child.restart_wanted:
             self._start(name, again=True)
             return
-        if child.restart_due:  # it was stopped for a sibling's restart, and comes back with that
+        if child.restart_due:  # stopped for a sibling's restart, which starts it again
             return
         decision, history = policy.decide(
             self.tree.spec,
@@ -295,12 +295,12 @@ class _Step:
             self._do(Wake(GRACE_ALONE_MS if is_one_down else GRACE_MS, GraceOver()))
 
     def _end(self, result: RunResult) -> None:
-        """The run is over, one way or another: stop the tree level by level, then say so."""
+        """Ends the run, for whatever reason: stops the tree level by level, then reports the result."""
         if self.tree.result is None:
             self._down(phase="ending", result=result)
 
     def _down(self, **changes: Any) -> None:
-        """Nothing is started any more, and the tree is stopped."""
+        """Stops the tree; no child is started from now on."""
         self.tree = replace(self.tree, **changes)
         for name in self.tree.children:
             self._set(name, restart_due=False, restart_wanted=False)
@@ -327,7 +327,7 @@ class _Step:
                 pass
 
     def _resume(self) -> None:
-        """All children again, but for those that the user wants to stay down."""
+        """Starts all children again, except those that the user keeps down."""
         self.tree = replace(self.tree, phase="running", question="", answered=False, history=())
         self._do(AskUser(""))
         for name, child in self.tree.children.items():
@@ -340,7 +340,7 @@ class _Step:
         if child.phase not in ("starting", "ready"):
             return
         self._set(name, phase="stopping", since_ms=self._at.now_ms)
-        if child.phase == "starting":  # it does not listen yet
+        if child.phase == "starting":  # it reads no messages yet
             self._kill(child)
             return
         self._do(TellChild(name, StopActor(reason=reason, grace_s=child.spec.shutdown_s)))
@@ -378,7 +378,7 @@ class _Step:
                 return AnswerChange(f"{name} is being started")
 
     def _answer(self, action: Action, name: str) -> AnswerChange:
-        """While the tree is suspended, it is about all of them."""
+        """Carries out a change by hand. While the tree is suspended, the change concerns all children."""
         if action == "kill":
             self._set(name, held=True)
             return AnswerChange(f"{name} stays down when the others are started, until: start {name}")

@@ -1,4 +1,4 @@
-"""What the supervisor's tree is told and what it orders: events and commands of `supervisor.tree`. Pure.
+"""The events and commands of `supervisor.tree`. Pure.
 
 Three more events come from a launcher: Started, Exited, StartFailed of `supervisor.orders`.
 """
@@ -16,7 +16,7 @@ Action = Literal["restart", "kill", "start"]
 
 
 class RunResult(msgspec.Struct, frozen=True):
-    """How a run ended: the driver's own words, or the supervisor's when the driver could not say."""
+    """How a run ended, as the driver reports it; as the supervisor does when the driver cannot."""
 
     state: str
     detail: str
@@ -26,11 +26,11 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 class TreeBegun(msgspec.Struct, frozen=True):
-    """The supervisor has started. Once, first."""
+    """The supervisor has started. Sent once, first."""
 
 
 class ChildSaid(msgspec.Struct, frozen=True):
-    """A message of an actor for its supervisor."""
+    """An actor has sent a message to its supervisor."""
 
     child: str
     incarnation: int
@@ -38,27 +38,27 @@ class ChildSaid(msgspec.Struct, frozen=True):
 
 
 class ReadyOverdue(msgspec.Struct, frozen=True):
-    """The child had this long to become ready."""
+    """The child's time to become ready is over."""
 
     child: str
     incarnation: int
 
 
 class KillDue(msgspec.Struct, frozen=True):
-    """The child had this long to end after it was asked to."""
+    """The child's time to end after a stop request is over."""
 
     child: str
     incarnation: int
 
 
 class RestartDue(msgspec.Struct, frozen=True):
-    """The back-off is over. With the incarnation that each child had when the restart was decided."""
+    """The back-off is over. Names the incarnation of each child at the time of the decision."""
 
     children: tuple[tuple[str, int], ...]
 
 
 class GraceOver(msgspec.Struct, frozen=True):
-    """The driver had this long to end the run."""
+    """The driver's time to end the run is over."""
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -66,14 +66,14 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class StopAsked(msgspec.Struct, frozen=True):
-    """Somebody wants the end of the run: in order, or `now`."""
+    """The user or a signal asks for the end of the run: in order, or `now`."""
 
     reason: str
     now: bool
 
 
 class ChangeAsked(msgspec.Struct, frozen=True):
-    """A user wants one child killed (it stays down), started or restarted, whatever the policy would do."""
+    """The user asks to kill (it stays down), start or restart one child, whatever the policy says."""
 
     action: Action
     child: str
@@ -174,7 +174,7 @@ class FinishRun(msgspec.Struct, frozen=True):
 
 
 class AnswerChange(msgspec.Struct, frozen=True):
-    """To whoever asked for the change. `refused`: nothing was done."""
+    """Answer the request for a change. `refused`: nothing was done."""
 
     text: str
     refused: bool = False

@@ -1,1 +1,1 @@
-"""How consoles reach a run: what they may say, who hears it, what is done about it."""
+"""How consoles reach a run: their protocol, the server, the handlers and the news."""

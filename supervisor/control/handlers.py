@@ -1,9 +1,9 @@
-"""The handler: knows how one run stands, and carries out what consoles ask. Lives in the root process.
+"""The handlers of console requests: they know the state of one run. They run in the root process.
 
-What actors tell about themselves is kept here, so that the state of the run is shown without asking anybody. Only
-`serve` waits for actors, in the thread of the request, and never for longer than `PATIENCE_S`. Each request is asked
-`once`: one that an actor ended at is not given to its successor, as it may be what ended it. It decides nothing: orders
-go to the run, the agents' actors and the supervisor, and what those say is the answer.
+They keep what actors report about themselves, so a report needs no actor. Only `serve` waits for actors, in the thread
+of the request, and never longer than `PATIENCE_S`. Each request is asked `once`: a request that ended an actor is not
+passed to its successor. The handlers decide nothing: orders go to the run, the agents' actors and the supervisor, and
+their replies are the answer.
 """
 
 from __future__ import annotations
@@ -78,19 +78,20 @@ from supervisor.inspections import evaluation, overview
 from supervisor.router import DeadLetter, Router
 from supervisor.run_tree import DRIVER, RunSpec
 
-# An actor answers in milliseconds, unless it is stuck or being replaced. A person gets an answer by then anyway.
+# An actor answers in milliseconds, unless it is stuck or being replaced. Then the console gets an answer after this
+# time.
 PATIENCE_S = 2.0
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
 PLANNING = ("plan", "plan-review")
-# Heartbeats come once a second. Three missing ones are no accident, and people see it before the supervisor acts.
+# Heartbeats come once a second. Three missing ones are no accident; the user sees it before the supervisor acts.
 SILENT_MS = 3_000
 
 
 class ControlHandler:
     """One run's handler. `note` and the callbacks of the control server are quick; `serve` blocks its thread.
 
-    `tell` and `ref` speak to the run's actors as "console"; `stop` ends the run, gracefully or at once.
+    `tell` and `ref` speak to the run's actors as "console"; `stop` ends the run, gracefully or immediately.
     """
 
     def __init__(
@@ -120,11 +121,11 @@ class ControlHandler:
         self._guard = threading.Lock()  # of `_heard` and `_agents`
 
     def supervised_by(self, supervisor: pykka.ActorRef[Any]) -> None:
-        """Told once, before the first console can ask."""
+        """Sets the supervisor. Call it once, before the first console can ask."""
         self._supervisor = supervisor
 
     def note(self, message: Message) -> None:
-        """Router's thread: something that an actor tells about itself."""
+        """Router's thread: keeps what an actor reports about itself."""
         match message:
             case RunStatus():
                 self._status = message
@@ -142,19 +143,19 @@ class ControlHandler:
                 pass
 
     def children(self, actors: list[ActorReport]) -> None:
-        """Supervisor's thread: how the actors stand."""
+        """Supervisor's thread: keeps the state of the actors."""
         before = {actor.name: actor.incarnation for actor in self._actors}
         self._no_turn_in([actor.name for actor in actors if actor.incarnation != before.get(actor.name)])
         self._actors = actors
 
     def asks(self, question: str) -> None:
-        """Supervisor's thread: the run is suspended until this is answered; "": it is no longer."""
+        """Supervisor's thread: the run is suspended until this question is answered; "": it is not suspended."""
         self._question = question
         if question:
             self._no_turn_in(list(self._agents))
 
     def _no_turn_in(self, roles: list[str]) -> None:
-        """Their turns ended with their processes; who goes on with one will say so."""
+        """Forgets the turns of these roles, which ended with their processes. An actor that resumes one reports it."""
         with self._guard:
             self._agents = {
                 role: replace(each, turn_id="", purpose="", asks="") if role in roles else each
@@ -164,7 +165,7 @@ class ControlHandler:
     # --- what the server asks -----------------------------------------------------------------------------------------
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
-        """From memory."""
+        """See `Handler.at_once`."""
         order = self._order
         return Report(
             at_ms=wall_ms(),
@@ -198,7 +199,7 @@ class ControlHandler:
         )
 
     def _asking(self, status: RunStatus) -> RunStatus:
-        """While an agent waits for a person in its own window, so does the run: no console can answer for it."""
+        """Shows that the run waits while an agent waits for the user in its own window, where no console can answer."""
         asked = next((agent.asks for agent in self._agents.values() if agent.asks), "")
         if not asked or status.state not in ("working", "reviewing"):
             return status
@@ -206,7 +207,7 @@ class ControlHandler:
         return replace(status, state="input-required", line=f"{place}: {asked}", waits_for="a person")
 
     def news(self, news: Shown) -> None:
-        """Into the log, which is what `loop logs` shows; and the last event of each actor is kept."""
+        """Writes news into the log, which `loop logs` shows, and keeps the last event of each actor."""
         progress = news.progress
         if progress.kind == "raw":
             return
@@ -220,7 +221,7 @@ class ControlHandler:
         self._router.set_tap(self._order.key, tap)
 
     def serve(self, request: AnyRequest) -> AnyAnswer:
-        """Raises `LoopError` when it cannot be done."""
+        """See `Handler.serve`. Raises `LoopError` when the request cannot be carried out."""
         match request:
             case LookIntoMailbox():
                 return self._mailbox(request)
@@ -252,7 +253,7 @@ class ControlHandler:
     # --- the run ----------------------------------------------------------------------------------------------------
 
     def _ask_run(self, message: Message) -> AnyAnswer:
-        """An order is not lost with a driver that is stuck: it is then left for the next incarnation."""
+        """Sends an order to the driver. If the driver is stuck, its next incarnation gets the order."""
         driver = self._ref(self._up(DRIVER).name)
         try:
             answer = driver.ask(message, timeout_s=PATIENCE_S, once=True)
@@ -306,7 +307,7 @@ class ControlHandler:
             raise UserError(f"{self._order.labels[wanted[0]]} has no turn running" if request.agent else "no turn runs")
         for agent in running:
             if agent.purpose in PLANNING:
-                # A plan that ends early is an error of the run. A pause breaks the turn off, and keeps its place.
+                # A plan that ends early is an error of the run. A pause interrupts the turn, and keeps its place.
                 return self._ask_run(ControlRun(action="pause-now"))
             self._ref(agent.role).tell(InterruptTurnRequest(turn_id=agent.turn_id, reason="interrupted from a console"))
         names = ", ".join(f"{agent.label}'s {agent.purpose} turn" for agent in running)
@@ -314,7 +315,7 @@ class ControlHandler:
         return Done(text=f"interrupting {names}")
 
     def _role(self, name: str) -> Role:
-        """Of what people call the agent, or of the role itself."""
+        """The role of an agent's name, or of a role's own name."""
         for role, label in self._order.labels.items():
             if name.lower() in (label.lower(), role):
                 return role
@@ -322,7 +323,7 @@ class ControlHandler:
         raise UserError(f"no agent {name!r} in this run: there are {known}")
 
     def _at_work(self) -> Role:
-        """Whom `steer` means: the agent whose turn runs; the worker's, when both do."""
+        """The role that `steer` means: the one whose turn runs; the worker when both run."""
         for role in ("worker", "reviewer"):
             if (agent := self._agents.get(role)) is not None and agent.turn_id:
                 return agent.role
@@ -344,7 +345,7 @@ class ControlHandler:
         return actor
 
     def _with_turn(self, actor: ActorReport) -> ActorReport:
-        """A turn runs beside the mailbox, so the supervisor does not see it."""
+        """Adds the running turn, which the supervisor does not see because it runs beside the mailbox."""
         agent, last = self._agents.get(actor.name), self._last.get(actor.name)
         if last is not None:
             actor = replace(actor, last_event=f"{last.kind}: {last.text}"[:200], last_event_at_ms=last.at_ms)
@@ -378,7 +379,7 @@ class ControlHandler:
         )
 
     def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
-        """An order that the bridge gives no answer to may have been carried out: it is known by its id."""
+        """Asks the bridge. An order without an answer may have been carried out; its id makes a repetition safe."""
         if not self._order.paired:
             raise UserError("one agent alone has nobody to write to: there is no mail in this run")
         bridge = self._ref(self._up("bridge").name)

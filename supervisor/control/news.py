@@ -1,8 +1,8 @@
-"""What consoles have not been sent yet, bounded in bytes. Pure: no socket, no thread; the control server sends.
+"""The unsent news and answers of consoles, bounded in bytes. Pure: no socket, no thread; the control server sends.
 
-All consoles that follow a run read one log of news, each from where it is (`NewsLog`). So a hundred of them that do not
-read cost what one costs. News that a console has not read when it leaves the log, it misses; it is told how many as
-soon as it reads again. What is for one console alone, its answers and its traces, waits in its own queue (`Own`).
+All consoles that follow a run read one log of news, each from its own place (`NewsLog`). So a hundred slow consoles
+cost as much as one. A console misses news that leaves the log unread, and learns how many when it reads again. Answers
+and traces of one console wait in its own queue (`Own`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LOG_BYTES = 16 * 1024 * 1024
 LOG_LENGTH = 5_000
 # News that a console which attaches late can ask for.
 REMEMBERED = 500
-# Of one console that does not read. Its traces may be missed; an answer is, when somebody asks and never reads.
+# Limit for one console that does not read. It may miss traces; a console that asks and never reads misses answers.
 MOST_TRACES_BYTES = 256 * 1024
 MOST_ANSWERS_BYTES = 4 * 1024 * 1024
 
 
 class Found(NamedTuple, Generic[T]):
-    """The next news for a reader: which, where it reads on, and how many before it have left the log."""
+    """The next news for a reader: the item, the next place, and how many items before it have left the log."""
 
     item: T
     place: int
@@ -31,7 +31,7 @@ class Found(NamedTuple, Generic[T]):
 
 
 class NewsLog(Generic[T]):
-    """The newest news, numbered from 0 on. At most `LOG_BYTES` and `LOG_LENGTH`, and always the newest one."""
+    """The newest news, numbered from 0. Holds at most `LOG_BYTES` and `LOG_LENGTH`, and always the newest item."""
 
     def __init__(self, most_bytes: int = LOG_BYTES, most: int = LOG_LENGTH) -> None:
         self._most_bytes = most_bytes
@@ -41,7 +41,7 @@ class NewsLog(Generic[T]):
         self.end = 0  # the number of the next one
 
     def add(self, item: T, size: int) -> None:
-        """The next news. `size`: its bytes."""
+        """Appends news. `size`: its bytes."""
         self._items[self.end] = (item, size)
         self.end += 1
         self.size += size
@@ -50,16 +50,16 @@ class NewsLog(Generic[T]):
             self.size -= left
 
     def lost(self, count: int) -> None:
-        """So many news came that nobody could take in: every reader misses them."""
+        """Counts news that found no room: every reader misses them."""
         self.end += count
 
     def last(self, count: int) -> int:
-        """Where a reader begins that wants the last `count`."""
+        """The place from which a reader gets the last `count` items."""
         kept = list(self._items)[-min(count, REMEMBERED) :] if count > 0 else []
         return kept[0] if kept else self.end
 
     def next(self, place: int) -> Found[T] | None:
-        """What a reader at `place` reads next."""
+        """The next item for a reader at `place`; None at the end."""
         for number in range(place, self.end):
             if number in self._items:
                 return Found(self._items[number][0], number + 1, number - place)
@@ -70,20 +70,20 @@ class NewsLog(Generic[T]):
 
 @dataclass
 class Own(Generic[T]):
-    """What is for one console alone, in order."""
+    """The queue of one console: its answers and traces, in order."""
 
     items: deque[tuple[T, int]] = field(default_factory=deque)
     size: int = 0
     missed: int = 0  # traces
 
     def answer(self, item: T, size: int) -> None:
-        """An answer. The oldest of what waits makes room: its console does not read."""
+        """Appends an answer. The oldest items make room when the console does not read."""
         while self.items and self.size + size > MOST_ANSWERS_BYTES:
             self.pop()
         self._add(item, size)
 
     def trace(self, item: T, size: int) -> bool:
-        """A trace, which says how many before it were missed. Returns whether there is room for it."""
+        """Appends a trace, which says how many were missed before it. False: there is no room."""
         if self.size + size > MOST_TRACES_BYTES:
             self.missed += 1
             return False
@@ -92,7 +92,7 @@ class Own(Generic[T]):
         return True
 
     def pop(self) -> None:
-        """The first one was sent."""
+        """Removes the first item, which was sent."""
         _, size = self.items.popleft()
         self.size -= size
 

@@ -1,8 +1,8 @@
-"""What a console and the control server of a run say to each other. Pure: structs, and bytes to and from them.
+"""The protocol between a console and the control server of a run. Pure: structs, and bytes to and from them.
 
-A console sends requests, each in one frame, and gets one answer to each, with its id. One that follows also gets
-news, with id 0. Nothing here is ever unpickled. A number that a console gives is a `Count`: anything else is refused
-before an actor hears of it. Adding a request = one struct here and one branch in `handlers`.
+A console sends requests, each in one frame, and gets one answer per request, with its id. A console that follows also
+gets news, with id 0. Nothing here is ever unpickled. Numbers from a console are a `Count`: anything else is refused
+before it reaches an actor. A new request needs one struct here and one branch in `handlers`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from actors.messages import AgentStatus, Count, MailboxItem, MailRecord, Progres
 from actors.wire.encoding import to_msgpack
 from actors.wire.unpack import Unpacker
 
-# The control server and the consoles of one run may come from two installations: a console says which words it knows.
+# The control server and the consoles of one run may come from two installations: a console states its protocol version.
 CONSOLE_VERSION = 1
-# A follow-up or a message may be a file that somebody pasted.
+# A follow-up or a message may be a pasted file.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
-# running: ready, with nothing to do. busy: at work, see `doing`. stuck: no progress, it is being killed.
-# restarting: down for the moment. stopped: on purpose, until somebody starts it. dead: down, nobody starts it again.
+# running: ready, with nothing to do. busy: at work, see `doing`. stuck: no progress, it is being killed. restarting:
+# down for the moment. stopped: by hand, until the user starts it. dead: down, and not restarted.
 Liveness = Literal["starting", "running", "busy", "stuck", "restarting", "stopping", "stopped", "dead"]
 
 
@@ -34,19 +34,19 @@ class ActorReport(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""  # of stuck, restarting ("2 of 10: crash (signal 9)"), stopped and dead
     incarnation: int = 0
     pid: int = 0
-    since_ms: int = 0  # of the incarnation's being ready
+    since_ms: int = 0  # when the incarnation became ready
     heard_at_ms: int = 0  # last heartbeat
     restarts: int = 0
     mailbox: int = 0  # messages that wait
     handled: int = 0
-    doing: str = ""  # the message that is being handled for long, or the turn that runs
+    doing: str = ""  # the slow message in its handler, or the turn that runs
     doing_since_ms: int = 0
-    last_event: str = ""  # the last thing that was heard of its agent
+    last_event: str = ""  # the last event of its agent
     last_event_at_ms: int = 0
 
 
 class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that was not handed over."""
+    """A message that was not delivered."""
 
     at_ms: int
     id: str
@@ -62,21 +62,21 @@ class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what a console asks."""
+    """Base of all requests."""
 
 
 class Follow(Request, frozen=True, kw_only=True, tag=True):
-    """Send me news from now on, after the last `last` ones. Answered with `Done`."""
+    """Send news from now on, and first the last `last` ones. Answered with `Done`."""
 
     last: Count = 0
 
 
 class GetReport(Request, frozen=True, kw_only=True, tag=True):
-    """How does the run stand? Answered with `Report` from what is known: no actor is asked."""
+    """Report the state of the run. Answered with `Report` from memory, without asking an actor."""
 
 
 class LookIntoMailbox(Request, frozen=True, kw_only=True, tag=True):
-    """Answered with `MailboxReport`, also while the actor's handler is stuck."""
+    """Show an actor's mailbox. Answered with `MailboxReport`, also while the actor's handler is stuck."""
 
     actor: str
     limit: Count = 20
@@ -90,7 +90,7 @@ class Inspect(Request, frozen=True, kw_only=True, tag=True):
 
 
 class Say(Request, frozen=True, kw_only=True, tag=True):
-    """Bring this to the agent. `agent` is what people call it, or its role; "" = the one whose turn runs."""
+    """Bring this text to the agent. `agent` is its name or its role; "" = the one whose turn runs."""
 
     message_id: str  # a UUID of the console's choice
     agent: str
@@ -98,29 +98,29 @@ class Say(Request, frozen=True, kw_only=True, tag=True):
 
 
 class Interrupt(Request, frozen=True, kw_only=True, tag=True):
-    """Break off the running turn of this agent; "" = of all."""
+    """Interrupt the running turn of this agent; "" = of all."""
 
     agent: str = ""
 
 
 class Control(Request, frozen=True, kw_only=True, tag=True):
-    """pause at the turn's end, or now; go on; stop gracefully, or at once."""
+    """Pause at the turn's end, or now; resume; stop gracefully, or immediately."""
 
     action: Literal["pause", "pause-now", "resume", "stop", "stop-now"]
 
 
 class AnswerQuestion(Request, frozen=True, kw_only=True, tag=True):
-    """A follow-up; blank stops the run."""
+    """Answer the open question with a follow-up; a blank text stops the run."""
 
     text: str
 
 
 class RequestReview(Request, frozen=True, kw_only=True, tag="AskForReview"):
-    """Review what there is."""
+    """Review the work as it is."""
 
 
 class SubmitVerdict(Request, frozen=True, kw_only=True, tag="Judge"):
-    """A person's verdict."""
+    """Give the user's verdict."""
 
     approved: bool
     notes: str = ""
@@ -134,8 +134,8 @@ class ChangeActor(Request, frozen=True, kw_only=True, tag=True):
 
 
 class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
-    """The mail between the agents: all that is not finished and the newest `finished` of the rest, or the one that is
-    called `mail_id`. Answered with `MailReport`.
+    """List the mail between the agents: all unfinished mail and the newest `finished` of the rest; or show the mail
+    `mail_id`. Answered with `MailReport`.
     """
 
     mail_id: str = ""  # or its beginning
@@ -143,7 +143,7 @@ class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
 
 
 class OrderMail(Request, frozen=True, kw_only=True, tag=True):
-    """Change a mail. Answered with `MailReport`: the mail as it is then."""
+    """Change a mail. Answered with `MailReport`: the mail after the change."""
 
     change_id: str  # a UUID of the console's choice: the same change is made once
     action: Literal["hold", "release", "edit", "requeue", "drop"]
@@ -152,7 +152,7 @@ class OrderMail(Request, frozen=True, kw_only=True, tag=True):
 
 
 class Trace(Request, frozen=True, kw_only=True, tag=True):
-    """Show me the messages between actors from now on, or no longer. `only`: a text that their line must contain."""
+    """Switch the trace of messages between actors on or off. `only`: a text that their line must contain."""
 
     on: bool
     only: str = ""
@@ -181,27 +181,27 @@ AnyRequest = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what a request is answered with."""
+    """Base of all answers and news."""
 
 
 class Done(Answer, frozen=True, kw_only=True, tag=True):
-    """`text` says what has come of it, for people."""
+    """The request was carried out. `text` describes the outcome for the user."""
 
     text: str = ""
 
 
 class Refusal(Answer, frozen=True, kw_only=True, tag=True):
-    """Nothing was done, or (`in_doubt`) nobody knows yet whether it was."""
+    """Nothing was done, or (`in_doubt`) it is not known yet whether it was."""
 
     text: str
     in_doubt: bool = False
 
 
 class Report(Answer, frozen=True, kw_only=True, tag=True):
-    """How the run stands. `status` is None until the run has said something.
+    """The state of the run. `status` is None until the run has reported.
 
-    `question` is the supervisor's, when an actor ended too often: the run is suspended until a person restarts it. In
-    `status` is whichever is open, the run's own or this one.
+    `question` is the supervisor's, when an actor ended too often: the run is suspended until the user restarts the
+    actor. `status` has the open question, the run's own or this one.
     """
 
     at_ms: int
@@ -218,11 +218,11 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     consoles: int
     question: str = ""
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
-    problems: list[str] = msgspec.field(default_factory=list)  # that the run lives with, for people
+    problems: list[str] = msgspec.field(default_factory=list)  # that do not stop the run, for the user
 
 
 class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):
-    """What waits, what is being handled, what was handled last; and the dead letters from or to the actor."""
+    """Messages of an actor: waiting, in its handler, handled last; and dead letters from or to it."""
 
     actor: str
     state: Liveness
@@ -236,7 +236,7 @@ class MailboxReport(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class MailReport(Answer, frozen=True, kw_only=True, tag=True):
-    """Mail between the agents: a list of it, or one in full."""
+    """Mail between the agents: a list, or one mail in full."""
 
     mails: list[MailRecord]
     left_out: int = 0  # finished mail that is not in the list
@@ -246,14 +246,14 @@ class MailReport(Answer, frozen=True, kw_only=True, tag=True):
 
 
 class Shown(Answer, frozen=True, kw_only=True, tag=True):
-    """Something happened. `missed`: how many news this console did not get before it, as it did not read."""
+    """Something happened. `missed`: how many news before it this console lost because it did not read."""
 
     progress: Progress
     missed: int = 0
 
 
 class Traced(Answer, frozen=True, kw_only=True, tag=True):
-    """A message between two actors, as the router saw it."""
+    """A message between two actors, as the router sees it."""
 
     at_ms: int
     kind: str
@@ -263,7 +263,7 @@ class Traced(Answer, frozen=True, kw_only=True, tag=True):
     latency_ms: int  # from its sender's `tell` to the router
     attempt: int
     answers: bool
-    lost: str = ""  # why it was not handed over
+    lost: str = ""  # why it was not delivered
     body: str = ""  # JSON, where it was asked for
     missed: int = 0
 
@@ -280,7 +280,7 @@ AnyAnswer = Done | Refusal | Report | MailboxReport | MailReport | AnyNews
 
 
 class FromConsole(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame from a console. The request is decoded by itself, so that one which is unknown can be answered."""
+    """One frame from a console. The request is decoded separately, so that an unknown one can be answered."""
 
     version: int = CONSOLE_VERSION
     id: int
@@ -288,7 +288,7 @@ class FromConsole(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToConsole(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame to a console. `id` of the request that is answered, or 0 for news."""
+    """One frame to a console. `id` is the answered request's, or 0 for news."""
 
     id: int
     body: AnyAnswer
@@ -300,13 +300,13 @@ _to_console: Unpacker[ToConsole] = Unpacker(ToConsole)
 
 
 def encode_request(request_id: int, request: Request) -> bytes:
-    """The frame of a request."""
+    """Returns the frame of a request."""
     return to_msgpack(FromConsole(id=request_id, request=msgspec.Raw(to_msgpack(request))))
 
 
 def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
-    """The id and the request, or the refusal of one that this version does not know. Raises ProtocolError when there
-    is not even an id to answer.
+    """Returns the id and the request, or the refusal of a request that this version does not know. Raises ProtocolError
+    for a frame without an id.
     """
     envelope = _from_console.unpack(frame, "request")
     if envelope.version != CONSOLE_VERSION:
@@ -321,12 +321,12 @@ def decode_request(frame: bytes) -> tuple[int, AnyRequest | Refusal]:
 
 
 def encode_answer(request_id: int, body: AnyAnswer) -> bytes:
-    """The frame of an answer, or of news under id 0."""
+    """Returns the frame of an answer, or of news under id 0."""
     return to_msgpack(ToConsole(id=request_id, body=body))
 
 
 def decode_answer(frame: bytes) -> ToConsole:
-    """Raises ProtocolError for bytes that cannot be read."""
+    """Decodes a frame. Raises ProtocolError for bytes that are no frame."""
     try:
         return _to_console.unpack(frame, "answer")
     except ProtocolError as error:

@@ -1,11 +1,12 @@
-"""The control server: where consoles ask about a run and follow it. A ROUTER socket of its own, in its own thread.
+"""The control server of a run: consoles ask it and follow the run. It has a ROUTER socket of its own, in its own
+thread.
 
-Many consoles at once. None of them can slow the run down: whoever tells news only puts them into a queue, a console
-that does not read misses news and is told how many, and one that is gone is forgotten. Everything that waits here is
-bounded in bytes (supervisor/control/news), for each console and for all: ZeroMQ counts messages, so its queue of a
-console holds `PIPE` of them and no more. One that takes nothing is tried again after a pause. It decides nothing; the
-handler answers. What can be answered from memory is answered in its own thread; a request that asks an actor gets a
-thread of its own, so that a stuck actor delays nobody else.
+It serves many consoles, and none of them can slow the run down. Publishing only puts news into a queue. A console that
+does not read misses news and learns how many; one that is gone is forgotten. Everything that waits here is bounded in
+bytes (supervisor/control/news), for each console and for all. ZeroMQ counts messages, so its queue of a console holds
+at most `PIPE` of them. A console that takes nothing is tried again after a pause. The server decides nothing; the
+handler answers. An answer from memory is given in the server's thread. A request that asks an actor gets a thread of
+its own, so a stuck actor delays no other request.
 """
 
 from __future__ import annotations
@@ -56,46 +57,48 @@ PIPE = 4
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.5  # until a console that took nothing is tried again
 # Characters of a text that consoles are shown; the log has all of it.
 LONGEST_TEXT = 120_000
-# What may wait for this thread, of news and of traces. Beyond that consoles miss it.
+# How many news and traces may wait for this thread. Consoles miss the rest.
 MOST_WAITING_BYTES = 32 * 1024 * 1024
 MOST_CONSOLES = 1_000
-# Requests that ask an actor, at once. More than ten people and their scripts need; a bound on threads and on memory.
+# Requests that ask an actor, in parallel. More than ten users and their scripts need; it bounds threads and memory.
 MOST_AT_WORK = 64
 MOST_AT_WORK_BYTES = 16 * 1024 * 1024
-HANDSHAKE_MS = 2_000  # for who connects and says nothing
+HANDSHAKE_MS = 2_000  # for a client that connects and says nothing
 LINGER_MS = 300  # for the last news, when the run is over
 FAREWELL_S = 1.0  # the same, for consoles that read, but have much to read
 # The closing of one connection is known before its console is gone from the socket.
 FAREWELL_LOOKS_S = (0.02, 0.2, 1.0)
 LONGEST_BODY = 4_000  # characters of a traced body
 LONGEST_TRACED = 1024 * 1024  # bytes of a body that is traced with it
-# A frame that means nothing to a console. That one is gone shows when something is sent to it.
+# A frame that a console ignores. Only sending shows that a console is gone.
 _NOTHING = encode_answer(0, Done())
-# Sent all the time and of interest to nobody who does not ask for them by name.
+# Sent all the time; a trace shows them only when its filter names them.
 _NOISE = ("Heartbeat", "Ack")
 
 TraceTap = Callable[[Envelope, bytes, str], None]
 
 
 class Handler(Protocol):
-    """Who knows the run. `at_once` is called in the server's thread and must not wait; `serve` may, in its own."""
+    """Answers requests about the run. `at_once` is called in the server's thread and must not wait; `serve` may wait,
+    in a thread of its own.
+    """
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:
-        """From memory."""
+        """Answers from memory."""
 
     def serve(self, request: AnyRequest) -> AnyAnswer:
-        """Asks whom it must ask. Raises `LoopError`, which becomes a `Refusal`."""
+        """Answers a request, and may ask actors. Raises `LoopError`, which becomes a `Refusal`."""
 
     def news(self, news: Shown) -> None:
-        """ControlServer's thread: what was told, in order, before the consoles get it."""
+        """ControlServer's thread: gets all news, in order, before the consoles do."""
 
     def set_tap(self, tap: TraceTap | None) -> None:
-        """The tap is called in the router's thread with (envelope, body, why it was not handed over)."""
+        """Sets the tap. It is called in the router's thread with (envelope, body, why it was not delivered)."""
 
 
 @dataclass
 class _Console:
-    """One that follows or traces, or that has not taken its answers yet."""
+    """A console that follows or traces, or that has not read its answers yet."""
 
     follows: bool = False
     place: int = 0  # in the log of news
@@ -110,11 +113,11 @@ class _Console:
 
 
 class ControlServer:
-    """Bound and served when the constructor returns. `publish` and `close` are for any thread.
+    """Bound and running when the constructor returns. `publish` and `close` are for any thread.
 
-    `show` is the root's own console: called in the server's thread with all that is told, it must pass it on and
-    return. Raises CircumstanceError when the path is not free. `path` lies in a directory that is accessible to the
-    user alone: whoever can connect may order anything.
+    `show` is the root's own console: it gets all news in the server's thread and must return immediately. Raises
+    CircumstanceError when the path is not free. `path` is in a directory that only the user can open: a client that can
+    connect may order anything.
     """
 
     def __init__(self, path: Path, handler: Handler, show: Callable[[Progress], None]) -> None:
@@ -132,20 +135,20 @@ class ControlServer:
         self._lost_news = 0
         self._lost_traces = 0
         self._nonsense = Bursts()
-        self._looks: list[float] = []  # when it is looked who is gone
+        self._looks: list[float] = []  # times of the checks for consoles that are gone
         self._closing = False
         self._loop.start(self._open, self._serve)
 
     def publish(self, news: Shown) -> None:
-        """Tells whoever follows. Never waits."""
+        """Sends news to all consoles that follow. Never waits."""
         self._order_bounded(len(news.progress.text), lambda: self._publish(news), trace=False)
 
     def attended(self) -> bool:
-        """Any thread: whether somebody follows the run."""
+        """Any thread: whether a console follows the run."""
         return any(known.follows for known in list(self._consoles.values()))
 
     def close(self, last: Ended | None = None) -> None:
-        """Says goodbye and closes. Requests that are being served are not answered. Idempotent."""
+        """Sends `last` and closes. Requests in progress get no answer. Idempotent."""
         if self._closing:
             return
         if last is not None:
@@ -156,7 +159,7 @@ class ControlServer:
     # --- the server's thread ------------------------------------------------------------------------------------------
 
     def _order_bounded(self, size: int, order: Callable[[], None], *, trace: bool) -> None:
-        """Any thread. What this thread does not get to is counted, and not kept."""
+        """Any thread. Queues work for the server's thread; what finds no room is counted and dropped."""
         with self._guard:
             if self._waiting_bytes + size > MOST_WAITING_BYTES:
                 self._lost_traces += trace
@@ -200,7 +203,7 @@ class ControlServer:
             self._handler.set_tap(None)
 
     def _obey(self) -> bool:
-        """Does what it was ordered. False: one of the orders was to close."""
+        """Carries out the queued orders. False: one of them was to close."""
         for order in self._loop.orders():
             self._guarded(order)
             if self._closing:
@@ -228,7 +231,7 @@ class ControlServer:
                 self._pump(console, known)
 
     def _say_goodbye(self) -> None:
-        """Consoles that read get what is left; nobody waits for those that do not."""
+        """Sends the rest to consoles that read; does not wait for the others."""
         begun = read_at = time.monotonic()
         while (now := time.monotonic()) < begun + FAREWELL_S and now < read_at + LINGER_MS / 1_000:
             left = {console: known for console, known in self._consoles.items() if known.pause_s}
@@ -250,7 +253,7 @@ class ControlServer:
         console, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
         try:
             request_id, request = decode_request(_only(frames))
-        except ProtocolError as error:  # it has no id that an answer could go under
+        except ProtocolError as error:  # without an id there is nothing to answer
             self._send(console, 0, Refusal(text=described(error)))
             raise
         match request:
@@ -301,7 +304,7 @@ class ControlServer:
                 self._pump(console, known)
 
     def _send(self, console: bytes, request_id: int, body: AnyAnswer) -> None:
-        """An answer, after what waits for this console alone, and before any news."""
+        """Sends an answer, after this console's own queue and before any news."""
         frame = encode_answer(request_id, body)
         known = self._consoles.get(console)
         if known is None:
@@ -312,7 +315,7 @@ class ControlServer:
         self._pump(console, known)
 
     def _pump(self, console: bytes, known: _Console) -> bool:
-        """Sends what there is until the console takes no more. Returns whether it took something."""
+        """Sends until the console takes no more. Returns whether it took anything."""
         took = False
         while (sent := self._send_next(console, known)) is True:
             took = True
@@ -326,7 +329,7 @@ class ControlServer:
         return took
 
     def _send_next(self, console: bytes, known: _Console) -> bool | None:
-        """None: there is nothing, or the console is gone. False: it takes nothing at the moment."""
+        """Sends one frame. None: there is nothing, or the console is gone. False: it takes nothing at the moment."""
         if known.own.items:
             sent = self._send_frame(console, known.own.items[0][0])
             if sent:
@@ -346,7 +349,7 @@ class ControlServer:
         return sent
 
     def _send_frame(self, console: bytes, frame: bytes | zmq.Frame) -> bool | None:
-        """Whether the console took it; None: it is gone, and forgotten."""
+        """Returns whether the console took the frame; None: it is gone, and forgotten."""
         try:
             self._socket.send_multipart([console, frame], zmq.NOBLOCK)
         except zmq.Again:
@@ -406,7 +409,7 @@ class ControlServer:
             answer = Refusal(text=str(error), in_doubt=True)
         except LoopError as error:
             answer = Refusal(text=str(error))
-        except BaseException as error:  # whatever a request raises, SystemExit too, is its answer
+        except BaseException as error:  # anything that a request raises, SystemExit too, is its answer
             logger.opt(exception=error).error("the control server failed at {}", type(request).__name__)
             answer = Refusal(text=f"the run failed at this request: {described(error)}; its log has more")
 
