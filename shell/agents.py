@@ -1,4 +1,4 @@
-"""`loop agents`: which agents a run could use here, which others are known, and how one is added."""
+"""`loop agents`: the agents that a run can use here, the other known ones, and how to add one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ ACTIONS = ("list", "update", "add")
 
 
 class Row(NamedTuple):
-    """One agent. `state`: ready, or installed and not ready, or known and not installed; `text` says why, or how."""
+    """One agent. `state`: ready, installed but not ready, or known but not installed; `text` gives the reason or the
+    remedy.
+    """
 
     name: str
     state: Literal["ready", "not ready", "not installed"]
@@ -32,7 +34,7 @@ class Row(NamedTuple):
 
 
 def run_agents(errand: Errand) -> int:
-    """Prints what was asked for; returns an exit status. Raises `LoopError`."""
+    """Runs `loop agents` and returns an exit status. Raises `LoopError`."""
     action, *names = errand.text.split() or ["list"]
     home = environments.home()
     if action not in ACTIONS:
@@ -55,7 +57,7 @@ def run_agents(errand: Errand) -> int:
 
 
 def add(name: str, home: Path, environment: Mapping[str, str]) -> str:
-    """Adds the known agent to the user's configuration; returns what was written, for people. Raises `UserError`."""
+    """Adds the known agent to the user's configuration; returns what was written, for the user. Raises `UserError`."""
     known = agent_registry.read(home).find(name)
     key = name.lower()
     if key in BUILT_IN_NAMES:

@@ -1,4 +1,4 @@
-"""The commands of the loop> prompt, and what runs one that was typed."""
+"""The commands of the loop> prompt, and their execution."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ COMMANDS: dict[str, Command] = {each.name: each for each in AT_PROMPT}
 
 
 def meant(word: str) -> str:
-    """The command at the prompt that a word looks like; "" when it does not."""
+    """The command that a mistyped word resembles; "" = none."""
     return values.near(word.lower(), COMMANDS)
 
 
 def execute(prompt: Prompt, line: str) -> str:
-    """Runs what was typed and returns what is to be printed: the answer, or one line about what is wrong."""
+    """Runs a typed line and returns the text to print: the answer, or one line about an error."""
     name, _, rest = line.strip().removeprefix("/").partition(" ")
     try:
         found = COMMANDS.get(name.lower())

@@ -1,6 +1,6 @@
-"""`loop shell`: a prompt on a run that runs elsewhere, or, without a terminal, a command for each line of the input.
+"""`loop shell`: a prompt on a run of another process or, without a terminal, one command per line of input.
 
-`python -m shell.attached RUN` is the same as a program, for the dashboard.
+`python -m shell.attached RUN` is the same as a program; the dashboard starts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from supervisor.control.protocol import AnyAnswer, Request
 
 
 def attach(found: RunFiles) -> int:
-    """`loop shell`: a prompt on a run that runs elsewhere. Returns an exit status."""
+    """Attaches to a run of another process. Returns an exit status."""
     endpoint = control_endpoint(found.directory)
     if not sys.stdin.isatty():
         return _follow_orders(endpoint, found)
@@ -33,7 +33,7 @@ def attach(found: RunFiles) -> int:
 
 
 class Pipe:
-    """What a command knows when its line comes from a pipe."""
+    """Implements `Prompt` for commands that come from a pipe."""
 
     own = False
 
@@ -47,12 +47,12 @@ class Pipe:
         return self._client.ask(request)
 
     def leave(self) -> None:
-        """No further line is read."""
+        """Ends the reading of lines."""
         self.left = True
 
 
 def _follow_orders(endpoint: str, found: RunFiles) -> int:
-    """Without a terminal: each line of the input is a command."""
+    """Without a terminal: runs each line of the input as a command."""
     client = ControlClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
     pipe = Pipe(client, found.directory)
     try:

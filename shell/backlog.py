@@ -1,6 +1,6 @@
-"""What waits for a terminal, or a reader of standard output, that does not read: bounded in bytes.
+"""A queue of output for a terminal, or a reader of standard output, that does not read: bounded in bytes.
 
-Putting something in never waits: what does not fit is missed and counted, and the reader is told when it reads again.
+`put` never waits. What does not fit is dropped and counted, and the reader is told when it reads again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OF_EACH = 200  # bytes that an item takes beside its text
 
 
 class Backlog(queue.Queue[T]):
-    """A queue that is full when its items have `MOST_BYTES` together. `size` tells the length of an item's text."""
+    """A queue that is full when its items add up to `MOST_BYTES`. `size` returns the length of an item's text."""
 
     def __init__(self, size: Callable[[T], int]) -> None:
         self._size_of = size
@@ -45,8 +45,8 @@ class Backlog(queue.Queue[T]):
 
 
 class ThreadedWriter(Generic[T]):
-    """Writes what is put in, in a thread of its own. `write` gets an item, and how many were missed before it; an
-    `OSError` of it says that the reader is gone, and nothing is written any more.
+    """Writes the queued items in a thread of its own. `write` gets an item, and how many were missed before it. An
+    `OSError` of `write` means that the reader is gone, and ends the writing.
     """
 
     def __init__(self, write: Callable[[T, int], None], size: Callable[[T], int], name: str) -> None:
@@ -64,7 +64,7 @@ class ThreadedWriter(Generic[T]):
             self._missed += 1
 
     def close(self, timeout_s: float) -> None:
-        """Writes what is left, unless nobody reads it."""
+        """Writes the rest, unless the reader does not read."""
         with suppress(queue.Full):
             self._queue.put(None, timeout=timeout_s)
             self._thread.join(timeout_s)
@@ -75,10 +75,10 @@ class ThreadedWriter(Generic[T]):
             try:
                 self._write(item, count)
             except OSError:
-                return  # the run goes on without a reader
+                return  # the run continues without a reader
 
 
 def missed(count: int, at_ms: int) -> Progress:
-    """What a reader is told who reads again."""
+    """The notice for a reader that reads again."""
     text = f"{count} lines were not shown: nobody read them; the log has them"
     return Progress(at_ms=at_ms, source="console", agent="", kind="note", text=text)

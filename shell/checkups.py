@@ -1,7 +1,7 @@
-"""What `loop doctor` looks at, one function each: it asks the machine and judges one thing. Changes nothing.
+"""The checks of `loop doctor`: each function asks the machine and judges one thing. They change nothing.
 
-Each runs in a thread of its own, may block for as long as its programs' time-outs, and prints nothing. No secret is
-read from anywhere: whether an agent or `gh` is logged in is asked of the program itself, and what it says is not shown.
+Each runs in a thread of its own, may block for as long as its programs' time-outs, and prints nothing. No check reads a
+secret: it asks the agent or `gh` itself whether it is logged in, and does not show the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run would be started, and by whom. `agents`: the configuration's tables, by name."""
+    """The directory, home and environment of a run that would start here. `agents`: the configuration's tables, by
+    name.
+    """
 
     home: Path
     cwd: Path
@@ -45,12 +47,12 @@ class Place:
     agents: Mapping[str, object] = field(default_factory=dict)
 
     def ask(self, *command: str) -> Answer:
-        """A program, without colours or questions."""
+        """Runs a program, without colours or questions."""
         quiet = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "GIT_TERMINAL_PROMPT": "0"}
         return ask(command, environment=self.environment | quiet, cwd=self.cwd, timeout_s=PROGRAM_TIMEOUT_S)
 
     def find(self, program: str) -> str | None:
-        """Its path."""
+        """The program's path on the PATH."""
         return shutil.which(program, path=self.environment.get("PATH", ""))
 
 
@@ -61,7 +63,7 @@ Check = Callable[[Place], Iterator[Finding]]
 
 
 def own_packages(_place: Place) -> Iterator[Finding]:
-    """The package `supervisor` must be ours; nothing else can be looked at before that."""
+    """Checks that the package `supervisor` is ours; all other checks depend on that."""
     import supervisor
 
     if getattr(supervisor, "OWNER", None) == NAME:
@@ -75,7 +77,7 @@ def own_packages(_place: Place) -> Iterator[Finding]:
 
 
 def python(place: Place) -> Iterator[Finding]:
-    """Which loop, in which interpreter, and as whom."""
+    """Reports the version of loop, the interpreter and the user."""
     from shell.installation import installation
 
     found = installation()
@@ -92,7 +94,7 @@ def python(place: Place) -> Iterator[Finding]:
 
 
 def packages(_place: Place) -> Iterator[Finding]:
-    """What loop needs is there in the versions that it was tested with; and the agents' SDKs."""
+    """Checks that loop's dependencies and the agents' SDKs are there, in tested versions."""
     from importlib.metadata import PackageNotFoundError, requires, version
 
     from packaging.requirements import Requirement
@@ -129,7 +131,7 @@ def packages(_place: Place) -> Iterator[Finding]:
 
 
 def environment(place: Place) -> Iterator[Finding]:
-    """Variables that loop reads; the two configuration files were read before."""
+    """Checks the variables that loop reads; the two configuration files were read before."""
     from actors.edges import run_dir
     from actors.settings_layers import WITH_VARIABLE
 
@@ -153,7 +155,7 @@ def environment(place: Place) -> Iterator[Finding]:
 
 
 def agent(name: str) -> Check:
-    """The check of this agent."""
+    """Returns the check of this agent."""
 
     def check(place: Place) -> Iterator[Finding]:
         from actors.adapters import BUILT_IN_NAMES, find_adapter
@@ -166,7 +168,7 @@ def agent(name: str) -> Check:
         try:
             path = entry.locate(settings)
             facts["path"] = str(path)
-            # What a program of the configuration does with a word that it does not know is its own affair.
+            # A configured program may do anything with an unknown word.
             if not configured:
                 facts["version"] = _number(place.ask(str(path), "--version").first_line)
             entry.preflight(settings)
@@ -194,9 +196,9 @@ def agent(name: str) -> Check:
 
 
 def _untested(name: str, version: object, tested: Sequence[str]) -> tuple[str, list[str]]:
-    """What is to be said of a version, and what is known to differ there.
+    """What to report of a version, and what is known to differ in it.
 
-    Nothing for a version that the tests were run with, and for one that is not known.
+    Both are empty for a tested version, and for an unknown one.
     """
     if not version or not tested or version in tested:
         return "", []
@@ -212,7 +214,7 @@ def _untested(name: str, version: object, tested: Sequence[str]) -> tuple[str, l
 
 
 def git(place: Place) -> Iterator[Finding]:
-    """Without it there are no worktrees, no diffs to review, and no pull request."""
+    """Checks git: without it there are no worktrees, no diffs to review, and no pull request."""
     path = place.find("git")
     if path is None:
         yield _missing("git", "no worktrees, no pull request")
@@ -235,7 +237,7 @@ def git(place: Place) -> Iterator[Finding]:
 
 
 def tmux(place: Place) -> Iterator[Finding]:
-    """Without it there is no workspace."""
+    """Checks tmux: without it there is no workspace."""
     path = place.find("tmux")
     if path is None:
         yield _missing("tmux", "no workspace, no --tmux")
@@ -249,7 +251,7 @@ def tmux(place: Place) -> Iterator[Finding]:
 
 
 def gh(place: Place) -> Iterator[Finding]:
-    """Without it, or its login, there is no draft pull request."""
+    """Checks gh: without it, or its login, there is no draft pull request."""
     path = place.find("gh")
     if path is None:
         yield _missing("gh", "no draft pull request")
@@ -289,7 +291,7 @@ def _tuple(number: str) -> tuple[int, ...]:
 
 
 def files(place: Place) -> Iterator[Finding]:
-    """Runs write below ~/.loop. It is not made here."""
+    """Checks that runs can write below ~/.loop. Does not create it."""
     folder = place.home / ".loop"
     there = next(each for each in (folder / "runs", folder, *folder.parents) if each.exists())
     try:
@@ -304,7 +306,7 @@ def files(place: Place) -> Iterator[Finding]:
 
 
 def sockets(_place: Place) -> Iterator[Finding]:
-    """A socket's path has a limit, and nobody else may put a socket there."""
+    """Checks the directory for sockets: its path is short enough, and no other user can write to it."""
     from supervisor.router import MAX_PATH_BYTES
     from supervisor.run_host import check_base, runtime_base, runtime_path
 
@@ -334,7 +336,7 @@ def sockets(_place: Place) -> Iterator[Finding]:
 
 
 def ports(_place: Place) -> Iterator[Finding]:
-    """The bridge listens on loopback."""
+    """Checks that the bridge can listen on loopback."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=PROGRAM_TIMEOUT_S).close()

@@ -1,7 +1,7 @@
-"""`loop`: from the words that were typed to an exit status. Everything is checked before anything is started.
+"""`loop`: from the typed words to an exit status. It checks everything before it starts anything.
 
-Exit status: 0 completed, 1 failed or stopped before it was done, 2 usage, 130 interrupted. Imports nothing heavy at
-the top, so that --help and --version are quick; no agent's SDK is imported in this process, but for its check.
+Exit status: 0 completed, 1 failed or stopped before it was done, 2 usage, 130 interrupted. Imports nothing heavy at the
+top, so that --help and --version are quick; this process imports an agent's SDK only to check it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shell.options import Options, help_text, parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`loop`."""
+    """The command `loop`. Returns an exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     return reported(lambda: _command(parse(words), words))
 
@@ -47,7 +47,7 @@ def _command(options: Options, words: Sequence[str]) -> int:
             return EXIT_COMPLETED
         case "errand":
             assert options.errand is not None
-            if options.errand.name == "doctor":  # it says so itself when a package is the wrong one
+            if options.errand.name == "doctor":  # it reports a wrong package itself
                 from shell.doctor import examine
 
                 return examine(options.errand)
@@ -79,7 +79,7 @@ def _command(options: Options, words: Sequence[str]) -> int:
 
 
 def _open_workspace(options: Options, words: Sequence[str]) -> int:
-    """`loop` alone. Where there can be no session, the prompt below which the task is asked for does as well."""
+    """`loop` alone. Where no session is possible, the prompt in this terminal asks for the task."""
     from shell.tmux import NoTmuxError
 
     try:
@@ -92,7 +92,9 @@ def _open_workspace(options: Options, words: Sequence[str]) -> int:
 
 
 def _go_on_in_tmux(options: Options, words: Sequence[str]) -> int | None:
-    """A run whose agents had their TUIs in a session has them there again, unless it cannot; None: it is not one."""
+    """Resumes a run whose agents had their TUIs in a session in a session again, if possible. None: it is not such a
+    run.
+    """
     if not (options.run_id or options.session):
         return None
     from shell.resumed import lives_in_tmux
@@ -114,7 +116,7 @@ def _version() -> str:
 
 
 def _run_in_tmux(options: Options, words: Sequence[str]) -> int:
-    """Everything is checked here first, where a refusal can be seen."""
+    """Starts the run in tmux. Checks everything first, here, where the user sees a refusal."""
     check_packages()
     keep_standard_streams_open()
     from shell import tmux

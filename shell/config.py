@@ -1,7 +1,7 @@
 """`loop config`: each setting that counts here, its value and its origin; for a file, the line. Starts nothing.
 
-The same layers as of a run. For a run to resume, its own settings, folded from its journal, come after all of them but
-what is typed. What the repository's file says counts only when it is trusted; nobody is asked.
+The layers are those of a run. For a run to resume, its own settings, folded from its journal, override all layers but
+the command line. The repository's file counts only when it is trusted; no question is asked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _WIDEST = 40  # a longer value pushes its origin to the right
 
 
 def show_config(options: Options) -> int:
-    """Returns an exit status. Raises `LoopError`, which names file, line and key for a mistake in a file."""
+    """Runs `loop config` and returns an exit status. Raises `LoopError`, which names file, line and key for a mistake
+    in a file.
+    """
     home, cwd = environments.home(), current_directory()
     repository = git.top_level(cwd) or cwd
     resumed = find_resumed(options, run_dir.runs_root(home) / git.repository_id(cwd), wanted_id())
@@ -58,7 +60,7 @@ def show_config(options: Options) -> int:
 
 
 class Shown(NamedTuple):
-    """What the user calls a setting, one value of it as it can be written, and where that comes from."""
+    """A setting's name for the user, one value of it as it is written, and its origin."""
 
     name: str
     text: str
@@ -69,7 +71,9 @@ class Shown(NamedTuple):
 def rows_of(
     configuration: Configuration, environment: Mapping[str, str], options: Options, before: RunSettings | None
 ) -> Iterator[Shown]:
-    """Each setting that has a key, and what else is not as it is by default. One that adds up has several rows."""
+    """Each setting that has a key, and every other one that differs from its default. A setting that adds up has
+    several rows.
+    """
     in_tables = [
         each._replace(name=row.name) for row in TABLE for each in configuration.agent_keys if each.name == row.key
     ]
@@ -91,7 +95,7 @@ def rows_of(
 
 
 def _label(row: Setting, source: Sourced) -> str:
-    """The key of a file where there is one, for that is what can be written down; else the flag or the variable."""
+    """The key in a configuration file, if the setting has one; else the flag or the variable."""
     if row.key in BY_KEY or source.path:
         return row.key
     return ", ".join(row.flags if row.means else row.flags[-1:]) or row.variable
@@ -109,7 +113,7 @@ def _values(row: Setting, value: Value) -> Iterable[tuple[str, Value]]:
 
 
 def _of_run(before: RunSettings) -> Iterable[Sourced]:
-    """The layer of the run to resume: its fields as the settings that they came from."""
+    """The layer of the run to resume: its fields, turned back into settings."""
     names = [{"worker": before.worker, "reviewer": before.reviewer}[role] for role in before.reviewers]
     plan = {None: "none", "reviewer": "other"}.get(before.plan_reviewer, before.worker)
     computed: dict[str, Value] = {
@@ -149,7 +153,7 @@ def _origin(source: Sourced, home: Path) -> str:
 
 
 def _as_object(configuration: Configuration, rows: Sequence[Shown], home: Path, repository: Path) -> dict[str, object]:
-    """A file is named whether it is there or not, since the next setting can be written into it."""
+    """The rows as JSON. Names both files, also missing ones, since the user can write the next setting there."""
     asked = configuration.repository_file
     return {
         "files": [

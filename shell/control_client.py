@@ -1,6 +1,6 @@
 """A console's side of the link to a run: requests out, answers and news in. One I/O thread owns the socket.
 
-It never decides what a request means, and it never blocks the run: a console that is slow only misses news.
+It never decides what a request means, and never blocks the run: a slow console only misses news.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from supervisor.control.protocol import AnyAnswer, AnyNews, Ended, Refusal, Requ
 from supervisor.control.protocol import decode_answer as decode
 from supervisor.control.protocol import encode_request as encode
 
-# The control server answers what it knows in milliseconds, and waits 2 s for an actor before it says so.
+# The control server answers from memory in milliseconds, and reports an actor that does not answer after 2 s.
 PATIENCE_S = 5.0
-# News that wait in this console's own socket while it does not read; the server counts what it misses after that.
+# News that wait in this console's socket while it does not read; the server counts further ones as missed.
 BACKLOG = 100
 
 
 class RunEndedError(CircumstanceError):
-    """The run ended while something was asked of it."""
+    """The run ended before it answered."""
 
 
 def control_endpoint(directory: Path) -> str:
-    """The address of the control server of the run in `directory`. Raises `CircumstanceError` when no root holds it."""
+    """The control server's address of the run in `directory`. Raises `CircumstanceError` when no root holds the run."""
     holder = run_dir.holder(directory)
     if holder is None or not holder.endpoint:
         how = resume_command(directory, run_dir.read_manifest(directory) or {})
@@ -43,7 +43,7 @@ def control_endpoint(directory: Path) -> str:
 class ControlClient:
     """Connected when the constructor returns, or as soon as there is a server. `ask` is for any thread but `on_news`'s.
 
-    `on_news` is called in the I/O thread and must not block; `alive` says whether the run's root is still there.
+    `on_news` is called in the I/O thread and must not block; `alive` says whether the run's root still runs.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class ControlClient:
         self._loop.start(self._open, self._serve)
 
     def ask(self, request: Request, *, timeout_s: float = PATIENCE_S) -> AnyAnswer:
-        """The answer. Raises `UserError` for a refusal, `UndeliverableError` when there is none in time, and
-        `RunEndedError` when there will be none.
+        """Returns the answer. Raises `UserError` for a refusal, `UndeliverableError` for no answer in time, and
+        `RunEndedError` when the run ends first.
         """
         request_id = next(self._ids)
         question: Future[AnyAnswer] = Future()
@@ -89,7 +89,7 @@ class ControlClient:
         return answer
 
     def close(self) -> None:
-        """Idempotent. Not in `on_news`."""
+        """Closes the link. Idempotent. Never call it in `on_news`."""
         self._closing = True
         self._loop.wake()
         self._loop.join()
@@ -116,7 +116,7 @@ class ControlClient:
         try:
             message = decode(frame)
         except ProtocolError:
-            return  # news of a newer version: the console shows what it knows
+            return  # news of a newer version: ignored
         question = self._questions.pop(message.id, None)
         if question is not None:
             question.set_result(message.body)

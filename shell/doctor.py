@@ -1,7 +1,7 @@
-"""`loop doctor`: looks at everything that a run needs, all at once, and says what is missing and what to do about it.
+"""`loop doctor`: checks in parallel everything that a run needs, and reports what is missing and what to do about it.
 
-The checks (checkups.py) run in a thread each, with time-outs, so that one program that hangs holds up nobody else. It
-changes nothing, but for leftovers of dead runs, when a person says so or with --fix. Exit status 0: a run could start.
+The checks (checkups.py) run in a thread each, with time-outs, so a program that hangs delays no other check. It changes
+nothing but leftovers of dead runs, after the user's consent or with --fix. Exit status 0: a run could start.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from actors.edges.configuration import RepositoryFile
 
 PATIENCE_S = 30.0  # of all checks together; each program has less
-QUIET_S = 1.0  # then it says what it waits for
+QUIET_S = 1.0  # after that it says what it waits for
 WIDEST = 100
 LEFTOVERS = "leftovers"
 
 
 def examine(errand: Errand) -> int:
-    """Prints what was found; returns an exit status."""
+    """Runs `loop doctor`: prints the findings, returns an exit status."""
     environment = environments.handed_on() | environments.own(environments.RUN_ID)
     home = environments.home()
     cwd = Path.cwd()
@@ -54,7 +54,7 @@ def examine(errand: Errand) -> int:
         ("places", "files", checkups.files),
         ("places", "ports", checkups.ports),
     ]
-    if not wrong:  # what follows is in the package that would be another's
+    if not wrong:  # the other checks need our own package
         checks += [("places", "sockets", checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
     with _Panel(errand) as panel:
         findings = [*wrong, *bad]
@@ -72,7 +72,7 @@ def examine(errand: Errand) -> int:
 
 
 def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
-    """The agents that have a table, the peer of each agent, and what is wrong with the files. Read as a run does."""
+    """Reads the configuration as a run does: agents with a table, the peer of each agent, and faults of the files."""
     from actors.adapters import BUILT_IN_NAMES, find_adapter
     from actors.edges import trust
     from actors.settings_layers import merge
@@ -89,7 +89,7 @@ def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str
     except UserError as error:
         agents = {}
         bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
-    # The embedded agent plays scenarios, and is nobody that a task is given to.
+    # The embedded agent plays scenarios; it takes no task.
     names = dict.fromkeys((first, *sorted(BUILT_IN_NAMES - {"embedded"}), *sorted(agents)))
     return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
 
@@ -110,8 +110,8 @@ def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> F
 
 
 def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) -> Iterator[list[Finding]]:
-    """What each check has found, in the order of the list, as soon as it and those before it are done."""
-    # Python fills them at the first question, and a second thread then sees them half full (3.11).
+    """Yields each check's findings, in the order of the list, as soon as it and those before it are done."""
+    # Python fills them at the first access, and a second thread then sees them half full (3.11).
     sysconfig.get_config_vars()
     done: queue.SimpleQueue[tuple[int, list[Finding]]] = queue.SimpleQueue()
     deadline = time.monotonic() + PATIENCE_S
@@ -121,7 +121,7 @@ def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) 
                 (number, _safely(subject, area, check, place))
             ),
             name=f"checks {subject}",
-            daemon=True,  # one that hangs for ever does not keep us
+            daemon=True,  # a check that hangs must not keep the process
         ).start()
     results: dict[int, list[Finding]] = {}
     for number, (area, subject, _) in enumerate(checks):
@@ -141,7 +141,7 @@ def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) 
 
 
 def _safely(subject: str, area: str, check: Check, place: Place) -> list[Finding]:
-    """A check that fails is a finding of its own."""
+    """Runs a check. An exception becomes a finding."""
     try:
         return list(check(place))
     except Exception as error:
@@ -163,7 +163,7 @@ def _leftovers(place: Place) -> Iterator[Finding]:
 
 
 def _clean_up(errand: Errand, place: Place, panel: _Panel) -> list[dict[str, Any]]:
-    """Looks again, since a person may have taken a while; cleans if it was said, or is said now."""
+    """Looks for leftovers again, since the user may have waited; cleans with --fix or after consent."""
     if not errand.fix and not panel.can_ask:
         return []
     from shell import leftovers
@@ -182,11 +182,14 @@ def _clean_up(errand: Errand, place: Place, panel: _Panel) -> list[dict[str, Any
     return cleaned
 
 
-# --- what is seen ---------------------------------------------------------------------------------------------------
+# --- what the user sees
+# ---------------------------------------------------------------------------------------------------
 
 
 class _Panel:
-    """Standard output, by areas, and a line on standard error that says what is waited for. Belongs to one thread."""
+    """Writes findings by area to standard output, and pending checks to one line of standard error. Belongs to one
+    thread.
+    """
 
     def __init__(self, errand: Errand) -> None:
         self._quiet = errand.json
@@ -202,14 +205,14 @@ class _Panel:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A check that hangs has started programs that nobody waits for any more."""
+        """Ends the programs that hanging checks have started."""
         from actors.edges import processes
 
         self._wipe()
         processes.kill_tree(os.getpid(), itself=False)
 
     def show(self, findings: Sequence[Finding]) -> None:
-        """Each below the title of its area."""
+        """Prints findings below the title of their area."""
         self._wipe()
         if self._quiet:
             return
@@ -220,12 +223,12 @@ class _Panel:
             output.say_painted("\n".join(lines(finding, width=self._width, colour=self._colour)))
 
     def line(self, text: str) -> None:
-        """The last word."""
+        """Prints a closing line."""
         self._wipe()
         output.say(text)
 
     def ask(self, question: str) -> bool:
-        """A person, who may also say nothing."""
+        """Asks the user; no answer means no."""
         self._wipe()
         with contextlib.suppress(EOFError):
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
@@ -233,7 +236,7 @@ class _Panel:
         return False
 
     def waits_for(self, names: Sequence[str]) -> None:
-        """It takes longer than a second: said once to a pipe, and kept up to date on a terminal."""
+        """Names checks that take longer than a second: once for a pipe, up to date on a terminal."""
         text = f"waiting for {', '.join(names)} ..."
         if sys.stderr.isatty():
             self._wipe()

@@ -1,8 +1,8 @@
-"""Runs that are not where they are looked for, and runs that work in the same directory. Reads files and asks git.
+"""Finds runs of other repositories, and runs that work in the same directory. Reads files and asks git.
 
-A run's number says little: each repository has a run 1. So a run of another repository is named, with what to type,
-and never taken up from here. Only a repository that was moved takes its run along: one of the same name, of which
-the old place is gone.
+A run's number says little: each repository has a run 1. So a run of another repository is only named, with the command
+to type, and never resumed from here. Only a moved repository takes its runs along: it has the same name, and its old
+directory is gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAMED = 3  # places in one line
 
 
 def moved_run(repo_runs: Path, run_id: str) -> Path | None:
-    """The directory of the run, if this repository was elsewhere when it ran; None when that is not certain."""
+    """The directory of the run if this repository has moved since; None when that is uncertain."""
     name = repo_runs.name.rpartition("-")[0]
     found = [
         directory
@@ -29,13 +29,13 @@ def moved_run(repo_runs: Path, run_id: str) -> Path | None:
 
 
 def bring(directory: Path, repo_runs: Path) -> Path:
-    """Moves the run's directory to those of this repository."""
+    """Moves the run's directory to those of this repository. Returns the new one."""
     files.make_private(repo_runs)
     return directory.rename(repo_runs / directory.name)
 
 
 def unknown_run(repo_runs: Path, run_id: str) -> UserError:
-    """Where the run is instead."""
+    """The error for an unknown run; says in which repository it is."""
     found = list(_of_others(repo_runs, run_id))
     there = [
         place for directory, place in found if place.is_dir() and git.repository_id(place) == directory.parent.name
@@ -53,7 +53,7 @@ def unknown_run(repo_runs: Path, run_id: str) -> UserError:
 
 
 def known_session(repo_runs: Path, session_id: str) -> UserError | None:
-    """Where the run of this session is, when it is one of another repository; None: nobody knows the session."""
+    """The error for a session of another repository's run, with its place; None for an unknown session."""
     for others in run_dir.directories(repo_runs.parent):
         found = run_dir.find_session(others, session_id) if others != repo_runs else None
         place = _place(run_dir.read_manifest(found) or {}) if found is not None else None
@@ -77,7 +77,7 @@ def neighbours(repo_runs: Path, cwd: Path, own: Path) -> list[str]:
 
 
 def _of_others(repo_runs: Path, run_id: str) -> Iterator[tuple[Path, Path]]:
-    """Directory and repository of each run with this id, of other repositories; the newest first."""
+    """Directory and repository of each run with this id in other repositories, newest first."""
     found = []
     for directory in repo_runs.parent.glob(f"*/{run_id}"):
         manifest = run_dir.read_manifest(directory) or {}
@@ -89,6 +89,6 @@ def _of_others(repo_runs: Path, run_id: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _place(manifest: run_dir.Manifest) -> Path | None:
-    """Where the run can be resumed."""
+    """The directory in which the run can be resumed."""
     place = manifest.get("repository") or manifest.get("cwd")
     return Path(place) if isinstance(place, str) and place else None

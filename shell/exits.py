@@ -1,4 +1,4 @@
-"""How a program of ours ends: its exit status, and one line on stderr for what goes wrong. Imports nothing heavy.
+"""How a program of ours ends: its exit status, and one line on stderr per error. Imports nothing heavy.
 
 0 completed, 1 failed or stopped before it was done, 2 usage, 130 interrupted.
 """
@@ -18,7 +18,7 @@ EXIT_INTERRUPTED = 130
 
 
 def reported(work: Callable[[], int]) -> int:
-    """Its exit status; what goes wrong is one line."""
+    """Runs `work` and returns its exit status; prints an error in one line."""
     try:
         return work()
     except UserError as error:
@@ -29,7 +29,7 @@ def reported(work: Callable[[], int]) -> int:
         return EXIT_NOT_DONE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         _discard_output()
         return EXIT_NOT_DONE
     except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
@@ -40,5 +40,5 @@ def reported(work: Callable[[], int]) -> int:
 
 
 def _discard_output() -> None:
-    """What could not be written would be tried again at the very end, and change the exit status to 120."""
+    """Drops unwritten output. Python would try it again at exit, and change the exit status to 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

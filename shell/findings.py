@@ -1,4 +1,4 @@
-"""What `loop doctor` has found, as lines, as an object, and as an answer to "can a run start here?". Pure."""
+"""The findings of `loop doctor`: as lines, as an object, and as the answer to "can a run start here?". Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _INDENT = 2 + 8 + 1 + _SUBJECT_WIDTH + 1
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """The result of checking one thing.
 
-    ok: as it should be. note: something will not be there, and a run can do without it. problem: `text` or `next`
-    says what to do. `blocks`: no run can start. `facts` are for programs.
+    ok: as it should be. note: something optional is missing. problem: `text` or `next` says what to do. `blocks`: no
+    run can start. `facts` are for programs.
     """
 
     area: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`starts` are the ways to start a run, as they are typed, the usual one first."""
+    """Whether a run can start. `starts`: the commands that start one, the usual one first."""
 
     can_start: bool
     starts: tuple[str, ...]
@@ -43,7 +43,9 @@ class Verdict(NamedTuple):
 
 
 def verdict(findings: Iterable[Finding], peers: Mapping[str, str]) -> Verdict:
-    """`peers`: the agent that each one is paired with, in order of preference. One is usable when it is ok."""
+    """Judges the findings. `peers`: each agent's peer, in order of preference. An agent is usable when its finding is
+    ok.
+    """
     findings = list(findings)
     blocking = [each.subject for each in findings if each.blocks]
     if blocking:
@@ -68,7 +70,7 @@ def _starts(usable: Collection[str], peers: Mapping[str, str]) -> tuple[str, ...
 
 
 def lines(finding: Finding, *, width: int | None, colour: bool) -> list[str]:
-    """One finding. `width` None: one line, for pipes; else wrapped below its text."""
+    """A finding as lines. `width` None: one line, for pipes; else wrapped below its text."""
     level = _LEVELS[finding.level].ljust(8)
     if colour:
         level = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m"
@@ -85,7 +87,7 @@ def lines(finding: Finding, *, width: int | None, colour: bool) -> list[str]:
 
 
 def as_object(findings: Sequence[Finding], judged: Verdict, cleaned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """For --json."""
+    """The object that --json prints."""
     return {
         "can_start": judged.can_start,
         "starts": list(judged.starts),

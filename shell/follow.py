@@ -1,6 +1,7 @@
-"""A run in this process: ordered, followed to its end, and said how to resume. Main thread.
+"""A run in this process: starts it, follows it to its end, and prints how to resume it. Main thread.
 
-`loop` comes here, and the program in a tmux session's console pane. Imports are late, as most of `loop` never runs one.
+`loop` uses it, and so does the program in a tmux session's console pane. Imports are late, as most commands start no
+run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Options, place: TmuxPlace | None = None) -> int:
-    """Orders the run and follows it to its end. Returns an exit status; raises `LoopError` for what is wrong."""
+    """Starts the run and follows it to its end. Returns an exit status; raises `LoopError` when it cannot start."""
     check_packages()
     keep_standard_streams_open()
     from shell.resolve import resolve_run
@@ -31,7 +32,7 @@ def run(options: Options, place: TmuxPlace | None = None) -> int:
 
 
 def _console(spec: RunSpec, options: Options) -> OwnPrompt | TerminalConsole:
-    """A prompt for people; prompt_toolkit is not imported for others."""
+    """A prompt on a terminal; elsewhere a console without prompt_toolkit."""
     if spec.has_prompt:
         from shell.own_prompt import OwnPrompt
 
@@ -57,14 +58,14 @@ def _follow(spec: RunSpec, options: Options) -> int:
     output.note(f"its files: {spec.directory}")
     if result.state == "completed":
         return EXIT_COMPLETED
-    # Who is in the terminal is still in the repository; the reader of a pane may be anywhere.
+    # The user's shell is still in the repository; the reader of a pane may be anywhere.
     resume = spec.resume_anywhere if spec.tmux_session else hints.resume(spec.run_id)
     output.note(f"to resume: {resume}")
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 
 
 def check_packages() -> None:
-    """Raises `UserError` when another project's package has the name of one of ours."""
+    """Raises `UserError` when a package of another project hides one of ours."""
     import supervisor
 
     if getattr(supervisor, "OWNER", None) != "pairloop":
@@ -75,9 +76,9 @@ def check_packages() -> None:
 
 
 def keep_standard_streams_open() -> None:
-    """A stream that was closed (`loop >&-`) is the null device from here on.
+    """Replaces a closed standard stream (`loop >&-`) by the null device.
 
-    Otherwise the next file that is opened, be it the journal, gets its number, and what is printed goes into it.
+    Otherwise the next opened file, perhaps the journal, gets its number, and output goes into that file.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -85,5 +86,5 @@ def keep_standard_streams_open() -> None:
             if opened != descriptor:
                 os.dup2(opened, descriptor)
                 os.close(opened)
-            os.set_inheritable(descriptor, True)  # our processes need them as much
+            os.set_inheritable(descriptor, True)  # our child processes need them, too
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))

@@ -18,7 +18,7 @@ from shell.resolve import TmuxPlace
 
 
 def main(path: Path) -> int:
-    """The same words as were typed, and not another session. Returns an exit status."""
+    """Runs `loop` with the typed words, without another session. Returns an exit status."""
     content = json.loads(path.read_text("utf-8"))
     path.unlink()
     terminal = environments.own("TERM", "TMUX", "TMUX_PANE")

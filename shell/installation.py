@@ -1,6 +1,6 @@
-"""How the loop that runs was installed, as far as the file system tells. Asks no program and no network.
+"""How this loop was installed, as far as the file system tells. Asks no program and no network.
 
-Imports nothing but the standard library and ours, as `loop update` needs it when an installation is broken.
+Imports only the standard library and our own modules: `loop update` needs it when an installation is broken.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from shell.update_plan import NAME, Installation, Source
 
 
 def code_directory() -> Path:
-    """Where the packages are that run."""
+    """The directory of the running packages."""
     return Path(__file__).resolve().parent.parent
 
 
 def is_checkout(code: Path) -> bool:
-    """Whether they run from a source tree; what is installed has no pyproject.toml beside it."""
+    """Whether `code` is a source tree; an installed package has no pyproject.toml beside it."""
     return (code / "pyproject.toml").is_file()
 
 
 def installation() -> Installation:
-    """How the loop that runs was installed. Asks nobody but the file system."""
+    """How this loop was installed, as far as the file system tells."""
     code = code_directory()
     ours = _distribution()
     prefix = Path(sys.prefix)
@@ -71,7 +71,7 @@ def _place(code: Path) -> Literal["venv", "user", "system"]:
 
 
 def _manager(prefix: Path) -> tuple[Literal["", "pipx", "uv tool", "uv project"], str, bool]:
-    """Who made the environment, by the file that he keeps in it or beside it."""
+    """Which tool manages the environment, from its marker file in it or beside it."""
     if (prefix / "pipx_metadata.json").is_file():
         main = _json(prefix / "pipx_metadata.json").get("main_package")
         package = str(main.get("package", "")) if isinstance(main, dict) else ""
@@ -84,7 +84,7 @@ def _manager(prefix: Path) -> tuple[Literal["", "pipx", "uv tool", "uv project"]
 
 
 def _source(ours: Distribution) -> Source | None:
-    """None: an index. Editable installations run from their source tree, and are known by that."""
+    """The source of the installation; None: an index. Editable installations are recognised by their source tree."""
     try:
         known = json.loads(ours.read_text("direct_url.json") or "null")
     except ValueError:
@@ -104,7 +104,7 @@ def _source(ours: Distribution) -> Source | None:
 
 
 def _extras(ours: Distribution) -> tuple[str, ...]:
-    """Those all of whose distributions are there. An extra that only stands for others is not named."""
+    """The extras whose distributions are all installed, without those that only bundle others."""
     wanted: dict[str, list[str]] = {}
     for requirement in ours.requires or ():
         hit = fullmatch(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([^'\"]+)['\"].*", requirement)

@@ -1,4 +1,4 @@
-"""Known agents (actors/edges/agent_registry) on this machine: which are installed, and how each is started.
+"""Known agents (actors/edges/agent_registry) on this machine: which are installed, and how each starts.
 
 A known agent whose program is on PATH needs no configuration: `--agent gemini` uses it. Looks at PATH and the home
 directory; starts nothing.
@@ -20,9 +20,9 @@ from actors.errors import UserError
 
 
 def with_known(configuration: Configuration, names: Sequence[str], home: Path, path: str | None) -> Configuration:
-    """The configuration, and of `names` those known agents that it lacks and whose program is on `path`.
+    """The configuration, plus those known agents of `names` that it lacks and whose program is on `path`.
 
-    Raises `UserError` for a known agent that is not installed; one that nobody knows is left to the caller.
+    Raises `UserError` for a known agent that is not installed. The caller handles unknown names.
     """
     agents = dict(configuration.agents)
     for name in (each.lower() for each in names if each):
@@ -39,12 +39,12 @@ def with_known(configuration: Configuration, names: Sequence[str], home: Path, p
 
 
 def installed(known: KnownAgent, path: str | None) -> str | None:
-    """The program on PATH by which the agent is started."""
+    """The program on PATH that starts the agent; None when it is not installed."""
     return next((program for program in known.programs if shutil.which(program, path=path)), None)
 
 
 def how_to_install(known: KnownAgent) -> str:
-    """One line for people."""
+    """One line that tells the user how to install the agent."""
     if known.npx:
         package = known.npx.rpartition("@")[0] or known.npx
         return f"npm install -g {package}; or: loop agents add {known.id}, which starts it with npx"
@@ -55,7 +55,7 @@ def how_to_install(known: KnownAgent) -> str:
 
 
 def command_of(known: KnownAgent, path: str | None) -> tuple[str, ...]:
-    """How the agent is started here: its own program, else by npx or uvx. Raises `UserError` when it cannot be."""
+    """The command that starts the agent here: its own program, else npx or uvx. Raises `UserError` for none."""
     program = installed(known, path)
     if program is not None:
         return (program, *known.args)

@@ -1,8 +1,8 @@
-"""Leftovers of dead runs: found, and cleaned up when somebody wants that.
+"""Leftovers of dead runs: finds them, and cleans them up on request.
 
 A run is dead when no root holds its lock; a live one is never touched. Processes are killed by pid and start time
-(supervisor/stale_processes.py), under the run's lock, so that it cannot be taken up meanwhile. The run stays and can go
-on.
+(supervisor/stale_processes.py), under the run's lock, so that no root resumes the run meanwhile. The run itself stays,
+and can be resumed.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from shell.run_files import resume_command
 from supervisor import stale_processes, submissions
 from supervisor.run_host import FINAL_STATES, clear, runtime_base, runtimes_of
 
-# A root that is just starting has made its directory, and its lock in there a moment later.
+# A starting root creates its directory first, and its lock in there a moment later.
 YOUNG_S = 60.0
 CALL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """`clean` does it and says what was done; raises `LoopError` when it is not dead after all."""
+    """One leftover. `clean` removes it and returns what was done; raises `LoopError` when its owner is alive."""
 
     subject: str
     text: str
     clean: Callable[[], str]
-    note: bool = False  # it is told, and is not ours to clean
+    note: bool = False  # only reported: not ours to clean
 
 
 def find(place: Place) -> list[Leftover]:
-    """All that there is. Blocks for as long as tmux takes."""
+    """All leftovers. Blocks for as long as tmux takes."""
     held = _held(place.home)
     return [*_runs(place.home, held), *_stray_sockets(held), *_sessions(place, held)]
 
 
 def _held(home: Path) -> dict[Path, bool]:
-    """Every run's directory, and that of `loop serve`, with whether a root has it now."""
+    """Every run's directory, and the one of `loop serve`, each with whether a root holds it now."""
     serve = submissions.serve_directory(home)
     directories = run_dir.directories(run_dir.runs_root(home), levels=2)
     return {each: run_dir.is_active(each) for each in [*directories, *([serve] if serve.is_dir() else [])]}
@@ -66,7 +66,7 @@ def _runs(home: Path, held: dict[Path, bool]) -> Iterator[Leftover]:
         says = f"says {manifest.get('state')}"
         pid = _pid(manifest)
         if pid and not (directory / "root.lock").exists() and processes.is_running(pid):
-            # One of the original's, which takes no lock: it may live, or its pid may have gone to somebody else.
+            # A run of the original loop, which takes no lock: it may be live, or its pid may be reused.
             if _unfinished(directory, manifest):
                 text = f"{says}, and may still run in process {pid}: not touched"
                 yield Leftover(subject, text, lambda: "", note=True)
@@ -86,7 +86,7 @@ def _runs(home: Path, held: dict[Path, bool]) -> Iterator[Leftover]:
 
 
 def _unfinished(directory: Path, manifest: run_dir.Manifest) -> bool:
-    """Whether it says that it is running. What waits in the queue goes on by itself, and is in order."""
+    """Whether the manifest says that the run is running. A queued run resumes by itself, and is no leftover."""
     return bool(manifest) and manifest["state"] not in FINAL_STATES and submissions.read(directory) is None
 
 
@@ -117,7 +117,7 @@ def _say_stopped(directory: Path) -> None:
 
 
 def _stray_sockets(held: dict[Path, bool]) -> Iterator[Leftover]:
-    """Of runs of another home, or that were removed."""
+    """Socket directories of runs that were removed, or of another home."""
     base = runtime_base()
     known = {path for directory in held for path in runtimes_of(directory)}
     stray = [path for path in sorted(base.iterdir()) if path not in known and _is_dead(path)] if base.is_dir() else []
@@ -135,7 +135,7 @@ def _remove(stray: list[Path]) -> str:
 
 
 def _is_dead(path: Path) -> bool:
-    """Whether nobody listens at any socket in there. What is not a directory of ours alone is nothing of loop's."""
+    """Whether no process listens at any socket in `path`. A directory that others can open is not loop's."""
     try:
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or time.time() - status.st_mtime < YOUNG_S:
@@ -146,9 +146,9 @@ def _is_dead(path: Path) -> bool:
 
 
 def _answers(path: Path) -> bool:
-    """The call is hung up at once. A datagram socket, which takes no calls, refuses it in another way."""
+    """Whether a process listens: connects and hangs up immediately. A datagram socket refuses in another way."""
     with closing(socket.socket(socket.AF_UNIX)) as call:
-        call.settimeout(CALL_S)  # a root that was stopped takes no calls, and lives
+        call.settimeout(CALL_S)  # a stopped root accepts nothing, and is alive
         try:
             call.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
@@ -162,7 +162,7 @@ def _answers(path: Path) -> bool:
 
 
 def _sessions(place: Place, held: dict[Path, bool]) -> Iterator[Leftover]:
-    """Those in which nothing runs any more: they only show how their runs ended. In the server of this terminal."""
+    """Sessions in which nothing runs: they only show how their runs ended. Asks the tmux server of this terminal."""
     tmux = place.find("tmux")
     if tmux is None:
         return

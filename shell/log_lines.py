@@ -1,7 +1,7 @@
 """Reads lines of a run's log (actors/logs.py writes them). Pure.
 
-A log may be foreign: of a process that died in the middle of a line, or of an older `loop` that let foreign text begin
-lines. What is shown is printable, and only records begin at the left.
+A log may be foreign: from a process that died in the middle of a line, or from an older `loop` that let foreign text
+begin lines. The output is printable, and only records begin at the left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_NAME = 40  # of an actor; real ones have 15 letters
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One record; a traceback, or a text of several lines, belongs to the line that it follows."""
+    """One record. A traceback, or a text of several lines, belongs to the record before it."""
 
     at: str  # local time
     level: str
@@ -36,9 +36,7 @@ class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def records(lines: Iterable[str]) -> Iterator[LogRecord]:
-    """The records of these lines; "" says that there are no more for the moment. Lines before the first record are
-    left out.
-    """
+    """The records of these lines; "" means that there are no more for the moment. Skips lines before the first."""
     last: LogRecord | None = None
     more: list[str] = []
     for line in lines:
@@ -65,12 +63,12 @@ def _with_more(record: LogRecord, more: list[str]) -> LogRecord:
 
 
 def is_of(record: LogRecord, actor: str) -> bool:
-    """Whether the actor wrote it, in whatever incarnation."""
+    """Whether any incarnation of the actor wrote it."""
     return record.actor.partition("#")[0] == actor
 
 
 def plain(record: LogRecord) -> str:
-    """The record for people. Further lines are indented below the first, by the length of a name at most."""
+    """The record for the user. Further lines are indented below the first, by the length of a name at most."""
     level = "" if record.level == "INFO" else f"{record.level} "
     actor = " ".join(record.actor[:_LONGEST_NAME].split())
     beginning = f"{record.at[11:19]} {actor:<13} "

@@ -1,4 +1,4 @@
-"""The mail between the agents, as people see and change it: what they type, and the lines they get. Pure but for
+"""The mail between the agents, as the user sees and changes it: typed requests, and lines of answers. Pure, except
 `from_files`, which reads the journal of a run that is not running.
 """
 
@@ -31,7 +31,7 @@ STREAM = "mail"
 
 
 def parse(typed: str) -> LookAtMail | OrderMail:
-    """What was typed after `mail`; nothing is `list`. Raises `UserError` in one line."""
+    """The request of the words after `mail`; no words mean `list`. Raises `UserError` in one line."""
     action, _, rest = typed.strip().partition(" ")
     mail_id, _, text = rest.strip().partition(" ")
     action = action.lower() or "list"
@@ -54,7 +54,7 @@ def parse(typed: str) -> LookAtMail | OrderMail:
 
 
 def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
-    """What the bridge would answer. Raises `CircumstanceError` for a change: nobody is there to make it."""
+    """The answer that the bridge would give. Raises `CircumstanceError` for a change, which needs a bridge."""
     if isinstance(request, OrderMail):
         raise CircumstanceError(
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
@@ -63,7 +63,7 @@ def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
     events = _events(read_streams(found.directory, [STREAM])[STREAM])
     try:
         book = mail.Book(events)
-    except Exception as error:  # what others wrote as events need not fit together
+    except Exception as error:  # foreign events need not be consistent
         raise CircumstanceError(f"run {found.run_id} is damaged: its mail: {described(error)}") from error
     names = _names(found)
     if not request.mail_id:
@@ -89,7 +89,7 @@ def _events(records: Iterable[Record]) -> list[mail.Event]:
 
 
 def lines(request: LookAtMail | OrderMail, report: MailReport, *, now_ms: int) -> list[str]:
-    """The answer for people."""
+    """The answer as lines for the user."""
     match request:
         case LookAtMail(mail_id=""):
             return _list(report, now_ms)

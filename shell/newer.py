@@ -1,8 +1,8 @@
-"""Tells at the start of a run, at most once in six hours, that there is a newer loop. A start never waits for that.
+"""Reports a newer version of loop at the start of a run, at most once in six hours. A start never waits for that.
 
-The hint comes from a file, `~/.loop/newer.json`. What is in there is looked up by this module as a program: a detached
-process with a time limit, which asks pip or uv (so the user's own index is asked) and is silent whatever happens. A
-source checkout has no such thing, and before the first run, when there is no `~/.loop`, neither has anybody.
+The hint comes from a file, `~/.loop/newer.json`. This module, run as a program, fills it: a detached process with a
+time limit. It asks pip or uv, and so the user's own index, and is silent whatever happens. A source checkout has no
+hint, nor has a home without `~/.loop`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 
 
 def say_if_newer(home: Path) -> None:
-    """Prints the hint if it is time for it, and has the next look-up made if it is time for that."""
+    """Prints the hint if it is due, and starts the next look-up if it is due."""
     if not (sys.stdout.isatty() and sys.stderr.isatty() and may_hint(environments.handed_on())):
         return
     folder = home / ".loop"
@@ -41,7 +41,7 @@ def say_if_newer(home: Path) -> None:
     if text:
         output.note(text)
         known = known._replace(said_at_ms=now_ms)
-    if looks:  # noted before it is made, so that two starts do not make two
+    if looks:  # noted first, so that two starts do not make two
         known = known._replace(looked_at_ms=now_ms)
     if write_known(folder, known) and looks:
         _start_lookup(home)
@@ -57,7 +57,7 @@ def _installed() -> str:
 
 
 def _is_wanted(home: Path) -> bool:
-    """The user's setting. A configuration that cannot be read is complained about by the run itself."""
+    """Whether the user wants hints. The run itself reports an unreadable configuration."""
     from actors.adapters import BUILT_IN_NAMES
     from actors.edges.configuration import read_configuration
     from actors.errors import UserError
@@ -79,7 +79,7 @@ def _start_lookup(home: Path) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        # Nobody else takes its exit status while this process lives.
+        # Nothing else reaps it while this process lives.
         threading.Thread(target=process.wait, name="look-up", daemon=True).start()
 
 
@@ -87,7 +87,7 @@ def _start_lookup(home: Path) -> None:
 
 
 def read_known(folder: Path) -> Known:
-    """Nothing is known when the file is not there or cannot be read."""
+    """Reads the file. A missing or unreadable file means that nothing is known."""
     try:
         found: Any = files.read_json(folder / "newer.json")
         return Known(int(found["looked_at_ms"]), str(found["newest"]), str(found["than"]), int(found["said_at_ms"]))
@@ -96,7 +96,7 @@ def read_known(folder: Path) -> Known:
 
 
 def write_known(folder: Path, known: Known) -> bool:
-    """False: the disk does not take it."""
+    """Writes the file. False: the disk refuses it."""
     try:
         files.replace(folder / "newer.json", json.dumps(known._asdict()).encode())
     except OSError:
@@ -108,7 +108,7 @@ def write_known(folder: Path, known: Known) -> bool:
 
 
 def look_up(home: Path) -> None:
-    """Asks for the newest version and writes down what it is. Silent."""
+    """Asks for the newest version and writes it into the file. Silent."""
     from actors.edges.programs import ask
 
     found = installation()

@@ -1,4 +1,4 @@
-"""The commands beside a run, `loop NAME`: each asks one run one thing and prints the answer."""
+"""The commands beside a run, `loop NAME`: each asks a run one question and prints the answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONE_SHOT = (
 
 
 def run_errand(errand: Errand) -> int:
-    """Prints the answer; returns an exit status. Raises `LoopError` for what cannot be done."""
+    """Runs the command and prints its answer; returns an exit status. Raises `LoopError` when it cannot."""
     once = next(each.once for each in ONE_SHOT if each.name == errand.name)
     assert once is not None
     return once(errand)

@@ -1,8 +1,8 @@
-"""The command line: words to what was typed, by the rows of `actors.settings_table`. Pure: no file, no environment.
+"""The command line: turns words into options, by the rows of `actors.settings_table`. Pure: no file, no environment.
 
-`parse` returns only what was typed; defaults are laid under it by `actors.settings_layers`. argparse is not used: it
-cannot express an option that takes the next word only when it is one of three, and it costs more than half of what
-`loop --help` takes. Nor are dataclasses, which import `inspect`: a fifth of it.
+`parse` returns only typed values; `actors.settings_layers` adds the defaults. argparse is not used: it cannot express
+an option that takes the next word only when it is one of three, and it costs more than half of what `loop --help`
+takes. Nor are dataclasses, which import `inspect`: a fifth of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SUBCOMMANDS: dict[str, Command] = {"update": "update", "upgrade": "update"}
 
 
 class Options(NamedTuple):
-    """What was typed, checked as far as words alone allow. `typed` has the settings by name, and no default."""
+    """The typed options, checked as far as words alone allow. `typed` has the settings by name, without defaults."""
 
     command: Command = "run"
     typed: Mapping[str, Value] = {}
@@ -33,11 +33,11 @@ class Options(NamedTuple):
     errand: Errand | None = None  # of the commands "errand" and "config"
 
     def value(self, name: str) -> Value:
-        """What was typed, else the default: for a setting that no file and no variable can give."""
+        """The typed value, else the default. Only for a setting that no file and no variable can set."""
         return self.typed.get(name, SETTINGS[name].default)
 
     def but(self, **typed: Value) -> Options:
-        """The same, as if these were typed as well."""
+        """A copy with these values, as if they were typed as well."""
         return self._replace(typed={**self.typed, **typed})
 
     def layer(self) -> Iterable[Sourced]:
@@ -46,12 +46,12 @@ class Options(NamedTuple):
 
     @property
     def is_interactive(self) -> bool:
-        """Whether what is printed may be more than what was asked for."""
+        """Whether a prompt, hints and questions are allowed beside the requested output."""
         return not (self.headless or self.is_raw or self.logs_json)
 
     @property
     def task(self) -> str | None:
-        """The prompt, however it was given; None when it was not."""
+        """The prompt, from either form; None when there is none."""
         prompt = self.typed.get("prompt")
         return " ".join(self.words) if self.words else str(prompt) if prompt is not None else None
 
@@ -67,32 +67,32 @@ class Options(NamedTuple):
 
     @property
     def tmux(self) -> bool:
-        """Whether it runs in a tmux session."""
+        """Whether the run is to run in a tmux session."""
         return self.value("tmux") is True
 
     @property
     def headless(self) -> bool:
-        """Whether it runs as without a terminal."""
+        """Whether the run is to behave as without a terminal."""
         return self.value("headless") is True
 
     @property
     def is_raw(self) -> bool:
-        """Whether the agents' own events are printed."""
+        """Whether to print the agents' own events."""
         return self.value("format") == "raw"
 
     @property
     def logs_json(self) -> bool:
-        """Whether records are printed as JSON."""
+        """Whether to print records as JSON."""
         return self.value("log_format") == "json"
 
     @property
     def worktree(self) -> bool:
-        """Whether it works in a worktree of its own."""
+        """Whether the run is to work in a worktree of its own."""
         return self.value("worktree") is True
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """What these words say. Raises `UserError` with one line for the first thing that is wrong."""
+    """Parses the words. Raises `UserError` with one line for the first error."""
     for before, word in zip(("", *arguments), arguments, strict=False):
         values.text(before if before in BY_FLAG else "a word of the command line", word)
     if not arguments:
@@ -143,7 +143,7 @@ def _joined(row: Setting, before: Value, value: Value) -> Value:
 
 
 def _submission(options: Options) -> Options:
-    """What concerns a terminal has no meaning in the queue."""
+    """The options of `loop submit`. Refuses those that concern a terminal."""
     for flag in ("--tmux", "--exit", "--headless", "--log-format", "--format"):
         if BY_FLAG[flag].name in options.typed:
             raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
@@ -203,11 +203,11 @@ class _Peekable(Iterator[str]):
         return self._words.pop(0)
 
     def peek(self) -> str | None:
-        """The next word, which stays; None at the end."""
+        """The next word, without taking it; None at the end."""
         return self._words[0] if self._words else None
 
     def pop(self) -> str:
-        """The next word, which goes."""
+        """Takes the next word."""
         return self._words.pop(0)
 
 

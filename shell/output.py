@@ -1,8 +1,8 @@
-"""The one way out: whatever a command shows of a run, an agent or a file goes through here. Any thread.
+"""The one way out: everything that a command prints of a run, an agent or a file goes through here. Any thread.
 
-All of it is printable (`actors.text`), without the secrets of the environment (`actors.censor`), and with a replacement
-for what the stream's encoding does not have, so nothing that is foreign moves a cursor, sets a title, forges a line or
-ends a thread. Agents' own events (`--format raw`) are left as they are but for secrets. Raises OSError as streams do.
+The output is printable (`actors.text`), has no secrets of the environment (`actors.censor`), and replaces what the
+stream's encoding lacks. So foreign text cannot move a cursor, set a title, forge a line or end a thread. Agents' own
+events (`--format raw`) stay as they are, without secrets. Raises OSError as streams do.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from actors.text import encodable, json_escaped, line, printable
 
 
 def say(text: str) -> None:
-    """One text, of one or several lines, on stdout."""
+    """Prints a text of one or several lines on stdout."""
     put(sys.stdout, f"{printable(text)}\n")
 
 
 def say_lines(lines: Iterable[str]) -> None:
-    """Each of them stays one line, whatever is in it."""
+    """Prints lines on stdout. Each stays one line, whatever it contains."""
     put(sys.stdout, "".join(f"{line(each)}\n" for each in lines))
 
 
 def say_json(value: object) -> None:
-    """One JSON value in one line; what is not printable is escaped, so the value is the same."""
+    """Prints a JSON value in one line. Unprintable characters are escaped, so the value is the same."""
     import msgspec
 
     from actors.wire.encoding import to_json
@@ -38,34 +38,36 @@ def say_json(value: object) -> None:
 
 
 def say_json_text(text: str) -> None:
-    """The same, of what is JSON already."""
+    """Prints a text that is JSON already, as `say_json` does."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("_", "-")
     put(sys.stdout, f"{json_escaped(text, only_ascii=encoding not in ('utf-8', 'utf8'))}\n")
 
 
 def say_painted(text: str) -> None:
-    """A text with colours of ours, whose foreign parts the caller has made printable."""
+    """Prints a text with our own colours. The caller has made its foreign parts printable."""
     put(sys.stdout, f"{text}\n")
 
 
 def say_raw(text: str) -> None:
-    """An agent's own event."""
+    """Prints an agent's own event, without secrets."""
     put(sys.stdout, f"{text}\n")
 
 
 def note(text: str) -> None:
-    """One line on stderr, by `loop` itself."""
+    """Prints a line of `loop` itself on stderr."""
     put(sys.stderr, f"[loop] {line(text)}\n")
 
 
 def wait_line(text: str, shown: str) -> None:
-    """Puts the text into the place of what is `shown` in the current line of stderr."""
+    """Replaces `shown`, the current line of stderr, by the text."""
     wiped = f"\r{' ' * len(shown)}\r" if shown else ""
     put(sys.stderr, f"{wiped}{line(text)}")
 
 
 def put(stream: TextIO | None, text: str) -> None:
-    """Writes it at once, without secrets. The caller has made it printable. None: the stream was closed (`>&-`)."""
+    """Writes and flushes the text, without secrets. The caller has made it printable. None: the stream was closed
+    (`>&-`).
+    """
     if stream is None:
         return
     stream.write(encodable(_strike_out()(text), stream.encoding or "utf-8"))

@@ -1,4 +1,4 @@
-"""The loop> prompt in the terminal that a run was started in: a console of its root, in a thread of the root's process.
+"""The loop> prompt in the terminal of a run: a console of its root, in a thread of the root's process.
 
 prompt_toolkit is imported in that thread, while the actors start.
 """
@@ -30,12 +30,12 @@ class OwnPrompt:
         self._thread = threading.Thread(target=self._run, name="prompt", daemon=True)
 
     def opened(self, endpoint: str) -> None:
-        """The prompt is a client of the control server, like all others."""
+        """Starts the prompt, a client of the control server like all others."""
         self._endpoint = endpoint
         self._thread.start()
 
     def show(self, progress: Progress) -> None:
-        """It comes from the control server."""
+        """No-op: the prompt gets it from the control server."""
 
     @property
     def interrupted(self) -> bool:
@@ -43,7 +43,7 @@ class OwnPrompt:
         return self._repl is not None and self._repl.interrupted
 
     def close(self) -> None:
-        """Prints what is left and gives the terminal back as it was."""
+        """Prints the rest and restores the terminal."""
         if self._repl is not None:
             self._repl.leave()
         if self._thread.ident is not None:
@@ -55,7 +55,7 @@ class OwnPrompt:
 
             self._repl = Repl(self._endpoint, self._directory, own=True)
             self._repl.run()
-        except Exception as error:  # the run is worth more than its prompt
+        except Exception as error:  # a broken prompt must not end the run
             logger.opt(exception=error).error("the prompt failed")
             run_id = self._directory.name
             output.note(f"the prompt failed ({error!r}): loop shell {run_id} attaches another")

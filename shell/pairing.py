@@ -1,4 +1,4 @@
-"""Who works and who reviews: what was asked for, or the pair that the run to resume has. Reads no file."""
+"""Who works and who reviews: the requested pair, or the pair of the run to resume. Reads no file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from shell.run_settings import Agents
 
 
 def named_agents(settings: Settings, resumed: Resumed) -> list[str]:
-    """Every agent that the settings, or the run to resume, name."""
+    """Every agent that the settings or the run to resume name."""
     kept = resumed.manifest.get("agents")
     return [settings.text("agent"), settings.text("peer"), *(map(str, kept.values()) if isinstance(kept, dict) else ())]
 
 
 def agents_of(settings: Settings, configuration: Configuration, resumed: Resumed) -> Agents:
-    """The pair that was asked for. A resumed run keeps its own, since the sessions are theirs; to type another is an
-    error, and what a configuration file says does not matter.
+    """The requested pair. A resumed run keeps its own pair, since the sessions are theirs: a typed other agent is an
+    error, and a configuration file is ignored.
     """
     kept = _kept(resumed, configuration)
     if kept is None:

@@ -1,5 +1,5 @@
-"""What the loop> prompt is to prompt_toolkit: its keys, its input, its history, its completion. All of it is called in
-the prompt's thread.
+"""The parts of the loop> prompt that prompt_toolkit calls: keys, input, history, completion. All run in the prompt's
+thread.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from supervisor.control.protocol import Report
 
 
 class Known(Protocol):
-    """What there is to complete."""
+    """What the completer can offer."""
 
     @property
     def report(self) -> Report | None:
-        """How the run stood last."""
+        """The last report of the run."""
 
     def mail_ids(self) -> list[str]:
-        """Of the mail that can be named."""
+        """The ids of mail that a command can name."""
 
 
 class RawInput(Vt100Input):
-    """Keys are keys also while something is printed above the prompt, and between two prompts.
+    """Keeps the terminal raw while text is printed above the prompt, and between two prompts.
 
-    prompt_toolkit would set the terminal as it was meanwhile, for programs that read from it: then Ctrl-C, which takes
-    back what was typed, would be a signal that ends the run, and Ctrl-D would be lost.
+    prompt_toolkit would restore the terminal meanwhile, for programs that read from it. Then Ctrl-C, which clears the
+    typed line, would be a signal that ends the run, and Ctrl-D would be lost.
     """
 
     def cooked_mode(self) -> AbstractContextManager[None]:
-        """It stays raw."""
+        """Keeps the raw mode."""
         return nullcontext()
 
 
 class History(FileHistory):
-    """Of all prompts on this machine. A line that begins with a blank is not kept, for what others should not read.
+    """The history of all prompts on this machine. A line that begins with a blank is not kept.
 
-    A disk that takes nothing must not take the prompt with it.
+    A full disk must not end the prompt.
     """
 
     def store_string(self, string: str) -> None:
@@ -59,7 +59,7 @@ class History(FileHistory):
 
 
 def history_file() -> Path:
-    """Made when there is none, for the user alone."""
+    """The path of the history, created for the user alone if it is missing."""
     path = environments.home() / ".loop" / "history"
     with suppress(OSError, BadFileError):
         files.make_private(path.parent)
@@ -73,7 +73,7 @@ def key_bindings() -> KeyBindings:
 
     @keys.add("c-c")
     def _interrupt(event: KeyPressEvent) -> None:
-        """Takes back what was typed; at an empty prompt it is for the run."""
+        """Clears the typed line; at an empty prompt, interrupts the run."""
         if event.current_buffer.text:
             event.current_buffer.reset()
         else:
@@ -89,7 +89,7 @@ class CommandCompleter(Completer):
         self._known = known
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
-        """The commands; after one, what it takes."""
+        """Offers commands, and after a command its arguments."""
         *before, word = document.text_before_cursor.removeprefix("/").split(" ")
         if not before:
             return self._matching(COMMANDS, word)

@@ -1,6 +1,6 @@
-"""What happens in a run, as lines for people. Pure: text in, text out; readable without colour and when piped.
+"""The events of a run as lines for the user. Pure: text in, text out; readable without colour and when piped.
 
-What is foreign in them is printable (`actors.text`); the colours are ours.
+Foreign text in them is made printable (`actors.text`); the colours are ours.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def lines(progress: Progress, *, zone: timezone | None, colour: bool) -> Iterato
 
 
 def record(progress: Progress, run: str, *, zone: timezone | None) -> str:
-    """The event in one line, with the run that it belongs to: for one output of many runs."""
+    """The event in one line, with its run: for one output of many runs."""
     first, *rest = lines(progress, zone=zone, colour=False)
     moment, what = first.split(" ", 1)
     return " | ".join([f"{moment} {run} {what}", *(each.strip() for each in rest if each.strip())])

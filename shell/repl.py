@@ -1,10 +1,10 @@
 """The loop> prompt: a run's output above it, commands below. A client of the run's control server like any other
 console.
 
-Threads: the prompt's own, with its asyncio loop; the client's, which only puts news into a queue; one that prints what
-is in there, above the prompt, so that output never tears it; one that carries out commands, so that the prompt is back
-at once; and one that asks how the run stands, for the toolbar. A terminal that does not take output makes this console
-miss news, and changes nothing for the run.
+Threads: the prompt's own, with its asyncio loop; the client's, which only puts news into a queue; one that prints that
+queue above the prompt, so that output never tears it; one that carries out commands, so that the prompt is back
+immediately; and one that asks for the run's state, for the toolbar. With a terminal that takes no output this console
+misses news, and the run is not affected.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ from supervisor.control.protocol import (
 )
 
 REFRESH_S = 1.0  # of the toolbar
-OWN_LAST = 10_000  # news from before that the run's own prompt shows
-ATTACHED_LAST = 20  # news from before that somebody who attaches is shown
+OWN_LAST = 10_000  # earlier news that the run's own prompt shows
+ATTACHED_LAST = 20  # earlier news that an attached prompt shows
 END_PATIENCE_S = 3.0
-LAST_WORDS_S = 0.5  # so often is looked whether there still is a prompt to print above
-# Changes of these kinds can change what the prompt says.
+LAST_WORDS_S = 0.5  # interval of the check for a prompt to print above
+# Events of these kinds can change the prompt's text.
 _TELLING = ("status", "question", "note")
 
 
 class Repl:
-    """One prompt. `own`: it is in the run's own terminal, and cannot be left without ending the run."""
+    """One prompt. `own`: it is in the run's own terminal, and leaving it ends the run."""
 
     def __init__(self, endpoint: str, directory: Path, *, own: bool) -> None:
         self.directory = directory
@@ -100,11 +100,11 @@ class Repl:
         self._refresh.set()
         loop = self._loop
         if loop is not None:
-            with suppress(RuntimeError):  # it is closed: the prompt has ended
+            with suppress(RuntimeError):  # closed: the prompt has ended
                 loop.call_soon_threadsafe(self._exit)
 
     def mail_ids(self) -> list[str]:
-        """Of the mail that can be spoken of, as people type them; for completion."""
+        """The ids of mail that a command can name, as the user types them; for completion."""
         with suppress(LoopError):
             answer = self._client.ask(LookAtMail())
             if isinstance(answer, MailReport):
@@ -113,13 +113,13 @@ class Repl:
 
     @property
     def report(self) -> Report | None:
-        """The last one; for completion."""
+        """The last report; for completion."""
         return self._report
 
     # --- the prompt's thread ----------------------------------------------------------------------------------------
 
     def run(self) -> Ended | None:
-        """Prompts until the run is over (then returns how it ended), or until it is left."""
+        """Prompts until the run is over, and then returns how it ended; None when the user leaves the prompt."""
         threads = [
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (("commands", self._carry_out), ("toolbar", self._look), ("printer", self._print))
@@ -173,7 +173,7 @@ class Repl:
         return report is not None and report.status is not None and report.status.phase == "awaiting-task"
 
     def _question(self) -> str:
-        """The one that any text answers. The supervisor's is answered by a command."""
+        """The open question that any text answers. A command answers the supervisor's."""
         report = self._report
         if report is None or report.question or report.status is None:
             return ""
@@ -186,7 +186,7 @@ class Repl:
             self._lines.put(text)
 
     def _interrupted(self) -> None:
-        """Ctrl-C at an empty prompt."""
+        """Handles Ctrl-C at an empty prompt."""
         if not self.own:
             self._show("Ctrl-D detaches and the run continues; stop ends the run")
         elif self._stopping:
@@ -199,7 +199,7 @@ class Repl:
             self._stop()
 
     def _end_of_input(self) -> None:
-        """Ctrl-D at an empty prompt."""
+        """Handles Ctrl-D at an empty prompt."""
         run_id = self.directory.name
         if not self.own:
             self._show(f"detached: run {run_id} continues; loop shell {run_id} attaches again")
@@ -218,7 +218,7 @@ class Repl:
         self._order(Control(action="stop"))
 
     def _order(self, request: Request) -> None:
-        """Beside the commands, which may be waiting for something."""
+        """Sends a request in a thread of its own, since a command may be waiting."""
 
         def work() -> None:
             with suppress(LoopError):  # it is ending already
@@ -250,7 +250,7 @@ class Repl:
     # --- the thread of the toolbar ----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Follows the run, and asks how it stands, until it is over. A run that answers late is still there."""
+        """Follows the run, and asks for its state, until it is over. A late answer does not mean that it is over."""
         late = False
         try:
             with suppress(UndeliverableError):  # late: it follows as soon as it reads this
@@ -297,18 +297,18 @@ class Repl:
             self._show(f"({count} lines were not shown: this terminal did not keep up; the log has them)")
 
     def _show(self, text: str) -> None:
-        """Any thread; never waits. The text is made printable."""
+        """Any thread; never waits. Queues the text, made printable."""
         self._show_painted(printable(text))
 
     def _show_painted(self, text: str) -> None:
-        """With colours of ours; what is foreign in it is printable already."""
+        """Queues a text with our own colours. Its foreign parts are printable already."""
         try:
             self._news.put_nowait(text)
         except queue.Full:
             self._unprinted += 1
 
     def _print(self) -> None:
-        """Prints all that has come as one piece above the prompt, waits for the terminal to take it, and so on."""
+        """Prints all queued text as one piece above the prompt, waits for the terminal to take it, and repeats."""
         assert self._loop is not None
         while not (self._over.is_set() and self._news.empty()):
             texts = list(self._waiting())
@@ -352,11 +352,13 @@ async def _write_above_prompt(text: str) -> None:
 
 
 def _write(text: str) -> None:
-    """Past `patch_stdout`, which is for whatever else writes to the terminal."""
-    with suppress(OSError):  # the terminal is gone; the run goes on without it
+    """Writes past `patch_stdout`, which is for all other output to the terminal."""
+    with suppress(OSError):  # the terminal is gone; the run continues without it
         output.put(sys.__stdout__, text)
 
 
 def _is_command(line: str) -> bool:
-    """While a question is open, which any text answers. Agents would set to work on a word such as `stop`."""
+    """Whether a line is a command while a question is open, which any text answers. Agents would work on a word such as
+    `stop`.
+    """
     return line.startswith("/") or line.strip().lower() in COMMANDS or line.lower().startswith("followup ")

@@ -1,5 +1,5 @@
-"""From options to a checked `RunSpec`: reads the configuration, the prompt's file, the run to resume; asks whether the
-agents can run here. Nothing is started, and nothing is created before the last check has passed.
+"""Turns options into a checked `RunSpec`: reads the configuration, the prompt's file and the run to resume, and checks
+that the agents can run here. It starts nothing, and creates nothing before the last check has passed.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from supervisor.run_tree import RunSpec
 
 @dataclass(frozen=True)
 class TmuxPlace:
-    """The tmux session that this loop runs in, started by another `loop`."""
+    """The tmux session of this loop, started by another `loop`."""
 
     session: str
     workspace: bool  # the agents' own TUIs are there, too
 
 
 def resolve_run(options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None) -> RunSpec:
-    """All that starts the run that was typed here and now. Raises `UserError` (an agent that cannot run, too).
+    """The spec of the typed run. Raises `UserError`, also for an agent that cannot run.
 
-    `only_reserve`: all is checked and the run gets its id, but its worktree is left to the loop that will run it.
-    `place`: where that loop runs.
+    `only_reserve`: checks everything and reserves the run's id, but leaves the worktree to the loop that will run it.
+    `place`: the tmux session of that loop.
     """
     environment = environments.handed_on()
     environments.check_open_files(environments.FILES_OF_A_ROOT)
@@ -142,15 +142,15 @@ def _have_tuis(agents: Agents, configuration: Configuration) -> bool:
 
 
 def _is_open_ended(options: Options, task: Task, place: TmuxPlace | None, *, has_prompt: bool) -> bool:
-    """Whether the run waits for the next task when one is completed: a workspace does, unless it is to exit. A run that
-    is resumed with its task stays what it was.
+    """Whether the run waits for the next task when one is completed. A workspace does, unless `--exit` is given. A run
+    that is resumed with its task does what it did before.
     """
     in_workspace = place is not None and place.workspace and has_prompt
     return options.value("exit") is not True and (task.to_come or (in_workspace and bool(task.text)))
 
 
 def _session_ids(agents: Agents, manifest: run_dir.Manifest, resumed: Resumed) -> dict[Role, str]:
-    """For sessions that no journal of ours knows: a run of the original, or an id given by hand."""
+    """The session ids that no journal of ours knows: of a run of the original loop, or given by hand."""
     if resumed.session_id:
         return {"worker": resumed.session_id}
     known = run_dir.session_ids(manifest)
@@ -159,7 +159,7 @@ def _session_ids(agents: Agents, manifest: run_dir.Manifest, resumed: Resumed) -
 
 
 def _has_prompt(options: Options) -> bool:
-    """Whether somebody sits there who reads what happens and can type."""
+    """Whether a user at a terminal reads the output and can type."""
     return sys.stdin.isatty() and sys.stdout.isatty() and options.is_interactive
 
 
@@ -169,17 +169,17 @@ def _preflight(agents: Agents, configuration: Configuration, cwd: Path, environm
 
 
 def _can_be_asked(options: Options) -> bool:
-    """Whether somebody sits there who can be asked before anything is made. `loop submit` is typed by one, too."""
+    """Whether a user can be asked before anything is created; also at `loop submit`."""
     return sys.stdin.isatty() and sys.stderr.isatty() and (options.is_interactive or options.command == "submit")
 
 
 def allowed_before(resumed: Resumed) -> str:
-    """The content of `.loop.toml` that the run to resume was allowed to use."""
+    """The SHA-256 of the `.loop.toml` that the run to resume was allowed to use."""
     return str(resumed.manifest.get(ALLOWED, ""))
 
 
 def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:
-    """Of the `.loop.toml` where the run works. Says so when it has changed since the run was here before."""
+    """The SHA-256 of the `.loop.toml` where the run works. Tells the user when it has changed since the last start."""
     now = trust.digest(tree)
     if manifest.get(SEEN, now) != now:
         output.note(trust.changed_line(tree))
@@ -196,8 +196,8 @@ def _enter_worktree(
     own: Path | None,
     only_reserve: bool,
 ) -> tuple[Path | None, Path, worktree.Made | None]:
-    """The run directory, if there is one now, the directory to work in, which is `own` again where the run has one,
-    and what was made of it now.
+    """Returns the run directory, if there is one by now; the working directory, which is `own` where the run has one;
+    and what was created.
     """
     if repository is None:
         raise UserError(worktree.refusal(cwd))
@@ -223,9 +223,9 @@ def _enter_worktree(
 
 @contextmanager
 def taken_back(directory: Path, made: worktree.Made | None) -> Iterator[None]:
-    """Within it whatever refuses a start, Ctrl-C included, takes back what was made for a run that has not begun.
+    """Removes what was made for a run that has not begun, when the block raises, Ctrl-C included.
 
-    A run with a manifest has begun. A new run's directory is empty until then; what is in one stays.
+    A run with a manifest has begun. A new run's directory is empty until then; a directory with contents stays.
     """
     try:
         yield

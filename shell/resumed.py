@@ -1,4 +1,4 @@
-"""The run to resume, by its id, a session id or LOOP_RUN_ID. Reads manifests; makes and changes nothing."""
+"""The run to resume, by its id, a session id or LOOP_RUN_ID. Reads manifests; changes nothing."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from shell.options import Options
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run to go on with: its directory, or only a session id that no run is known by."""
+    """The run to resume: its directory, or only a session id of no known run."""
 
     directory: Path | None = None
     session_id: str = ""
 
     @cached_property
     def manifest(self) -> run_dir.Manifest:
-        """As it is when it is first asked for; empty when there is none."""
+        """The manifest at the first access; empty when there is none."""
         return (run_dir.read_manifest(self.directory) if self.directory is not None else None) or {}
 
     @cached_property
     def begun(self) -> bool:
-        """Whether there is a journal to go on with. A run of the original has none, nor has one that never started."""
+        """Whether there is a journal to resume from. A run of the original has none, nor has one that never started."""
         return self.directory is not None and has_events(self.directory / JOURNAL, RUN_STREAM)
 
 
 def find_resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> Resumed:
-    """What these words, or LOOP_RUN_ID, name. Raises `UserError` when there is no such run, or when it is damaged."""
+    """The run that the options or LOOP_RUN_ID name. Raises `UserError` for an unknown or damaged run."""
     is_single = "only" in options.typed
     if options.run_id:
         directory = repo_runs / run_dir.check_run_id(options.run_id)
@@ -63,7 +63,7 @@ def find_resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> Re
 
 
 def own_place(resumed: Resumed) -> Path | None:
-    """Where a run that goes on has worked so far. What its agents have done is there, and so are their sessions:
+    """The directory in which a resumed run has worked so far. The agents' work is there, and so are their sessions:
     Claude Code keeps them by directory.
     """
     place = resumed.manifest.get("cwd") if resumed.begun else None
@@ -71,13 +71,13 @@ def own_place(resumed: Resumed) -> Path | None:
 
 
 def is_in_worktree(own: Path, cwd: Path, directory: Path | None) -> bool:
-    """Whether `own` was in the run's worktree, which can then be made again."""
+    """Whether `own` was in the run's worktree, which can then be created again."""
     top = git.main_top_level(cwd)
     return top is not None and directory is not None and worktree.name_of(top, directory.name) in own.parts
 
 
 def lives_in_tmux(options: Options) -> bool:
-    """Whether the run that is to go on had its agents' TUIs in a tmux session, and can have them there again."""
+    """Whether the run to resume had its agents' TUIs in a tmux session, and can have them there again."""
     if options.headless or not (options.run_id or options.session):
         return False
     repo_runs = run_dir.runs_root(environments.home()) / git.repository_id(current_directory())
@@ -91,7 +91,7 @@ def wanted_id() -> str | None:
 
 
 def current_directory() -> Path:
-    """Where it was typed. Raises `LoopError` when it is gone or its name is no text."""
+    """The current directory. Raises `LoopError` when it is gone or its name is no text."""
     try:
         found = Path.cwd()
     except FileNotFoundError as error:

@@ -1,4 +1,6 @@
-"""Runs as their files show them: which there are, which is meant, how one stands that is not running. Reads only."""
+"""Runs as their files show them: the list, the one that the user means, the state of one that is not running. Reads
+only.
+"""
 
 from __future__ import annotations
 
@@ -37,31 +39,31 @@ class RunFiles:
 
     @property
     def run_id(self) -> str:
-        """As people know it."""
+        """The run's number, as the user knows it."""
         return self.directory.name
 
     @property
     def state(self) -> str:
-        """As in the manifest; a run that was killed still says "working" there."""
+        """The manifest's state; a killed run still says "working" there."""
         return "damaged" if self.damage else str(self.manifest.get("state", "?"))
 
     def text(self, key: str) -> str:
-        """A value of the manifest, for people."""
+        """A value of the manifest, for the user."""
         return str(self.manifest.get(key, ""))
 
 
 def home_runs() -> Path:
-    """Where the runs of all repositories are."""
+    """The directory of the runs of all repositories."""
     return run_dir.runs_root(environments.home())
 
 
 def runs_here() -> Path:
-    """Where the runs of this repository are."""
+    """The directory of this repository's runs."""
     return home_runs() / git.repository_id(Path.cwd())
 
 
 def all_runs(repo_runs: Path) -> list[RunFiles]:
-    """Newest first; those that are running before all others, and damaged ones behind them."""
+    """All runs: running ones first, then the newest, damaged ones last."""
     found = list(_runs(repo_runs))
     return sorted(
         found, key=lambda each: (each.pid != 0, not each.damage, each.text("createdAt"), each.run_id), reverse=True
@@ -76,7 +78,7 @@ def _runs(repo_runs: Path) -> Iterator[RunFiles]:
 
 
 def look_at(directory: Path) -> RunFiles | None:
-    """The run in this directory; None when there is none. One that has only just begun has no manifest yet."""
+    """The run in this directory; None when there is none. A run that has just begun has no manifest yet."""
     seen = run_dir.look(directory)
     if seen == run_dir.RunLook():
         return None
@@ -113,14 +115,16 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
 
 
 def check_running(found: RunFiles, wanted: str) -> None:
-    """Raises `CircumstanceError` that says how to go on with it. `wanted`: as it was given to `choose`."""
+    """Raises `CircumstanceError` for a run that is not running; it says how to resume it. `wanted`: the argument of
+    `choose`.
+    """
     if not found.pid:
         elsewhere = "" if wanted else _elsewhere()
         raise CircumstanceError(f"run {found.run_id} is not running ({found.state}); {resume_hint(found)}{elsewhere}")
 
 
 def run_lines(runs: Iterable[RunFiles]) -> list[str]:
-    """A line for each run."""
+    """The runs, one per line."""
     rows = [
         [
             each.run_id,
@@ -135,45 +139,45 @@ def run_lines(runs: Iterable[RunFiles]) -> list[str]:
 
 
 def resume_hint(found: RunFiles) -> str:
-    """How to go on with a run that is not running."""
+    """How to resume a run that is not running."""
     if submissions.read(found.directory) is not None:
         return "the next loop serve resumes it"
     return f"to resume it: {resume_command(found.directory, found.manifest)}"
 
 
 def resume_command(directory: Path, manifest: run_dir.Manifest) -> str:
-    """What resumes the run, typed in the current directory."""
+    """The command that resumes the run from the current directory."""
     is_here = directory.parent.name == git.repository_id(Path.cwd())
     return hints.resume(directory.name, "" if is_here else str(manifest.get("repository") or manifest.get("cwd", "")))
 
 
 def _elsewhere() -> str:
-    """What runs in other repositories, for people."""
+    """The runs of other repositories that are running, for the user."""
     root = home_runs()
     repos = [each for each in run_dir.directories(root) if each != runs_here()]
     active = [f"{repo.name}/{each.run_id}" for repo in repos for each in _runs(repo) if each.pid]
     return f"; running elsewhere: {', '.join(sorted(active))}" if active else ""
 
 
-# --- how a run stands that is not running ---------------------------------------------------------------------
+# --- the state of a run that is not running ---------------------------------------------------------------------
 
 
 def report(found: RunFiles, now_ms: int) -> Report:
-    """From the journal, as far as it can be read; of a run of the original there is only the manifest.
+    """The report from the journal, as far as it can be read; for a run of the original, from the manifest.
 
-    Raises `CircumstanceError` for a run that is damaged, whatever is wrong in its journal.
+    Raises `CircumstanceError` for a damaged run, whatever is wrong in its journal.
     """
     check_whole(found)
     try:
         return _report(found, now_ms)
     except LoopError:
         raise
-    except Exception as error:  # what others wrote as events can be anything: the other runs are shown all the same
+    except Exception as error:  # foreign events can be anything: the other runs are still shown
         raise CircumstanceError(f"run {found.run_id} is damaged: its journal: {described(error)}") from error
 
 
 def _report(found: RunFiles, now_ms: int) -> Report:
-    # Here, since a run that is running is not shown from its files.
+    # Imported here: a running run is not shown from its files.
     from actors.edges.journal_reader import read_streams
     from actors.machines import run
     from actors.machines.run_status import run_status
@@ -204,7 +208,7 @@ def _report(found: RunFiles, now_ms: int) -> Report:
 
 
 def settings_of(directory: Path) -> RunSettings | None:
-    """What its journal says that the run was asked to do; None when it has not begun. Raises `LoopError`."""
+    """The run's settings from its journal; None when it has not begun. Raises `LoopError`."""
     from actors.edges.journal_reader import read_streams
     from actors.machines import run
 
@@ -230,7 +234,7 @@ def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStat
 
 
 def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
-    """What the actor will take up when the run goes on. Messages that were under way are sent again then."""
+    """What the actor will do when the run resumes. Messages that were under way are sent again then."""
     if actor not in ACTORS:
         raise UserError(f"no actor {actor!r}: there are {', '.join(ACTORS)}")
     check_whole(found)
@@ -281,7 +285,7 @@ def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
 
 
 def _field(record: Record, name: str) -> object:
-    """Blank when the record has none that can be read: its other fields need not be of this version."""
+    """A field of the record; "" when it cannot be read. The other fields may be of another version."""
     try:
         return msgspec.json.decode(record.body).get(name, "")
     except (ValueError, RecursionError):

@@ -16,12 +16,12 @@ FIRST_REACH = 200_000  # bytes: a thousand lines
 
 
 def read_log(directory: Path, *, follow: bool, pause: Callable[[], None] = lambda: None) -> Iterator[LogRecord]:
-    """The records of the run's log; with `follow` also those to come, until its root is gone. `pause` waits a while."""
+    """The records of the run's log; with `follow` also future ones, until its root is gone. `pause` waits a while."""
     yield from log_lines.records(_lines(_log_of(directory), lambda: follow and run_dir.is_active(directory), pause))
 
 
 def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool]) -> list[LogRecord]:
-    """The last `count` wanted records of the run's log. Read from its end, as the log of a long run is large."""
+    """The last `count` wanted records of the run's log. Reads from its end, as the log of a long run is large."""
     path = _log_of(directory)
     reach, size = FIRST_REACH, path.stat().st_size
     while True:
@@ -40,12 +40,12 @@ def _log_of(directory: Path) -> Path:
 
 
 def _lines(path: Path, more_to_come: Callable[[], bool], pause: Callable[[], None]) -> Iterator[str]:
-    """Whole lines, and "" when there are no more for the moment. After a file that was moved away comes the new one."""
+    """Whole lines, and "" when there are no more for the moment. Continues with the new file after a rotation."""
     while True:
         with io.TextIOWrapper(files.open_regular(path), "utf-8", "replace", newline="\n") as file:
             torn = ""
             while True:
-                there = more_to_come()  # asked before reading: what was written before the end is then read
+                there = more_to_come()  # asked before reading, so that the last lines are read
                 for line in file:
                     torn += line
                     if torn.endswith("\n"):

@@ -1,6 +1,6 @@
-"""From the settings of a start to those of its run: names become roles, and what was typed is noted. Pure.
+"""Turns the settings of a start into those of its run: names become roles, and typed settings are noted. Pure.
 
-A row of the table whose value goes into its field as it is needs nothing here.
+A row whose value goes into its field unchanged needs no code here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from actors.settings import Role, RunSettings
 from actors.settings_layers import Settings, described
 from actors.settings_table import BOTH, TABLE
 
-# What every run has today, and older journals have not: a resume brings a run of that time up to date.
+# What every run has today, and older journals lack: a resume brings an older run up to date.
 _OF_TODAY = {"asks_again": True, "binds_to_tree": True, "looks_for_pull_request": True}
 
 
 class Agents(NamedTuple):
-    """By their names. Not paired: one agent, which reviews in a second session."""
+    """The names of the two agents. Not paired: one agent, which reviews in a second session."""
 
     worker: str
     reviewer: str
@@ -39,10 +39,10 @@ def settings_of(
     open_ended: bool,
     keeps_its_wait: bool,
 ) -> RunSettings:
-    """Raises `UserError` for an agent that the run does not have.
+    """The run's settings. Raises `UserError` for an agent that the run does not have.
 
-    `reviewer_models` are those of the configuration, by agent. `keeps_its_wait`: a run that has begun keeps how long it
-    waits for a provider unless that was typed, also with a new task.
+    `reviewer_models` are those of the configuration, by agent. `keeps_its_wait`: a begun run keeps its wait for a
+    provider, also with a new task, unless a wait was typed.
     """
     as_they_are = {row.field: settings.value(row.name) for row in TABLE if row.field}
     models = _models(settings, agents, reviewer_models)
@@ -68,7 +68,7 @@ def settings_of(
 
 
 def _given(settings: Settings, models: set[str], *, open_ended: bool) -> tuple[str, ...]:
-    """The fields that a resume takes: those of the settings that were typed, also where they are the defaults."""
+    """The fields that a resume takes: those of typed settings, also where the value is the default."""
     typed = {row.field for row in TABLE if row.field and row.resumes and settings.is_typed(row.name)}
     return tuple(sorted({*typed, *models, *_OF_TODAY, *(["open_ended"] if open_ended else [])}))
 

@@ -1,4 +1,4 @@
-"""`loop serve` on standard output: one line for each thing that happens, whichever run it is in.
+"""`loop serve` on standard output: one line per event, of all runs.
 
 Its own thread writes, so that a slow reader never slows a run.
 """
@@ -16,7 +16,7 @@ from supervisor.serve import serve
 
 
 def serve_here(max_runs: int, *, as_json: bool) -> int:
-    """Serves the home of the environment until a signal. Returns an exit status: to stop when told is no failure."""
+    """Serves the home of the environment until a signal. Returns an exit status; a stop by signal is no failure."""
     environments.check_open_files(environments.FILES_OF_A_ROOT)
     environment, home = environments.handed_on(), environments.home()
     lines = _Lines(as_json=as_json)
@@ -42,7 +42,7 @@ class _Lines:
             self._writer.put((run, progress))
 
     def close(self, timeout_s: float = 0.5) -> None:
-        """Writes what is left. A Procfile manager does not wait for long."""
+        """Writes the rest, within `timeout_s`: a Procfile manager does not wait long."""
         self._writer.close(timeout_s)
 
     def _write(self, shown: tuple[str, Progress], missed: int) -> None:

@@ -1,7 +1,7 @@
-"""What agents have used, in words. Pure.
+"""The tokens and money that agents have used, in words. Pure.
 
-Nothing is known of an agent that reports nothing: "?", not 0 and not $0.00. Where it is known of some of the turns
-only, the sum is the least that it was: "1,200+".
+An agent that reports nothing has unknown usage: "?", not 0 and not $0.00. If only some turns are known, their sum is a
+lower bound: "1,200+".
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ __all__ = ["money", "together", "tokens", "unknown_as_null"]
 
 
 def tokens(amount: int, usage: Usage, shown: Callable[[int], str] = "{:,}".format) -> str:
-    """Some of the tokens of this usage."""
+    """An amount of tokens of this usage."""
     return _least(shown(amount), amount, known=usage.tokens_known)
 
 
 def money(usage: Usage) -> str:
-    """Its dollars."""
+    """The cost of this usage in dollars."""
     return _least(f"${usage.cost_usd:.2f}", usage.cost_usd, known=usage.cost_known)
 
 
 def unknown_as_null(value: Any) -> Any:
-    """The same JSON-like value; in each usage, what nothing is known of is None."""
+    """The same JSON-like value, with None for each unknown usage."""
     if isinstance(value, list | tuple):
         return [unknown_as_null(each) for each in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""The commands beside a run, `loop status` and its like: what was typed after them. Pure.
+"""Parses the subcommands, such as `loop status`, and their arguments. Pure.
 
-Their options come after them. A word that only looks like one of them is asked about, since it would otherwise be
-taken for a task, and agents would set to work on it.
+Their options come after them. A word that only resembles a subcommand is questioned: otherwise it would be a task, and
+agents would work on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {each.name: each.row for each in ONE_SHOT i
 
 
 def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
-    """Raises `UserError` with one line for the first thing that is wrong."""
+    """Parses the arguments of subcommand `name`. Raises `UserError` with one line for the first error."""
     command = SUBCOMMANDS[name]
     errand = Errand(name=name)
     words: list[str] = []
@@ -100,5 +100,5 @@ _TAKE_VALUE: dict[str, Callable[[Errand, str], Errand]] = {
 
 
 def meant_subcommand(word: str) -> str:
-    """The subcommand that a prompt of one word looks like; "" when it does not."""
+    """The subcommand that a one-word prompt resembles; "" = none."""
     return values.near(word.lower(), [*SUBCOMMANDS, "update", "upgrade"], cutoff=0.75)

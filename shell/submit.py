@@ -27,7 +27,9 @@ def submit(options: Options) -> int:
 
 
 def _wants_worktree(options: Options, home: Path) -> bool:
-    """Runs of one repository must not write into each other's files. One that is resumed goes on where it was."""
+    """Whether the run needs a worktree, so that runs of one repository do not share files. A resumed run stays where it
+    was.
+    """
     if options.session:
         return False
     cwd = Path.cwd()

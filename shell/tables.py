@@ -1,4 +1,4 @@
-"""How runs, actors and mailboxes stand, as lines for people. Pure: structs in, text out; readable without colour."""
+"""The state of runs, actors and mailboxes as lines for the user. Pure: structs in, text out. Needs no colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TASK_WIDTH = 100
 
 
 def duration(ms: int) -> str:
-    """Milliseconds for people: 340 ms, 12 s, 4 m 5 s, 3 h 12 m."""
+    """Milliseconds for the user: 340 ms, 12 s, 4 m 5 s, 3 h 12 m."""
     if ms < 1_000:
         return f"{max(0, ms)} ms"
     seconds = ms // 1_000
@@ -36,7 +36,7 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
-    """All that `status` says. `state` is the manifest's word, for a run whose journal says nothing."""
+    """The output of `status`. `state` is the manifest's, for a run whose journal has none."""
     unknown = state or ("input-required" if report.question else "starting")
     stands = _stands(report.status, gap="  ") if report.status else unknown
     if not report.root_pid:
@@ -71,7 +71,7 @@ def _first_line(text: str) -> str:
 
 
 def actor_lines(actors: Iterable[ActorReport], *, now_ms: int) -> list[str]:
-    """One line an actor: its state, what it is busy with and for how long, its last event, its mailbox."""
+    """One line per actor: its state, what it is busy with and for how long, its last event, its mailbox."""
     rows = []
     for actor in actors:
         doing = _doing(actor, now_ms)
@@ -94,7 +94,7 @@ def _doing(actor: ActorReport, now_ms: int) -> list[str]:
 
 
 def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
-    """Tokens and money by agent, and together."""
+    """Tokens and money by agent, and in total."""
     agents = list(agents)
     if not agents:
         return []
@@ -110,7 +110,7 @@ def _usage(usage: Usage) -> list[str]:
 
 
 def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:
-    """What waits, what is being handled, what was handled last, dead letters."""
+    """Messages: waiting, in the handler, handled last; and dead letters."""
     doing = f": {report.doing} for {duration(now_ms - report.doing_since_ms)}" if report.doing else ""
     lines = [f"{report.actor} ({report.state}{doing})"]
     lines += _items("waiting", report.waiting)
@@ -143,7 +143,7 @@ def _items(title: str, items: Sequence[MailboxItem], ago: str = "") -> list[str]
 
 
 def transcript_line(line: dict[str, object]) -> str:
-    """A line of transcript.jsonl for people. Further lines of a text are indented below it."""
+    """A line of transcript.jsonl for the user. Further lines of a text are indented below it."""
     return printable(_transcript_text(line)).replace("\n", "\n" + " " * len("hh:mm:ss "))
 
 
@@ -166,7 +166,7 @@ def trace_line(traced: Traced) -> str:
 
 
 def _stands(status: RunStatus, gap: str = ": ") -> str:
-    """The line of a run that is over begins with its state."""
+    """The status line of a run; begins with the state when the run is over."""
     return status.line if status.line.startswith(f"{status.state}:") else f"{status.state}{gap}{status.line}"
 
 
@@ -192,7 +192,7 @@ def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
 
 
 def _within(parts: Iterable[str], between: str, width: int) -> list[str]:
-    """Joins parts into as few lines as the width allows; one that is too long for a line has it for itself."""
+    """Joins parts into as few lines as the width allows; a part that is too long gets a line of its own."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(between) + len(part) <= width:

@@ -1,4 +1,4 @@
-"""The task of a run: the words of the command line, a file that they name, or PLAN.md. Reads files; makes nothing."""
+"""The task of a run: the words of the command line, a file that they name, or PLAN.md. Reads files; creates nothing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from shell.options import Options
 from shell.resumed import Resumed
 
 PLAN = "PLAN.md"
-# A prompt whose name ends so is a file: it must be there when it has no blank in it.
+# A prompt with one of these endings names a file, which must exist if the name has no blank.
 TEXT_SUFFIXES = (".md", ".markdown", ".txt", ".text", ".rst", ".adoc", ".org")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done. `needs_plan`: it is plain text, and PLAN.md is made from it first."""
+    """The task. `needs_plan`: it is plain text, and PLAN.md is written from it first."""
 
     text: str
     needs_plan: bool
-    to_come: bool = False  # a person will give one
+    to_come: bool = False  # the user will give one
 
 
 def read_task(options: Options, cwd: Path, home: Path, resumed: Resumed) -> Task:
-    """What is to be done; blank only when a run with a journal goes on with its own task."""
+    """The task; blank only when a run with a journal resumes its own task."""
     begun = resumed.begun
     prompt = options.task
     if prompt is not None:
@@ -57,8 +57,8 @@ def read_task(options: Options, cwd: Path, home: Path, resumed: Resumed) -> Task
 def _named_file(prompt: str, cwd: Path, home: Path) -> Path | None:
     """The file that the prompt names; None when it is the task itself.
 
-    A name ends like a text file. With blanks in it, it is a sentence unless there is such a file. A file whose name
-    says nothing is not read, but the user is told.
+    A file's name ends like a text file's. A name with blanks is a sentence unless such a file exists. A file with
+    another ending is not read, but the user is told.
     """
     if len(prompt) > os.pathconf("/", "PC_PATH_MAX") or "\n" in prompt:
         return None

@@ -18,7 +18,7 @@ class TerminalConsole:
     as one JSON object.
     """
 
-    interrupted = False  # only a signal can, and the root knows that
+    interrupted = False  # only a signal can, which the root handles
 
     def __init__(self, run_id: str, *, raw: bool, as_json: bool) -> None:
         self._run_id = run_id
@@ -28,14 +28,14 @@ class TerminalConsole:
         self._writer: ThreadedWriter[Progress] = ThreadedWriter(self._write, lambda shown: len(shown.text), "terminal")
 
     def opened(self, endpoint: str) -> None:
-        """It is told everything without asking."""
+        """No-op: `show` brings everything."""
 
     def show(self, progress: Progress) -> None:
         """Never blocks."""
         self._writer.put(progress)
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Writes what is left."""
+        """Writes the rest."""
         self._writer.close(timeout_s)
 
     def _write(self, progress: Progress, missed: int) -> None:

@@ -1,7 +1,7 @@
 """`--tmux`: the run in a tmux session named after it, so that it survives the terminal.
 
-Only starts and attaches; what runs in the session's console pane is an ordinary `loop`. In a workspace its agents open
-their own TUIs in panes above it (actors/edges/panes). Plain `tmux`; the user's server and settings.
+It only starts and attaches; the session's console pane runs an ordinary `loop`. In a workspace its agents open their
+own TUIs in panes above it (actors/edges/panes). It uses plain `tmux`, with the user's server and settings.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from actors.edges.panes import PANE_OPTION, TITLE_OPTION
 from actors.errors import CircumstanceError, UserError
 from shell import output
 
-_RUN_OPTION = "@loop_run"  # a session's note of whose it is
+_RUN_OPTION = "@loop_run"  # the session option that names its run
 _CONSOLE = "console"
 CONSOLE_LINES = "25%"
 _NESTED = "this is a tmux session already, and sessions are not nested: leave --tmux out"
 
 
 class NoTmuxError(UserError):
-    """There is no tmux, or none to be started from here; the text says what to do."""
+    """There is no tmux, or it cannot be started from here; the text says what to do."""
 
 
 def check(environment: Mapping[str, str], *, new: bool) -> None:
@@ -44,7 +44,7 @@ def _is_nested(environment: Mapping[str, str]) -> bool:
 
 
 def start(order_words: Sequence[str], run: Path, environment: Mapping[str, str], session: str, *, tuis: bool) -> int:
-    """Starts `loop` with these words in the session, unless it runs there already; attaches on a terminal.
+    """Starts `loop` with these words in the session, unless it already runs there; attaches on a terminal.
 
     `run` is the run's directory; `tuis`: the agents' own TUIs will be there, too. Returns an exit status. Raises
     `UserError` when the session is another run's, or another session would be nested in this one.
@@ -90,7 +90,7 @@ def _make(session: str, command: str, run: Path) -> None:
 
 
 def _put_into_console(target: str, command: Callable[[], str]) -> None:
-    """What ran there may have ended, and remain-on-exit has only kept its last screen; or its pane was killed."""
+    """Starts the command in the console pane unless a program runs there. Replaces a pane that was killed."""
     form = f"#{{{PANE_OPTION}}} #{{pane_dead}} #{{pane_id}}"
     rows = [row.rsplit(" ", 2) for row in _must("list-panes", "-s", "-t", target, "-F", form).splitlines()]
     console = next(((dead, pane) for name, dead, pane in rows if name == _CONSOLE), None)
@@ -104,8 +104,8 @@ def _put_into_console(target: str, command: Callable[[], str]) -> None:
 
 
 def _handed_over(words: Sequence[str], run: Path, environment: Mapping[str, str], session: str, *, tuis: bool) -> str:
-    """The program in the session. A tmux server has the environment of whoever started it first, and an argument with
-    a key in it could be read by everybody on this machine: so what it needs is handed over in a file.
+    """The command of the program in the session. It gets words and environment in a file: a tmux server has the
+    environment of its first client, and other users could read an argument with a key.
     """
     path = run / "tmux.json"
     content = {"words": list(words), "environment": dict(environment), "session": session, "workspace": tuis}

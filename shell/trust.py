@@ -1,7 +1,7 @@
-"""`loop trust`, and the question that a run asks about a repository's `.loop.toml` that makes it run something.
+"""`loop trust`, and the question of a run about a repository's `.loop.toml` that names commands.
 
-What is shown are all commands in full, printable. No answer means no. Where nobody can be asked, a run is refused
-with one line before anything is made.
+The question shows all commands in full, printable. No answer means no. Where no user can be asked, the run is refused
+with one line before anything is created.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from shell.commands.grammar import Errand
 
 Standing = Literal["trusted", "changed", "untrusted", "harmless"]
 
-_NAMED = 3  # commands in a line that refuses
+_NAMED = 3  # commands in a refusal
 _LENGTH = 80  # of each of them
 
 
 class Person:
-    """Who decides about a repository's file: the user, by what was allowed before, by `--trust`, or by an answer."""
+    """Decides about a repository's file for the user: by earlier permission, by `--trust`, or by an answer."""
 
     def __init__(self, home: Path, cwd: Path, *, can_be_asked: bool, has_said_yes: bool) -> None:
         self._home = home
@@ -36,7 +36,9 @@ class Person:
         self._has_said_yes = has_said_yes
 
     def __call__(self, file: RepositoryFile) -> bool:
-        """Whether what it runs may be run. Raises `UserError` where it may not: proof is not left out silently."""
+        """Whether the file's commands may run. Raises `UserError` where they may not: checks are never skipped
+        silently.
+        """
         if self._has_said_yes or trust.is_trusted(self._home, self._cwd, file):
             return True
         has_changed = trust.has_trusted(self._home, self._cwd)
@@ -49,7 +51,7 @@ class Person:
 
 
 def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
-    """One line for a run that cannot ask."""
+    """The refusal, in one line, of a run that cannot ask."""
     named = [line if len(line) <= _LENGTH else f"{line[: _LENGTH - 1]}…" for line in file.runs[:_NAMED]]
     more = f" and {len(file.runs) - _NAMED} more" if len(file.runs) > _NAMED else ""
     state = "has changed since you allowed it" if has_changed else "is not trusted"

@@ -1,7 +1,7 @@
 """`loop update`: brings this installation up to date by the plan of update_plan.py.
 
-Imports nothing but the standard library and ours: it is the way out when an installation is broken. All that it needs
-is imported before the files below it are replaced.
+Imports only the standard library and our own modules, so that it works in a broken installation. It imports everything
+before the files are replaced.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from shell import output
 from shell.installation import installation
 from shell.update_plan import NAME, Advice, Installation, Run, outcome, plan
 
-# Asked of a new process: what this one has imported is of the old version.
+# Runs in a new process: this one has imported the old version.
 _VERSION = f"from importlib.metadata import version; print(version({NAME!r}))"
 
 
 def update() -> int:
-    """`loop update`. Returns an exit status; raises `CircumstanceError` when it was not, or must not be, updated."""
+    """`loop update`. Returns an exit status; raises `CircumstanceError` when the update failed or is not allowed."""
     found = installation()
     todo = plan(found)
     match todo:
@@ -59,7 +59,7 @@ def _version_now(python: str) -> str:
 
 
 def _live_runs(home: Path) -> list[str]:
-    """Those of all repositories, and loop serve."""
+    """The live runs of all repositories, and loop serve."""
     held = [each for each in run_dir.directories(run_dir.runs_root(home), levels=2) if run_dir.is_active(each)]
     serve = home / ".loop" / "serve"
     return [f"run {each.parent.name}/{each.name}" for each in held] + (

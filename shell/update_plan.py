@@ -1,7 +1,7 @@
-"""How this loop is brought up to date, by how it was installed; and when a newer version is told of. Pure.
+"""How to update this loop, by how it was installed; and when to report a newer version. Pure.
 
-Where it is not for us to change anything (a source checkout, a Python that the system's package manager has, another
-user's directory) the plan is a text that says what to do.
+Where loop must not change anything, the plan is a text that says what to do: a source checkout, a system Python,
+another user's directory.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from urllib.parse import unquote, urlsplit
 NAME = "pairloop"  # of the distribution
 HOUR_MS = 3_600_000
 QUIET_MS = 6 * HOUR_MS  # between two look-ups, and between two hints
-LOOKUP_TIMEOUT_S = 5  # of one connection; the look-up is in nobody's way
+LOOKUP_TIMEOUT_S = 5  # of one connection; the look-up delays no one
 
 OWN_PLACE = "install loop into an environment of its own"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What it was installed from when that was no index: the distribution's direct_url.json (PEP 610)."""
+    """The source of an installation without an index: the distribution's direct_url.json (PEP 610)."""
 
     kind: Literal["directory", "archive", "vcs"]
     url: str  # with "git+" before it when it is a repository
@@ -31,13 +31,13 @@ class Source:
 
     @property
     def directory(self) -> str:
-        """Of a file URL."""
+        """The path of a file URL."""
         return unquote(urlsplit(self.url).path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """What is known of the loop that runs. Paths are absolute; "" = there is none."""
+    """The installation of the running loop. Paths are absolute; "" = none."""
 
     python: str  # the interpreter
     code: str  # the directory whose packages run
@@ -59,7 +59,7 @@ class Installation:
 
     @property
     def wanted(self) -> str:
-        """What pip is asked for. Extras are in no record of pip's, but the versions of what they bring are pinned."""
+        """The requirement for pip. pip records no extras, but the versions of their distributions are pinned."""
         return f"{NAME}[{','.join(self.extras)}]" if self.extras else NAME
 
 
@@ -72,7 +72,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Advice:
-    """Nothing is to be run. `refused`: it was wished for, and cannot be done from here."""
+    """A text; nothing is run. `refused`: the update was asked for, and is not possible from here."""
 
     text: str
     refused: bool = True
@@ -129,7 +129,7 @@ def _from_source(found: Installation, source: Source) -> Run | Advice:
     if source.revision and source.revision == source.commit:
         again = shlex.join(_install(found, "--upgrade", f"{found.wanted} @ {source.url}@…"))
         return Advice(f"loop was installed from commit {source.commit}, and stays there; for another: {again}")
-    # pip takes a repository's newer commit for what is there while its version is the same: hence the second one.
+    # pip considers a newer commit with the same version as installed: hence the second command.
     commands = (
         _install(found, "--upgrade", wanted),
         _install(found, "--force-reinstall" if found.has_pip else "--reinstall", "--no-deps", wanted),
@@ -140,7 +140,7 @@ def _from_source(found: Installation, source: Source) -> Run | Advice:
 def _allowed(found: Installation, run: Run) -> Run | Advice:
     command = shlex.join(run.commands[0])
     if not found.writable:
-        # pip would install a second one below the home directory, and which of the two runs is up to the PATH.
+        # pip would install a second loop below the home directory, and the PATH would decide which one runs.
         return Advice(f"{found.code} is not yours to change; as the user who installed loop: {command}")
     if not found.has_pip and not found.uv:
         return Advice(f"{found.python} has no pip, and there is no uv on PATH: install one of them, then: {command}")
@@ -150,7 +150,7 @@ def _allowed(found: Installation, run: Run) -> Run | Advice:
 def _install(found: Installation, *words: str) -> tuple[str, ...]:
     if found.has_pip or not found.uv:
         user = ("--user",) if found.place == "user" else ()
-        # -P: the directory that we are in may well have a pip.py.
+        # -P: the current directory may have a pip.py.
         return (found.python, "-P", "-m", "pip", "install", *user, *words)
     return (found.uv, "pip", "install", "--python", found.python, *words)
 
@@ -166,7 +166,7 @@ def _with_program(program: str, name: str, *words: str) -> Run | Advice:
 
 
 def outcome(before: str, after: str) -> str:
-    """For people, when all commands have succeeded."""
+    """The message for the user, when all commands have succeeded."""
     if not after:
         return f"loop {before} is no longer installed: see above"
     return f"loop {before} is up to date: nothing newer was found" if before == after else f"loop {before} -> {after}"
@@ -176,8 +176,8 @@ def outcome(before: str, after: str) -> str:
 
 
 def lookup(found: Installation) -> tuple[str, ...] | None:
-    """The question for the newest version, to whom the user has configured; None when no index has this loop, or
-    nobody is there to be asked. Changes nothing.
+    """The command that asks the user's index for the newest version. None when no index has this loop, or no tool can
+    ask. Changes nothing.
     """
     if found.checkout or not found.version or found.source is not None or found.installer not in ("pip", "uv", ""):
         return None
@@ -199,7 +199,7 @@ def newest(output: str) -> str:
 
 
 class Known(NamedTuple):
-    """What the last look-up found: `newest` is newer than `than`; "" = nothing is. Times are Unix milliseconds."""
+    """The result of the last look-up: `newest` is newer than `than`; "" = no newer version. Times are Unix ms."""
 
     looked_at_ms: int = 0
     newest: str = ""
@@ -208,12 +208,12 @@ class Known(NamedTuple):
 
 
 def is_due(at_ms: int, now_ms: int) -> bool:
-    """Whether something that was last done then may be done again. A clock that went backwards is no reason not to."""
+    """Whether something that was last done at `at_ms` is due again. So it is when the clock has gone backwards."""
     return not 0 <= now_ms - at_ms < QUIET_MS
 
 
 def hint(known: Known, installed: str, now_ms: int) -> str:
-    """What to say at the start of a run; "" for nothing."""
+    """The hint at the start of a run; "" = none."""
     if not known.newest or known.than != installed or not is_due(known.said_at_ms, now_ms):
         return ""
     return f"loop {known.newest} is available, this is {installed}: run loop update"
@@ -225,7 +225,7 @@ SWITCH = "LOOP_UPDATE_HINT"
 
 
 def may_hint(environment: dict[str, str]) -> bool:
-    """Whether the environment leaves it to the configuration: not in CI, not switched off."""
+    """Whether the environment allows hints: not in CI, and not switched off."""
     if any(environment.get(name, "").lower() not in ("", *_OFF) for name in _CI):
         return False
     return environment.get(SWITCH, "").strip().lower() not in _OFF

@@ -1,8 +1,8 @@
-"""`loop worktree list` and `loop worktree clean`: the worktrees that this repository's runs work or worked in.
+"""`loop worktree list` and `loop worktree clean`: the worktrees of this repository's runs.
 
-A worktree is a run's when `loop` has made it: its name ends with the run's id and the run's directory is in it. One
-that a person has made, and started a run in, is never touched. Cleaning holds the run, so that no root takes it up
-meanwhile; what it keeps, it names with the reason.
+A worktree belongs to a run when `loop` has made it: its name ends with the run's id, and the run's directory is in it.
+A worktree that the user has made is never touched, even if a run works in it. Cleaning holds the run's lock, so that no
+root resumes it meanwhile; it names what it keeps, with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = 3  # names in a line
 
 @dataclass(frozen=True, kw_only=True)
 class RunWorktree:
-    """A worktree, its run, and what in it is nowhere else."""
+    """A worktree, its run, and what exists only there."""
 
     run: RunFiles
     tree: Registered
@@ -36,18 +36,18 @@ class RunWorktree:
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What became of one; `kept` says what of it stays and why."""
+    """The outcome of cleaning one; `kept` says what stays and why."""
 
     run_id: str
     path: str
     removed: bool
-    branch: str  # its own one
+    branch: str  # its own branch
     branch_deleted: bool
     kept: tuple[str, ...]
 
 
 def find() -> list[RunWorktree]:
-    """Those of this repository, in the order of `loop runs`. Raises `UserError` outside a repository."""
+    """The run worktrees of this repository, in the order of `loop runs`. Raises `UserError` outside a repository."""
     cwd = Path.cwd()
     if git.common_directory(cwd) is None:
         raise UserError(f"{cwd}: {git.ask(cwd, 'rev-parse', '--git-dir').reason}")
@@ -61,12 +61,12 @@ def find() -> list[RunWorktree]:
 
 
 def _branches(runs: list[RunFiles]) -> set[str]:
-    """What is on these alone is on nobody's branch yet."""
+    """The runs' own branches. A commit that is only on these is on no branch of the user."""
     return {place.name for each in runs if (place := _place(each)) is not None}
 
 
 def _place(found: RunFiles) -> Path | None:
-    """The worktree that was made for this run, by its name; older manifests have only the directory within it."""
+    """The worktree of this run, by its name; older manifests have only the directory within it."""
     place = Path(found.text("worktree") or found.text("cwd") or "/")
     name = re.compile(rf"[a-z0-9-]+-loop-{re.escape(found.run_id)}")
     return next((path for path in (place, *place.parents) if name.fullmatch(path.name)), None)
@@ -81,7 +81,7 @@ def _tree_of(found: RunFiles, trees: list[Registered]) -> Registered | None:
 
 
 def lines(found: list[RunWorktree]) -> list[str]:
-    """A line for each."""
+    """The worktrees, one per line."""
     return tables.columns(
         [
             each.run.run_id,
@@ -130,7 +130,7 @@ def _in_words(each: RunWorktree) -> list[str]:
 
 
 def choose(found: list[RunWorktree], wanted: list[str]) -> list[RunWorktree]:
-    """Those of the runs that were named, as far as they have one; all, when none was named. Raises `UserError`."""
+    """The worktrees of the named runs, as far as they have one; all, when no run is named. Raises `UserError`."""
     known = {each.run_id for each in run_files.all_runs(run_files.runs_here())}
     for run_id in wanted:
         if run_id not in known:
@@ -141,8 +141,8 @@ def choose(found: list[RunWorktree], wanted: list[str]) -> list[RunWorktree]:
 
 
 def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
-    """Removes it if nothing is lost with it; `dry_run` only says what would become of it. All is looked at anew, while
-    no root can take the run up.
+    """Removes the worktree if nothing is lost with it; `dry_run` only reports. Checks everything again, while no root
+    can resume the run.
     """
     cwd, branch = Path.cwd(), each.tree.path.name
     with run_dir.held_quietly(each.run.directory) as held:
@@ -170,7 +170,7 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
 
 
 def _users(each: RunWorktree, runs: list[RunFiles], *, held: bool) -> list[str]:
-    """Who works in it, or is about to."""
+    """Why it is in use: runs, the queue, or the current directory."""
     cwd, path = Path.cwd(), each.tree.path
     running = [other for other in runs if other.pid and not (held and other.run_id == each.run.run_id)]  # held by us
     places = {other.run_id: Path(other.text("cwd")) for other in running}
@@ -185,7 +185,7 @@ def _users(each: RunWorktree, runs: list[RunFiles], *, held: bool) -> list[str]:
 
 
 def _losses(inside: Contents, *, with_ignored: bool) -> list[str]:
-    """What would be lost with it."""
+    """What its removal would lose."""
     counts = (
         (inside.uncommitted, "not committed"),
         (inside.untracked, "untracked"),
@@ -201,7 +201,7 @@ def _losses(inside: Contents, *, with_ignored: bool) -> list[str]:
 
 
 def _printable(name: str) -> str:
-    """A file's name may be no text at all."""
+    """The name, printable: a file's name may be no text."""
     text = name.encode(errors="surrogateescape").decode(errors="replace")
     return text if text.isprintable() else repr(text)
 
@@ -220,7 +220,7 @@ def _why_branch_stays(cwd: Path, each: RunWorktree, tip: str, run_branches: set[
 
 
 def _checked_out(cwd: Path, but_in: Path) -> set[str]:
-    """The branches of all working trees but one."""
+    """The branches of all working trees except `but_in`."""
     answer = git.git(cwd, "worktree", "list", "--porcelain") or ""
     blocks = (dict(line.partition(" ")[::2] for line in block.splitlines()) for block in answer.split("\n\n"))
     return {
@@ -240,7 +240,7 @@ def _cleaned(each: RunWorktree, *, removed: bool, kept: Sequence[str], deleted: 
 
 
 def sweep(run_ids: list[str]) -> list[str]:
-    """Ends removals that were killed, of these runs or of all; a line for each."""
+    """Finishes removals that were killed, of these runs or of all; returns a line for each."""
     swept = []
     for each in run_files.all_runs(run_files.runs_here()):
         place = _place(each)
@@ -250,7 +250,7 @@ def sweep(run_ids: list[str]) -> list[str]:
 
 
 def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
-    """For people."""
+    """The outcome as a line for the user."""
     removed, keeps = ("would remove", "would keep") if dry_run else ("removed", "kept")
     if not each.removed:
         return f"run {each.run_id}: {keeps} {each.path}: {'; '.join(each.kept)}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def done(prompt: Prompt, request: Request) -> str:
-    """Has the run do it; what it says."""
+    """Sends an order to the run and returns its answer as text."""
     from supervisor.control.protocol import Done
 
     answer = prompt.ask(request)
@@ -29,7 +29,7 @@ def done(prompt: Prompt, request: Request) -> str:
 
 
 def report_of(prompt: Prompt) -> Report:
-    """How the run stands."""
+    """The run's report."""
     from supervisor.control.protocol import GetReport, Report
 
     report = prompt.ask(GetReport())
@@ -41,7 +41,9 @@ def report_of(prompt: Prompt) -> Report:
 
 
 def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> ControlClient:
-    """Connected to the run, to be closed. Raises `CircumstanceError` when it is not running."""
+    """A client that is connected to the run; the caller closes it. Raises `CircumstanceError` when the run is not
+    running.
+    """
     from actors.edges import run_dir
     from shell.control_client import ControlClient, control_endpoint
 
@@ -60,7 +62,7 @@ def ask(found: RunFiles, request: Request) -> AnyAnswer:
 
 
 def order(errand: Errand, request: Request) -> int:
-    """Has the run do it, and prints what it says."""
+    """Sends an order to the run and prints its answer. Returns an exit status."""
     from shell import run_files
     from supervisor.control.protocol import Done
 
@@ -72,7 +74,7 @@ def order(errand: Errand, request: Request) -> int:
 
 
 def print_text(errand: Errand, found: RunFiles, text: str) -> None:
-    """The text, or an object with it."""
+    """Prints the text or, with --json, an object with it."""
     if errand.json:
         output.say_json({"runId": found.run_id, "text": text})
     else:
@@ -80,7 +82,7 @@ def print_text(errand: Errand, found: RunFiles, text: str) -> None:
 
 
 def builtins(struct: msgspec.Struct) -> dict[str, Any]:
-    """Its fields, for JSON."""
+    """The struct's fields, for JSON."""
     import msgspec
 
     found = msgspec.to_builtins(struct)

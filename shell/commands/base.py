@@ -1,7 +1,7 @@
-"""What a command is: how it is typed at the loop> prompt, how after `loop`, and what it does there.
+"""What a command is: its form at the loop> prompt, its form after `loop`, and its function for each.
 
-Nothing heavy is imported here or at the top of a command's module, as `loop --help` needs all of them: what a command
-needs it imports itself.
+This module and the tops of the commands' modules import nothing heavy, as `loop --help` needs all of them. A command
+imports in its function what it needs.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 
 class Prompt(Protocol):
-    """What a command knows of the prompt that it was typed at."""
+    """What a command may use of its prompt."""
 
     directory: Path
-    own: bool  # the run's own terminal: it cannot be left without ending the run
+    own: bool  # the run's own terminal: leaving it ends the run
 
     def ask(self, request: Request) -> AnyAnswer:
         """Asks the run. Raises `LoopError`."""
 
     def leave(self) -> None:
-        """Ends the prompt; the run goes on."""
+        """Ends the prompt; the run continues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command, at the prompt, after `loop`, or both. Both functions raise `LoopError`, in one line.
+    """One command, at the prompt, after `loop`, or both. Both functions raise `LoopError` with one line.
 
-    `typed` gets what was typed after the name at the prompt, and returns what is to be printed. It runs in the prompt's
-    command thread, so it may wait for the run. Its docstring is its help. `completes`: for each place after the name,
-    what can be there, separated by "|": "actor", "agent", "command", "mail", or the words themselves.
+    `typed` gets the words after the name at the prompt, and returns the text to print. It runs in the prompt's command
+    thread, so it may wait for the run. Its docstring is its help. `completes`: the candidates of each place after the
+    name, separated by "|": "actor", "agent", "command", "mail", or the words themselves.
 
     `row` is the grammar of `loop NAME`. `once` prints the answer and returns an exit status; a run that is not running
-    is shown from its files, and orders to it are refused with the way to resume it. With --json one object is printed
-    (`logs`: one per line). None: `shell.cli` calls what does it.
+    is shown from its files, and orders to it are refused with the command that resumes it. With --json it prints one
+    object (`logs`: one per line). None: `shell.cli` carries the command out.
     """
 
     name: str
@@ -53,24 +53,24 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """As it is typed at the prompt."""
+        """The command's form at the prompt."""
         return f"{self.name} {self.arguments}".rstrip()
 
     @property
     def help(self) -> str:
-        """Of the command at the prompt."""
+        """The command's help at the prompt."""
         return (self.typed.__doc__ or "").strip()
 
 
 def needed(text: str, usage: str) -> str:
-    """The text, which must not be blank. Raises `UserError`."""
+    """Returns the text. Raises `UserError` when it is blank."""
     if not text.strip():
         raise UserError(f"{usage.partition(' ')[0]} needs an argument: {usage}")
     return text.strip()
 
 
 def words_of(rest: str, usage: str, least: int, most: int) -> list[str]:
-    """So many words, blank ones at the end. Raises `UserError`."""
+    """Splits `rest` into `least` to `most` words, padded with "" to `most`. Raises `UserError`."""
     words = rest.split()
     if not least <= len(words) <= most:
         raise UserError(f"{usage.partition(' ')[0]} has the wrong number of arguments: {usage}")
@@ -81,7 +81,7 @@ Action = Literal["pause", "pause-now", "stop", "stop-now"]
 
 
 def now_or_later(rest: str, later: Action, now: Action) -> Action:
-    """What was typed: nothing, or `now`. Raises `UserError`."""
+    """The action of a typed "" or `now`. Raises `UserError` for anything else."""
     if rest not in ("", "now"):
         raise UserError(f"{later} takes now or nothing, not {rest!r}")
     return now if rest else later

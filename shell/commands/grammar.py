@@ -1,4 +1,4 @@
-"""What a row of the commands beside a run is, and what was typed after one. Pure."""
+"""The grammar of a subcommand, and the words that were typed after one. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Errand(NamedTuple):
     dry_run: bool = False
     ignored: bool = False
     web: bool = False
-    port: int = 0  # any that is free
+    port: int = 0  # 0: a free one
     fix: bool = False
     show: bool = False
     revoke: bool = False
@@ -47,13 +47,13 @@ class Subcommand(NamedTuple):
 
     @property
     def words(self) -> str:
-        """As people type it, without options."""
+        """The subcommand and its words, without options."""
         words = ("[RUN]" if word == "run" else word.upper() for word in self.takes)
         return " ".join(["loop", self.name, *words])
 
     @property
     def usage(self) -> str:
-        """As people type it."""
+        """The subcommand with its words and options, as the user types it."""
         return " ".join([self.words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
 
 

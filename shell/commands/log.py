@@ -13,7 +13,7 @@ from shell.commands.grammar import Errand, Subcommand
 if TYPE_CHECKING:
     from shell.log_lines import LogRecord
 
-LOOK_AGAIN_S = 0.2  # a log file tells nobody that it grows
+LOOK_AGAIN_S = 0.2  # a log file sends no event when it grows
 SHOWN = 20  # lines of a log
 
 
@@ -28,14 +28,14 @@ def _show_plain(record: LogRecord) -> None:
 
 
 def _until_next_look() -> None:
-    """Until it is time to look again. Raises `BrokenPipeError` when nobody reads what we print any more: that must not
-    wait for the next line to be printed.
+    """Waits until the next look at the file. Raises `BrokenPipeError` as soon as the reader of our output is gone, not
+    only at the next printed line.
     """
     import select
     import sys
 
     watch = select.poll()
-    watch.register(sys.stdout.fileno(), 0)  # errors and the other side's end are told in any case
+    watch.register(sys.stdout.fileno(), 0)  # errors and the other side's end are reported in any case
     if watch.poll(LOOK_AGAIN_S * 1_000):
         raise BrokenPipeError
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
-    """From the bridge; from the journal, when the run is not running or ends at this moment."""
+    """The bridge's answer; from the journal when the run is not running, or ends meanwhile."""
     from shell import mails
     from supervisor.control.protocol import MailReport, OrderMail
 

@@ -1,4 +1,4 @@
-"""`status`: how a run stands."""
+"""`status`: the state of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _report(found: RunFiles) -> Report:
-    """From its root; from its files, when it is not running or ends at this moment."""
+    """The root's report; from the files when the run is not running, or ends meanwhile."""
     from actors.clock import wall_ms
     from shell import run_files
     from supervisor.control.protocol import GetReport, Report

@@ -9,11 +9,11 @@ from shell.commands.grammar import Errand, Subcommand
 
 # A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
 STOP_PATIENCE_S = 40.0
-LOOK_AGAIN_S = 0.2  # the end of a run's root tells nobody
+LOOK_AGAIN_S = 0.2  # the end of a run's root sends no event
 
 
 def _stop(errand: Errand) -> int:
-    """Returns when the run is over and its processes are gone. One that only waits for `loop serve` waits no longer."""
+    """Stops the run, and returns when its processes are gone. Takes a queued run out of the queue."""
     import time
 
     from actors.clock import wall_ms

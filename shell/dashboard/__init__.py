@@ -1,8 +1,8 @@
 """`loop dashboard`: everything that runs in this home, live or printed once, in the terminal or in a browser.
 
-A client of the runs' control servers and a reader of their files: it gives no order and slows no run. `collect` finds
-everything out, in threads of its own; `view` and `panel` make structs and text of it; `app` draws them; `web` serves
-the app.
+It is a client of the runs' control servers and a reader of their files: it gives no order and slows no run. `collect`
+collects the data, in threads of its own; `view` and `panel` turn it into structs and text; `app` draws them; `web`
+serves the app.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from shell.commands.grammar import Errand
 
 
 def dashboard(errand: Errand) -> int:
-    """Shows it until it is left, or prints it: without a terminal too. Returns an exit status."""
+    """Shows the dashboard until the user quits; prints it once with --once, --json or without a terminal. Returns an
+    exit status.
+    """
     if errand.json or errand.once:
         return _print(as_json=errand.json)
     if errand.web:

@@ -13,9 +13,11 @@ from shell.dashboard.collect import Collector
 
 
 def _end_with_the_server() -> None:
-    """A thread of its own. textual does not look whether whoever it talks to has died; there is nothing to save."""
+    """Ends this process with its server, from a thread of its own. textual does not notice a dead server; there is
+    nothing to save.
+    """
     poller = select.poll()
-    poller.register(sys.stdin.fileno(), 0)  # only its end is of interest; what comes through it is textual's
+    poller.register(sys.stdin.fileno(), 0)  # only its end matters; its data is for textual
     poller.poll()
     os._exit(0)
 

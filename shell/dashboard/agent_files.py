@@ -1,6 +1,6 @@
-"""The transcripts that Claude Code and Codex keep of their sessions: which there are, and what stands at their ends.
+"""The transcripts that Claude Code and Codex keep of their sessions: which exist, and what they end with.
 
-Reads only, and little: the end of a file, again when it has grown. Belongs to the thread that made it.
+It only reads, and little: the end of a file, again when it has grown. Belongs to the thread that created it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shell.dashboard.agent_words import event_of, folder_of
 from shell.dashboard.view import FINISHED_SHOWN, SessionFile
 
 TAIL_BYTES = 64 * 1024  # an entry with a long tool result may fill it; then only its time is known
-LIST_S = 10.0  # so often the folders are looked through; files that are known are looked at each time
+LIST_S = 10.0  # interval of the search for new files; known files are read at each look
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -29,7 +29,7 @@ class _Place:
 
 
 class AgentFiles:
-    """`environment` says where the agents keep their files, as it does for the agents."""
+    """Finds the files by the same variables of `environment` as the agents do."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         claude = Path(environment.get("CLAUDE_CONFIG_DIR") or home / ".claude")
@@ -44,19 +44,19 @@ class AgentFiles:
         self._known: dict[Path, tuple[int, SessionFile]] = {}  # with the size then
 
     def look(self, sessions: Iterable[str]) -> list[SessionFile]:
-        """The newest, and those of `sessions` that have a transcript."""
+        """The newest transcripts, and those of `sessions`."""
         if time.monotonic() - self._listed_at >= LIST_S:
             self._list()
             self._listed_at = time.monotonic()
         return self.of(dict.fromkeys([*self._newest, *sessions]))
 
     def of(self, sessions: Iterable[str]) -> list[SessionFile]:
-        """Those of the sessions that have a transcript."""
+        """The existing transcripts of these sessions."""
         found = [self._read(each, *self._paths[each]) for each in sessions if each in self._paths]
         return [each for each in found if each is not None]
 
     def newest_in(self, agent: str, cwd: str, since_s: float) -> str:
-        """The session that an agent without a session id in its arguments probably works in; "" when there is none."""
+        """The probable session of an agent without a session id in its arguments; "" = none."""
         fitting = [
             (file.last_event_at_ms, file.session_id)
             for _, file in self._known.values()
@@ -115,7 +115,7 @@ def _first_entry(path: Path) -> list[dict[str, object]]:
 
 
 def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
-    """Torn lines, of which the first may be one, are passed over."""
+    """The JSON objects of the lines. Skips torn lines; the first may be one."""
     for line in lines:
         entry = run_dir.transcript_entry(line)
         if entry is not None:

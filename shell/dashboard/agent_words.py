@@ -1,6 +1,6 @@
 """What a line of an agent's own transcript says, in a few words. Pure; knows Claude Code's and Codex's files.
 
-Both may change with any version of theirs: what is not understood is passed over.
+Both formats may change with any version; unknown lines are skipped.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Entry = Mapping[str, Any]
 
 
 def event_of(agent: str, entry: Entry) -> str:
-    """For people; "" when there is nothing to say."""
+    """A short text for the user; "" for a line without one."""
     words = _claude(entry) if agent == "claude" else _codex(entry)
     return " ".join(words.split())[:LONGEST]
 
 
 def folder_of(agent: str, entry: Entry) -> str:
-    """Where the session works, as far as this line knows."""
+    """The session's working directory, if this line names it."""
     holder = entry if agent == "claude" else entry.get("payload")
     return str(holder.get("cwd") or "") if isinstance(holder, Mapping) else ""
 

@@ -1,7 +1,7 @@
 """The live dashboard: a `textual` application. Draws what `collect` knows, and opens consoles; decides nothing.
 
-All of it runs in the main thread, with textual's loop, and waits for nobody: the collector's threads do. In a browser
-(`web`) it has no terminal to lend, so it says what to type instead of opening a console.
+It runs in the main thread, with textual's loop, and never waits: the collector's threads do. A browser (`web`) has no
+terminal for a console, so the app says what to type instead.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from shell.dashboard.table import FittingTable
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
 
 REFRESH_S = 1.0
-DETAILS_S = 0.1  # so soon somebody who goes to another run sees it
+DETAILS_S = 0.1  # delay until the details of a newly selected run appear
 DETAILS = {"run": "Run", "transcript": "Transcript", "mail": "Mail", "log": "Log"}
 FROM_THE_END = ("transcript", "log")
 
 
 class Source(Protocol):
-    """Who knows: a `Collector`. All of it returns at once."""
+    """The source of all data: a `Collector`. All methods return immediately."""
 
     def snapshot(self) -> Snapshot | None:
-        """What is known now."""
+        """The data that is known now."""
 
     def select(self, run: RunView | None) -> None:
-        """`details` are wanted of this run."""
+        """Asks for the `details` of this run."""
 
     def details(self) -> Details | None:
-        """What is known of it; the same object until there is news."""
+        """The selected run's details; the same object until they change."""
 
     def close(self) -> None:
-        """Nothing is wanted any more."""
+        """Ends the collecting."""
 
 
 class Dashboard(App[int]):
@@ -95,7 +95,7 @@ class Dashboard(App[int]):
         self._offered: tuple[bool, bool] = (False, False)  # whether there is a run, and a tmux session
 
     def compose(self) -> ComposeResult:
-        """Three views; the one of the runs has details of the selected one."""
+        """Builds three views; the view of the runs shows details of the selected run."""
         yield Static(" looking", id="head", markup=False)
         with TabbedContent(id="views"):
             with TabPane("1 Runs", id="view-runs"):
@@ -115,17 +115,17 @@ class Dashboard(App[int]):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begins to look."""
+        """Starts the refresh."""
         self.call_after_refresh(self._refresh)
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(DETAILS_S, self._show_details)
         self._runs.focus()
         if not self.is_web:
-            # So that it leaves the terminal as it was.
+            # For an exit that restores the terminal.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def on_unmount(self) -> None:
-        """Looks no more."""
+        """Ends the refresh."""
         self._source.close()
 
     # --- showing ----------------------------------------------------------------------------------------------------
@@ -137,11 +137,11 @@ class Dashboard(App[int]):
 
     @property
     def _is_drawn(self) -> bool:
-        """Timers come also while textual takes the widgets away at the end."""
+        """Whether the widgets exist. Timers also fire while textual removes them at the end."""
         return bool(self.query("Footer"))
 
     def show(self, snapshot: Snapshot) -> None:
-        """Draws it."""
+        """Draws the snapshot."""
         now = snapshot.at_ms
         first = self._snapshot is None
         self._snapshot = snapshot
@@ -177,7 +177,7 @@ class Dashboard(App[int]):
         self._source.select(self._runs.selected)
 
     def _show_details(self) -> None:
-        """What is known of the selected run, as soon as it is."""
+        """Draws the details of the selected run as soon as they are known."""
         if self._snapshot is None:
             self._refresh()
         known = self._source.details()
@@ -203,7 +203,7 @@ class Dashboard(App[int]):
         self._write("process", text)
 
     def _write(self, place: str, text: str) -> None:
-        """Draws nothing where nothing has changed: each second, over a slow link, it would be seen."""
+        """Writes the text if it has changed. A redraw each second would be visible over a slow link."""
         if self._written.get(place) != text:
             self._written[place] = text
             self.query_one(f"#{place}", Static).update(text)
@@ -211,26 +211,26 @@ class Dashboard(App[int]):
     # --- keys and mouse ---------------------------------------------------------------------------------------------
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Another run is selected, or another process."""
+        """Handles the selection of another run or process."""
         if event.data_table.id == "runs":
             self._select()
         elif event.data_table.id == "agents":
             self._show_process()
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Enter, or a click on the row at the cursor: into what is shown of it."""
+        """Handles Enter, or a click on the selected row: moves into its details."""
         if event.data_table.id == "runs":
             self._details.query_one(f"#scroll-{self._detail}").focus()
         elif event.data_table.id == "tmux":
             self.action_attach()
 
     def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        """Keys are for what is seen."""
+        """Gives the keys to the visible table."""
         if event.tabbed_content.id == "views":
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Keys stand in the last line only where they do something."""
+        """Shows a key in the last line only where it does something."""
         match action:
             case "console" | "detail":
                 return self._view == "runs" and self._runs.selected is not None
@@ -248,7 +248,7 @@ class Dashboard(App[int]):
         self._details.active = f"detail-{name}"
 
     async def action_back(self) -> None:
-        """From the details to the runs."""
+        """Goes from the details back to the runs."""
         self.action_view(self._view)
 
     def action_console(self) -> None:
@@ -272,7 +272,7 @@ class Dashboard(App[int]):
             self._lend_terminal(["tmux", "attach-session", "-t", f"={session.name}"], session.attach)
 
     def _lend_terminal(self, command: Sequence[str], typed: str) -> None:
-        """`typed` is what somebody would type for it."""
+        """Runs a command in this terminal. `typed` is what the user would type for it."""
         try:
             with self.suspend(), _interrupts_are_not_ours():
                 status = subprocess.run(command, env=environments.handed_on(), check=False).returncode
@@ -312,7 +312,7 @@ class Dashboard(App[int]):
 
 @contextmanager
 def _interrupts_are_not_ours() -> Iterator[None]:
-    """Ctrl-C while somebody else has the terminal. A handler, since to ignore it would be inherited."""
+    """Ignores Ctrl-C while another program has the terminal. Uses a handler, since SIG_IGN would be inherited."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield

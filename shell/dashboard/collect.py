@@ -1,8 +1,8 @@
-"""Puts together what the dashboard shows, from the runs' files, their roots, and the machine. Gives no order.
+"""Collects what the dashboard shows, from the runs' files, their roots, and the machine. Gives no order.
 
-`look_once` is for the forms that print and end: it waits for the roots, but not for long. `Collector` is for the live
-ones: each source is looked at in a thread of its own, about once a second, and `snapshot` puts together what is known
-at that moment; so a source that hangs makes its own part old, and nothing else slow.
+`look_once` is for forms that print and end: it waits for the roots, but not for long. `Collector` is for the live
+forms: it reads each source in a thread of its own, about once a second, and `snapshot` combines what is known at that
+moment. So a source that hangs makes only its own part old.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from shell.run_files import RunFiles
 from supervisor.control.protocol import LookAtMail, MailReport
 
 LOOK_S = 1.0
-DESKS_S = 2.0  # that somebody who prints and ends waits for slow roots
-SILENT_S = 3.0  # a root that has not answered for longer is said not to
+DESKS_S = 2.0  # how long a form that prints and ends waits for slow roots
+SILENT_S = 3.0  # a root without an answer for longer is shown as silent
 LINES = 300  # of a transcript or log
 GONE = 50  # processes that were seen to end
 
 
 def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool) -> Snapshot:
-    """Everything as it is now, within `DESKS_S` and the time that it takes to read files and journals."""
+    """The present state of everything, within `DESKS_S` plus the time to read files and journals."""
     disk = Disk(run_dir.runs_root(home))
     runs = disk.look(journals_s=60.0 if all_journals else LOOK_S)
     heard: dict[str, Heard] = {}
@@ -58,7 +58,7 @@ def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool)
 
 
 class Collector:
-    """Looks from when the constructor returns until `close`. Its methods are for one thread, the owner's."""
+    """Collects from its construction until `close`. Its methods are for one thread, the owner's."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self._disk = Disk(run_dir.runs_root(home))
@@ -83,7 +83,7 @@ class Collector:
         ]
 
     def snapshot(self) -> Snapshot | None:
-        """What is known now; None before the first look at the files is over. Quick."""
+        """The data that is known now; None before the first read of the files is over. Returns immediately."""
         runs = self._runs
         if runs is None:
             return None
@@ -95,25 +95,25 @@ class Collector:
         return made
 
     def _remember(self, living: list[ProcessView]) -> None:
-        """Those that were there last time, and are not now, have finished before our eyes."""
+        """Notes processes that have ended since the last look."""
         now = {each.pid: each for each in living}
         gone = [each for pid, each in self._living.items() if pid not in now]
         self._gone = [*self._gone, *gone][-GONE:]
         self._living = now
 
     def select(self, run: RunView | None) -> None:
-        """The run of which `details` are wanted from now on."""
+        """Selects the run for `details` from now on."""
         before, self._selected = self._selected, run
         if (run.key if run else "") != (before.key if before else ""):
             self._live_reports.select(run.key if run is not None else "")
             self._selecting.look()
 
     def details(self) -> Details | None:
-        """What is known of the selected run, or still of the one before it. The same object until there is news."""
+        """The details of the selected run, or still of the previous one. The same object until they change."""
         return self._details
 
     def close(self) -> None:
-        """Idempotent. Does not wait for a source that hangs."""
+        """Ends the collecting. Idempotent. Does not wait for a source that hangs."""
         for each in self._repeating:
             each.close()
         self._live_reports.close()
@@ -156,9 +156,9 @@ class _Machine:
 
 
 class _Repeating:
-    """Calls `work` again and again, with a pause, in a thread of its own that ends with the program.
+    """Calls `work` repeatedly, with a pause, in a thread of its own that ends with the program.
 
-    `trouble`: what went wrong in the last call, with the name of what it looks at; "" = nothing.
+    `trouble`: the error of the last call, with the name of the source; "" = none.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
@@ -176,18 +176,18 @@ class _Repeating:
                 self._work()
             except OSError:
                 pass  # a file that went away while it was looked at; the next look shows it
-            except Exception as error:  # a slip of ours must not take the source away for good, and is to be seen
+            except Exception as error:  # a bug of ours is shown, and must not end the source for good
                 self.trouble = f"cannot read {self._name}: {type(error).__name__}: {error}"
             else:
                 self.trouble = ""
             self._wake.wait(LOOK_S)
 
     def look(self) -> None:
-        """At once, or as soon as the look that is going on is over."""
+        """Triggers a call now, or as soon as the present one is over."""
         self._wake.set()
 
     def close(self) -> None:
-        """Does not wait for a look that is going on."""
+        """Ends the repetition, without waiting for a call in progress."""
         self._over = True
         self._wake.set()
 
@@ -212,21 +212,23 @@ def _with_report(run: RunView, heard: Heard | None) -> RunView:
 
 
 class Details(NamedTuple):
-    """About the run with this key: "run", "transcript", "mail" and "log", each in lines of any length."""
+    """The details of the run with this key: "run", "transcript", "mail" and "log", each in lines of any length."""
 
     key: str
     texts: dict[str, list[str]]
 
 
 class Reader:
-    """Reads what there is to know about one run. Belongs to one thread, and may take a while."""
+    """Reads the details of one run. Belongs to one thread, and may take a while."""
 
     def __init__(self) -> None:
         self._read: tuple[str, Stamp] = ("", ())  # which run's journal, and what it was like
         self._mail: MailReport | str = ""  # from there, or what is wrong with it
 
     def details(self, run: RunView, mail: MailReport | None) -> Details:
-        """`mail`: what the bridge of a live run said; of others the journal is read, again only when it has changed."""
+        """The run's details. `mail`: the answer of a live run's bridge. For other runs it reads the journal, again only
+        after a change.
+        """
         directory = Path(run.directory)
         found = RunFiles(directory=directory, manifest=run_dir.read_manifest(directory) or {}, pid=run.root_pid)
         hint = "" if run.running or run.state == "completed" else run_files.resume_hint(found)

@@ -1,8 +1,8 @@
-"""All runs of a home, as their files show them. Reads only, and a file again only when it has changed, so that 200
-ended runs cost a look at the directory.
+"""All runs of a home, as their files show them. It only reads, and reads a file again only after a change. So 200 ended
+runs cost one scan of the directory.
 
-Belongs to the thread that made it. What an ended run spent stands in its journal, which takes the longest to read:
-that is done for some runs at each look, until it is known of all.
+Belongs to the thread that created it. The spending of an ended run is in its journal, which takes longest to read. So
+each look reads some journals, until all are known.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from supervisor.control.protocol import Report
 from supervisor.run_tree import launch_name
 
 TAIL_BYTES = 64 * 1024
-JOURNALS_S = 0.2  # of each look for the journals of ended runs
+JOURNALS_S = 0.2  # time per look for the journals of ended runs
 
 Stamp = tuple[int, ...]  # of files: changed when they have
 
 
 @dataclass
 class _Known:
-    """What was read of a run, and what its files were like then."""
+    """The data of a run, and the stamps of its files at that time."""
 
     stamp: Stamp | None = None
     view: RunView | None = None
-    lock: Stamp = ()  # of a root.lock that nobody held
+    lock: Stamp = ()  # of a root.lock without a holder
     journal: Stamp = ()
     report: Report | None = None
     trouble: str = ""
@@ -47,7 +47,7 @@ class _Known:
 
 @dataclass
 class Disk:
-    """`endpoints`: of the control servers of the live runs, by key, as of the last look."""
+    """The files of a home. `endpoints`: the live runs' control servers by key, as of the last look."""
 
     runs_in: Path
     endpoints: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Disk:
         return [self._with_journal(view, read=time.monotonic() < until) for view in views]
 
     def owners(self) -> dict[int, tuple[str, str]]:
-        """Of the live runs' agents: pid → key and role, by the records that loop keeps of what must not outlive it."""
+        """The agents of live runs: pid → key and role, by loop's process records."""
         found: dict[int, tuple[str, str]] = {}
         for key in self.endpoints:
             for role in run_files.ROLES:
@@ -79,7 +79,7 @@ class Disk:
         holder = None
         lock = stamp(directory / "root.lock")
         if lock != known.lock or not lock:
-            # Who takes it writes into it: one that nobody held, and that has not changed, is not held.
+            # Taking a lock changes the file: an unheld lock that has not changed is still unheld.
             holder = run_dir.holder(directory)
             known.lock = lock if holder is None else ()
         now = stamp(directory / "manifest.json", directory / "transcript.jsonl")
@@ -94,7 +94,7 @@ class Disk:
         view = known.view
         if holder is None:
             return view
-        view = view or _of_manifest(directory, {})  # it has only just begun
+        view = view or _of_manifest(directory, {})  # it has just begun
         self.endpoints[view.key] = holder.endpoint
         return replace(view, running=True, root_pid=holder.pid)
 
@@ -122,7 +122,7 @@ def _run_directories(runs_in: Path) -> Iterator[Path]:
 
 
 def stamp(*paths: Path) -> Stamp:
-    """Of these files; empty when none of them is there."""
+    """The stamp of these files; empty when none exists."""
     found: list[int] = []
     for path in paths:
         with suppress(OSError):
@@ -132,7 +132,7 @@ def stamp(*paths: Path) -> Stamp:
 
 
 def journal_stamp(directory: Path) -> Stamp:
-    """Of the run's journal."""
+    """The stamp of the run's journal."""
     return stamp(directory / "journal.sqlite", directory / "journal.sqlite-wal")
 
 
@@ -162,7 +162,7 @@ def _by_role(found: object) -> dict[str, str]:
 
 
 def _words(line: Mapping[str, object]) -> str:
-    """A line of the transcript in a few words."""
+    """A short text for a line of the transcript."""
     if "from" in line:
         return f"mail from {line['from']} to {line.get('to')}: {line.get('message')}"
     return " ".join(str(value) for key, value in line.items() if key not in ("at", "kind"))
@@ -181,7 +181,7 @@ def transcript_tail(directory: Path, count: int) -> list[dict[str, object]]:
 
 
 def tail_lines(path: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
-    """The whole lines at the end of a file; none of one that is not there."""
+    """The whole lines at the end of a file; none for a missing file."""
     try:
         content, is_cut = files.tail(path, most_bytes)
     except (BadFileError, OSError):

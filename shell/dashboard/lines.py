@@ -1,5 +1,5 @@
-"""A text of lines that are wrapped to its width, those after the first a little more indented; and the place in which
-it scrolls. Widgets: they belong to the app's thread.
+"""Widgets for text: one wraps lines to its width with a hanging indent, the other one scrolls it. They belong to the
+app's thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Lines(Static):
         self._text = ""
 
     def show(self, lines: Sequence[str]) -> None:
-        """From now on."""
+        """Shows these lines from now on."""
         self._lines = lines
         width = self.content_size.width
         if width:  # else it has not been laid out, as its tab is not shown: `on_resize` comes when it is
@@ -34,14 +34,14 @@ class Lines(Static):
                 self.update(Content(text))
 
     def on_resize(self, _event: Resize) -> None:
-        """Another width has other pieces."""
+        """Wraps the text to the new width."""
         self.show(self._lines)
         if isinstance(self.parent, Following):
             self.parent.text_changed()
 
 
 class Following(VerticalScroll):
-    """Stays at the end of its text until somebody scrolls up, and again when somebody comes back to the end.
+    """Stays at the end of its text until the user scrolls up, and again when the user scrolls back to the end.
 
     textual's own `anchor` puts a short text at the bottom.
     """
@@ -49,16 +49,16 @@ class Following(VerticalScroll):
     _at_end = True
 
     def text_changed(self) -> None:
-        """Its text has another height."""
+        """Scrolls after a change of the text's height."""
         if self._at_end:
             self.follow()
 
     def follow(self) -> None:
-        """To the end, and on with it."""
+        """Scrolls to the end, and follows it."""
         self._at_end = True
         self.scroll_end(animate=False)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Somebody scrolls; a text that grows leaves the place as it is."""
+        """Handles scrolling by the user. A growing text does not change the place."""
         super().watch_scroll_y(old_value, new_value)
         self._at_end = new_value >= self.max_scroll_y

@@ -1,7 +1,7 @@
-"""Asks the roots of all live runs how they stand, once a second, from one thread with one socket a run.
+"""Asks the roots of all live runs for their reports, once a second, from one thread with one socket per run.
 
-A root that is slow or dead delays nobody: what it said last stays, with the time at which it said that. It never
-gives an order. `follow`, `select`, `heard` and `mail` are for any thread and return at once.
+A slow or dead root delays no other: its last report stays, with its age. This module gives no order. `follow`,
+`select`, `heard` and `mail` are for any thread and return immediately.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAILS = 50  # finished ones, beside all that are not finished
 
 @dataclass(frozen=True)
 class Heard:
-    """What a root said. `age_s`: since it was said; while there is no report, since it was asked."""
+    """The last report of a root. `age_s`: since the report; without one, since the question."""
 
     report: Report | None
     age_s: float
@@ -57,7 +57,7 @@ class _Root:
 
 
 class LiveReports:
-    """Asks from when the constructor returns until `close`."""
+    """Asks from its construction until `close`."""
 
     def __init__(self) -> None:
         environments.check_open_files(environments.FILES_OF_A_CONSOLE)
@@ -71,7 +71,7 @@ class LiveReports:
         self._loop.start(lambda: None, self._serve)
 
     def follow(self, endpoints: Mapping[str, str]) -> None:
-        """The live runs from now on: the address of the root by the run's key."""
+        """Sets the live runs: the address of the root by the run's key."""
         with self._changed:
             if dict(endpoints) == self._wanted:
                 return
@@ -79,7 +79,7 @@ class LiveReports:
         self._loop.wake()
 
     def select(self, key: str) -> None:
-        """The run whose mail is asked for as well; "" = none."""
+        """Selects the run whose mail is asked for as well; "" = none."""
         with self._changed:
             if key == self._selected:
                 return
@@ -87,7 +87,7 @@ class LiveReports:
         self._loop.wake()
 
     def heard(self) -> dict[str, Heard]:
-        """What each root said last."""
+        """The last report of each root."""
         now = time.monotonic()
         with self._changed:
             return {
@@ -102,7 +102,7 @@ class LiveReports:
             return root.mail if root is not None else None
 
     def wait(self, timeout_s: float) -> None:
-        """Until all that are followed have said something, or the time is over."""
+        """Waits until each followed root has reported, or the time is over."""
         with self._changed:
             self._changed.wait_for(self._all_heard, timeout_s)
 
@@ -111,7 +111,7 @@ class LiveReports:
         return known == self._wanted and all(root.report or root.refusal for root in self._roots.values())
 
     def close(self) -> None:
-        """Idempotent."""
+        """Ends the questions. Idempotent."""
         self._closing = True
         self._loop.wake()
         self._loop.join()
@@ -157,7 +157,7 @@ class LiveReports:
         request_id = next(self._ids)
         root.open = {known: other for known, other in root.open.items() if other is not kind} | {request_id: kind}
         root.due[kind] = now + PATIENCE_S
-        with suppress(zmq.Again):  # it has not read the last ones
+        with suppress(zmq.Again):  # it has not read the previous ones
             root.socket.send(encode_request(request_id, request), zmq.NOBLOCK)
         return root.due[kind]
 

@@ -1,6 +1,6 @@
-"""What runs on this machine that concerns agents: processes of Claude Code and Codex, and loop's tmux sessions.
+"""The agents on this machine: processes of Claude Code and Codex, and loop's tmux sessions.
 
-Asks the system; starts `tmux list-sessions` and nothing else; changes nothing. Belongs to the thread that made it.
+Asks the system; starts `tmux list-sessions` and nothing else; changes nothing. Belongs to the thread that created it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from shell.dashboard.agent_files import UUID, AgentFiles
 from shell.dashboard.view import Seen, TmuxView
 
 AGENTS = ("claude", "codex")
-# A process may become an agent's program soon after its birth; after so many looks it is what it is.
+# A process may exec an agent's program soon after its start; after so many looks it no longer does.
 LOOKS = 5
 TMUX_PATIENCE_S = 2.0
 _SESSION_FLAGS = ("--session-id", "--resume", "-r", "resume")
 
 
 class Processes:
-    """Looks at each process when it is new; at the agents' each time."""
+    """Examines each new process once, and the agents' at each look."""
 
     def __init__(self) -> None:
         self._looks: dict[int, int] = {}
@@ -48,7 +48,7 @@ class Processes:
         return [_with_session(process, seen, files) for process, seen in self._topmost()]
 
     def _topmost(self) -> Iterator[tuple[psutil.Process, Seen]]:
-        """Without what an agent has started itself: a wrapper's program, a sub-agent."""
+        """The agents' topmost processes, without those that an agent has started: a wrapper's program, a sub-agent."""
         named = {pid for pid, (_, seen) in self._agents.items() if seen.agent in AGENTS}
         for process, seen in self._agents.values():
             with suppress(psutil.Error, OSError):
@@ -100,7 +100,7 @@ def _with_session(process: psutil.Process, seen: Seen, files: AgentFiles) -> See
 
 
 def tmux_sessions() -> list[TmuxView]:
-    """Those that loop has made, in the server that the user's own `tmux` talks to. None without tmux, or in time."""
+    """The sessions that loop has made, in the user's own tmux server. Empty without tmux, or after a time-out."""
     if shutil.which("tmux") is None:
         return []
     fields = ("#{session_name}", "#{@loop_run}", "#{session_attached}", "#{session_created}")

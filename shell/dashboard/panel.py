@@ -1,7 +1,7 @@
 """The dashboard as text and as tables that fit a width. Pure: structs in, text out; readable without colour.
 
-A table has columns with a least width, and drops those that matter least until the rest fits. What agents say is
-shown in one line and without control characters: it may be anything.
+A table has columns with a least width, and drops those that matter least until the rest fits. What agents say is shown
+in one line and without control characters, since it is foreign text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView, repos
 
 GAP = 2  # blanks between columns
 ENDED_SHOWN = 20  # ended runs in the text form
-LEAST_WIDTH = 40  # nothing is made to fit into less
+LEAST_WIDTH = 40  # narrower terminals get this width
 
 Row = TypeVar("Row")
 
@@ -47,7 +47,7 @@ class Fitted(NamedTuple):
 
 
 def clean(text: str) -> str:
-    """In one line, without control characters: they could move the cursor, or worse."""
+    """The text in one line, without control characters, which could move the cursor."""
     return " ".join(line(text).split())
 
 
@@ -55,7 +55,7 @@ ZERO_WIDTH = "\u200c\u200d\ufe0e\ufe0f"  # joiners, and how the letter before is
 
 
 def cells(text: str) -> int:
-    """The width on the screen."""
+    """The width of the text on the screen."""
     return len(text) if text.isascii() else sum(_cells_of(letter) for letter in text)
 
 
@@ -66,7 +66,7 @@ def _cells_of(letter: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """At most so wide; an ellipsis stands for the rest."""
+    """The text, at most so wide; an ellipsis replaces the rest."""
     if cells(text) <= width:
         return text
     return f"{text[: _letters_that_fit(text, width - 1)].rstrip()}…"
@@ -79,7 +79,7 @@ def wrap(line: str, width: int) -> list[str]:
     indent = " " * min(lead + 2, width // 2)
     pieces: list[str] = []
     at, before, beginning = 0, "", lead
-    while True:  # by a part of it at a time: it may be a million letters long
+    while True:  # in parts: it may be a million letters long
         part = before + line[at : at + 4 * width]
         end = _letters_that_fit(part, width)
         if end == len(part) and at + 4 * width >= len(line):
@@ -114,7 +114,7 @@ def ago(ms: int, now_ms: int) -> str:
 
 
 def count(number: int) -> str:
-    """Tokens for people, in six characters at most: 950, 12.3k, 4.5M."""
+    """Tokens for the user, in six characters at most: 950, 12.3k, 4.5M."""
     for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
         if number >= size:
             return f"{number / size:.1f}{unit}"
@@ -165,7 +165,7 @@ TMUX_COLUMNS: tuple[Column[TmuxView], ...] = (
 
 def fit(columns: Sequence[Column[Row]], rows: Sequence[Row], now_ms: int, width: int, gap: int = GAP) -> Fitted:
     """The table in `width` cells, `gap` of them after each column but the last."""
-    most = 4 * width + 1  # letters that are looked at: more is not shown, and to measure a million takes seconds
+    most = 4 * width + 1  # letters that are measured: more is not shown, and a million would take seconds
     texts = [[clean(column.cell(row, now_ms)[: 2 * most])[:most] for column in columns] for row in rows]
     kept: list[int] = []
     room = width + gap
@@ -197,7 +197,7 @@ def fit(columns: Sequence[Column[Row]], rows: Sequence[Row], now_ms: int, width:
 
 
 def _lines(table: Fitted, *, more: bool) -> list[str]:
-    """`more`: what found no room follows each row."""
+    """The table as lines. `more`: dropped columns follow each row."""
     lines = [_line([title for title, _ in table.columns], table)]
     for row, dropped in zip(table.rows, table.dropped, strict=True):
         lines.append(_line(row, table))
@@ -214,7 +214,7 @@ def _line(row: Sequence[str], table: Fitted) -> str:
 
 
 def run_lines(run: RunView, *, now_ms: int, hint: str = "") -> list[str]:
-    """All about one run, in lines of any length. `hint`: how to go on with one that is not running."""
+    """Everything about one run, in lines of any length. `hint`: how to resume one that is not running."""
     if run.report is None:
         lines = [f"run {run.run_id}  {run.stands}", f"  files  {run.directory}"]
     else:
@@ -234,7 +234,7 @@ def run_lines(run: RunView, *, now_ms: int, hint: str = "") -> list[str]:
 
 
 def session_lines(run: RunView) -> list[str]:
-    """The agents' sessions, of which the agents themselves know as well."""
+    """The ids of the agents' own sessions."""
     rows = [
         ["session of", f"{run.agents.get(role, role)} ({role})" if role in run.agents else role, session]
         for role, session in run.sessions.items()
@@ -243,7 +243,7 @@ def session_lines(run: RunView) -> list[str]:
 
 
 def process_line(each: ProcessView, now_ms: int) -> str:
-    """All about one process or session, in a line of any length."""
+    """Everything about one process or session, in a line of any length."""
     facts = [f"{each.agent}, {each.state}" + (f", pid {each.pid}" if each.pid else "")]
     facts += [f"run {run_name(each.run)} ({each.role})"] if each.run else []
     facts += [f"session {each.session_id}"] if each.session_id else []
@@ -259,7 +259,7 @@ def process_line(each: ProcessView, now_ms: int) -> str:
 
 
 def headline(snapshot: Snapshot, zone: timezone | None = None) -> str:
-    """How much there is of what, short enough for 60 columns."""
+    """The numbers of runs, tokens and dollars, in at most 60 columns."""
     running = [run for run in snapshot.runs if run.running]
     moment = datetime.fromtimestamp(snapshot.at_ms / 1000, zone).strftime("%H:%M:%S")
     usage = spending.together(run.usage for run in running)
@@ -270,7 +270,7 @@ def headline(snapshot: Snapshot, zone: timezone | None = None) -> str:
 
 
 def next_step(snapshot: Snapshot) -> list[str]:
-    """For somebody who has no run yet."""
+    """The hint for a user without runs."""
     return [
         f"No run yet in {snapshot.runs_in}.",
         "",
@@ -283,7 +283,7 @@ def next_step(snapshot: Snapshot) -> list[str]:
 
 
 def text_lines(snapshot: Snapshot, *, width: int, zone: timezone | None = None) -> list[str]:
-    """All of it for a pipe, or for a terminal of this width."""
+    """The whole dashboard as text for a pipe, or for a terminal of this width."""
     width = max(width, LEAST_WIDTH)
     now = snapshot.at_ms
     lines = [f"loop dashboard: {headline(snapshot, zone)}", ""]

@@ -1,4 +1,4 @@
-"""A table of the dashboard: fits its width, keeps the cursor at its row when rows come and go, changes what changed.
+"""A table of the dashboard: fits its width, keeps the cursor at its row when rows change, redraws only changed cells.
 
 Belongs to the app's thread, like all widgets.
 """
@@ -77,7 +77,7 @@ class FittingTable(DataTable[Text], Generic[Row]):
             self.move_cursor(row=keys.index(self._key(selected)), animate=False)
 
     def on_resize(self, _event: Resize) -> None:
-        """Another width has room for other columns."""
+        """Chooses the columns for the new width."""
         self.show(self.shown, self._now_ms)
 
 

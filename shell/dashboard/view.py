@@ -18,7 +18,7 @@ from supervisor.control.protocol import Report
 
 ACTIVE_MS = 15_000  # an agent whose last event is not older is at work
 FINAL_STATES = ("completed", "failed", "stopped")
-FINISHED_SHOWN = 20  # agents' sessions that nobody works in any more, newest first
+FINISHED_SHOWN = 20  # ended sessions of agents, newest first
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str  # "<repo id>/<run id>", as `loop shell` takes it from anywhere
     run_id: str
-    repository: str  # its name, for people
+    repository: str  # its name, for the user
     directory: str
     cwd: str
     state: str  # the manifest's word; of a live run its own
@@ -38,21 +38,21 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     tmux_session: str = ""
     agents: dict[str, str] = {}  # their names, by role
     sessions: dict[str, str] = {}  # their ids, by role; by agent in a run of the original
-    trouble: str = ""  # why less is known than there is to know
+    trouble: str = ""  # why a part of it is unknown
     last_event: str = ""
     last_event_at_ms: int = 0
     report: Report | None = None  # actors, agents, tokens and cost; None until it is known
 
     @property
     def stands(self) -> str:
-        """The state, for people: a run that has no root and is not over is "down"; one that waits is "queued"."""
+        """The state, for the user: an unfinished run without a root is "down", a waiting one "queued"."""
         if self.running or self.state in (*FINAL_STATES, "damaged"):
             return self.state
         return "queued" if self.state == "submitted" else "down"
 
     @property
     def line(self) -> str:
-        """What it is at, or how it ended, or what is wrong."""
+        """The run's activity, its end, or its trouble."""
         if self.trouble:
             return self.trouble
         status = self.report.status if self.report is not None else None
@@ -64,7 +64,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> int:
-        """In and out, of all agents."""
+        """Input and output tokens of all agents."""
         return self.usage.input_tokens + self.usage.output_tokens
 
     @property

@@ -1,11 +1,10 @@
 """`loop dashboard --web`: the same application in a browser on this machine, through textual's own server.
 
-Who may connect: whoever has the address that is printed. It holds a secret of this start. Another user of the machine
-can reach the loopback too: without the secret everything is answered with 404 at the door (edges/doorkeeper), where
-strangers are few and short-lived. The secret is
-in the path and not in a cookie, since cookies go to all ports of a host. The page may load nothing from elsewhere and
-sends no Referer, so that the address stays where it is. Requests under a foreign name (a page that has its own name
-resolve to 127.0.0.1) and web sockets opened by foreign pages are refused as well.
+Access needs the printed address, which holds a secret of this start. Other users of the machine can reach the loopback
+too. Without the secret they get a 404 at the door (edges/doorkeeper), which bounds their connections in number and
+time. The secret is in the path and not in a cookie, since cookies go to all ports of a host. The page may load nothing
+from elsewhere and sends no Referer, so the address does not leak. Requests under a foreign name (a page whose name
+resolves to 127.0.0.1) and web sockets opened by foreign pages are refused as well.
 
 Runs in the main thread until a signal; each open page is a process of its own (`python -m shell.dashboard`), which
 ends with its page, and with this one: its standard input is a pipe from here.
@@ -34,7 +33,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
-    # textual's page has its script and style inline, and would load a font from elsewhere that it brings itself.
+    # textual's page has its script and style inline, and would load a font from elsewhere although it ships it.
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws://{host}",
 }
 
@@ -56,13 +55,13 @@ def serve(port: int) -> int:
     command = shlex.join([sys.executable, "-P", "-m", "shell.dashboard"])
 
     class Behind(Server):
-        """textual's server, below the secret. It is silent, since it would print an address without it."""
+        """textual's server, below the secret. It is silent, since it would print an address without the secret."""
 
         async def on_startup(self, app: web.Application) -> None:
-            """See above."""
+            """Prints nothing: see the class."""
 
         async def inner(self) -> web.Application:
-            """What is served below the secret."""
+            """The application that is served below the secret."""
             return await self._make_app()
 
         async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
@@ -75,7 +74,7 @@ def serve(port: int) -> int:
         async def _process_messages(self, websocket: web.WebSocketResponse, app_service: Any) -> None:
             try:
                 await super()._process_messages(websocket, app_service)
-            finally:  # textual asks the process to quit, and waits until it does; it has nothing to save
+            finally:  # textual would ask the process to quit, and wait; it has nothing to save
                 with suppress(ProcessLookupError):
                     app_service._process.kill()  # noqa: SLF001 - textual-serve 1.1 has no name for it
 
@@ -134,7 +133,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
-        listening.listen(1_024)  # before the address is told
+        listening.listen(1_024)  # before the address is printed
     except OSError as error:
         listening.close()
         raise UserError(
