@@ -2,7 +2,7 @@
 
 Each agent works while the other reviews, in the chaos scenario: a plan, three iterations, two rounds of review that
 fail and one that passes, nine mails both ways. Meanwhile both agents and the root are killed with SIGKILL, the run is
-paused and resumed, and a person says something to each. The witnesses are the agents' own stores
+paused and resumed, and each gets a message from the user. The agents' own stores prove what happened
 (tests/lab/inspection.py).
 
 Needs claude-agent-acp and vibe-acp on PATH: scripts/agents installs them. Starts no agent in the user's own home.
@@ -71,7 +71,7 @@ alias = "scripted"
 
 @dataclass
 class Row:
-    """One run. `problems`: what is wrong with it; none: all that the table says took place."""
+    """One run. `problems`: what is wrong with it; empty: everything in the table took place."""
 
     worker: str
     reviewer: str
@@ -108,7 +108,7 @@ def main() -> int:
 
 @contextmanager
 def modelled(home: Path, roles: dict[str, Role | None], base: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A model for both agents, each in its role, and the environment in which they find it."""
+    """Starts a model for both agents, each in its role, and yields their environment."""
     with ModelServer(parse_scenario(HEARS + CHAOS.read_text("utf-8"), "agents")) as server:
         prepare_home(home, server.url, None)
         role = roles.get("mistral-vibe")
@@ -116,7 +116,7 @@ def modelled(home: Path, roles: dict[str, Role | None], base: dict[str, str]) ->
         folder.mkdir(exist_ok=True)
         (folder / "config.toml").write_text(VIBE.format(url=f"{server.url}/{role}" if role else server.url))
         environment = agent_environment(home, server.url, roles.get("claude-acp"), base)
-        # Claude Code refuses to work unattended as root without the one, vibe to start without the other.
+        # Without the first, Claude Code refuses to work unattended as root; without the second, vibe does not start.
         yield environment | {"IS_SANDBOX": "1", "LAB_KEY": "scripted-model-needs-none"}
 
 
@@ -173,7 +173,7 @@ def play(worker: str, reviewer: str, keep: Path | None) -> Row:
 
 
 def disturb(world: World, row: Row) -> None:
-    """One run with all that it has to bear. Raises AssertionError when something does not take place."""
+    """Plays one run with all its disturbances. Raises AssertionError when one of them does not take place."""
     words = ("--agent", row.worker, "--peer", row.reviewer)
     loop = world.start(*words, "--check", CHECK, TASK)
 
@@ -205,7 +205,7 @@ def disturb(world: World, row: Row) -> None:
 
 
 def program_of(loop: Loop, role: Role) -> psutil.Process:
-    """The agent: the process that its actor has started."""
+    """The agent's process, which its actor has started."""
     return psutil.Process(loop.pid_of(role)).children()[0]
 
 
@@ -216,7 +216,7 @@ def errand(world: World, *words: str) -> None:
 
 
 def witnessed(world: World, row: Row) -> list[str]:
-    """What is wrong by the agents' own stores."""
+    """What is wrong according to the agents' own stores."""
     directory = world.run_directory()
     problems = list(inspection.inspect(world.home, directory, MAILS))
     problems += [f"left behind: {process}" for process in world.survivors()]

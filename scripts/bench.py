@@ -2,19 +2,19 @@
 
 help   `loop --help` against `python -c pass`
 run    a whole paired run of the real agents, exit included, against a bare script that makes the same turns with
-       the two SDKs in one process. The scripted model needs no thinking time, so what is left is ours.
-recovery  from the kill of an actor until its successor's mailbox answers, and from that of the root until all actors'
-       do, against a bare start of Python with ZeroMQ and Pykka; with the forkserver and without
-control  what a console waits for its answers while the worker's turn hangs
+       the two SDKs in one process. The scripted model needs no thinking time, so the difference is ours.
+recovery  from the kill of an actor until its successor's mailbox answers, and from the root's kill until all
+       mailboxes do, against a bare start of Python with ZeroMQ and Pykka; with the forkserver and without
+control  how long a console waits for its answers while the worker's turn hangs
 console  the same for each command that can be typed, as the prompt carries it out
-mail     what a console waits for the list of the agents' mail, when there is little of it and when there is much
+mail     how long a console waits for the list of the agents' mail, with little mail and with much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
 errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
 neighbours  a mail beside 2,000 idle connections to the bridge's port, and a page of the dashboard beside as many to
        its port, each against without; and the root's memory with 200 consoles that do not read 3,000 messages of
        100 kB, against without, with the longest wait for a status meanwhile
 
-A signal, or a terminal that goes, ends it and everything that it has started.
+A signal, or the end of the terminal, ends it and everything that it has started.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> None:
-    """Both in turn, so that a slow moment of the machine hits both; medians."""
+    """Times both in turn, so that a slow moment of the machine hits both; prints medians."""
     pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
     mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"{name:<12} {mine:8.3f} s  against {other:8.3f} s: {mine / other:.2f}x  (median of {rounds})", flush=True)
@@ -143,7 +143,7 @@ IDLE_S = 11.0  # a forkserver waits for 10 s before it imports what only a resta
 
 
 def bench_recovery() -> None:
-    """Both launchers in turn, and the yardstick around each, so that a slow moment of the machine hits all."""
+    """Measures both launchers in turn, with the yardstick around each: a slow moment of the machine hits all."""
     launchers = (("forkserver", {}), ("portable", {"LOOP_PORTABLE": "1"}))
     found: dict[str, list[dict[str, float]]] = {name: [] for name, _ in launchers}
     starts: list[float] = []
@@ -168,9 +168,9 @@ def bench_recovery() -> None:
 def recoveries(changes: dict[str, str], starts: list[float]) -> dict[str, float]:
     """Seconds from the kill of each actor to the line in the log that says that its successor is ready.
 
-    Each is killed once, since further restarts in a row wait on purpose, and when the forkserver, or without one the
-    spare process, has nothing left to do. "cold": the reviewer, right after another actor has used the spare up.
-    "root": from the kill to the moment when all actors of `loop --run-id` are ready.
+    Kills each once, since further restarts in a row wait on purpose. Does so when the forkserver, or else the spare
+    process, is idle. "cold": the reviewer, right after another actor has used the spare up. "root": from the kill to
+    the moment when all actors of `loop --run-id` are ready.
     """
     with hanging_run(**changes) as world:
         loop = world.loops[0]
@@ -196,8 +196,8 @@ def restart(world: World, loop: Loop, changes: dict[str, str]) -> None:
 
 
 def wait_until_idle(world: World) -> None:
-    """Until its processes have done nothing for longer than a launcher waits before it imports, in an idle moment, what
-    a restart needs.
+    """Waits until the world's processes have been idle for longer than a launcher waits before it imports what a
+    restart needs.
     """
     before, since = -1.0, time.monotonic()
     while time.monotonic() < since + IDLE_S:
@@ -245,7 +245,7 @@ def console(world: World) -> Iterator[ControlClient]:
         client.close()
 
 
-# What people can type while a turn hangs, each as the prompt carries it out. The last ones change how the run stands.
+# What the user can type while a turn hangs, each as the prompt carries it out. The last ones change the run's state.
 TYPED = (
     *("status", "actors", "runs", "cost", "log", "log worker", "transcript", "mailbox worker stacks", "inspect worker"),
     *("mail list", "trace on RunStatus bodies", "trace off", "help say", "say embedded-reviewer hello", "steer faster"),
@@ -299,7 +299,7 @@ MEASURED_MAILS = 10  # in one question to the bridge; each is made durable, and 
 
 
 def bench_messages() -> None:
-    """All runs stand side by side and are asked in turn, so that a slow moment of the machine hits all."""
+    """Keeps all runs open and asks them in turn, so that a slow moment of the machine hits all."""
     with ExitStack() as stack:
         runs = {}
         for size in (10, 1_000, 10_000, 100_000):
@@ -325,7 +325,7 @@ def bench_messages() -> None:
 
 
 def write_mails(directory: Path, count: int) -> None:
-    """Into the journal of a run that nobody holds: mail that was sent and handled."""
+    """Writes sent and handled mail into the journal of a run without a root."""
     records, lines = [], []
     for n in range(count):
         mail_id, text = f"{n:08}", f"{n} " + "x" * 500
@@ -452,7 +452,7 @@ FLOOD_RATE = 500  # a second are opened again, once the door has closed them
 
 
 def beside_idle_connections(name: str, port: int, action: Callable[[], None], log_lines: Callable[[], int]) -> None:
-    """Alone, beside idle connections, and beside such a flood, in turn: a slow moment of the machine hits all."""
+    """Times the action alone, beside idle connections, and beside a flood of them, in turn: a slow moment hits all."""
     for _ in range(3):
         action()
     times: dict[int | None, list[float]] = {None: [], 0: [], FLOOD_RATE: []}

@@ -1,4 +1,4 @@
-"""The yardstick of `scripts/bench run`: the same turns with the two SDKs, in one process, with nothing around them.
+"""The yardstick of `scripts/bench run`: the same turns with the two SDKs, in one process, and nothing else.
 
 Argument: a JSON list of [role, prompt]; worker turns go to Codex, reviewer turns to Claude. Like the loop it opens
 both agents at once, and runs the two reviews of a round in parallel.

@@ -1,8 +1,8 @@
 """The neighbour of `scripts/bench neighbours`: COUNT idle connections to a local PORT; closed ones are opened again.
 
-`python bench_flood.py PORT COUNT RATE`: RATE a second at most are opened again; 0: none. It says "flooding" once all
-are open, and, when its stdin ends, how many it has opened again. A process of its own, so that it takes nothing of the
-time of whoever measures.
+`python bench_flood.py PORT COUNT RATE`: it opens at most RATE per second again; 0: none. It prints "flooding" once all
+are open and, when its stdin ends, how many it has opened again. It is a process of its own, so that it takes no time
+from the measuring one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def connected(port: int) -> socket.socket:
-    """An idle connection; it may still wait in the backlog of whoever listens."""
+    """An idle connection; it may still wait in the listener's backlog."""
     made = socket.socket()
     made.setblocking(False)
     made.connect_ex(("127.0.0.1", port))

@@ -5,12 +5,12 @@ of the model (an HTTP status, a connection that drops) before steps of the scena
 
 Rows of the table: what was hit, and with `model:` what the model did instead of answering. `recovered` are the hits in
 runs with which nothing is wrong: completed, nothing lost, repeated or left behind, no iteration spent on a failed turn.
-`lost` and `repeated` are prompts, mails and verdicts; `orphans` are processes that outlived their root. Such are seen
-at the end of a run, so each row has those of the runs in which it was hit. Seconds are from the kill until the actor
-that was hit is ready again (of an agent: until its session is open again), with the restart's back-off in it when the
-same actor was hit shortly before.
+`lost` and `repeated` are prompts, mails and verdicts; `orphans` are processes that outlived their root. They are
+counted at the end of a run, so each row has those of the runs in which it was hit. Seconds are from the kill until the
+actor that was hit is ready again (of an agent: until its session is open again), with the restart's back-off in it when
+the same actor was hit shortly before.
 
-A signal, or a terminal that goes, ends all worlds, and the table shows what was seen until then; so does kill -9 of
+A signal, or the end of the terminal, ends all worlds, and the table shows the results until then. So does kill -9 of
 the campaign, without a table.
 """
 
@@ -39,9 +39,9 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 class Player:
-    """One run, in a process of its own: it follows its run line by line, and others are not to wait for that.
+    """One run, in a process of its own: it follows its run line by line, which must not delay other runs.
 
-    It ends its world and then itself when it is told to, and when the campaign is gone.
+    It ends its world and then itself on request, and when the campaign is gone.
     """
 
     def __init__(self, seed: int, number: int, limit: int, options: argparse.Namespace) -> None:
@@ -49,10 +49,10 @@ class Player:
         self.report, sender = SPAWN.Pipe(duplex=False)
         self._process = SPAWN.Process(target=play_apart, args=(sender, seed, number, limit, options))
         self._process.start()
-        sender.close()  # the player alone holds it now, so that its end is seen
+        sender.close()  # only the player holds it now, so its end is noticed
 
     def result(self) -> tuple[Report, Path | None]:
-        """What it reports; waits for that."""
+        """Waits for the player's report."""
         try:
             return self.report.recv()
         except EOFError:
@@ -62,21 +62,21 @@ class Player:
             self.end()
 
     def end(self) -> None:
-        """Ends it, if it still plays, with its world."""
+        """Ends the player with its world, if it still plays."""
         if self._process.is_alive():
             self._process.terminate()
         self._process.join()
 
 
 def play_apart(sender: Connection, seed: int, number: int, limit: int, options: argparse.Namespace) -> None:
-    """What a player does."""
+    """The main function of a player."""
     with orderly_end():
         threading.Thread(target=end_with_campaign, daemon=True).start()
         sender.send(play(seed, number, options.agents, limit, keep=options.keep))
 
 
 def end_with_campaign() -> None:
-    """Waits for the campaign's end, and then has the main thread end this player in order."""
+    """Waits for the campaign's end, and then has the main thread end this player gracefully."""
     campaign = multiprocessing.parent_process()
     assert campaign is not None
     campaign.join()
@@ -84,7 +84,9 @@ def end_with_campaign() -> None:
 
 
 def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path | None]]:
-    """Runs as they end, `jobs` at a time, until there were enough hits. Closed early, it ends those that still play."""
+    """Yields runs as they end, `jobs` at a time, until there are enough hits. Closed early, it ends the running
+    players.
+    """
     left = shares(options.kills, options.seeds)
     last = dict.fromkeys(left, 0)
     playing: dict[Connection, Player] = {}
@@ -106,7 +108,7 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
             for ended in wait(list(playing)):
                 player = playing.pop(ended)
                 report, base = player.result()
-                if report.well and options.run is None:  # not every strike finds somebody to hit
+                if report.well and options.run is None:  # not every strike finds a victim
                     left[player.seed] += player.limit - len(report.strikes)
                 yield player, report, base
     finally:
@@ -115,7 +117,7 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
 
 
 def shares(kills: int, seeds: list[int]) -> dict[int, int]:
-    """How many hits each seed is for: as equal as can be, the first ones one more."""
+    """Splits the hits among the seeds: as equally as possible, the first ones get one more."""
     each, more = divmod(kills, len(seeds))
     return {seed: each + (place < more) for place, seed in enumerate(seeds)}
 
@@ -124,7 +126,7 @@ def shares(kills: int, seeds: list[int]) -> dict[int, int]:
 
 
 def show_table(reports: list[Report]) -> None:
-    """Roles and faults down, points of the protocol across, then what became of it."""
+    """Prints a row per role and fault, a column per point of the protocol, then the outcome."""
     cells: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     times: dict[str, list[float]] = defaultdict(list)
     recovered: dict[str, int] = defaultdict(int)
@@ -151,7 +153,7 @@ def show_table(reports: list[Report]) -> None:
 
 
 def summary(reports: list[Report]) -> str:
-    """One line. Kills, stops and full disks are hits here, the model's faults are named apart."""
+    """A summary in one line. Kills, stops and full disks count as hits; the model's faults are counted separately."""
     hits, faults = sum(len(each.strikes) for each in reports), sum(len(each.faults) for each in reports)
     well = [report for report in reports if report.well]
     hits_well, faults_well = sum(len(each.strikes) for each in well), sum(len(each.faults) for each in well)
@@ -163,7 +165,7 @@ def summary(reports: list[Report]) -> str:
 
 
 def harms(reports: list[Report]) -> tuple[int, int, int]:
-    """What was lost, repeated and left behind in these runs."""
+    """The numbers of lost, repeated and orphaned items in these runs."""
     return (
         sum(report.lost for report in reports),
         sum(report.repeated for report in reports),
@@ -172,7 +174,7 @@ def harms(reports: list[Report]) -> tuple[int, int, int]:
 
 
 def percentiles(seconds: list[float]) -> str:
-    """The 50th and the 95th."""
+    """The 50th and the 95th percentile."""
     if not seconds:
         return " | "
     ordered = sorted(seconds)
@@ -180,7 +182,7 @@ def percentiles(seconds: list[float]) -> str:
 
 
 def show_run(player: Player, report: Report) -> None:
-    """A line, and what is wrong."""
+    """Prints a line for the run, and what is wrong."""
     hits = ", ".join(f"{hit.row}@{hit.group}" for hit in (*report.strikes, *report.faults))
     word = "ok" if report.well else "NOT WELL"
     count = len(report.strikes)
@@ -190,7 +192,7 @@ def show_run(player: Player, report: Report) -> None:
 
 
 def show_failures(failures: list[tuple[Player, Report, Path | None]], agents: str) -> None:
-    """Once more at the end, with what is needed to look into each: its world, and how to play it again."""
+    """Prints all failures at the end, each with its world and the command that plays it again."""
     for player, report, base in failures:
         again = f"scripts/chaos --seed {player.seed} --run {player.number} --kills {player.limit}"
         why = " ".join(report.troubles[0].split())
@@ -270,7 +272,7 @@ def main() -> int:
                 if not report.well:
                     failures.append((player, report, base))
                 show_run(player, report)
-    except Interrupted as interrupted:  # enough: what was seen so far still counts
+    except Interrupted as interrupted:  # the results so far still count
         status = int(interrupted.code or 0)
     show_table(reports)
     show_failures(failures, options.agents)

@@ -1,6 +1,6 @@
-"""One run of the chaos: its plan, the strikes and the faults that it meets, and what is left of it.
+"""One run of the chaos: its plan, its strikes and faults, and what it leaves behind.
 
-The plan follows from seed and run number alone; when exactly a kill hits is the machine's affair. Afterwards the
+The plan follows from seed and run number alone; the exact moment of a kill depends on the machine. Afterwards the
 agents' own transcripts, the journal and the process table are compared (tests/lab/inspection). Linux only.
 """
 
@@ -36,7 +36,7 @@ SCENARIO = SCENARIOS / "chaos.toml"
 ACTORS = ("persistence", "bridge", "run", "worker", "reviewer")
 MAILS = [f"chaos mail {number}:" for number in range(1, 10)]
 
-# What a run shows, in the order in which it shows it, and the group that a strike then counts for.
+# What a run shows, in order, and the group that counts a strike at that point.
 POINTS = [
     (r"", "start"),
     (r"planning: waits for", "plan"),
@@ -116,7 +116,7 @@ RULES = [
 RESTARTS_PER_MINUTE = 9
 RESTARTS = {"forkserver": 5, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
 POINT_PATIENCE_S = 120.0
-UNBEGUN = "give its task again"  # what a run says that was killed before it knew its task
+UNBEGUN = "give its task again"  # the message of a run that was killed before it knew its task
 DISK_FULL_S = 2.0
 
 
@@ -148,7 +148,7 @@ class PlayedFault:
 
 @dataclass
 class Report:
-    """What became of one run."""
+    """The outcome of one run."""
 
     strikes: list[Strike] = field(default_factory=list)
     faults: list[PlayedFault] = field(default_factory=list)
@@ -165,7 +165,7 @@ class Report:
 
 
 class StuckError(Exception):
-    """The run does not go on."""
+    """The run makes no progress."""
 
 
 def plan(chance: random.Random) -> tuple[list[Strike], str]:
@@ -229,7 +229,7 @@ class Run:
             self._finish()
         except StuckError as error:
             self.report.troubles.append(str(error)[:2000])
-        except Exception:  # a campaign of hours is not to end with a slip of its own
+        except Exception:  # a bug of the chaos must not end a campaign of hours
             self.report.troubles.append(traceback.format_exc())
         self.report.seconds = time.monotonic() - begun
         return self.report
@@ -237,7 +237,7 @@ class Run:
     # --- following ---
 
     def lines(self) -> list[tuple[float, str]]:
-        """All that was shown, by all roots, with Unix times."""
+        """All lines of all roots, with Unix times."""
         return [*self._seen, *zip(self.loop.times, self.loop.lines, strict=False)]
 
     def _reached(self) -> int:
@@ -280,7 +280,7 @@ class Run:
         if victim is None:
             return
         number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}.get(strike.what)
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # the victim, or another whom we look at, has ended
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # the victim, or another examined process, has ended
             if strike.what == "kill at start":
                 self._kill_twice(victim, strike)
             elif number is None:
@@ -325,7 +325,7 @@ class Run:
         return "".join(path.read_text("utf-8", "replace") for path in found)
 
     def _kill_twice(self, victim: psutil.Process, strike: Strike) -> None:
-        """The actor, and then its successor before that is ready."""
+        """Kills the actor, and then its successor before that is ready."""
         victim.send_signal(signal.SIGKILL)
         self._struck(strike)
         forkserver = self._victim("forkserver")
@@ -342,7 +342,7 @@ class Run:
             time.sleep(0.005)
 
     def _fill_disk(self, victim: psutil.Process, strike: Strike) -> None:
-        """Files of the persistence process cannot grow for a while: what a full disk is to it, without being root."""
+        """Keeps the files of the persistence process from growing for a while: a full disk, without being root."""
         largest = max(
             (path.stat().st_size for path in self.world.home.glob(".loop/runs/*/*/journal.sqlite-wal")), default=0
         )
@@ -362,14 +362,14 @@ class Run:
         self._resume()
 
     def _resume(self) -> None:
-        """As a person would."""
+        """Resumes the run as a user would."""
         self._seen = self.lines()
         run_id = self._run_id()
         if run_id is None:
             self.loop = self._start()
             return
         self.loop = self.world.start(*self.words, "--run-id", run_id)
-        # Until it says which: a start takes longer on a busy machine, and a task that was not given again ends the run.
+        # Waits until it says which: a start takes longer on a busy machine, and without its task again the run ends.
         self.loop.wait_until(lambda: UNBEGUN in self.loop.output or "are ready" in self.loop.output, POINT_PATIENCE_S)
         if UNBEGUN in self.loop.output:
             self.loop = self.world.start(*self.words, "--run-id", run_id, "--check", CHECK, DEMO_TASK)
@@ -385,14 +385,14 @@ class Run:
         self.report.troubles += [f"orphan: {described(orphan)}"[:200] for orphan in orphans]
 
     def _run_id(self) -> str | None:
-        """Of the run that can be resumed."""
+        """The id of the run that can be resumed."""
         known = [path for path in self.world.home.glob(".loop/runs/*/*") if run_dir.read_manifest(path)]
         return max(known, key=lambda path: int(path.name)).name if known else None
 
     # --- afterwards ---
 
     def inspect(self) -> None:
-        """Checks what is left of the run, and measures the recoveries."""
+        """Checks what the run has left, and measures the recoveries."""
         self._check_orphans()
         run_id = self._run_id()
         if run_id is None:
@@ -447,7 +447,7 @@ def readies(log: str) -> Iterator[tuple[float, str, int]]:
 
 
 def recovery(strike: Strike, log: str, lines: list[tuple[float, str]], names: tuple[str, str]) -> float | None:
-    """Seconds until what was hit was back. None: it was not needed again, or nothing had to come back.
+    """Seconds until the victim was ready again. None: it was not needed again, or did not have to return.
 
     `names`: of the worker and the reviewer, as lines have them.
     """
@@ -475,14 +475,14 @@ def is_agent(child: psutil.Process) -> bool:
 
 
 def names_of(agents: str) -> tuple[str, str]:
-    """Worker and reviewer as a run calls them: of `embedded`, of `real`, or of a pair such as gemini,copilot."""
+    """The run's names of worker and reviewer: of `embedded`, of `real`, or of a pair such as gemini,copilot."""
     pair = {"embedded": "embedded,embedded", "real": "codex,claude"}.get(agents, agents)
     worker, _, reviewer = pair.partition(",")
     return worker, f"{worker}-reviewer" if worker == reviewer else reviewer
 
 
 def words_for(agents: str) -> list[str]:
-    """The command line's words for them."""
+    """The words of the command line that choose them."""
     if agents in {"embedded", "real"}:
         return ["--agent", "embedded"] if agents == "embedded" else []
     worker, _, reviewer = agents.partition(",")
@@ -500,20 +500,20 @@ def planned(seed: int, number: int) -> tuple[list[Strike], str]:
 def play(seed: int, number: int, agents: str, limit: int, *, keep: bool) -> tuple[Report, Path]:
     """One run, in a world that is removed again if all is well. Of its strikes, at most `limit`."""
     strikes, scenario_text = planned(seed, number)
-    if "gemini" in agents:  # Gemini CLI takes half an answer for a whole one, and says so to nobody
+    if "gemini" in agents:  # Gemini CLI takes half an answer for a whole one, without an error
         scenario_text = scenario_text.replace(FAULTS[DROPPED], FURTHER_FAULTS["model: HTTP 503"])
     base = Path(tempfile.mkdtemp(prefix="loop-chaos-"))
     report: Report | None = None
     try:
         report = play_in(base, agents, strikes[:limit], scenario_text)
     finally:
-        if not keep and (report is None or report.well):  # None: broken off, which says nothing of the run
+        if not keep and (report is None or report.well):  # None: interrupted, which says nothing about the run
             shutil.rmtree(base, ignore_errors=True)
     return report, base
 
 
 def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) -> Report:
-    """One run, in a world at `base`, which is ended whatever happens; its files stay."""
+    """Plays one run, in a world at `base`, which it always ends; the files stay."""
     scenario = base / "chaos.toml"
     scenario.write_text(scenario_text, "utf-8")
     with World(base) as world:
@@ -527,6 +527,6 @@ def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) 
                 report.faults = played_faults(load_scenario(scenario), world.home, server)
             finally:
                 (base / "lines").write_text("\n".join(f"{at:.3f} {line}" for at, line in run.lines()))
-                world.end()  # before the model, which agents that are left would ask
+                world.end()  # before the model, which remaining agents would ask
     (base / "strikes").write_text("\n".join(map(str, [*report.strikes, *report.faults])))
     return report

@@ -1,7 +1,7 @@
 """The demo's second half (scripts/demo is the first): a throw-away repository, a scripted model, and one whole run.
 
 The agents are the real `codex` and `claude` with a scripted model server in the place of their providers, or with
---embedded the embedded agent; either way nothing leaves this machine and nobody needs a login.
+--embedded the embedded agent; either way nothing leaves this machine, and no login is needed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> int:
             agent = "embedded"
         else:
             server = stack.enter_context(ModelServer(load_scenario(scenario)))
-            prepare_home(home, server.url, codex_model="")  # as a user has it who configures nothing
+            prepare_home(home, server.url, codex_model="")  # as for a user without a configuration
             environment = agent_environment(home, server.url, "reviewer", environment)
             agent = "codex"
         if os.geteuid() == 0:

@@ -2,11 +2,11 @@
 """Writes the state diagrams of docs/architecture.md, and its table of jobs, from the machines' own tables.
 
     python -m scripts.draw_machines            writes them
-    python -m scripts.draw_machines --check    exit status 1 when they are not what they would be
+    python -m scripts.draw_machines --check    exit status 1 when they are out of date
 
-Not drawn, since it is the same in every live phase of a run: pause, resume, mail, what a turn has used, and reopening;
-a stop, which leads to `stopped` once nothing runs any more; and what holds a run that cannot go on by itself, which
-leads to `failed` in the same way where no user can be asked.
+Not drawn, since it is the same in every live phase of a run: pause, resume, mail, the usage of a turn, and reopening;
+a stop, which leads to `stopped` as soon as nothing runs; and a hold of a run that cannot continue by itself, which
+leads to `failed` where no user can be asked.
 """
 
 from __future__ import annotations

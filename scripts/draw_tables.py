@@ -2,9 +2,9 @@
 """Writes the tables of docs/configuration.md from the table of settings, `actors.settings_table`.
 
     python scripts/draw_tables.py            writes them
-    python scripts/draw_tables.py --check    exit status 1 when they are not what they would be
+    python scripts/draw_tables.py --check    exit status 1 when they are out of date
 
-A table stands between `<!-- NAME: ... -->` and `<!-- end -->`; what is around it is written by hand.
+A table is between `<!-- NAME: ... -->` and `<!-- end -->`; the text around it is written by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from actors.settings_table import GROUPS, TABLE, Setting
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 PLACE = re.compile(r"(<!-- (?P<name>[a-z]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
-# Which column says what a repository may do.
+# The text of the column that says whether a repository may set it.
 REPOSITORY = {"trust": "trusted", "never": "no"}
 
 
@@ -67,7 +67,7 @@ TABLES: dict[str, Part] = {"settings": settings, "variables": variables}
 
 
 def drawn(text: str, parts: Mapping[str, Part]) -> str:
-    """The page with its parts as they are now."""
+    """The page with its parts up to date."""
     return PLACE.sub(lambda found: f"{found[1]}\n{_body(parts[found['name']])}\n\n{found[3]}", text)
 
 
@@ -76,7 +76,9 @@ def _body(part: Part) -> str:
 
 
 def draw(page: Path, parts: Mapping[str, Part], words: list[str], *, again: str) -> int:
-    """Writes the page, or with `--check` compares it. `again`: what writes it, for people. Gives the exit status."""
+    """Writes the page, or with `--check` compares it. `again`: the command that writes it, for the message. Returns the
+    exit status.
+    """
     before = page.read_text("utf-8")
     after = drawn(before, parts)
     if words == ["--check"]:

@@ -1,13 +1,13 @@
-"""One page on what an agent's newest version does otherwise: its handshake, tools, events, questions and dialogs.
+"""One page on what differs in an agent's newest version: its handshake, tools, events, questions and dialogs.
 
 Runs the real programs in throw-away homes against the scripted model, through our own adapters and without a login.
-What it asks of whoever drives it comes from Codex's own schema, and of Claude from a session in which it may do nothing
-unasked. The dialogs are what its TUI asks in an untouched home, in tmux, until it takes a prompt.
+What an agent asks its client comes from Codex's own schema, and for Claude from a session in which it may do nothing
+unasked. The dialogs are those of its TUI in an untouched home, in tmux, until it takes a prompt.
 
-The record, tests/recordings/agents.json, has each version that was looked at with --record; a version is compared with
-the newest that is not newer. `loop doctor` tells what is known to differ between two of them, from the table that
---record writes beside the adapters. A difference is no fault by itself, but where an adapter may be out of date.
-Exit status 0: as recorded; 1: something differs.
+The record, tests/recordings/agents.json, has each version that was examined with --record; a version is compared with
+the newest recorded one that is not newer. `loop doctor` reports the known differences between two of them, from the
+table that --record writes beside the adapters. A difference is no fault by itself; it shows where an adapter may be out
+of date. Exit status 0: as recorded; 1: something differs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ say = "done"
 """
 APIS = {"codex": "openai", "claude": "anthropic"}
 PATIENCE_S = 60.0
-QUIET_S = 2.0  # a screen that has not changed for so long waits for a key
+QUIET_S = 2.0  # a screen without a change for this long waits for a key
 MOST_DIALOGS = 8
 _CHOSEN = re.compile(r"[\u2502\s]*[\u276f\u203a>] +(?P<words>\S.*)")
 _NUMBER = re.compile(r"^\d+\.\s+")
@@ -131,7 +131,7 @@ def differences(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -
 
 
 def look_at(name: str) -> Facts:
-    """All that is compared of this agent."""
+    """The facts of this agent that are compared."""
     facts, program, environment = asyncio.run(one_turn(name))
     facts |= asked_by_codex(program, environment) if name == "codex" else asyncio.run(asked_by_claude(program))
     return facts | dialogs(name, program)
@@ -156,7 +156,7 @@ def modelled(scenario: str, *, untouched: bool = False) -> Iterator[tuple[Path, 
 
 
 async def one_turn(name: str) -> tuple[Facts, Path, dict[str, str]]:
-    """One session with one turn: what the agent says of itself, offers its model, and tells us."""
+    """One session with one turn: what the agent says about itself, offers its model, and reports to us."""
     with modelled(SCENARIO) as (home, environment, model):
         # A bridge that is not there: how its tools are offered is looked at by the adapter's own tests.
         settings = AgentSettings(
@@ -196,7 +196,7 @@ def version_of(program: Path, environment: Mapping[str, str]) -> str:
 
 
 def kinds_of(raw: Mapping[str, Any]) -> list[str]:
-    """What the event is called, and of what kind its item is."""
+    """The event's name, and the kind of its item."""
     if "method" in raw:  # Codex
         item = (raw.get("params") or {}).get("item") or {}
         return [raw["method"], *([f"item {item['type']}"] if "type" in item else [])]
@@ -215,7 +215,7 @@ def fields(raw: Mapping[str, Any]) -> list[str]:
 
 
 def asked_by_codex(program: Path, environment: Mapping[str, str]) -> Facts:
-    """What the app-server may ask of its client, and what it takes and tells, from the schema that it prints itself."""
+    """What the app-server may ask its client, and what it accepts and reports, from its own schema."""
     with tempfile.TemporaryDirectory(prefix="loop-drift-") as folder:
         command = [program, "app-server", "generate-json-schema", "--out", folder]
         subprocess.run(command, env={**environment, "HOME": folder}, capture_output=True, check=True)
@@ -233,7 +233,7 @@ def methods(schema: Mapping[str, Any]) -> list[str]:
 
 
 async def asked_by_claude(program: Path) -> Facts:
-    """What Claude asks of whoever drives it, of a model that runs, writes, asks and plans; each is granted."""
+    """What Claude asks its client while a model runs, writes, asks and plans; everything is granted."""
     asks: set[str] = set()
     answer: dict[str, Any] = {}
     with modelled(ASKING) as (home, environment, _):
@@ -314,7 +314,7 @@ def dialogs(name: str, program: Path) -> Facts:
 
 
 def choices(screen: str) -> tuple[list[str], str]:
-    """What the screen offers, and which it proposes: lines below each other, one of them with a mark before it.
+    """The screen's choices, and the proposed one: consecutive lines, one of them with a mark before it.
 
     ([], ""): nothing. A prompt has such a mark, but is alone.
     """
@@ -339,7 +339,7 @@ def choices(screen: str) -> tuple[list[str], str]:
 
 
 def settled(look: Any) -> str:
-    """What is shown once it has not changed for a while, and is something."""
+    """The screen once it is not empty and has not changed for a while."""
     deadline, shown, since = time.monotonic() + PATIENCE_S, "", time.monotonic()
     while time.monotonic() < deadline:
         now = look()

@@ -6,7 +6,7 @@ status is 1 when something failed. fuzz_surfaces/oracle.py says what counts: an 
 traceback in the log, a thread that died, an input that takes too long, memory that grows, processes left behind, and a
 surface that does not do its work afterwards.
 
-Ended by SIGINT or SIGTERM it ends what it has started, and shows the table so far.
+On SIGINT or SIGTERM it ends what it has started, and shows the table so far.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ import psutil
 from fuzz_surfaces import SURFACES
 
 ROOT = Path(__file__).resolve().parents[1]
-MARK = "LOOP_FUZZ_MARK"  # stands in the environment of everything that is started here
+MARK = "LOOP_FUZZ_MARK"  # in the environment of everything that is started here
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", "LOOP_", "XDG_", "GIT_")
 MEMORY = "/dev/shm"
-SILENT_S = 150.0  # a process that says nothing for longer hangs: its own limits are shorter
+SILENT_S = 150.0  # a process that is silent for longer hangs: its own limits are shorter
 SHOW_EACH_S = 10.0  # where there is no terminal
 
 
@@ -58,13 +58,13 @@ class Row:
 
 
 class Session:
-    """One call of the fuzzer: where it works, what it has started, what it has found."""
+    """One call of the fuzzer: its directory, its processes, its findings."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.mark = uuid.uuid4().hex
         self.rows: list[Row] = []
-        # In memory, where that is to be had: what is made durable there costs nothing.
+        # In memory if possible: fsync costs nothing there.
         self.folder = Path(tempfile.mkdtemp(prefix="fz-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
         self.saved = Path(arguments.save)
 
@@ -86,7 +86,7 @@ class Session:
         return int(any(row.failures or not row.over for row in self.rows))
 
     def feed(self, row: Row) -> None:
-        """Follows the process that feeds it."""
+        """Follows the process that feeds the surface."""
         folder = self.folder / row.name.rpartition(":")[2]
         (folder / "home").mkdir(parents=True)
         (folder / "position").write_bytes(bytes(8))
@@ -133,7 +133,7 @@ class Session:
         shown = time.monotonic()
         for line in _lines(process):
             if line is None:
-                process.send_signal(signal.SIGUSR1)  # where it hangs, on its stderr
+                process.send_signal(signal.SIGUSR1)  # prints on its stderr where it hangs
                 time.sleep(0.5)
                 return
             match json.loads(line):
@@ -169,7 +169,7 @@ class Session:
         print(f"[fuzz] {row.name} {number}: {kind}: {path}", file=sys.stderr)
 
     def ended(self, process: subprocess.Popen[bytes]) -> str:
-        """Its end, as words."""
+        """How the process ended, in words."""
         assert process.stdin is not None
         try:
             code = process.wait(10)
@@ -214,7 +214,7 @@ class Session:
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes | None]:
-    """What it says, line by line; None when it says nothing for too long."""
+    """The process's output, line by line; None when it is silent for too long."""
     assert process.stdout is not None
     torn = b""
     while True:

@@ -1,8 +1,7 @@
 """The recorder's second half (scripts/record is the first): scripts/demo in a terminal, and its screens as an SVG.
 
-tmux is the terminal; what is drawn is what it shows. Screens are taken several times a second. The picture is one strip
-of all different screens, which moves on by itself; without animation it shows the last one. Waits are shortened, and
-nothing else is changed.
+tmux is the terminal, and the picture shows what it shows. Screens are taken several times a second. The picture is one
+animated strip of all different screens; without animation it shows the last one. Only waits are shortened.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ CONSOLE = Console(width=10 * COLUMNS, color_system="truecolor")
 
 
 class Screen(NamedTuple):
-    """What the terminal shows for so long: a line a row, with its colours as escape sequences."""
+    """A screen of the terminal and its duration: one line per row, with colours as escape sequences."""
 
     rows: tuple[str, ...]
     ms: int
@@ -125,7 +124,7 @@ def draw(screens: Sequence[Screen]) -> str:
 
 
 def _spans(row: str) -> str:
-    """The text of one row: a span for each colour, at its column and of its width, whatever font there is."""
+    """The text of one row: a span per colour, at its column and of its width, whatever the font is."""
     parts, column = [], 0
     for piece in CONSOLE.render(Text.from_ansi(row, end="")):
         cells = cell_len(piece.text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fuzz_surfaces.surface import Surface
 
-# Name -> module and class. Imported when it is fed: each needs other parts of the program.
+# Name -> module and class. Imported when fed: each needs other parts of the program.
 SURFACES = {
     "router": "fuzz_surfaces.router:RouterSurface",
     "control": "fuzz_surfaces.control:ControlSurface",

@@ -1,8 +1,8 @@
 """What coding agents print: lines of the Agent Client Protocol, of Claude Code's stream, of Codex's JSON-RPC.
 
-The adapters are the real ones, from the bytes of the pipe on; the program behind the pipe is played in this process.
-A line may end the session with a clear error (`LoopError`); the next input begins another. A turn must end, and each
-event that the adapter passes on must be text that can be sent. Good work: a turn of each agent.
+The adapters are the real ones, from the bytes of the pipe on; this process plays the program behind the pipe. A line
+may end the session with a clear error (`LoopError`); the next input begins another. A turn must end, and each event
+that the adapter passes on must be text that can be sent. Good work: a turn of each agent.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AcpSurface(Surface):
             self.loop.run_until_complete(getattr(self, f"_{voice}")(lines))
 
     def _sink(self, event: AgentEvent) -> None:
-        """As the session owner does: it passes on what it is told."""
+        """Passes events on, as the session's owner does."""
         (event.text + event.raw + event.message_id).encode()
         if not isinstance(event.text, str) or not isinstance(event.message_id, str):
             raise Failed(f"an event of {type(event.text).__name__}, {type(event.message_id).__name__}")
@@ -175,14 +175,14 @@ class AcpSurface(Surface):
 
 
 def check_words(error: LoopError) -> None:
-    """A refusal of what an agent said is short, whatever it said."""
+    """Checks that the refusal of an agent's output is short, whatever the output is."""
     if not 0 < len(str(error)) < 5_000:
         raise Failed(f"an error of {len(str(error))} characters")
     str(error).encode()
 
 
 def _count(*numbers: object) -> None:
-    """What is counted is journalled and sent: whole numbers of 64 bits."""
+    """Checks that counts are whole numbers of 64 bits, since they are journalled and sent."""
     for number in numbers:
         if not isinstance(number, int) or not -(2**63) <= number < 2**63:
             raise Failed(f"counted as {number!r:.80}")

@@ -1,8 +1,8 @@
 """What a user or a repository says: configuration files, words of the command line, variables of the environment.
 
-Most inputs go to the functions that the command uses, in this process; a few start the real program. Refused is what
-raises `LoopError`. What is accepted must be fit to start: text that can be encoded, numbers that fit into 64 bits,
-arguments and variables that the system takes.
+Most inputs go to the functions that the command uses, in this process; a few start the real program. A `LoopError` is a
+refusal. Accepted input must be fit to start: text that can be encoded, numbers that fit into 64 bits, arguments and
+variables that the system takes.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class ConfigurationSurface(Surface):
         shutil.rmtree(self.home / ".loop" / "runs", ignore_errors=True)
 
     def _feed_program(self, words: list[str]) -> None:
-        """The real program: it refuses in one line, and never with a traceback."""
+        """Starts the real program, which must refuse in one line, and never with a traceback."""
         arguments = [word.replace("\0", "").encode("utf-8", "surrogatepass")[:100_000] for word in words]
         if arguments[1:2] in ([b"-f"], [b"--follow"]):
             return
@@ -178,7 +178,7 @@ class ConfigurationSurface(Surface):
 
 
 def check_refusal(error: LoopError) -> None:
-    """A refusal is for people: it says something, and not a whole file."""
+    """Checks that a refusal is for the user: it says something, and does not quote a whole file."""
     if not 0 < len(str(error)) < 20_000:
         raise Failed(f"a refusal of {len(str(error))} characters")
 
@@ -293,7 +293,7 @@ def _value(tree: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As TOML quotes: what it cannot hold, such as half a surrogate pair, stays as it is."""
+    """Quotes as TOML does. What TOML cannot hold, such as half a surrogate pair, stays as it is."""
     return '"' + "".join(f"\\u{ord(c):04x}" if c in '"\\' or (c < " ") else c for c in text) + '"'
 
 

@@ -1,8 +1,8 @@
 """The control server of a real run: requests of every kind with nasty fields, and frames that are none.
 
 The run is a whole `loop` with embedded agents whose model never answers. Failures are an actor that ended, a request
-that is never answered, a traceback in the run's log. Orders that would end the run or an actor are left out: they do so
-because they should. Good work: the run's report, and the expression that an actor is asked for.
+that is never answered, a traceback in the run's log. Requests that end the run or an actor by design are left out. Good
+work: the run's report, and an expression in an actor.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXPRESSIONS = (
     "self", "1/0", "(", "__import__('sys').exit(3)", "(_ for _ in ()).throw(KeyboardInterrupt)", "self.x", "\0",
     "'\\ud83d'", "'x' * 10**6", "lambda: 0", "[[]] * 1000", "raise SystemExit", "exit()", "quit(5)", "assert 0",
 )  # fmt: skip
-# These do what they are for: end the run or an actor, or make it say so much that its log and journal grow.
+# By design these end the run or an actor, or make it say so much that its log and journal grow.
 LEFT_OUT = re.compile(rb"stop|kill|restart|approved")
 ANSWER_S = 10.0
 START_S = 60.0
@@ -104,7 +104,7 @@ class ControlSurface(Surface):
         packed = packed.replace(mark, request)
         if how >= 0.85:
             packed = make.mutated_bytes(rng, packed)
-        # What is nested too deep is skipped nowhere, so its id is not found: it is refused without one.
+        # Too deep nesting cannot be skipped, so the id is not found: the frame is refused without one.
         readable = len(packed) < MAX_REQUEST_BYTES and not any(deep in packed for deep in _DEEP)
         return [packed], answered and readable
 
@@ -123,7 +123,7 @@ class ControlSurface(Surface):
         self._look()
 
     def _read(self, open_ids: set[int]) -> None:
-        """Until all of them are answered."""
+        """Reads until all of them are answered."""
         deadline = time.monotonic() + ANSWER_S
         while open_ids:
             if not self.socket.poll(max(1, round(1_000 * (deadline - time.monotonic())))):
@@ -197,13 +197,13 @@ class ControlSurface(Surface):
 
 
 _DEEP = (make.as_msgpack(make.DEEP_LIST), make.as_msgpack(make.DEEP_MAP))
-# In a frame of ours: the key, and the number that stands there until it is sent.
+# In our own frame: the key, and the placeholder number until it is sent.
 _ID = make.as_msgpack("id")
 _NO_ID = _ID + make.as_msgpack(0)
 
 
 def _named(rng: random.Random, tree: dict[str, Any]) -> dict[str, Any]:
-    """Fields that name an actor or an expression get one that exists, mostly: else no request comes far."""
+    """Mostly fills fields that name an actor or an expression with an existing one: otherwise no request gets far."""
     if "actor" in tree and rng.random() < 0.8:
         tree["actor"] = rng.choice(ACTORS)
     if "expression" in tree:

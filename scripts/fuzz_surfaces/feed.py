@@ -1,7 +1,7 @@
-"""The process that feeds one surface: `python -m fuzz_surfaces.feed ORDER`, started by scripts/fuzz.py and nobody else.
+"""The process that feeds one surface: `python -m fuzz_surfaces.feed ORDER`, started only by scripts/fuzz.py.
 
-It says on stdout how it goes, one JSON object per line, and in a file which input is under way: after a crash its
-parent knows that one. It ends with its stdin, so that it never outlives its parent.
+It reports progress on stdout, one JSON object per line, and notes the present input in a file, so that its parent knows
+it after a crash. It ends with its stdin, so that it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(order: dict[str, Any]) -> int:
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     signal.signal(signal.SIGALRM, raise_hung)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: it is for the parent, whose end is ours
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end ends this process
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -82,13 +82,13 @@ def _feed(order: dict[str, Any], folder: Path, out: Any, position: mmap.mmap) ->
 
 
 def _written(each: Any) -> str:
-    """As Python writes it; cut where it is long: the seed and the number have it all."""
+    """The input's repr, cut when it is long: seed and number reproduce it."""
     text = repr(each)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ... ({len(text)} characters)"
 
 
 def _end_with_parent() -> None:
-    while os.read(0, 1 << 10):  # not by the buffered reader, whose lock would be held at the end of the interpreter
+    while os.read(0, 1 << 10):  # unbuffered: the buffered reader's lock would be held at the interpreter's end
         pass
     os._exit(1)
 
@@ -96,4 +96,4 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     code = main(json.loads(sys.argv[1]))
     sys.stderr.flush()
-    os._exit(code)  # threads of libraries would keep it
+    os._exit(code)  # threads of libraries would keep the process

@@ -1,8 +1,8 @@
 """Malformed input from a seed: nasty values, mutations of valid trees and bytes, and their encodings. Pure.
 
-A tree is what JSON knows: dict, list, str, number, bool, None, and bytes for msgpack. Some of its strings are
-placeholders: an encoder writes what no Python value can be, such as 1,000 nested arrays, in their place. Each function
-takes the `random.Random` that it draws from, and draws from nothing else, so that the same seed gives the same input.
+A tree has the types of JSON: dict, list, str, number, bool, None, and bytes for msgpack. Some strings are placeholders:
+an encoder replaces them by what no Python value can be, such as 1,000 nested arrays. Each function takes the
+`random.Random` that it draws from, and draws from nothing else, so that the same seed gives the same input.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PIECES = (
 
 
 def text(rng: Random) -> str:
-    """A nasty text; now and then one of a million characters."""
+    """A nasty text; sometimes one of a million characters."""
     if rng.randrange(ONE_IN_LONG) == 0:
         return rng.choice(("x", "\n", "\u20ac", "\x1b[31m", " ")) * LONG
     found = rng.choice(TEXTS)
@@ -85,14 +85,14 @@ def value(rng: Random) -> Any:
 
 
 def mutated(rng: Random, tree: Any) -> Any:
-    """The tree with one to three changes. What is given is not changed."""
+    """A copy of the tree with one to three changes."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         tree = _changed(rng, tree)
     return tree
 
 
 def _changed(rng: Random, tree: Any) -> Any:
-    """Goes down at random, and changes what it comes to."""
+    """Descends at random, and changes the node that it reaches."""
     if isinstance(tree, dict) and tree and rng.random() < 0.9:
         key = rng.choice(list(tree))
         how = rng.random()
@@ -138,7 +138,7 @@ def mutated_bytes(rng: Random, data: bytes) -> bytes:
 
 
 def noise(rng: Random) -> bytes:
-    """Bytes without any sense."""
+    """Random bytes."""
     return rng.choice((b"", rng.choice(PIECES), rng.randbytes(rng.choice((1, 3, 16, 200)))))
 
 

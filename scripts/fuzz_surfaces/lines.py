@@ -1,4 +1,4 @@
-"""Valid lines of each kind that a coding agent prints: what the surface `acp` mutates. Data alone."""
+"""Valid lines of each kind that a coding agent prints, which the surface `acp` mutates. Only data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The bridge's MCP endpoint, over its real port: heads, bodies and JSON-RPC of strangers and of agents with a token.
+"""The bridge's MCP endpoint, over its real port: heads, bodies and JSON-RPC of unknown clients and of agents with a
+token.
 
 Some connections are left open and silent. Good work: an agent with a token is answered, beside all of them.
 """
@@ -162,7 +163,7 @@ class McpSurface(Surface):
 
 
 def _read(connection: socket.socket) -> bytes:
-    """Until it is closed from there."""
+    """Reads until the other side closes."""
     found = bytearray()
     try:
         while data := connection.recv(1 << 16):
@@ -175,7 +176,7 @@ def _read(connection: socket.socket) -> bytes:
 
 
 def _send(_caller: Role, target: str, message: str) -> str:
-    """As the bridge does, which has to encode it."""
+    """Encodes the message, as the bridge does."""
     if target != "claude":
         raise UserError(f"target {target!r} is unknown")
     message.encode()
@@ -192,7 +193,7 @@ def _parts(rng: Random, body: bytes) -> list[bytes]:
 
 
 def _spoil(rng: Random, headers: list[tuple[bytes, bytes]]) -> None:
-    """Changes one header, or puts one more in."""
+    """Changes one header, or adds one."""
     odd: Sequence[Callable[[], tuple[bytes, bytes]]] = (
         lambda: (b"Origin", b"http://evil.example"),
         lambda: (b"Host", b"evil.example"),

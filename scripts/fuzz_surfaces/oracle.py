@@ -27,7 +27,7 @@ class Failed(Exception):  # noqa: N818 - it is a verdict
 
 
 class Hung(BaseException):
-    """An input took longer than it may."""
+    """An input took too long."""
 
 
 class LogWatch:
@@ -47,13 +47,13 @@ class LogWatch:
         sys.unraisablehook = lambda args: self.note(args.exc_value, f"unraisable in {args.object!r}"[:200])
 
     def take(self) -> list[tuple[str, str]]:
-        """What came since the last call: kind and text of each."""
+        """The tracebacks since the last call: kind and text of each."""
         with self._guard:
             found, self._found = self._found, []
         return found
 
     def note(self, error: BaseException | None, where: str) -> None:
-        """An exception that nobody was to see."""
+        """Notes an exception that must not happen."""
         if error is None or isinstance(error, Hung):
             return
         with self._guard:
@@ -110,7 +110,7 @@ def raise_hung(_number: int, _frame: FrameType | None) -> None:
 
 
 def resident_mb(pids: list[int]) -> float:
-    """What these processes hold in memory, once what they do not need is given back (as far as that is ours)."""
+    """The memory of these processes in MB. This process first gives back what it does not need."""
     gc.collect()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):

@@ -1,7 +1,7 @@
-"""The router of a root, and an actor process behind it: frames from peers that say what they want.
+"""The router of a root, and an actor process behind it: frames from arbitrary peers.
 
-One peer is an actor of the run, which may write to everybody in its own name; others call themselves what they like.
-Good work: the root asks the actor something through the same router, and is answered by the same process as before.
+One peer is an actor of the run, which may write to all in its own name; the others use any name. Good work: the root
+asks the actor through the same router, and the same process as before answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from supervisor.router import Router
 RUN = "fuzzed-12ab/1"
 MAIN = "import sys; from actors.actor_process import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
 KIND_NAMES = tuple(KINDS)
-# As whom the frames come: the first is the actor that may speak; the others are nobody, or somebody else.
+# The identities of the peers: the first is the actor that may speak; the others are unknown, or another's.
 PEERS = (f"{RUN}/attacker#1", f"{RUN}/attacker#2", f"{RUN}/nobody#1", f"{RUN}/console#1", "x", "\xff", f"{RUN}/#", "")
 NAMES = ("echo", "echo#1", "echo#2", "console", "supervisor", "console#1", "attacker", "attacker#1", "router", "nobody")
 ANSWER_S = 10.0
@@ -101,7 +101,7 @@ class RouterSurface(Surface):
             "seq": rng.choice((0, 0, 0, 1, 2, 3, rng.randrange(10_000))),
             "after": rng.choice((0, 0, 1)),
         }
-        if header["recipient"].startswith("console") and kind == "Progress":  # its own flood is none of the router's
+        if header["recipient"].startswith("console") and kind == "Progress":  # its own flood is no fault
             header["seq"] = 0
         tree = list(header.values())
         header_bytes = make.as_msgpack(tree) if rng.random() < 0.55 else make.encoded(rng, tree, make.as_msgpack)

@@ -1,9 +1,9 @@
-"""A home with a good run and damaged ones: what lists, shows, queues and resumes runs reads the files of all.
+"""A home with a good run and damaged ones, read by everything that lists, shows, queues and resumes runs.
 
 An agent can write to each of these files, and a power cut or a full disk leaves halves. The damaged run may be refused
-(`LoopError`), shown as far as it can be read, or left out; the good one is shown as ever, each time. Most inputs go to
-the functions that the commands use; some are real commands in this process. All damaged runs of a batch are listed
-together, and each of them is then shown, or looked at by the dashboard, or taken up.
+(`LoopError`), shown as far as it can be read, or left out; the good one must be shown as always. Most inputs go to the
+functions that the commands use; some are real commands in this process. All damaged runs of a batch are listed
+together; then each is shown, read by the dashboard, or resumed.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class RunFilesSurface(Surface):
     # --- what reads them ---
 
     def _list(self) -> dict[str, RunView]:
-        """What lists runs never fails for one of them. The dashboard's views, by run id."""
+        """Lists the runs, which must not fail for one of them. Returns the dashboard's views by run id."""
         listed = run_files.all_runs(self.runs)
         run_files.run_lines(listed)
         self._check_listed([each.run_id for each in listed], "the list of runs")
@@ -211,7 +211,7 @@ class RunFilesSurface(Surface):
 
 
 def _watch(view: RunView | None) -> None:
-    """What the dashboard shows of the run that is selected."""
+    """Reads what the dashboard shows of a selected run."""
     if view is not None:
         Reader().details(view, None)
 
@@ -229,7 +229,7 @@ def _show(directory: Path) -> None:
 
 
 def _take_up(directory: Path) -> None:
-    """What a root and its persistence actor do with a run that goes on."""
+    """Does what a root and its persistence actor do with a resumed run."""
     stale_processes.left(stale_processes.records_root(directory))
     _refusable(lambda: run_dir.lock_run(directory, lambda generation: f"ipc://{generation}").release())
     with suppress(LoopError):
@@ -246,7 +246,7 @@ def _refusable(work: Callable[[], object]) -> None:
 
 
 def _fold(journal: Journal) -> None:
-    """As the persistence actor does at its start."""
+    """Folds the journal, as the persistence actor does at its start."""
     journal.fact("foreign_lines")
     journal.lines()
     state = run.initial()
@@ -264,7 +264,7 @@ def _complete(directory: Path) -> None:
 
 
 def _command(errand: Errand) -> str:
-    """A command in this process; its output. A traceback is none."""
+    """Runs a command in this process and returns its output, which must not be a traceback."""
     from shell.one_shot import run_errand
 
     out, errors = io.StringIO(), io.StringIO()

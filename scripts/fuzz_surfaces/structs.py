@@ -1,4 +1,4 @@
-"""Examples of message structs as trees, made from their types: what `inputs` then mutates. Pure."""
+"""Examples of message structs as trees, made from their types, for `inputs` to mutate. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a surface is to the fuzzer, and the loop that feeds one. Runs in the main thread of a process of its own.
 
-Input K of a surface follows from the seed, the surface and K alone, so that one can be repeated by itself. Inputs are
-fed in batches; when something goes wrong in a batch, its inputs are fed once more, one by one, to find the culprit.
+Input K of a surface follows from the seed, the surface and K alone, so each can be repeated alone. Inputs are fed in
+batches; after a failure the batch is fed once more, one input at a time, to find the culprit.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ class Surface:
         raise NotImplementedError
 
     def feed(self, inputs: Sequence[Any]) -> None:
-        """Raises for whatever must not happen. What the surface refuses in order is none of it."""
+        """Feeds the inputs. Raises for everything that must not happen; a proper refusal may."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Does something good, and raises when that does not work any more."""
+        """Does good work, and raises when that no longer works."""
 
     def reopen(self) -> None:
-        """After a failure: as if newly opened. Need not do anything where failures leave nothing broken."""
+        """Restores the opened state after a failure. May do nothing where failures break nothing."""
 
     def pids(self) -> list[int]:
-        """Whose memory is looked at."""
+        """The processes whose memory is measured."""
         return [os.getpid()]
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Surface:
 
 @dataclass
 class Tally:
-    """How it went so far."""
+    """The result so far."""
 
     inputs: int = 0
     seconds: float = 0.0
@@ -77,7 +77,7 @@ OnFailure = Callable[[int, Any, str, str], None]
 
 
 class Feeding:
-    """Feeds one surface. `began` is told the number of the next input to be fed; `failed` each kept failure."""
+    """Feeds one surface. `began` gets the number of the next input, `failed` each kept failure."""
 
     def __init__(self, surface: Surface, seed: int, *, began: Callable[[int], None], failed: OnFailure) -> None:
         self._surface = surface
@@ -91,7 +91,7 @@ class Feeding:
         return self._surface.make(random.Random(f"{self._seed}/{self._surface.name}/{number}"))
 
     def run(self, numbers: range, seconds: float, show: Callable[[Tally], None]) -> Tally:
-        """Feeds these inputs, or as many as there is time for."""
+        """Feeds these inputs, or as many as the time allows."""
         surface, tally = self._surface, self.tally
         began = time.monotonic()
         warm_at = min(len(numbers) * WARM_UP, WARM_UP_INPUTS)

@@ -1,8 +1,8 @@
 """Text that agents, commands and files send, through every path by which `loop` prints it.
 
-The structs are valid, as they are where they are printed; every text in them is nasty. What comes out must be printable
-in each of its lines: no control character, nothing that moves text about, no half of a surrogate pair. The console
-on stdout writes to outputs of several encodings. A log record must stay one record.
+The structs are valid, but every text in them is nasty. Each line of output must be printable: no control character,
+nothing that moves text about, no half of a surrogate pair. The console on stdout writes to outputs of several
+encodings. A log record must stay one record.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TerminalSurface(Surface):
         }
 
     def make(self, rng: Random) -> tuple[str, Any]:
-        """A way to print, and what is printed."""
+        """A way to print, and the data to print."""
         way = rng.choice((*self._ways, "record")) if rng.random() < 0.98 else "console"
         match way:
             case "record":
@@ -102,7 +102,7 @@ class TerminalSurface(Surface):
                         raise Failed(f"{way}: a control character is printed") from ValueError(repr(found[0]))
 
     def _record(self, text: str) -> None:
-        """Logged by a process of a run, and read again by `loop logs`."""
+        """Logs the text as a process of a run does, and reads it as `loop logs` does."""
         path = self.folder / "log"
         logs.set_up(logs.LogSettings(stderr=False, file=str(path)), run="r/1", actor="root")
         for _ in range(2):
@@ -131,7 +131,7 @@ _EXAMPLES: dict[str, Any] = {
 
 
 def _nasty(rng: Random, tree: Any) -> Any:
-    """The same tree, with about half of its texts replaced; those that stand for one of a few words are let alone."""
+    """The same tree, with about half of its texts replaced, except those that are one of a few words."""
     if isinstance(tree, dict):
         return {key: each if key in _WORDS else _nasty(rng, each) for key, each in tree.items()}
     if isinstance(tree, list):
@@ -144,7 +144,7 @@ _WORDS = ("type", "state", "phase", "role", "hold", "purpose", "status", "sender
 
 
 def _printed(way: str, lines: Iterable[str]) -> list[str]:
-    """As the commands print it. What is painted, and a refusal, has gone through that way by itself."""
+    """Prints as the commands do. Painted text and refusals have been printed that way already."""
     if way in ("progress", "panel", "transcript", "log", "error"):
         return "\n".join(lines).split("\n")
     out = io.StringIO()
@@ -210,7 +210,7 @@ def _panel(tree: Any) -> Iterable[str]:
 
 
 def _error(tree: Any) -> Iterable[str]:
-    """What a command says when it is refused."""
+    """The output of a refused command."""
     kind, text = tree
 
     def work() -> int:
@@ -228,7 +228,7 @@ def _error(tree: Any) -> Iterable[str]:
 
 
 def _console(encoding: str, trees: list[Any]) -> None:
-    """All of it is written, whatever the output can encode."""
+    """Checks that everything is written, whatever the output can encode."""
     out, before = io.BytesIO(), sys.stdout
     sys.stdout = wrapper = io.TextIOWrapper(out, encoding=encoding, line_buffering=True)
     try:
