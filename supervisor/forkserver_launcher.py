@@ -80,7 +80,7 @@ class ForkserverLauncher:
         """See `Launcher.close`."""
         self._closed = True
         self._reporter.silence()
-        self._forkserver.hang_up()  # before the lock: it frees a start() whose order nobody reads
+        self._forkserver.hang_up()  # before the lock: it frees a start() whose order is never read
         with self._lock:
             self._sockets.close()
             self._forkserver.hang_up()  # start() may just have made a new one

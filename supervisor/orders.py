@@ -53,7 +53,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Exited(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The process has ended, and everything that it started is gone. Neither code nor signal: nobody saw how."""
+    """The process has ended, and everything that it started is gone. Neither code nor signal: how is unknown."""
 
     child: str
     incarnation: int
@@ -115,7 +115,7 @@ def describe(event: Exited) -> str:
 
 
 def lost(order: StartOrder) -> Exited:
-    """The event of a process that is gone, nobody knows how."""
+    """The event of a process that is gone, for unknown reasons."""
     return Exited(child=order.child, incarnation=order.incarnation, code=None, signal=None)
 
 

@@ -16,8 +16,8 @@ from actors.errors import UserError
 # permanent: always started again. transient: only after an abnormal end. temporary: never.
 Restart = Literal["permanent", "transient", "temporary"]
 
-# Who is restarted with a child that ended. one_for_one: nobody. rest_for_one: those started after it.
-# one_for_all: everybody.
+# Who is restarted with a child that ended. one_for_one: none. rest_for_one: those started after it. one_for_all:
+# everybody.
 Strategy = Literal["one_for_one", "rest_for_one", "one_for_all"]
 
 

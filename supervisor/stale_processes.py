@@ -53,8 +53,8 @@ def _records(directory: Path) -> Iterator[tuple[Path, processes.ProcessRecord | 
 def kill(directory: Path) -> list[int]:
     """Kills the trees of all processes that are recorded in `directory` or below it and still run; removes the records.
 
-    Returns their pids. Call it when nobody writes records there any more: an actor has ended, or a root is starting
-    and holds the lock of its runtime directory.
+    Returns their pids. Call it only when no process writes records there: an actor has ended, or a root is starting and
+    holds the lock of its runtime directory.
     """
     running = left(directory)  # first: one end causes others, and unreaped processes stay zombies
     for path, record in _records(directory):

@@ -79,7 +79,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """A coding agent's process, or a session of one in which nobody works any more (`pid` 0, or what it was)."""
+    """A coding agent's process, or an ended session of one (`pid` 0, or its last pid)."""
 
     agent: str
     pid: int = 0
@@ -94,7 +94,7 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> str:
-        """For people."""
+        """The state, for the user."""
         if not self.running:
             return "ended"
         return "active" if self.active else "idle"
@@ -243,8 +243,8 @@ def _of_run(view: ProcessView, run: RunView) -> ProcessView:
 
 
 def finished(runs: Iterable[RunView], around: Around, living: Iterable[ProcessView]) -> list[ProcessView]:
-    """Sessions in which nobody works any more, newest first: of loop's ended runs, of the agents' own transcripts, and
-    of processes that were seen to end.
+    """Ended sessions, newest first: of loop's ended runs, of the agents' own transcripts, and of processes that have
+    ended since the start.
     """
     found: dict[str, ProcessView] = {}
     for run in runs:

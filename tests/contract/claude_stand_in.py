@@ -1,4 +1,4 @@
-"""A stand-in for headless `claude` that says what the real one never does: stream-json on stdin and stdout."""
+"""A stand-in for headless `claude` with output that the real one never gives: stream-json on stdin and stdout."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A stand-in for `codex app-server` that says what the real one never does. On stdio or on a Unix socket.
+"""A stand-in for `codex app-server` with output that the real one never gives. On stdio or on a Unix socket.
 
-`codex --version`, `codex … app-server --listen ADDRESS`; with any other words it is a TUI, which waits to be ended.
+`codex --version`, `codex … app-server --listen ADDRESS`; with any other words it is a TUI, which waits for its end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One row an adapter: how it is started offline, what it can and what it cannot do, and why not.
+"""One row per adapter: how it starts offline, what it can do, what it cannot do, and why not.
 
-A new adapter gets all tests of test_contract.py for one class here. What cannot be for an adapter is said in
-`cannot`, in words: the suite then looks that it is refused or absent, and the test's id says so.
+One class here gives a new adapter all tests of test_contract.py. `cannot` says in words what an adapter cannot do. The
+suite then checks that it is refused or absent, and the test's id says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def new_id() -> str:
 
 
 class Rig:
-    """One adapter at work. Its home, its model and its terminal last as long as the `with`."""
+    """One adapter at work. Its home, model and terminal exist as long as the `with` block."""
 
     name: ClassVar[str]
     cannot: ClassVar[Mapping[str, str]] = {}  # case → why not
@@ -86,10 +86,10 @@ class Rig:
     interrupted_is: ClassVar[str] = "unfinished"  # what `find_turn` says of an interrupted turn
     finished_is: ClassVar[str] = "finished"  # what it says of a finished one in a new process
     not_there: ClassVar[str] = "01a202bd-87ec-7452-82ef-9ed5de6a58a3"  # a session id of its shape
-    is_seen_first: ClassVar[bool] = True  # before anything that it says; False: its record comes behind
+    is_seen_first: ClassVar[bool] = True  # before its first output; False: its record comes later
     waits_unseen: ClassVar[bool] = False  # a steered message is not in its record until the model has it
-    killed_is: ClassVar[str] = "SIGKILL"  # how it tells of a kill
-    garbage_is: ClassVar[str] = ""  # the breach that garbage on its output is; "": it is passed over
+    killed_is: ClassVar[str] = "SIGKILL"  # how it reports a kill
+    garbage_is: ClassVar[str] = ""  # the breach that garbage on its output causes; "": it is skipped
     last_words: ClassVar[str] = "this machine is too old"  # of a program that exits at once
     login: ClassVar[str]  # the sentence of one that is not logged in
 
@@ -135,11 +135,11 @@ class Rig:
     # --- what a row says ---
 
     def prepare(self) -> AgentSettings:
-        """The settings with which its adapter is made."""
+        """The settings of its adapter."""
         raise NotImplementedError
 
     async def record(self, it: Opened) -> list[str]:
-        """The ids of our prompts in the agent's own record of the session, in their order."""
+        """The ids of our prompts in the agent's own record of the session, in order."""
         raise NotImplementedError
 
     def agent_of(self, it: Opened) -> int:
@@ -153,23 +153,23 @@ class Rig:
         """Returns when the agent has the steered message, not yet seen."""
 
     async def left_behind(self, it: Opened) -> list[int]:
-        """The processes that "leave processes" has started."""
+        """The pids of the processes that "leave processes" has started."""
         del it
         return [int(await asyncio.to_thread((self.work / name).read_text)) for name in ("daemon", "shell")]
 
     def that_exits(self) -> AgentSettings:
-        """With a program that writes `last_words` and exits with status 3."""
+        """Settings with a program that writes `last_words` and exits with status 3."""
         raise NotImplementedError
 
     def that_says(self) -> AgentSettings:
-        """With a program that obeys "pour ten megabytes" and "babble"."""
+        """Settings with a program that obeys "pour ten megabytes" and "babble"."""
         return self.settings
 
     def logged_out(self) -> AgentSettings:
         raise NotImplementedError
 
     async def late_record(self) -> str:
-        """What `find_turn` says of a prompt that the agent has, and whose record comes late."""
+        """The result of `find_turn` for a prompt that the agent has, and whose record comes late."""
         raise NotImplementedError
 
     # --- at work ---
@@ -185,14 +185,14 @@ class Rig:
     async def open(
         self, session_id: str | None = None, *, settings: AgentSettings | None = None
     ) -> AsyncIterator[Opened]:
-        """An agent for one case alone. A pane has room for one: the one that the cases share is closed before."""
+        """Opens an agent for one case alone. A pane has room for one agent, so the shared one is closed first."""
         await self._take_back()
         async with opened(type(self).factory, settings or self.settings, session_id) as it:
             yield it
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[Opened]:
-        """The open agent that the cases share, with nothing heard yet. One in which a case failed is not lent again."""
+        """Lends the open agent that the cases share, without events yet. After a failed case it is replaced."""
         if self._lent is None:
             agent = opened(type(self).factory, self.settings)
             self._lent = await self._lending.enter_async_context(agent)
@@ -209,7 +209,7 @@ class Rig:
         await self._lending.aclose()
 
     def program(self, name: str, script: str) -> AgentSettings:
-        """The settings with this program in the place of the agent's own."""
+        """The settings with this program instead of the agent's own."""
         folder = Path(tempfile.mkdtemp(dir=self.home))
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
@@ -266,7 +266,7 @@ def terminal() -> Iterator[PaneAccess]:
 
 class Codex(ModelRig):
     name = "codex"
-    model_name = "scripted"  # one that Codex does not know has function tools
+    model_name = "scripted"  # a model that Codex does not know gets function tools
     waits_unseen = True
     cannot: ClassVar[Mapping[str, str]] = {
         "pieces": "its messages come whole, each with an id: fragments are passed over"
@@ -303,7 +303,7 @@ class Codex(ModelRig):
         return self.with_variables(HOME=str(other))
 
     async def late_record(self) -> str:
-        """An app-server that was killed when the text was on disk, and its id was not."""
+        """Case: an app-server that was killed when the text was on disk, and its id was not."""
         cut = new_id()
         async with self.open() as it:
             await it.agent.turn(new_id(), "hello")
@@ -322,11 +322,11 @@ class Codex(ModelRig):
 
 
 class CodexDefaultModel(Codex):
-    """What a user has who configures nothing: it works in code mode."""
+    """Codex without a configuration: it works in code mode."""
 
     name = "codex-default-model"
     model_name = ""
-    waits_unseen = False  # a script gives way to a message at once
+    waits_unseen = False  # a running script yields to a message immediately
 
 
 class CodexTui(Codex):
@@ -371,7 +371,7 @@ class Claude(ModelRig):
         return replace(self.settings, environment=kept)
 
     async def late_record(self) -> str:
-        """The program writes its transcript 100 ms behind what it does."""
+        """Case: the program writes its transcript with a delay of 100 ms."""
         async with self.lend() as it:
             turn_id = new_id()
             await it.agent.turn(turn_id, "hello")
@@ -383,7 +383,7 @@ class ClaudeTui(Claude):
     needs_tmux = True
     waits_unseen = False
     killed_is = "was killed"
-    garbage_is = ""  # what is read of it is its transcript
+    garbage_is = ""  # the adapter reads its transcript
 
     async def record(self, it: Opened) -> list[str]:
         entries = [json.loads(line) for line in self.transcript(it).read_text().splitlines()]
@@ -393,8 +393,8 @@ class ClaudeTui(Claude):
         return self.settings
 
     async def has_queued(self, it: Opened, message: str) -> None:
-        """The program queues a message when its hooks have ended. Nothing tells but its transcript, a file of its own:
-        there is no event to wait for.
+        """The program queues a message when its hooks have ended. Only its transcript, a file, shows that: there is no
+        event to wait for.
         """
         async with asyncio.timeout(PATIENCE_S):
             while not any(  # noqa: ASYNC110 - see above
@@ -407,7 +407,7 @@ class ClaudeTui(Claude):
 
 
 class Acp(Rig):
-    """A small agent that is written with the official package and knows nothing of our extension."""
+    """A small agent of the official package, without our extension."""
 
     name = "acp"
     cannot: ClassVar[Mapping[str, str]] = {
@@ -449,7 +449,7 @@ class Acp(Rig):
         return replace(self.settings, command=self.command("--login"))
 
     async def late_record(self) -> str:
-        """An agent that answers `session/load` before it has replayed the session."""
+        """Case: an agent that answers `session/load` before it has replayed the session."""
         done, cut = new_id(), new_id()
         async with self.open() as it:
             await it.agent.turn(done, "hello")
@@ -488,7 +488,7 @@ class Embedded(Rig):
     preflight = embedded.preflight
     told = Codex.told
     tokens = (0, 0)
-    interrupted_is = "finished"  # it writes down how its turns ended
+    interrupted_is = "finished"  # it records how its turns ended
     not_there = "nowhere"
     last_words = "bad.toml"
     login = ""

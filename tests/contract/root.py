@@ -1,7 +1,7 @@
 """A root in miniature: it holds an adapter, hands it two prompts, and is killed while the agent works on the second.
 
-Reads the pickled (factory, settings, id of the first prompt, id of the second) from stdin. Tells one JSON list a line:
-["process", pid, start time], ["session", id], ["answered"], ["seen"].
+Reads the pickled (factory, settings, id of the first prompt, id of the second) from stdin. Prints one JSON list per
+line: ["process", pid, start time], ["session", id], ["answered"], ["seen"].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of `actors.adapters.base.Agent`: one suite that every adapter passes, a row an adapter (rigs.py)."""
+"""The contract of `actors.adapters.base.Agent`: one suite for every adapter, with a row per adapter (rigs.py)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def every_adapter(case: str = "") -> pytest.MarkDecorator:
-    """The test with each row. Where the case cannot be, its id says so, and the row why."""
+    """Parametrises the test over the rows. Where a row cannot do the case, the id says so, and the row says why."""
 
     def row(kind: type[Rig]) -> object:
         marks = []
@@ -135,7 +135,7 @@ def test_a_steered_message_is_seen_in_the_running_turn(rig: Rig) -> None:
             assert await it.agent.steer(steered, "by the way") is can
             if can:
                 await rig.has_queued(it, steered)
-            if rig.waits_unseen:  # handed over, and not yet taken in
+            if rig.waits_unseen:  # delivered, and not yet read
                 assert (await it.agent.find_turn(steered)).state == "absent"
             await asyncio.to_thread((rig.work / "word").write_text, "go on")
             outcome = await turn
@@ -213,7 +213,7 @@ def test_a_session_is_resumed_in_a_new_process_after_a_kill_between_turns(rig: R
             found = await again.agent.find_turn(first, answered=first)
             assert found.state == rig.finished_is
             assert found.outcome is None or (found.outcome.status, found.outcome.text) == ("finished", "hello")
-            assert [e for e in again.events.all if e.kind in {"say", "seen", "tool"}] == []  # history is no news
+            assert [e for e in again.events.all if e.kind in {"say", "seen", "tool"}] == []  # a replay is no event
             assert (await again.agent.turn(second, "use a tool")).text == "all done"
             assert await rig.record(again) == [first, second]
 
@@ -308,19 +308,19 @@ def test_closing_ends_every_process_also_those_that_left_the_tree(rig: Rig, *, k
             assert [process for process in left if is_alive(process)] == []
             with pytest.raises(AgentDiedError):
                 await turn
-            await it.agent.close()  # once more is nothing
+            await it.agent.close()  # a second call does nothing
 
     rig.run(play())
 
 
-# --- programs that do not do as they should -------------------------------------------------------------------
+# --- programs that misbehave ---------------------------------------------------------------------------------
 
 
 @every_adapter()
 def test_a_line_of_ten_megabytes_is_taken(rig: Rig) -> None:
     async def play() -> None:
         async with rig.open(settings=rig.that_says()) as it:
-            if isinstance(rig, ClaudeTui):  # what is read of it is its transcript
+            if isinstance(rig, ClaudeTui):  # the adapter reads its transcript
                 await it.agent.turn(new_id(), "hello")
                 with rig.transcript(it).open("a") as transcript:
                     entry = {"type": "user", "message": {"content": "x" * LONG}, "isMeta": True}
@@ -351,7 +351,7 @@ def test_garbage_on_its_output_is_passed_over_or_one_breach_and_then_its_end(rig
                         await it.agent.turn(new_id(), "hello")
             else:
                 assert (await turn).text == "printed"
-                for event in it.events.all:  # printable is made what leaves, valid what enters
+                for event in it.events.all:  # text becomes valid where it enters, printable where it leaves
                     (event.text + event.raw).encode()
 
     rig.run(play())
@@ -374,7 +374,7 @@ def test_an_agent_that_is_not_logged_in_is_unavailable_and_says_what_to_do(rig: 
 
     def start() -> None:
         type(rig).preflight(settings)
-        rig.run(play())  # some can only be asked when they are open
+        rig.run(play())  # some can be asked only while they are open
 
     async def play() -> None:
         async with rig.open(settings=settings):

@@ -17,25 +17,25 @@ USAGE = {"input_tokens": 10, "output_tokens": 5}
 
 # What Claude Code adds, inside user messages and tool results.
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
-# A message steered into a running turn stands in a message of role "system"; with Haiku, which does not take those
-# in the middle, in a reminder at the end of a tool result. What follows it is advice from Claude Code.
+# A message steered into a running turn is in a message of role "system"; with Haiku, which does not take those in the
+# middle, in a reminder at the end of a tool result. Advice from Claude Code follows it.
 _STEERED = re.compile(
     r"The user sent a new message while you were working:\n(.*?)\n\n(?:This is how Claude Code|IMPORTANT:)", re.DOTALL
 )
-# What a prompt has around it that was typed into the TUI: the loop's first line, and what marks a longer paste.
+# The text around a prompt that was typed into the TUI: the loop's first line, and the marks of a longer paste.
 _TYPED = re.compile(
     r"^\s*\[loop [0-9a-f-]{36}\][^\n]*\n|^\s*<pasted_content id=\"\w+\">\n|\n</pasted_content id=\"\w+\">\s*$"
 )
 _INTERRUPTED_PROMPT = "[Request interrupted by user"
-# Results that Claude Code makes up: after an interrupt, and for a call that was running when it was killed.
+# Results that Claude Code invents: after an interrupt, and for a call that was running when it was killed.
 _NO_RESULT = ("The user doesn't want to proceed with this tool use", "[Tool call interrupted", "[Request interrupted")
-_NO_ANSWER = "No response requested."  # stands behind the made-up result of a killed call
+_NO_ANSWER = "No response requested."  # follows the invented result of a killed call
 
 
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
     """The prompts, results and answers in a request, without what Claude Code adds to them.
 
-    A call that was interrupted has no result, so that it is made again.
+    An interrupted call gets no result, so the model repeats it.
     """
     return [entry for message in request.get("messages", []) for entry in _entries(message)]
 
@@ -95,7 +95,7 @@ _REFUSALS = {
 
 
 def tool_names(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tools that are offered, in order."""
+    """The offered tools, in order."""
     return tuple(sorted(str(tool.get("name")) for tool in request.get("tools") or []))
 
 
@@ -120,7 +120,7 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
 
 
 class AnthropicReply:
-    """One assistant message in the making. Each method returns the SSE bytes that are to be sent next.
+    """An assistant message, built step by step. Each method returns the SSE bytes to send next.
 
     `reply_id` must be unique: the ids of the message and of its tool call are made from it.
     """

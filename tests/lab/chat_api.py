@@ -21,7 +21,7 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 # What Copilot adds to user messages.
 _ADDED = re.compile(r"<(current_datetime|reminder|system_reminder|system_notification)>.*?</\1>\s*", re.DOTALL)
-# The results that Copilot makes up: for a call that was cancelled, and for one that was running when it was killed.
+# The results that Copilot invents: for a cancelled call, and for one that ran when Copilot was killed.
 _NO_RESULT = (
     "The execution of this tool, or a previous tool was interrupted",
     "Tool execution was interrupted before a result was recorded",
@@ -31,7 +31,7 @@ _NO_RESULT = (
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
     """The prompts, results and answers in a request, without what the agent adds to them.
 
-    A call that was interrupted has no result, so that it is made again.
+    An interrupted call gets no result, so the model repeats it.
     """
     entries: list[Entry] = []
     for message in request.get("messages", []):
@@ -87,7 +87,7 @@ def fault_response(fault: Fault, _now_s: int) -> tuple[int, dict[str, str], byte
 
 
 class ChatReply:
-    """One completion in the making. Each method returns the SSE bytes that are to be sent next.
+    """A completion, built step by step. Each method returns the SSE bytes to send next.
 
     `reply_id` must be unique: the ids of the completion and of its call are made from it.
     """

@@ -32,7 +32,7 @@ class GreetingTest(unittest.TestCase):
 
 
 def make_demo_repository(folder: Path) -> None:
-    """Makes the repository in `folder`, which must be empty or new. Needs git; asks no user for a name."""
+    """Creates the repository in `folder`, which must be empty or new. Needs git, but no configured user name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in _FILES.items():
         (folder / name).write_text(content, encoding="utf-8")

@@ -24,7 +24,7 @@ _ADDED = re.compile(r"<session_context>.*?</session_context>\s*|</?untrusted_con
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
     """The prompts, results and answers in a request, without what Gemini CLI adds to them.
 
-    A call that was interrupted, or was running when the program was killed, has no result, so that it is made again.
+    A call that was interrupted, or ran when the program was killed, gets no result, so the model repeats it.
     """
     return [entry for content in request.get("contents", []) for entry in _entries(content)]
 
@@ -78,7 +78,7 @@ def fault_response(fault: Fault, _now_s: int) -> tuple[int, dict[str, str], byte
 
 
 class GeminiReply:
-    """One answer in the making. Each method returns the SSE bytes that are to be sent next.
+    """An answer, built step by step. Each method returns the SSE bytes to send next.
 
     `reply_id` must be unique. Each piece of text is an answer of one part; the client puts them together.
     """

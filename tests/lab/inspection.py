@@ -1,7 +1,7 @@
-"""Whether a run that was disturbed lost, repeated or mixed up anything: its files against the agents' own transcripts.
+"""Checks whether a disturbed run lost, repeated or mixed up anything: compares its files with the agents' transcripts.
 
-Only reads. The witnesses are the agents: what stands in their transcripts is what they were told, whatever we believe
-to have sent them. Scenarios that name the role and the round in each verdict (chaos.toml) can be checked for mix-ups.
+It only reads. The agents' transcripts are the evidence: they hold what the agents were told, whatever `loop` believes
+to have sent. Scenarios that name role and round in each verdict (chaos.toml) can be checked for mix-ups.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ROLES: tuple[Role, ...] = ("worker", "reviewer")
 _MAIL_HEAD = "Message from "
 _VERDICT = re.compile(r"(worker|reviewer)-verdict-(\d+)")
 _ROUND = re.compile(r"Review round (\d+)")
-_ASKED_AGAIN = re.compile(r"Review round \d+: verdict")  # of a review that had none: the same review
+_ASKED_AGAIN = re.compile(r"Review round \d+: verdict")  # asks a review without a verdict again: the same review
 _ITERATION = re.compile(r"Iteration (\d+)")
-_MARKER = re.compile(r"\s*\(message ([0-9a-f-]{36})\)\s*$")  # of a prompt to an agent that keeps no ids of ours
+_MARKER = re.compile(r"\s*\(message ([0-9a-f-]{36})\)\s*$")  # in a prompt to an agent that does not keep our ids
 _ADDED_BY_CODEX = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>")
 _ADDED_BY_GEMINI = "<session_context>"
 _ADDED_BY_CLAUDE = ("[Request interrupted by user", "<task-notification>")
@@ -36,7 +36,7 @@ _ADDED_BY_CLAUDE = ("[Request interrupted by user", "<task-notification>")
 
 @dataclass
 class Findings:
-    """What is wrong, in words. All empty: nothing is."""
+    """The faults, in words. All empty: there are none."""
 
     lost: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
@@ -67,9 +67,9 @@ class Event(NamedTuple):
 
 
 def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> Findings:
-    """Looks through the finished run in `directory`.
+    """Inspects the finished run in `directory`.
 
-    `mails`: the texts that must have been sent, once each. None: the agents may have begun turns anew.
+    `mails`: the texts that must have been sent, once each. None: the agents may have restarted turns.
     """
     found = Findings()
     journal = directory / "journal.sqlite"
@@ -96,10 +96,10 @@ def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> 
 
 
 def _lost_its_place(turns: list[Event]) -> bool:
-    """Whether a turn was put off by the provider and another one came before it went on.
+    """Whether the provider delayed a turn, and another turn came before it resumed.
 
-    The scripted model then takes the rest of the one for a part of the other, and makes calls again or not at all: it
-    knows only what stands in the conversation, not which turn has ended.
+    The scripted model then takes the rest of one turn for a part of the other, and repeats or skips calls: it knows
+    only the conversation, not which turn has ended.
     """
     heads: dict[str, str] = {}
     put_off = ""
@@ -121,7 +121,7 @@ def _lost_its_place(turns: list[Event]) -> bool:
 def spent_iterations(directory: Path) -> int:
     """How many iterations of the run in `directory` led to no review, where the scenario ends each with one.
 
-    What the provider refuses, and what was killed, is to be taken up again in the same iteration.
+    A turn that the provider refuses, or that is killed, must resume in the same iteration.
     """
     with closing(sqlite3.connect(f"file:{directory / 'journal.sqlite'}?mode=ro", uri=True)) as db:
         streams = [list(_events(db, f"turns/{role}")) for role in ROLES]
@@ -147,7 +147,7 @@ def _prompts(home: Path, turns: Iterable[Event]) -> Iterator[Prompt]:
 
 
 def told(home: Path, session_id: str) -> Iterator[Prompt]:
-    """All user messages in the session, in order, from the store of whichever agent has it."""
+    """All user messages in the session, in order, from the store of the agent that has it."""
     for path in home.glob(f".loop-embedded/{session_id}.jsonl"):
         yield from _embedded(_entries(path))
     for path in home.glob(f".claude/projects/*/{session_id}.jsonl"):
@@ -193,7 +193,7 @@ def _claude(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
         if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
             continue
         text = text_of(content)
-        if _MARKER.search(text):  # it is driven over ACP
+        if _MARKER.search(text):  # an agent that is driven over ACP
             yield _unmarked(text)
         elif not text.startswith(_ADDED_BY_CLAUDE):
             yield Prompt(name, text)
@@ -216,7 +216,7 @@ def _copilot(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
 
 
 def _gemini(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
-    """A message is written again, with the same id, when something of it has changed."""
+    """The prompts of Gemini CLI. It writes a changed message again, with the same id."""
     seen = set()
     for entry in entries:
         for message in entry.get("$set", {}).get("messages", [entry]):
@@ -231,7 +231,7 @@ def _gemini(entries: Iterable[dict[str, Any]]) -> Iterator[Prompt]:
 
 
 def _vibe(folder: Path) -> Iterator[Prompt]:
-    """Its newest snapshot, and what its journal has after that."""
+    """The prompts of Vibe: its newest snapshot, and the later entries of its journal."""
     current = json.loads((folder / "CURRENT").read_bytes())
     manifest = json.loads((folder / "generations" / current["generation"] / "manifest.json").read_bytes())
     for chunk in manifest["checkpoint"]["chunks"]:
@@ -247,7 +247,7 @@ def _vibe(folder: Path) -> Iterator[Prompt]:
 
 def _vibe_parts(content: list[dict[str, Any]]) -> Iterator[Prompt]:
     text = "\n".join(part["text"] for part in content if "text" in part)
-    if _MARKER.search(text):  # the rest is what it tells its model itself
+    if _MARKER.search(text):  # the rest is its own text for its model
         yield _unmarked(text)
 
 
@@ -273,7 +273,9 @@ def _files(directory: Path, lines: list[str], found: Findings) -> None:
 
 
 def _turns(role: Role, turns: list[Event], prompts: list[Prompt], found: Findings) -> None:
-    """Each prompt at most once, by id and by text; each one that finished is there; none that we do not know."""
+    """Checks that each prompt is there at most once, by id and by text; that finished ones are there; and no unknown
+    ones.
+    """
     ids = Counter(prompt.id for prompt in prompts if prompt.id)
     texts = Counter(prompt.text.strip() for prompt in prompts if not prompt.head.endswith(CONTINUED))
     intended = {event.body["turn_id"]: event.body for event in turns if event.kind == "TurnIntended"}
@@ -295,7 +297,7 @@ def _turns(role: Role, turns: list[Event], prompts: list[Prompt], found: Finding
 
 
 def _mails(role: Role, mails: list[Event], prompts: list[Prompt], found: Findings) -> None:
-    """Each mail for `role` once and in order. A continuation may give a mail again, and says so."""
+    """Checks that each mail for `role` is there once and in order. A continuation may repeat a mail, and says so."""
     queued = [event.body["text"] for event in mails if event.kind == "MailQueued" and event.body["target"] == role]
     told = [prompt.text for prompt in prompts if prompt.head.startswith(_MAIL_HEAD)]
     first_told = [text for text in told if not text.strip().partition("\n")[0].endswith(CONTINUED)]
@@ -331,8 +333,8 @@ def _none_died(mails: list[Event], found: Findings) -> None:
 
 
 def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings) -> None:
-    """What the run took for the outcome of a turn is what the session of that role wrote down for it; each verdict
-    belongs to the round that was asked for; and each review is one line of the transcript.
+    """Checks that the run's outcome of a turn is the one in the role's session; that each verdict belongs to its round;
+    and that each review is one line of the transcript.
     """
     settled = {event.body["turn_id"]: event.body["outcome"] for event in streams["run"] if event.kind == "TurnSettled"}
     reviews = 0
@@ -345,7 +347,7 @@ def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings)
             if settled.get(turn["turn_id"], outcome) != outcome:
                 found.broken.append(f"the run has another outcome than the {role} for {turn['prompt'][:30]!r}")
             asked = _ROUND.match(turn["prompt"])
-            # One that failed for a known cause is no review: it is asked for again.
+            # A turn that failed for a known cause is no review: the run asks again.
             is_review = bool(asked) and not _ASKED_AGAIN.match(turn["prompt"])
             reviews += is_review and outcome["status"] in {"finished", "failed"} and not outcome.get("cause")
             said = _VERDICT.search(outcome.get("text", ""))

@@ -7,12 +7,12 @@
                                                        Gemini (GOOGLE_GEMINI_BASE_URL = URL/ROLE)
     GET  /requests                                     what was asked so far, as JSON
 
-/ROLE may be left out: for an agent that plays both roles, the rules of both apply.
+Without /ROLE the rules of both roles apply, for an agent that plays both.
 
-`python -m tests.lab.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or
-SIGINT. Inside a program, `ModelServer` is a context manager with threads of its own: one that listens and one a
-connection. It never remembers a conversation (scenario.py derives each step from the request) and never dials out.
-The standard library's server is used because a thread a connection makes a hang or a drop two plain lines.
+`python -m tests.lab.model_server FILE.toml [--port N]` prints the URL on one line and serves until SIGTERM or SIGINT.
+Inside a program, `ModelServer` is a context manager with threads of its own: one that listens, and one per connection.
+It never remembers a conversation (scenario.py derives each step from the request), and opens no connection itself. It
+uses the standard library's server: with a thread per connection, a hang or a drop takes two plain lines.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from tests.lab.gemini_api import GeminiReply
 from tests.lab.responses_api import ResponsesReply
 
 TITLE = (Step(Say('{"title": "Scripted"}')),)
-HALF_SAID = "This answer breaks off in the middle."  # what a dropped connection was about to say
+HALF_SAID = "This answer breaks off in the middle."  # the answer that a dropped connection cuts off
 
 Api = Literal["anthropic", "openai", "chat", "gemini"]
 Reply = AnthropicReply | ResponsesReply | ChatReply | GeminiReply
@@ -56,9 +56,9 @@ _GEMINI_PATH = re.compile(r"/v1\w*/models/(?P<model>[^/:]+):(?P<method>\w+)")
 
 
 class SeenRequest(msgspec.Struct, frozen=True):
-    """One request for an answer. `prompt` is the newest user prompt, `results` how many tool results came since.
+    """One request for an answer. `prompt` is the newest user prompt, `results` the number of tool results since then.
 
-    `fault` is what was done instead of answering, "" for an answer.
+    `fault` is what the model did instead of answering; "" for an answer.
     """
 
     role: Role | None
@@ -71,7 +71,7 @@ class SeenRequest(msgspec.Struct, frozen=True):
 class ModelServer:
     """Serves `scenario` while the context is open. `port` 0: a free one. `url` has no slash at its end.
 
-    On leaving, requests that hang are ended, and all threads have ended. Any thread may use it.
+    The end of the context ends hanging requests and all threads. Any thread may use it.
     """
 
     def __init__(self, scenario: Scenario, port: int = 0) -> None:
@@ -89,7 +89,7 @@ class ModelServer:
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(
             target=self._http.serve_forever,
-            kwargs={"poll_interval": 0.1},  # how long leaving may take; the library looks no other way
+            kwargs={"poll_interval": 0.1},  # how long the end may take; the library only polls
             name="scripted-model",
             daemon=True,
         )
@@ -101,7 +101,7 @@ class ModelServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop_writer.close()  # wakes whoever waits in `gone_within`
+        self._stop_writer.close()  # wakes the threads in `gone_within`
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -114,7 +114,7 @@ class ModelServer:
             return list(self._seen)
 
     def wait_for(self, wanted: Callable[[SeenRequest], bool], timeout_s: float, count: int = 1) -> None:
-        """Returns when `count` requests that are `wanted` have arrived. Raises `UndeliverableError` when too late."""
+        """Waits until `count` `wanted` requests have arrived. Raises `UndeliverableError` after `timeout_s`."""
         with self._news:
             if not self._news.wait_for(lambda: sum(map(wanted, self._seen)) >= count, timeout_s):
                 raise UndeliverableError(f"no such request within {timeout_s} s; there were: {self._seen}")
@@ -145,7 +145,7 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def server_bind(self) -> None:
-        """As any TCP server: the library's HTTP server would ask DNS for our name, which may take seconds."""
+        """Binds as a plain TCP server: the library's HTTP server would ask DNS for our name, which may take seconds."""
         TCPServer.server_bind(self)
 
 
@@ -162,7 +162,7 @@ class _Gone(Exception):  # noqa: N818 - not an error: the client left, or the se
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # 1.1 for the sake of chunks: a broken answer must differ from a whole one. One request a connection, so that no
+    # 1.1 for the sake of chunks: a broken answer must differ from a whole one. One request per connection, so that no
     # thread waits for a second one when the server stops.
     protocol_version = "HTTP/1.1"
     server: _HttpServer
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer_gemini(role, gemini["model"], gemini["method"], request)
                 case _:
                     self._send_json(404, {"error": {"message": f"unknown path {self.path}"}})
-        except (_Gone, ConnectionError):  # agents are killed at any moment: no news
+        except (_Gone, ConnectionError):  # agents are killed at any moment: expected
             self.close_connection = True
 
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _failed(
         self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]
     ) -> bool:
-        """Plays a fault that comes instead of any answer. What was to be said before an HTTP error is lost."""
+        """Plays a fault instead of an answer. An HTTP error drops the texts before it."""
         fault = steps[-1].action
         if not isinstance(fault, Fault) or fault.drop:
             return False
@@ -323,7 +323,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
-        """Nothing: the agents' own output is what people follow."""
+        """Logs nothing: the agents' own output is enough."""
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import msgspec
 class OfferedTools(msgspec.Struct, frozen=True):
     """`names` as the request has them; `default`: the prefix of the bridge's tools where none of them is offered.
 
-    `in_code`: the tool that runs code, and what the code calls the bridge there, where that is the only way.
+    `in_code`: the tool that runs code, and the bridge's name in that code, where that is the only way.
     `describes_commands`: the shell tool takes a description.
     """
 
@@ -21,6 +21,6 @@ class OfferedTools(msgspec.Struct, frozen=True):
     describes_commands: bool = True
 
     def of_bridge(self, tool: str) -> str:
-        """How the agent calls this tool of the bridge."""
+        """The agent's name for this tool of the bridge."""
         mine = (name for name in self.names if name.endswith(tool) and "bridge" in name.removesuffix(tool))
         return next(mine, self.default + tool)

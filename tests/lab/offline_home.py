@@ -1,4 +1,4 @@
-"""A throw-away HOME in which the real `claude` and `codex` talk to the scripted model server and nobody else.
+"""A throw-away HOME in which the real `claude` and `codex` talk only to the scripted model server.
 
 Writes two files below the given folder, never the user's own; starts nothing. Any process.
 """
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from actors.settings import Role
 
-# A subscription's token, not an API key: only then does Claude Code say when a usage limit ends. The server asks for
-# neither; nothing else is dialled (seen with a logging proxy).
+# A subscription's token, not an API key: only then does Claude Code say when a usage limit ends. The server checks
+# neither; no other host is contacted (seen with a logging proxy).
 TOKEN = "sk-ant-oat01-scripted-model-needs-none"
-FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # what the caller's shell says to these programs
+FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE")  # variables of the caller's shell for these programs
 
 
 def prepare_home(home: Path, url: str, codex_role: Role | None = "worker", *, codex_model: str = "scripted") -> None:
-    """Writes what both programs need to run in `home` against the server at `url`. May be repeated.
+    """Writes the files with which both programs run in `home` against the server at `url`. May be repeated.
 
-    Codex finds its role in its configuration here, Claude in the environment (`agent_environment`). None: it
-    plays both roles. `codex_model` "" leaves Codex its own default model, as a user has it who configures nothing.
+    Codex finds its role in its configuration here, Claude in the environment (`agent_environment`). None: it plays both
+    roles. `codex_model` "" leaves Codex its own default model, as for a user without a configuration.
     """
     home.mkdir(parents=True, exist_ok=True)
-    # First-run screens, and the question whether this folder is to be trusted, stop the TUI; the SDK does not look.
+    # First-run screens, and the question whether to trust this folder, stop the TUI; the SDK has none.
     claude = {"hasCompletedOnboarding": True, "projects": {"/": {"hasTrustDialogAccepted": True}}}
     (home / ".claude.json").write_text(json.dumps(claude), encoding="utf-8")
     codex = home / ".codex"
@@ -35,8 +35,8 @@ def prepare_home(home: Path, url: str, codex_role: Role | None = "worker", *, co
 
 
 def _codex_config(base_url: str, model: str) -> str:
-    # No retries: a scripted fault is to be seen by the loop, not to be healed by the program (Claude Code would try
-    # ten times, Codex four times a request and five times a stream).
+    # No retries: the loop must see a scripted fault, which the program would hide (Claude Code retries ten times, Codex
+    # four times per request and five times per stream).
     chosen = f"model = {json.dumps(model)}\n" if model else ""
     return f"""\
 {chosen}model_provider = "scripted"
@@ -59,7 +59,7 @@ stream_max_retries = 0
 
 
 def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a loop, or one agent, that runs in `home`: `base` without anybody's login.
+    """The environment for a loop, or one agent, that runs in `home`: `base` without any login.
 
     `role` is the one that Claude plays; None: both.
     """
@@ -67,12 +67,12 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
     return kept | {
         "HOME": str(home),
         "ANTHROPIC_BASE_URL": _with_role(url, role),
-        "NO_PROXY": "127.0.0.1",  # a proxy of the user's would be asked for the server
+        "NO_PROXY": "127.0.0.1",  # without it, requests would go to the user's proxy
         "no_proxy": "127.0.0.1",
         "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`
-        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # what it does after a broken stream is a retry as well
+        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its fallback after a broken stream is a retry as well
     }
 
 

@@ -2,9 +2,9 @@
 
 Pure: no socket, clock or randomness. Facts measured with Codex 0.163 are in the comments.
 
-Codex offers its tools in one of two ways, by the model that it is configured with. A model that it does not know gets
-function tools. Its own default models work in *code mode*: the offer is an item of the input, its one tool for work is
-`exec`, which takes JavaScript, and all other tools are functions of that script.
+Codex offers its tools in one of two ways, by its configured model. An unknown model gets function tools. Its own
+default models work in *code mode*: the offer is an item of the input, the one tool for work is `exec`, which takes
+JavaScript, and all other tools are functions of that script.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USAGE = {
     "total_tokens": 15,
 }
 
-# Without it Codex goes on after 10 s while the command still runs; it waits for 30 s at most.
+# Without it Codex continues after 10 s while the command still runs; it waits at most 30 s.
 YIELD_MS = 30_000
 
 # User messages that Codex itself puts into a conversation.
@@ -36,10 +36,10 @@ _ADDED_BY_CODEX = (
     "# AGENTS.md instructions",
     "<turn_aborted>",
 )
-# The output Codex makes up after an interrupt ("aborted by user"), and for a call that was running when it was killed.
+# The output that Codex invents after an interrupt ("aborted by user"), and for a call that ran when it was killed.
 _NO_RESULT = re.compile(r"(Wall time: .*\n)?aborted( by user.*)?")
-# A script that runs on: a message came in the middle of the turn, or it took long. `wait` brings the rest, as long as
-# the program lives.
+# A script that still runs: a message came in the middle of the turn, or it took long. `wait` returns the rest, as long
+# as the program lives.
 _STILL_RUNNING = re.compile(r"Script running with cell ID (\S+)")
 _CELL_GONE = re.compile(r"exec cell \S+ not found")
 
@@ -47,11 +47,11 @@ _CELL_GONE = re.compile(r"exec cell \S+ not found")
 def conversation(request: Mapping[str, Any]) -> list[Entry]:
     """The prompts, results and answers in a request, without what Codex adds to them.
 
-    A call that was interrupted has no result, so that it is made again. A message that comes while a script runs on
-    stands behind the script's result: the call is resolved first, whatever the message asks for.
+    An interrupted call gets no result, so the model repeats it. A message that comes during a script is behind the
+    script's result: the call is resolved first, whatever the message asks for.
     """
     entries: list[Entry] = []
-    held: list[Prompt] | None = None  # while a script runs on
+    held: list[Prompt] | None = None  # while a script runs
     for item in request.get("input", []):
         match item.get("type", "message"):
             case "message" if item["role"] == "user":
@@ -61,7 +61,7 @@ def conversation(request: Mapping[str, Any]) -> list[Entry]:
             case "message" if item["role"] == "assistant":
                 entries.append(Answer("\n".join(part.get("text", "") for part in item["content"])))
             case "function_call" | "custom_tool_call":
-                # Text in front of a call, in the same reply, was said on the way: it ends no turn.
+                # Text before a call, in the same reply, ends no turn.
                 while entries and isinstance(entries[-1], Answer):
                     entries.pop()
             case "function_call_output" | "custom_tool_call_output":
@@ -84,7 +84,7 @@ def running_cell(request: Mapping[str, Any]) -> str:
 
 
 def tool_names(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tools that are offered, in order, with the namespace of those that have one."""
+    """The offered tools, in order, with their namespace if they have one."""
     listed = request.get("tools") or []
     spaces = [*_offers(request), *(tool for tool in listed if tool.get("type") == "namespace")]
     names = [f"{space['name']}.{tool['name']}" for space in spaces for tool in space.get("tools", [])]
@@ -103,7 +103,7 @@ def is_code_mode(request: Mapping[str, Any]) -> bool:
 
 
 def _offers(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The namespaces of tools that stand in the input."""
+    """The namespaces of tools in the input."""
     for item in request.get("input", []):
         if item.get("type") == "additional_tools":
             yield from item.get("tools", [])
@@ -123,7 +123,7 @@ _REFUSALS = {
 
 def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an HTTP error, as OpenAI words it."""
-    if fault.refuses:  # within the stream: Codex knows these only there
+    if fault.refuses:  # in the stream: only there does Codex recognise these
         code, message = _REFUSALS[fault.refuses]
         response = {"id": "resp_refused", "status": "failed", "error": {"code": code, "message": message}}
         return 200, {"content-type": "text/event-stream"}, _sse("response.failed", {"response": response})
@@ -137,7 +137,7 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
             "plan_type": "pro",
             "resets_at": resets_at,
         }
-        # Codex words the body's time for people only; programs learn it from these, in account/rateLimits/updated.
+        # The time in the body is for the user only; programs read these, in account/rateLimits/updated.
         headers = {
             "x-codex-primary-used-percent": "100.0",
             "x-codex-primary-window-minutes": "300",
@@ -149,7 +149,7 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
 
 
 class ResponsesReply:
-    """One response in the making. Each method returns the SSE bytes that are to be sent next.
+    """A response, built step by step. Each method returns the SSE bytes to send next.
 
     `reply_id` must be unique: the ids of the response, its messages and its call are made from it.
     `in_code`: see `is_code_mode`; `cell`: see `running_cell`.
@@ -185,7 +185,7 @@ class ResponsesReply:
         )
 
     def call(self, call: Call) -> bytes:
-        """One tool call; nothing but `end` may follow. While the script of the last one runs, its end is waited for."""
+        """One tool call; nothing but `end` may follow. While the script of the last call runs, it waits for that."""
         item: dict[str, Any] = {"id": f"fc_{self._id}", "call_id": f"call_{self._id}"}
         script = _script(call) if self._in_code else ""
         if self._cell:

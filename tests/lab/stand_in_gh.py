@@ -1,6 +1,6 @@
-"""A stand-in for GitHub's CLI, for tests and the demo: it knows the pull requests that it made itself, and no others.
+"""A stand-in for GitHub's CLI, for tests and the demo: it knows only the pull requests that it made itself.
 
-A shell script; it asks git for the branch, unless one is named, as `gh` does, writes down every call, and never uses
+It is a shell script. Like `gh` it asks git for the branch unless one is named. It records every call, and never uses
 the network.
 """
 
@@ -31,7 +31,7 @@ esac
 
 
 def put_gh(folder: Path) -> Path:
-    """Writes `gh` into the folder, which is made; the file that has a line for each call of it."""
+    """Writes `gh` into the folder, which it creates. Returns the file that has a line per call."""
     folder.mkdir(exist_ok=True)
     program = folder / "gh"
     program.write_text(_SCRIPT)

@@ -1,4 +1,4 @@
-"""Both real programs against the scripted model: what they ask for, and what they do when it fails."""
+"""Both real programs against the scripted model: their requests, and their behaviour when it fails."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ DIED = (ProcessError, TransportClosedError)
 
 @dataclass
 class Ended:
-    """How a turn ended. `error` is the agent's own word for it, "" when it succeeded."""
+    """How a turn ended. `error` is the agent's own word; "" after a success."""
 
     texts: list[str] = field(default_factory=list)
     error: str = ""
@@ -206,7 +206,7 @@ class Stage:
         return (self.folder / "log").read_text().split()
 
     async def held(self) -> int:
-        """Returns when the agent's command waits at the FIFO. Closing what is returned lets it go on."""
+        """Returns when the agent's command waits at the FIFO. Closing the result lets the command continue."""
         return await asyncio.to_thread(os.open, self.folder / "fifo", os.O_WRONLY)
 
 
@@ -227,7 +227,7 @@ def play(folder: Path, scenario: str, kind: Kind, scene: Scene, bridge: str = ""
 
 both = pytest.mark.parametrize("kind", [Claude, Codex])
 
-# The second command waits at a FIFO until the test lets it go on; after a crash the test has left `go` there.
+# The second command waits at a FIFO until the test lets it continue; after a crash the test has left `go` there.
 HELD = """
 [[turn]]
 role = "worker"
@@ -310,7 +310,7 @@ def test_a_killed_agent_is_resumed_and_plays_on(tmp_path: Path, kind: Kind) -> N
         (stage.folder / "go").touch()
         await agent.resume()
         ended = await agent.turn(GO_ON)
-        # Claude Code writes its transcript some 100 ms late: the first command may be forgotten, and done again.
+        # Claude Code writes its transcript some 100 ms late: the first command may be missing there, and be repeated.
         assert ended.texts in (["Done."], ["On my way.", "Done."])
         assert stage.log()[-2:] == ["one", "two"]
 
@@ -330,7 +330,7 @@ say = "Done."
 """
 
 
-# Neither program tries again by itself in our home; both keep what was done before the fault.
+# Neither program retries by itself in our home; both keep the work before the fault.
 @both
 @pytest.mark.parametrize(
     ("fault", "claude_says", "codex_says"),

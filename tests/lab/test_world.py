@@ -1,4 +1,4 @@
-"""The end of a throw-away world, whose processes may end at any moment by themselves."""
+"""The end of a throw-away world, whose processes may end by themselves at any moment."""
 
 import subprocess
 import sys

@@ -1,11 +1,11 @@
 """Third-party agents of the Agent Client Protocol, copilot and gemini, in a throw-away home with the scripted model.
 
-They are installed by scripts/third-party into a cache outside the repository. Writes two files below the given folder,
-never the user's own; starts nothing. Any process.
+scripts/third-party installs them into a cache outside the repository. This module writes two files below the given
+folder, never the user's own, and starts nothing. Any process.
 
-Gemini CLI names the file of a session by the minute. When it loads a session in the minute in which that was begun, it
-empties the file first, and the session is gone. So each of its starts takes place some minutes after the one before, by
-its own clock: what a test kills, it meets as an agent that has worked for a while.
+Gemini CLI names the file of a session by the minute. When it loads a session in the minute of the session's start, it
+empties the file first, and the session is gone. So each of its starts takes place some minutes after the previous one,
+by its own clock. A test thus kills an agent that has worked for a while.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from actors.settings import Role
 
 NAMES = ("copilot", "gemini")
-FOREIGN = ("COPILOT_", "GEMINI_", "GOOGLE_")  # what the caller's shell says to these programs
+FOREIGN = ("COPILOT_", "GEMINI_", "GOOGLE_")  # variables of the caller's shell for these programs
 
-# No retries: a scripted fault is to be seen by the loop. Gemini CLI would try ten times, for minutes.
+# No retries: the loop must see a scripted fault. Gemini CLI would try ten times, for minutes.
 _GEMINI_SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
     "general": {
@@ -28,7 +28,7 @@ _GEMINI_SETTINGS = {
         "retryFetchErrors": False,
         "enableAutoUpdate": False,
         "enableAutoUpdateNotification": False,
-        # A loaded session leaves an empty file behind; the next start tidies that away, and the session with it.
+        # A loaded session leaves an empty file behind; the next start removes it, and the session with it.
         "sessionRetention": {"enabled": False},
     },
     "privacy": {"usageStatisticsEnabled": False},
@@ -50,17 +50,17 @@ globalThis.Date = new Proxy(Date, {
 
 
 def cache_folder(base: Mapping[str, str]) -> Path:
-    """Where scripts/third-party puts them, for a caller with this environment."""
+    """The folder into which scripts/third-party installs them, for a caller with this environment."""
     return Path(base.get("XDG_CACHE_HOME") or Path(base.get("HOME", "/")) / ".cache") / "pairloop" / "agents"
 
 
 def is_installed(cache: Path) -> bool:
-    """Whether they can be started from there."""
+    """Whether both are installed there."""
     return (cache / ".installed").is_file()
 
 
 def prepare_home(home: Path) -> None:
-    """Writes what they need to run in `home`. May be repeated."""
+    """Writes the files with which they run in `home`. May be repeated."""
     folder = home / ".gemini"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(_GEMINI_SETTINGS), encoding="utf-8")
@@ -70,9 +70,9 @@ def prepare_home(home: Path) -> None:
 def environment(
     home: Path, cache: Path, url: str, roles: Mapping[str, Role | None], base: Mapping[str, str]
 ) -> dict[str, str]:
-    """`base` with which both are found on PATH and ask the server at `url`, each in its role; None, or none: both."""
+    """`base`, plus both programs on PATH and the server at `url`, each in its role; None, or no entry: both roles."""
     kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
-    programs = cache / "node_modules" / ".bin"  # with a node of its own, where that of the machine is too old
+    programs = cache / "node_modules" / ".bin"  # with its own node, where the machine's is too old
     addresses = {name: f"{url}/{role}" if (role := roles.get(name)) else url for name in NAMES}
     return kept | {
         "PATH": f"{programs}{os.pathsep}{base.get('PATH', os.defpath)}",

@@ -1,11 +1,11 @@
 """A whole `loop` in a throw-away home and repository, followed line by line: for the end-to-end tests and the chaos.
 
-`World` makes the place and knows every process that was started in it, however that detached itself; `Loop` is one
-`loop` process there. Starts programs and reads files; belongs to the thread that made it. It never looks at a home,
-login or repository of the user's.
+`World` creates the home and knows every process that was started in it, however it detached itself; `Loop` is one
+`loop` process there. Starts programs and reads files; belongs to the thread that created it. It never reads a home,
+login or repository of the user.
 
-Every process here may end at any moment, so each look at one and each signal bears that it is gone. A program that
-makes worlds runs within `orderly_end`: a signal, or a terminal that goes, then ends the worlds before the program.
+Every process here may end at any moment, so each access and each signal tolerates that it is gone. A program that
+creates worlds runs within `orderly_end`: a signal, or the end of the terminal, then ends the worlds before the program.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.lab.stand_in_gh import put_gh
 PATIENCE_S = 60.0
 LOOP = (sys.executable, "-m", "shell.cli")
 SCENARIOS = Path(__file__).parent / "scenarios"  # bench.toml and chaos.toml; the demo's ships with the embedded agent
-MARK = "LOOP_TEST_MARK"  # stands in the environment of everything that is started in a world
+MARK = "LOOP_TEST_MARK"  # in the environment of everything that is started in a world
 FOREIGN = ("ANTHROPIC_", "OPENAI_", "CODEX_", "CLAUDE", *third_party.FOREIGN, "LOOP_", "XDG_")
 _PEERS = {"codex": "claude", "claude": "codex"}
 CHECK = "python3 -m unittest"
@@ -55,10 +55,11 @@ class Interrupted(SystemExit):
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Within it the first of `ENDING_SIGNALS` raises `Interrupted` in the main thread, so that each `finally` runs.
+    """Inside the block the first of `ENDING_SIGNALS` raises `Interrupted` in the main thread, so that each `finally`
+    runs.
 
-    Later ones are ignored: they would break off what the first has begun. One that is ignored already, as SIGHUP is
-    under `nohup`, stays so. Main thread only.
+    Later ones are ignored: they would interrupt the ending. A signal that is ignored already, as SIGHUP under `nohup`,
+    stays ignored. Main thread only.
     """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
@@ -121,10 +122,10 @@ class World:
     def play_real(
         self, scenario: Path, codex_model: str = "", worker: str = "codex", reviewer: str = ""
     ) -> Iterator[ModelServer]:
-        """Within it, the real agents talk to a model that plays the scenario, the `worker` and the `reviewer` as such.
+        """Inside the block the real agents talk to a model that plays the scenario, as `worker` and `reviewer`.
 
         The reviewer is the worker's usual peer unless another is given. Codex has its own default model unless another
-        is given: see `prepare_home`. Third-party agents are there as well where they are installed.
+        is given: see `prepare_home`. Installed third-party agents are available as well.
         """
         with ModelServer(load_scenario(scenario)) as server:
             roles = roles_of(worker, reviewer)
@@ -142,19 +143,19 @@ class World:
         return self.start_program(*LOOP, *words, **changes)
 
     def start_program(self, *command: str, **changes: str) -> Loop:
-        """Starts another program than `loop`, which may start one."""
+        """Starts another program, which may start `loop`."""
         loop = Loop(self, command, changes)
         self.loops.append(loop)
         return loop
 
     def run(self, *words: str, **changes: str) -> Loop:
-        """Starts it and waits for its end."""
+        """Starts `loop words…` and waits for its end."""
         loop = self.start(*words, **changes)
         loop.wait()
         return loop
 
     def run_directory(self, run_id: str = "1") -> Path:
-        """The directory of the run, of whatever repository."""
+        """The directory of the run, of any repository."""
         found = list((self.home / ".loop" / "runs").glob(f"*/{run_id}"))
         assert len(found) == 1, found
         return found[0]
@@ -181,7 +182,7 @@ class World:
         return marked(self.mark)
 
     def wait_until_empty(self, timeout_s: float) -> None:
-        """Waits for the end of each survivor; fails when some are left."""
+        """Waits for the end of each survivor; fails when some remain."""
         deadline = time.monotonic() + timeout_s
         while survivors := self.survivors():
             for process in survivors:
@@ -189,21 +190,23 @@ class World:
                     raise AssertionError([described(each) for each in survivors])
 
     def end(self) -> None:
-        """Kills whatever is left. May be called again."""
+        """Kills all processes that remain. May be called again."""
         for loop in self.loops:
             if loop.process.poll() is None:
                 loop.process.kill()
-        end_marked(self.mark)  # before the output is read to its end, which they may hold open
+        end_marked(self.mark)  # first: they may hold the output open, which is then read to its end
         for loop in self.loops:
             loop.end()
 
     def gh_calls(self) -> list[str]:
-        """What `gh` was asked."""
+        """The calls of `gh`."""
         return self._gh_calls.read_text().splitlines() if self._gh_calls.exists() else []
 
 
 def roles_of(worker: str, reviewer: str = "") -> dict[str, Role | None]:
-    """Who plays what. The reviewer is the worker's usual peer unless another is given; None: one plays both roles."""
+    """The role of each agent. The reviewer is the worker's usual peer unless another is given; None: one plays both
+    roles.
+    """
     other = reviewer or _PEERS.get(worker, worker)
     return {worker: None} if other == worker else {worker: "worker", other: "reviewer"}
 
@@ -219,7 +222,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def end_marked(mark: str) -> None:
-    """Kills every process with this `MARK`, by pid, until there is none: one look misses a fork that is under way."""
+    """Kills every process with this `MARK`, by pid, until there is none: a single pass misses a fork under way."""
     deadline = time.monotonic() + END_PATIENCE_S
     while (left := marked(mark)) and time.monotonic() < deadline:
         kill(left)
@@ -228,21 +231,21 @@ def end_marked(mark: str) -> None:
 
 
 def kill(victims: Iterable[psutil.Process]) -> None:
-    """Each of them. One may have ended since it was looked at, by itself or by the end of another."""
+    """Kills each of them. One may have ended meanwhile, by itself or by the end of another."""
     for victim in victims:
         with suppress(psutil.NoSuchProcess):
             victim.kill()
 
 
 def described(process: psutil.Process) -> str:
-    """For people, whether it is still there or not."""
+    """The process in words, also when it is gone."""
     with suppress(psutil.Error):
         return f"{process.pid} {' '.join(process.cmdline())}"
     return f"{process.pid} (gone)"
 
 
 class Loop:
-    """One `loop` process. Its output is read as it comes; `wait_for` returns when a line matches."""
+    """One `loop` process. A thread reads its output as it comes; `wait_for` returns when a line matches."""
 
     def __init__(self, world: World, command: tuple[str, ...], changes: dict[str, str]) -> None:
         self.world = world
@@ -294,7 +297,9 @@ class Loop:
         return found
 
     def wait_until(self, met: Callable[[], bool], timeout_s: float) -> bool:
-        """Waits until `met`, which is asked at each new line, or the end of the output. Returns what `met` says."""
+        """Waits until `met` holds, which is checked at each new line, or until the end of the output. Returns the last
+        result of `met`.
+        """
         with self._news:
             self._news.wait_for(lambda: met() or self._ended, timeout_s)
             return met()
@@ -315,7 +320,7 @@ class Loop:
         return self.world.pid_of(actor, run_id)
 
     def signal(self, number: int) -> None:
-        """To the root process, unless it has ended."""
+        """Sends the signal to the root process, unless it has ended."""
         self.process.send_signal(number)
 
     def end(self) -> None:
