@@ -1,4 +1,4 @@
-"""The mail between the agents, as the user sees and changes it: typed requests, and lines of answers. Pure, except
+"""The mail between the agents, as the user sees and changes it: typed requests, and lines of answers. Pure but for
 `from_files`, which reads the journal of a run that is not running.
 """
 
