@@ -50,8 +50,7 @@ class AgentDiedError(AgentError):
 
 
 class AgentBreachError(AgentError):
-    """The agent sent something that is not a message of its protocol. Its program is unusable, and the turn has failed.
-    """
+    """The agent broke its protocol: the data is no message. Its program is unusable, and the turn has failed."""
 
 
 class SessionNotFoundError(AgentError):
