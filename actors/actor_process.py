@@ -281,7 +281,7 @@ def _run(start: starts.ProcessStart, lifelines: Sequence[int], listen_fd: int | 
             logger.info("stopped")
             return EXIT_STOPPED
         case End.ORPHANED:
-            if len(lifelines) > 1:  # a forkserver that somebody has stopped does not see it: woken, it ends everything
+            if len(lifelines) > 1:  # a forkserver in SIGSTOP does not see it; once continued, it ends everything
                 processes.send(os.getppid(), signal.SIGCONT)
             logger.warning("the root is gone: ending")
             return EXIT_ORPHANED
