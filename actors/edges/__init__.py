@@ -1,1 +1,1 @@
-"""One outside thing each: a socket, a database, a directory, a program. Edges do; they do not decide."""
+"""One module per outside thing: a socket, a database, a directory, a program. Edges act; they never decide."""

@@ -1,7 +1,7 @@
-"""Known agents of the Agent Client Protocol: what ships with us, or the public registry as it was fetched last.
+"""Known agents of the Agent Client Protocol, from the shipped list or the last fetch of the public registry.
 
 Source of the format: https://agentclientprotocol.com/get-started/registry. Reads files when it is called; `fetch` asks
-the network, only when the user says so, with a limit of bytes and time. It starts no agent.
+the network, only at the user's request, within limits of bytes and time. It starts no agent.
 
 An entry is known by its id, and by the name of its program: `gemini`, and `copilot` for `github-copilot-cli`.
 """
@@ -30,7 +30,7 @@ _SHIPPED = Path(__file__).with_suffix(".toml")
 
 
 class KnownAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One agent. `programs`: what it may be called on PATH. `npx`, `uvx`: a package that brings it, "" = there is none.
+    """One agent. `programs`: its possible names on PATH. `npx`, `uvx`: a package that has it, "" = none.
 
     `uvx_program`: the package's program, when it is not called like the package.
     """
@@ -62,12 +62,12 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shipped() -> Registry:
-    """What came with this version."""
+    """The list that ships with this version."""
     return msgspec.convert(tomllib.loads(_SHIPPED.read_text("utf-8")), Registry)
 
 
 def read(home: Path) -> Registry:
-    """What was fetched last, else what came with this version. A damaged file counts as none."""
+    """The last fetch, else the shipped list. A damaged file counts as absent."""
     try:
         return msgspec.convert(files.read_json(home / FETCHED_FILE, MOST_BYTES), Registry)
     except (MissingFileError, BadFileError, msgspec.ValidationError):
@@ -125,7 +125,7 @@ class _Document(msgspec.Struct, frozen=True):
 
 
 def _agents(content: bytes, url: str) -> Iterable[KnownAgent]:
-    """An entry that we cannot read is left out: the format may grow."""
+    """Skips entries that cannot be read: the format may grow."""
     try:
         document = msgspec.json.decode(content, type=_Document)
     except (ValueError, RecursionError) as error:
@@ -140,7 +140,7 @@ def _agents(content: bytes, url: str) -> Iterable[KnownAgent]:
 
 
 def _known(entry: _Entry, ours: KnownAgent | None) -> KnownAgent:
-    """What the registry does not say of an agent (its program's name, how to log in) is ours to add."""
+    """Adds what the registry lacks: an agent's program name, and how to log in."""
     offers = entry.distribution
     binary = next(iter(offers.binary.values()), None)
     start = offers.npx or offers.uvx or binary or _Binary("")

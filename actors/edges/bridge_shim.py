@@ -1,15 +1,15 @@
-"""The bridge as a stdio MCP server, for agents that use no MCP servers over HTTP: every agent must have stdio.
+"""The bridge as a stdio MCP server, for agents that use no MCP servers over HTTP: every agent supports stdio.
 
 `python -I -S -c …` (see `command`): a program of its own that the agent starts and ends. It hands each JSON-RPC line of
-the agent to the bridge by one POST (mcp_endpoint: no session, one connection a request) and writes the answer back as
-one line. Address and token are in its environment. It uses the standard library only, and little of it, since the agent
-waits for it; it prints nothing but answers, and ends with its stdin.
+the agent to the bridge by one POST (mcp_endpoint: no session, one connection per request) and writes the answer back as
+one line. Address and token are in its environment. It uses only a little of the standard library, since the agent waits
+for it. It prints nothing but answers, and ends with its stdin.
 
-*A bridge that is restarted.* A call that is made meanwhile waits in the backlog of the socket. One whose connection
-breaks is sent again, as the agent might do: the bridge recognises the repeated call for `mail.DOUBT_MS`, so
-`PATIENCE_S` is less. A call that breaks `MOST_TRIES` connections is given up: it may be what ends the bridge.
+*While the bridge restarts*, a new call waits in the backlog of the socket. A call whose connection breaks is resent, as
+the agent might do: the bridge recognises the repeated call for `mail.DOUBT_MS`, so `PATIENCE_S` is less. A call that
+breaks `MOST_TRIES` connections fails: it may be what ends the bridge.
 
-Lines are foreign: one that is no JSON, or over `MAX_LINE_BYTES`, is answered with an error, and the next is served.
+Lines are foreign: a line that is not JSON, or over `MAX_LINE_BYTES`, is answered with an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not th
 
 MAX_LINE_BYTES = 10 * 1024 * 1024  # as much as the bridge takes
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-MOST_AT_ONCE = 16  # calls; the next line is read when one of them is answered
+MOST_AT_ONCE = 16  # calls in progress; the next line is read when one is answered
 PATIENCE_S = 100.0  # for one call with all its tries
 MOST_TRIES = 3  # connections that break while the call is served
 REFUSED_PATIENCE_S = 3.0  # the root keeps the port open while the bridge is replaced: refused is the run's end
@@ -50,17 +50,17 @@ _ID_AT_THE_END = re.compile(_ID + rb"\s*\}\s*\Z")
 
 
 def command() -> tuple[str, list[str]]:
-    """Program and arguments. Right from any directory and with any environment: nothing of either is imported."""
+    """Program and arguments. Works from any directory and with any environment: it imports nothing from either."""
     own = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); from {__name__} import main; main()"
     return sys.executable, ["-I", "-S", "-c", own]
 
 
 class BridgeGoneError(Exception):
-    """The call cannot be brought to the bridge; the text is for the agent."""
+    """The call cannot reach the bridge; the text is for the agent."""
 
 
 class Shim:
-    """One agent's lines in, answers out. `address`: host, port and path of the bridge."""
+    """Serves one agent: lines in, answers out. `address`: host, port and path of the bridge."""
 
     def __init__(self, address: tuple[str, int, str], token: str, out: int) -> None:
         self._host, self._port, self._path = address
@@ -71,7 +71,7 @@ class Shim:
         self._version = ""  # of the protocol, as agreed upon by `initialize`
 
     def serve(self, lines: BinaryIO) -> None:
-        """Returns at the end of the input, whatever is still being served: there is nobody to answer."""
+        """Returns at the end of the input, even with calls in progress: no client is left to answer."""
         while line := lines.readline(MAX_LINE_BYTES + 1):
             if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
                 self._refuse_long(line, lines)
@@ -177,7 +177,7 @@ class Shim:
             time.sleep(PAUSE_S)
 
     def _post(self, request: bytes, patience_s: float) -> tuple[int, bytes]:
-        """One try. Raises TimeoutError, ConnectionRefusedError, and any other OSError for an answer that broke off."""
+        """One attempt. Raises TimeoutError, ConnectionRefusedError, and any other OSError for a truncated answer."""
         ends_at = time.monotonic() + patience_s
         with socket.create_connection((self._host, self._port), timeout=max(PAUSE_S, patience_s)) as link:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had all
@@ -211,7 +211,7 @@ def _is_answer(body: bytes, message_id: object) -> bool:
 
 
 def _protocol_headers(message: dict[str, Any], agreed: str) -> dict[str, str]:
-    """What the protocol wants over HTTP besides the message: its newest versions repeat parts of it in headers."""
+    """The HTTP headers of the message: the protocol's newest versions repeat parts of it there."""
     params = message.get("params")
     meta = params.get("_meta") if isinstance(params, dict) else None
     version = meta.get(_VERSION_KEY) if isinstance(meta, dict) else None
@@ -225,12 +225,12 @@ def _protocol_headers(message: dict[str, Any], agreed: str) -> dict[str, str]:
 
 
 def _fits(value: str) -> bool:
-    """Whether it can stand in a header as it is."""
+    """Whether the value is valid in a header without escaping."""
     return bool(value) and value.isascii() and value.isprintable() and value == value.strip() and len(value) < 1024
 
 
 def main() -> None:
-    """The program; see above."""
+    """Runs the program; see the module."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     found = re.fullmatch(r"http://([^/:]+):(\d+)(/.*)", os.environ.get(URL_VARIABLE, ""))
     token = os.environ.get(TOKEN_VARIABLE, "")

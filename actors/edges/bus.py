@@ -1,8 +1,8 @@
 """The I/O thread of an actor process: the one DEALER socket, the lifelines, heartbeats and inspection.
 
-Runs in the process's main thread and owns everything that must not be shared: nobody else touches the socket. Other
-threads reach it through the channel's queue and a wake-up socket. It never runs a handler and never waits for one, so
-it answers `Peek` while a handler is stuck, and ends the process when a lifeline ends or a stop takes too long.
+Runs in the process's main thread and owns everything that must not be shared: no other thread touches the socket. Other
+threads reach it through the channel's queue and a wake-up socket. It never runs a handler or waits for one. So it
+answers `Peek` while a handler is stuck, and ends the process when a lifeline ends or a stop takes too long.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from actors.messages import Peek, StopActor
 from actors.wire.envelope import MAX_FRAME_BYTES, Address, Envelope, Frames
 
 HEARTBEAT_MS = 1_000
-LINGER_MS = 200  # what is still in the socket when the process ends; the router is local and reads at once
+LINGER_MS = 200  # flushes the socket when the process ends; the router is local and reads immediately
 FLUSH_MS = 1_000  # after a stop: unacknowledged messages get this long, within the stop's grace
 SIGTERM_GRACE_S = 2.0
-# Frames read in one go before anything else is served.
+# Frames that are read in a row before anything else is served.
 BATCH = 200
 
 
 class End(Enum):
     """Why `Bus.run` returned. The caller ends the process."""
 
-    STOPPED = "stopped"  # the actor has stopped, and its mail is out as far as it could be
+    STOPPED = "stopped"  # the actor has stopped, and its mail is sent as far as possible
     OVERDUE = "overdue"  # the actor did not stop within the grace
-    ORPHANED = "orphaned"  # a lifeline ended: the root is gone, or what had started us for it
+    ORPHANED = "orphaned"  # a lifeline ended: the root, or the process that started us for it, is gone
 
 
 class Bus:
-    """Made and run in the main thread. `channel` may be used from any thread at once; it is heard when `run` runs."""
+    """Made and run in the main thread. Any thread may use `channel` immediately; `run` sends its messages."""
 
     def __init__(self, address: Address, endpoint: str, lifelines: Sequence[int]) -> None:
         self._loop = SocketLoop("bus")
@@ -62,13 +62,13 @@ class Bus:
         self._loop.wake()
 
     def handle_signals(self) -> None:
-        """SIGTERM is a stop; SIGINT is the terminal's word to the root, and passes by."""
+        """SIGTERM stops the actor; SIGINT is for the root and is ignored here."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self._loop.hear_signals()
 
     def run(self, mailbox: Mailbox, note: Callable[[], str]) -> End:
-        """Moves messages until the process has to end, and says why. `note` is what the actor says it is busy with."""
+        """Moves messages until the process has to end; returns why. `note`: what the actor is busy with."""
         self.channel.adopt_thread()
         ends: list[End] = []
         self._loop.run(self._open, lambda: ends.append(self._pump(mailbox, note)))
@@ -93,13 +93,13 @@ class Bus:
             if now_ms >= heartbeat_at_ms:
                 heartbeat_at_ms = now_ms + HEARTBEAT_MS
                 self.channel.tell("supervisor", mailbox.vitals(note()))
-            ended = self._actor_ended.is_set()  # read first: what the actor said before that is then in `outgoing`
+            ended = self._actor_ended.is_set()  # read first: messages sent before that are then in `outgoing`
             self._write(dealer)
             if not self._unsent:  # else the router is not reading, and resends would pile up
                 self._unsent.extend(self.channel.outgoing(now_ms))
                 self._write(dealer)
             if (end := self._end(now_ms, ended=ended)) is not None:
-                if end is End.STOPPED:  # else nobody waits for the last words of a process that has to go at once
+                if end is End.STOPPED:  # else the process has to end immediately, without a flush
                     self._loop.linger_ms = LINGER_MS
                 return end
             self._loop.want_to_write(dealer, wanted=bool(self._unsent))
@@ -173,7 +173,7 @@ class Bus:
         return End.STOPPED if not left or now_ms >= self._flush_by_ms else None
 
     def _pause_ms(self, now_ms: int, heartbeat_at_ms: int) -> int:
-        # While the socket takes nothing, there is no use in resends that are due: the poll waits for the socket.
+        # While the socket accepts nothing, due resends are useless: the poll waits for the socket.
         resend_at_ms = None if self._unsent else self.channel.next_due_ms()
         limits = (heartbeat_at_ms, resend_at_ms, self._stop_by_ms, self._flush_by_ms)
         return max(0, min(limit for limit in limits if limit is not None) - now_ms)

@@ -1,8 +1,8 @@
 """The parent of one check command: `python -I -S check_keeper.py FD COMMAND`. A program, imported by nobody.
 
 It starts the command with `/bin/sh -c`, writes its exit status to FD, and stays while it has children. As a child
-subreaper (Linux) it inherits what the command left behind, also a daemon: its tree is all of that, and no zombie of it
-stays. It imports as little as it can: it is started once per check.
+subreaper (Linux) it inherits what the command left behind, daemons included. So its tree is complete, and no zombie
+remains. It imports little, since it starts once per check.
 """
 
 import os
@@ -13,7 +13,7 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def main() -> None:
-    """Returns when nothing of the command is left that this process could see."""
+    """Returns when no visible process of the command is left."""
     status_fd, command = int(sys.argv[1]), sys.argv[2]
     os.set_inheritable(status_fd, False)
     if sys.platform == "linux":
@@ -24,7 +24,7 @@ def main() -> None:
     usual = [signal.SIGPIPE, signal.SIGXFSZ]
     child = os.posix_spawn("/bin/sh", ["/bin/sh", "-c", command], os.environ, setsigdef=usual)
     while True:
-        ended, status = os.wait()  # also what the command left behind, and what ends now
+        ended, status = os.wait()  # includes what the command left behind, and what ends now
         if ended == child:
             break
     os.write(status_fd, str(os.waitstatus_to_exitcode(status)).encode())

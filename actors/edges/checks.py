@@ -1,13 +1,13 @@
-"""Runs the check commands that prove a task: a shell each, in the run's directory, one after the other.
+"""Runs the check commands that prove a task: one shell per command, in the run's directory, one after the other.
 
-Blocks its thread until the last has ended or one has failed; `break_off` from another thread ends it at once. It does
-not judge: the run machine reads the results.
+Blocks its thread until the last has ended or one has failed; `break_off` from another thread interrupts it. It does not
+judge: the run machine reads the results.
 
 The rules, for every check:
-- Afterwards nothing of it runs, also not what left its session: a server that stays would answer the next check.
-- It ends: after `timeout_s` it is ended, and has failed.
-- Its output is read as it comes and only the end is kept, so it costs neither memory nor disk.
-- What keeps it from being started (no directory, no memory, a word that no system takes) is a check that failed.
+- Afterwards none of its processes runs, even one that left its session: a remaining server would answer the next check.
+- It ends: after `timeout_s` it is killed, and has failed.
+- Its output is read as it comes and only the end is kept, so memory and disk stay bounded.
+- A check that cannot be started (no directory, no memory, an invalid argument) has failed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from actors.edges.processes import kill_tree
 from actors.machines.run import CheckResult
 from actors.settings_table import CHECK_TIMEOUT_S
 
-# What an agent can make use of: the summary at the end of a test run and some of the failures above it.
+# Enough for an agent: the summary at the end of a test run and some of the failures above it.
 OUTPUT_TAIL_BYTES = 6_000
 TIMEOUT_S = CHECK_TIMEOUT_S
-PROGRESS_S = 60.0  # how often people are told that a check still runs
+PROGRESS_S = 60.0  # how often the user is told that a check still runs
 SWEEP_S = 2.0
 KEEPER_S = 1.0
-_MOST_READS = 64  # a pipe holds 64 kB, but another user's process may go on writing
-NOT_RUN = 127  # as a shell says it
-TIMED_OUT = 124  # as timeout(1) says it
+_MOST_READS = 64  # a pipe holds 64 kB, but another user's process may continue to write
+NOT_RUN = 127  # as a shell reports it
+TIMED_OUT = 124  # as timeout(1) reports it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class CheckRun:
         self._broken_off = False
 
     def run(self, tell: Callable[[CheckProgress], None]) -> list[CheckResult] | None:
-        """The results so far when all passed or one failed; None when it was broken off."""
+        """Returns the results so far when all passed or one failed; None when it was interrupted."""
         results: list[CheckResult] = []
         for command in self._commands:
             tell(CheckProgress(command=command))
@@ -89,7 +89,7 @@ class CheckRun:
         return results
 
     def break_off(self) -> None:
-        """Ends the command that runs, with everything that it started."""
+        """Ends the running command and everything that it started."""
         with self._lock:
             self._broken_off = True
             if self._process is not None and self._process.poll() is None:
@@ -132,7 +132,7 @@ class CheckRun:
 
 
 def _let_end(keeper: subprocess.Popen[bytes]) -> None:
-    """It ends by itself once it has seen the end of all its children."""
+    """Waits for the keeper, which ends once all its children have ended."""
     try:
         keeper.wait(KEEPER_S)
     except subprocess.TimeoutExpired:
@@ -140,7 +140,7 @@ def _let_end(keeper: subprocess.Popen[bytes]) -> None:
 
 
 class _Follower:
-    """Reads what a check prints and how it ends, until it has ended or its time is over."""
+    """Reads a check's output and exit status until it ends or times out."""
 
     def __init__(self, process: subprocess.Popen[bytes], status_fd: int) -> None:
         assert process.stdout is not None
@@ -153,7 +153,7 @@ class _Follower:
         os.set_blocking(status_fd, False)
 
     def follow(self, command: str, tell: Callable[[CheckProgress], None], timeout_s: float, progress_s: float) -> None:
-        """Returns when the command has ended, its keeper was killed, or its time is over."""
+        """Returns when the command has ended, its keeper was killed, or the time-out has passed."""
         begun = time.monotonic()
         told = begun
         with selectors.DefaultSelector() as selector:
@@ -175,7 +175,7 @@ class _Follower:
                         selector.unregister(self._output_fd)
 
     def result(self, command: str, keepers_code: int, timeout_s: float) -> CheckResult:
-        """Once nothing of the command runs any more."""
+        """The check's result. Call it once none of its processes runs."""
         for _ in range(_MOST_READS):
             if not self._read_output():
                 break
@@ -189,7 +189,7 @@ class _Follower:
         return CheckResult(command=command, exit_code=keepers_code or NOT_RUN, output_tail=tail, error=error)
 
     def _read_output(self) -> bool:
-        """False when there is nothing more to read, now or ever."""
+        """Returns False at the end of the output."""
         try:
             data = os.read(self._output_fd, 65_536)
         except BlockingIOError:

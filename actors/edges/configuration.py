@@ -13,14 +13,12 @@
     mode = "yolo"                       # its session mode; without it the one that asks least is chosen
 
 The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
-the user's, as an agent does that has the same name. Only reads files, when it is called. What it does not know is
-refused with file, line, key and value, so that a typing error is not overlooked: the types are checked by msgspec, the
-values by the rows of the table.
+the user's; so does an agent with the same name. It only reads files, when it is called. An unknown key is refused with
+file, line, key and value, so that typing errors are found. msgspec checks the types, the rows of the table the values.
 
-Cloning a repository is not reading its file. So what the file makes loop run or use counts only if the caller `allows`
-this content: every setting is shown to the user, in full, before it counts. A row of the table whose `repository` is
-"never" is for the user's file alone. The file is read once: the bytes that are hashed and shown are the bytes that
-are used.
+Cloning a repository does not mean trusting its file. So what the file makes loop run or use counts only if the caller
+`allows` this content: the user first sees every setting in full. A row of the table whose `repository` is "never" is
+for the user's file alone. The file is read once: the hashed and shown bytes are the bytes that are used.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 
 class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """One table `[agents.NAME]`; what is left out is "". `command` is empty for a built-in agent. `peer` is in lower
+    """One table `[agents.NAME]`; a missing value is "". `command` is empty for a built-in agent. `peer` is in lower
     case.
     """
 
@@ -66,9 +64,7 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository's file that makes loop run or use something. `runs` says what, one line each, printable and in
-    full.
-    """
+    """A repository's file that makes loop run or use something. `runs` lists what, one printable line each, uncut."""
 
     path: Path
     sha256: str  # of the bytes that were read
@@ -76,7 +72,7 @@ class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def does(self) -> str:
-        """What it would do with these, as a verb."""
+        """A verb for what loop would do with `runs`."""
         only_runs = all(line.startswith(("check ", "agent ")) for line in self.runs)
         return "run" if only_runs else "set or run"
 
@@ -85,7 +81,7 @@ Allows = Callable[[RepositoryFile], bool]
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """Both files together, without what is not allowed. Agents by their names in lower case."""
+    """Both files merged, without what is not allowed. Agents are keyed by lower-case name."""
 
     agents: dict[str, AgentConfiguration] = {}
     user: tuple[Sourced, ...] = ()  # the layer of the user's file
@@ -107,7 +103,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _File(NamedTuple):
-    """One file that is there. `lines` has the line of each key, by its parts."""
+    """One existing file. `lines` maps each key, by its parts, to its line."""
 
     path: Path
     origin: Origin
@@ -116,7 +112,7 @@ class _File(NamedTuple):
     lines: Mapping[tuple[str, ...], int]
 
     def place(self, *key: str) -> str:
-        """The file, and the line where there is this key, or else what it is in."""
+        """The file, and the line of this key or else of its table."""
         line = self.line(*key)
         return f"{self.path}:{line}" if line else str(self.path)
 
@@ -126,7 +122,7 @@ class _File(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """What one file says, checked."""
+    """One file's content, checked."""
 
     agents: Mapping[str, AgentConfiguration] = {}
     layer: tuple[Sourced, ...] = ()
@@ -141,9 +137,9 @@ def nobody(_file: RepositoryFile) -> bool:
 def read_configuration(
     home: Path, repository: Path | None, built_in: Collection[str], allows: Allows = nobody
 ) -> Configuration:
-    """The configuration; files that are not there say nothing. `built_in` are the agents that need no table.
+    """The configuration; a missing file counts as empty. `built_in`: the agents that need no table.
 
-    `allows` is asked about a repository's file that asks for something, after both files were found valid. Raises
+    `allows` is called for a repository's file that makes loop run or use something, once both files are valid. Raises
     `UserError` with file, line, key and value.
     """
     user_path = home / USER_FILE
@@ -220,7 +216,7 @@ def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration],
             _refuse(file, ("agents", name, "peer"), agent.peer, why)
 
 
-# --- what a repository asks for ---------------------------------------------------------------------------------------
+# --- what a repository requests ---------------------------------------------------------------------------------------
 
 
 def _asked(file: _File | None) -> RepositoryFile | None:
@@ -231,7 +227,7 @@ def _asked(file: _File | None) -> RepositoryFile | None:
 
 
 def _asked_lines(document: dict[str, Any]) -> Iterable[str]:
-    """Every key, so that none can be overlooked: a new row of the table is shown without a line here."""
+    """One line per key, so that none is missed: a new row of the table needs no line here."""
     for key, written in document.items():
         if key == "agents":
             yield from _runs_of_agents(written)
@@ -250,7 +246,7 @@ def _runs_of_agents(tables: dict[str, dict[str, Any]]) -> Iterable[str]:
 
 
 def escaped(text: str) -> str:
-    """In one line, with an escape for each character that a terminal would not show as it is. Nothing is left out."""
+    """The text on one line, with an escape for each character that a terminal does not show as it is. Lossless."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 

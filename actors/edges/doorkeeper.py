@@ -1,12 +1,11 @@
-"""The door of a server on a loopback port: who cannot show the secret is turned away before the server hears of it.
+"""Guards a server's loopback port: a connection without the secret is closed before it reaches the server.
 
-Any user of the machine can reach the port. So a connection counts as a stranger's until a whole request head has come
-that `admits` lets in; only then is it handed to the server's protocol, with what was read. Strangers are few at a time
-(`MOST_WAITING`; the one that came first makes room for the next), short-lived (`HEAD_S`), bounded in bytes
-(`MAX_HEAD_BYTES`) and said in the log once a burst. So no number of them uses up the file descriptors, and a request
-with the secret is served at once, whatever strangers do.
+Any user of the machine can reach the port. So a connection counts as a stranger's until `admits` accepts its whole
+request head. Only then does the server's protocol get it, with what was read. Strangers are limited in number
+(`MOST_WAITING`; a new one replaces the oldest), time (`HEAD_S`) and bytes (`MAX_HEAD_BYTES`), and logged once per
+burst. So they cannot use up the file descriptors, and a request with the secret is served immediately.
 
-Belongs to one asyncio loop. It decides nothing about a request but whether it comes in.
+Belongs to one asyncio loop. It decides only whether a request is admitted.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from loguru import logger
 from actors.machines.bursts import Bursts
 
 MOST_WAITING = 256  # connections without a head that was let in
-HEAD_S = 5.0  # for the whole head. A client sends it within milliseconds; a machine that is out of breath, in a second
+HEAD_S = 5.0  # for the whole head. A client sends it within milliseconds; on a loaded machine, in a second
 MAX_HEAD_BYTES = 16 * 1024
 # Accepted in one go. The newest ones are read before as many others have come that they would have to make room.
 BATCH = 16
-BREATH_S = 0.1  # until the next look, where the machine has no file descriptor left
-FAREWELL_S = 1.0  # a stranger's body is thrown away for so long: a socket closed before that resets the answer
+BREATH_S = 0.1  # until the next attempt, when no file descriptor is left
+FAREWELL_S = 1.0  # a stranger's body is discarded for this long: closing earlier resets the answer
 FAREWELL_BYTES = 1024 * 1024
 
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
@@ -59,11 +58,11 @@ class Doorkeeper:
         self._listen()
 
     def stop_listening(self) -> None:
-        """New connections wait in the socket's backlog; those that were accepted may still come in."""
+        """Stops accepting: new connections wait in the socket's backlog. Accepted ones may still be admitted."""
         self._loop.remove_reader(self._listening.fileno())
 
     def close(self) -> None:
-        """Turns away who has not come in. After `stop_listening`."""
+        """Closes the connections that were not admitted. Call it after `stop_listening`."""
         for task in list(self._waiting):
             task.cancel()
 
@@ -124,7 +123,7 @@ class Doorkeeper:
             pass  # it is gone
 
     async def _head(self, stranger: socket.socket) -> tuple[bytes, int]:
-        """What was read, and where in it the head ends; 0: it never does."""
+        """The data read, and where the head ends in it; 0: there is no whole head."""
         read = b""
         while len(read) < MAX_HEAD_BYTES:
             more = await self._loop.sock_recv(stranger, MAX_HEAD_BYTES)
@@ -157,7 +156,7 @@ class _Stranger:
 
 
 class _Welcome(asyncio.Protocol):
-    """Hands the connection over to the server's own protocol, with what was read at the door."""
+    """Hands the connection to the server's own protocol, with the data already read."""
 
     def __init__(self, server: asyncio.Protocol, read: bytes) -> None:
         self._server = server

@@ -1,10 +1,10 @@
-"""Files that others may have written: opened, read and made here. Any process; never blocks.
+"""Opens, reads and makes files that others may have written. Any process; never blocks.
 
-The rule: a file from outside is a regular file of a bounded size with valid content, or one line says what it is
-instead. It is opened without waiting, and looked at once it is open: a link to /dev/zero and a fifo are refused. That
-holds for configuration, tasks, manifests, submissions and records alike, as an agent can write to each of them.
+The rule: a file from outside is a regular file of bounded size with valid content; else one error line names the fault.
+It is opened without waiting, and checked once it is open: a fifo and a link to /dev/zero are refused. That holds for
+configuration, tasks, manifests, submissions and records alike, as an agent can write to each of them.
 
-What we make in `~/.loop` is for the user alone, whatever the umask: directories 0700, files 0600.
+Whatever the umask, what we make in `~/.loop` is private to the user: directories 0700, files 0600.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from actors.text import ForeignJsonError
 
 MOST_BYTES = 1_000_000  # of a configuration, manifest or record; real ones have a few thousand
 
-# These say what the file is, and do not change by themselves; a full disk does.
+# These are permanent faults of the file itself; a full disk is not.
 _OF_THE_FILE = {
     errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTDIR, errno.ENXIO, errno.EPERM,
     errno.EROFS,
@@ -41,7 +41,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def open_own(path: Path, flags: int = os.O_RDWR) -> int:
-    """A descriptor of a file of ours, for the user alone, made when it is not there. Raises `BadFileError`, and OSError
+    """A descriptor of a file that is private to the user, made when it is missing. Raises `BadFileError`, and OSError
     for a full disk.
     """
     descriptor = _open(path, flags | os.O_CREAT, 0o600)
@@ -52,12 +52,12 @@ def open_own(path: Path, flags: int = os.O_RDWR) -> int:
 
 
 def open_there(path: Path) -> int:
-    """As `open_own`, but of a file that is there. It is not changed."""
+    """As `open_own`, but for an existing file, which is not changed."""
     return _open(path, os.O_RDWR, 0)
 
 
 def is_regular(path: Path) -> bool:
-    """Whether something is there; raises `BadFileError` when it is anything but a regular file that can be read."""
+    """Whether the file exists; raises `BadFileError` when it is anything but a readable regular file."""
     try:
         open_regular(path).close()
     except MissingFileError:
@@ -66,7 +66,7 @@ def is_regular(path: Path) -> bool:
 
 
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """All of it. Raises `BadFileError`, which is a `MissingFileError` when there is none."""
+    """The whole content. Raises `BadFileError`, or its subclass `MissingFileError` when there is no file."""
     with open_regular(path) as file:
         try:
             content = file.read(most_bytes + 1)
@@ -78,12 +78,12 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
-    """All of it, as UTF-8; a byte order mark is left out."""
+    """The whole content as UTF-8, without a byte order mark."""
     return decoded(path, read_bytes(path, most_bytes))
 
 
 def decoded(path: Path, content: bytes) -> str:
-    """What was read from it, as UTF-8; a byte order mark is left out. Raises `BadFileError`."""
+    """The file's bytes as UTF-8, without a byte order mark. Raises `BadFileError`."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,7 +91,7 @@ def decoded(path: Path, content: bytes) -> str:
 
 
 def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
-    """Its one value, as `actors.text.read_json` takes it: valid texts, bounded depth and numbers."""
+    """Its single JSON value, read by `actors.text.read_json`: valid texts, bounded depth and numbers."""
     content = read_text(path, most_bytes)
     try:
         return text.read_json(content)
@@ -100,7 +100,7 @@ def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def tail(path: Path, most_bytes: int) -> tuple[bytes, bool]:
-    """Its last bytes, and whether there are more before them. Raises `BadFileError`; OSError of a failing disk."""
+    """Its last bytes, and whether more precede them. Raises `BadFileError`, and OSError for a failing disk."""
     with open_regular(path) as file:
         start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
         file.seek(start)
@@ -108,9 +108,9 @@ def tail(path: Path, most_bytes: int) -> tuple[bytes, bool]:
 
 
 def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
-    """Replaces the file atomically by one for the user alone; durable when it returns. Raises OSError.
+    """Replaces the file atomically by one that is private to the user; durable when it returns. Raises OSError.
 
-    `lone`: there is one writer at a time, so what a killed one has left is overwritten.
+    `lone`: there is one writer at a time, so the leftovers of a killed one are overwritten.
     """
     temporary = path.with_name(f".{path.stem}.tmp" if lone else f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """What was made, renamed or removed in it is durable when it returns."""
+    """Makes creations, renames and removals in the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -134,9 +134,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_private(directory: Path) -> None:
-    """Makes the directory for the user alone, and those above it as far as `.loop`; checks those that are there.
+    """Makes the directory and its parents up to `.loop`, private to the user; checks existing ones.
 
-    Raises `BadFileError` when others can write to one, as they could put a configuration there whose commands run.
+    Raises `BadFileError` when others can write to one: they could add a configuration whose commands run.
     """
     line = [directory, *directory.parents]
     top = next((place for place in line if place.name == ".loop"), directory)
@@ -152,7 +152,7 @@ def make_private(directory: Path) -> None:
 
 
 def check_private(directory: Path) -> None:
-    """Raises `BadFileError` unless it is a directory of this user that nobody else can write to; one may be missing."""
+    """Raises `BadFileError` unless the directory is missing, or is this user's and not writable by others."""
     try:
         found = directory.stat()
     except FileNotFoundError:
@@ -176,7 +176,7 @@ def check_private(directory: Path) -> None:
 
 def _open(path: Path, flags: int, mode: int) -> int:
     try:
-        # O_NONBLOCK: a fifo that nobody writes to opens at once, and is then seen to be one.
+        # O_NONBLOCK: a fifo without a writer opens immediately, and is then recognised.
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
     except OSError as error:
         raise _refusal(path, error) from error
@@ -198,7 +198,7 @@ def _kind(mode: int) -> str:
 
 
 def _refusal(path: Path, error: OSError) -> UserError | OSError:
-    """What it comes to: a `BadFileError` when the file is to blame."""
+    """The error to raise: a `BadFileError` when the file itself is at fault."""
     if isinstance(error, FileNotFoundError):
         return MissingFileError(path, "it does not exist")
     if error.errno == errno.EISDIR:

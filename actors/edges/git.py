@@ -1,7 +1,7 @@
-"""Plain `git`, asked questions; what it is asked to change is said by the caller. Any process; blocks while git works.
+"""Runs plain `git` for queries, and for changes that the caller names. Any process; blocks while git works.
 
-The directory alone says which repository is meant (edges/environments.py). Git takes no locks to answer (`git status`
-would, and an agent's commit at that moment would fail).
+The directory alone selects the repository (edges/environments.py). Queries take no locks: a lock of `git status` would
+make an agent's concurrent commit fail.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_REPOSITORY = "not a git repository"
 
 @dataclass(frozen=True)
 class Answer:
-    """`output` is without the final newline, None when git said no; `reason` then says why, in one line."""
+    """`output` is without the final newline, None when git failed; `reason` is then its cause in one line."""
 
     output: str | None
     reason: str = ""
@@ -36,16 +36,16 @@ def ask(
     timeout_s: float | None = None,
     private: bool = False,
 ) -> Answer:
-    """What git says. Bytes of paths that are no UTF-8 survive in it as Python does it (surrogateescape).
+    """Runs git and returns its answer. Path bytes that are not UTF-8 survive as surrogateescape.
 
-    `given` is its input, `variables` are put into its environment, after `timeout_s` it is ended. `private`: what
-    it writes is for the user alone.
+    `given`: its input. `variables`: added to its environment. `timeout_s`: then it is killed. `private`: files that it
+    writes are private to the user.
     """
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd,
-            # C: what it says is recognised, and shown
+            # C: its messages are recognised, and shown
             env=handed_on() | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | dict(variables or {}),
             capture_output=True,
             encoding="utf-8",
@@ -66,13 +66,13 @@ def ask(
 
 
 def _name(arguments: Sequence[str]) -> str:
-    """The subcommand, behind what configures it."""
+    """The subcommand, which follows the configuration options."""
     words = iter(arguments)
     return next((word for word in words if not (word == "-c" and next(words, ""))), "")
 
 
 def _reason(complaint: str) -> str:
-    """Git's last word, which comes with the command that would help, if it names one."""
+    """Git's last line, with the remedy command if it names one."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     words = [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines
     if not words:
@@ -82,7 +82,7 @@ def _reason(complaint: str) -> str:
 
 
 def git(cwd: Path, *arguments: str) -> str | None:
-    """Output of a git command without the final newline, or None when git is missing or says no."""
+    """Output of a git command without the final newline, or None when git is missing or fails."""
     return ask(cwd, *arguments).output
 
 
@@ -92,7 +92,7 @@ def sanitise(name: str) -> str:
 
 
 def top_level(cwd: Path) -> Path | None:
-    """The working tree that `cwd` is in. None outside one."""
+    """The working tree that contains `cwd`. None outside one."""
     found = git(cwd, "rev-parse", "--show-toplevel")
     return Path(found) if found else None
 
@@ -105,7 +105,7 @@ def why_no_top_level(cwd: Path) -> str:
 def main_top_level(cwd: Path) -> Path | None:
     """The main working tree of the repository, the same from all its worktrees. None outside a repository.
 
-    Of a bare repository, which has none, the directory that it is in.
+    For a bare repository, which has none, its parent directory.
     """
     common = common_directory(cwd)
     if common is None or common.name == ".git":
@@ -117,7 +117,7 @@ def main_top_level(cwd: Path) -> Path | None:
 
 
 def outermost(top: Path) -> Path:
-    """The working tree that this one is a part of as a submodule, over all levels; itself when it is no submodule."""
+    """The outermost superproject of this working tree; the tree itself when it is not a submodule."""
     while above := git(top, "rev-parse", "--show-superproject-working-tree"):
         top = Path(above)
     return top
@@ -140,13 +140,13 @@ def linked_worktree(cwd: Path) -> Path | None:
 
 
 def _absolute(cwd: Path, which: str) -> Path | None:
-    """Not by `--path-format=absolute`: git before 2.31 takes that for a word to repeat."""
+    """Makes git's path absolute without `--path-format=absolute`, which git before 2.31 echoes."""
     found = git(cwd, "rev-parse", which)
     return (cwd / found).resolve() if found else None
 
 
 def repository_id(cwd: Path) -> str:
-    """`<sanitised base name>-<12 hex digits>` as the original loop names it; all worktrees of a repository share it."""
+    """`<sanitised base name>-<12 hex digits>`, as in the original loop; shared by all worktrees of a repository."""
     common = common_directory(cwd)
     base, identity = (common.parent, common) if common is not None else (cwd, cwd)
     digest = hashlib.sha256(str(identity).encode(errors="surrogateescape")).hexdigest()[:12]
@@ -154,9 +154,9 @@ def repository_id(cwd: Path) -> str:
 
 
 def branch_note(cwd: Path) -> str | None:
-    """What a person should know of the branch before a long run; None when there is nothing to say.
+    """A note on the branch for the user before a long run; None when there is nothing to note.
 
-    How far it is behind is what the last fetch knew: nobody is asked over the network.
+    How far it is behind comes from the last fetch: no network access.
     """
     branch = git(cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
     if branch is None:

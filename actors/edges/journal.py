@@ -1,7 +1,7 @@
 """The journal of one run: SQLite, WAL, synchronous=FULL. Lives in the persistence process, in one thread.
 
-It stores streams of events and the lines of transcript.jsonl that follow from them, in one transaction, so that the
-file can always be completed from the database. It never decides and never looks into an event's body.
+It stores streams of events and the resulting lines of transcript.jsonl in one transaction, so that the database can
+always complete the file. It never decides and never reads an event's body.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def m001_events(db: sqlite3.Connection) -> None:
     db.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
 
 
-MIGRATIONS: list[Migration] = [m001_events]  # ordered; a name that was applied is never applied again
+MIGRATIONS: list[Migration] = [m001_events]  # ordered; a name is applied once
 
 # A message holds 64 MiB; a page stays far below, and a stream of any length can be loaded.
 PAGE_BYTES = 8 * 1024 * 1024
 
-LOCK_PATIENCE_S = 10.0  # a killed predecessor is gone within 2 s; longer means that somebody else owns the run
+LOCK_PATIENCE_S = 10.0  # a killed predecessor is gone within 2 s; longer means that another process owns the run
 
 
 class Journal:
@@ -61,7 +61,7 @@ class Journal:
         self._lock = _take_lock(path.with_suffix(".lock"))
         self._generation = generation
         try:
-            os.close(files.open_own(path))  # else SQLite makes it as the umask says
+            os.close(files.open_own(path))  # else SQLite makes it with the umask's mode
         except (BadFileError, OSError):
             os.close(self._lock)
             raise
@@ -145,15 +145,15 @@ class Journal:
             return version
 
     def version_of(self, event_id: str) -> int | None:
-        """The place of this event in its stream, counted from 1; None when it is not there.
+        """The position of this event in its stream, from 1; None when it is absent.
 
-        A writer that asks again after a crash is recognised by it.
+        Recognises a write that is repeated after a crash.
         """
         row = next(self._rows("SELECT version FROM events WHERE event_id = ?", event_id), None)
         return None if row is None else _number(row[0])
 
     def note(self, source: str, line: str) -> bool:
-        """A transcript line that follows from no event. False: this `source` had been written before."""
+        """Adds a transcript line that belongs to no event. Returns False when this `source` was already written."""
         with self._transaction():
             return self._add_lines([line], source=source) > 0
 
@@ -162,12 +162,12 @@ class Journal:
         return [str(row[0]) for row in self._rows("SELECT line FROM transcript ORDER BY number")]
 
     def fact(self, name: str) -> str | None:
-        """A named value kept beside the streams (session ids, counts); None when it was never set."""
+        """A named value beside the streams (session ids, counts); None when it was never set."""
         row = next(self._rows("SELECT value FROM facts WHERE name = ?", name), None)
         return None if row is None else str(row[0])
 
     def set_fact(self, name: str, value: str) -> None:
-        """Durable when it returns."""
+        """Sets a named value; durable when it returns."""
         with self._transaction():
             self._db.execute(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -175,12 +175,12 @@ class Journal:
             )
 
     def close(self) -> None:
-        """Gives the lock back. Called once, by the thread that opened it."""
+        """Releases the lock. Called once, by the thread that opened it."""
         self._db.close()
         os.close(self._lock)
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        """Raises `JournalError`, which is a `JournalUnusableError` when the journal is damaged."""
+        """Raises `JournalError`, or its subclass `JournalUnusableError` when the journal is damaged."""
         try:
             yield from self._db.execute(query, values)
         except sqlite3.Error as error:
@@ -226,7 +226,7 @@ class _Transaction:
             raise _trouble(error, "the journal cannot be written") from error
 
 
-# These change by themselves, or when somebody makes room. All else is a file that is no journal, or a damaged one.
+# These are transient, or end when space is freed. Any other error means a damaged file, or none of ours.
 _MAY_CHANGE = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT,
@@ -234,14 +234,14 @@ _MAY_CHANGE = {
 
 
 def _trouble(error: sqlite3.Error, what: str) -> JournalError:
-    """What SQLite's error comes to."""
+    """The error to raise for SQLite's error."""
     code = getattr(error, "sqlite_errorcode", None)  # Python's own errors have none, e.g. of text that is no UTF-8
     kind = JournalError if code is not None and code & 0xFF in _MAY_CHANGE else JournalUnusableError
     return kind(f"{what}: {error}; the run's files are left as they are")
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    """SQLite keeps to no column's type: a damaged or foreign file may hold anything."""
+    """Checks the row's types: SQLite does not enforce them, and a damaged file may hold anything."""
     try:
         return msgspec.convert(dict(zip(("event_id", "at_ms", "kind", "body"), row, strict=True)), Record)
     except msgspec.ValidationError as error:
@@ -264,16 +264,16 @@ def _take_lock(path: Path) -> int:
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise JournalError(f"the journal beside {path} is held by another process") from None
-            time.sleep(0.01)  # flock has no time-out of its own; this is start-up, nobody waits in a mailbox
+            time.sleep(0.01)  # flock has no time-out; at start-up no mailbox waits
         else:
             return descriptor
 
 
 def has_events(path: Path, stream: str) -> bool:
-    """Whether anything stands in this stream of the journal, which need not exist. Changes nothing; needs no lock.
+    """Whether this stream of the journal, which need not exist, has events. Changes nothing; needs no lock.
 
-    Raises `BadFileError` for what is no file, and `JournalError` when the journal cannot be read, or was written by a
-    newer version.
+    Raises `BadFileError` when the path is not a regular file, and `JournalError` when the journal cannot be read, or a
+    newer version wrote it.
     """
     if not files.is_regular(path):
         return False
@@ -290,7 +290,7 @@ def has_events(path: Path, stream: str) -> bool:
 
 
 def _applied(db: sqlite3.Connection, path: Path) -> set[str]:
-    """The names of the migrations that the journal has had. Raises `JournalError` for one that is unknown here."""
+    """The names of the journal's applied migrations. Raises `JournalError` for an unknown one."""
     applied = {str(row[0]) for row in db.execute("SELECT name FROM migrations")}
     unknown = applied - {migration.__name__ for migration in MIGRATIONS}
     if unknown:

@@ -1,9 +1,8 @@
-"""Looks into a run's journal without being its writer: beside one that is live, or after its end.
+"""Reads a run's journal without being its writer, while the run is live or after its end.
 
-Takes no lock of the run, fences nobody, and leaves nothing behind: SQLite makes files beside a database that it
-reads, which the run's owner could not write any more if somebody else had looked, so where they are missing they are
-not made. It reads what is durable, also what a killed writer has left in the write-ahead log. Runs in the caller's
-thread, in any process.
+Takes no lock of the run, fences no writer, and leaves nothing behind. SQLite would make files beside a database that it
+reads. Made by another user, they would lock the run's owner out, so missing ones are not made. It reads all that is
+durable, including a killed writer's write-ahead log. Runs in the caller's thread, in any process.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from actors.edges import files
 from actors.errors import BadFileError, JournalError
 from actors.messages import Record
 
-BUSY_S = 5.0  # a writer that recovers or checkpoints lets us wait for milliseconds
+BUSY_S = 5.0  # a writer that recovers or checkpoints blocks us for milliseconds
 
 
 def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Record]]:
-    """All records of these streams, in order; none at all of a run that has no journal (the original's have none).
+    """All records of these streams, in order; empty for a run without a journal (as the original's runs are).
 
-    Raises `JournalError` when there is one that cannot be read.
+    Raises `JournalError` when the journal cannot be read.
     """
     path = directory / "journal.sqlite"
     found: dict[str, list[Record]] = {stream: [] for stream in streams}

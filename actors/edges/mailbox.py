@@ -1,6 +1,6 @@
 """The inbox of an actor process: control before mail, and open to inspection while a handler is stuck.
 
-Pykka asks an inbox for `put`, `get` and `empty` only (its stock one is a plain FIFO queue: a stop waits behind the
+Pykka needs only `put`, `get` and `empty` of an inbox (its stock one is a plain FIFO queue: a stop waits behind the
 backlog). The I/O thread puts and inspects; the actor's thread gets. It is bounded by what senders may have in
 flight (machines/outbox.WINDOW and WINDOW_BYTES).
 """
@@ -23,7 +23,7 @@ Item = PykkaEnvelope[Any]
 
 
 class Mailbox:
-    """Pykka's inbox. What is not a `Delivery` comes from Pykka itself: its own stop, which goes first like ours."""
+    """Pykka's inbox. An item that is not a `Delivery` is Pykka's own stop, which goes first like ours."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -31,7 +31,7 @@ class Mailbox:
         self._control: deque[Item] = deque()
         self._mail: deque[Item] = deque()
         self._handling: Delivery | None = None
-        self._activity = ""  # what the actor's thread does beside handling: "on_start", "on_stop"
+        self._activity = ""  # what the actor's thread does besides handling: "on_start", "on_stop"
         self._since_ms = monotonic_ms()
         self._handled: deque[tuple[Envelope, int]] = deque(maxlen=REMEMBERED)  # without their bodies
         self._handled_count = 0
@@ -63,7 +63,7 @@ class Mailbox:
         with self._changed:
             return not (self._stops or self._control or self._mail)
 
-    # --- the actor's thread says what it does -------------------------------------------------------------------
+    # --- the actor's thread reports what it does -------------------------------------------------------------------
 
     def begin(self, delivery: Delivery) -> None:
         """The handler of this delivery starts."""
@@ -80,7 +80,7 @@ class Mailbox:
             self._handling = None
 
     def set_activity(self, activity: str) -> None:
-        """What the thread does when it does not handle a message; "" when it waits for one."""
+        """Records what the thread does outside handlers; "" when it waits for a message."""
         with self._changed:
             self._activity = activity
             self._since_ms = monotonic_ms()
@@ -88,7 +88,7 @@ class Mailbox:
     # --- inspection, any thread -----------------------------------------------------------------------------------
 
     def vitals(self, note: str) -> Heartbeat:
-        """How the handler is doing."""
+        """The handler's current message and its age, and the queue's length."""
         with self._changed:
             handling = self._handling.envelope.kind if self._handling else self._activity
             return Heartbeat(

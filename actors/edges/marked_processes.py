@@ -1,10 +1,9 @@
-"""Finds and ends what a program of ours started, also what left its process tree. Blocks the calling thread.
+"""Finds and ends what a program of ours started, even outside its process tree. Blocks the calling thread.
 
-Every process that descends from an agent's program has `MARK_VARIABLE` in its environment, with a value of that
-program's own; what descends from a check has `CHECK_MARK_VARIABLE`. So a command that got a session of its own is found
-when the program was killed and nothing else leads to it: while the owner lives on, nobody else would end it, and it
-would work against the resumed session. macOS hides the environment of the system's own programs; what it hides is left
-to `supervisor.stale_processes`.
+Every descendant of an agent's program has `MARK_VARIABLE` in its environment, with a value unique to that program.
+Descendants of a check have `CHECK_MARK_VARIABLE`. So a command with a session of its own is found even after the
+program was killed. Otherwise it would run on against the resumed session, as long as the owner lives. macOS hides the
+environment of the system's own programs; `supervisor.stale_processes` ends those.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 from actors.edges import processes
 
 MARK_VARIABLE = "LOOP_AGENT_MARK"
-CHECK_MARK_VARIABLE = "LOOP_CHECK_MARK"  # another one: a check that an agent's own `loop` runs stays that agent's
+CHECK_MARK_VARIABLE = "LOOP_CHECK_MARK"  # separate: a check that an agent's own `loop` runs belongs to that agent
 
-Identity = tuple[int, str]  # pid and start time: pids are used again
+Identity = tuple[int, str]  # pid and start time: pids are reused
 
 
 def identified(pids: Iterable[int]) -> set[Identity]:
-    """Those of the processes that are there, with their start times."""
+    """The live processes among these, with their start times."""
     return {(pid, started) for pid in pids if (started := processes.start_time(pid)) is not None}
 
 
 def marked(mark: str, variable: str = MARK_VARIABLE) -> set[int]:
-    """What runs with this mark; never the caller."""
+    """The running processes with this mark, except the caller."""
     found = set()
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+        with suppress(psutil.Error, OSError):  # gone meanwhile, or not readable for us
             if process.environ().get(variable) == mark and processes.is_running(process.pid):
                 found.add(process.pid)
     return found - {os.getpid()}
 
 
 def sweep(family: Iterable[Identity], mark: str, timeout_s: float, variable: str = MARK_VARIABLE) -> None:
-    """Kills the family and whatever bears the mark; returns when all are gone, or soon after `timeout_s`."""
+    """Kills the family and all marked processes; returns when all are gone, or soon after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     for pid, started in family:
         processes.end_stale(pid, started)

@@ -1,23 +1,22 @@
 """The MCP server `loop-bridge`: three tools for the two agents, over HTTP on an inherited loopback socket.
 
-Runs an asyncio loop in a thread of its own; the tools are plain functions, each called in a thread of a pool, and may
-block. It knows nothing of actors, and decides nothing: the tools do.
+Runs an asyncio loop in a thread of its own. The tools are plain functions, called in a thread pool, and may block. It
+knows no actors and decides nothing: the tools do.
 
-Each request stands for itself: no session, no stream from here to the client (a GET is refused, as the protocol
-allows), and one connection a request. So a client never holds a connection to a server that is gone: what it sends
-while the server is being replaced waits in the backlog of the socket, which the parent keeps open. Only a call that is
-being served when the process dies breaks.
+Requests are independent: no session, no stream to the client (a GET is refused, as the protocol allows), and one
+connection per request. So no client holds a connection to a dead server. Requests during a restart wait in the backlog
+of the socket, which the parent keeps open. Only a call in progress when the process dies breaks.
 
-A call is carried out while its caller holds the connection. One that waited in the backlog may come from a program that
-was killed meanwhile: its successor makes the call again, and nobody could tell the two from two calls.
+A call is carried out only while its caller holds the connection. A call from the backlog may come from a program that
+was killed meanwhile: its successor repeats the call, and the bridge could not recognise the repetition.
 
-Any user of this machine can reach the port: a connection without a valid token is few, short and cheap (doorkeeper).
-A body is read whole before it is served, within `BODY_S` and `MAX_BODY_BYTES`.
+Any user of this machine can reach the port: connections without a valid token are few, short and cheap (doorkeeper). A
+body is read whole before it is served, within `BODY_S` and `MAX_BODY_BYTES`.
 
-Who calls is known from the bearer token alone. Requests for another host than this loopback address, and any that a
-web page made (they carry an Origin), are refused, so a page that has its name rebound to 127.0.0.1 gets nowhere.
+The bearer token alone identifies the caller. Requests for another host than this loopback address, and requests of web
+pages (they carry an Origin), are refused. So DNS rebinding to 127.0.0.1 does not work.
 
-Importing this module takes about a second, most of it the types of `mcp` (2.3.0): only the bridge does it.
+Importing this module takes about a second, mostly for the types of `mcp` (2.3.0): only the bridge does it.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ INSTRUCTIONS = (
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 BODY_S = 30.0
-# What is thrown away of a body that is too long, before it is refused: a client reads the answer when it has sent all.
+# Bytes of an oversized body that are discarded before the refusal: a client reads the answer after sending everything.
 DISCARDED_BYTES = 20 * MAX_BODY_BYTES
-MOST_SERVED = 256  # requests of our agents at once
+MOST_SERVED = 256  # concurrent requests of our agents
 
 START_PATIENCE_S = 10.0
-STOP_PATIENCE_S = 1.0  # calls that are being served may end; the whole actor has less than 3 s
+STOP_PATIENCE_S = 1.0  # for calls in progress to end; the whole actor has less than 3 s
 
 
 class SendMessage(msgspec.Struct, frozen=True):
@@ -80,16 +79,16 @@ class SendMessage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What the tools do. Each is called with the caller's role and answers with text for the agent.
+    """The tools' functions. Each gets the caller's role and returns text for the agent.
 
-    They raise `UserError` for a call that the agent can correct (it is told the text, as invalid params), and any
-    other LoopError for circumstances (it is told the text, as an internal error). Called from many threads at once.
+    They raise `UserError` for a call that the agent can correct (it gets the text as invalid params), and any other
+    LoopError for circumstances (it gets the text as an internal error). Called from many threads concurrently.
     """
 
     send_message: Callable[[Role, str, str], str]  # caller, target, message
     bridge_status: Callable[[Role], str]
     receive_messages: Callable[[Role], str]
-    came: Callable[[Role], object] = lambda _role: None  # told once of each caller, in the endpoint's thread
+    came: Callable[[Role], object] = lambda _role: None  # called once per caller, in the endpoint's thread
 
 
 _NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
@@ -151,8 +150,8 @@ TOOLS = (
 class McpEndpoint:
     """The server on one listening socket. `start` once, `stop` once.
 
-    `listen_fd` stays the caller's: it is duplicated, and never closed or shut down here. `tokens`: by role.
-    `crashed` is called, in the endpoint's thread, when the server ends without having been asked to.
+    `listen_fd` remains the caller's: it is duplicated, and never closed or shut down here. `tokens`: by role.
+    `crashed` is called, in the endpoint's thread, when the server ends without a `stop`.
     """
 
     def __init__(
@@ -186,11 +185,11 @@ class McpEndpoint:
 
     @property
     def url(self) -> str:
-        """Where the agents find it."""
+        """The URL for the agents."""
         return bridge_url(self._port)
 
     def start(self) -> None:
-        """Returns when calls are served. Raises CircumstanceError when that cannot be."""
+        """Returns when calls are served. Raises CircumstanceError when the server cannot start."""
         for library in ("mcp", "uvicorn"):  # both say several lines about each request
             logging.getLogger(library).setLevel(logging.WARNING)
         self._thread.start()
@@ -198,7 +197,7 @@ class McpEndpoint:
             raise CircumstanceError(f"the MCP endpoint did not start: {self._failure!r}")
 
     def stop(self) -> None:
-        """Lets calls that are being served end for a moment, then returns. New ones wait in the backlog."""
+        """Gives calls in progress a moment to end, then returns. New ones wait in the backlog."""
         self._server.should_exit = True
         self._thread.join(2 * STOP_PATIENCE_S)
 
@@ -253,9 +252,9 @@ class McpEndpoint:
         return guard
 
     def _admits(self, head: bytes) -> bytes | None:
-        """For the doorkeeper: a POST with a token of this run. Its other headers are looked at later.
+        """For the doorkeeper: admits a POST with a token of this run. Its other headers are checked later.
 
-        The server fails at a HEAD with a body that is no HTTP, as it answers with a body of its own.
+        The server fails at a HEAD with an invalid body, as it answers with a body of its own.
         """
         for line in head.split(b"\n"):
             name, _, value = line.partition(b":")
@@ -353,7 +352,7 @@ class _Server(uvicorn.Server):
 
 
 def _has_closed(transport: asyncio.Transport) -> bool:
-    """Whether the other side has; the event loop may not have come to read that yet. In the loop's thread."""
+    """Whether the peer has closed, even if the event loop has not read that yet. Call it in the loop's thread."""
     if transport.is_closing():
         return True
     with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as link:
@@ -366,7 +365,7 @@ def _has_closed(transport: asyncio.Transport) -> bool:
 
 
 async def _whole_body(receive: Receive) -> bytes | None:
-    """The body; None: it is too long, or slow, or its sender is gone. One that is too long is thrown away first."""
+    """The body; None when it is too long or slow, or its sender is gone. An oversized one is discarded first."""
     parts: list[bytes] = []
     size = 0
     with suppress(TimeoutError):
@@ -386,7 +385,7 @@ async def _whole_body(receive: Receive) -> bytes | None:
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """The body as one message; then what comes after it, which is that the client is gone."""
+    """A `receive` that gives the body as one message, then the client's disconnect."""
     left = [body]
 
     async def received() -> Message:
@@ -402,13 +401,13 @@ async def _list_tools(
 
 
 def _closing(send: Send) -> Send:
-    """One request a connection: see the module's docstring."""
+    """Closes the connection after one request: see the module's docstring."""
 
     async def send_closing(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [pair for pair in message.get("headers", []) if pair[0].lower() != b"connection"]
             message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        # A body that turned out to be no HTTP was answered by the server itself, and the connection takes nothing more.
+        # The server itself has answered an invalid body, and the connection accepts nothing more.
         with suppress(h11.LocalProtocolError):
             await send(message)
 

@@ -1,8 +1,8 @@
-"""What runs in an agent's tmux pane: starts the agent's own TUI there, and says in the pane what became of it.
+"""The program in an agent's tmux pane: starts the agent's own TUI, and shows how it ended.
 
-A process of its own, below the tmux server. It holds the actor's socket as its lifeline: when that ends, the TUI and
-all its processes are ended, so that no agent works on unwatched; `[loop]` lines tell whether the run goes on by itself
-or how to take it up. Decides nothing else, and never starts the TUI a second time: the actor does.
+A process of its own, below the tmux server. It holds the actor's socket as its lifeline. When that ends, it ends the
+TUI and all its processes, so that no agent continues unwatched. `[loop]` lines show whether the run continues by
+itself, or how to resume it. Decides nothing else, and never restarts the TUI: the actor does.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from actors.edges import environments, processes
 from actors.text import printable
 
 # Out of the alternate screen, cursor on, mouse, paste and focus reports off, keys and colours as they were. Then a new
-# line, and nothing below it: a TUI that has emptied the pane leaves the cursor in the top one, which tmux's "Pane is
-# dead" pushes out of sight; one that draws in the pane leaves it above its last rows.
+# line, and nothing below it: a TUI that has emptied the pane leaves the cursor in the top line, which tmux's "Pane is
+# dead" scrolls away; one that draws in the pane leaves it above its last rows.
 _PLAIN_TERMINAL = (
     "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[<u\x1b[0m\r\n\x1b[J"
 )
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def _last_words(line: socket.socket) -> str:
-    """Waits for the end of the lifeline. What the actor said before it, "" when it was killed."""
+    """Waits for the end of the lifeline. Returns the actor's last text, "" when it was killed."""
     said = b""
     with suppress(OSError):
         while chunk := line.recv(4096):
@@ -104,7 +104,7 @@ def _terminal() -> list[Any] | None:
 
 
 def _restore(terminal: list[Any] | None) -> None:
-    """A TUI that was killed leaves the terminal as it used it."""
+    """Resets the terminal, whose modes a killed TUI leaves set."""
     sys.stdout.write(_PLAIN_TERMINAL)
     sys.stdout.flush()
     if terminal is not None:

@@ -1,8 +1,8 @@
-"""A program in a pane of a tmux session, for an actor that drives it: started, typed to, looked at, ended.
+"""A program in a tmux pane, for the actor that drives it: starts it, types, reads the screen, ends it.
 
-Runs in the asyncio loop of whoever made it. The program is a child of the tmux server's, so no tree of ours has it: in
-the pane runs `pane_program`, which starts it, holds a socket of ours as its lifeline, and says in the pane what
-happened when either end is gone. Touches only the server and session it was given; never ends the session.
+Runs in its creator's asyncio loop. The program is a child of the tmux server, so it is not in our process tree.
+`pane_program` runs in the pane: it starts the program, holds a socket of ours as its lifeline, and shows what happened
+when either end is gone. Touches only the server and session it was given; never ends the session.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from actors.edges import environments, processes
 from actors.errors import AgentDiedError, CircumstanceError
 from actors.machines import hints
 
-PANE_OPTION = "@loop_pane"  # of a pane: which of ours it is, "left", "right" or "console"
-TITLE_OPTION = "@loop_title"  # of a pane: what stands on its border
+PANE_OPTION = "@loop_pane"  # of a pane: its role, "left", "right" or "console"
+TITLE_OPTION = "@loop_title"  # of a pane: the text on its border
 START_PATIENCE_S = 20.0  # of a loaded machine; an interpreter's start
 END_PATIENCE_S = 1.5
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
 class Pane:
-    """One pane and the program in it. `run` once; a pane that is gone is made again, what is left in it is replaced.
+    """One pane and the program in it. `run` once; it remakes a missing pane, and replaces a program that is left in it.
 
     `on_end(why)` is called in the loop, once, when the program has ended, or its pane was killed; not after `close`.
     Errors: `CircumstanceError` when tmux refuses (the session is gone), `AgentDiedError` when the program is.
@@ -106,22 +106,24 @@ class Pane:
             await self.press("Enter")
 
     async def press(self, *keys: str) -> None:
-        """Keys by tmux's names, as in `send-keys`. Whoever scrolls in the pane is brought back: keys would be lost."""
+        """Presses keys by tmux's names, as in `send-keys`. Leaves copy mode first, in which keys would be lost."""
         self._alive()
         await self._tmux("copy-mode", "-q", "-t", self._id, ";", "send-keys", "-t", self._id, *keys)
 
     async def type(self, text: str) -> None:
-        """One line, key by key; not submitted."""
+        """Types one line, key by key; does not submit it."""
         self._alive()
         text = _CONTROL.sub("", text)
         await self._tmux("copy-mode", "-q", "-t", self._id, ";", "send-keys", "-t", self._id, "-l", "--", text)
 
     async def screen(self) -> str:
-        """What is to be seen in the pane now."""
+        """The pane's visible text."""
         return await self._tmux("capture-pane", "-p", "-t", self._id)
 
     async def close(self, farewell: str = "") -> None:
-        """Ends the program with all its processes; the pane stays and shows `farewell`. Idempotent, after any error."""
+        """Ends the program with all its processes; the pane stays and shows `farewell`. Idempotent; allowed after any
+        error.
+        """
         self._closing = True
         server, self._server = self._server, None
         if server is None:
@@ -145,7 +147,7 @@ class Pane:
             raise AgentDiedError(f"{self._label} {self.ended or 'was closed'}")
 
     async def _follow(self, reader: asyncio.StreamReader, hello: asyncio.Future[int]) -> None:
-        """The pane's program says its pid, and how it ended; when it says nothing, it was killed with its pane."""
+        """Reads the program's pid and how it ended; silence means that it was killed with its pane."""
         why = "was killed with its pane"
         while line := await reader.readline():
             said = json.loads(line)
@@ -162,12 +164,12 @@ class Pane:
         self._on_end(why)
 
     def _end(self) -> None:
-        """Blocks: the program in the pane does it by itself, unless it was killed."""
+        """Blocks until the program has ended: `pane_program` ends it, unless it was killed."""
         if self._pid and self._started and not processes.wait_ended(self._pid, 0.5):
             processes.end_stale(self._pid, self._started)
 
     async def _pane(self) -> str:
-        """The id of our pane; it is made anew when somebody has killed it."""
+        """The id of our pane; makes a new one when it was killed."""
         panes = await self._panes()
         if self._access.side in panes:
             return panes[self._access.side]
@@ -209,7 +211,7 @@ class Pane:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """The environment holds secrets: never on a command line, and in a file for the user alone, and not for long."""
+    """The environment holds secrets: never on a command line, only in a private, short-lived file."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,11 +1,11 @@
 """Processes as the system knows them: identity, descendants, ending them all. Blocks the calling thread; any thread.
 
 The one module that knows what differs between Linux and macOS. It never uses `killpg`: coding agents start shells and
-test runners in sessions of their own. It never takes an exit status: whoever started a process waits for it.
+test runners in sessions of their own. It never collects an exit status: the parent of a process waits for it.
 
 A tree is: the process, its descendants, and every member of a session that one of these leads. The last part finds
-what a parent that died early left behind, unless that went to a new session by a second fork (a daemon). A daemon
-is found where the tree's top is a child subreaper, so on Linux only, or by its record (`record`).
+orphans of parents that died early, except daemons, which enter a new session by a second fork. A daemon is found where
+the tree's top is a child subreaper (Linux only), or by its record (`record`).
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ _STOP_TIMEOUT_S = 1.0  # a process stops as soon as its system call is over
 
 
 def start_time(pid: int) -> str | None:
-    """The other half of a process's identity, next to its pid. Compare for equality only. None: no such process."""
+    """The second half of a process's identity, besides its pid. Compare for equality only. None: no such process."""
     row = _row(pid)
     return None if row is None else f"{_EPOCH}{row.started}"
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and has not ended. One that has ended and waits for its parent does not run."""
+    """Whether the process exists and has not ended. A zombie does not run."""
     row = _row(pid)
     return row is not None and not row.ended
 
 
 def tree(pid: int) -> set[int]:
-    """What runs of the tree of `pid`, without `pid` itself and without the caller. Also after `pid` has ended."""
+    """The running processes of the tree of `pid`, except `pid` and the caller. Works after `pid` has ended, too."""
     return _members(_table(), pid) - {pid}
 
 
 def kill_tree(pid: int, *, itself: bool = True, timeout_s: float = KILL_TIMEOUT_S) -> set[int]:
-    """Kills the tree of `pid`, and waits until it is gone. Returns what still runs: other users' processes, mostly.
+    """Kills the tree of `pid`, and waits until it is gone. Returns what still runs: mostly other users' processes.
 
-    Leaves `pid` itself with `itself=False`: so an actor ends its own tree before it ends.
+    `itself=False` spares `pid`: an actor ends its own tree this way before it ends.
     """
     deadline = time.monotonic() + timeout_s
     spared = set() if itself else {pid}
@@ -65,7 +65,7 @@ def kill_tree(pid: int, *, itself: bool = True, timeout_s: float = KILL_TIMEOUT_
 
 
 def end_stale(pid: int, started: str) -> bool:
-    """Kills the tree of `pid` if it is still the process that started at `started`. False: it is not, or is gone."""
+    """Kills the tree of `pid` if that process started at `started`. False: it is another process, or gone."""
     if start_time(pid) != started:
         return False
     kill_tree(pid)
@@ -88,18 +88,18 @@ RECORD_SUFFIX = ".process"  # of the files of `record`, which nothing else in a 
 
 
 class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that must not outlive its actor, as it stands in a file."""
+    """The file format for a process that must not outlive its actor."""
 
     pid: int
     started: str
 
 
 def record(directory: Path, pid: int) -> Path | None:
-    """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: it is already gone, or
-    the disk takes no file: a record is a second net, and not worth the life of who lives above the first.
+    """Writes the identity of `pid` to a file of its own in `directory`, which is made. None: the process is gone, or
+    the write failed. A record is only a second safety net, so its failure is no error.
 
-    `supervisor.stale_processes.kill` kills what is recorded and removes the file. Nobody has to remove a record before:
-    the identity of a process that has ended never comes again.
+    `supervisor.stale_processes.kill` kills what is recorded and removes the file. Stale records are harmless: the
+    identity of an ended process never recurs.
     """
     started = start_time(pid)
     if started is None:
@@ -134,7 +134,7 @@ def _table() -> dict[int, _Row]:
 
 
 def _members(table: dict[int, _Row], pid: int) -> set[int]:
-    """What runs of the tree of `pid`, and `pid` itself; never the caller, who has work to do."""
+    """The running processes of the tree of `pid`, and `pid` itself; never the caller."""
     members = {pid}
     while found := {p for p, r in table.items() if r.parent in members or r.session in members} - members:
         members |= found
@@ -142,10 +142,10 @@ def _members(table: dict[int, _Row], pid: int) -> set[int]:
 
 
 def _stop_tree(pid: int, spared: set[int]) -> set[int]:
-    """Stops everything in the tree, and returns it. What is stopped cannot fork, so nothing escapes its killer.
+    """Stops (SIGSTOP) everything in the tree, and returns it. A stopped process cannot fork, so none escapes.
 
-    Looks until nothing new is found after all that was found before was seen to stand still: a fork that is under
-    way when the signal comes is finished first (Linux since 4.19), and its child may be missing in the same look.
+    Scans until all processes found are seen stopped and a further scan finds no new one. A fork in progress completes
+    before the signal (Linux since 4.19), and its child may be missing in the same scan.
     """
     stopped: set[int] = set()
     still = True
@@ -164,12 +164,12 @@ if sys.platform == "linux":
     HAS_SUBREAPER = True
     _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-    # psutil computes a process's start from the wall clock, and the result moves by a second when that is
-    # adjusted. The ticks since boot never move; the boot's id is there because records outlive a reboot.
+    # psutil computes a process's start from the wall clock, and the result moves by a second when that is adjusted. The
+    # ticks since boot never change; the boot id is included because records outlive a reboot.
     _EPOCH = Path("/proc/sys/kernel/random/boot_id").read_text().strip() + "/"
 
     def become_subreaper() -> bool:
-        """Makes this process the parent of every descendant whose own parent dies. False where there is no such thing.
+        """Makes this process the parent of every descendant whose own parent dies. False where unsupported.
 
         Holds until this process ends; children do not inherit it.
         """
@@ -189,7 +189,7 @@ if sys.platform == "linux":
             os.close(handle)
 
     def children() -> set[int]:
-        """The children of this process, adopted and ended ones included. Reads one file a thread, not all of /proc."""
+        """The children of this process, adopted and ended ones included. Reads one file per thread, not /proc."""
         threads = Path("/proc/self/task").iterdir()
         try:
             # Safe for one's own children only: they stay listed until we ourselves have waited for them.
@@ -216,7 +216,7 @@ else:
     _EPOCH = ""
 
     def become_subreaper() -> bool:
-        """Never: the system has no such thing."""
+        """Returns False: the system does not support it."""
         return False
 
     def wait_ended(pid: int, timeout_s: float | None = None) -> bool:

@@ -1,7 +1,7 @@
-"""Asks a program one question: starts it, waits for its end or for the time-out, hands back what it said.
+"""Runs a program once: starts it, waits for its end or the time-out, returns its output.
 
-Blocks the calling thread; any thread. Whatever the program has started is gone with it after a time-out, also a child
-that keeps its output open. It never asks anybody anything: stdin is the null device.
+Blocks the calling thread; any thread. A time-out also ends all that the program started, even a child that holds its
+output open. The program cannot prompt: stdin is the null device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from actors.edges import processes
 
 
 class Answer(NamedTuple):
-    """What it said. `code` is None when it did not end in time, or could not be started: then `err` says why."""
+    """The program's output. `code` is None when it timed out or could not start: then `err` is the reason."""
 
     code: int | None
     out: str
@@ -23,12 +23,12 @@ class Answer(NamedTuple):
 
     @property
     def first_line(self) -> str:
-        """Of its output; "" when there is none."""
+        """The first line of its output; "" when there is none."""
         return next((line.strip() for line in self.out.splitlines() if line.strip()), "")
 
 
 def ask(command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, timeout_s: float) -> Answer:
-    """Never raises for what the program does or is."""
+    """Runs the program. Never raises for a missing or failing program."""
     try:
         process = subprocess.Popen(
             command,
@@ -39,7 +39,7 @@ def ask(command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, ti
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # it cannot ask at the terminal, and what it leaves behind is found by its session
+            start_new_session=True,  # it cannot prompt at the terminal, and its leftovers are found by session
         )
     except OSError as error:
         return Answer(None, "", f"cannot be started: {(error.strerror or str(error)).lower()}")

@@ -1,9 +1,8 @@
-"""Looks for the pull request of the branch that a run is on: in git whether there can be one, at `gh` whether there is.
+"""Probes for the pull request of a run's branch: git shows whether there can be one, `gh` whether there is.
 
-It only reads, and believes nobody: an agent that says it has opened one may be wrong. An agent may also have gone back
-from the branch that it has published. So the branches that were pushed from here are looked at, too: those with a
-commit that this working tree was on since the run began, as git's own logs say. Blocks its thread, for `TIMEOUT_S` a
-branch at most; `break_off` from another thread ends that at once.
+It only reads, and trusts no agent's report. An agent may also have left the branch that it published. So the branches
+pushed from here are probed too: those with a commit that this working tree had checked out since the run began, by
+git's own logs. Blocks its thread, at most `TIMEOUT_S` per branch; `break_off` from another thread interrupts it.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from actors.edges.git import git, top_level, why_no_top_level
 from actors.edges.processes import kill_tree
 from actors.machines.run import Missing, PullRequest, PullRequestStatus
 
-# One answer of a provider's API takes a second or two. A network that swallows packets answers never, and the run,
-# which is done, waits for this alone.
+# An answer of a provider's API takes a second or two. A network that drops packets never answers, and the finished run
+# waits only for this.
 TIMEOUT_S = 30.0
 
-MOST_BRANCHES = 3  # that were pushed: an agent that has published its work in more places has lost its way
+MOST_BRANCHES = 3  # pushed branches that are probed: no sensible agent publishes its work in more places
 
 _QUIET = {"GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1", "CLICOLOR_FORCE": "0"}
 
-# How gh 2 says it, in lower case; the first that fits. The one about hosts also names `gh auth login`.
+# Messages of gh 2, in lower case; the first match counts. The one about hosts also names `gh auth login`.
 _SAYINGS: tuple[tuple[str, Missing, str], ...] = (
     ("no pull requests found", "pull-request", "there is none for {branch}"),
     ("known github host", "remote", "no remote of this repository is on GitHub"),
@@ -51,9 +50,9 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 class PullRequestProbe:
-    """One look. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread.
+    """One probe. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread.
 
-    `since` is when the run began, as its manifest has it; without that only the branch that is checked out counts.
+    `since`: when the run began, from its manifest; without it only the checked-out branch counts.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class PullRequestProbe:
         self._broken_off = False
 
     def ahead(self) -> PullRequestStatus:
-        """Whether there can be one, as far as this machine knows; nobody is asked over the network."""
+        """Whether there can be one, by local state alone; no network access."""
         if top_level(self._cwd) is None:
             return PullRequestStatus(lacks="repository", reason=why_no_top_level(self._cwd))
         if not git(self._cwd, "remote"):
@@ -97,14 +96,14 @@ class PullRequestProbe:
         return sight
 
     def break_off(self) -> None:
-        """Ends the program that is asked, with everything that it started. What the look answers then is void."""
+        """Ends the running program and everything that it started. The probe's result is then void."""
         with self._lock:
             self._broken_off = True
             if self._process is not None and self._process.poll() is None:
                 kill_tree(self._process.pid)
 
     def _ask(self, gh: str, branch: str = "") -> PullRequestStatus:
-        """Of the branch that is checked out, or of this one."""
+        """Asks `gh` about the checked-out branch, or this one."""
         which = [branch] if branch else []
         with self._lock:
             if self._broken_off:
@@ -152,11 +151,11 @@ class PullRequestProbe:
 
 
 def pushed_from(cwd: Path, since_s: float) -> list[str]:
-    """The branches that were pushed from this repository since then, with a commit that was checked out here since
-    then; not the one that is checked out now. The last one first.
+    """The branches pushed from this repository since then, with a commit checked out here since then; newest first,
+    without the current branch.
 
-    Another working tree of the repository has a log of its own, so what is done there does not count here. Nor does the
-    commit that the run began on: git's log knows whole seconds, and that one may just have been pushed.
+    Another working tree has a log of its own, so its commits do not count. Nor does the commit that the run began on:
+    git's log has whole seconds, and that commit may just have been pushed.
     """
     here = dict(_log(cwd, "HEAD", since_s))
     here.pop(_at(cwd, since_s), None)
@@ -175,12 +174,12 @@ def pushed_from(cwd: Path, since_s: float) -> list[str]:
 
 
 def _at(cwd: Path, since_s: float) -> str:
-    """The commit that was checked out then; "" when that is not written down."""
+    """The commit that was checked out then; "" when the log does not have it."""
     return next((commit for commit, at in _log(cwd, "HEAD", 0) if at < since_s), "")
 
 
 def _log(cwd: Path, ref: str, since_s: float, form: str = "%H") -> Iterator[tuple[str, float]]:
-    """What git has written down of the ref since then, and when."""
+    """The ref's log entries since then, with their times."""
     said = git(cwd, "log", "--walk-reflogs", "--date=unix", f"--format=%gd %x00{form}", ref, "--") or ""
     for line in said.splitlines():
         at, _, what = line.partition(" \0")
@@ -190,7 +189,7 @@ def _log(cwd: Path, ref: str, since_s: float, form: str = "%H") -> Iterator[tupl
 
 
 def _unix_s(text: str) -> float:
-    """Of a manifest's time. Never, when it is none."""
+    """A manifest's time as Unix seconds; infinity for an invalid one."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -1,11 +1,13 @@
-"""The mail of one address: what any thread says goes out of its I/O thread, what comes in finds its waiter or inbox.
+"""The messages of one address: any thread sends through the I/O thread; what arrives goes to a waiting thread or the
+inbox.
 
 Owns no socket. `tell`, `ask`, `handled` and `answer` are for any thread; the methods below them are for the I/O thread
 alone (the main thread of an actor process; the router thread of the root, where a local endpoint has one as well).
 It applies machines/outbox to real messages and never decides what a message means.
 
-What waits here while the root does not read is bounded: messages that may be lost by `MOST_LOOSE_BYTES`, since an agent
-that talks fills them; those that must arrive by the work that waits for their answer (machines/outbox).
+The queue is bounded while the root does not read. `MOST_LOOSE_BYTES` bounds messages that may be lost, since a
+talkative agent fills them. Messages that must arrive are bounded by the work that waits for their answer
+(machines/outbox).
 """
 
 from __future__ import annotations
@@ -51,14 +53,14 @@ from actors.wire.envelope import (
 
 # Served before ordinary mail, in the recipient's mailbox as on the way there.
 CONTROL = (StopActor, ActorUp, ActorDown, ControlRun, Apply, Peek)
-# Of messages that may be lost, from `tell` to the socket. Beyond it they are lost, and counted in the log.
+# Of messages that may be lost, from `tell` to the socket. Beyond it they are dropped, and counted in the log.
 MOST_LOOSE_BYTES = 32 * 1024 * 1024
 _CONTROL_KINDS = frozenset(cls.__name__ for cls in CONTROL)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message that has arrived and is to be handled. `at_ms`: monotonic time of its arrival."""
+    """A message that has arrived and must be handled. `at_ms`: monotonic time of its arrival."""
 
     envelope: Envelope
     message: Message
@@ -76,7 +78,7 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Letter:
-    """A message on its way out, encoded in the thread that said it."""
+    """An outgoing message, encoded in the thread that sends it."""
 
     envelope: Envelope
     body: bytes
@@ -90,7 +92,7 @@ def monotonic_ms() -> int:
 
 
 class ReliableChannel:
-    """The mail of `address`. `wake` makes the I/O thread call `outgoing` soon; it may be called from any thread."""
+    """The messages of `address`. `wake` makes the I/O thread call `outgoing` soon; any thread may call it."""
 
     def __init__(self, address: Address, wake: Callable[[], None]) -> None:
         self.address = address
@@ -104,7 +106,7 @@ class ReliableChannel:
         self._lost = 0  # since there was no room
         self._guard = threading.Lock()  # of these two
         self._questions: dict[str, _Question] = {}
-        self._abandoned = ""  # why nothing goes out any more
+        self._abandoned = ""  # why nothing is sent any more
 
     # --- any thread ---------------------------------------------------------------------------------------------
 
@@ -122,10 +124,10 @@ class ReliableChannel:
     def ask(self, recipient: str, message: Message, timeout_s: float, *, once: bool = False) -> Message:
         """Sends a request and blocks until it is answered, also across restarts of the recipient.
 
-        One that goes `once` ends with RecipientEndedError when an incarnation ends that it was handed to.
+        A `once` request ends with RecipientEndedError when the incarnation that got it ends.
 
         Raises UndeliverableError when no answer came in time, the error that a `Refused` answer names, ProtocolError
-        when the message cannot be encoded, and RuntimeError in the I/O thread, which would wait for itself.
+        when the message cannot be encoded, and RuntimeError in the I/O thread, which would deadlock.
         """
         if threading.get_ident() == self._io_thread:
             raise RuntimeError(f"ask({type(message).__name__}) in the I/O thread would wait for ever: use tell")
@@ -142,7 +144,7 @@ class ReliableChannel:
             self._outbox.settle(request_id, now_ms)
 
         self._submit(put)
-        if self._abandoned:  # looked at last: a question put before `abandon` is ended by it, a later one here
+        if self._abandoned:  # checked last: `abandon` ends an earlier question, this line a later one
             raise UndeliverableError(self._abandoned)
         try:
             answer = question.answer.result(timeout_s)
@@ -171,7 +173,7 @@ class ReliableChannel:
         self._submit(put)
 
     def handled(self, envelope: Envelope) -> None:
-        """The handler is through with this message: acknowledge it, if it is numbered and not a request."""
+        """The handler is done with this message: acknowledges it, if it is numbered and not a request."""
         if envelope.seq:
             self._submit(lambda _now_ms: self._handled(envelope))
 
@@ -193,7 +195,7 @@ class ReliableChannel:
         return frames
 
     def next_due_ms(self) -> int | None:
-        """When `outgoing` must be called again, provided that nothing wakes the thread before."""
+        """When `outgoing` must be called again, unless something wakes the thread before."""
         return self._outbox.next_due_ms()
 
     def unacknowledged(self) -> int:
@@ -201,9 +203,9 @@ class ReliableChannel:
         return len(self._outbox)
 
     def receive(self, header: bytes, body: bytes, now_ms: int) -> Delivery | None:
-        """Takes a message in; what it returns is to be handled, and then `handled` or `answer` called.
+        """Accepts a message. A returned message must be handled, and then `handled` or `answer` called.
 
-        Raises ProtocolError for bytes that cannot be read; if the sender would repeat them, it is told not to.
+        Raises ProtocolError for invalid bytes; a sender that would resend them is told not to.
         """
         envelope = decode_header(header)
         sender = sender_of(envelope)
@@ -233,7 +235,7 @@ class ReliableChannel:
         return Delivery(envelope, message, sender, now_ms)
 
     def note_peer(self, message: Message, now_ms: int) -> None:
-        """What a notice means for the mail that is under way; any other message means nothing."""
+        """Applies a notice to the messages in flight; ignores any other message."""
         match message:
             case ActorUp(name=name, incarnation=incarnation):
                 self._outbox.peer_up(name, incarnation, now_ms)
@@ -248,7 +250,7 @@ class ReliableChannel:
                 pass
 
     def abandon(self, reason: str) -> None:
-        """The link is closed: whoever waits for an answer, or asks from now on, waits no longer."""
+        """The link is closed: ends all waits for answers, and those of later requests."""
         self._abandoned = reason
         while self._work:
             self._work.popleft()(monotonic_ms())
@@ -262,7 +264,7 @@ class ReliableChannel:
             self._wake()
 
     def _has_room(self, letter: _Letter) -> bool:
-        """Whether one more message that may be lost is kept. A single one is, whatever its size."""
+        """Whether one more message that may be lost is kept. A single one is kept at any size."""
         with self._guard:
             if self._loose_bytes and self._loose_bytes + len(letter.body) > MOST_LOOSE_BYTES:
                 self._lost += 1
@@ -359,7 +361,7 @@ def sender_of(envelope: Envelope) -> Sender:
 
 
 def refusal(error: LoopError) -> Refused:
-    """The answer that is raised again, as the same class, where the question was asked."""
+    """The answer for an error, which the asking side raises as the same class."""
     known = next(cls for cls in type(error).__mro__ if getattr(errors, cls.__name__, None) is cls)
     return Refused(error=known.__name__, detail=str(error))
 

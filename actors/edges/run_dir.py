@@ -1,8 +1,7 @@
 """The run directory: `~/.loop/runs/<repo-id>/<run-id>/` with manifest.json and transcript.jsonl.
 
-The two files are a contract with other tools (docs/coming-from.md): replaced atomically, appended whole,
-never left torn. The functions for listing and choosing runs are used by the command line; the writers live in the
-persistence process alone.
+The two files are a contract with other tools (docs/coming-from.md): replaced atomically, appended whole, never left
+torn. The command line uses the functions that list and choose runs. The writers live in the persistence process alone.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from actors.text import ForeignJsonError
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # It is in the names of a branch, a tmux session and a worktree, which take 255 bytes with the repository's name.
 LONGEST_RUN_ID = 64
-_COUNTED = re.compile(r"[0-9]{1,15}")  # a run that somebody has called 99…9 does not use up the numbers
+_COUNTED = re.compile(r"[0-9]{1,15}")  # a run that the user has named 99…9 does not use up the numbers
 _FROM_SNAKE = {
     "claude_channel_server": "claudeChannelServer",
     "claude_session_id": "claudeSessionId",
@@ -45,7 +44,7 @@ _FROM_SNAKE = {
 
 Manifest = dict[str, object]  # unknown keys are kept, so it stays a mapping
 
-# What is shown as a text, or used as one.
+# Values that are shown or used as text.
 _TEXTS = (
     *("claudeSessionId", "codexThreadId", "createdAt", "cwd", "mode", "repoId", "runId", "state", "status"),
     *("tmuxSession", "updatedAt", "worktree"),
@@ -59,7 +58,7 @@ MOST_TRANSCRIPT_BYTES = 50_000_000
 
 
 def runs_root(home: Path) -> Path:
-    """Where all runs live."""
+    """The directory of all runs."""
     return home / ".loop" / "runs"
 
 
@@ -70,9 +69,9 @@ def iso(at_ms: int) -> str:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest with camelCase keys, or None when there is none that can be used. Unknown keys are as they are.
+    """The manifest with camelCase keys, or None when it is missing or unusable. Unknown keys are kept.
 
-    Accepts snake_case keys and old files that have only `status`. `look` says why there is none.
+    Accepts snake_case keys and old files that have only `status`. `look` gives the reason for None.
     """
     try:
         return _manifest(directory)
@@ -81,7 +80,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 
 def _manifest(directory: Path) -> Manifest:
-    """Raises `BadFileError`, which is a `MissingFileError` when there is none."""
+    """Raises `BadFileError`, or its subclass `MissingFileError` when there is no manifest."""
     path = directory / "manifest.json"
     raw = files.read_json(path)
     if not isinstance(raw, dict):
@@ -102,8 +101,8 @@ def _manifest(directory: Path) -> Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunLook:
-    """What stands in a run's directory. `damage`: why its manifest or lock is of no use; "" when they are, or there
-    are none.
+    """The content of a run's directory. `damage`: why its manifest or lock is unusable; "" when they are usable or
+    missing.
     """
 
     manifest: Manifest | None = None
@@ -112,11 +111,11 @@ class RunLook:
 
 
 def look(directory: Path) -> RunLook:
-    """The one look at a run that somebody else has written. Never raises: a damaged run is damaged for itself alone."""
+    """Reads a run that another process may have written. Never raises: a damaged run does not affect the others."""
     holding = None
     try:
         if stat.S_ISREG(directory.lstat().st_mode):
-            return RunLook()  # a file between the runs is none
+            return RunLook()  # a file among the runs is not a run
         holding = holder(directory)
         if holding is None:
             files.is_regular(directory / "root.lock")
@@ -130,7 +129,7 @@ def look(directory: Path) -> RunLook:
 
 
 def check_whole(directory: Path) -> None:
-    """Raises `UserError` unless each file of the run that is there can be one: called before the run goes on."""
+    """Raises `UserError` unless each existing file of the run is a regular file. Called before the run is resumed."""
     try:
         for name in _FILES:
             files.is_regular(directory / name)
@@ -142,9 +141,9 @@ def check_whole(directory: Path) -> None:
 
 
 def directories(runs_in: Path, *, levels: int = 1) -> list[Path]:
-    """What has the name of a run in the directory of a repository's runs, or, two levels below, of all runs; sorted.
+    """The directories with valid run names, of one repository or (two levels below) of all; sorted.
 
-    Those that cannot be read are passed over.
+    Skips unreadable ones.
     """
     found: list[Path] = []
     with suppress(OSError):
@@ -155,7 +154,7 @@ def directories(runs_in: Path, *, levels: int = 1) -> list[Path]:
 
 
 def encode_manifest(manifest: Mapping[str, object]) -> bytes:
-    """As it stands in the file: 2-space JSON, keys sorted, newline at the end."""
+    """The manifest's bytes: 2-space JSON, keys sorted, newline at the end."""
     return (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -165,9 +164,9 @@ def write_manifest(directory: Path, manifest: Mapping[str, object]) -> None:
 
 
 def set_state(directory: Path, state: str, at_ms: int) -> None:
-    """For a run whose actors are not there: what becomes of it is written by whoever holds its lock.
+    """Sets the state of a run without actors. The caller holds the run's lock.
 
-    The journal has the last word: the manifest is made from it again when the run goes on.
+    The journal is authoritative: a resume rebuilds the manifest from it.
     """
     manifest = read_manifest(directory)
     if manifest is not None and manifest.get("state") != state:
@@ -176,7 +175,7 @@ def set_state(directory: Path, state: str, at_ms: int) -> None:
 
 
 def read_transcript(directory: Path) -> list[dict[str, object]]:
-    """The last whole lines of transcript.jsonl that are JSON objects; a torn one is passed over."""
+    """The last whole lines of transcript.jsonl that are JSON objects; skips a torn one."""
     try:
         content, is_cut = files.tail(directory / "transcript.jsonl", MOST_TRANSCRIPT_BYTES)
     except (BadFileError, OSError):
@@ -186,7 +185,7 @@ def read_transcript(directory: Path) -> list[dict[str, object]]:
 
 
 def transcript_entry(line: bytes | str) -> dict[str, object] | None:
-    """A line of a transcript, ours or an agent's; None when it is torn or no JSON object."""
+    """A line of our transcript or an agent's; None when it is torn or not a JSON object."""
     try:
         entry = text.read_json(line)
     except ForeignJsonError:
@@ -197,7 +196,7 @@ def transcript_entry(line: bytes | str) -> dict[str, object] | None:
 class TranscriptFile:
     """Appends whole lines to transcript.jsonl and completes it after a crash.
 
-    `foreign` is the number of lines that were there before our journal was (a run of the original): they are kept.
+    `foreign`: the number of lines older than our journal (a run of the original), which are kept.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -223,9 +222,9 @@ class TranscriptFile:
         self.append(lines[len(ours) :])
 
     def append(self, lines: list[str]) -> None:
-        """One write for all lines, so a reader sees none or whole ones.
+        """Writes all lines in one write, so a reader never sees a torn one.
 
-        Raises OSError, also when the disk took only a part of them: `restore` then completes the file.
+        Raises OSError, also after a partial write: `restore` then completes the file.
         """
         data = "".join(line + "\n" for line in lines).encode()
         if data and os.write(self._file, data) < len(data):
@@ -250,20 +249,20 @@ class RunLock:
     generation: int
 
     def release(self) -> None:
-        """Called once; the kernel does it for a killed root."""
+        """Releases the lock. Called once; the kernel does it for a killed root."""
         os.close(self.descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """The live root of a run. `endpoint`: where its consoles come to; "" in the moment before it is known."""
+    """The live root of a run. `endpoint`: its console endpoint; "" until it is known."""
 
     pid: int
     endpoint: str
 
 
 def lock_run(directory: Path, endpoint_of: Callable[[int], str]) -> RunLock:
-    """Takes the run for this process, or raises `UserError` that says who holds it and how to attach.
+    """Locks the run for this process, or raises a `UserError` that names the holder and how to attach.
 
     `endpoint_of` gives the console endpoint of a generation: each root has its own.
     """
@@ -278,7 +277,7 @@ def lock_run(directory: Path, endpoint_of: Callable[[int], str]) -> RunLock:
 
 
 def lock_directory(directory: Path, endpoint_of: Callable[[int], str], refusal: Callable[[str], str]) -> RunLock:
-    """As `lock_run`; `refusal` gives the words for the pid of the process that has it."""
+    """As `lock_run`; `refusal` makes the error text from the holder's pid."""
     descriptor = files.open_own(directory / "root.lock")
     if not _take(descriptor):
         holder = str(_read_lock(descriptor).get("pid", "?"))
@@ -286,7 +285,7 @@ def lock_directory(directory: Path, endpoint_of: Callable[[int], str], refusal: 
         raise UserError(refusal(holder))
     generation = _number(_read_lock(descriptor), "generation") + 1
     content = json.dumps({"pid": os.getpid(), "endpoint": endpoint_of(generation), "generation": generation})
-    # In one write, over what is there: a generation that is lost in between would be counted again from 1.
+    # In one write, over the old content: losing the generation in between would restart the count at 1.
     os.pwrite(descriptor, content.encode().ljust(_LOCK_BYTES), 0)
     os.fsync(descriptor)
     return RunLock(descriptor=descriptor, generation=generation)
@@ -296,7 +295,7 @@ _LOCK_BYTES = 1024
 
 
 def _take(descriptor: int) -> bool:
-    """Somebody who only looks whether the run is active holds the lock for microseconds: it is tried a few times."""
+    """Tries the lock a few times: a process that only checks whether the run is active holds it for microseconds."""
     for pause_s in (0.001, 0.01, 0.05, None):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -309,13 +308,13 @@ def _take(descriptor: int) -> bool:
 
 
 def holder(directory: Path) -> Holder | None:
-    """The live root that holds the run now; None when nobody does, as nobody can hold what is no file."""
+    """The live root that holds the run now; None when there is none, or no lock file."""
     try:
         descriptor = files.open_there(directory / "root.lock")
     except (BadFileError, OSError):
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: any number may look at once
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: any number may check concurrently
     except BlockingIOError:
         known = _read_lock(descriptor)
         return Holder(pid=_number(known, "pid"), endpoint=str(known.get("endpoint", "")))
@@ -327,7 +326,7 @@ def holder(directory: Path) -> Holder | None:
 
 @contextmanager
 def held_quietly(directory: Path) -> Iterator[bool]:
-    """Keeps roots away from the run without being one: no generation is counted. False: a root holds it."""
+    """Locks roots out of the run without counting a generation. False: a root holds it."""
     descriptor = files.open_own(directory / "root.lock")
     try:
         yield _take(descriptor)
@@ -336,7 +335,7 @@ def held_quietly(directory: Path) -> Iterator[bool]:
 
 
 def forget_unbegun(directory: Path) -> None:
-    """Removes the directory of a new run that could not be started. One with a manifest is a run, and stays."""
+    """Removes the directory of a new run that could not be started; keeps it when it has a manifest."""
     if not (directory / "manifest.json").exists():
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -347,7 +346,7 @@ def is_active(directory: Path) -> bool:
 
 
 def check_run_id(run_id: str) -> str:
-    """Returns it, or raises `UserError` that shows the rule."""
+    """Returns the valid run id, or raises a `UserError` that shows the rule."""
     if not RUN_ID.fullmatch(run_id):
         raise UserError(
             f"bad run id {values.shown(run_id)}: use letters, digits, '-' and '_', beginning with a letter or digit"
@@ -358,7 +357,7 @@ def check_run_id(run_id: str) -> str:
 
 
 def directory_of(home: Path, repo_id: str, run_id: str) -> Path:
-    """Where the run is, or would be: always below `runs_root`. Raises `UserError` for what is no id."""
+    """The run's directory, existing or not: always below `runs_root`. Raises `UserError` for an invalid id."""
     if not RUN_ID.fullmatch(repo_id):
         raise UserError(f"bad repository {values.shown(repo_id)}: loop dashboard shows the runs of all repositories")
     return runs_root(home) / repo_id / check_run_id(run_id)
@@ -367,9 +366,9 @@ def directory_of(home: Path, repo_id: str, run_id: str) -> Path:
 def new_run_directory(
     repo_runs: Path, run_id: str | None, is_free: Callable[[str], bool] = lambda _run_id: True
 ) -> Path:
-    """Makes the directory of a new run: `run_id`, or the first number after the highest one that `is_free`.
+    """Makes the directory of a new run: `run_id`, or the first number above the highest that `is_free`.
 
-    Safe when two start at once.
+    Safe when two runs start concurrently.
     """
     files.make_private(repo_runs)
     if run_id is not None:
@@ -403,7 +402,7 @@ def find_session(repo_runs: Path, session_id: str) -> Path | None:
     return max(hits)[1] if hits else None
 
 
-# The original has one key for each of its two agents. Any other agent's session stands under "sessions" alone.
+# The original has one key for each of its two agents. Other agents' sessions are under "sessions" alone.
 SESSION_KEYS = {"claude": "claudeSessionId", "codex": "codexThreadId"}
 
 

@@ -1,8 +1,8 @@
 """The ZeroMQ sockets of one I/O thread, and how other threads reach it. The only module that makes a ZeroMQ context.
 
-A socket belongs to the thread that made it, so each loop owns its sockets from the first to the last: `open` makes
-them, `serve` uses them, and whatever happens they are closed with their context. Other threads never touch one: they
-hand in an order, or wake the loop. It never decides what a frame means.
+A socket belongs to the thread that made it, so each loop owns its sockets for their whole life: `open` makes them,
+`serve` uses them, and they are always closed with their context. Other threads never touch a socket: they add an order,
+or wake the loop. It never interprets a frame.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Options = Mapping[zmq.SocketOption, int | bytes]
 
 
 class SocketLoop:
-    """`start` (a thread of its own) or `run` (the caller's) once. `order` and `wake` are for any thread at any time;
+    """`start` (in its own thread) or `run` (in the caller's) once. `order` and `wake` are for any thread at any time;
     everything else is for the loop's thread, between `open` and the end of `serve`.
     """
 
@@ -45,16 +45,16 @@ class SocketLoop:
     # --- any thread ---
 
     def wake(self) -> None:
-        """Ends the poll that is going on, or the next one."""
+        """Ends the current poll, or the next one."""
         self._wakeup.wake()
 
     def order(self, order: Order) -> None:
-        """Is given out by `orders`, after those that were handed in before."""
+        """Adds an order, which `orders` yields after the earlier ones."""
         self._orders.append(order)
         self._wakeup.wake()
 
     def start(self, open_sockets: Callable[[], None], serve: Callable[[], None]) -> None:
-        """Runs in a thread of its own. Returns when the sockets are open; raises what opening them raised."""
+        """Runs in a thread of its own. Returns when the sockets are open; raises the error of opening them."""
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(open_sockets, serve, opened), name=self.name, daemon=True
@@ -67,7 +67,7 @@ class SocketLoop:
             raise
 
     def join(self) -> None:
-        """Waits for the end of the thread, which `serve` has to come to by itself."""
+        """Waits for the end of the thread; `serve` has to return by itself."""
         if self._thread is not None:
             self._thread.join()
 
@@ -78,8 +78,8 @@ class SocketLoop:
         opened.result()
 
     def hear_signals(self) -> None:
-        """A signal wakes the loop, since its handler's Python code runs only when the poll returns. Main thread, which
-        also has to be the loop's.
+        """Makes signals wake the loop, since Python runs a signal handler only when the poll returns. Called in the
+        main thread, which must be the loop's.
         """
         signal.set_wakeup_fd(self._wakeup.signal_fd, warn_on_full_buffer=False)
         self._hears_signals = True
@@ -87,7 +87,7 @@ class SocketLoop:
     # --- the loop's thread ---
 
     def bind(self, kind: int, endpoint: str, options: Options) -> Socket:
-        """A socket that is polled. Raises `CircumstanceError` when the endpoint is not free."""
+        """Makes a bound, polled socket. Raises `CircumstanceError` when the endpoint is not free."""
         socket = self._open(kind, options)
         try:
             socket.bind(endpoint)
@@ -96,13 +96,13 @@ class SocketLoop:
         return socket
 
     def connect(self, kind: int, endpoint: str, options: Options) -> Socket:
-        """A socket that is polled. It need not find anybody now."""
+        """Makes a connected, polled socket. The peer need not exist yet."""
         socket = self._open(kind, options)
         socket.connect(endpoint)
         return socket
 
     def monitor(self, socket: Socket, events: int) -> Socket:
-        """A socket that is polled, and tells these events of the other one."""
+        """Makes a polled socket that reports these events of another one."""
         try:
             monitor = socket.get_monitor_socket(events)
         except zmq.ZMQError as error:
@@ -112,7 +112,7 @@ class SocketLoop:
         return monitor
 
     def close_socket(self, socket: Socket) -> None:
-        """Before the others."""
+        """Closes this socket before the loop ends."""
         self._poller.unregister(socket)
         self._sockets.remove(socket)
         socket.close(0)
@@ -122,25 +122,25 @@ class SocketLoop:
         self._poller.register(fd, zmq.POLLIN)
 
     def want_to_write(self, socket: Socket, *, wanted: bool) -> None:
-        """Whether the poll ends, too, when the socket takes something."""
+        """Sets whether the poll also ends when the socket is writable."""
         self._poller.register(socket, zmq.POLLIN | (zmq.POLLOUT if wanted else 0))
 
     def orders(self) -> Iterator[Order]:
-        """What was handed in, until there is nothing left."""
+        """Yields the added orders until none is left."""
         while self._orders:
             yield self._orders.popleft()
 
     def poll(self, timeout_ms: int | None = None) -> Collection[object]:
-        """Sockets and descriptors that have something, after that long at most. Look at the orders after it."""
+        """The readable sockets and descriptors, after that long at most. Check the orders after it."""
         ready = dict(self._poller.poll(timeout_ms))
         if self._wakeup.fd in ready:
             self._wakeup.clear()
         return ready.keys()
 
     def guarded(self, step: Order, *, refused: Callable[[ProtocolError], None] | None = None) -> None:
-        """Does the step. One bad message, or a slip of ours, must not take the loop away from all others.
+        """Runs the step and survives its errors: one bad message, or a bug of ours, must not end the loop.
 
-        `refused` is told of what came in and means nothing; by default it is logged.
+        `refused` is called for invalid input; by default it is logged.
         """
         try:
             step()

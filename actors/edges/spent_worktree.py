@@ -1,8 +1,8 @@
-"""What of a run's worktree is nowhere else, and the removal of one that has nothing of the kind.
+"""Finds what exists only in a run's worktree, and removes a worktree that has nothing of the kind.
 
-Plain `git`; the command line calls it. Nothing is removed that cannot be made again from what stays: files go only when
-git has them all (or, if that is wished, ignores them), a branch only when another one or a remote has its commits. It
-is removed by moving it aside in one step, so a removal that is killed leaves a worktree that is whole, or none.
+Plain `git`; the command line calls it. Nothing is removed that the rest cannot restore. Files are removed only when git
+has them all (or, on request, ignores them); a branch only when another one or a remote has its commits. The worktree is
+moved aside in one step, so a killed removal leaves it whole or gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.edges.git import ask, git
 from actors.edges.worktree import Registered
 from actors.errors import UserError
 
-# In the git directory of a worktree while something is under way; a rebase has commits to come that stand only here.
+# In the git directory of a worktree during an operation; the pending commits of a rebase exist only here.
 _UNDER_WAY = {
     "rebase-merge": "a rebase",
     "rebase-apply": "a rebase",
@@ -30,23 +30,23 @@ _LINK_TO_A_REPOSITORY = "160000"  # the mode of a submodule
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What would be lost with it. `obstacles` are in words, for what has no number."""
+    """What a removal would lose. `obstacles`: texts for what has no count."""
 
     uncommitted: int = 0  # files
     untracked: int = 0
-    ignored: tuple[str, ...] = ()  # names of files, and with a slash of directories in which everything is ignored
-    unpushed: int = 0  # commits of its HEAD that are on no remote, no tag and on no branch but the runs' own
+    ignored: tuple[str, ...] = ()  # names of files, and (with a slash) of directories in which everything is ignored
+    unpushed: int = 0  # commits of its HEAD that are on no remote, no tag, and no branch except the runs' own
     stashes: int = 0
     obstacles: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Whether all that is in it is committed and on its branch at least."""
+        """Whether everything in it is committed, at least on its branch."""
         return not (self.uncommitted or self.untracked or self.stashes or self.obstacles)
 
 
 def look(cwd: Path, tree: Registered, run_branches: Collection[str]) -> Contents:
-    """Takes no locks and changes nothing. What cannot be looked at is an obstacle. `cwd` is in the repository."""
+    """Takes no locks and changes nothing. Whatever cannot be checked is an obstacle. `cwd` is in the repository."""
     own = {*run_branches, tree.branch} - {""}
     obstacles = [] if tree.lock is None else [f"locked by git worktree lock{': ' if tree.lock else ''}{tree.lock}"]
     unpushed = only_here(cwd, tree.head, own)
@@ -75,7 +75,7 @@ def look(cwd: Path, tree: Registered, run_branches: Collection[str]) -> Contents
 
 
 def only_here(cwd: Path, commit: str, branches: Collection[str]) -> int | None:
-    """How many commits, back from this one, no ref of the repository has but these branches. None: git says no."""
+    """How many ancestors of this commit are on these branches alone, and on no other ref. None: git fails."""
     others = [f"--exclude=refs/heads/{branch}" for branch in branches]
     kinds = ["--glob=refs/heads", "--glob=refs/remotes", "--glob=refs/tags"]  # --exclude is for the next one only
     count = git(cwd, "rev-list", "--count", commit, "--not", *others, *kinds)
@@ -83,8 +83,8 @@ def only_here(cwd: Path, commit: str, branches: Collection[str]) -> int | None:
 
 
 def remove(cwd: Path, tree: Registered) -> None:
-    """Removes files and registration; the branch stays. Raises `UserError` when that cannot be, and all is as it was,
-    or the files are aside and go the next time (`sweep`).
+    """Removes files and registration; keeps the branch. Raises `UserError` on failure: then nothing has changed, or the
+    files are moved aside for the next `sweep`.
     """
     sweep(tree.path)
     aside = _aside(tree.path)
@@ -102,7 +102,7 @@ def remove(cwd: Path, tree: Registered) -> None:
 
 
 def sweep(path: Path) -> bool:
-    """Removes what a removal of this worktree that was killed has left aside, if it has. Raises `UserError`."""
+    """Removes what a killed removal of this worktree left aside, if anything. Raises `UserError`."""
     if not _aside(path).exists():
         return False
     try:
@@ -113,7 +113,7 @@ def sweep(path: Path) -> bool:
 
 
 def delete_branch(cwd: Path, branch: str, tip: str) -> str:
-    """Deletes it if it still is at this commit. Why not, or "". `only_here` was asked before."""
+    """Deletes the branch if it is still at this commit. Returns why not, or "". The caller has checked `only_here`."""
     answer = ask(cwd, "update-ref", "-d", f"refs/heads/{branch}", tip)
     if answer.output is not None:
         git(cwd, "config", "--remove-section", f"branch.{branch}")
@@ -129,7 +129,7 @@ def _parts(output: str | None) -> list[str]:
 
 
 def _stashes(cwd: Path, branches: Collection[str]) -> int:
-    """Stashes belong to the repository; their messages name the branch that they were made on."""
+    """The stashes of this branch: stashes belong to the repository, and their messages name the branch."""
     said = git(cwd, "log", "--walk-reflogs", "--format=%gs", "refs/stash", "--") or ""
     ways = tuple(f"{how} {branch}: " for branch in branches for how in ("WIP on", "On"))
     return sum(line.startswith(ways) for line in said.splitlines())
@@ -142,7 +142,7 @@ def _under_way(path: Path) -> Iterator[str]:
 
 
 def _unseen(path: Path) -> Iterator[str]:
-    """What `git status` passes over: repositories within it, and files that git was told to take for unchanged."""
+    """What `git status` skips: nested repositories, and files that are marked as unchanged."""
     links = [part.partition("\t") for part in _parts(git(path, "ls-files", "-z", "--stage"))]
     inner = [name for facts, _, name in links if facts.startswith(_LINK_TO_A_REPOSITORY)]
     if any((path / name / ".git").exists() for name in inner):

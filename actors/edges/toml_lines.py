@@ -1,7 +1,7 @@
-"""The line of each key of a TOML document, which the standard library does not tell. Pure.
+"""The line of each key of a TOML document, which the standard library does not report. Pure.
 
-The text is read statement by statement with `tomllib`: a header, or a key and its value, which may be of several
-lines. It is for messages to the user, so it is bounded, and what it cannot find has no line.
+`tomllib` reads the text statement by statement: a header, or a key and its value, which may span lines. It serves error
+messages, so it is bounded, and a key that it cannot find has no line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 Path = tuple[str, ...]
 
 MOST_LINES = 5_000  # real files have some dozens
-MOST_LINES_OF_ONE = 200  # each line of a statement makes all of it be read again
+MOST_LINES_OF_ONE = 200  # each line of a statement makes tomllib read all of it again
 
 
 def lines_of(text: str) -> dict[Path, int]:
@@ -38,7 +38,7 @@ def lines_of(text: str) -> dict[Path, int]:
 
 
 def _paths(content: Any, before: Path) -> Iterator[Path]:
-    """Those of all keys, outer ones first."""
+    """The paths of all keys, outer ones first."""
     if isinstance(content, dict):
         for key, value in content.items():
             yield (*before, key)

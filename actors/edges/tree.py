@@ -1,16 +1,16 @@
 """The tree of a run: its commit and everything that is not ignored, under one id. Blocks its thread while git works.
 
-Two takes have the same id when the same files have the same content, mode and name, whether they are committed, staged
-or untracked: to commit all that is there changes no id. It changes nothing in the repository: git works on a copy of
-the index, which keeps it fast (only what changed is read), and writes new objects to `store`, a folder of the run.
+Two trees have the same id when the same files have the same content, mode and name, whether committed, staged or
+untracked: committing everything does not change the id. It changes nothing in the repository. Git works on a copy of
+the index, which is fast (it reads only what changed), and writes new objects to `store`, a folder of the run.
 
 What counts: every file that git does not ignore, PLAN.md and `.loop.toml` included (a check can read them, and a pull
-request can deliver them), the files of submodules and of repositories within, and of those their own rules of what is
-ignored. What does not: caches that tools leave in every directory they run in (`CACHES`) while they are untracked, as
-each check and each reviewer that runs the tests would change the tree. `apart`: files that the caller leaves out.
+request can deliver them). Files of submodules and nested repositories count by their own ignore rules. Untracked caches
+of tools (`CACHES`) do not count, since each check or reviewer that runs the tests would change the tree. `apart`: files
+that the caller excludes.
 
-In a directory that is in no repository the content of all files is read, up to a limit; above it, as wherever git says
-no, the tree is not known: its id is "", with the reason.
+Outside a repository it reads the content of all files, up to a limit. Above the limit, or when git fails, the tree is
+unknown: its id is "", with the reason.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ CACHES = (
 TIMEOUT_S = 300.0  # of one git command; a disk that hangs must not hold the run for ever
 MOST_FILES = 20_000  # without git: all of them are read each time
 MOST_BYTES = 512 * 1024 * 1024
-MOST_NAMES = 200  # of changed files that are told
+MOST_NAMES = 200  # of changed files that are reported
 DEEPEST = 8  # repositories within repositories
 _LINK_TO_A_REPOSITORY = "160000"
 
-# No hook and no monitor of the user's is run; a file that cannot be read is left out, as everywhere in git.
+# Runs no hook or monitor of the user; skips unreadable files, as git does everywhere.
 _QUIET = (
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.untrackedCache=false"),
     *("-c", "core.looseCompression=0", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false"),
@@ -48,11 +48,11 @@ _QUIET = (
 
 
 class UnknownTreeError(LoopError):
-    """The tree cannot be taken; the text says why."""
+    """The tree cannot be read; the text is the reason."""
 
 
 def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int = MOST_FILES) -> Tree:
-    """The tree of the repository that `cwd` is in, or of `cwd` itself. Its id is "" when it cannot be known."""
+    """The tree of the repository that contains `cwd`, or of `cwd` itself. Its id is "" when it is unknown."""
     try:
         files.make_private(store)
         where = ask(cwd, "rev-parse", "--show-toplevel")
@@ -72,7 +72,7 @@ def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int =
 def changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]:
     """The files in which two trees of this store differ, sorted; the first ones, when there are many.
 
-    Empty also when that cannot be known any more: it is for people, and decides nothing.
+    Also empty when the difference is unknown: it informs the user, and decides nothing.
     """
     try:
         return _changed(cwd, store, before, after)
@@ -99,7 +99,7 @@ def _changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]
 
 
 def uncommitted(cwd: Path, store: Path, tree: Tree) -> tuple[str, ...]:
-    """The files of the tree that its commit has not, or has with another content."""
+    """The files of the tree that its commit lacks, or has with another content."""
     head = git(cwd, "rev-parse", "--verify", "--quiet", f"{tree.commit}^{{tree}}") if tree.commit else None
     if not head or not tree.id:
         return ()
@@ -116,7 +116,7 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) 
         variables = _variables(top, store, index)
         settings = (*_QUIET, "-c", f"core.excludesFile={_excludes(top, Path(folder))}")
         if index_path.is_file():
-            shutil.copy2(index_path, index)  # with its time: git compares that with the files' to see what is changed
+            shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
         added = ask(
             top, *settings, "add", "-A", "--ignore-errors", variables=variables, timeout_s=TIMEOUT_S, private=True
         )
@@ -158,7 +158,7 @@ def _variables(top: Path, store: Path, index: Path | None) -> dict[str, str]:
 
 
 def _excludes(top: Path, folder: Path) -> Path:
-    """What the user ignores everywhere, and the caches."""
+    """The user's global ignore rules, and the caches."""
     own = git(top, "config", "--type=path", "core.excludesFile")
     base = environments.handed_on().get("XDG_CONFIG_HOME")
     settings = Path(base) if base else environments.home() / ".config"
@@ -169,7 +169,7 @@ def _excludes(top: Path, folder: Path) -> Path:
 
 
 def _links(top: Path, variables: dict[str, str]) -> Iterator[str]:
-    """The paths of submodules, and of repositories that somebody has made within."""
+    """The paths of submodules and of nested repositories."""
     listed = _must(ask(top, "ls-files", "--stage", "-z", variables=variables, timeout_s=TIMEOUT_S))
     for entry in listed.split("\0"):
         if entry.startswith(_LINK_TO_A_REPOSITORY):
@@ -194,7 +194,7 @@ def _must(answer: Answer) -> str:
 
 
 def _printable(text: str) -> str:
-    """Names are bytes; what is journalled is text."""
+    """The name as text for the journal: names of files are bytes."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
@@ -202,7 +202,7 @@ def _printable(text: str) -> str:
 
 
 def _of_files(top: Path, store: Path, apart: Sequence[str], most_files: int) -> str:
-    """`files-<digest>`; the listing of that name in the store tells later what has changed."""
+    """The id `files-<digest>`; the listing of that name in the store later shows what has changed."""
     rows: list[bytes] = []
     size = 0
     for path in _files(top):

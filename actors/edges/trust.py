@@ -1,10 +1,10 @@
 """What the user has allowed repositories to run: `~/.loop/trust/<repo-id>/<sha256>`, one file for each content.
 
 A repository is its common directory, so its worktrees share what was allowed; another clone shares nothing. A content
-is the SHA-256 of `.loop.toml`, so a changed file is a new question. This guards against what comes with a clone and
-against an agent's edits of the file; agents have the user's full permissions and could write here as well.
+is the SHA-256 of `.loop.toml`, so a changed file needs new consent. This protects against cloned files and against an
+agent's edits. It does not stop an agent from writing here: agents have the user's full permissions.
 
-Reads and writes files, in any process; asks nobody.
+Reads and writes files, in any process; never prompts.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from actors.errors import UserError
 
 
 def is_trusted(home: Path, cwd: Path, file: RepositoryFile) -> bool:
-    """Whether the user has allowed this content to the repository that `cwd` is in."""
+    """Whether the user has allowed this content for the repository that contains `cwd`."""
     return _is_record(_directory(home, cwd) / file.sha256, _identity(cwd))
 
 
 def has_trusted(home: Path, cwd: Path) -> bool:
-    """Whether the user has allowed any content to the repository that `cwd` is in."""
+    """Whether the user has allowed any content for the repository that contains `cwd`."""
     directory = _directory(home, cwd)
     return directory.is_dir() and any(_is_record(record, _identity(cwd)) for record in directory.iterdir())
 
 
 def read_trusted(home: Path, cwd: Path, built_in: Collection[str]) -> Configuration:
-    """The configuration that counts at `cwd` by what the user has allowed so far; nobody is asked."""
+    """The configuration at `cwd`, limited to what the user has allowed so far; never prompts."""
     return read_configuration(home, git.top_level(cwd) or cwd, built_in, lambda file: is_trusted(home, cwd, file))
 
 
 def trust(home: Path, cwd: Path, file: RepositoryFile) -> None:
-    """Durable when it returns; nobody sees a half of it."""
+    """Records the consent atomically; durable when it returns."""
     record = _directory(home, cwd) / file.sha256
     files.make_private(record.parent)
     content = {"repository": _identity(cwd), "file": escaped(str(file.path)), "runs": file.runs}
@@ -47,20 +47,20 @@ def trust(home: Path, cwd: Path, file: RepositoryFile) -> None:
 
 
 def revoke(home: Path, cwd: Path) -> int:
-    """Forgets all that was allowed to the repository that `cwd` is in; returns how many contents that were."""
+    """Removes all consents of the repository that contains `cwd`; returns their number."""
     directory, count = _directory(home, cwd), 0
     if directory.is_dir():
         for record in directory.iterdir():
             count += _is_record(record, _identity(cwd))
-            with suppress(OSError):  # what is no file is no record either
+            with suppress(OSError):  # anything but a file is not a record
                 record.unlink()
-        with suppress(OSError):  # somebody allows one at this moment
+        with suppress(OSError):  # another process adds one at this moment
             directory.rmdir()
     return count
 
 
 def digest(tree: Path) -> str:
-    """SHA-256 of the `.loop.toml` in this directory; "" when there is none that can be read. Judges nothing."""
+    """SHA-256 of the `.loop.toml` in this directory; "" when it is missing or unreadable."""
     try:
         return hashlib.sha256(files.read_bytes(tree / REPOSITORY_FILE)).hexdigest()
     except (UserError, OSError):
@@ -68,20 +68,20 @@ def digest(tree: Path) -> str:
 
 
 def changed_line(tree: Path) -> str:
-    """For people: the `.loop.toml` of this working tree is another one than when the run began."""
+    """The user's warning that this working tree's `.loop.toml` has changed since the run began."""
     path = escaped(str(tree / REPOSITORY_FILE))
     return f"{path} has changed since the run began; the run does not use the change. See loop trust --show"
 
 
 class Watch:
-    """Notices that the `.loop.toml` of a working tree is another one than it was. Belongs to one thread."""
+    """Detects changes of a working tree's `.loop.toml`. Belongs to one thread."""
 
     def __init__(self, tree: Path, sha256: str) -> None:
         self._tree = tree
         self._known = sha256
 
     def look(self) -> str:
-        """A line for people when it has changed since the last look, or since it had the given digest; "" if not."""
+        """A line for the user when the file has changed since the last look or the given digest; else ""."""
         before, self._known = self._known, digest(self._tree)
         return changed_line(self._tree) if self._known != before else ""
 
@@ -95,7 +95,7 @@ def _identity(cwd: Path) -> str:
 
 
 def _is_record(path: Path, identity: str) -> bool:
-    """Whether the file is one of ours for this repository: nobody else could have written it."""
+    """Whether the file is our record for this repository, not writable by other users."""
     try:
         status = path.lstat()
         content = files.read_json(path)

@@ -19,14 +19,14 @@ class Wakeup:
 
     def wake(self) -> None:
         """Makes `fd` readable, unless it is already."""
-        # `clear` resets the flag before the thread looks at its queues, so a wake-up left out here is never missed.
+        # `clear` resets the flag before the thread checks its queues, so a wake-up skipped here is never missed.
         if not self._awake:
             self._awake = True
-            with suppress(OSError):  # full: it is readable; closed: nobody polls any more
+            with suppress(OSError):  # full: it is readable; closed: no thread polls any more
                 self._out.send(b"\0")
 
     def clear(self) -> None:
-        """Call when `fd` was readable, and look at all queues after that."""
+        """Call it when `fd` was readable, then check all queues."""
         with suppress(BlockingIOError):
             self._in.recv(4096)
         self._awake = False

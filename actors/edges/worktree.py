@@ -1,12 +1,12 @@
-"""A git worktree and branch of a run's own, beside the repository: `<repo>-loop-<run-id>`.
+"""A run's own git worktree and branch, beside the repository: `<repo>-loop-<run-id>`.
 
-Plain `git`; the command line calls it before anything is started. It makes, completes and re-enters worktrees. Whether
-git has made one is judged by what is there, not by its exit status: a post-checkout hook that fails (git-lfs, husky)
-spoils that, and not the worktree.
+Plain `git`; the command line calls it before anything is started. It makes, completes and re-enters worktrees. It
+checks the result on disk, not git's exit status: a failing post-checkout hook (git-lfs, husky) changes the status, not
+the worktree.
 
-What was made for a start that is refused is taken back (`unmake`), whatever refuses it. Nothing else is removed here:
-what an agent has not committed stays where it is. Killed half-way, it goes on the next time: git keeps a worktree
-locked that it has not finished, and so do we while files are copied into one.
+`unmake` undoes what was made for a refused start. Nothing else is removed here: an agent's uncommitted work stays. If
+it is killed half-way, the next call finishes the work: git keeps an unfinished worktree locked, and so do we while we
+copy files.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from actors.edges.git import NO_REPOSITORY, ask, branch_note, common_directory, 
 from actors.errors import UserError
 
 PLAN = "PLAN.md"
-_CHECKING_OUT = "initializing"  # git's own word, while `worktree add` has not come to its end
+_CHECKING_OUT = "initializing"  # git's own word while `worktree add` is unfinished
 _COPYING = "loop copies files into it"
 
 
 @dataclass(kw_only=True)
 class Made:
-    """What was made for one run, step by step, so that it can be taken back."""
+    """What was made for one run, step by step, so that it can be undone."""
 
     top: Path  # the repository's main working tree
     directory: Path | None = None  # of the worktree; None = it was there before
@@ -38,7 +38,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run works. `notes` are for people; `made` is for `unmake`, when the run does not start."""
+    """A run's working directory. `notes` are for the user; `made` is for `unmake`, when the run does not start."""
 
     cwd: Path
     notes: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Registered:
 
 
 def registered(cwd: Path) -> list[Registered]:
-    """The worktrees that were added to the repository, not its own. Empty when git says no."""
+    """The worktrees added to the repository, without its main one. Empty when git fails."""
     answer = git(cwd, "worktree", "list", "--porcelain") or ""
     found = []
     for block in answer.split("\n\n")[1:]:  # the first is the repository's own
@@ -85,9 +85,9 @@ def name_of(top: Path, run_id: str) -> str:
 
 
 def directory_of(top: Path, run_id: str) -> Path:
-    """Where the run's worktree belongs: beside the repository, and of a submodule beside what it is a part of.
+    """The path of the run's worktree: beside the repository; for a submodule, beside the superproject.
 
-    Within the superproject it would be a change there, and be in the way of whatever runs on all of its files.
+    Within the superproject it would count as a change, and disturb tools that process all files.
     """
     return outermost(top).parent / name_of(top, run_id)
 
@@ -103,7 +103,7 @@ def enter(cwd: Path, top: Path, run_id: str) -> Place:
     """The run's worktree, made or re-entered; in the same sub-directory as `cwd` where the worktree has it.
 
     `top` is the repository's main working tree; `cwd` is in that or in another of its worktrees. Raises `UserError`
-    when something else stands in its place, or it cannot be made; all is as it was then, as after Ctrl-C.
+    when something else is in its place, or it cannot be made. Then, as after Ctrl-C, nothing has changed.
     """
     name, directory = name_of(top, run_id), directory_of(top, run_id)
     made = Made(top=top)
@@ -125,10 +125,10 @@ def enter(cwd: Path, top: Path, run_id: str) -> Place:
 
 
 def there_again(cwd: Path, top: Path | None, run_id: str) -> tuple[str, ...]:
-    """Makes the directory of a run that works again, when somebody has removed it. Says what was made; () = nothing.
+    """Makes the removed directory of a resumed run again. Returns notes on what was made; () = nothing.
 
-    `top` is the repository whose worktree the run has, None when it has none: then a directory can be made again only
-    within a repository. Raises `UserError` with the cause. What was not committed is gone.
+    `top`: the repository of the run's worktree. None: the run has no worktree; then the directory can be made only
+    within a repository. Raises `UserError` with the cause. Uncommitted work is lost.
     """
     if cwd.is_dir():
         return ()
@@ -148,7 +148,7 @@ def there_again(cwd: Path, top: Path | None, run_id: str) -> tuple[str, ...]:
 
 
 def unmake(made: Made) -> None:
-    """Takes back what was made for a run that has not started: nobody has worked in it. As far as it can be done."""
+    """Undoes, as far as possible, what was made for a run that has not started: no work is lost."""
     for source, target in reversed(made.moved):
         if not os.path.lexists(source):
             with suppress(OSError):
@@ -160,7 +160,7 @@ def unmake(made: Made) -> None:
 
 
 def refusal(cwd: Path) -> str:
-    """Why there can be no worktree for `cwd`, which is in no working tree that git would work with."""
+    """Why there can be no worktree for `cwd`, which is in no usable working tree."""
     reason = ask(cwd, "rev-parse", "--show-toplevel").reason
     if reason.startswith(NO_REPOSITORY):
         return f"--worktree needs a git repository, and {cwd} is in none: run git init, or leave it out"
@@ -190,20 +190,20 @@ def _registered_or_made(top: Path, directory: Path, name: str, made: Made) -> li
 
 
 def _branch(name: str, commit: str, made: Made) -> None:
-    """Not by `git worktree add -b`, which does not say whether the branch was its own when it fails."""
+    """Makes the branch without `git worktree add -b`, which does not report on failure whether it made the branch."""
     _must(made.top, "branch", "--no-track", name, commit)
     made.branch, made.tip = name, _must(made.top, "rev-parse", f"refs/heads/{name}")
 
 
 def _add(directory: Path, branch: str, made: Made) -> list[str]:
-    """`git worktree add`. It is made when git has finished it, which is when it is not locked any more."""
+    """Runs `git worktree add`. The worktree is finished when git has unlocked it."""
     made.directory = directory  # before, for Ctrl-C
     answer = ask(made.top, "worktree", "add", str(directory), branch)
     if answer.output is not None:
         return []
     known = _known(made.top, directory)
     if known is None or known.branch != branch or known.gone or known.lock is not None:
-        made.directory = None  # git has tidied up itself; or it is another's
+        made.directory = None  # git has cleaned up itself; or it belongs to another run
         raise _refused(answer.reason, "git worktree add", made.top)
     hint = "" if answer.reason.startswith("Preparing worktree") else f": {answer.reason}"
     return [f"a hook of the repository failed in it{hint}"]
@@ -214,7 +214,7 @@ def _known(top: Path, directory: Path) -> Registered | None:
 
 
 def _finish(top: Path, directory: Path, known: Registered | None) -> list[str]:
-    """What was killed while it made this worktree left it locked. Nobody can have worked in it yet."""
+    """Finishes a worktree that a killed process left locked. It contains no work yet."""
     if known is None or known.lock not in (_CHECKING_OUT, _COPYING):
         return []
     _must(directory, "reset", "--hard", "--quiet") if known.lock == _CHECKING_OUT else _copy_files(top, directory)
@@ -223,7 +223,7 @@ def _finish(top: Path, directory: Path, known: Registered | None) -> list[str]:
 
 
 def _make_without_commits(top: Path, directory: Path, name: str, made: Made) -> list[str]:
-    """A worktree needs a commit: the branch begins with an empty one, and the files are copied as they are."""
+    """For a repository without commits: starts the branch with an empty commit, and copies the files."""
     if not _has_branch(top, name):
         tree = _must(top, "hash-object", "-t", "tree", "-w", "--stdin")
         identity = ["-c", "user.name=loop", "-c", "user.email=loop@localhost"]
@@ -236,19 +236,19 @@ def _make_without_commits(top: Path, directory: Path, name: str, made: Made) -> 
 
 
 def _copy_files(top: Path, directory: Path) -> None:
-    """What git tracks or would track, with its modes and links."""
+    """Copies what git tracks or would track, with modes and links."""
     listed = _must(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for relative in filter(None, listed.split("\0")):
         source, target = top / relative, directory / relative
         if source.is_symlink() or source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)  # half of it, from a copy that was killed
+            target.unlink(missing_ok=True)  # a partial copy of a killed process
             shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _take_plan_along(cwd: Path, place: Path, made: Made, *, overwrite: bool) -> bool:
-    """A plan that git does not know is moved, one with changes is copied. One that the run has worked on already is
-    left alone: `overwrite` only what git has just put there.
+    """Moves an untracked plan into the worktree; copies a changed one. Never replaces a plan that the run has worked
+    on: `overwrite` only a fresh checkout.
     """
     plan, target = cwd / PLAN, place / PLAN
     if not plan.is_file():
