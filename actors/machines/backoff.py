@@ -1,4 +1,4 @@
-"""How long to wait before a provider is asked again. Pure: chance follows from ids."""
+"""The wait before a provider is asked again. Pure: jitter is derived from ids."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from actors import settings_table
 # Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
 LIMIT_MARGIN_MS = 5_000
 
-# When the provider does not say when its limit ends: from the shortest window that any of them has (requests a
-# minute), doubling, to something that still notices the end of a five-hour window soon.
+# For a limit without a known end: from the shortest window of any provider (requests per minute), doubling, up to a
+# wait that still notices the end of a five-hour window soon.
 BACKOFF_FIRST_MS = 60_000
 BACKOFF_LAST_MS = 30 * 60_000
 
-# A provider that does not answer is asked again after a few seconds, doubling up to this: an outage of ten minutes
-# costs some eight tries, and its end is noticed within a few minutes.
+# A provider that does not answer is retried after a few seconds, doubling up to this: an outage of ten minutes costs
+# some eight tries, and its end is noticed within a few minutes.
 RETRY_FIRST_MS = settings_table.RETRY_MS
 RETRY_LAST_MS = 5 * 60_000
 
@@ -23,7 +23,7 @@ MAX_WAIT_MS = settings_table.MAX_WAIT_MS
 
 
 def retry_ms(first_ms: int, times_before: int, key: str) -> int:
-    """The wait before the next try: doubling, and up to half as long again, by chance that follows from `key`."""
+    """The wait before the next try: doubling, plus up to half as much jitter, derived from `key`."""
     plain = int(min(first_ms * 2 ** min(times_before, 30), RETRY_LAST_MS))
     return plain + plain * (zlib.crc32(key.encode()) % 1000) // 2000
 

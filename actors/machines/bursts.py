@@ -1,4 +1,4 @@
-"""How often something is said that strangers can make happen at will. Pure: the time comes in."""
+"""Limits log lines for events that strangers can cause at will. Pure: the time comes in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ SILENCE_S = 60.0
 
 
 class Bursts:
-    """Counts. The first one is said at once, those that follow as one number when `silence_s` has passed."""
+    """A counter. The first event is reported immediately, later ones as one number once `silence_s` has passed."""
 
     def __init__(self, silence_s: float = SILENCE_S) -> None:
         self._silence_s = silence_s
@@ -14,7 +14,7 @@ class Bursts:
         self._unsaid = 0
 
     def happened(self, now_s: float) -> int:
-        """Once more. Returns how many are to be said now; 0: nothing is."""
+        """Counts one event. Returns how many to report now; 0: none."""
         self._unsaid += 1
         if self._said_at_s is not None and now_s - self._said_at_s < self._silence_s:
             return 0

@@ -1,4 +1,4 @@
-"""Lengths of time, as the user reads them; `actors.setting_values` reads what is typed. Pure."""
+"""Formats durations for the user; `actors.setting_values` parses typed ones. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
 
 
 def span(ms: int) -> str:
-    """The two largest units that it has: `2 h 5 m`, `2 m 10 s`, `5 s`, `0 s`. A begun second counts as one."""
+    """Its two largest units: `2 h 5 m`, `2 m 10 s`, `5 s`, `0 s`. Rounds up to whole seconds."""
     left = -(-max(ms, 0) // 1_000) * 1_000
     parts: list[tuple[int, str]] = []
     for unit, length in _UNITS.items():

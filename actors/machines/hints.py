@@ -1,7 +1,7 @@
-"""What the user is told to type. Pure.
+"""Commands that are suggested to the user. Pure.
 
-The rule: a line that says how to resume a run works wherever it is read: in a pane, a log, a notification. It names
-the directory unless the reader is known to be in the run's repository.
+The rule: a resume hint works wherever it is read: in a pane, a log, a notification. It names the directory unless the
+reader is known to be in the run's repository.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an agent is told about mail: the texts of the bridge's tools. Pure.
+"""The texts of the bridge's tools: an agent's answers about mail. Pure.
 
-They say what is known and nothing more: "delivered" only after evidence from the recipient's side.
+They state only what is known: "delivered" only after evidence from the recipient's side.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EDITED_NOTE = "(The human has edited this message.)"
 def sent_text(
     state: State, fact: MailQueued | MailSuppressed | CallRepeated, target: Role, names: Mapping[Role, str]
 ) -> str:
-    """The result of send_message, before the recipient's side has said anything."""
+    """The result of send_message, before any report of the recipient's side."""
     peer = names[target]
     match fact:
         case MailSuppressed():
@@ -44,7 +44,7 @@ def sent_text(
 
 
 def receipt_text(receipt: Receipt, mail_id: str, peer: str) -> str:
-    """The result of send_message, when the recipient's side has said something at once."""
+    """The result of send_message, after an early report of the recipient's side."""
     match receipt:
         case "accepted":
             return f"accepted for delivery, id {mail_id}: it is in the hands of {peer}'s session, and not read yet."
@@ -75,7 +75,7 @@ def marked_text(text: str, *, repeat: bool, edited: bool) -> str:
 
 
 def absent_text(agent: str, label: str, peer: str) -> str:
-    """Of an agent that has not come to the bridge, for the user; `label` is what people call it."""
+    """The user's warning of an agent that has not contacted the bridge; `label`: its name for the user."""
     why = "its MCP servers may be switched off: look at its own list of them"
     if "gemini" in agent.casefold():
         why = (

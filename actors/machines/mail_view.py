@@ -1,4 +1,4 @@
-"""What people are shown of mail: stories as messages. Pure; the same for a run that is live and one that is over."""
+"""Mail as the user sees it: stories as messages. Pure; the same for a live run and a finished one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def listed(book: Book, names: Mapping[Role, str], finished: int) -> MailList:
 
 
 def shown(story: Story, names: Mapping[Role, str]) -> MailRecord:
-    """All that is known of one mail."""
+    """One mail in full."""
     return MailRecord(
         mail_id=story.mail_id,
         sender=names[story.sender],

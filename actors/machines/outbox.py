@@ -1,8 +1,8 @@
 """Reliable delivery between two actors that may both die: numbers, acknowledgements, resends, duplicates. Pure.
 
-ZeroMQ is a wire, not a queue: whatever is in flight to a process that dies is gone. So the sender keeps every
-numbered message until it is acknowledged (`Outbox`), and the receiver drops what it has accepted before (`Intake`).
-Both are plain objects without I/O in the manner of h11; time comes in as an argument. Each belongs to one thread.
+ZeroMQ is a wire, not a queue: messages in flight to a dying process are lost. So the sender keeps every numbered
+message until it is acknowledged (`Outbox`), and the receiver drops duplicates (`Intake`). Both are plain objects
+without I/O, in the manner of h11; time comes in as an argument. Each belongs to one thread.
 
 What holds, for each pair of sender and recipient, lane by lane:
 - at least once, as long as this incarnation of the sender lives: a message is resent until it is acknowledged, to
@@ -11,11 +11,11 @@ What holds, for each pair of sender and recipient, lane by lane:
 - accepted in the order of posting. `after` names the unacknowledged message before this one in its lane; a recipient
   that has not accepted that (it was lost on the way, or went to a former incarnation) drops this one; both come again.
 
-A new incarnation of the sender starts anew: what its predecessor had not delivered died with it, and is re-issued
-from the journal by whoever owns it, under ids that make it idempotent.
+A new incarnation of the sender starts empty. Undelivered messages of its predecessor are lost; their owner re-issues
+them from the journal, under ids that make them idempotent.
 
-What is queued behind the window has no bound of its own. Only our actors post here, and each step of theirs is made
-durable first by a request that waits for its answer. So while nothing is read, the steps and their messages end.
+The queue behind the window has no bound of its own. Only our actors post here, and each of their steps first waits for
+the journal's answer. So while nothing is read, no further steps and messages arise.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ T = TypeVar("T")
 # Unacknowledged messages on the wire for each recipient and lane. Below half of the router's and the recipient's
 # queues together, so that a flood waits here, where nothing is lost, instead of being refused by a full pipe.
 WINDOW = 256
-# The same in bytes, as ZeroMQ's own queues count messages. One that is longer goes alone.
+# The same in bytes, as ZeroMQ's own queues count messages. A longer message goes alone.
 WINDOW_BYTES = 8 * 1024 * 1024
 FIRST_RESEND_MS = 1_000
 LAST_RESEND_MS = 30_000
 
 
 class Lane(IntEnum):
-    """Lanes do not wait for each other: an answer stuck behind mail could block two actors for ever."""
+    """Lanes are independent: an answer stuck behind mail could deadlock two actors."""
 
     ANSWER = 0
     CONTROL = 1
@@ -84,7 +84,7 @@ class _Channel(Generic[T]):
         self.resend_at_ms = now_ms + FIRST_RESEND_MS if self.sent else None
 
     def has_room(self) -> bool:
-        """Whether the first one that is queued may be written."""
+        """Whether the first queued message may be written."""
         if not self.sent:
             return True
         return len(self.sent) < WINDOW and self.sent_bytes + self.queued[0].size <= WINDOW_BYTES
@@ -93,8 +93,7 @@ class _Channel(Generic[T]):
 class Outbox(Generic[T]):
     """What one incarnation of a sender has not delivered yet. `len` is the number of those messages.
 
-    A recipient is a name ("reviewer"), or one incarnation ("reviewer#2"): mail for an incarnation that is gone is
-    forgotten, as nobody waits for it.
+    A recipient is a name ("reviewer"), or one incarnation ("reviewer#2"): messages for a dead incarnation are dropped.
     """
 
     def __init__(self) -> None:
@@ -152,7 +151,7 @@ class Outbox(Generic[T]):
         return orders
 
     def next_due_ms(self) -> int | None:
-        """When `due` must be asked again, provided that nothing else happens before; None: never."""
+        """When `due` must be called again, unless something happens before; None: never."""
         return min((c.resend_at_ms for c in self._channels.values() if c.resend_at_ms is not None), default=None)
 
     def acknowledged(self, seq: int, now_ms: int) -> None:
@@ -163,13 +162,13 @@ class Outbox(Generic[T]):
             self._remove(seq, now_ms)
 
     def settle(self, request_id: str, now_ms: int) -> None:
-        """The request was answered, or nobody waits for its answer any more. Unknown ids are ignored."""
+        """The request was answered, or its answer is not awaited any more. Unknown ids are ignored."""
         seq = self._requests.pop(request_id, None)
         if seq is not None:
             self._remove(seq, now_ms)
 
     def peer_up(self, name: str, incarnation: int, now_ms: int) -> None:
-        """Incarnation `incarnation` of `name` lives. If that is news, all that is unacknowledged goes to it at once."""
+        """Incarnation `incarnation` of `name` lives. A new one gets all unacknowledged messages immediately."""
         if incarnation <= self._incarnations.get(name, 0):
             return
         self._incarnations[name] = incarnation
@@ -191,13 +190,13 @@ class Outbox(Generic[T]):
                     self._requests.pop(entry.id, None)
 
     def handed_back(self, request_id: str) -> None:
-        """The request was not handed over: its recipient is down. Unknown ids are ignored."""
+        """The request was not delivered: its recipient is down. Unknown ids are ignored."""
         channel = self._by_seq.get(seq := self._requests.get(request_id, 0))
         if channel is not None and (entry := channel.sent.get(seq)) is not None:
             entry.handed_over = False
 
     def cut_off(self, name: str, now_ms: int) -> list[str]:
-        """An incarnation of `name` has ended: the requests that were handed to it, and go once, are over. Their ids."""
+        """An incarnation of `name` has ended. Ends the `once` requests that it got; returns their ids."""
         lost = [
             entry
             for lane in Lane
@@ -228,7 +227,7 @@ class Outbox(Generic[T]):
 class Arrival(Enum):
     """What to do with a numbered message that has arrived."""
 
-    ACCEPT = "accept"  # new: hand it on, and call `handled` when its handler is through
+    ACCEPT = "accept"  # new: hand it on, and call `handled` when its handler is done
     PENDING = "pending"  # seen before and still being handled: drop it
     REPEATED = "repeated"  # seen before and handled: drop it and acknowledge it again
     EARLY = "early"  # its predecessor has not arrived: drop it; both will come again
@@ -267,7 +266,7 @@ class Intake:
         return Arrival.ACCEPT
 
     def handled(self, sender: str, incarnation: int, seq: int) -> bool:
-        """The handler is through with an accepted message. False: its sender is gone, do not acknowledge."""
+        """The handler is done with an accepted message. False: its sender is gone, do not acknowledge."""
         origin = self._origins.get(sender)
         if origin is None or origin.incarnation != incarnation:
             return False

@@ -1,7 +1,7 @@
-"""What manifest.json and transcript.jsonl say of a run, from its events. Pure; used by the persistence actor.
+"""Projects a run's events to manifest.json and transcript.jsonl. Pure; used by the persistence actor.
 
-The two files are read by other tools and by the original `loop`, so words and shapes here are the original's; only
-the details are ours, which are for people. Messages between agents are not the run machine's: they are not made here.
+Other tools and the original `loop` read the two files, so words and shapes are the original's. Only the details, which
+are for the user, are ours. Lines for messages between agents are not made here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STATUSES: Mapping[ManifestState, str] = {"completed": "done", "failed": "failed
 
 
 def manifest_state(state: RunState) -> ManifestState:
-    """The manifest's `state`. A paused run waits for a person, hence "input-required"."""
+    """The manifest's `state`. A paused run waits for the user, hence "input-required"."""
     return "input-required" if state.paused else _STATES.get(state.phase, "working")
 
 
@@ -79,7 +79,7 @@ def _review(reviewer: str, *, approved: bool, reason: str) -> Line:
 
 
 def _end_of_iterations(before: RunState, after: RunState) -> list[Line]:
-    """Once, when it happens; not when a resumed run finds itself there."""
+    """The line for the end of the iterations: once, when it happens, not for a resumed run that is already there."""
     if before.phase in {Phase.FOLLOW_UP, *run.FINAL_PHASES} or _reached(after) is not Phase.FOLLOW_UP:
         return []
     detail = f"{after.iteration} of {after.run.max_iterations}"
@@ -92,7 +92,7 @@ def _reached(state: RunState) -> Phase:
 
 
 def _status(before: RunState, event: run.Event, after: RunState) -> list[Line]:
-    """A line for every change that a reader of the run's history would ask for."""
+    """A line for every change that matters in the run's history."""
     detail = _trouble(before, event, after)
     if detail is None:
         if (manifest_state(before), run.place(before)) == (manifest_state(after), run.place(after)):
@@ -102,7 +102,7 @@ def _status(before: RunState, event: run.Event, after: RunState) -> list[Line]:
 
 
 def _trouble(before: RunState, event: run.Event, after: RunState) -> str | None:
-    """A turn that did not finish, while the run goes on."""
+    """The line for a turn that did not finish, while the run continues."""
     if not isinstance(event, TurnSettled) or event.outcome.status == "finished" or after.phase in run.FINAL_PHASES:
         return None
     job = next(job for job in before.open_turns if job.id == event.turn_id)

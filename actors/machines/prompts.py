@@ -1,9 +1,9 @@
-"""Every prompt that an agent is sent by the loop, from typed inputs. Pure.
+"""Every prompt that the loop sends to an agent, from typed inputs. Pure.
 
-The first line of each names what it is ("Iteration 2", "Review round 1", ...): people find it in a transcript, and a
-scripted agent can tell the prompts apart. `peer` is the name of the other agent of a pair, or None when there is no
-pair: then no prompt speaks of another agent or of a bridge. Each agent of a pair is given the bridge when it is
-started, whatever it can do (over HTTP, else over stdio), so a prompt of a pair may speak of its tools.
+The first line of each names its kind ("Iteration 2", "Review round 1", ...), for readers of a transcript and for
+scripted agents. `peer` is the name of the other agent of a pair. None: there is no pair, so no prompt mentions another
+agent or a bridge. Each agent of a pair gets the bridge at its start (over HTTP, else over stdio), so a prompt of a pair
+may mention its tools.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PULL_REQUEST_HEADER = "Draft pull request"
 KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
 _WHAT_WAS_ASKED = "What you were asked:"
-_SAID_LENGTH = 2_000  # characters of an agent's last words that a new session is told
+_SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the next iteration must look at. `source` is shown as its label: an agent's name, "checks", "human".
+    """Something that the next iteration must address. `source` is its label: an agent's name, "checks", "human".
 
     `reached_worker`: the primary agent has the text already, as a message from its peer, so it is not repeated.
     """
@@ -51,7 +51,7 @@ def review_header(number: int) -> str:
 
 
 def brief(primary: str) -> str:
-    """Tells the peer of a workspace its part, before anything is asked of it."""
+    """The role prompt: tells the peer of a workspace its part, before its first task."""
     return _join(
         BRIEF_HEADER,
         f'You work as a pair with another agent, "{primary}", in this repository. "{primary}" is the primary worker: '
@@ -65,7 +65,7 @@ def brief(primary: str) -> str:
 
 
 def plan(task: str, *, proof: str, refused: str = "") -> str:
-    """Asks for PLAN.md and nothing else. `refused`: why what an earlier turn left is no plan."""
+    """Asks for PLAN.md and nothing else. `refused`: why the result of an earlier turn is not a plan."""
     return _join(
         PLAN_HEADER,
         f"The task:\n{task.strip()}",
@@ -109,7 +109,7 @@ def iteration(
 ) -> str:
     """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work.
 
-    `request`: what the user has asked for, when the task is a plan that was made of it.
+    `request`: the user's own words, when the task is a plan made from them.
     """
     return _join(
         iteration_header(number),
@@ -141,7 +141,7 @@ def review(
 ) -> str:
     """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
 
-    `changed`: files that somebody has changed since the last checks and reviews, which do not count any more.
+    `changed`: files changed since the last checks and reviews, which do not count any more.
     """
     return _join(
         review_header(number),
@@ -170,7 +170,7 @@ _WITHOUT = {
 
 
 def verdict(number: int, why: str) -> str:
-    """Asks a reviewer for the last line of its review alone; `why` says what was wrong with the one it gave."""
+    """Asks a reviewer for only the last line of its review; `why`: the fault of the line it gave."""
     return _join(
         f"{review_header(number)}: verdict",
         f"Your review is read, but {why}. Do not review again, and change nothing. Answer with your verdict alone, one "
@@ -180,8 +180,8 @@ def verdict(number: int, why: str) -> str:
 
 
 def pull_request(task: str, lacks: str = "", *, request: str = "") -> str:
-    """Asks the primary agent to publish the approved work as a draft pull request; without a "remote" or "gh" as far
-    as that goes: what is committed and pushed is found again, and a person can open the pull request.
+    """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
+    for the possible part: committed and pushed work is found again, and the user can open the pull request.
     """
     commit = "Commit what is not committed yet, on a branch of its own if you are on the default branch"
     if lacks in _WITHOUT:
@@ -205,7 +205,7 @@ def pull_request(task: str, lacks: str = "", *, request: str = "") -> str:
 
 
 def continuation(prompt: str, *, why: str = "the turn ended before you were finished") -> str:
-    """Takes up a turn that was cut short, e.g. because "the run was paused" (`why`).
+    """Continues a turn that was cut short, e.g. because "the run was paused" (`why`).
 
     `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
     first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)". A continuation can be continued
@@ -223,10 +223,10 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
 
 
 def reminder(prompt: str, *, why: str = "your turn ended before you were through with it", quoted: bool = False) -> str:
-    """Takes up a turn whose prompt stands in the agent's own transcript, so that it is not given a second time.
+    """Continues a turn whose prompt is in the agent's own transcript, without repeating the prompt.
 
-    `quoted`: the prompt is shown all the same, where its first line does not tell it from others: all messages of an
-    agent begin alike, and what a person says may be longer than its first line.
+    `quoted`: repeats the prompt where its first line is ambiguous: all messages of an agent begin alike, and a user's
+    message may be longer than its first line.
     """
     header, _, body = prompt.partition("\n")
     if header.endswith(CONTINUED):
@@ -240,9 +240,9 @@ def reminder(prompt: str, *, why: str = "your turn ended before you were through
 
 
 def hand_over(prompt: str, *, said: str = "") -> str:
-    """Takes up a turn in a new session, because the old one had no room left. `said`: its last words there.
+    """Continues a turn in a new session, because the old one was full. `said`: the agent's last words there.
 
-    What was asked is given again as a whole; what was done stands in the directory.
+    It repeats the whole request; the work done is in the directory.
     """
     header, _, body = prompt.partition("\n")
     if header.endswith(CONTINUED):
@@ -259,9 +259,9 @@ def hand_over(prompt: str, *, said: str = "") -> str:
 
 
 def mail(sender: str, text: str, *, answerable: bool = True) -> str:
-    """Wraps a message from the other agent, so that it is not taken for the human's.
+    """Wraps a message from the other agent, so that it is not mistaken for the user's.
 
-    `answerable`: the recipient can write to the sender, as far as is known; else nothing is asked in return.
+    `answerable`: the recipient can probably write to the sender; else the prompt asks for no answer.
     """
     return _join(
         f"Message from {sender}",
@@ -281,7 +281,7 @@ def _join(*parts: str) -> str:
 
 
 def _task(task: str, request: str, *, was: bool = False) -> str:
-    """The user's own words first, where the task is a plan that an agent has made of them."""
+    """The task, after the user's own words where it is an agent's plan for them."""
     head = "The task was" if was else "The task"
     if not request.strip():
         return f"{head}:\n{task.strip()}"
@@ -291,7 +291,7 @@ def _task(task: str, request: str, *, was: bool = False) -> str:
 def _proof_unless_in(task: str, proof: str) -> str:
     required = {line.strip() for line in proof.splitlines()} - {""}
     if required <= {line.strip() for line in task.splitlines()}:
-        return ""  # also when no proof is asked for
+        return ""  # even when no proof is requested
     return f"Proof that is asked for:\n{proof.strip()}"
 
 

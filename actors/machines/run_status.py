@@ -1,5 +1,5 @@
-"""How a run stands, for consoles: from its state, wherever that was folded. Pure; used by the worker, and by the
-command line for a run that is not running.
+"""A run's status for consoles, from its state. Pure; used by the RunActor, and by the command line for a run that is
+not running.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from actors.machines.durations import span
 from actors.machines.run.state import HoldKind
 from actors.messages import OpenTurn, RunStatus
 
-# As a console is told. A run that ends because it cannot go on is stopping, like one that the user stops.
+# The consoles' words. A run that ends because it cannot continue is stopping, like one that the user stops.
 _HOLDS: Mapping[HoldKind, Literal["pause", "stop"]] = {"pause": "pause", "ask": "pause", "stop": "stop", "fail": "stop"}
 
 
 def run_status(state: run.RunState, now_ms: int) -> RunStatus:
-    """Of a run that has started."""
+    """The status of a started run."""
     commands = run.outstanding(state, now_ms)
     questions = [command.question for command in commands if isinstance(command, run.AskQuestion)]
     waits = [each.until_ms for each in commands if isinstance(each, run.StartCooldown) and each.reason != "cooldown"]
@@ -42,7 +42,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
 
 
 def counted_down(status: RunStatus, now_ms: int) -> RunStatus:
-    """With the time that is left of a wait for a provider in its line: "…: retry 4 in 2 m 10 s"."""
+    """The status with the remaining wait for a provider in its line: "…: retry 4 in 2 m 10 s"."""
     if status.waits_until_ms <= now_ms:
         return status
     return replace(status, line=f"{status.line} in {span(status.waits_until_ms - now_ms)}")

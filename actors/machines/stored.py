@@ -1,7 +1,7 @@
 """The names of events in journals. Pure.
 
-An event is journalled under the name of its class. A class that was renamed since keeps the name that is on disk, in
-its class variable `stored_as`: a journal is read by every later version.
+An event is journalled under its class name. A renamed class keeps the name on disk in its class variable `stored_as`:
+every later version must read a journal.
 """
 
 from __future__ import annotations

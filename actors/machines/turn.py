@@ -3,18 +3,18 @@
     intended -> submitted -> running -> settled (finished | failed | interrupted | limited)
 
 *Intended*: journalled, certainly not sent. *Submitted*: journalled just before it is handed to the agent under
-`message_id`, so it may or may not have arrived. *Running*: there is evidence that the agent has it. After any crash
-the agent's own transcript is asked about each submitted or running entry (`next_action` says `Look`), and `found`
-turns the answer into the event that follows: absent -> intended again; finished -> its result is taken; unfinished, or
-absent although it was seen -> *cut*: it goes on under a new message id, with a note that it was cut short.
+`message_id`, so it may or may not have arrived. *Running*: there is evidence that the agent has it. After a crash, each
+submitted or running entry is looked up in the agent's own transcript (`next_action` returns `Look`), and `found` turns
+the answer into an event. Absent -> intended again; finished -> its result counts; unfinished, or absent although it was
+seen -> *cut*: it continues under a new message id, with a note that it was cut short.
 
-A turn that ended through no fault of the work is taken up again the same way, as a continuation, never as its prompt:
-the run's own turns by the run machine, under a turn id of their own that `continues` this one; a message *deferred*
-here until its provider may be there. A turn whose session is full is *moved* into a new session, once, with a prompt
+A turn that ended through no fault of the work resumes in the same way: as a continuation, never as its prompt. The run
+machine resumes the run's own turns, under a new turn id that `continues` the old one. A message is *deferred* here
+until its provider may be available. A turn whose session is full is *moved* into a new session, once, with a prompt
 that hands the work over.
 
-A message (of the peer or of a person) may also be steered into a turn that is already running (its `carrier`); it
-then settles with that turn.
+A message (of the peer or the user) may also be steered into a running turn (its `carrier`); it then settles with that
+turn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from actors.errors import IllegalEventError
 from actors.machines import backoff, prompts, usage
 from actors.messages import FoundTurn, Purpose, TurnOutcome, Usage
 
-# An agent that dies this often over one and the same turn does not have bad luck: the turn itself kills it.
+# An agent that dies this often in the same turn is killed by the turn itself.
 MAX_TRIES = 6
 
 # The bridge has one delivery in flight per recipient, so only the last settled mail can come again. Some more are
@@ -79,16 +79,16 @@ class TurnReturned(_Event, frozen=True, kw_only=True):
 
 
 class TurnWithdrawn(_Event, frozen=True, kw_only=True):
-    """A message that was never handed over and now will not be: whoever brought it may bring it again."""
+    """A message that was never submitted and will not be; its sender may bring it again."""
 
     turn_id: str
 
 
 class TurnCut(_Event, frozen=True, kw_only=True):
-    """The agent had it but did not finish it; it goes on under `next_message_id`.
+    """The agent had it but did not finish it; it continues under `next_message_id`.
 
-    `remembered`: it stands in the agent's transcript. Not so when the agent was killed before it had written down
-    what it had already begun (Claude Code writes 50-150 ms late): the next message then gives the prompt again.
+    `remembered`: the agent's transcript has it. False when the agent was killed before it wrote down what it had begun
+    (Claude Code writes 50-150 ms late): the next message then repeats the prompt.
     """
 
     turn_id: str
@@ -97,7 +97,7 @@ class TurnCut(_Event, frozen=True, kw_only=True):
 
 
 class TurnDeferred(_Event, frozen=True, kw_only=True):
-    """A message met a limit or a provider that is away: it goes on under `next_message_id`, and not before that."""
+    """A message met a limit or an outage: it continues under `next_message_id`, not before this time."""
 
     turn_id: str
     next_message_id: str
@@ -107,7 +107,7 @@ class TurnDeferred(_Event, frozen=True, kw_only=True):
 
 
 class TurnMoved(_Event, frozen=True, kw_only=True):
-    """Its session is full. It goes on in a new one, under `next_message_id` and with this prompt."""
+    """Its session is full. It continues in a new one, under `next_message_id` and with this prompt."""
 
     turn_id: str
     next_message_id: str
@@ -115,7 +115,7 @@ class TurnMoved(_Event, frozen=True, kw_only=True):
 
 
 class SessionTurnSettled(_Event, frozen=True, kw_only=True):
-    """It is over. `remembered`: its prompt is known to stand in the agent's transcript."""
+    """It is over. `remembered`: the agent's transcript certainly has its prompt."""
 
     stored_as: ClassVar[str] = "TurnConcluded"
 
@@ -187,18 +187,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     not_before_ms: int = 0  # Unix ms
 
 
-# Turns that bring somebody's message, and that the run does not wait for.
+# Turns that bring a message, and that the run does not wait for.
 MESSAGES: frozenset[Purpose] = frozenset({"mail", "human"})
 
-# What nobody outside the session takes up again.
+# Purposes that only the session itself resumes.
 _ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {"brief"}
 
-# A verdict must be the last thing that a reviewer says: mail waits for the end of such a turn.
+# A verdict must be a reviewer's last words: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn has used that nobody outside the session waits for."""
+    """The usage of a turn that nothing outside the session waits for."""
 
     turn_id: str
     purpose: Purpose
@@ -209,20 +209,20 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Open turns in order of intention, how the run's own turns ended, and the last messages that were settled.
 
-    `turns` counts all that have settled as turns of their own, and `spent` is what they cost together. `costs` are
-    those of the last `MAIL_MEMORY` that are the session's own affair: their receiver may have missed them.
+    `turns` counts all that have settled as turns of their own; `spent` is their total cost. `costs` has the last
+    `MAIL_MEMORY` of the session's own turns: their receiver may have missed them.
     """
 
     session_id: str = ""
     full: bool = False  # the session is: the next one is new
-    standing: frozenset[str] = frozenset()  # ids of the run's turns that stand in this session and did not finish
+    standing: frozenset[str] = frozenset()  # ids of the run's unfinished turns in this session
     open: dict[str, Entry] = {}
     settled: dict[str, TurnOutcome] = {}
     settled_mail: tuple[str, ...] = ()
     turns: int = 0
     spent: Usage = Usage()
     costs: tuple[Cost, ...] = ()
-    answered: str = ""  # id of the last user message that the agent has certainly answered in this session
+    answered: str = ""  # id of the last user message that the agent certainly answered in this session
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,13 +232,13 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """Order: ask the agent's transcript about the entry's message id, and journal what `found` makes of it."""
+    """Order: look the entry's message id up in the agent's transcript, and journal the event that `found` gives."""
 
     entry: Entry
 
 
 def knows(ledger: Ledger, turn_id: str) -> bool:
-    """Whether the turn was ever intended: asking for it again must change nothing."""
+    """Whether the turn was ever intended: a repeated request for it changes nothing."""
     return turn_id in ledger.open or is_settled(ledger, turn_id)
 
 
@@ -324,7 +324,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
 
 
 def text_of(ledger: Ledger, entry: Entry) -> str:
-    """What the agent is sent under the entry's message id."""
+    """The text for the agent under the entry's message id."""
     if entry.cuts:
         if not entry.remembered:
             return prompts.continuation(entry.prompt)
@@ -335,8 +335,8 @@ def text_of(ledger: Ledger, entry: Entry) -> str:
 
 
 def next_action(ledger: Ledger, now_ms: int | None = None) -> Send | Look | None:
-    """What to do when nothing runs in the session: first clear up what may have been sent, then send the oldest that
-    need not wait (without `now_ms`: none need).
+    """The next action when nothing runs in the session: first resolve what may have been sent, then send the oldest
+    entry that need not wait (without `now_ms`, no entry waits).
     """
     doubtful = [entry for entry in ledger.open.values() if entry.status != "intended"]
     if doubtful:
@@ -347,14 +347,14 @@ def next_action(ledger: Ledger, now_ms: int | None = None) -> Send | Look | None
 
 
 def next_alarm_ms(ledger: Ledger, now_ms: int) -> int | None:
-    """When the first that has to wait need not any more, Unix ms."""
+    """When the first deferred entry is due, Unix ms."""
     return min((each.not_before_ms for each in ledger.open.values() if each.not_before_ms > now_ms), default=None)
 
 
 def deferred_until_ms(
     entry: Entry, outcome: TurnOutcome, now_ms: int, *, retry_ms: int, max_wait_ms: int | None
 ) -> int | None:
-    """When a message (or the peer's part) whose turn ended so is brought again, Unix ms. None: it is over, as it is."""
+    """When a message (or role prompt) whose turn ended this way is resent, Unix ms. None: it is over."""
     if entry.purpose not in _ITS_OWN_AFFAIR:
         return None
     if outcome.status == "limited":
@@ -369,7 +369,7 @@ def deferred_until_ms(
 
 
 def has_room(entry: Entry, outcome: TurnOutcome) -> bool:
-    """Whether a new session is to be tried: once a turn, when the old one is full."""
+    """Whether to try a new session: once per turn, when the old one is full."""
     return outcome.cause == "context" and not entry.moved
 
 
@@ -380,17 +380,17 @@ def may_carry(ledger: Ledger, turn_id: str) -> bool:
 
 
 def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: bool = False) -> _Event:
-    """What the agent's transcript says of a submitted or running entry, as the event that follows.
+    """The event for what the agent's transcript shows of a submitted or running entry.
 
     `left_alone`: it was steered into a turn that is over, and the program that had it is gone. If it came too late for
-    that turn (Claude Code then begins another one with it), nobody will bring it to an end but a continuation. The same
-    holds for one that is `unread`.
+    that turn (Claude Code then starts another one with it), only a continuation can finish it. The same holds for an
+    `unread` one.
     """
     if answer.state == "finished" and answer.outcome is not None and not entry.carrier:
         return SessionTurnSettled(turn_id=entry.turn_id, outcome=answer.outcome)
     nobody_has_it = answer.state == "unfinished" and (left_alone or answer.unread)
     if entry.carrier and answer.state != "absent" and not nobody_has_it:
-        # The agent has the mail. Whether its carrier finished is the carrier's affair.
+        # The agent has the mail. Whether its carrier finished does not matter here.
         return SessionTurnSettled(turn_id=entry.turn_id, outcome=TurnOutcome(status="finished"))
     if entry.tries >= MAX_TRIES:
         error = f"the agent was lost {entry.tries} times during this turn"
@@ -417,7 +417,7 @@ def _begin_session(ledger: Ledger, session_id: str) -> Ledger:
     after = msgspec.structs.replace(ledger, session_id=session_id, full=False, answered="")
     if not ledger.session_id:
         return after
-    # Nothing of the old session stands in this one, so nothing of it can be reminded of.
+    # This session has nothing of the old one, so a reminder is not possible.
     still_open = {turn_id: msgspec.structs.replace(each, remembered=False) for turn_id, each in ledger.open.items()}
     return msgspec.structs.replace(after, open=still_open, standing=frozenset())
 
@@ -433,13 +433,13 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
     )
     if entry.purpose in MESSAGES:
         return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])
-    # The attempt that continues this one is the only one that asks for it.
+    # Only the attempt that continues this one needs it.
     standing = ledger.standing - {entry.continues} | ({entry.turn_id} if remembered else set())
     return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome}, standing=standing)
 
 
 def costs_of(entry: Entry, outcome: TurnOutcome) -> tuple[Cost, ...]:
-    """What is reported of the turn: nothing, if it cost nothing or the run itself is told of its end."""
+    """The cost to report: none, if it cost nothing or the run is told of its end anyway."""
     if entry.purpose not in _ITS_OWN_AFFAIR or outcome.usage == Usage():
         return ()
     return (Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model, usage=outcome.usage),)

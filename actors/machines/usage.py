@@ -1,4 +1,4 @@
-"""Sums of what agents have used. Pure."""
+"""Sums of agents' usage. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from actors.messages import Usage
 
 
 def together(usages: Iterable[Usage]) -> Usage:
-    """The sum. It is known as far as each of them is; what is known is the least that it was."""
+    """The sum. An unknown part makes it a lower bound."""
     found = list(usages)
     return Usage(
         input_tokens=sum(each.input_tokens for each in found),

@@ -1,7 +1,7 @@
-"""What an agent's last message says: is the work claimed done, and does a review approve it? Pure text reading.
+"""Reads an agent's last message: does it claim done, and does a review approve the work? Pure.
 
 Never guesses: a reviewer's verdict counts as an approval only in the one exact form that the review prompt asks for.
-Everything else counts against the work, with a reason that says what was wrong with the form.
+Everything else counts against the work, with a reason that names the fault of the form.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def approves(self) -> bool:
-        """Whether the work passes, as far as this reviewer goes."""
+        """Whether this reviewer passes the work."""
         return self.kind == "pass"
 
 
 def says_done(text: str, signal: str) -> bool:
     """Whether a line of `text`, trimmed, is the signal, or holds it in double quotes. Case and inner space count.
 
-    A signal in the middle of a sentence is talk about the signal; in quotes it is how some agents write it out.
+    A signal within a sentence only mentions it; some agents write the real signal in quotes.
     """
     bare = signal.strip()
     return any(line.strip() == bare or f'"{bare}"' in line for line in text.splitlines())
@@ -51,8 +51,8 @@ def says_done(text: str, signal: str) -> bool:
 def read_verdict(text: str) -> Verdict:
     """Reads a finished review. The verdict is the last non-empty line, bare or in double quotes, and the only one.
 
-    A code fence around that line alone, or around the whole review, is decoration. A fence that holds other text too is
-    a quotation, and nobody knows whose.
+    A code fence around that line alone, or around the whole review, is decoration. A fence with other text is a
+    quotation of unknown origin.
     """
     lines = _without_fence(text.rstrip().splitlines())
     if not lines:

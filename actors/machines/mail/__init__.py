@@ -1,40 +1,40 @@
-"""Mail between the two agents: queued, delivered with evidence, handled; or suppressed, received, dead. Pure.
+"""Mail between the two agents: queued, delivered with evidence, and handled; or suppressed, received or dead. Pure.
 
     queued -> in flight -> accepted -> seen -> handled
      |  ^         |            |         `---> dead   (seen, but its turn broke)
      |  |         `------------`---> waiting for the next attempt -> ... -> dead
-     |  `---> held  (by a person, until it is released)
+     |  `---> held  (by the user, until it is released)
      |---> received    (the recipient fetched it itself)
-     |---> dropped     (by a person, also when it was held)
+     |---> dropped     (by the user, also when it was held)
      `---> suppressed  (never queued: it was an echo)
 
-The journal has the events, oldest first; the state is their fold and holds only mail that is not finished, some
-counters, and what is needed to recognise an echo or a repeated call. So a mail costs the same at any length of run.
+The journal has the events, oldest first. The state is their fold. It holds only unfinished mail, some counters, and
+what is needed to recognise an echo or a repeated call. So the cost of a mail does not grow with the run.
 
 *Order.* Mail for one recipient goes out in the order in which it was queued, one delivery in flight at a time. The
-slot is free again when the mail was seen, not when it was accepted: an accepted mail may still fail, and would then be
-overtaken. Mail that waits for its next attempt holds back what came after it.
+slot becomes free when the mail is seen, not when it is accepted: an accepted mail may still fail, and would then be
+overtaken. Mail that waits for its next attempt blocks later mail.
 
-*People* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. A `Book`
-tells what became of every mail of a run, also of those that the state has forgotten.
+*Users* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. A `Book` has
+the history of every mail of a run, including mail that the state has forgotten.
 
-*Hops.* A hop is the first delivery of a mail. They are counted over both directions, and start again at 0 when
-something happens that is not mail: a turn of the loop ends, or a human acts. At 12 the rest stays queued; the
-recipient can still fetch it. Further attempts of the same mail are not hops.
+*Hops.* A hop is the first delivery of a mail. Both directions count together. The count restarts at 0 when something
+happens that is not mail: a turn of the loop ends, or the user acts. At 12 the rest stays queued; the recipient can
+still fetch it. Further attempts of the same mail are not hops.
 
-*Evidence.* Only the recipient's side moves a mail on from "in flight". Receipts may come twice, late, or out of order:
-one that says nothing new makes no event.
+*Evidence.* Only the recipient's side moves a mail out of "in flight". Receipts may come twice, late, or out of order: a
+receipt without news makes no event.
 
-*A call that breaks.* When the bridge dies while it answers a tool call, the agent sees an error and may call again;
-when the agent dies while it is answered, it is resumed without the answer, and may call again, too. So at a restart
-of either, what was queued or handed out in the last two minutes is in doubt: the same text from the same sender
-to the same target is then taken for the repeated call, once; and mail that was handed out goes back to the head of
-its queue, marked as a possible repeat, unless its reader has shown with a later call that it got the answer.
+*A broken call.* When the bridge dies during a tool call, the agent sees an error and may call again. When the agent
+dies, it is resumed without the answer, and may call again too. So after a restart of either, mail that was queued or
+fetched in the last two minutes is in doubt. The same text from the same sender to the same target then counts as the
+repeated call, once. Fetched mail returns to the head of its queue, marked as a possible repeat, unless a later call of
+its reader shows that it got the answer.
 
-*Contact.* An agent that finishes a turn without ever asking the bridge anything is absent: see `contact`.
+*Contact.* An agent that finishes a turn without any request to the bridge is absent: see `contact`.
 
-Inside: events, commands and state are data; calls, receipts and people turn what happens outside into events; fold is
-the state after an event, machine what follows from it; history is for people who ask.
+Inside: events, commands and state are data. calls, receipts and people turn outside happenings into events. fold is the
+state after an event; machine decides what follows. history answers consoles.
 """
 
 from actors.machines.mail.calls import (

@@ -1,4 +1,4 @@
-"""The agents' calls: what becomes of them, as facts. Pure."""
+"""The agents' tool calls as events. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.settings import Role
 
 
 def resolve_target(target: str, names: Mapping[Role, str]) -> Role:
-    """The role that a sender means: the name of an agent, or its role; case and outer white space do not matter.
+    """The role that a sender addresses by agent name or role; ignores case and outer white space.
 
     Raises `UserError` that lists the names when it is empty or unknown.
     """
@@ -32,7 +32,7 @@ def resolve_target(target: str, names: Mapping[Role, str]) -> Role:
 def post(
     state: State, *, mail_id: str, sender: Role, target: Role, text: str, names: Mapping[Role, str], now_ms: int
 ) -> MailQueued | MailSuppressed | CallRepeated:
-    """What becomes of a sender's call; `target` comes from `resolve_target`, `mail_id` is a new UUID string.
+    """The event of a sender's call. `target` comes from `resolve_target`; `mail_id` is a new UUID string.
 
     Raises `UserError` for an empty message or one to oneself.
     """
@@ -52,9 +52,9 @@ def post(
 
 
 def fetch(state: State, reader: Role, now_ms: int) -> tuple[list[Event], tuple[Mail, ...]]:
-    """What a recipient gets that asks for its mail itself: all that waits, oldest first.
+    """The mail that a recipient fetches itself: all that waits, oldest first.
 
-    Not what is in flight: that is on its way into the session, and would be read twice.
+    Excludes mail in flight: it is on its way into the session, and would be read twice.
     """
     waiting = state.boxes[reader].waiting
     if not waiting:

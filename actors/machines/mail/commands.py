@@ -1,4 +1,4 @@
-"""What the bridge has to do. Pure data."""
+"""The bridge's commands. Pure data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Deliver(msgspec.Struct, frozen=True, kw_only=True):
     target: Role
     text: str
     attempt: int
-    repeat: bool  # it may have been read before: it was fetched, and then the bridge died
-    edited: bool  # by a person
+    repeat: bool  # it may have been read already: it was fetched before the bridge died
+    edited: bool  # by the user
 
 
 class Wake(msgspec.Struct, frozen=True, kw_only=True):
-    """Order: call `advance` again at this time. There is one alarm: this replaces the one before."""
+    """Order: call `advance` again at this time. It replaces the previous alarm."""
 
     at_ms: int
 

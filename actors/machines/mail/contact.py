@@ -1,12 +1,12 @@
-"""Whether the agents come to the bridge at all, as facts. Pure.
+"""Whether the agents contact the bridge at all, as events. Pure.
 
-An agent may ignore the MCP server that it is given: Gemini does in a folder that it does not trust, others have MCP
-switched off. Then nothing fails, and no mail ever comes. So an agent that has finished a turn and has not asked the
-bridge anything is absent: the user is told, once a session, and mail to it asks for no answer. To come once in a run is
-enough, and may be late: then the user is told that, too.
+An agent may ignore the MCP server that it is given: Gemini does so in an untrusted folder, others have MCP switched
+off. Then nothing fails, and no mail ever comes. So an agent that has finished a turn without any request to the bridge
+is absent. The user is told once per session, and mail to it asks for no answer. One request per run is enough, and may
+be late: the user is told of that too.
 
-What the journal says counts, so a bridge that was restarted neither repeats nor forgets. Calls may still wait in the
-socket when the turn's end is heard; the bridge serves those before it asks `absent`.
+The journal is authoritative, so a restarted bridge neither repeats nor forgets. Calls may still wait in the socket when
+a turn ends; the bridge serves those before it calls `absent`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from actors.settings import Role
 
 
 def came(state: State, role: Role, now_ms: int) -> list[Event]:
-    """The agent has asked the bridge something, e.g. which tools there are."""
+    """The agent has sent the bridge a request, e.g. for its list of tools."""
     return [] if state.contacts[role].came else [AgentCame(role=role, at_ms=now_ms)]
 
 
@@ -30,12 +30,12 @@ def worked(state: State, role: Role, session_id: str, now_ms: int) -> list[Event
 
 
 def awaited(state: State) -> list[Role]:
-    """Those who have worked and not come, and of whom the user does not know it yet."""
+    """The agents that have worked without contact, and that the user has not been told of."""
     return [
         role for role, contact in state.contacts.items() if contact.session_id and not contact.came and not contact.told
     ]
 
 
 def absent(state: State, role: Role, now_ms: int) -> list[Event]:
-    """It had time to come after its turn."""
+    """The agent had time for a request after its turn, and sent none."""
     return [AgentAbsent(role=role, at_ms=now_ms)] if role in awaited(state) else []

@@ -1,4 +1,4 @@
-"""What happened to mail: the events, as they stand in the journal. Pure."""
+"""The mail events, as the journal stores them. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MailQueued(_Event, frozen=True, kw_only=True):
 
 
 class MailSuppressed(_Event, frozen=True, kw_only=True):
-    """The text only bounces back what was last delivered to its sender; it is not delivered."""
+    """The text only echoes what was last delivered to its sender; it is not delivered."""
 
     mail_id: str
     sender: Role
@@ -75,7 +75,7 @@ class DeliveryFailed(_Event, frozen=True, kw_only=True):
 
 
 class MailDied(_Event, frozen=True, kw_only=True):
-    """It is not tried again: a dead letter."""
+    """It is not retried: a dead letter."""
 
     mail_id: str
     reason: str
@@ -95,57 +95,57 @@ class HopsReset(_Event, frozen=True, kw_only=True):
 
 
 class BridgeRestarted(_Event, frozen=True, kw_only=True):
-    """A new bridge has taken over; answers that were under way may be lost."""
+    """A new bridge has started; answers in flight may be lost."""
 
 
 class AgentRestarted(_Event, frozen=True, kw_only=True):
-    """The program of this agent was started again; answers that were under way to it may be lost."""
+    """An agent's program was restarted; answers in flight to it may be lost."""
 
     role: Role
 
 
 class AgentWorked(_Event, frozen=True, kw_only=True):
-    """A turn of this session has finished, and its agent had not come to the bridge by then. Once a session."""
+    """A turn of this session has finished before its agent first contacted the bridge. Once per session."""
 
     role: Role
     session_id: str
 
 
 class AgentCame(_Event, frozen=True, kw_only=True):
-    """The agent has asked the bridge something, for the first time in the run."""
+    """The agent has sent the bridge its first request in the run."""
 
     role: Role
 
 
 class AgentAbsent(_Event, frozen=True, kw_only=True):
-    """After a turn it had its time to come, and has not; the user is told. Once a session."""
+    """The agent had time after a turn to contact the bridge, and did not; the user is told. Once per session."""
 
     role: Role
 
 
 class _Change(_Event, frozen=True, kw_only=True):
-    """What a person did to one mail. `change_id` is the console's: the same change is not made twice."""
+    """A user's change of one mail. `change_id` comes from the console: a change is never made twice."""
 
     mail_id: str
     change_id: str
 
 
 class MailHeld(_Change, frozen=True, kw_only=True):
-    """It was queued, and is kept back; what was queued behind it goes on."""
+    """A queued mail is held; the mail behind it continues."""
 
 
 class MailReleased(_Change, frozen=True, kw_only=True):
-    """It was held, and takes its old place in the queue again."""
+    """A held mail returns to its old place in the queue."""
 
 
 class MailEdited(_Change, frozen=True, kw_only=True):
-    """Its text is another now; nothing of it has reached the recipient."""
+    """Its text is replaced; nothing of it has reached the recipient."""
 
     text: str
 
 
 class MailRequeued(_Change, frozen=True, kw_only=True):
-    """It is queued as if it had been sent now. What it was before is not in the state, so all of it stands here."""
+    """It is queued as if sent now. The state no longer has its content, so the event contains all of it."""
 
     sender: Role
     target: Role
@@ -156,7 +156,7 @@ class MailRequeued(_Change, frozen=True, kw_only=True):
 
 
 class MailDropped(_Change, frozen=True, kw_only=True):
-    """A person ended it. A dead letter is put out of sight by it."""
+    """The user ended it. A dead letter is hidden by it."""
 
     target: Role
     was: Literal["queued", "held", "dead"]

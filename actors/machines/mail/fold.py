@@ -56,7 +56,7 @@ FIRST_RETRY_MS = 1_000  # with receipts.MAX_ATTEMPTS: 1 s, 2 s, 4 s ... 256 s
 
 
 def apply(state: State, event: Event) -> State:
-    """The state after the event: the fold. Raises `IllegalEventError`, changing nothing."""
+    """The state after the event. Raises `IllegalEventError`, changing nothing."""
     match event:
         case MailQueued():
             return _queue(state, event)
@@ -119,7 +119,7 @@ def _queue(state: State, event: MailQueued) -> State:
 
 
 def _append(state: State, event: MailQueued | MailRequeued) -> State:
-    """At the end of its queue."""
+    """Adds it at the end of its queue."""
     if find(state, event.mail_id) is not None:
         raise IllegalEventError(f"mail {event.mail_id!r} is queued twice")
     box = state.boxes[event.target]
@@ -137,7 +137,7 @@ def _append(state: State, event: MailQueued | MailRequeued) -> State:
 
 
 def _change(state: State, event: Change) -> State:
-    """What a person did. To let mail go is an act that is not mail, so hops start again."""
+    """Applies a user's change. Releasing mail is an act that is not mail, so hops restart at 0."""
     state = replace(state, changes=(*state.changes, event.change_id)[-CHANGES_KEPT:])
     match event:
         case MailRequeued():
@@ -179,12 +179,12 @@ def _requeue(state: State, event: MailRequeued) -> State:
 
 
 def _to_dead_letters(box: Box, mail_id: str) -> Box:
-    """No dead letter any more."""
+    """Removes it from the dead letters."""
     return replace(counted(box, "dead", -1), dead=tuple(dead for dead in box.dead if dead.mail_id != mail_id))
 
 
 def _sort_in(box: Box, mail: Mail) -> Box:
-    """Before the first that was queued later."""
+    """Inserts it before the first mail that was queued later."""
     at = next((at for at, other in enumerate(box.waiting) if other.number > mail.number), len(box.waiting))
     return replace(box, waiting=(*box.waiting[:at], mail, *box.waiting[at:]))
 
@@ -202,7 +202,7 @@ def _contact(state: State, event: AgentWorked | AgentCame | AgentAbsent) -> Stat
 
 
 def _answer_arrived(state: State, caller: Role) -> State:
-    """The agent calls again without having lost an answer, so it has what it fetched before."""
+    """The agent calls again without a lost answer, so it has what it fetched before."""
     if not state.contacts[caller].came:  # a journal from before there was an event for it
         state = _contact(state, AgentCame(role=caller, at_ms=0))
     return put(state, caller, replace(state.boxes[caller], handed=()))

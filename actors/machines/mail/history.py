@@ -1,8 +1,7 @@
-"""What became of every mail of a run: the fold of the whole journal, for people who ask. Pure.
+"""The history of every mail of a run, for consoles: the fold of the whole journal. Pure.
 
-The bridge keeps it up event by event: it grows with the run, by a few KB a mail, but folding the journal anew for each
-question took 100 ms from 1,500 mails on, in the thread that serves the agents. Of a run that is over it is made when
-it is asked for.
+The bridge updates it event by event. It grows by a few KB per mail; but folding the journal again for each request took
+100 ms from 1,500 mails on, in the thread that serves the agents. For a run that is over it is made on request.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ Status = Literal[
 ]
 
 
-# Dead letters are not among them: they wait for a person, who requeues or drops them.
+# Dead letters are not among them: they wait for the user, who requeues or drops them.
 FINISHED: tuple[Status, ...] = ("handled", "fetched", "suppressed", "dropped")
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a mail, for people."""
+    """Something that happened to a mail, for the user."""
 
     at_ms: int
     what: str
@@ -61,9 +60,9 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     text: str  # as it is now
     status: Status
     attempts: int = 0  # since it was queued the last time
-    reason: str = ""  # why it is not delivered, as far as that is known
+    reason: str = ""  # why it is not delivered, if known
     was_seen: bool = False
-    repeat: bool = False  # it may have been read before: it was fetched, and then the bridge or the agent died
+    repeat: bool = False  # it may have been read already: it was fetched before the bridge or the agent died
     edited: bool = False
     moments: tuple[Moment, ...]
 
@@ -71,7 +70,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 class Book:
     """`stories` by mail id, in the order in which the mail was sent; `state`, the fold of the same events.
 
-    Mutable. What it takes to list mail does not depend on how much has finished.
+    Mutable. The cost of listing mail does not depend on how much has finished.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
@@ -79,12 +78,12 @@ class Book:
         self.stories: dict[str, Story] = {}
         self._places: dict[str, int] = {}  # in `stories`
         self._open: dict[str, None] = {}
-        self._over: dict[str, None] = {}  # the one that finished last is the last one
+        self._over: dict[str, None] = {}  # ordered by finishing time
         for event in events:
             self.add(event)
 
     def add(self, event: Event) -> None:
-        """The next event of the journal."""
+        """Adds the next event of the journal."""
         before, self.state = self.state, apply(self.state, event)
         for story in _told(self.stories, event, before, self.state):
             self._open.pop(story.mail_id, None)
@@ -94,7 +93,7 @@ class Book:
             self.stories[story.mail_id] = story
 
     def newest(self, finished: int) -> tuple[list[Story], int]:
-        """All mail that is not finished and the last `finished` of the rest, in order; and how many are left out."""
+        """All unfinished mail and the last `finished` of the rest, in order; and how many are omitted."""
         over = list(islice(reversed(self._over), min(max(0, finished), len(self._over))))
         listed = sorted((*self._open, *over), key=self._places.__getitem__)
         return [self.stories[mail_id] for mail_id in listed], len(self._over) - len(over)
@@ -169,7 +168,7 @@ def _moved(
 
 
 def _taken_back(found: Mapping[str, Story], event: Event, before: State, after: State) -> list[Story]:
-    """Mail that was fetched when the bridge or its reader died waits again."""
+    """Marks mail that was fetched when the bridge or its reader died as waiting again."""
     waited = {mail.mail_id for role in ROLES for mail in before.boxes[role].waiting}
     waits = [mail.mail_id for role in ROLES for mail in after.boxes[role].waiting]
     return [

@@ -1,4 +1,4 @@
-"""What follows from facts and from time: events, and orders to the bridge. Pure."""
+"""Decides what follows from events and time: further events, and commands for the bridge. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from actors.settings import Role
 
 
 def advance(state: State, facts: Sequence[Event], now_ms: int) -> tuple[State, list[Event], list[Command]]:
-    """Folds the facts (none: time has passed), and starts every delivery that may start then.
+    """Folds the events (none: time has passed), and starts every delivery that may start then.
 
-    Returns the state, the events to make durable, and the orders to obey after that.
+    Returns the state, the events to journal, and the commands to carry out after that.
     """
     events: list[Event] = []
     commands: list[Command] = []
@@ -29,7 +29,7 @@ def advance(state: State, facts: Sequence[Event], now_ms: int) -> tuple[State, l
 
 
 def decide(state: State, event: Event) -> tuple[State, list[Command]]:
-    """The state after the event, and the orders that follow from it. All times are in the events.
+    """The state after the event, and the resulting commands. All times are in the events.
 
     Raises `IllegalEventError`, changing nothing, when the state does not allow the event.
     """
@@ -40,14 +40,14 @@ def decide(state: State, event: Event) -> tuple[State, list[Command]]:
 
 
 def outstanding(state: State) -> list[Command]:
-    """What must be ordered again after a restart of the bridge, under the same ids."""
+    """The commands to repeat after a restart of the bridge, under the same ids."""
     return [*(order for role in ROLES for order in outstanding_for(state, role)), *_alarm(state)]
 
 
 def outstanding_for(state: State, target: Role) -> list[Deliver]:
-    """What must be ordered again when the owner of the target's session was restarted, oldest first.
+    """The commands to repeat after a restart of the target's session owner, oldest first.
 
-    Also what was seen: it is not delivered twice, since its id is known there, but its "handled" may be lost.
+    Includes seen mail: its id is known there, so it is not delivered twice, but its "handled" may be lost.
     """
     box = state.boxes[target]
     in_flight = () if box.in_flight is None else (box.in_flight,)

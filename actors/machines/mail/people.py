@@ -1,12 +1,11 @@
-"""What people do to mail, as facts, and where they may not. Pure.
+"""Users' changes of mail as events, and the rules for them. Pure.
 
-*Held* mail steps aside: what was queued behind it goes on, and the recipient cannot fetch it. Released, it takes its
-old place again, before what was queued later and still waits. *Requeued* mail goes to the end, with its attempts
-counted anew. *Dropped* mail has ended; to drop a dead letter puts it out of sight.
+*Held* mail steps aside: the mail behind it continues, and the recipient cannot fetch it. Released, it returns to its
+old place, before waiting mail that was queued later. *Requeued* mail goes to the end, and its attempts restart at 0.
+*Dropped* mail has ended; a dropped dead letter is hidden.
 
 Mail can only be held, edited or dropped until it is in flight: from then on the owner of the recipient's session may
-have handed it to the agent, and nothing can take it back. Mail that was once seen is not requeued: the agent has it,
-and would do the work twice.
+have handed it to the agent irrevocably. Seen mail is not requeued: the agent has it, and would do the work twice.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from actors.machines.mail.state import State
 
 Action = Literal["hold", "release", "edit", "requeue", "drop"]
 
-# action -> what is said of it, and the statuses that allow it
+# action -> its participle, and the statuses that allow it
 ALLOWED: Mapping[Action, tuple[str, tuple[Status, ...]]] = MappingProxyType(
     {
         "hold": ("held", ("queued",)),
@@ -38,12 +37,12 @@ SHORT = 8  # characters of an id that are shown where a whole one is too long
 
 
 def short(mail_id: str) -> str:
-    """The id as people read and type it."""
+    """The id as users read and type it."""
     return mail_id[:SHORT]
 
 
 def find_id(wanted: str, mail_ids: Iterable[str]) -> str:
-    """The one id that begins with what a person typed. Raises `UserError` when none does, or several do."""
+    """The only id with the typed prefix. Raises `UserError` when there is none, or several."""
     typed = wanted.strip().casefold()
     if not typed:
         raise UserError("no mail id was given: see mail list")
@@ -56,10 +55,10 @@ def find_id(wanted: str, mail_ids: Iterable[str]) -> str:
 
 
 def change(state: State, story: Story, action: Action, *, change_id: str, text: str, now_ms: int) -> list[Event]:
-    """The fact that a person's order makes; none when it was made before.
+    """The event of a user's change; none when the same change was made before.
 
-    `story` is the mail as of this state. `text`: the new text of an edit, the reason of a drop. Raises `UserError`
-    that names the mail and its status where the order makes no sense.
+    `story`: the mail as of this state. `text`: the new text of an edit, the reason of a drop. Raises a `UserError` that
+    names the mail and its status when the status does not allow the change.
     """
     if change_id in state.changes:
         return []

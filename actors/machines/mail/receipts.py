@@ -1,4 +1,4 @@
-"""What the recipient's side and the run say, as facts. A receipt that says nothing new makes none. Pure."""
+"""Receipts of the recipient's side and reports of the run, as events. A receipt without news makes none. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from actors.machines.mail.events import (
 from actors.machines.mail.state import ROLES, State, doubtful_handouts, doubtful_sends, find
 from actors.settings import Role
 
-# 1 s, 2 s, 4 s ... 256 s: about eight minutes until a mail is dead. An agent that is limited for hours is no failed
-# delivery: its owner keeps the mail.
+# 1 s, 2 s, 4 s ... 256 s: about eight minutes until a mail is dead. A usage limit of hours is not a failed delivery:
+# the owner keeps the mail.
 MAX_ATTEMPTS = 10
 
 
@@ -30,7 +30,7 @@ def accepted(state: State, mail_id: str, now_ms: int) -> list[Event]:
 
 
 def seen(state: State, mail_id: str, now_ms: int) -> list[Event]:
-    """The agent has the mail. Evidence counts also when the attempt was given up meanwhile."""
+    """The agent has the mail. Evidence counts even when the attempt was given up meanwhile."""
     found = find(state, mail_id)
     if found is None or not found.was_sent or found.place == "seen":
         return []
@@ -46,7 +46,7 @@ def handled(state: State, mail_id: str, now_ms: int) -> list[Event]:
 
 
 def failed(state: State, mail_id: str, reason: str, now_ms: int) -> list[Event]:
-    """The attempt failed. A mail that was seen is not sent again: the agent has it, and would do the work twice."""
+    """The attempt failed. Seen mail is not resent: the agent has it, and would do the work twice."""
     found = find(state, mail_id)
     if found is None or found.place in ("waiting", "held"):
         return []
@@ -60,17 +60,17 @@ def failed(state: State, mail_id: str, reason: str, now_ms: int) -> list[Event]:
 
 
 def other_work(state: State, reason: str, now_ms: int) -> list[Event]:
-    """Something happened that is not mail: hops start again."""
+    """Something happened that is not mail: hops restart at 0."""
     return [HopsReset(reason=reason, at_ms=now_ms)] if state.hops else []
 
 
 def restarted(state: State, now_ms: int) -> list[Event]:
-    """A new bridge starts from this state. No event when there is nothing to doubt."""
+    """A new bridge starts from this state. No event when nothing is in doubt."""
     return [BridgeRestarted(at_ms=now_ms)] if any(_doubt(state, role, now_ms) for role in ROLES) else []
 
 
 def agent_restarted(state: State, role: Role, now_ms: int) -> list[Event]:
-    """The agent's program was started again. No event when there is nothing to doubt."""
+    """The agent's program was restarted. No event when nothing is in doubt."""
     return [AgentRestarted(role=role, at_ms=now_ms)] if _doubt(state, role, now_ms) else []
 
 

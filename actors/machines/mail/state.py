@@ -1,4 +1,4 @@
-"""What the bridge must know: mail that is not finished, some counters, and where a mail is found. Pure."""
+"""The bridge's state: unfinished mail, some counters, and where to find a mail. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from actors.settings import Role
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 MAX_HOPS = 12
 
-# A model repeats a failed tool call within seconds; the bridge is back within two.
+# A model repeats a failed tool call within seconds; the bridge restarts within two.
 DOUBT_MS = 120_000
-DOUBTFUL_SENDS = 8  # calls that one agent may have open at the same time
+DOUBTFUL_SENDS = 8  # calls that one agent may have open concurrently
 
 DEAD_SHOWN = 8
-CHANGES_KEPT = 32  # of people, who make them one after the other; one that comes again follows within seconds
+CHANGES_KEPT = 32  # of the user, who makes them one by one; a repeated change follows within seconds
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much mail for one recipient there has been in the run, by its end."""
+    """The number of mails for one recipient in the run, by how they ended."""
 
     queued: int = 0
     handled: int = 0
@@ -53,13 +53,13 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     """Mail for one recipient."""
 
     waiting: tuple[Mail, ...] = ()
-    held: tuple[Mail, ...] = ()  # kept back by a person
+    held: tuple[Mail, ...] = ()  # held by the user
     in_flight: Mail | None = None
     seen: tuple[Mail, ...] = ()
-    handed: tuple[Mail, ...] = ()  # the last batch that the recipient fetched, until it is sure to have it
+    handed: tuple[Mail, ...] = ()  # the last batch that the recipient fetched, until it certainly has it
     handed_at_ms: int = 0
     last_delivered: str = ""  # its text
-    dead: tuple[MailDied, ...] = ()  # the newest few, for people
+    dead: tuple[MailDied, ...] = ()  # the newest few, for the user
     numbered: int = 0  # numbers that were given to mail
     counts: Counts = Counts()
 
@@ -74,11 +74,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an agent can reach the bridge, as far as is known."""
+    """What is known of an agent's access to the bridge."""
 
     came: bool = False
-    session_id: str = ""  # in which a turn finished before it had come
-    told: bool = False  # the user, that in this session it has not come
+    session_id: str = ""  # in which a turn finished without contact
+    told: bool = False  # the user was told of its absence in this session
 
     @property
     def is_absent(self) -> bool:
@@ -87,13 +87,13 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the bridge must know. `boxes` is by recipient, `recent` and `doubtful` by sender."""
+    """The bridge's whole state. `boxes` is by recipient, `recent` and `doubtful` by sender."""
 
     boxes: Mapping[Role, Box]
     recent: Mapping[Role, tuple[Sent, ...]]
     doubtful: Mapping[Role, tuple[Sent, ...]]
     hops: int = 0
-    changes: tuple[str, ...] = ()  # ids of the last ones that people made
+    changes: tuple[str, ...] = ()  # ids of the users' last changes
     contacts: Mapping[Role, Contact] = msgspec.field(default_factory=lambda: {role: Contact() for role in ROLES})
 
 
@@ -170,7 +170,7 @@ def put(state: State, role: Role, box: Box) -> State:
 
 
 def counted(box: Box, end: str, by: int = 1) -> Box:
-    """The box with one more mail, or `by`, that ended like this."""
+    """The box with `by` more mails that ended this way."""
     return replace(box, counts=replace(box.counts, **{end: getattr(box.counts, end) + by}))
 
 
@@ -180,10 +180,10 @@ def doubtful_sends(recent: tuple[Sent, ...], now_ms: int) -> tuple[Sent, ...]:
 
 
 def doubtful_handouts(box: Box, now_ms: int) -> tuple[Mail, ...]:
-    """The mail that was fetched, and that a restart may have lost on its way."""
+    """The fetched mail that a restart may have lost in flight."""
     return box.handed if now_ms - box.handed_at_ms <= DOUBT_MS else ()
 
 
 def normalise(text: str) -> str:
-    """The text as it is compared: all white space as single spaces."""
+    """The text for comparisons: all white space as single spaces."""
     return " ".join(text.split())

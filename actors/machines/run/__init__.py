@@ -9,20 +9,20 @@ How the driver (actors/run.py) uses it:
 2. After a crash it folds the journalled events with `fold` and carries out `outstanding`: the same commands with the
    same ids. When a new root has opened the run, it journals `RunResumed` first; the commands of that one event are
    contained in `outstanding`.
-3. Each command that awaits an answer carries an id, and its answer names it. An answer may come twice, or late, after
-   its question was withdrawn: it is ignored. An answer to something that was never asked is illegal.
+3. Each command that awaits an answer carries an id, and its answer names it. An answer that comes twice, or after its
+   question was withdrawn, is ignored. An answer to a question that was never asked is illegal.
 
-The state does not depend on `now_ms`: only the commands do (`StartCooldown.ms`). So a fold gives the same state
-whenever it is done. After a crash a cool-down begins again; a wait for a provider ends when the journal says.
+The state does not depend on `now_ms`: only the commands do (`StartCooldown.ms`). So a fold gives the same state at any
+time. After a crash a cool-down restarts; a wait for a provider ends at the journalled time.
 
-What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped,
-failed: its command goes out when the run goes on). `jobs` has a file for each kind. `table.TRANSITIONS` says which
-event moves which phase where. A hold is a second, small machine beside it: transitions go on as ever, their jobs are
-merely held. The user holds a run, or what finds that it cannot go on by itself: `gates`.
+What waits for an answer is a *job* of the state. A job is issued (its command is out) or held (paused, stopped, failed:
+its command goes out when the run resumes). `jobs` has a file for each kind. `table.TRANSITIONS` lists which event moves
+which phase where. A hold is a second, small machine beside it: transitions continue as usual, only their jobs are held.
+The user holds a run, or a rule that finds that it cannot continue by itself: `gates`.
 
-Inside: events, commands and state are data, and so is each kind of job; joblist is what can be done with jobs; steps
-put the run into a phase, as far as the gates let it; answers, review, trees, waits and people say what an event means;
-table ties them together.
+Inside: events, commands, state and each kind of job are data. joblist has the operations on jobs. steps put the run
+into a phase, if the gates allow it. answers, review, trees, waits and people interpret events. table ties them
+together.
 """
 
 from actors.machines.run.commands import EndRun, Notice

@@ -1,4 +1,4 @@
-"""What the answers to a run's commands mean: turns that settle, the plan, the checks, waits that are over. Pure."""
+"""Interprets the answers to a run's commands: settled turns, the plan, the checks, ended waits. Pure."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ AfterTurn: TypeAlias = Callable[[RunState, TurnJob, TurnOutcome], RunState]
 
 
 def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]:
-    """The handler of `TurnSettled` in a phase: what we cut short or a limit ended is not an outcome of the phase."""
+    """The handler of `TurnSettled` in a phase: a turn that we interrupted, or a limit ended, is not an outcome of the
+    phase.
+    """
 
     def handler(state: RunState, event: TurnSettled) -> RunState:
         state, job = joblist.take(state, event.turn_id, TurnJob)
-        # An agent that we have interrupted may call that anything but finished.
+        # An interrupted agent may report any status but finished.
         if job.cut and event.outcome.status != "finished":
             if state.overruled is not None:
                 return review.overrule_when_free(state)
@@ -42,7 +44,7 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
 
 
 def left_behind(state: RunState, event: TurnSettled) -> RunState:
-    """How the turn of the old task ended does not matter any more."""
+    """Ignores how the turn of the old task ended."""
     state, _ = joblist.take(state, event.turn_id, TurnJob)
     return steps.begin_when_free(state)
 
@@ -53,7 +55,7 @@ def started(state: RunState, event: RunStarted) -> RunState:
 
 
 def plan_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """Without a plan there is nothing to go on with: a turn that failed is an error."""
+    """Without a plan the run cannot continue: a failed turn is an error."""
     if outcome.status != "finished":
         return steps.fail(joblist.again(state, job), trouble(state, job, outcome))
     kept = state.plan_asks > 0 and says_done(outcome.text, prompts.KEEP_PLAN)
@@ -68,9 +70,9 @@ def plan_review_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> 
 
 
 def plan_read(state: RunState, event: PlanRead) -> RunState:
-    """PLAN.md becomes the task, once it is reviewed. One that this planning has not written is none.
+    """PLAN.md becomes the task, once it is reviewed. A PLAN.md that this planning has not written does not count.
 
-    Without a plan the primary agent is asked once more, with the reason; then that is an error.
+    Without a plan the primary agent is asked once more, with the reason; a second failure is an error.
     """
     state, job = joblist.take(state, event.read_id, PlanJob)
     if job.ahead:
@@ -89,7 +91,7 @@ def plan_read(state: RunState, event: PlanRead) -> RunState:
 
 
 def _no_plan(state: RunState, event: PlanRead) -> str:
-    """Why what was read is no plan of this task; "" when it is one."""
+    """Why the file is not a plan of this task; "" when it is one."""
     if event.text is None or not event.text.strip():
         return event.error or ("PLAN.md is empty" if event.text is not None else "there is no PLAN.md")
     was_there = event.digest and event.digest == state.plan_before and state.phase is Phase.READING_PLAN
@@ -102,7 +104,7 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     """Done or not done? Only a finished turn can say so."""
     if outcome.status != "finished":
         return _work_failed(state, job, outcome)
-    # The agent has had these notes; those that came while it worked are still to be sent.
+    # The agent had these notes; later ones are still to be sent.
     state = replace(state, failures=0, notes=state.notes[state.notes_sent :])
     if not (state.review_wanted or says_done(outcome.text, state.run.done_signal)):
         return steps.next_iteration(state)
@@ -113,7 +115,7 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
 
 
 def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """Notes stay for the next iteration. A person's interruption is no failure, but the iteration is spent."""
+    """Keeps notes for the next iteration. A user's interruption is not a failure, but it uses up the iteration."""
     state = replace(state, failures=state.failures + (outcome.status == "failed"))
     what = trouble(state, job, outcome)
     return steps.next_iteration(steps.say(state, what, error=True, resume_hint=True), what)
@@ -126,7 +128,7 @@ def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:
 
 
 def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
-    """All passed: on to the review. Otherwise their output is what the next iteration works on."""
+    """All passed: starts the review. Otherwise the next iteration works on their output."""
     state, _ = joblist.take(state, event.checks_id, ChecksJob)
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
@@ -140,9 +142,9 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
 
 
 def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """The work is approved, and that is what `completed` says; a pull request can be opened by hand.
+    """The approved work is `completed` either way: the user can open a pull request by hand.
 
-    Whether there is one is not the agent's to say: also a turn that failed may have opened it before.
+    The agent's report does not count: even a failed turn may have opened a pull request.
     """
     if state.run.binds_to_tree:
         what = "" if outcome.status == "finished" else trouble(state, job, outcome)
@@ -161,7 +163,7 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
 
 
 def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunState:
-    """Before the agent's turn: what it is asked for. After it: what became of it; the run is over either way."""
+    """Before the agent's turn: decides the prompt. After it: reports the result, and ends the run either way."""
     state, job = joblist.take(state, event.look_id, PullRequestJob)
     sight = event.sight
     if job.ahead and sight.lacks != "repository":

@@ -1,4 +1,4 @@
-"""What a run wants done beside its jobs, whose commands are in `jobs`. Pure data; carried out by the driver."""
+"""A run's commands besides those of its jobs, which are in `jobs`. Pure data; carried out by the driver."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from actors.machines.run.jobs.base import Command
 
 
 class EndRun(Command, frozen=True, kw_only=True):
-    """The run is over: say so, with `detail`, and end."""
+    """The run is over: report it with `detail`, and end."""
 
     state: Literal["completed", "failed", "stopped"]
     detail: str
 
 
 class Notice(Command, frozen=True, kw_only=True):
-    """Tell the people who follow the run; never repeated. `resume_hint`: also how this run is resumed by hand."""
+    """Tell the users who follow the run; never repeated. `resume_hint`: adds the command that resumes the run."""
 
     text: str
     error: bool = False

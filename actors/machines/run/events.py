@@ -1,4 +1,4 @@
-"""What has happened to a run: the events of the journal's stream "run". Pure data.
+"""The events of the journal's stream "run". Pure data.
 
 Those that answer a job are in `jobs`, each in the file of its kind.
 """
@@ -14,24 +14,24 @@ from actors.settings import Role, RunSettings
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
-    """First event of every run. `generation` counts the roots that have opened it; the machine does not look at it."""
+    """First event of every run. `generation` counts the roots that have opened it; the machine ignores it."""
 
     settings: RunSettings
     generation: int = 0
 
 
 class PauseRequested(Event, frozen=True, kw_only=True):
-    """A person wants a pause: at the end of what runs now, or (`now`) by interrupting it."""
+    """The user wants a pause: after what runs now, or (`now`) by interrupting it."""
 
     now: bool = False
 
 
 class ResumeRequested(Event, frozen=True, kw_only=True):
-    """A person wants a paused run to go on."""
+    """The user resumes a paused run."""
 
 
 class StopRequested(Event, frozen=True, kw_only=True):
-    """The run shall end, as soon as what runs is interrupted. It can be resumed later."""
+    """The run ends once its running turns are interrupted. It can be resumed later."""
 
     reason: str = ""
 
@@ -39,12 +39,12 @@ class StopRequested(Event, frozen=True, kw_only=True):
 class RunResumed(Event, frozen=True, kw_only=True):
     """A new root has opened the run: it resumes where it was, out of a stop, a failure or a pause.
 
-    A blank `task` in `settings`, or the one that the run has, keeps the task and the place. Of the settings only those
-    count that `given` names: what was typed, not what a file says; and checks add up. Without `only_given`, in older
-    journals, a value that is not the default counts as well. Another task comes with all settings of its own
-    (`run_uid` stays): planning if `needs_plan`, a new count of iterations. A run that was out of iterations gets a new
-    count if a person cannot be asked, or more of them if `max_iterations` is higher now.
-    To reopen a paused run without letting it go on, do not send this: the fold alone keeps the pause.
+    A blank or unchanged `task` in `settings` keeps the task and the place. Only the settings in `given` count: typed
+    values, not those of a file; checks add up. Without `only_given`, in older journals, a value that differs from the
+    default counts as well. Another task comes with all settings of its own (`run_uid` stays): planning if `needs_plan`,
+    and a new count of iterations. A run that was out of iterations gets a new count if the user cannot be asked, or
+    more of them if `max_iterations` is higher now. To reopen a paused run without resuming it, do not send this: the
+    fold alone keeps the pause.
     """
 
     settings: RunSettings | None = None
@@ -52,7 +52,7 @@ class RunResumed(Event, frozen=True, kw_only=True):
 
 
 class VerdictSubmitted(Event, frozen=True, kw_only=True):
-    """A person decides in place of the reviewers. `notes` matter when not approved."""
+    """The user decides in place of the reviewers. `notes` matter when not approved."""
 
     stored_as: ClassVar[str] = "HumanVerdictGiven"
 
@@ -61,7 +61,7 @@ class VerdictSubmitted(Event, frozen=True, kw_only=True):
 
 
 class ReviewRequested(Event, frozen=True, kw_only=True):
-    """A person wants what there is to be reviewed, also if the agent does not say that it is done."""
+    """The user wants a review of the current state, even if the agent does not report done."""
 
 
 class MailReachedWorker(Event, frozen=True, kw_only=True):
@@ -72,14 +72,14 @@ class MailReachedWorker(Event, frozen=True, kw_only=True):
 
 
 class ContactChanged(Event, frozen=True, kw_only=True):
-    """An agent has worked and never come to the bridge, or has come after that: what it is told to do differs."""
+    """An agent has worked without contacting the bridge, or contacts it later: its prompts differ then."""
 
     role: Role
     comes: bool
 
 
 class UsageGrew(Event, frozen=True, kw_only=True):
-    """A turn that the run does not wait for has settled: this is what it has used. The same turn counts once."""
+    """The usage of a settled turn that the run does not wait for. The same turn counts once."""
 
     role: Role
     turn_id: str

@@ -1,12 +1,11 @@
-"""What keeps a run from going on by itself: gates. Pure.
+"""Gates: rules that stop a run from continuing by itself. Pure.
 
-A gate reads the state alone and says what holds the run, or None. `check` asks all of them after each event, at one
-place (`steps.pass_gates`); nobody else does. What depends on the time is not for a gate: a wait is a job, and its
-answer an event. A gate that older versions did not have is off unless the settings switch it on, so that their
-journals fold to what they came to.
+A gate reads the state alone and returns what holds the run, or None. `check` calls all of them after each event, only
+from `steps.pass_gates`. A gate never depends on the time: a wait is a job, and its answer an event. A newer gate is off
+unless the settings switch it on, so that older journals fold to the same state.
 
-What only the end of one turn shows (a provider that stays away, verdicts that nobody can read) is found where that end
-is understood, in waits and review, and holds the run in the same way (`steps.hold_back`).
+waits and review handle what only the end of a turn shows (a lasting outage, unreadable verdicts), and hold the run in
+the same way (`steps.hold_back`).
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from actors.machines.run.state import Hold, RunState
 
 Gate = Callable[[RunState], Hold | None]
 
-# A turn that fails costs an agent start and tokens and brings nothing. One or two in a row are a passing fault; after
-# five, each with a cool-down between, the cause is not passing, and the other fifteen iterations would be burnt on it.
+# A failed turn costs an agent start and tokens for nothing. One or two in a row are a transient fault. After five, with
+# a cool-down between them, the cause is permanent, and would waste the other fifteen iterations.
 MAX_FAILURES_IN_A_ROW = 5
 
 
 def check(state: RunState) -> Hold | None:
-    """What the first gate that holds the run says; None when it may go on."""
+    """The hold of the first gate that applies; None when the run may continue."""
     return next((hold for gate in GATES if (hold := gate(state)) is not None), None)
 
 
@@ -35,7 +34,7 @@ def max_iterations(state: RunState) -> Hold | None:
 
 
 def failures_in_a_row(state: RunState) -> Hold | None:
-    """An iteration is due after a turn that failed, as those before it did."""
+    """An iteration is due after too many failed turns in a row."""
     if not state.due or state.failures < MAX_FAILURES_IN_A_ROW:
         return None
     return Hold(kind="fail", by="failures", why=f"{state.failures} turns failed in a row; {state.due}")
@@ -45,5 +44,5 @@ GATES: tuple[Gate, ...] = (max_iterations, failures_in_a_row)
 
 
 def out_of_iterations(state: RunState) -> str:
-    """That it is, in words."""
+    """The message for a run that is out of iterations."""
     return f"iteration {state.iteration} of {state.run.max_iterations} is over, and the task is not proved done"

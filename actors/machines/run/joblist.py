@@ -1,6 +1,6 @@
 """The jobs of a run: made, answered, withdrawn, interrupted, released. Pure.
 
-The only place that makes ids. They follow from the label and from what was used before, so a fold makes them again.
+The only module that makes ids. They derive from the label and earlier ids, so a fold makes the same ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add(state: RunState, job: Job) -> RunState:
 
 
 def _new_id(state: RunState, job: Job) -> str:
-    """It follows from the label and the attempt alone."""
+    """The id, derived from the label and the attempt alone."""
     taken = state.past | {other.id for other in state.jobs}
     keys = itertools.chain([job.label], (f"{job.label}.{attempt}" for attempt in itertools.count(2)))
     ids = (job.identity(state.run.run_uid, key) for key in keys)
@@ -41,7 +41,7 @@ def take(state: RunState, job_id: str, kind: type[J]) -> tuple[RunState, J]:
 
 
 def drop(state: RunState, *unwanted: Job) -> RunState:
-    """Nobody waits for these jobs any more; late answers to them are ignored from now on."""
+    """Drops these jobs; late answers to them are ignored from now on."""
     issued = [job for job in unwanted if job.issued]
     ends = (job.withdrawal() for job in issued)
     return replace(
@@ -53,7 +53,7 @@ def drop(state: RunState, *unwanted: Job) -> RunState:
 
 
 def withdraw(state: RunState, *kinds: type[Job]) -> RunState:
-    """Holds the issued jobs of these kinds back: another attempt takes the place of each, for later."""
+    """Withdraws the issued jobs of these kinds: a held new attempt replaces each."""
     assert state.hold is not None, "what nobody holds would go out again at once"
     for job in state.jobs:
         if job.issued and isinstance(job, kinds):
@@ -62,17 +62,17 @@ def withdraw(state: RunState, *kinds: type[Job]) -> RunState:
 
 
 def withdraw_idle(state: RunState) -> RunState:
-    """Takes back what only passes the time. Something must hold the run."""
+    """Withdraws jobs that only pass the time. Something must hold the run."""
     return withdraw(state, *(kind for kind in KINDS if kind.idle))
 
 
 def interrupt(state: RunState, why: str) -> RunState:
-    """Ends what runs, now: what cannot be taken back is ordered to break off. Something must hold the run."""
+    """Ends what runs now: jobs that cannot be withdrawn are interrupted. Something must hold the run."""
     return cut(withdraw(state, *(kind for kind in KINDS if kind.withdrawable)), why)
 
 
 def cut(state: RunState, why: str) -> RunState:
-    """Orders what runs and cannot be taken back to break off. What it was is decided when it has settled."""
+    """Interrupts running jobs that cannot be withdrawn. Their meaning is decided when they have settled."""
     return replace(
         state,
         jobs=tuple(job.interrupted(why) if job.issued and not job.withdrawable else job for job in state.jobs),
@@ -80,7 +80,7 @@ def cut(state: RunState, why: str) -> RunState:
 
 
 def release(state: RunState) -> RunState:
-    """Nothing holds the run any more: what was held goes out."""
+    """Issues the held jobs: nothing holds the run any more."""
     return replace(state, hold=None, jobs=tuple(replace(job, issued=True) for job in state.jobs))
 
 

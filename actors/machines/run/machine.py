@@ -23,7 +23,7 @@ def initial() -> RunState:
 
 
 def decide(state: RunState, event: Event, now_ms: int) -> tuple[RunState, list[Command]]:
-    """What the event makes of the state, and what is to be done now. Raises `IllegalEventError`; see the module."""
+    """The state after the event, and the commands to carry out. Raises `IllegalEventError`; see the module."""
     after = _apply(state, event)
     before = outstanding(state, now_ms)
     new = [command for command in outstanding(after, now_ms) if command not in before]
@@ -39,7 +39,7 @@ def fold(events: Iterable[Event]) -> RunState:
 
 
 def outstanding(state: RunState, now_ms: int) -> list[Command]:
-    """All commands that are out and not answered yet; what is carried out again after a crash."""
+    """All commands without an answer yet; the driver repeats them after a crash."""
     if state.phase in FINAL_PHASES:
         return [EndRun(state=_END_STATES[state.phase], detail=state.detail)]
     issued = [job for job in state.jobs if job.issued]
@@ -66,7 +66,9 @@ def _apply(state: RunState, event: Event) -> RunState:
 
 
 def _is_late(state: RunState, event: Event) -> bool:
-    """Whether this is normal after a crash and changes nothing. Raises when it answers what was never asked."""
+    """Whether this answer is merely late: normal after a crash, and without effect. Raises for an answer to no
+    question.
+    """
     if isinstance(event, RunStarted):
         return state.settings is not None and state.settings.run_uid == event.settings.run_uid
     kind = NAMED.get(type(event))
@@ -84,7 +86,7 @@ def _is_late(state: RunState, event: Event) -> bool:
 
 
 def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
-    """The transitions that no event names: a hold is in force once nothing that was issued is left."""
+    """The transitions that no event names: a hold takes effect once no issued job is left."""
     if after.phase in FINAL_PHASES or after.hold is None or any(job.issued for job in after.jobs):
         return after
     if after.hold.kind == "stop":
@@ -92,7 +94,7 @@ def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
     if after.hold.kind == "fail" or (after.stuck and not after.run.interactive):
         return steps.end(after, Phase.FAILED, after.hold.why, goes_on_in=after.phase)
     if after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
-        return joblist.release(after)  # it waits for a person anyway; two waits would only need two answers
+        return joblist.release(after)  # it waits for the user anyway; two waits would only need two answers
     if after.paused and not before.paused:
         return steps.say(after, "paused")
     return after

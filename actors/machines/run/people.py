@@ -1,6 +1,6 @@
-"""What people ask of a run: follow-ups, verdicts, pause, stop, resume; and what is said when it does not fit. Pure.
+"""Users' requests to a run: follow-ups, verdicts, pause, stop, resume; and the replies to unfitting ones. Pure.
 
-A person does not know the machine's phases, so nothing that a person says is illegal once the run has started.
+Users do not know the machine's phases, so no request of a user is illegal once the run has started.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SAID_BY_PEOPLE: Mapping[type[Event], str] = {
 
 
 def follow_up(state: RunState, event: QuestionAnswered) -> RunState:
-    """A blank one stops the run; any other extends the task, and the iterations start again."""
+    """A blank follow-up stops the run; any other extends the task, and the iterations restart."""
     if not event.text.strip():
         return steps.end(state, Phase.STOPPED, "no follow-up was given", goes_on_in=Phase.FOLLOW_UP)
     state = joblist.drop(state, *state.jobs)
@@ -46,7 +46,7 @@ def follow_up(state: RunState, event: QuestionAnswered) -> RunState:
 
 
 def task_given(state: RunState, event: QuestionAnswered) -> RunState:
-    """Plain text, so it is planned first. A blank line is a slip of the finger: it ends nothing."""
+    """The task is plain text, so it is planned first. A blank line is a mistake and is ignored."""
     task = event.text.strip()
     if not task:
         return steps.say(state, "there is no task yet: type what is to be done; stop ends the run")
@@ -55,28 +55,28 @@ def task_given(state: RunState, event: QuestionAnswered) -> RunState:
 
 
 def stop_waiting(state: RunState, event: StopRequested) -> RunState:
-    """Somebody who stops after the last task has got what he came for."""
+    """Stopping after the last task counts as completed."""
     if state.tasks_done == 0:
         return stop(state, event)
     return steps.end(joblist.drop(state, *state.jobs), Phase.COMPLETED, f"{count(state.tasks_done)} completed")
 
 
 def human_verdict_in_cooldown(state: RunState, event: VerdictSubmitted) -> RunState:
-    """The last reviews asked for changes; a person may see it otherwise, or add to them."""
+    """The last reviews asked for changes; the user may disagree, or add to them."""
     if event.approved:
         return steps.pull_request(joblist.drop(state, *state.jobs))
     return review.note_by_human(state, event)
 
 
 def human_verdict_on_work(state: RunState, event: VerdictSubmitted) -> RunState:
-    """Notes wait for the next iteration. There is nothing to approve yet."""
+    """Keeps notes for the next iteration. There is nothing to approve yet."""
     if event.approved:
         return unfitting(state, event)
     return review.note_by_human(state, event)
 
 
 def human_verdict_as_follow_up(state: RunState, event: VerdictSubmitted) -> RunState:
-    """An answer to the question, too: what is to be changed is the follow-up."""
+    """The verdict answers the question too: the requested changes are the follow-up."""
     if event.approved:
         return steps.pull_request(joblist.drop(state, *state.jobs))
     if not event.notes.strip():
@@ -85,28 +85,28 @@ def human_verdict_as_follow_up(state: RunState, event: VerdictSubmitted) -> RunS
 
 
 def review_of_work(state: RunState, _event: ReviewRequested) -> RunState:
-    """At the end of the turn, which is in the middle of something."""
+    """Reviews at the end of the running turn."""
     return replace(state, review_wanted=True)
 
 
 def review_while_waiting(state: RunState, _event: ReviewRequested) -> RunState:
-    """At once: nobody works."""
+    """Reviews immediately: no agent works."""
     return review.after_checks(joblist.drop(state, *state.jobs))
 
 
 def mail_reached_worker(state: RunState, _event: MailReachedWorker) -> RunState:
-    """The peer's notes may have come this way. A new review round takes it back."""
+    """Records that the peer's notes may have come by mail. A new review round resets it."""
     return replace(state, peer_wrote=True)
 
 
 def contact_changed(state: RunState, event: ContactChanged) -> RunState:
-    """From the next prompt on it is told of the bridge, or not."""
+    """The agent's later prompts mention the bridge, or do not."""
     others = tuple(role for role in state.absent if role != event.role)
     return replace(state, absent=others if event.comes else (*others, event.role))
 
 
 def pause(state: RunState, event: PauseRequested) -> RunState:
-    """In force when what runs has ended; a wait is not work, so it is withdrawn at once."""
+    """Takes effect when what runs has ended; a wait is not work, so it is withdrawn immediately."""
     if state.stopping or state.paused:
         return unfitting(state, event)
     state = replace(state, hold=state.hold or Hold(kind="pause"))
@@ -114,7 +114,7 @@ def pause(state: RunState, event: PauseRequested) -> RunState:
 
 
 def stop(state: RunState, event: StopRequested) -> RunState:
-    """Interrupts everything; in force when that has settled."""
+    """Interrupts everything; takes effect when that has settled."""
     if state.stopping:
         return state
     detail = event.reason or "a stop was asked for"
@@ -124,7 +124,7 @@ def stop(state: RunState, event: StopRequested) -> RunState:
 
 
 def resume(state: RunState, event: ResumeRequested) -> RunState:
-    """Also takes back a pause that is not in force yet. A stop cannot be taken back: agents are being interrupted."""
+    """Also cancels a pause that is not in effect yet. A stop cannot be cancelled: agents are being interrupted."""
     if state.hold is None or state.stopping:
         return unfitting(state, event)
     return joblist.release(state)
@@ -152,11 +152,12 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
-    """All ids derive from run_uid, so it never changes. With the old task, what was not typed now stays as it was.
+    """The resumed run's settings. `run_uid` never changes: all ids derive from it. With the old task, settings that are
+    not typed again keep their values.
 
-    `given` names what was typed, also where it is the default; a value from a configuration file is not, so a changed
-    file changes no run that has begun. Checks only add up, wherever they come from. Whether a person can be asked is
-    always as it is now.
+    `given` names the typed settings, even those with default values. Configuration files do not count, so a changed
+    file changes no run that has begun. Checks of all sources add up. Whether the user can be asked is always the
+    current value.
     """
     if new_task:
         max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
@@ -171,7 +172,7 @@ _NEVER_TAKEN = ("run_uid", "task", "needs_plan", "worker", "reviewer", "paired",
 
 
 def _unlike_the_default(new: RunSettings) -> set[str]:
-    """What counted as typed before `given` named it all. For journals of that time; it does not grow."""
+    """The settings that count as typed in journals older than `given`. This list does not grow."""
     default = RunSettings(run_uid="", task="", needs_plan=False, worker="", reviewer="")
     return {name for name in _ONCE_COMPARED if getattr(new, name) != getattr(default, name)}
 
@@ -184,7 +185,7 @@ _ONCE_COMPARED = (
 
 
 def _more_iterations(state: RunState) -> RunState:
-    """To resume a run that was out of iterations is to ask for more, if nobody can be asked."""
+    """Resuming a run that was out of iterations grants more, if the user cannot be asked."""
     if state.iteration >= state.run.max_iterations and state.run.interactive:
         return joblist.release(state) if state.jobs else steps.out_of_iterations(state)
     if state.iteration >= state.run.max_iterations:
@@ -194,7 +195,7 @@ def _more_iterations(state: RunState) -> RunState:
 
 
 def unfitting(state: RunState, event: Event) -> RunState:
-    """People and mail come when they come: that is not a bug of ours. Everything else out of place is."""
+    """Users' requests and mail may come at any time: that is not a bug. Any other unfitting event is."""
     if state.phase is not Phase.NEW:
         if isinstance(event, MailReachedWorker | ContactChanged):
             return state

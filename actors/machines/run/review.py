@@ -1,4 +1,4 @@
-"""A review round: all reviewers at once, their verdicts, and a person who decides in their place. Pure."""
+"""A review round: all reviewers in parallel, their verdicts, and a user's verdict in their place. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actors.messages import TurnOutcome
 
 
 def after_checks(state: RunState) -> RunState:
-    """Our own checks come first: what they find is not worth a reviewer's time."""
+    """Runs our own checks first: a failure there saves the reviewers' time."""
     if state.run.binds_to_tree:
         state = replace(state, phase=Phase.CHECKING, moves=0, moved=(), repeated=False, unclear=0)
         return steps.take_tree(state, "checks")
@@ -24,14 +24,14 @@ def after_checks(state: RunState) -> RunState:
 
 
 def run_checks(state: RunState) -> RunState:
-    """On the tree as it is; a review without any."""
+    """Checks the current tree; without checks, starts the review."""
     if not state.run.checks:
         return start(state)
     return joblist.add(replace(state, phase=Phase.CHECKING), ChecksJob(label=f"checks-{state.iteration}"))
 
 
 def start(state: RunState) -> RunState:
-    """All reviewers at once. Without any, our checks or the agent's word are all there is."""
+    """Starts all reviewers in parallel. Without reviewers, our checks or the agent's claim decide."""
     run, state = state.run, replace(state, review_wanted=False)
     if not run.reviewers:
         return steps.publish(state)
@@ -53,7 +53,7 @@ def start(state: RunState) -> RunState:
 
 
 def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
-    """One reviewer is through. The round is over with the last of them."""
+    """One reviewer has finished. The round ends with the last one."""
     finished = outcome.status == "finished"
     verdict = read_verdict(outcome.text) if finished else unavailable(outcome.error or outcome.status)
     if verdict.kind == "inconclusive" and state.run.asks_again and state.overruled is None:
@@ -62,7 +62,7 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
             state = steps.say(state, f"{label}'s verdict is asked for once more: {verdict.reason}")
             return _ask_again(state, job, outcome.text, verdict.reason)
         state = steps.say(state, f"{label}'s verdict counts neither way: {verdict.reason}, twice", error=True)
-    if verdict.kind == "changes" and job.said.strip():  # the findings stand above the verdict that broke the form
+    if verdict.kind == "changes" and job.said.strip():  # the findings are above the malformed verdict
         verdict = replace(verdict, reason=job.said.strip())
     this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=verdict)
     state = replace(state, verdicts=(*state.verdicts, this))
@@ -87,7 +87,7 @@ def _nobody_wants_changes(state: RunState) -> bool:
 
 
 def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
-    """For the last line alone, in the same session."""
+    """Asks for the last line alone, in the same session."""
     fresh = TurnJob(
         label=f"{job.label}-verdict",
         role=job.role,
@@ -101,7 +101,7 @@ def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
 
 
 def _review_again(state: RunState) -> RunState:
-    """Nobody asks for changes, so an iteration would have nothing to work on. Twice in a row is for a person."""
+    """No reviewer asks for changes, so an iteration would have no work. After two rounds in a row the user decides."""
     state = replace(state, unclear=state.unclear + 1)
     if state.unclear == 1:
         return start(state)
@@ -111,8 +111,8 @@ def _review_again(state: RunState) -> RunState:
 
 
 def human_verdict_on_review(state: RunState, event: VerdictSubmitted) -> RunState:
-    """The reviews become pointless, and are broken off. The last word of a person counts."""
-    if state.stuck:  # it waits for a person, and here is one
+    """Interrupts the reviews, which are pointless now. The user's last verdict counts."""
+    if state.stuck:  # it waits for the user, who is here
         state = replace(state, hold=None)
     state = replace(state, overruled=event)
     state = joblist.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
@@ -120,13 +120,13 @@ def human_verdict_on_review(state: RunState, event: VerdictSubmitted) -> RunStat
 
 
 def human_verdict_on_checks(state: RunState, event: VerdictSubmitted) -> RunState:
-    """A person has looked, and does not wait for the checks."""
+    """The user decides without waiting for the checks."""
     state = joblist.drop(state, *state.jobs)
     return overrule_when_free(replace(state, overruled=event))
 
 
 def overrule_when_free(state: RunState) -> RunState:
-    """An agent's session takes one turn at a time, so what follows waits until the broken-off turns have settled."""
+    """A session runs one turn at a time, so the next step waits until the interrupted turns have settled."""
     if state.jobs:
         return state
     event = state.overruled
@@ -151,6 +151,6 @@ def _note_verdicts(state: RunState) -> RunState:
 
 
 def note_by_human(state: RunState, event: VerdictSubmitted) -> RunState:
-    """What the person wants changed, for the next iteration."""
+    """The user's requested changes, for the next iteration."""
     text = event.notes.strip() or "a person has turned the work down without giving a reason"
     return steps.add_note(state, Note(kind="human", source="human", text=text))

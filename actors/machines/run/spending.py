@@ -1,8 +1,8 @@
-"""What the turns of a run have cost: all of them, by agent and by model. Pure.
+"""The cost of all turns of a run, by agent and by model. Pure.
 
-The run's own turns say it when they settle (`TurnSettled`). Those that the run does not wait for (mail, what the user
-says to an agent, an agent's part) are reported by the session's owner (`UsageGrew`), and again after it was restarted:
-each counts once. Of a turn that cost nothing there is no report.
+The run's own turns report it when they settle (`TurnSettled`). The session owner reports the others (mail, users'
+messages, role prompts) by `UsageGrew`, and again after a restart: each counts once. A turn without cost is not
+reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actors.settings import Role
 
 
 def turn_settled(state: RunState, event: Event) -> RunState:
-    """The same state with the cost of the run's own turn, if the event is the end of one."""
+    """The state with the cost of the run's own turn, if the event ends one."""
     if not isinstance(event, TurnSettled) or event.outcome.usage == Usage():
         return state
     job = next(job for job in state.jobs if job.id == event.turn_id)
@@ -29,7 +29,7 @@ def turn_settled(state: RunState, event: Event) -> RunState:
 
 
 def usage_grew(state: RunState, event: UsageGrew) -> RunState:
-    """A session owner has at most `MAIL_MEMORY` turns to report again, so that many of each are remembered."""
+    """Adds the usage once. A session owner repeats at most `MAIL_MEMORY` turns, so that many of each are remembered."""
     this = (event.role, event.turn_id)
     if this in state.counted:
         return state

@@ -1,6 +1,6 @@
-"""Where a run is: its phases, and the state that the events come to. Pure data.
+"""A run's phases, and the state that its events fold to. Pure data.
 
-Nothing here decides. What people are told about a state (`place`, `describe`) is here because it only reads.
+Nothing here decides. The user's texts about a state (`place`, `describe`) are here because they only read.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from actors.settings import Role, RunSettings
 
 
 class Phase(enum.Enum):
-    """Where the run is. A limit that is waited out and a pause do not change the phase."""
+    """Where the run is. A wait at a limit and a pause do not change the phase."""
 
     NEW = "new"  # nothing is known yet
-    AWAITING_TASK = "awaiting-task"  # a person is asked for the first task, or for the next
+    AWAITING_TASK = "awaiting-task"  # the user is asked for the first or the next task
     PLANNING = "planning"  # the primary agent writes PLAN.md
     READING_PLAN = "reading-plan"  # is there a PLAN.md?
     PLAN_REVIEW = "plan-review"  # a reviewer checks and edits PLAN.md
-    READING_REVIEWED_PLAN = "reading-reviewed-plan"  # what it says becomes the task
+    READING_REVIEWED_PLAN = "reading-reviewed-plan"  # its content becomes the task
     COOLDOWN = "cooldown"  # between two iterations
     WORKING = "working"  # the primary agent works on an iteration
-    CHECKING = "checking"  # it says done: our own checks run
+    CHECKING = "checking"  # it reports done: our own checks run
     REVIEWING = "reviewing"  # reviewers work in parallel
-    FOLLOW_UP = "follow-up"  # out of iterations: a person is asked
+    FOLLOW_UP = "follow-up"  # out of iterations: the user is asked
     PULL_REQUEST = "pull-request"  # approved: the primary agent publishes the work
-    CLEARING = "clearing"  # there is a new task: the old one's turns are broken off
+    CLEARING = "clearing"  # there is a new task: the old one's turns are interrupted
     COMPLETED = "completed"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -49,7 +49,7 @@ FINAL_PHASES = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.STOPPED})  # RunR
 LIVE_PHASES = frozenset(Phase) - FINAL_PHASES - {Phase.NEW}
 
 
-USER = "user"  # who holds a run that no gate holds
+USER = "user"  # who holds a run besides gates
 
 # How it ends once nothing runs. pause: the user resumes it; without one the run fails. ask: the user says what is next;
 # without one the run stops. stop, fail: the run ends so.
@@ -57,12 +57,12 @@ HoldKind = Literal["pause", "ask", "stop", "fail"]
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps new commands back. It is in force once nothing that was issued is left."""
+    """What keeps new commands back. It takes effect once no issued job is left."""
 
     kind: HoldKind
-    by: str = USER  # or the name of what has found that the run cannot go on by itself
+    by: str = USER  # or the name of the rule that stops the run
     why: str = ""
-    until_ms: int | None = None  # when it ends by itself, Unix ms; None: when it is taken back
+    until_ms: int | None = None  # when it ends by itself, Unix ms; None: when it is cancelled
 
 
 class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,37 +74,37 @@ class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the journalled events come to. Made by `initial` and `decide` only."""
+    """The fold of the journalled events. Made by `initial` and `decide` only."""
 
     phase: Phase = Phase.NEW
     settings: RunSettings | None = None  # None only in phase NEW
-    task: str = ""  # what is worked on: the plan once there is one, with follow-ups
-    planned: bool = False  # the task is a plan, made of what the settings say
+    task: str = ""  # the current task: the plan once there is one, with follow-ups
+    planned: bool = False  # the task is a plan, made from the settings' task
     plan_before: str | None = None  # digest of the PLAN.md that was there before the planning, "" = none
     plan_asks: int = 0  # how many times the plan was asked for once more
-    plan_kept: bool = False  # the primary agent says that the one that was there is the plan
-    unclear: int = 0  # rounds in a row in which a verdict broke the form and none asked for changes
-    iteration: int = 0  # begins anew after a follow-up
-    review_round: int = 0  # never begins anew
+    plan_kept: bool = False  # the primary agent reports that the existing one is the plan
+    unclear: int = 0  # rounds in a row with a malformed verdict and no request for changes
+    iteration: int = 0  # restarts after a follow-up
+    review_round: int = 0  # never restarts
     failures: int = 0  # work turns that failed in a row
     tasks_done: int = 0  # of an open-ended run: how many were completed
     jobs: tuple[Job, ...] = ()
     hold: Hold | None = None
     due: str | None = None  # an iteration is: what was wrong with the turn before it; None between two events
     notes: tuple[Note, ...] = ()  # for the next iteration
-    notes_sent: int = 0  # how many of them stand in the last work prompt
-    absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked and never come to it
+    notes_sent: int = 0  # how many of them are in the last work prompt
+    absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked without contacting it
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
-    review_wanted: bool = False  # by a person, whatever the agent says of being done
-    tree: Tree | None = None  # what checks and verdicts stand for; None: nothing is bound, or nothing was proved yet
+    review_wanted: bool = False  # by the user, whether or not the agent reports done
+    tree: Tree | None = None  # what checks and verdicts apply to; None: nothing is bound, or nothing was proved yet
     base: Tree | None = None  # before the first iteration
     apart: tuple[str, ...] = ()  # files that the checks write each time they run
     repeated: bool = False  # the checks have run a second time since they changed the tree
     moves: int = 0  # how many times in this iteration the tree was changed after its checks
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
-    overruled: VerdictSubmitted | None = None  # waits until the turns it makes pointless have settled
+    overruled: VerdictSubmitted | None = None  # waits until the turns that it makes pointless have settled
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     pull_request: PullRequest | None = None  # as it was seen last
@@ -121,17 +121,17 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def paused(self) -> bool:
-        """A pause is in force: nothing runs, and nothing will until somebody resumes."""
+        """A pause is in effect: nothing runs until the user resumes."""
         return self.hold is not None and self.hold.kind == "pause" and not any(job.issued for job in self.jobs)
 
     @property
     def stopping(self) -> bool:
-        """The user has stopped the run. That cannot be taken back: agents are being interrupted."""
+        """The user has stopped the run. That cannot be cancelled: agents are being interrupted."""
         return self.hold is not None and self.hold.kind == "stop"
 
     @property
     def stuck(self) -> str:
-        """Why it cannot go on by itself; "" when it can, or is held by the user alone."""
+        """Why it cannot continue by itself; "" when it can, or only the user holds it."""
         return self.hold.why if self.hold is not None and self.hold.by != USER else ""
 
     @property
@@ -157,13 +157,13 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waits_for_tree_alone(state: RunState) -> bool:
-    """Whether nothing runs that a person would want to know of: a look at the tree takes a moment."""
+    """Whether nothing noteworthy runs: a look at the tree takes a moment."""
     issued = [job for job in state.jobs if job.issued]
     return bool(issued) and all(job.quiet for job in issued)
 
 
 def place(state: RunState) -> str:
-    """Where the run is, for people: "iteration 2 of 20". Reading the plan is part of planning, and so on."""
+    """Where the run is, for the user: "iteration 2 of 20". Reading the plan is part of planning, etc."""
     match state.phase:
         case Phase.AWAITING_TASK:
             return "no task" if state.tasks_done == 0 else f"{count(state.tasks_done)} completed"
@@ -200,7 +200,7 @@ def trouble(state: RunState, job: TurnJob, outcome: TurnOutcome) -> str:
 
 
 def describe(state: RunState) -> str:
-    """One line for people who follow the run: "review round 1: waits for codex, claude"."""
+    """One line for users who follow the run: "review round 1: waits for codex, claude"."""
     if state.phase in FINAL_PHASES:
         return f"{place(state)}: {state.detail}"
     held = ""

@@ -1,6 +1,6 @@
 """The steps that a run takes: each puts it into a phase, with the jobs of that phase. Pure.
 
-Steps look forward only: what an answer means is decided in answers.py and review.py, which call them.
+Steps look forward only: answers.py and review.py interpret answers, and call them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from actors.settings import Role, RunSettings
 
 
 def begin(state: RunState) -> RunState:
-    """The first step of a task; of an earlier one nothing is left but what keeps ids unique, and what people want."""
+    """The first step of a task; keeps of an earlier task only what makes ids unique, and the user's requests."""
     state = RunState(
         settings=state.settings,
         task=state.run.task,
@@ -45,7 +45,7 @@ def begin(state: RunState) -> RunState:
 
 
 def ask_for_task(state: RunState) -> RunState:
-    """An open-ended run waits for what a person wants next. Of the last task nothing is left to do."""
+    """An open-ended run waits for the user's next task. The last task is finished."""
     state = replace(joblist.drop(state, *state.jobs), phase=Phase.AWAITING_TASK)
     return joblist.add(
         state,
@@ -54,12 +54,12 @@ def ask_for_task(state: RunState) -> RunState:
 
 
 def begin_when_free(state: RunState) -> RunState:
-    """An agent's session takes one turn at a time, so the new task waits until the old one's turns have settled."""
+    """A session runs one turn at a time, so the new task waits until the old one's turns have settled."""
     return replace(state, phase=Phase.CLEARING) if state.jobs else begin(state)
 
 
 def plan(state: RunState, refused: str = "") -> RunState:
-    """The primary agent is asked for PLAN.md; `refused`: why what it left the last time is none."""
+    """Asks the primary agent for PLAN.md; `refused`: why its last result is not a plan."""
     state = replace(state, phase=Phase.PLANNING)
     if state.run.asks_again and state.plan_before is None:
         return joblist.add(state, PlanJob(label="plan-before", ahead=True))
@@ -68,12 +68,12 @@ def plan(state: RunState, refused: str = "") -> RunState:
 
 
 def read_plan(state: RunState, phase: Phase) -> RunState:
-    """Is there a PLAN.md, and what does it say?"""
+    """Reads PLAN.md."""
     return joblist.add(replace(state, phase=phase), PlanJob(label="plan-reading"))
 
 
 def start_iteration(state: RunState) -> RunState:
-    """The primary agent works, on everything that is known so far."""
+    """Starts the primary agent's turn, with all task and notes so far."""
     if state.run.binds_to_tree and state.base is None:
         return take_tree(replace(state, phase=Phase.WORKING), "begin")
     run, number = state.run, state.iteration + 1
@@ -94,28 +94,28 @@ def start_iteration(state: RunState) -> RunState:
 
 
 def next_iteration(state: RunState, trouble: str = "") -> RunState:
-    """Another iteration is due, if the gates let it begin. `trouble`: what was wrong with the turn before it."""
+    """Another iteration is due, if the gates let it begin. `trouble`: the fault of the turn before it."""
     return replace(state, due=trouble)
 
 
 def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.check) -> RunState:
-    """What an event has come to, as far as the gates let the run go on. The only place that asks them."""
+    """The result of an event, after the gates. The only caller of the gates."""
     if state.phase in {Phase.NEW, *FINAL_PHASES}:
         return state
     hold = check(state)
     if hold is not None and hold.kind == "ask":
         return out_of_iterations(replace(state, due=None))
     if hold is not None and hold.kind == "fail":
-        state = replace(state, hold=hold, failures=0)  # resumed, it has as many tries as before
+        state = replace(state, hold=hold, failures=0)  # a resumed run has as many tries as before
     elif hold is not None and not (state.stopping or state.stuck):
         state = hold_back(state, hold, new=[job for job in state.jobs if job not in before.jobs])
     return state if state.due is None else _after_cooldown(replace(state, due=None))
 
 
 def hold_back(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:
-    """The run cannot go on by itself: nothing begins, what waits is withdrawn, what runs comes to its end.
+    """Holds a run that cannot continue by itself: nothing begins, waits are withdrawn, running jobs finish.
 
-    `new` are jobs of this very event, whose commands are not out yet. A stop stays a stop.
+    `new`: jobs of this same event, whose commands are not out yet. A stop remains a stop.
     """
     state = say(state, hold.why, error=True, resume_hint=True)
     if state.hold is not None:
@@ -132,7 +132,7 @@ def _after_cooldown(state: RunState) -> RunState:
 
 
 def out_of_iterations(state: RunState) -> RunState:
-    """A person is asked; without one the run stops."""
+    """Asks the user; stops the run if the user cannot be asked."""
     detail = gates.out_of_iterations(state)
     if not state.run.interactive:
         return end(state, Phase.STOPPED, detail, goes_on_in=Phase.FOLLOW_UP)
@@ -141,18 +141,18 @@ def out_of_iterations(state: RunState) -> RunState:
 
 
 def take_tree(state: RunState, moment: TreeMoment, trouble: str = "") -> RunState:
-    """What is in the run's directory? Where that leads is decided in trees.py."""
+    """Reads the tree of the run's directory; trees.py decides what follows."""
     return joblist.add(state, TreeJob(label=f"tree-{moment}", moment=moment, trouble=trouble))
 
 
 def pull_request(state: RunState) -> RunState:
-    """A person approves the work as it is now."""
+    """The user approves the current work."""
     state = replace(state, phase=Phase.PULL_REQUEST)
     return take_tree(state, "publish") if state.run.binds_to_tree else publish(state)
 
 
 def publish(state: RunState) -> RunState:
-    """The work is approved: the primary agent publishes it, and is told beforehand what it would look for in vain."""
+    """The work is approved: the primary agent publishes it. A probe first finds what is missing here."""
     state = replace(state, phase=Phase.PULL_REQUEST)
     if not state.run.looks_for_pull_request:
         return ask_for_pull_request(state)
@@ -160,18 +160,18 @@ def publish(state: RunState) -> RunState:
 
 
 def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
-    """`lacks` is what it cannot be made with here."""
+    """Asks the primary agent for the pull request; `lacks`: what is missing here."""
     prompt = prompts.pull_request(state.task, lacks, request=request(state))
     return turn(state, "pull-request", "worker", "pull-request", prompt)
 
 
 def look_for_pull_request(state: RunState) -> RunState:
-    """Is there one now, whatever the agent says?"""
+    """Probes for the pull request, independent of the agent's report."""
     return joblist.add(state, PullRequestJob(label="pull-request-look", ahead=False))
 
 
 def complete(state: RunState, detail: str) -> RunState:
-    """The task is proved done, and so is the run, unless a person may have another task for it."""
+    """The task is proved done, and so is the run, unless the user may give another task."""
     if not state.run.open_ended:
         return end(state, Phase.COMPLETED, detail)
     state = say(replace(state, tasks_done=state.tasks_done + 1), f"completed: {detail}")
@@ -179,12 +179,12 @@ def complete(state: RunState, detail: str) -> RunState:
 
 
 def fail(state: RunState, detail: str) -> RunState:
-    """`state` is where a resumed run shall go on."""
+    """Fails the run; `state` is where a resumed run continues."""
     return end(state, Phase.FAILED, detail, goes_on_in=state.phase)
 
 
 def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None = None) -> RunState:
-    """Jobs that are left are held for a resumed run; their ids were never issued, or are not awaited by anybody."""
+    """Ends the run. Remaining jobs are held for a resumed run; their ids were never issued, or are not awaited."""
     return replace(
         state,
         phase=phase,
@@ -206,22 +206,22 @@ def turn(state: RunState, label: str, role: Role, purpose: Purpose, prompt: str)
 
 
 def add_note(state: RunState, note: Note) -> RunState:
-    """The same note given twice is one note."""
+    """Adds the note, unless it is a duplicate."""
     if note in state.notes:
         return state
     return replace(state, notes=(*state.notes, note))
 
 
 def say(state: RunState, text: str, *, error: bool = False, resume_hint: bool = False) -> RunState:
-    """Tells people, once."""
+    """Tells the user, once."""
     return replace(state, once=(*state.once, Notice(text=text, error=error, resume_hint=resume_hint)))
 
 
 def request(state: RunState) -> str:
-    """What the user has asked for, where the task is a plan that an agent has made of it."""
+    """The user's own words, where the task is an agent's plan for them."""
     return state.run.task if state.planned else ""
 
 
 def reviewers(run: RunSettings) -> tuple[Role, ...]:
-    """Who reviews, each once, in the order of the settings."""
+    """The reviewers, each once, in the order of the settings."""
     return tuple(dict.fromkeys(run.reviewers))

@@ -1,8 +1,8 @@
 """The table of a run: phase -> event -> handler and the phases that it can lead to. Pure data.
 
-scripts/draw_machines.py draws the diagram in docs/architecture.md from it. What it cannot see is the one transition
-that no event names: as soon as nothing runs any more, a stop leads from every live phase to STOPPED, and what holds a
-run that cannot go on by itself, with nobody to ask, to FAILED (machine.py).
+scripts/draw_machines.py draws the diagram in docs/architecture.md from it. The table lacks the transitions that no
+event names (machine.py). Once nothing runs, a stop leads from every live phase to STOPPED. A run that cannot continue
+by itself, and has no user to ask, goes to FAILED.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from actors.machines.run.state import LIVE_PHASES, Phase, RunState
 
 
 class Rule(NamedTuple):
-    """What handles the event, and every phase that the handler can lead to."""
+    """The event's handler, and every phase that it can lead to."""
 
     handler: Callable[..., RunState]
     to: frozenset[Phase]
@@ -51,12 +51,12 @@ _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if ther
 
 
 def _final(phase: Phase, *to: Phase) -> dict[type[Event], Rule]:
-    """What a run can still hear of once it is over: a message's turn may end after it."""
+    """The events of a finished run: a message's turn may end after it."""
     return {RunResumed: _rule(people.resumed, *to), UsageGrew: _rule(spending.usage_grew, phase)}
 
 
 def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule]:
-    """The phase's own rows, and those that all live phases have in common."""
+    """The phase's own rows, and the rows of all live phases."""
     return {
         **rows,
         PauseRequested: _rule(people.pause, phase),

@@ -1,14 +1,14 @@
-"""What a tree that was taken means: checks and verdicts stand for one tree, and for no other. Pure.
+"""Interprets the trees that are read: checks and verdicts apply to one tree, and to no other. Pure.
 
-The tree (edges/tree.py) is taken before the checks and after them, when all reviewers approve, and after the turn that
-publishes the work. When it was changed in between, by an agent or a person, what was said of it before does not count:
-the checks run again, and all reviewers are asked again, with what was changed. That ends: after `MOST_MOVES` changes in
-one iteration the next iteration begins, and of those there is a number.
+The tree (edges/tree.py) is read before the checks and after them, when all reviewers approve, and after the turn that
+publishes the work. When an agent or the user changes it in between, earlier results do not count. The checks run again,
+and all reviewers are asked again, with the changed files. That ends: after `MOST_MOVES` changes in one iteration the
+next iteration begins, and their number is limited.
 
-Checks that change the tree themselves run a second time, on what they have made. What they then change again is theirs
-(a report with the time of day): these files are left out from then on.
+Checks that change the tree themselves run a second time, on the result. Files that they change again (e.g. a report
+with a time stamp) are excluded from then on.
 
-A tree that is not known binds nothing. When it was known before, or is from now on, that is a change.
+An unknown tree binds nothing. A transition from or to a known tree is a change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHOWN_DIGITS = 12
 
 
 def taken(state: RunState, event: TreeTaken) -> RunState:
-    """Goes on from the moment that the tree was taken for."""
+    """Continues at the step that the tree was read for."""
     state, job = joblist.take(state, event.take_id, TreeJob)
     match job.moment:
         case "begin":
@@ -50,7 +50,7 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
 
 
 def shown(state: RunState) -> str:
-    """For the last line of a run: the tree that was approved, and what of it is not committed."""
+    """For the last line of a run: the approved tree, and what of it is not committed."""
     if state.tree is None or not state.tree.id:
         return ""
     rest = f" (not committed: {_names(state.uncommitted)})" if state.uncommitted else ""
@@ -115,7 +115,7 @@ def _same(before: Tree | None, after: Tree) -> bool:
 
 
 def _elsewhere(base: Tree | None, now: Tree) -> str:
-    """Another working tree that is new or has new commits since, when nothing has changed here."""
+    """Another working tree that is new or has new commits, when nothing has changed here."""
     if base is None or not base.id or (base.id, base.commit) != (now.id, now.commit):
         return ""
     return ", ".join(each.rpartition(" ")[0] for each in now.worktrees if each not in base.worktrees)

@@ -1,17 +1,17 @@
-"""A turn that ended through no fault of the work: at a limit, without a provider, with an agent that cannot work. Pure.
+"""Turns that end through no fault of the work: at a limit, in an outage, with an agent that cannot work. Pure.
 
-Such an end is no outcome of the phase: it spends no iteration, counts as no failure and is no verdict. The same turn
-is taken up again in the same session, after a wait:
+Such an end is not an outcome of the phase: it uses no iteration, and counts neither as failure nor as verdict. The same
+turn resumes in the same session, after a wait:
 
-- at a limit, until the provider says that it ends;
+- at a limit, until the provider's reported end;
 - without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
-- with an agent that cannot work (`PERMANENT`), once more: it may have been a passing fault after all.
+- with an agent that cannot work (`PERMANENT`), one retry: the fault may be transient after all.
 
-The wait is over for good when `max_wait_ms` is spent on one turn, or when the agent has refused twice in a row for
-the same cause. The run is then *stuck*: what else runs comes to its end, and then a person is asked to resume it, or
-without one the run fails with the cause as its last line. Resumed, it goes on with that very turn.
+The wait is given up when one turn has used `max_wait_ms`, or when the agent has refused twice in a row for the same
+cause. The run is then *stuck*: other running jobs finish, and the user is asked to resume it. If the user cannot be
+asked, the run fails with the cause as its last line. A resumed run continues with the same turn.
 
-Time comes in with the event (`TurnSettled.at_ms`), so a fold comes to the same end of a wait whenever it is done.
+Time comes in with the event (`TurnSettled.at_ms`), so every fold computes the same end of a wait.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
 from actors.machines.run.state import Hold, RunState, trouble
 from actors.messages import Cause, TurnOutcome
 
-# An attempt of this length that brought something had its provider: what fails after it is a new outage.
+# An attempt of this length with output had its provider: a later failure is a new outage.
 HEALTHY_MS = 10 * 60_000
 
-# Nothing of this ends by itself. A full context is one of them only when a new session did not help (actors/session).
+# None of these ends by itself. A full context is one of them only when a new session did not help (actors/session).
 PERMANENT: frozenset[Cause] = frozenset({"billing", "login", "unavailable", "context"})
 
 _AWAY = "your provider could not be reached for a while"
@@ -37,12 +37,12 @@ _LIMIT = "the usage limit of your provider was reached, and is over now"
 
 
 def concerns(outcome: TurnOutcome) -> bool:
-    """Whether the turn ended so."""
+    """Whether the turn ended this way."""
     return outcome.status == "limited" or (outcome.status == "failed" and bool(outcome.cause))
 
 
 def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
-    """Waits, and takes the turn up again after that; or gives up. Only when it `concerns` the outcome."""
+    """Waits, then resumes the turn; or gives up. Only for outcomes that it `concerns`."""
     outcome = event.outcome
     if job.refused == outcome.cause and outcome.cause in PERMANENT:
         return _give_up(state, job, trouble(state, job, outcome))
@@ -59,14 +59,14 @@ def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
 
 
 def over(state: RunState, event: CooldownEnded) -> RunState:
-    """The turn that was waited for is taken up again."""
+    """The wait is over: resumes its turn."""
     state, wait = joblist.take(state, event.wait_id, WaitJob)
     assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
     return joblist.add(state, replace(wait.then, cut=""))
 
 
 def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
-    """A provider that keeps naming a time that has passed is asked less and less often."""
+    """Backs off from a provider that keeps naming a time in the past."""
     resets_at_ms = event.outcome.resets_at_ms
     if resets_at_ms is None:
         at_least_ms = backoff.limit_ms(job.limits)
@@ -106,7 +106,9 @@ def _continued(job: TurnJob, asked_at_ms: int | None) -> TurnJob:
 
 
 def _new_row_if_healthy(job: TurnJob, event: TurnSettled) -> TurnJob:
-    """`waiting_since_ms` is when the first of a row of such ends was; `asked_at_ms` when the turn was taken up last."""
+    """Resets the row after a healthy attempt. `waiting_since_ms`: the first end of the row; `asked_at_ms`: the last
+    resume.
+    """
     brought = bool(event.outcome.text) or event.outcome.usage.output_tokens > 0
     if brought and job.asked_at_ms is not None and event.at_ms - job.asked_at_ms >= HEALTHY_MS:
         job = replace(job, tries=0, limits=0, waiting_since_ms=None)
@@ -124,7 +126,7 @@ def _told(state: RunState, job: TurnJob, event: TurnSettled, wait: WaitJob) -> s
 
 
 def _give_up(state: RunState, job: TurnJob, why: str) -> RunState:
-    """No wait is worth its while any more."""
+    """Gives up waiting."""
     state = steps.hold_back(state, Hold(kind="pause", by="provider", why=why))
     fresh = replace(_continued(job, None), tries=0, limits=0, refused="", waiting_since_ms=None)
     return joblist.add(state, replace(fresh, resumes=job.resumes or _AWAY))

@@ -1,8 +1,8 @@
 """The kinds of jobs, one file each. Pure data.
 
-A new kind is one file here and its line in `KINDS`, what carries its command out in the driver, and its row in
-tests/actors/machines/test_run_jobs.py. Which job a run needs when, and what an answer means, is said where the run's
-other decisions are (steps, answers, table).
+A new kind needs one file here, its line in `KINDS`, a runner for its command, and its row in
+tests/actors/machines/test_run_jobs.py. When a run needs a job, and what an answer means, is decided with the run's
+other decisions (steps, answers, table).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ KINDS: tuple[type[Job], ...] = (TurnJob, WaitJob, PlanJob, ChecksJob, TreeJob, P
 
 _ASKED: Mapping[type[Command], type[Job]] = {kind.asks: kind for kind in KINDS if kind.named_by}
 
-# Answers that name the job which they answer: those may come late or twice.
+# Answers that name their job: these may come late or twice.
 NAMED: Mapping[type[Event], type[Job]] = {kind.answer: kind for kind in KINDS if kind.named_by}
 
 
 def job_id(command: Command) -> str:
-    """Of the job that the command asks for; only of a kind whose commands name it."""
+    """The id of the command's job; only for a kind whose commands name it."""
     return str(getattr(command, _ASKED[type(command)].named_by))

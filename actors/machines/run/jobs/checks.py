@@ -24,7 +24,7 @@ class RunChecks(Command, frozen=True, kw_only=True):
 
 
 class InterruptChecks(Command, frozen=True, kw_only=True):
-    """End these checks; nobody waits for their result any more. Not repeated: the driver says which it keeps."""
+    """End these checks; their result is not awaited any more. Not repeated: the driver reports which jobs it keeps."""
 
     checks_id: str
 
@@ -37,7 +37,7 @@ class InterruptChecks(Command, frozen=True, kw_only=True):
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """How one check command ended. `output_tail` is the end of what it printed, both streams.
 
-    `error`: what became of it, when that is not its own exit status; `exit_code` is not 0 then.
+    `error`: why it has no exit status of its own; `exit_code` is not 0 then.
     """
 
     command: str
@@ -47,7 +47,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChecksEnded(Event, frozen=True, kw_only=True):
-    """All check commands have ended, or the first that failed made the rest pointless. Not for checks broken off."""
+    """All check commands have ended, or one has failed and the rest is skipped. Not sent for interrupted checks."""
 
     checks_id: str
     results: tuple[CheckResult, ...]
@@ -78,5 +78,5 @@ class ChecksJob(Job, frozen=True, kw_only=True):
         return "the checks"
 
     def withdrawal(self) -> InterruptChecks:
-        """They may take hours."""
+        """Ends the commands, which may take hours."""
         return InterruptChecks(checks_id=self.id)

@@ -20,9 +20,9 @@ class ReadPlan(Command, frozen=True, kw_only=True):
 
 
 class PlanRead(Event, frozen=True, kw_only=True):
-    """PLAN.md was looked for. `text` is None when it cannot be read; `error` says why.
+    """The result of reading PLAN.md. `text` is None when it cannot be read; `error` is the reason.
 
-    `digest` is that of its content, "" when there is none. Before the planning it is all that was asked for.
+    `digest`: of its content, "" when there is none. Before the planning only the digest is filled in.
     """
 
     read_id: str

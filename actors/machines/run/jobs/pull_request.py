@@ -8,7 +8,7 @@ import msgspec
 
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 
-# What a pull request cannot be without, or what is not known of it; "" = nothing.
+# The missing prerequisite of a pull request, or what is unknown; "" = nothing.
 Missing = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
 
 
@@ -37,7 +37,7 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PullRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look for the pull request has found. `lacks`: what is missing; `reason`: the same as a line for people."""
+    """The result of a probe. `lacks`: what is missing; `reason`: the same as a line for the user."""
 
     found: PullRequest | None = None
     lacks: Missing = ""
@@ -45,7 +45,7 @@ class PullRequestStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PullRequestProbed(Event, frozen=True, kw_only=True):
-    """There was a look for the pull request, or for whether there can be one."""
+    """The result of a probe for the pull request, or for whether there can be one."""
 
     stored_as: ClassVar[str] = "PullRequestLookedFor"
 
@@ -54,7 +54,7 @@ class PullRequestProbed(Event, frozen=True, kw_only=True):
 
 
 class PullRequestJob(Job, frozen=True, kw_only=True):
-    """A look for the pull request: `ahead`, whether there can be one; else whether there is one, as the agent says."""
+    """A probe for the pull request. `ahead`: whether there can be one; else whether there is one."""
 
     asks: ClassVar[type[Command]] = ProbePullRequest
     answer: ClassVar[type[Event]] = PullRequestProbed
@@ -66,7 +66,7 @@ class PullRequestJob(Job, frozen=True, kw_only=True):
     ahead: bool
 
     def command(self, _run: Facts, _now_ms: int) -> ProbePullRequest:
-        """Look for it."""
+        """The probe."""
         return ProbePullRequest(look_id=self.id, ahead=self.ahead)
 
     def words(self, _run: Facts) -> str:

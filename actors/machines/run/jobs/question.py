@@ -8,13 +8,13 @@ from actors.machines.run.jobs.base import Command, Event, Facts, Job
 
 
 class AskQuestion(Command, frozen=True, kw_only=True):
-    """Ask a person. Answer: `QuestionAnswered` (or `VerdictSubmitted`, `StopRequested`)."""
+    """Ask the user. Answer: `QuestionAnswered` (or `VerdictSubmitted`, `StopRequested`)."""
 
     question: str
 
 
 class QuestionAnswered(Event, frozen=True, kw_only=True):
-    """A person answered the open question; blank means stop."""
+    """The user answered the open question; blank means stop."""
 
     stored_as: ClassVar[str] = "FollowUpGiven"
 
@@ -22,7 +22,7 @@ class QuestionAnswered(Event, frozen=True, kw_only=True):
 
 
 class QuestionJob(Job, frozen=True, kw_only=True):
-    """A question to a person; its id never leaves the machine, since a run has one at most."""
+    """A question to the user; its id never leaves the machine, since a run has at most one."""
 
     asks: ClassVar[type[Command]] = AskQuestion
     answer: ClassVar[type[Event]] = QuestionAnswered

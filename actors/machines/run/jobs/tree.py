@@ -14,7 +14,7 @@ TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish
 
 
 class TakeTree(Command, frozen=True, kw_only=True):
-    """Look at what is in the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
+    """Read the tree of the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
 
     `apart`: files that do not count.
     """
@@ -30,9 +30,9 @@ class TakeTree(Command, frozen=True, kw_only=True):
 
 
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the run's directory: the same id, the same content of everything that git does not ignore.
+    """The content of the run's directory: equal ids mean equal content of everything that git does not ignore.
 
-    `id` is "" when that cannot be known, and `reason` says why. `worktrees`: the others, as "<path> <commit>".
+    `id` is "" when it is unknown, with the `reason`. `worktrees`: the others, as "<path> <commit>".
     """
 
     id: str = ""
@@ -43,9 +43,9 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TreeTaken(Event, frozen=True, kw_only=True):
-    """The tree was looked at. `changed`: files that differ from the tree that the command names; the first of many.
+    """The tree was read. `changed`: files that differ from the command's tree; only the first of many.
 
-    `uncommitted`: files of the tree that its commit has not.
+    `uncommitted`: files of the tree that its commit lacks.
     """
 
     take_id: str
@@ -55,7 +55,7 @@ class TreeTaken(Event, frozen=True, kw_only=True):
 
 
 class TreeJob(Job, frozen=True, kw_only=True):
-    """A look at the tree. `trouble`: what was wrong with the turn before it."""
+    """A look at the tree. `trouble`: the fault of the turn before it."""
 
     asks: ClassVar[type[Command]] = TakeTree
     answer: ClassVar[type[Event]] = TreeTaken

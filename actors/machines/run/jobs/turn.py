@@ -44,7 +44,7 @@ class InterruptTurn(Command, frozen=True, kw_only=True):
 
 
 class TurnSettled(Event, frozen=True, kw_only=True):
-    """The turn has ended, and it will not go on; also when its agent could not be started at all (status failed)."""
+    """The turn has ended and will not continue; also when its agent could not be started (status failed)."""
 
     turn_id: str
     outcome: TurnOutcome
@@ -52,7 +52,7 @@ class TurnSettled(Event, frozen=True, kw_only=True):
 
 
 class TurnJob(Job, frozen=True, kw_only=True):
-    """A turn. `prompt` is the first attempt's; `resumes` says why a further one continues it ("" = it does not)."""
+    """A turn. `prompt` is the first attempt's; `resumes` is why a further one continues it ("" = it does not)."""
 
     asks: ClassVar[type[Command]] = StartTurn
     answer: ClassVar[type[Event]] = TurnSettled
@@ -66,13 +66,13 @@ class TurnJob(Job, frozen=True, kw_only=True):
     prompt: str
     model: str
     resumes: str = ""
-    cut: str = ""  # why it was ordered to break off; "" = it was not
+    cut: str = ""  # why it was interrupted; "" = it was not
     limits: int = 0  # how many times in a row a limit has ended it
-    tries: int = 0  # how many times in a row it was taken up again because nobody answered
+    tries: int = 0  # how many times in a row it was resumed because the provider did not answer
     refused: Cause = ""  # why the agent could not work at the last attempt
     waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
     asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
-    asked_again: bool = False  # for its verdict alone; `said` is what it had said before
+    asked_again: bool = False  # for its verdict alone; `said` is its earlier text
     said: str = ""
     continues: str = ""  # id of the attempt before this one, in the same session
 
@@ -94,18 +94,18 @@ class TurnJob(Job, frozen=True, kw_only=True):
         return agent_label(run.run, self.role)
 
     def identity(self, run_uid: str, key: str) -> str:
-        """It reaches an agent, so it is a UUID."""
+        """A UUID, since it reaches an agent."""
         return str(uuid.uuid5(uuid.UUID(run_uid), key))
 
     def interrupted(self, why: str) -> TurnJob:
-        """What it was is decided when it has settled."""
+        """The job, marked as interrupted; its meaning is decided when it has settled."""
         return self if self.cut else replace(self, cut=why)
 
     def interruption(self) -> InterruptTurn | None:
-        """For as long as it has not settled."""
+        """The interruption, until the turn has settled."""
         return InterruptTurn(turn_id=self.id, role=self.role, reason=self.cut) if self.cut else None
 
 
 def agent_label(settings: RunSettings, role: Role) -> str:
-    """The name that people and notes use for this session."""
+    """The name of this session for the user and in notes."""
     return display_names(settings.worker, settings.reviewer)[role]

@@ -13,7 +13,7 @@ Reason = Literal["cooldown", "limit", "provider"]
 class StartCooldown(Command, frozen=True, kw_only=True):
     """Wait `ms` from now, until `until_ms` (Unix ms). Answer: `CooldownEnded`.
 
-    Several may run at once: two reviewers can both have reached a limit. One that is over for nothing does no harm.
+    Several may run concurrently: two reviewers can both have reached a limit. A needless one is harmless.
     """
 
     wait_id: str
@@ -30,7 +30,7 @@ class CooldownEnded(Event, frozen=True, kw_only=True):
 
 
 class WaitJob(Job, frozen=True, kw_only=True):
-    """A cool-down, or (`then`) a wait for the provider, after which that turn is taken up again."""
+    """A cool-down, or (`then`) a wait for the provider, after which that turn is resumed."""
 
     asks: ClassVar[type[Command]] = StartCooldown
     answer: ClassVar[type[Event]] = CooldownEnded
@@ -42,10 +42,10 @@ class WaitJob(Job, frozen=True, kw_only=True):
     at_least_ms: int
     not_before_ms: int | None = None
     then: TurnJob | None = None
-    what: str = ""  # what is waited for, for people
+    what: str = ""  # the reason of the wait, for the user
 
     def command(self, run: Facts, now_ms: int) -> StartCooldown:
-        """A cool-down begins again after a crash; a wait that has a time of its end keeps it."""
+        """A cool-down restarts after a crash; a wait with an end time keeps it."""
         ms = max(self.at_least_ms, (self.not_before_ms or now_ms) - now_ms)
         return StartCooldown(
             wait_id=self.id, iteration=run.iteration, ms=ms, until_ms=now_ms + ms, reason=self._reason()
