@@ -1,16 +1,16 @@
 """The embedded agent: a deterministic coding agent that plays a scenario file and needs no model and no network.
 
-A real program of its own (`python -m actors.embedded.agent --scenario FILE --role worker`), one process for
-each session owner, speaking the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and
-really calls the bridge. Its sessions are durable: `<state>/<session-id>.jsonl` has a line for everything that happened,
-on disk before it is acted on, so it can be killed at any moment, load the session again and play on. Every prompt it
-gets is a line there, even one it gets twice: tests count them.
+A program of its own (`python -m actors.embedded.agent --scenario FILE --role worker`), one process per session owner,
+which speaks the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and calls the bridge.
+Its sessions are durable: `<state>/<session-id>.jsonl` has a line per event, written to disk before the agent acts on
+it. So it can be killed at any moment, load the session and continue. Every prompt is a line there, even a repeated one:
+tests count them.
 
-It never asks for permission, never decides anything the scenario does not say, and ends when its stdin ends.
+It never asks for permission, follows only the scenario, and ends when its stdin ends.
 
 It speaks the protocol's seven messages itself instead of through `acp`: importing that package takes 0.6 s of CPU, six
-times as long as everything else here, and an agent is started again after every crash. The adapter on the other side
-uses the package, so what is written here is still checked against the official types.
+times as long as everything else here, and an agent restarts after every crash. The adapter on the other side uses the
+package, so the output of this program is still checked against the official types.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, TURN_ID
 PROTOCOL_VERSION = 1
 STATE_FOLDER = ".loop-embedded"  # in HOME
 LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message; a prompt may carry a whole plan
-BRIDGE_PATIENCE_S = 10.0  # how long a bridge may be away, being restarted
+BRIDGE_PATIENCE_S = 10.0  # how long a restart of the bridge may take
 BRIDGE_RETRY_S = 0.1
 
 # JSON-RPC and ACP error codes
@@ -77,7 +77,7 @@ class RpcError(LoopError):
 
 
 class Transcript:
-    """One session's append-only file: a JSON object a line, each flushed and synced before `append` returns."""
+    """One session's append-only file: one JSON object per line, each flushed and synced before `append` returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -93,7 +93,7 @@ class Transcript:
 
     @classmethod
     def load(cls, folder: Path, session_id: str) -> Transcript:
-        """The session as it was left. A last line that was torn by a kill is cut off: it was never acted on."""
+        """The stored session. Drops a last line that a kill has torn: it had no effect yet."""
         path = folder / f"{session_id}.jsonl"
         if "/" in session_id or not path.is_file():
             raise RpcError(NOT_FOUND, f"no session {session_id!r} in {folder}")
@@ -116,7 +116,7 @@ class Transcript:
         return line
 
     def conversation(self) -> Iterator[Entry]:
-        """What the scenario needs to know: an interrupted or failed turn has no answer."""
+        """The conversation for the scenario: an interrupted or failed turn has no answer."""
         said = ""
         for line in self.lines:
             match line["kind"]:
@@ -139,7 +139,7 @@ class Transcript:
 
 
 def updates(line: Json, index: int) -> Iterator[Json]:
-    """The protocol's session updates that tell a client of a transcript line, live or replayed."""
+    """The protocol's session updates for a transcript line, live or replayed."""
     match line["kind"]:
         case "prompt":
             yield _chunk("user_message_chunk", line["text"], index, {TURN_ID: line["id"]})
@@ -177,14 +177,14 @@ def _chunk(kind: str, text: str, index: int, meta: Json | None = None) -> Json:
     return update if meta is None else {**update, "_meta": meta}
 
 
-# --- what steps do ------------------------------------------------------------------------------------------
+# --- the actions of steps ------------------------------------------------------------------------------------------
 
 
 async def run_command(command: str, cwd: str) -> tuple[str, bool]:
-    """Runs the shell command; its output with the exit status when that is not 0. When cancelled it is killed.
+    """Runs the shell command. Returns its output, with the exit status when that is not 0. Kills it when cancelled.
 
     The output goes to a file: a server left in the background would hold a pipe open for ever. The command has a
-    process group of its own, to be killed whole, but stays in our session, where our own end takes it along.
+    process group of its own, to be killed whole, but stays in our session, so it ends with us.
     """
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_shell(
@@ -208,10 +208,10 @@ async def run_command(command: str, cwd: str) -> tuple[str, bool]:
 
 
 async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[str, bool]:
-    """Calls the tool of the MCP server; the text of its result, and whether it is one.
+    """Calls the tool of the MCP server. Returns the text of its result, and whether it is one.
 
-    A refused connection is tried again for `BRIDGE_PATIENCE_S`: the bridge may be starting again. Any other failure is
-    a result like any other, for the scenario to react to. A call may wait for long.
+    Retries a refused connection for `BRIDGE_PATIENCE_S`: the bridge may be restarting. Any other failure is a result,
+    which the scenario may react to. A call may block for long.
     """
     if server is None:
         return "this session has no bridge", False
@@ -224,7 +224,7 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
             result = answer["result"]
             text = "\n".join(block["text"] for block in result["content"] if block["type"] == "text")
             return text, not result.get("isError")
-        except ConnectionError as error:  # the bridge is being restarted; it recognises a call that is repeated
+        except ConnectionError as error:  # the bridge is restarting; it recognises a repeated call
             if time.monotonic() > deadline:
                 return f"{tool}: {error!r}", False
             await asyncio.sleep(BRIDGE_RETRY_S)
@@ -233,16 +233,16 @@ async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[
 
 
 async def greet_bridge(server: Json) -> None:
-    """Asks the MCP server which tools it has, as real agents do when a session is opened; nothing follows from it."""
+    """Lists the MCP server's tools, as real agents do when a session opens; ignores the answer."""
     with suppress(OSError, ValueError):
         await ask_bridge(server, "tools/list", {})
 
 
 async def ask_bridge(server: Json, method: str, params: Json) -> Json:
-    """One request to the MCP server, for which each request stands for itself, and its answer.
+    """Sends one request to the stateless MCP server; returns its answer.
 
-    By hand: the libraries take 0.6 s to import, and an agent is started again after every crash. Raises OSError, and
-    ValueError for an answer that is none.
+    Uses no client library: that takes 0.6 s to import, and an agent restarts after every crash. Raises OSError, and
+    ValueError for an invalid answer.
     """
     address = urlsplit(server["url"])
     body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}).encode()
@@ -321,7 +321,7 @@ class EmbeddedAgent:
                 case "session/cancel":
                     session = self._sessions.get(params["sessionId"])
                     if session is not None and session.turn is not None:
-                        # Not at once: a turn that is cancelled before its first step never answers.
+                        # Not immediately: a turn that is cancelled before its first step never answers.
                         asyncio.get_running_loop().call_soon(session.turn.cancel)
                 case method if request_id is not None:
                     self._fail(request_id, RpcError(METHOD_NOT_FOUND, f"no method {method!r}"))
@@ -374,11 +374,11 @@ class EmbeddedAgent:
             self._record(session, "end", id=turn_id, stop_reason="cancelled")
             self._answer(request_id, {"stopReason": "cancelled"})
         except BrokenPipeError:
-            return  # nobody to answer: left unfinished, as when the end of our input is read first
+            return  # no client to answer: left unfinished, as at the end of our input
         except RpcError as error:
             self._record(session, "end", id=turn_id, error=error.described())
             self._fail(request_id, error)
-        except Exception as error:  # whatever it was, the client must hear that its turn is over
+        except Exception as error:  # after any error, the client must learn that its turn is over
             failure = RpcError(INTERNAL_ERROR, repr(error))
             self._record(session, "end", id=turn_id, error=failure.described())
             self._fail(request_id, failure)
@@ -387,10 +387,10 @@ class EmbeddedAgent:
             self._answer(request_id, {"stopReason": "end_turn"})
 
     async def _play(self, session: Session) -> None:
-        """Plays steps until none is left. Where it stands follows from the transcript alone."""
+        """Plays steps until none is left. The next step follows from the transcript alone."""
         over = False
         while not over:
-            over = True  # unless the last step is a call, whose result is to be reacted to
+            over = True  # unless the last step is a call, whose result needs a reaction
             conversation = session.transcript.conversation()
             for step in self._scenario.reply(self._role, conversation, session.transcript.spent()):
                 await asyncio.sleep(step.delay_ms / 1000)
@@ -442,7 +442,7 @@ class EmbeddedAgent:
 
 async def _strike(fault: Fault) -> None:
     if fault.drop:
-        os._exit(1)  # as a crash does: nothing is tidied up
+        os._exit(1)  # as in a crash: no clean-up
     if fault.hang:
         await asyncio.Event().wait()
     if fault.refuses:
@@ -489,7 +489,7 @@ def main() -> int:
     try:
         asyncio.run(serve_stdio(scenario, arguments.role, state))
     except BrokenPipeError:
-        os._exit(0)  # the client went away while we wrote; flushing stdout at exit would fail again
+        os._exit(0)  # the client ended while we wrote; flushing stdout at exit would fail again
     return 0
 
 

@@ -1,12 +1,11 @@
 """What a scripted agent says and does next. Pure: no I/O, clock, chance or memory.
 
-A scenario is a list of rules. The first rule whose role and `when` fit a user prompt plays its steps. Which
-step comes next follows from the conversation alone - the prompts, tool results and answers so far - so an
-agent may be killed and resumed at any moment, and plays on. Only how often a fault has struck is memory, and
-that is the caller's (`spent`).
+A scenario is a list of rules. The first rule whose role and `when` fit a user prompt plays its steps. Which step comes
+next follows from the conversation alone - the prompts, tool results and answers so far - so an agent may be killed and
+resumed at any moment. The only memory is how often each fault has struck; the caller keeps it (`spent`).
 
-It never talks to anybody: the scripted model server plays it to the real programs, the embedded agent plays
-it itself. The file format is described in scenario_file.py.
+It does no I/O: the scripted model server plays it to the real programs, the embedded agent plays it itself.
+scenario_file.py describes the file format.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from actors.settings import Role
 PROMPT_HEAD_LENGTH = 80  # characters of a prompt that are quoted: one line of a terminal
 
 
-# --- what a step does ---------------------------------------------------------------------------------------
+# --- the actions of a step ---------------------------------------------------------------------------------------
 
 
 class Say(msgspec.Struct, frozen=True):
-    """The agent says `text`; the last one of a turn is its answer."""
+    """The agent's message `text`; the last one of a turn is its answer."""
 
     text: str
 
@@ -52,11 +51,11 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """The model fails instead of answering, `times` times; after that the step is passed over.
+    """The model fails instead of answering, `times` times; after that the step is skipped.
 
     Exactly one of: `status` (an HTTP error; 429 with `resets_in_s` is a usage limit that ends then), `drop`
     (the connection breaks in the middle of the answer), `hang` (no answer until the client goes away), `refuses`
-    (as a provider words it that the session is full, or that there is no credit).
+    (a provider's error for a full session, or for missing credit).
     """
 
     key: str  # which step of the file this is: callers count strikes under it
@@ -83,8 +82,8 @@ class Step(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True):
     """Steps for every prompt that `when` is found in. `role` None fits both roles.
 
-    `aside`: when it fits a message that arrives in the middle of a running turn, its steps play and then the
-    interrupted rule goes on; otherwise it takes the running rule's place.
+    `aside`: when it fits a message that arrives during a turn, its steps play and then the interrupted rule continues;
+    otherwise it replaces the running rule.
     """
 
     when: re.Pattern[str]
@@ -93,7 +92,7 @@ class Rule(msgspec.Struct, frozen=True):
     aside: bool = False
 
 
-# --- what a conversation consists of ------------------------------------------------------------------------
+# --- the parts of a conversation ------------------------------------------------------------------------
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -118,7 +117,7 @@ Entry = Prompt | Result | Answer
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """The rules of one file, in order. `name` is for people."""
+    """The rules of one file, in order. `name` is for messages to the user."""
 
     rules: tuple[Rule, ...]
     name: str = ""
@@ -133,13 +132,13 @@ class Scenario(msgspec.Struct, frozen=True):
     def reply(
         self, role: Role | None, conversation: Iterable[Entry], spent: Mapping[str, int] | None = None
     ) -> tuple[Step, ...]:
-        """What the agent does now: never empty.
+        """The agent's next steps: never empty.
 
         Any number of `Say`, then either one call (append its `Result` to the conversation and ask again), or
         one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over.
 
-        A prompt in the middle of a turn, e.g. "continue" after a crash, goes on with the running rule when no rule
-        fits it, or that one. With none running, a prompt that no rule fits is answered with its own head, so that
+        A prompt during a turn, e.g. "continue" after a crash, continues the running rule when no rule fits it, or the
+        running one does. Without a running rule, the answer to a prompt that no rule fits is the prompt's head, so that
         a gap in a scenario is visible.
         """
         left: Sequence[Step] = ()
@@ -164,7 +163,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 def is_call(step: Step) -> bool:
-    """Whether the step is a tool call, so that a result is to follow."""
+    """Whether the step is a tool call, which a result follows."""
     return isinstance(step.action, Run | BridgeCall | ToolCall)
 
 

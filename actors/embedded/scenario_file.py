@@ -6,7 +6,7 @@ The format is TOML:
     role = "worker"            # or "reviewer"; left out: any role
     when = "^Iteration 1"      # regular expression, searched in the prompt
     aside = false              # true: when it matches in the middle of a running turn, its steps play and
-                               # then the interrupted rule goes on; false: it takes the running rule's place
+                               # then the interrupted rule continues; false: it replaces the running rule
     [[turn.step]]              # exactly one of say, run, send, bridge, tool, fault; then the options
     say = "text"               # before a call: said on the way; at the end: the final answer
     [[turn.step]]
@@ -23,7 +23,7 @@ The format is TOML:
     fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true,
                                                                # refuses = "context" or "billing"
 
-A call that was interrupted or cut off by a kill is made again, so commands are best written to bear that.
+A call that was interrupted or killed is repeated, so write commands that tolerate it.
 """
 
 from __future__ import annotations

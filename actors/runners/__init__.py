@@ -1,10 +1,10 @@
-"""The jobs of a run that touch the world: one file per kind, with what starts it and what it answers.
+"""The jobs of a run that touch the world: one file per kind, which runs the job and makes its answer.
 
-A job runs in the process that owns the place it needs: a wait at home, in the run's; what reads the working tree or
-starts something in it, in that of the agent that works there. The command travels there as a `StartJob`, its answer
-comes back as a `JobEnded`: both as JSON beside the name of the struct, as the journal has its events.
+A job runs in the process that owns its place. A wait runs in the run's process; a job of the working tree runs in the
+process of the agent that works there. The command travels there as a `StartJob`, and its answer returns as a
+`JobEnded`. Both are JSON with the name of the struct, like events in the journal.
 
-Decides nothing: which job is wanted, and what its answer means, is the run machine's (machines/run).
+Decides nothing: the run machine (machines/run) chooses jobs and interprets their answers.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _ANSWERS: Mapping[str, type[run.Event]] = by_stored_name(run.EVENTS)
 
 
 def order(command: run.Command) -> StartJob:
-    """The command of a job of the working tree, as a message to its owner."""
+    """A working-tree job's command, as a message to the tree's owner."""
     return StartJob(job_id=run.job_id(command), kind=type(command).__name__, body=to_json(command))
 
 
 def runner_for(message: StartJob, place: Place) -> Runner:
-    """What does the job there. Raises `ProtocolError` for a kind that is unknown here."""
+    """The runner of the job. Raises `ProtocolError` for an unknown kind."""
     command = _COMMANDS.get(message.kind)
     if command is None:
         raise ProtocolError(f"job of the unknown kind {message.kind!r}")
@@ -60,7 +60,7 @@ def report(job: str, answer: run.Event) -> JobEnded:
 
 
 def answer_in(message: JobEnded) -> run.Event:
-    """The event that the message carries. Raises `ProtocolError` for a kind that is unknown here."""
+    """The event in the message. Raises `ProtocolError` for an unknown kind."""
     event = _ANSWERS.get(message.kind)
     if event is None:
         raise ProtocolError(f"answer of the unknown kind {message.kind!r}")

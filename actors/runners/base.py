@@ -1,4 +1,4 @@
-"""What every job that touches the world has in common: where it runs, how it is run, and how it is broken off."""
+"""The contract of every job that touches the world: its place, how to run it, and how to interrupt it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from actors.messages import ProgressKind
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A working tree, and what is known of the run there. `tell(kind, text)` is a line for users; any thread."""
+    """A working tree, and the facts of its run. `tell(kind, text)` sends users a line, from any thread."""
 
     cwd: Path
     environment: dict[str, str]
-    store: Path  # folder of the run's own: what git makes to compare trees
+    store: Path  # the run's own folder: git objects for comparing trees
     created_at: str  # of the run, as the manifest has it
     tell: Callable[[ProgressKind, str], None]
 
@@ -26,7 +26,7 @@ class Runner(Protocol):
     """One job. `run` once, in a thread of its own; `break_off` any number of times, from any thread."""
 
     def run(self) -> run.Event | None:
-        """Does it, and gives the event that answers the command; None when it was broken off."""
+        """Does the job and returns the event that answers the command; None when it was interrupted."""
 
     def break_off(self) -> None:
-        """Ends `run` soon, with everything that it started. A job that is over in a moment may ignore it."""
+        """Ends `run` soon, with everything that it started. A very short job may ignore it."""

@@ -8,7 +8,7 @@ from actors.runners.base import Place
 
 
 class ChecksRunner:
-    """For `RunChecks`. A check that takes long is told about now and then."""
+    """For `RunChecks`. Reports long checks periodically."""
 
     def __init__(self, command: run.RunChecks, place: Place) -> None:
         self._id = command.checks_id
@@ -18,7 +18,7 @@ class ChecksRunner:
         )
 
     def run(self) -> run.ChecksEnded | None:
-        """The results so far when all passed or one failed."""
+        """Returns the results so far when all passed or one failed."""
         results = self._checks.run(self._show)
         return None if results is None else run.ChecksEnded(checks_id=self._id, results=tuple(results))
 

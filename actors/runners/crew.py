@@ -1,4 +1,4 @@
-"""The jobs that run in one process, a thread each, beside its mailbox."""
+"""The jobs that run in one process beside its mailbox, one thread per job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class JobOver(Message, frozen=True, kw_only=True):
 
 
 class Crew:
-    """Used from the mailbox's thread alone; `over` is called in the job's. The same job is never begun twice."""
+    """Used from the mailbox's thread alone; `over` is called in the job's thread. A job never starts twice."""
 
     def __init__(self, over: Callable[[JobOver], None]) -> None:
         self._over = over
@@ -26,7 +26,7 @@ class Crew:
         self._ended: set[str] = set()  # answered: the answer is on its way, or has arrived
 
     def start(self, job_id: str, make: Callable[[], Runner]) -> None:
-        """Begins the job, unless it was begun before and was not broken off."""
+        """Starts the job, unless it already started and was not interrupted."""
         if job_id in self._running or job_id in self._ended:
             return
         runner = self._running[job_id] = make()
@@ -39,17 +39,17 @@ class Crew:
         threading.Thread(target=work, name=f"job {job_id}", daemon=True).start()
 
     def take(self, over: JobOver) -> bool:
-        """Whether somebody waits for this answer: not for that of a job that was broken off meanwhile."""
+        """Whether this answer is still wanted: False for a job that was interrupted meanwhile."""
         wanted = self._running.pop(over.job_id, None) is not None
         if wanted:
             self._ended.add(over.job_id)
         return wanted
 
     def keep(self, job_ids: Collection[str]) -> None:
-        """Breaks off the jobs that are not among these."""
+        """Interrupts the jobs that are not among these."""
         for job_id in [each for each in self._running if each not in job_ids]:
             self._running.pop(job_id).break_off()
 
     def close(self) -> None:
-        """Breaks off all of them; what they were is in the journal, as not answered."""
+        """Interrupts all jobs; the journal has them as unanswered."""
         self.keep(())

@@ -12,14 +12,14 @@ from actors.values import MOST_TASK_BYTES
 
 
 class PlanRunner:
-    """For `ReadPlan`. Over in a moment."""
+    """For `ReadPlan`. Very short."""
 
     def __init__(self, command: run.ReadPlan, place: Place) -> None:
         self._command = command
         self._path = place.cwd / "PLAN.md"
 
     def run(self) -> run.PlanRead:
-        """Its text, or why there is none; and the digest of its bytes."""
+        """Returns its text, or why there is none; and the digest of its bytes."""
         read_id = self._command.read_id
         try:
             content = files.read_bytes(self._path, MOST_TASK_BYTES)
@@ -36,4 +36,4 @@ class PlanRunner:
             return run.PlanRead(read_id=read_id, text=None, error=f"PLAN.md: {error.reason}", digest=digest)
 
     def break_off(self) -> None:
-        """Nothing to break off."""
+        """Does nothing: the job is too short to interrupt."""

@@ -1,4 +1,4 @@
-"""Takes the tree of the run (edges/tree)."""
+"""Reads the tree of the run (edges/tree)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from actors.runners.base import Place
 
 
 class TreeRunner:
-    """For `TakeTree`. Changes nothing, and takes a moment: nobody breaks it off."""
+    """For `TakeTree`. Read-only and short, so it is never interrupted."""
 
     def __init__(self, command: run.TakeTree, place: Place) -> None:
         self._command = command
         self._place = place
 
     def run(self) -> run.TreeTaken:
-        """The tree, and what of it has changed or is not committed."""
+        """Returns the tree, and which files have changed or are not committed."""
         command, cwd, store = self._command, self._place.cwd, self._place.store
         taken = tree.take(cwd, store, apart=command.apart)
         return run.TreeTaken(
@@ -26,4 +26,4 @@ class TreeRunner:
         )
 
     def break_off(self) -> None:
-        """It ends by itself."""
+        """Does nothing: the job ends by itself."""

@@ -1,4 +1,4 @@
-"""Waits. A cool-down begins again after a crash; a wait for a provider ends when the journal says."""
+"""Waits. A cool-down restarts after a crash; a wait for a provider ends at the journalled time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class WaitRunner:
         self._given_up = threading.Event()
 
     def run(self) -> run.CooldownEnded | None:
-        """When the time is over."""
+        """Returns when the time is over."""
         if self._given_up.wait(self._command.ms / 1_000):
             return None
         return run.CooldownEnded(wait_id=self._command.wait_id)

@@ -1,7 +1,7 @@
-"""One agent's session in a thread of its own, so that its actor's mailbox is free while a turn of three hours runs.
+"""One agent's session in a thread of its own, so that its actor's mailbox stays free during a turn of hours.
 
-Its inbox has no bound of its own: what its actor puts in is bounded by the mailbox, and the agent can put in only what
-names a message that we gave it, the end of its program, and one line at a time about what it asks a person.
+Its inbox has no bound of its own. The mailbox bounds what its actor adds. The agent can add only reports on messages
+that we gave it, the end of its program, and one question to the user at a time.
 """
 
 from __future__ import annotations
@@ -27,31 +27,33 @@ class AgentSession:
         self._thread = threading.Thread(target=self._run, name="agent-session", daemon=True)
 
     def start(self) -> None:
-        """Loads the ledger, starts the agent's program, takes up what was left open."""
+        """Loads the ledger, starts the agent's program, resumes open turns."""
         self._thread.start()
 
     def want(self, order: StartTurnRequest) -> None:
-        """Runs this turn when it is its turn. The same turn id again: only its outcome is told again."""
+        """Queues this turn. A repeated turn id only gets its outcome reported again."""
         self._driver.put(order)
 
     def deliver(self, mail_id: str, text: str) -> None:
-        """Brings a mail to the agent: into the running turn where the agent can, else as a turn of its own."""
+        """Brings a mail to the agent: into the running turn if the agent supports it, else as a turn of its own."""
         self._driver.put(MessageBrought(mail_id, "mail", text))
 
     def say(self, message_id: str, text: str) -> None:
-        """Brings a person's words to the agent, as `deliver` does with mail."""
+        """Brings the user's message to the agent, as `deliver` does with mail."""
         self._driver.put(MessageBrought(message_id, "human", text))
 
     def hold(self, *, held: bool, finishing: bool = False) -> None:
-        """While held, no turn starts, mail included; what runs goes on, and `finishing` what was begun."""
+        """While held, no turn starts, mail included; the running turn continues. `finishing`: a begun turn continues,
+        too.
+        """
         self._driver.put(HoldChanged(held, finishing))
 
     def break_off(self, turn_id: str, reason: str) -> None:
-        """Ends this turn now, or before it has begun. It settles as interrupted, unless it was faster."""
+        """Interrupts this turn, or cancels it before its start. It settles as interrupted, unless it has just ended."""
         self._driver.put(TurnBrokenOff(turn_id, reason))
 
     def close(self, timeout_s: float) -> None:
-        """Ends the agent's program. An unfinished turn stays open in the ledger and is taken up next time."""
+        """Ends the agent's program. An unfinished turn stays open in the ledger and resumes next time."""
         if self._thread.is_alive():
             with suppress(RuntimeError):  # the loop may end at this very moment
                 self._loop.call_soon_threadsafe(self._cancel)

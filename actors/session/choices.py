@@ -1,4 +1,4 @@
-"""What a session does next, whether a message goes into the turn that runs, what an error comes to. Pure."""
+"""Decides a session's next step, whether a message is steered into the running turn, and an error's outcome. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from actors.messages import TurnOutcome
 def next_step(
     ledger: turn.Ledger, now_ms: int, *, is_running: bool, is_resting: bool, is_held: bool, is_finishing: bool = False
 ) -> turn.Send | turn.Look | None:
-    """None: nothing, until something happens. While held nothing is sent; what is in doubt is cleared up all the same.
+    """The next step; None: wait for an event. While held nothing is sent, but entries in doubt are still resolved.
 
-    `is_resting`: the agent's program is not to be started now. `is_finishing`: while held, a turn that was begun and
-    cut is taken up, since its end is waited for.
+    `is_resting`: the agent's program must not start now. `is_finishing`: while held, a turn that was begun and cut
+    resumes, since the run waits for its end.
     """
     if is_running or is_resting:
         return None
@@ -30,7 +30,7 @@ def next_step(
 def why_not_steered(
     ledger: turn.Ledger, *, running: str | None, has_agent: bool, can_steer: bool, is_held: bool
 ) -> str:
-    """What a message waits for, for the user; "" when the running turn takes it, or it has a turn of its own now.
+    """What a message waits for, for the user; "" when the running turn accepts it, or it gets its own turn now.
 
     `running`: id of the turn that runs.
     """
@@ -47,6 +47,8 @@ def why_not_steered(
 
 
 def outcome_of(error: LoopError) -> TurnOutcome:
-    """The turn that met it. An agent that cannot be started here cannot tomorrow either, unless its words say why."""
+    """The outcome of a turn that met this error. An agent that cannot start here counts as permanently unavailable,
+    unless its text names another cause.
+    """
     cause = cause_of(str(error)) or ("unavailable" if isinstance(error, AgentUnavailableError) else "")
     return TurnOutcome(status="failed", error=str(error), cause=cause)

@@ -1,7 +1,7 @@
-"""The turn ledger at work: turns and messages come in, the agent gets them one after the other.
+"""Runs the turn ledger: turns and messages come in, the agent gets them one after the other.
 
-Every step is first an event in the actor's turn ledger (machines/turn), durable, then an act of the adapter. It never
-decides what a turn says or what follows from it: that is the run machine's.
+Every step is first a durable event in the actor's turn ledger (machines/turn), then an act of the adapter. It never
+decides on prompts or consequences: the run machine does.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
 from actors.session.reporter import Reporter
 
-# An interrupt is answered in 10-20 ms by both agents; one that is not answered by now goes to a stuck process.
+# Both agents answer an interrupt in 10-20 ms; without an answer by then, the process is stuck.
 INTERRUPT_PATIENCE_S = 10.0
 # Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
 STEER_PATIENCE_S = 10.0
 
 
 class Driver:
-    """Works the inbox off. All of it runs in `loop`, but for `on_agent_event`, which any thread may call."""
+    """Processes the inbox. Everything runs in `loop`, except `on_agent_event`, which any thread may call."""
 
     def __init__(self, options: SessionOptions, loop: asyncio.AbstractEventLoop) -> None:
         self._options = options
@@ -57,20 +57,20 @@ class Driver:
         self._turn_task: asyncio.Task[None] | None = None
         self._held = options.is_held
         self._finishing = False
-        self._asks = ""  # what the agent asks a person in its own TUI
+        self._asks = ""  # the agent's question to the user in its own TUI
         self._interrupting = False
 
     def put(self, item: Item) -> None:
         """Any thread."""
-        with suppress(RuntimeError):  # closed: what was asked is in the journal of whoever asked
+        with suppress(RuntimeError):  # closed: the request is in its sender's journal
             self._loop.call_soon_threadsafe(self._inbox.put_nowait, item)
 
     async def live(self) -> None:
-        """Until it is cancelled, which ends the agent's program too."""
+        """Runs until it is cancelled, which also ends the agent's program."""
         try:
             for event in await asyncio.to_thread(self._options.stream.load):
                 self._ledger = turn.apply(self._ledger, event)
-            self._report.costs(self._ledger.costs)  # who was to hear of the last of them may have missed it
+            self._report.costs(self._ledger.costs)  # their receiver may have missed the last of them
             await self._ready_agent()
             while True:
                 await self._advance()
@@ -149,7 +149,7 @@ class Driver:
             await self._steer(entry)
 
     async def _steer(self, entry: turn.Entry) -> None:
-        """Into the running turn, if there is one that takes it; else it waits for its own."""
+        """Steers the message into the running turn, if one accepts it; else it waits for its own."""
         agent, carrier = self._keeper.agent, self._running
         why = choices.why_not_steered(
             self._ledger,
@@ -167,7 +167,7 @@ class Driver:
         try:
             taken = await asyncio.wait_for(agent.steer(entry.message_id, entry.prompt), STEER_PATIENCE_S)
         except (AgentError, TimeoutError):
-            return  # in doubt: the transcript is asked when the carrier is over
+            return  # in doubt: looked up in the transcript when the carrier is over
         if taken:
             self._report.heard(entry, "steered")
         else:
@@ -184,7 +184,7 @@ class Driver:
             return
         self._interrupting = True
         self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))
-        with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task tells us
+        with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task reports it
             await asyncio.wait_for(agent.interrupt(), INTERRUPT_PATIENCE_S)
 
     async def _turn_over(self, over: TurnOver) -> None:
@@ -205,12 +205,12 @@ class Driver:
             self._keeper.lost()
 
     async def _ended(self, why: str) -> None:
-        if self._running is None and self._keeper.agent is not None:  # else the turn tells
+        if self._running is None and self._keeper.agent is not None:  # else the turn reports it
             await self._drop_agent()
             self._keeper.ended(why)
 
     async def _take_outcome(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
-        """What the turn came to, which need not be its end: see the ledger."""
+        """Records the turn's outcome, which need not be its end: see the ledger."""
         if turn.has_room(entry, outcome):
             await self._move(entry, outcome)
             return
@@ -240,7 +240,7 @@ class Driver:
         self._report.heard(entry, "waits", why)
 
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
-        """Into a new session, which begins with what the old one was asked."""
+        """Moves the turn into a new session, which starts with the old session's request."""
         prompt = prompts.hand_over(entry.prompt, said=outcome.text)
         await self._record(turn.TurnMoved(turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt))
         self._report.note(f"the session is full ({outcome.error}): a new one takes the turn over")
@@ -271,7 +271,7 @@ class Driver:
         self._report.message(entry.purpose, entry.turn_id, "seen")
 
     async def _advance(self) -> None:
-        """When nothing runs: clears up what is in doubt, then starts the oldest turn that waits."""
+        """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""
         while (action := self._next_step()) is not None and await self._ready_agent():
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
@@ -333,7 +333,7 @@ class Driver:
         self._inbox.put_nowait(TurnOver(entry.turn_id, outcome))
 
     async def _ready_agent(self) -> bool:
-        """Starts the agent's program when there is none. False: it failed, and is tried again after a rest."""
+        """Starts the agent's program when there is none. False: it failed, and is retried after a rest."""
         if self._keeper.agent is not None:
             return True
         wanted = keeping.wanted_session(self._ledger, self._options.first_session_id)
@@ -348,7 +348,7 @@ class Driver:
         return True
 
     async def _agent_failed(self, error: AgentError) -> None:
-        """The program cannot be started or asked. After a few tries what waits for it fails with the reason."""
+        """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""
         await self._drop_agent()
         if not self._keeper.failed(error):
             return
@@ -374,7 +374,7 @@ class Driver:
             self._alarm = self._loop.call_later((at_ms - now_ms) / 1_000, self._inbox.put_nowait, Alarm())
 
     def _rest(self, delay_s: float) -> None:
-        """The inbox is served meanwhile."""
+        """Pauses; the inbox is served meanwhile."""
         self._loop.call_later(delay_s, self._inbox.put_nowait, keeping.Rested())
 
     async def _drop_agent(self) -> None:
@@ -390,7 +390,7 @@ class Driver:
             case "seen":
                 self.put(PromptSeen(event.message_id))
             case "waits":
-                if event.text:  # first: whoever is told that it asks can have read what
+                if event.text:  # first, so that the question itself is shown before the status
                     self._report.note(event.text)
                 self.put(UserAsked(event.text))
             case "ended":

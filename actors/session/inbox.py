@@ -1,4 +1,4 @@
-"""What a session takes in, from its actor, from the agent and from its own timers. Pure."""
+"""The inputs of a session: from its actor, the agent and its own timers. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actors.session import keeping
 
 
 class MessageBrought(msgspec.Struct, frozen=True):
-    """Somebody's message to the agent."""
+    """A message of the peer or the user to the agent."""
 
     message_id: str
     purpose: Purpose
@@ -17,21 +17,21 @@ class MessageBrought(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """While held, no turn starts. `finishing`: but one that has begun and was cut is taken up."""
+    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes."""
 
     held: bool
     finishing: bool = False
 
 
 class TurnBrokenOff(msgspec.Struct, frozen=True):
-    """A turn is to end, or not to begin."""
+    """A turn is interrupted, or cancelled before its start."""
 
     turn_id: str
     reason: str
 
 
 class TurnOver(msgspec.Struct, frozen=True):
-    """The agent answers no more in this turn."""
+    """The agent has stopped answering in this turn."""
 
     turn_id: str
     outcome: TurnOutcome | None  # None: the agent was lost
@@ -44,23 +44,23 @@ class PromptSeen(msgspec.Struct, frozen=True):
 
 
 class InterruptOverdue(msgspec.Struct, frozen=True):
-    """The agent had long enough to end this turn."""
+    """The agent has not ended this turn within the time-out of an interrupt."""
 
     turn_id: str
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """A message that had to wait need not any more."""
+    """A deferred message is due."""
 
 
 class UserAsked(msgspec.Struct, frozen=True):
-    """The agent, for a person's answer in its own TUI; "": no longer."""
+    """The agent asks the user in its own TUI; "": no longer."""
 
     what: str
 
 
 class ProgramEnded(msgspec.Struct, frozen=True):
-    """The agent's program, of itself, while nothing of ours ran."""
+    """The agent's program ended by itself while no turn of ours ran."""
 
     why: str
 

@@ -1,6 +1,6 @@
 """The agent's program: opened in its session, closed, opened again. Lives in the session's thread and loop.
 
-It carries out what `keeping` decides. What becomes of the turns is the driver's.
+It carries out what `keeping` decides. The driver handles the turns.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from actors.session import keeping
 
 
 class Keeper:
-    """`make_agent` gives a fresh adapter each time; `rest` is to call `rested` after so many seconds; `note` is shown
-    to the user.
+    """`make_agent` makes a new adapter each time; `rest` must call `rested` after that many seconds; `note` shows a
+    line to the user.
     """
 
     def __init__(
@@ -29,16 +29,16 @@ class Keeper:
 
     @property
     def is_resting(self) -> bool:
-        """The program is not to be started now."""
+        """Whether the program must not start now."""
         return self._keeping.resting
 
     @property
     def can_steer(self) -> bool:
-        """Whether the program takes a message in the middle of a turn."""
+        """Whether the program accepts a message during a turn."""
         return self.agent is not None and self.agent.can_steer
 
     async def open(self, wanted: str | None, *, is_missed: bool) -> str:
-        """Starts the program in the wanted session, or in a new one where that is gone; its session's id.
+        """Starts the program in the wanted session, or in a new one if that is gone. Returns the session's id.
 
         Raises `AgentError`; the program is closed then.
         """
@@ -66,18 +66,16 @@ class Keeper:
             await agent.close()
 
     def failed(self, error: AgentError) -> bool:
-        """It is closed because it could not be started or asked: True when what waits for it is given up."""
+        """Closes the program because it could not start or answer. True: waiting turns and messages are given up."""
         self._note(str(error))
         return self._take(keeping.CouldNotServe(permanent=isinstance(error, AgentUnavailableError)))
 
     def lost(self) -> None:
-        """It is closed because it died in a turn."""
+        """Closes the program because it died in a turn."""
         self._take(keeping.LostInTurn())
 
     def ended(self, why: str) -> None:
-        """It is closed because it ended by itself: its session has to be there for the user who looks at it, and for
-        the next message.
-        """
+        """Closes the program because it ended by itself. It restarts: the user and later mail need its session."""
         self._note(f"the agent {why}; its session will be resumed")
         self._take(keeping.EndedIdle())
 
@@ -86,7 +84,7 @@ class Keeper:
         self._take(keeping.TurnAnswered())
 
     def leave_in_doubt(self) -> None:
-        """After a failure: only the agent can say what becomes of the rest."""
+        """After a failure: only the agent can resolve the remaining entries."""
         self._take(keeping.LeftInDoubt())
 
     def rested(self) -> None:

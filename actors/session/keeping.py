@@ -1,9 +1,9 @@
-"""When an agent's program is started again, and when what waits for it is given up. Pure.
+"""Decides when to restart an agent's program, and when to give up what waits for it. Pure.
 
-A program that dies in a turn is started again until it lives; the turn ledger ends a turn that kills it (`MAX_TRIES`).
-One that cannot be started or asked is given up after a few tries, at once when another try cannot help: then each
-message and turn that it certainly does not have fails with the reason. What it may have, only it can clear up: it is
-tried again now and then.
+A program that dies in a turn is restarted until it works; the turn ledger ends a turn that kills it (`MAX_TRIES`). A
+program that cannot start or answer is given up after a few tries, or immediately when a retry cannot help. Then each
+message and turn that it certainly does not have fails with the reason. Only the program can resolve what it may have:
+it is retried periodically.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from actors.machines import turn
 
 # Pauses before the agent's program is started again, by the number of failures in a row; then what waits for it fails.
 REOPEN_DELAYS_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-# What is still in doubt then (the agent may have it) only the agent can clear up: it is asked again now and then.
+# Only the agent can resolve what is still in doubt then (it may have it): it is retried periodically.
 DOUBT_DELAY_S = 60.0
 
 Fate = Literal["failed", "withdrawn", "in doubt"]
 
 
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
-    """How the program has behaved since it last did something useful."""
+    """The program's failures since its last useful work."""
 
     failures: int = 0  # in a row
     endings: int = 0  # how often it ended while idle since its last turn
@@ -47,13 +47,13 @@ class EndedIdle(msgspec.Struct, frozen=True):
 
 
 class CouldNotServe(msgspec.Struct, frozen=True):
-    """The program could not be started or asked. `permanent`: nor can it be here, whatever is tried."""
+    """The program could not start or answer. `permanent`: a retry here cannot help."""
 
     permanent: bool
 
 
 class LeftInDoubt(msgspec.Struct, frozen=True):
-    """What waited was given up, but for what the agent may have."""
+    """Waiting entries were given up, except those that the agent may have."""
 
 
 class Rested(msgspec.Struct, frozen=True):
@@ -67,17 +67,17 @@ Event = TurnAnswered | LostInTurn | EndedIdle | CouldNotServe | LeftInDoubt | Re
 
 
 class Rest(msgspec.Struct, frozen=True):
-    """Order: hand in `Rested` after this time, and do not start the program before."""
+    """Order: report `Rested` after this time, and do not start the program before."""
 
     delay_s: float
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """Order: what waits for the program meets its `fate`."""
+    """Order: apply `fate` to what waits for the program."""
 
 
 def decide(keeping: Keeping, event: Event) -> tuple[Keeping, Rest | GiveUp | None]:
-    """What the event makes of it, and what is to be done. The program has been closed before, but for two events:
+    """The state after the event, and the order to carry out. The program is closed before each event except
     `TurnAnswered` and `Rested`.
     """
     match event:
@@ -86,7 +86,7 @@ def decide(keeping: Keeping, event: Event) -> tuple[Keeping, Rest | GiveUp | Non
         case LostInTurn():
             failures = keeping.failures + 1
             return _rest(replace(keeping, failures=failures), min(failures, len(REOPEN_DELAYS_S)) - 1)
-        case EndedIdle():  # it was of use, so the first pause is not the empty one
+        case EndedIdle():  # it was useful, so the first pause is not the empty one
             endings = keeping.endings + 1
             return _rest(replace(keeping, endings=endings), min(endings, len(REOPEN_DELAYS_S) - 1))
         case CouldNotServe():
@@ -105,8 +105,8 @@ def _rest(keeping: Keeping, place: int) -> tuple[Keeping, Rest]:
 
 
 def fate(entry: turn.Entry) -> Fate:
-    """Of an open turn whose agent is given up. Mail that was not sent may be brought again; other mail may have
-    arrived. A turn that somebody waits for fails.
+    """The event of an open turn whose agent is given up. Unsent mail may be resent; other mail may have arrived. A turn
+    that the run or user waits for fails.
     """
     if entry.purpose != "mail":
         return "failed"
@@ -114,10 +114,10 @@ def fate(entry: turn.Entry) -> Fate:
 
 
 def wanted_session(ledger: turn.Ledger, first_session_id: str | None) -> str | None:
-    """The session that the program is to open. None: a new one."""
+    """The session for the program to open. None: a new one."""
     return None if ledger.full else ledger.session_id or first_session_id
 
 
 def is_missed(ledger: turn.Ledger) -> bool:
-    """Whether a session that is gone takes something with it that the user knows of."""
+    """Whether a lost session contained something that the user knows of."""
     return bool(ledger.settled) or any(entry.status != "intended" for entry in ledger.open.values())

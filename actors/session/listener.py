@@ -1,4 +1,4 @@
-"""What a session tells its actor. Pure."""
+"""The reports of a session to its actor. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.messages import Purpose, TurnOutcome, Usage
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session does now; the fields are those of `messages.AgentStatus`."""
+    """The current activity of a session; the fields are those of `messages.AgentStatus`."""
 
     session_id: str
     can_steer: bool
@@ -26,7 +26,7 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionListener(Protocol):
-    """Told what happened, after it is durable, in the session's thread. Must only pass it on."""
+    """Called in the session's thread, once an event is durable. Must only pass it on."""
 
     def session_opened(self, session_id: str) -> None:
         """The agent's session id is known (new, resumed, or replaced)."""
@@ -35,7 +35,7 @@ class SessionListener(Protocol):
         """A turn of the run (not a mail) has settled."""
 
     def usage_grew(self, cost: turn.Cost) -> None:
-        """A turn that the run does not wait for has cost this. Told again with each start of the session."""
+        """The cost of a turn that the run does not wait for. Repeated at each start of the session."""
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """`state` is accepted, seen, handled or failed (for this `reason`)."""
@@ -44,10 +44,10 @@ class SessionListener(Protocol):
         """See `messages.HumanHeard`."""
 
     def session_changed(self, status: SessionStatus) -> None:
-        """What the session does now is something else than before."""
+        """The session's status has changed."""
 
     def agent_event(self, event: AgentEvent) -> None:
-        """Something the agent did, for people."""
+        """Something the agent did, for the user."""
 
     def session_crashed(self, error: BaseException) -> None:
-        """The session cannot go on (a bug, or this incarnation is fenced off): its actor must end."""
+        """The session cannot continue (a bug, or this incarnation is fenced off): its actor must end."""

@@ -1,4 +1,4 @@
-"""What a session is given."""
+"""The options of a session."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from actors.stream import EventStream
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
-    """`make_agent` gives a fresh adapter each time the agent's program has to be started
-    (again). `retry_ms` and `max_wait_ms` are for messages whose provider is away; the run waits for its own turns'.
-    `is_held`: nothing is sent until `hold` says otherwise.
+    """`make_agent` makes a new adapter for each start of the agent's program. `retry_ms` and `max_wait_ms` are for
+    messages during an outage of the provider; the run itself handles its own turns. `is_held`: nothing is sent until
+    `hold` lifts it.
     """
 
     make_agent: Callable[[EventSink], Agent]

@@ -1,6 +1,6 @@
-"""What a session tells its actor about turns, messages and itself, in the listener's words.
+"""Reports turns, messages and the status of a session to its actor, by the listener's methods.
 
-Decides only who has to hear what: the run of its turns, the sender of a mail, the user of what he said.
+Decides only who gets which report: the run for its turns, a mail's sender, the user for his messages.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ class Reporter:
 
     def __init__(self, listener: SessionListener) -> None:
         self._listener = listener
-        self._status: SessionStatus | None = None  # the last one that was told
+        self._status: SessionStatus | None = None  # the last reported one
 
     def note(self, text: str) -> None:
-        """For the user."""
+        """Shows a line to the user."""
         self._listener.agent_event(AgentEvent(kind="note", text=text))
 
     def opened(self, session_id: str) -> None:
-        """The agent's session."""
+        """Reports the agent's session."""
         self._listener.session_opened(session_id)
 
     def message(self, purpose: Purpose, message_id: str, state: Literal["accepted", "seen", "handled"]) -> None:
-        """How far a message has come."""
+        """Reports the progress of a message."""
         if purpose == "mail":
             self._listener.mail_changed(message_id, state)
         elif state == "handled":
             self._listener.human_heard(message_id, "settled", "")
 
     def heard(self, entry: turn.Entry, how: Literal["steered", "turn", "waits"], detail: str = "") -> None:
-        """What becomes of the user's words; of other turns nobody asks that."""
+        """Reports the progress of a user's message; ignores other turns."""
         if entry.purpose == "human":
             self._listener.human_heard(entry.turn_id, how, detail)
 
@@ -51,18 +51,18 @@ class Reporter:
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
         elif entry.purpose == "mail":
             failed = outcome.status in ("failed", "limited")
-            self._listener.mail_changed(entry.turn_id, "seen")  # the agent took it, whatever became of its turn
+            self._listener.mail_changed(entry.turn_id, "seen")  # the agent accepted it, whatever its turn's outcome
             self._listener.mail_changed(entry.turn_id, "failed" if failed else "handled", outcome.error)
         else:
             self._listener.turn_settled(entry.turn_id, entry.purpose, outcome)
 
     def costs(self, costs: tuple[turn.Cost, ...]) -> None:
-        """Of turns that the run does not wait for."""
+        """Reports the costs of turns that the run does not wait for."""
         for cost in costs:
             self._listener.usage_grew(cost)
 
     def status(self, ledger: turn.Ledger, *, running: str | None, since_ms: int, can_steer: bool, asks: str) -> None:
-        """What the session does now, if that has changed. `running`: id of the turn that does, since Unix time."""
+        """Reports the session's status, if it has changed. `running`: id of the running turn, begun at `since_ms`."""
         entry = ledger.open.get(running or "")
         status = SessionStatus(
             session_id=ledger.session_id,

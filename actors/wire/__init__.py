@@ -1,1 +1,1 @@
-"""How a message looks in bytes. Pure."""
+"""The byte format of messages. Pure."""

@@ -1,16 +1,16 @@
-"""What we add to the Agent Client Protocol. Pure: names only; imports nothing, so that an agent starts quickly.
+"""Our extension of the Agent Client Protocol. Pure: names only; imports nothing, so that an agent starts quickly.
 
-The protocol has no message id of the client's choice, and a replayed session does not say how a turn ended. Both are
-needed to tell, after a crash, whether a prompt was never sent, is unfinished, or is done. An agent that announces
-`TURN_IDS` in the `_meta` of its capabilities promises:
+The protocol has no message id of the client's choice, and a replayed session does not show how a turn ended. Both are
+needed after a crash: was a prompt never sent, is it unfinished, or is it done? An agent that announces `TURN_IDS` in
+the `_meta` of its capabilities promises:
 
 - the `_meta` of a prompt carries its id under `TURN_ID`; the agent gives it back in the `_meta` of the user message,
   when it has stored the message and whenever it replays it;
-- when a turn has ended it says so, live and replayed, in a session_info_update whose `_meta` has `TURN_ENDED`:
+- the end of a turn is reported, live and replayed, in a session_info_update whose `_meta` has `TURN_ENDED`:
   `{"turnId": …, "stopReason": …}`, or with `error` (a JSON-RPC error object) in place of `stopReason`.
 - what it does not report of its usage is zero, not unknown.
 
-The embedded agent does so. For all the others the adapter falls back on a marker line in the prompt (acp.py).
+The embedded agent does so. For other agents the adapter falls back on a marker line in the prompt (acp_history.py).
 """
 
 TURN_IDS = "loop/turnIds"

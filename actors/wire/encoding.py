@@ -1,7 +1,7 @@
-"""Structs -> bytes, whatever str they hold. Pure. The last line of defence behind `actors.text`.
+"""Structs -> bytes, with any str in them. Pure. The last line of defence behind `actors.text`.
 
-No message and no event is lost because of one character: what cannot be encoded as it is goes out with that character
-replaced. Decoders refuse invalid bytes as ever.
+No message or event is lost because of one character: a character that cannot be encoded is replaced. Decoders refuse
+invalid bytes as usual.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _json = msgspec.json.Encoder()
 
 
 def to_msgpack(value: Any) -> bytes:
-    """Raises what msgspec raises, but for an invalid str."""
+    """Raises what msgspec raises, except for an invalid str."""
     return _encoded(value, _msgpack.encode)
 
 
 def to_json(value: Any) -> str:
-    """Raises what msgspec raises, but for an invalid str."""
+    """Raises what msgspec raises, except for an invalid str."""
     return _encoded(value, _json.encode).decode()
 
 

@@ -1,8 +1,8 @@
 """Frames <-> Envelope + message. Pure; used by the I/O threads of the actor processes and by the root's router.
 
 Three frames: the recipient's address as text, the header (msgpack Envelope), the body (msgpack of a message struct).
-The header is decoded before the body, so a router forwards mail without opening it. Nothing here ever unpickles.
-Every decoding error is a `ProtocolError` that names what was wrong; the caller logs it and lives on.
+The header is decoded before the body, so a router forwards mail without opening it. Nothing here ever unpickles. Every
+decoding error is a `ProtocolError` that names the fault; the caller logs it and continues.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Address(msgspec.Struct, frozen=True, order=True):
         return cls(run, name, incarnation)
 
 
-Sender = Address  # what an actor's `receive` is told about the origin of a message; verified by the router
+Sender = Address  # the origin of a message for an actor's `receive`; verified by the router
 
 
 def split_local(text: str) -> tuple[str, int | None]:
-    """From "worker#3" to ("worker", 3); from "worker" to ("worker", None): whichever incarnation lives.
+    """From "worker#3" to ("worker", 3); from "worker" to ("worker", None), which means the live incarnation.
 
     Raises ProtocolError for an empty name, a slash, or an incarnation that is not a number.
     """
@@ -70,7 +70,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     number that the recipient must have accepted before this one (0: none); see machines/outbox.
     """
 
-    version: int = WIRE_VERSION  # first, so that a header of another version can still be told by it
+    version: int = WIRE_VERSION  # first, so that a header of another version can still be recognised
     id: str
     run: str
     sender: str

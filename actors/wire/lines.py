@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from actors.errors import AgentBreachError
 
-# One event may carry a whole file or an image. A longer one could not be passed on: wire.envelope takes 64 MiB.
+# One event may carry a whole file or an image. A longer one could not be sent on: wire.envelope accepts 64 MiB.
 LONGEST_LINE = 50_000_000  # bytes
-# Codex answers `thread/read` with the whole conversation, which is not passed on.
+# Codex answers `thread/read` with the whole conversation, which is not sent on.
 LONGEST_ANSWER = 250_000_000
 
 
@@ -25,11 +25,13 @@ class LineCutter:
 
     @property
     def rest(self) -> bytes:
-        """A line that has not ended."""
+        """The unfinished last line."""
         return b"".join(self._pieces)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that this data ends. Raises AgentBreachError for one beyond the limit: it is then of no use."""
+        """The lines that this data completes. Raises AgentBreachError for a line beyond the limit; the cutter is then
+        unusable.
+        """
         head, newline, tail = data.partition(b"\n")
         self._keep(head)
         if not newline:

@@ -1,9 +1,8 @@
 """The one place where msgpack that came through a socket or a pipe becomes a struct. Pure.
 
-Whoever sends the bytes may be hostile, or of another version: they may be cut off, nested a million deep, or no text
-where text belongs. Whatever is wrong with them is one `ProtocolError`, so the reader refuses them and lives on. The
-length of a frame is bounded by its socket (MAXMSGSIZE), before it comes here. tests/test_layout.py holds that nothing
-else decodes msgpack.
+The sender may be hostile, or of another version: bytes may be truncated, nested a million deep, or not text where text
+belongs. Any fault is one `ProtocolError`, so the reader refuses the frame and continues. Its socket bounds the length
+of a frame (MAXMSGSIZE). tests/test_layout.py checks that no other module decodes msgpack.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from actors.errors import ProtocolError
 
 T = TypeVar("T")
 
-# msgspec raises RecursionError for what is nested too deep, and MemoryError for a length that nobody can hold.
+# msgspec raises RecursionError for too deep nesting, and MemoryError for an impossible length.
 _UNREADABLE = (msgspec.DecodeError, ValueError, OverflowError, RecursionError, MemoryError)
 LONGEST_QUOTE = 40  # bytes of a frame that its refusal shows
 
@@ -29,7 +28,7 @@ class Unpacker(Generic[T]):
         self._decoder = msgspec.msgpack.Decoder(kind, dec_hook=dec_hook)
 
     def unpack(self, frame: bytes | msgspec.Raw, what: str) -> T:
-        """The struct in the frame. Raises ProtocolError: what it should have been, what is wrong, how it begins."""
+        """The struct in the frame. Raises a ProtocolError with the expected kind, the fault, and the first bytes."""
         try:
             decoded: T = self._decoder.decode(frame)
         except _UNREADABLE as error:
@@ -38,4 +37,4 @@ class Unpacker(Generic[T]):
         return decoded
 
 
-anything: Unpacker[Any] = Unpacker(Any)  # for people who look at a message: builtins, whatever is in it
+anything: Unpacker[Any] = Unpacker(Any)  # for inspection by the user: builtins, whatever the frame holds
