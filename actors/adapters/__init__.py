@@ -1,5 +1,5 @@
-"""Name → agent: the single place that lists the coding agents. Importing it costs nothing; an agent's module and its
-SDK are imported when that agent is checked or made, in the process that does so.
+"""Name → agent: the only list of the coding agents. Importing it is cheap. An agent's module and SDK are imported when
+that agent is checked or made, in the process that does so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # base brings msgspec along
 class ConfiguredAgent(Protocol):
     """A table `[agents.NAME]` of the configuration: an agent that speaks the Agent Client Protocol, or a built-in one.
 
-    A text that the user did not give is "".
+    A missing text is "".
     """
 
     @property
@@ -32,11 +32,11 @@ class ConfiguredAgent(Protocol):
 
     @property
     def peer(self) -> str:
-        """The agent it is paired with."""
+        """The agent that it is paired with."""
 
     @property
     def model(self) -> str:
-        """The model, where nobody names one for the run."""
+        """The model, unless the run names one."""
 
     @property
     def effort(self) -> str:
@@ -51,12 +51,11 @@ class ConfiguredAgent(Protocol):
 class AdapterEntry:
     """An agent that can be used by `name`.
 
-    `preflight` raises `AgentUnavailableError` when the agent cannot be used here, with what to do; it starts nothing.
-    `probe` starts it and asks who it is, in some seconds; None: there is nothing to ask. Raises the same.
-    `locate` gives the program that would be started, or raises the same.
-    `peer` is the agent it is paired with when the user names none. `side` is where its own TUI stands in a workspace
-    of two; "" = it has none that can be driven. `tested` are the versions of its program that the tests were run with.
-    `library` is the module that is imported when a session is opened without its TUI: 0.6 to 1 s of CPU.
+    `preflight` raises `AgentUnavailableError` with the remedy when the agent cannot be used here; it starts nothing.
+    `probe` starts the agent for its `Introduction`, within seconds, or raises the same; None: no probe is needed.
+    `locate` returns the program to start, or raises the same. `peer`: its default pair. `side`: the place of its own
+    TUI in a workspace of two; "" = no drivable TUI. `tested`: the tested versions of its program. `library`: the module
+    imported when a session opens without its TUI: 0.6 to 1 s of CPU.
     """
 
     name: str
@@ -76,7 +75,7 @@ class _BuiltIn:
     peer: str
     library: str
     side: Literal["left", "right", ""] = ""
-    tested: tuple[str, ...] = ()  # that of the SDK, and npm's newest of the day: scripts/test --newest
+    tested: tuple[str, ...] = ()  # the SDK's, and the current newest of npm: scripts/test --newest
 
 
 _ACP_MODULE = "actors.adapters.acp"
@@ -105,8 +104,8 @@ BUILT_IN_NAMES = frozenset(_BUILT_IN)
 def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> AdapterEntry:
     """The agent called `name`, in any case: a built-in one or one of `configured` (keys in lower case).
 
-    Raises `UserError` for an unknown one. A configured agent without a peer is paired with a second session of itself:
-    that one is sure to be installed.
+    Raises `UserError` for an unknown name. A configured agent without a peer is paired with a second session of itself:
+    that agent is certainly installed.
     """
     key = name.lower()
     agent = configured.get(key)

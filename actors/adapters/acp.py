@@ -1,7 +1,7 @@
 """The adapter of any coding agent that speaks the Agent Client Protocol (Gemini, OpenCode, Goose, the embedded agent).
 
-Runs in the session's asyncio thread. What it does stands in acp_session.py, which is imported when the agent is
-opened: the protocol's package takes 0.6 s of CPU to import, and need not be installed.
+Runs in the session's asyncio thread. acp_session.py does the work; it is imported when the agent opens, since the
+protocol's package takes 0.6 s of CPU to import, and need not be installed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def preflight(settings: AgentSettings) -> None:
 
 
 def probe(settings: AgentSettings) -> Introduction:
-    """Starts the program, asks who it is, and ends it with all that it started. Raises `AgentUnavailableError`.
+    """Starts the program, gets its introduction, and ends all its processes. Raises `AgentUnavailableError`.
 
-    For a doctor, not for a run: Gemini or Copilot take some seconds, and a run finds out at its own start. Blocks for
+    For the doctor, not for a run: Gemini or Copilot take some seconds, and a run finds out at its own start. Blocks for
     `PROBE_PATIENCE_S` at most, in an asyncio loop of its own; what the program printed instead is quoted.
     """
     preflight(settings)
@@ -86,15 +86,15 @@ class AcpAgent:
     """One session of one ACP agent; see `base.Agent` for the contract."""
 
     def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
-        """`pause` is how long nothing of a replay comes when it is over."""
+        """`pause`: the silence after which a replay counts as over."""
         self._settings = settings
         self._sink = sink
         self._pause = pause
         self._session: AcpSession | None = None
-        self.can_steer = False  # not known before it is open
+        self.can_steer = False  # unknown before it is open
 
     async def open(self, session_id: str | None) -> str:
-        """Besides the contract: gives up when the agent is silent for `acp_session.OPEN_PATIENCE_S`."""
+        """Beyond the contract: gives up when the agent is silent for `acp_session.OPEN_PATIENCE_S`."""
         preflight(self._settings)
         from actors.adapters.acp_session import AcpSession
 
@@ -104,15 +104,15 @@ class AcpAgent:
         return opened
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """Besides the contract: for an agent that gives no ids back, the prompt ends with a marker line."""
+        """Beyond the contract: for an agent that returns no ids, the prompt ends with a marker line."""
         return await self._opened().turn(turn_id, prompt, model=model)
 
     async def steer(self, message_id: str, text: str) -> bool:
-        """Into the running turn of an agent that has announced it: the protocol itself has no way."""
+        """Steers the running turn of an agent that has announced support: the protocol itself has none."""
         return await self._opened().steer(message_id, text)
 
     async def interrupt(self) -> None:
-        """The agent answers its prompt when it has stopped."""
+        """Cancels the turn; the agent answers its prompt once it has stopped."""
         if self._session is not None:
             await self._session.interrupt()
 
@@ -123,7 +123,7 @@ class AcpAgent:
         *,
         answered: str = "",
     ) -> FoundTurn:
-        """From the replay at `open` and our own turns since; the rule is `acp_history.History`'s."""
+        """Uses the replay at `open` and our own turns since, by the rule of `acp_history.History`."""
         return await self._opened().find_turn(message_id, answered)
 
     async def close(self) -> None:

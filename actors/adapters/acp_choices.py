@@ -1,11 +1,11 @@
-"""What an ACP agent lets its client choose in a session: its mode, its model, how long it thinks. Pure.
+"""The choices that an ACP agent offers for a session: mode, model, effort. Pure.
 
-Fed with what session/new and session/load answer and with the agent's updates of it. An agent may offer a choice as a
-config option, as a mode, or both (Copilot); a config option is the newer way and counts first. `models` is no part of
-the protocol's schema any more: Gemini has it still, and takes `session/set_model`.
+Input: the answers to session/new and session/load, and the agent's updates. An agent may offer a choice as a config
+option, as a mode, or both (Copilot); a config option is newer and has precedence. `models` is not in the protocol's
+schema any more: Gemini still has it, and accepts `session/set_model`.
 
-A loop works unattended, so of all modes the one that asks least is chosen. That is told by names: the protocol has no
-word for it. Whatever the user set counts before that.
+A loop works unattended, so it chooses the mode that asks least, unless the user sets one. Modes are recognised by name:
+the protocol has no attribute for it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from actors.text import line
 
-# What agents call the mode that asks for nothing: the first that is offered is chosen. Letters only, in lower case.
-# Claude: bypassPermissions. Codex: agent-full-access. Gemini, Qwen: yolo. Copilot: allow_all, autopilot.
+# Names of the mode that asks for nothing: the first one offered is chosen. Letters only, in lower case. Claude:
+# bypassPermissions. Codex: agent-full-access. Gemini, Qwen: yolo. Copilot: allow_all, autopilot.
 FULL_MODES = (
     "bypasspermissions",
     "agentfullaccess",
@@ -52,9 +52,9 @@ What = Literal["mode", "model", "effort", "permissions"]
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One thing that can be chosen. `how`: by `set_config_option` of `id`, `set_mode` or `set_model`.
+    """One choice. `how`: by `set_config_option` of `id`, `set_mode` or `set_model`.
 
-    `names` has what people may be shown for each value; the values of a switch are "true" and "false".
+    `names` has the user's name of each value; the values of a switch are "true" and "false".
     """
 
     id: str
@@ -66,14 +66,14 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:
-    """An order: this value of this choice."""
+    """Order: choose this value of this choice."""
 
     choice: Choice
     value: str
 
     @property
     def shown(self) -> str:
-        """Its name for people."""
+        """Its name for the user."""
         if self.choice.what == "permissions":
             return self.choice.id
         return short(self.value)
@@ -84,12 +84,12 @@ class UnknownChoiceError(ValueError):
 
 
 def short(value: str) -> str:
-    """A value without the address that some agents put before it: `https://…/session-modes#agent` is `agent`."""
+    """A value without the URL prefix of some agents: `https://…/session-modes#agent` becomes `agent`."""
     return value.rpartition("#")[2] if "://" in value else value
 
 
 def read(session: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """The choices of a raw answer to session/new, load or resume. What is not understood is left out."""
+    """The choices of a raw answer to session/new, load or resume. Skips unknown shapes."""
     choices = list(options(session.get("configOptions")))
     known = {choice.what for choice in choices}
     modes, models = session.get("modes"), session.get("models")
@@ -136,7 +136,7 @@ def with_value(choices: Iterable[Choice], changed: Choice, value: str) -> tuple[
 
 
 def shown_mode(choices: Iterable[Choice]) -> str:
-    """What the session's mode is, for people: with the switches that are on; "" when it has none."""
+    """The session's mode for the user, with the switches that are on; "" when it has none."""
     choices = tuple(choices)
     mode = find(choices, "mode")
     words = [short(mode.current)] if mode is not None else []
@@ -145,19 +145,19 @@ def shown_mode(choices: Iterable[Choice]) -> str:
 
 
 def find(choices: Iterable[Choice], what: What) -> Choice | None:
-    """The choice of this, if there is one."""
+    """The choice of this kind, if there is one."""
     return next((choice for choice in choices if choice.what == what), None)
 
 
 def pick(choices: Iterable[Choice], what: What, wanted: str) -> Pick | None:
-    """The value that the user `wanted`. None: the agent has it already, or offers no such choice.
+    """The pick for the user's `wanted` value. None: the agent has it already, or offers no such choice.
 
     Raises `UnknownChoiceError` for a value that is not offered.
     """
     choice = find(choices, what)
     if choice is None:
         return None
-    if wanted == choice.current:  # which need not be among those on offer: Gemini's, of its environment
+    if wanted == choice.current:  # which need not be offered: Gemini's, from its environment
         return None
     value = _meant(choice, wanted)
     if value is None:
@@ -167,7 +167,7 @@ def pick(choices: Iterable[Choice], what: What, wanted: str) -> Pick | None:
 
 
 def pick_mode(choices: Iterable[Choice], wanted: str) -> Pick | None:
-    """The mode that the user `wanted`; with "", the one that asks least. None: nothing is to be changed."""
+    """The pick for the user's `wanted` mode; with "", the mode that asks least. None: no change is needed."""
     choices = tuple(choices)
     if wanted:
         return pick(choices, "mode", wanted)
@@ -187,7 +187,7 @@ def pick_mode(choices: Iterable[Choice], wanted: str) -> Pick | None:
 
 
 def is_full(choices: Iterable[Choice]) -> bool:
-    """Whether the session asks for nothing, as far as names tell."""
+    """Whether the session asks for nothing, judging by names."""
     choices = tuple(choices)
     return pick_mode(choices, "") is None and any(_is_full_choice(each) for each in choices)
 
@@ -211,7 +211,7 @@ def _what(option: Mapping[str, Any]) -> What | None:
 
 
 def _meant(choice: Choice, wanted: str) -> str | None:
-    """The value that is written so; else the one whose short form or name is, in any case."""
+    """The value with this exact text; else with this short form or name, in any case."""
     same: tuple[Callable[[str], bool], ...] = (
         lambda value: value == wanted,
         lambda value: short(value) == wanted,

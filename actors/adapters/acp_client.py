@@ -1,6 +1,6 @@
-"""Our side of the protocol: what an ACP agent may ask of us, and what we answer. Runs in the adapter's asyncio loop.
+"""Our side of the protocol: answers an ACP agent's requests. Runs in the adapter's asyncio loop.
 
-Nobody is there: a permission is granted, for good where that is offered; a question is declined at once, and said.
+The run is unattended: permissions are granted, permanently if offered. Questions are declined immediately, and noted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Grants = Callable[[ToolCallUpdate], bool]
 
 
 class AcpClient:
-    """The methods that the package calls. `asked` is told of each permission first; False: the turn is cancelled."""
+    """The methods that the package calls. `asked` is called for each permission first; False: the turn is cancelled."""
 
     def __init__(self, take_update: Updates, asked: Grants, note: Callable[[str], None]) -> None:
         self._take_update = take_update
@@ -32,7 +32,7 @@ class AcpClient:
         self._note = note
 
     async def session_update(self, session_id: str, update: Any, **_meta: Any) -> None:
-        """In the order in which they came."""
+        """Handles updates in order of arrival."""
         self._take_update(session_id, update)
 
     async def request_permission(
@@ -48,10 +48,10 @@ class AcpClient:
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=option.option_id))
 
     async def create_elicitation(self, message: str, mode: Any, **_meta: Any) -> DeclineElicitationResponse:
-        """Declines it: an agent that asks although we never offered to answer."""
+        """Declines the question: we never offered to answer."""
         del mode
         self._note(f"the agent asks {one_line(message)!r}: declined, as nobody is there to answer")
         return DeclineElicitationResponse(action="decline")
 
     async def complete_elicitation(self, elicitation_id: str, **_meta: Any) -> None:
-        """What was declined needs no end."""
+        """Does nothing: a declined question needs no completion."""

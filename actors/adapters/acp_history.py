@@ -1,4 +1,4 @@
-"""Reads what an ACP agent says: its messages, how its turns ended, and which prompts a replayed session has.
+"""Reads an ACP agent's output: its messages, how its turns ended, and which prompts a replayed session has.
 
 Pure: fed with the protocol's updates by the adapter (acp.py), in its thread; no I/O.
 """
@@ -29,28 +29,28 @@ _STOPPED_EARLY = {
 
 
 def one_line(text: str) -> str:
-    """The text on one line of bounded length, for people; the raw event has it all."""
+    """The text on one line of bounded length, for the user; the raw event is complete."""
     line = " ".join(text.split())
     return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
 
 
 def as_message(text: str) -> str:
-    """The text so that it reaches the model, whatever it begins with.
+    """The text in a form that always reaches the model.
 
-    Agents take a message that begins with the name of one of their own commands for that command: the protocol has it
-    begin with "/", Gemini takes "$" as well, and passes over spaces. The model then hears nothing of it, nor does the
-    agent's store: after a crash such a message would count as never sent.
+    Agents treat a message that begins with one of their own commands as that command. The protocol's prefix is "/";
+    Gemini also accepts "$", and skips spaces. Such a message reaches neither the model nor the agent's store: after a
+    crash it would count as never sent.
     """
     return f"{_NOT_A_COMMAND}\n{text}" if text.lstrip()[:1] in _BEGIN_A_COMMAND else text
 
 
 def with_marker(message_id: str, prompt: str) -> str:
-    """The prompt for an agent that gives no ids back: the id in the text, which every agent stores and replays."""
+    """The prompt for an agent that returns no ids: the id is in the text, which every agent stores and replays."""
     return f"{prompt}\n\n(message {message_id})"
 
 
 def is_echo(echo: str, prompt: str) -> bool:
-    """Whether this is the prompt that was sent, or its beginning, whatever the agent has done to its spaces."""
+    """Whether this is the sent prompt, or its beginning, ignoring white space."""
     return "".join(prompt.split()).startswith("".join(echo.split()))
 
 
@@ -60,14 +60,14 @@ def chunk_text(chunk: UserMessageChunk | AgentMessageChunk) -> str:
 
 
 class ChunkHalves:
-    """Puts a surrogate pair together that the agent has cut between two chunks of one text."""
+    """Joins a surrogate pair that the agent has split between two chunks of one text."""
 
     def __init__(self) -> None:
         self._half = ""
-        self._of: tuple[object, object] = ("", "")  # session and kind of the chunk that it came with
+        self._of: tuple[object, object] = ("", "")  # session and kind of its chunk
 
     def join(self, message: Any) -> None:
-        """Changes the message: takes half a pair from its end, and puts the one from before to its beginning."""
+        """Changes the message: removes half a pair from its end, and prepends the half from before."""
         try:
             params = message["params"]
             update = params["update"]
@@ -84,19 +84,19 @@ class ChunkHalves:
 
 
 class Speech:
-    """Puts the agent's message together from its chunks. A message ends where another begins, or a tool call.
+    """Assembles the agent's message from its chunks. A message ends where another message or a tool call begins.
 
-    Chunks without a message id are one message as long as nothing else comes between them, and they are of one kind: a
-    notice, or a sub-agent's word, has other `_meta`.
+    Chunks without a message id belong to one message while nothing comes between them and their `_meta` agree: notices
+    and sub-agents' messages have other `_meta`.
     """
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._of: object = None  # what tells its chunks from those of another
+        self._of: object = None  # distinguishes its chunks from those of another
         self.last = ""  # the last whole message that was not blank
 
     def add(self, chunk: AgentMessageChunk) -> str:
-        """Adds a chunk. Returns the message that it ended by beginning another, else ""."""
+        """Adds a chunk. Returns the message that it ended by starting another, else ""."""
         of = (chunk.message_id, frozenset(chunk.field_meta or {}))
         ended = self.end() if self._pieces and of != self._of else ""
         self._of = of
@@ -112,7 +112,7 @@ class Speech:
 
 
 def usage_of(response: PromptResponse | None, cost_usd: float | None) -> Usage:
-    """What the turn took, as its answer says; Gemini says it in `_meta`. `cost_usd`: None is unknown."""
+    """The turn's usage, from its answer (Gemini: from `_meta`). `cost_usd`: None is unknown."""
     said = response.usage if response is not None else None
     tokens: Any = None if said is None else (said.input_tokens, said.output_tokens)
     quota = ((response.field_meta if response is not None else None) or {}).get("quota")
@@ -145,7 +145,7 @@ def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
     detail = data.get("details") or data.get("message") if isinstance(data, dict) else data
     error = one_line(f"{message}: {detail}" if isinstance(detail, str) else message)
     if code != USAGE_LIMIT_CODE:
-        # An HTTP status as the code is no JSON-RPC error, and says more than the text.
+        # An HTTP status as the code is not a JSON-RPC error, and is more precise than the text.
         cause = cause_of(error, code if code in _HTTP_ERRORS else None)
         if code == AUTHENTICATION_REQUIRED:
             cause = "login"
@@ -159,29 +159,29 @@ def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
 
 
 class History:
-    """Which prompts the agent has, and how their turns ended: from its replay of the session, and from our own turns.
+    """The agent's prompts and how their turns ended, from its replay of the session and from our own turns.
 
-    The rule for an agent that does not give ids back and says nothing of how turns ended: the marker of a prompt in
-    its replay means that it has it. It is then never called finished, since a replay looks the same for an answer
-    and for half of one; the owner asks it to carry on, which is not the same prompt again. An agent that replays
-    messages of its own but not ours leaves it open whether it has the prompt: unfinished as well. Only a replay
-    without a trace of the prompt, from an agent that replays our messages or nothing at all, means absent.
+    The rule for an agent that returns no ids and does not report how turns ended: a prompt's marker in its replay means
+    that the agent has it. The turn never counts as finished, since a replay looks the same for an answer and for half
+    of one. The owner then sends a continuation, not the same prompt. An agent that replays its own messages but not
+    ours may have the prompt: unfinished as well. Absent means a replay without the prompt, from an agent that replays
+    our messages or nothing at all.
 
-    An agent that replays nothing, as it can only resume a session, leaves it open too; unless its own list of sessions
-    does not have this one: then it has kept no prompt of it. A prompt that it has answered there belies the list.
+    An agent that can only resume a session replays nothing, and may have the prompt too. If its own list of sessions
+    lacks this one, it has kept no prompt. A prompt that it has answered there disproves the list.
     """
 
     def __init__(self) -> None:
         self._turns: dict[str, FoundTurn] = {}
         self._speech = Speech()
-        self._user_text = ""  # of the user message that is being replayed
+        self._user_text = ""  # of the user message in replay
         self._user_replayed = False
         self._agent_replayed = False
-        self.is_blind = False  # the agent has taken the session up without a replay
-        self.is_listed: bool | None = None  # whether its own list of sessions has this one; None: it does not tell
+        self.is_blind = False  # the agent has resumed the session without a replay
+        self.is_listed: bool | None = None  # whether its own list of sessions has this one; None: unknown
 
     def replay(self, update: object) -> None:
-        """Takes one update of the replay, in order."""
+        """Adds one update of the replay, in order."""
         match update:
             case UserMessageChunk():
                 self._user_replayed = True
@@ -200,7 +200,7 @@ class History:
         self._user_text = ""
 
     def begin(self, message_id: str) -> None:
-        """We hand the prompt over now: from here on it must not be sent again."""
+        """The prompt is being sent: from now on it must not be sent again."""
         self._turns[message_id] = FoundTurn(state="unfinished")
 
     def finish(self, message_id: str, outcome: TurnOutcome) -> None:
@@ -209,7 +209,7 @@ class History:
 
     @property
     def user_text(self) -> str:
-        """Of the user message that is being replayed; "" when something else is."""
+        """The text of the user message in replay; "" when something else is replayed."""
         return self._user_text
 
     def knows(self, message_id: str) -> bool:
@@ -217,7 +217,7 @@ class History:
         return message_id in self._turns
 
     def find(self, message_id: str, answered: str = "") -> FoundTurn:
-        """What is known of the prompt. A replay without the one that was `answered` is only a part."""
+        """What is known of the prompt. A replay without the `answered` prompt is incomplete."""
         if message_id in self._turns:
             return self._turns[message_id]
         replays_ours = self._user_replayed or not self._agent_replayed
@@ -231,7 +231,7 @@ class History:
         if isinstance(message_id, str):
             self._turns[message_id] = FoundTurn(state="unfinished")
             return
-        self._user_text += chunk_text(chunk)  # a marker may be cut in two by chunks
+        self._user_text += chunk_text(chunk)  # chunks may split a marker
         for marked in _MARKER.findall(self._user_text):
             self._turns.setdefault(marked, FoundTurn(state="unfinished"))
 

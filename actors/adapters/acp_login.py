@@ -1,7 +1,7 @@
-"""How an ACP agent is logged in: by a way that needs nobody, else the words that say what a person does. Pure.
+"""How an ACP agent is logged in: by an unattended method, else by advice to the user. Pure.
 
-An agent names its ways in `authMethods` of its answer to initialize. Some want `authenticate` even when their key is in
-the environment (codex-acp). A way that opens a browser or asks a person is never taken: nobody is there.
+An agent lists its methods in `authMethods` of its answer to initialize. Some need `authenticate` even when their key is
+in the environment (codex-acp). A method that opens a browser or asks the user is never used: the run is unattended.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Method = EnvVarAuthMethod | TerminalAuthMethod | AuthMethodAgent
 
 _API_KEY = re.compile(r"api[-_ ]?key", re.IGNORECASE)
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
-# What a provider's key is called, where the way's own id does not say it.
+# The variable of a provider's key, where the method's id does not name it.
 _PROVIDERS = {"google": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
 _WORDS = 120  # characters of a foreign command or name
 
 
 def unattended(methods: Iterable[Method], environment: Mapping[str, str]) -> str | None:
-    """The id of the first way whose secret is in the environment; None: a person is needed."""
+    """The id of the first method whose secret is in the environment; None: the user is needed."""
     methods = tuple(methods)
     for method in methods:
         needed = [each.name for each in method.vars if not each.optional] if _is_variables(method) else []
@@ -38,7 +38,7 @@ def unattended(methods: Iterable[Method], environment: Mapping[str, str]) -> str
 
 
 def advice(methods: Iterable[Method], command: Sequence[str], login: str) -> str:
-    """What a person does to log in. `login` is what we know of this agent ourselves; "" = nothing."""
+    """The user's steps to log in. `login`: our own knowledge of this agent; "" = none."""
     methods = tuple(methods)
     for method in methods:
         own = _command(method, command)
@@ -64,7 +64,7 @@ def _names(method: Method) -> list[str]:
 
 
 def _variables(method: AuthMethodAgent) -> tuple[str, ...]:
-    """Where the key of a way that wants one is looked for."""
+    """The variables that may hold the key of a method that needs one."""
     meta: Mapping[str, Any] = method.field_meta or {}
     if not (_API_KEY.search(method.id) or _API_KEY.search(method.name) or "api-key" in meta):
         return ()
@@ -77,7 +77,7 @@ def _variables(method: AuthMethodAgent) -> tuple[str, ...]:
 
 
 def _command(method: Method, command: Sequence[str]) -> str:
-    """The command that the way names; "" = none."""
+    """The method's own command; "" = none."""
     if isinstance(method, TerminalAuthMethod):
         words = [*command[:1], *(method.args or [])]
         return line(shlex.join(words))[:_WORDS]

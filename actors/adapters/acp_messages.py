@@ -1,8 +1,8 @@
-"""Which messages of an ACP agent the protocol's package is given. Pure.
+"""Filters the messages of an ACP agent for the protocol's package. Pure.
 
-The package logs a traceback for each notification that it does not know or cannot read, and its connection ends at an
-answer of another shape. Agents are newer than the package, or have words of their own, so: a notification that we have
-no use for is passed over, and an answer of unknown shape is an error of the agent's to the request that it answers.
+The package logs a traceback for each notification that it cannot read, and its connection ends at a malformed answer.
+Agents may be newer than the package, or have extensions. So an unused notification is dropped, and an answer of unknown
+shape becomes an error answer to its request.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ INTERNAL_ERROR = -32603
 
 
 def passed_on(message: dict[str, Any]) -> dict[str, Any] | None:
-    """The message as the package can take it; None: it is passed over."""
+    """The message in a form that the package accepts; None: drop it."""
     number = message.get("id")
     if "id" in message and (isinstance(number, bool) or not isinstance(number, int | str)):
-        return None  # an error that belongs to no request, as JSON-RPC has it, or nothing that can be answered
+        return None  # an error without a request (JSON-RPC allows it), or nothing that can be answered
     if message.get("method") is None:
         return _answer(message) if "id" in message else None
     if not isinstance(message["method"], str) or not isinstance(message.get("params") or {}, dict):
@@ -31,7 +31,7 @@ def passed_on(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_update(message: dict[str, Any]) -> bool:
-    """Whether it is a session update that can be read: the only notification that we listen to."""
+    """Whether it is a readable session update: the only notification that we use."""
     if message["method"] != "session/update":
         return False
     try:

@@ -1,11 +1,11 @@
-"""The process of an ACP agent, as the transport of its connection: one JSON object a line on its stdin and stdout.
+"""The process of an ACP agent, as the transport of its connection: one JSON object per line on its stdin and stdout.
 
-Runs in the adapter's asyncio loop, in whatever thread that is; the process itself is child.py's. The package's own
-`spawn_stdio_transport` reads os.environ, and may take 4 s to end a process.
+Runs in the adapter's asyncio loop, in any thread; child.py owns the process. The package's own `spawn_stdio_transport`
+reads os.environ, and may take 4 s to end a process.
 
-What the agent prints is foreign: a line is bounded and its JSON is read by `actors.text`; an agent that is read slower
-than it talks has to wait. A line that is no JSON is noted and passed over, as some print a greeting. `breach` says why
-nothing is read any more: a line beyond the limit, JSON that is too deep, or nothing but such lines at the beginning.
+The agent's output is foreign: lines are bounded, `actors.text` reads their JSON, and an agent that prints faster than
+we read has to wait. A line that is not JSON is noted and skipped, as some agents print a greeting. `breach` is why
+reading has stopped: a line beyond the limit, too deep JSON, or only such lines at the beginning.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from actors.wire.lines import LONGEST_LINE, LineCutter
 PATIENCE = Patience(leave_s=0.6, terminate_s=0.5, kill_s=0.3)
 _LAST_WORDS_S = 0.2
 _READ_TO_END_S = 0.2
-_MOST_WAITING = 2 * LONGEST_LINE  # bytes of lines that nobody has read yet
+_MOST_WAITING = 2 * LONGEST_LINE  # bytes of lines that are not read yet
 # Methods that the package can send as extensions only, with an underscore.
 _NOT_IN_PACKAGE = frozenset({"_session/set_model"})
-# An agent that has printed something else than JSON, and no JSON since, speaks no protocol of ours.
+# An agent that has printed other text than JSON, and no JSON since, does not speak our protocol.
 GREETING_PATIENCE_S = 10.0
 GREETING_LINES = 30
 
@@ -46,8 +46,8 @@ class AgentProgram:
         self._child = Child(
             mark=uuid.uuid4().hex, on_output=self.heard, on_end=self._hear_no_more, last_words_s=_LAST_WORDS_S
         )
-        self.result: dict[str, Any] = {}  # of the last answer, as it came: the package leaves out what it does not know
-        self.breach: AgentBreachError | None = None  # for whoever takes it
+        self.result: dict[str, Any] = {}  # the raw last answer: the package drops unknown fields
+        self.breach: AgentBreachError | None = None  # for the next reader
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._waiting = 0  # bytes in it
         self._cutter = LineCutter()
@@ -61,7 +61,7 @@ class AgentProgram:
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: dict[str, str], cwd: Path) -> AgentProgram:
-        """Starts it. Raises OSError when it cannot be: not there, not executable, no such directory."""
+        """Starts the program. Raises OSError when that fails: missing, not executable, no such directory."""
         program = cls()
         await program._child.start(command, environment, cwd)
         return program
@@ -72,7 +72,7 @@ class AgentProgram:
         return self._child.pid
 
     async def exit_text(self, patience_s: float) -> str:
-        """How it ended, for people, with its last words; waits a little for an exit that is about to be noticed."""
+        """How it ended, for the user, with its last output; waits a little for a pending exit."""
         await self._child.exits_within(patience_s)
         code, said = self._child.exit_code, self._child.said
         if code is None:
@@ -81,14 +81,14 @@ class AgentProgram:
             text = f"it was killed by {signal.Signals(-code).name}"
         else:
             text = f"it exited with status {code}"
-        # Its last line is the cause of an end of its own; a signal is a cause by itself.
+        # Its last line explains an exit by itself; a signal needs no explanation.
         if code is not None and code >= 0 and said:
             return f"{text}: {said[-1]}"
         return f"{text} (its last words: {said[-1]})" if said else text
 
     @property
     def greeting(self) -> str:
-        """The beginning of what it has printed instead of a message, quoted; "" = nothing."""
+        """The quoted beginning of its output before any message; "" = none."""
         return excerpt(b" ".join(self._greeting)) if self._greeting else ""
 
     @property
@@ -99,12 +99,12 @@ class AgentProgram:
     # --- the transport ---
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Hands the message to the pipe. Raises ConnectionError when the process is gone."""
+        """Writes the message to the pipe. Raises ConnectionError when the process is gone."""
         if message.get("method") in _NOT_IN_PACKAGE:
             message = {**message, "method": message["method"].removeprefix("_")}
         # default: the package puts the causes of what it refuses into its answer, and some are exceptions.
         data = json.dumps(message, separators=(",", ":"), default=str).encode() + b"\n"
-        # Nobody waits for an answer that cannot be sent, and the package would log a traceback.
+        # An answer that cannot be sent is dropped: the package would log a traceback.
         with suppress(*(() if "method" in message else (ConnectionError,))):
             self._child.write(data)
 
@@ -135,10 +135,10 @@ class AgentProgram:
         self._lines.put_nowait(None)
 
     async def close(self) -> None:
-        """Ends `receive`, and returns when its reader knows it. The process is ended by `end`.
+        """Ends `receive`, and returns when its reader has noticed. `end` ends the process.
 
-        The package cancels its reader right after this, in whatever it does. One that is woken and cancelled at once
-        has ended, now and then, with a RuntimeError in the log ("cannot reuse already awaited coroutine").
+        The package cancels its reader right after this. A reader that was woken and cancelled together sometimes ended
+        with a RuntimeError in the log ("cannot reuse already awaited coroutine").
         """
         self._lines.put_nowait(None)
         if self._is_read:
@@ -146,10 +146,10 @@ class AgentProgram:
                 await asyncio.wait_for(self._read_to_end.wait(), _READ_TO_END_S)
             await asyncio.sleep(0)  # the reader's own last step
 
-    # --- what it says ---
+    # --- its output ---
 
     def heard(self, data: bytes) -> None:
-        """Cuts its stdout into messages, as it comes."""
+        """Cuts its stdout into messages as it arrives."""
         if self._is_broken:
             return
         try:
@@ -181,7 +181,7 @@ class AgentProgram:
         self._break(f"does not speak the Agent Client Protocol: it printed {self.greeting}")
 
     def _break(self, why: str) -> None:
-        """Nothing is read from it any more; its end is the adapter's."""
+        """Stops reading its output; the adapter ends the process."""
         if self._is_broken:
             return
         self._is_broken = True

@@ -1,7 +1,7 @@
-"""When an agent's replay of a loaded session is over: nothing of it has come for a while since the agent's answer.
+"""Detects the end of an agent's replay of a loaded session: a period of silence after the agent's answer.
 
-The protocol wants the whole replay before the answer to session/load; Gemini answers first. Runs in the adapter's
-asyncio loop. Reads no clock: the while is a coroutine that comes in as an argument.
+The protocol requires the whole replay before the answer to session/load; Gemini answers first. Runs in the adapter's
+asyncio loop. Reads no clock: the period is a coroutine that comes in as an argument.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-# Gemini's replay follows its answer at once; a loaded machine may take a while over each piece.
+# Gemini's replay follows its answer immediately; a loaded machine may delay each piece.
 QUIET_S = 1.0
-_MOST_OF_NOTHING = 3  # times as long where no piece has come at all: that one may be on its way
+_MOST_OF_NOTHING = 3  # times as long before the first piece, which may be in flight
 
 Pause = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def quiet() -> None:
-    """The while."""
+    """Waits for the period of silence."""
     await asyncio.sleep(QUIET_S)
 
 
 class Replay:
-    """One session's replay. Where it is awaited it also ends when it has begun again, late."""
+    """One session's replay. Waiting for it includes a replay that restarts late."""
 
     def __init__(self, pause: Pause = quiet) -> None:
         self._pause = pause
@@ -34,17 +34,17 @@ class Replay:
         self.running = False
 
     def begin(self) -> None:
-        """What comes from now on is history."""
+        """The replay begins: later updates are history."""
         self.running = True
         self._signal = asyncio.get_running_loop().create_future()
 
     def answered(self) -> None:
-        """The agent says that it was all, which need not be true: the while begins."""
+        """The agent reports the end, which may be too early: the period of silence begins."""
         if self.running and self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._until_quiet())
 
     def came(self) -> None:
-        """A piece of it came."""
+        """A piece of the replay has arrived."""
         self._is_empty = False
         self._tell()
 
@@ -54,7 +54,7 @@ class Replay:
             signal.set_result(None)
 
     def end(self) -> None:
-        """It is known to be over."""
+        """The replay is certainly over."""
         self.running = False
         watch, self._watch = self._watch, None
         if watch is not None and watch is not asyncio.current_task():
@@ -62,7 +62,7 @@ class Replay:
         self._tell()
 
     async def over(self, known: Callable[[], bool] = lambda: False) -> None:
-        """Returns when it is over, or as soon as what is looked for is `known`."""
+        """Returns when the replay is over, or as soon as `known` is true."""
         while self.running and not known():
             assert self._signal is not None
             await asyncio.shield(self._signal)

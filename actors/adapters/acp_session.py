@@ -1,14 +1,13 @@
 """A session of an ACP agent, from the start of its program to its end. Owned by the adapter, acp.AcpAgent.
 
-Through the official `acp` package, in the session's asyncio thread. The agent works unattended: every permission it
-asks for is granted. It is not offered our file system or terminals (optional in the protocol), so it uses its own.
+Uses the official `acp` package, in the session's asyncio thread. The agent works unattended: every permission that it
+requests is granted. Our file system and terminals (optional in the protocol) are not offered, so it uses its own.
 
-Of what the agent offers to choose, what the settings name is chosen, and the mode that asks least (acp_choices.py). It
-is logged in where that needs nobody (acp_login.py), steered where it has announced that, and its session is closed.
+It chooses the settings' values, and the mode that asks least (acp_choices.py). It logs the agent in where that works
+unattended (acp_login.py), steers it where it has announced support, and closes its session.
 
-After a crash the session is loaded again, and the agent's replay of it says which prompts it has: by their ids, for
-an agent that knows our extension (acp_extension.py), else by the marker line that every prompt then carries. The rule
-is in acp_history.History.
+After a crash it loads the session again, and the agent's replay shows which prompts it has: by their ids, for an agent
+with our extension (acp_extension.py), else by the marker line of every prompt. The rule is in acp_history.History.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ _MOST_PAGES = 20  # of an agent's list of sessions
 _Answer = TypeVar("_Answer")
 
 
-# What a replay is made of. The rest (commands, modes, usage) comes whenever the agent likes.
+# The updates of a replay. Others (commands, modes, usage) may come at any time.
 _HISTORY = (
     UserMessageChunk,
     AgentMessageChunk,
@@ -94,7 +93,7 @@ _HISTORY = (
 
 
 class AcpSession:
-    """What `base.Agent` asks for. `open` once, then any number of turns, one at a time."""
+    """Implements `base.Agent`. `open` once, then any number of turns, one at a time."""
 
     def __init__(self, settings: AgentSettings, sink: EventSink, pause: Pause = quiet) -> None:
         self._settings = settings
@@ -113,7 +112,7 @@ class AcpSession:
         self._was_loaded = False
         self._is_new = False
         self._sent: list[str] = []  # in the running turn, as it was sent
-        self._echo = ""  # what the agent has given back of it
+        self._echo = ""  # the part of it that the agent has echoed
         self._speech = Speech()
         self._turn_id: str | None = None  # of the running turn
         self._interrupted = False
@@ -122,11 +121,11 @@ class AcpSession:
         self._cost_at_start: float | None = None  # of the running turn
 
     async def open(self, session_id: str | None) -> str:
-        """Starts the program, opens a new session or loads the old one. After any error `close` is to be called."""
+        """Starts the program, opens a new session or loads the old one. After any error, call `close`."""
         return await self._start(OPEN_PATIENCE_S, lambda connection: self._open(connection, session_id))
 
     async def greet(self, patience_s: float) -> InitializeResponse:
-        """Starts the program and makes its acquaintance only: no session. As `open` otherwise."""
+        """Starts the program and gets its introduction, without a session. Otherwise as `open`."""
         return await self._start(patience_s, self._initialize)
 
     async def _start(
@@ -139,7 +138,7 @@ class AcpSession:
         except OSError as error:
             raise AgentUnavailableError(f"agent {self._settings.name!r} cannot be started: {error}") from error
         self._sink(AgentEvent(kind="process", text=" ".join(self._settings.command), pid=self._program.pid))
-        # Unstable: elicitation, which has to be answered whether it was offered or not.
+        # Unstable: elicitation, which needs an answer even if it was not offered.
         client = cast("Client", AcpClient(self.take_update, self._asked, self._note))
         self._connection = connect_to_agent(client, self._program, use_unstable_protocol=True)
         try:
@@ -212,14 +211,14 @@ class AcpSession:
             await self._raise_died(opening=False)
 
     async def steer(self, message_id: str, text: str) -> bool:
-        """Into the running turn, of an agent that has announced it; its answer says whether it took it."""
+        """Steers the running turn of an agent that has announced support. Returns whether the agent accepted it."""
         if self._turn_id is None or not self.can_steer:
             return False
         sent = self._as_sent(message_id, text)
         request = {
             "sessionId": self._session_id,
             "prompt": [{"type": "text", "text": sent}],
-            # Without it, an agent whose turn has just ended begins one of its own, which nobody waits for.
+            # Without it, an agent whose turn has just ended starts a turn of its own, which is not awaited.
             "_meta": {"steering": {"idleBehavior": "promptRequired"}, TURN_ID: message_id},
         }
         try:
@@ -240,7 +239,7 @@ class AcpSession:
         return self._history.find(message_id, answered)
 
     async def close(self) -> None:
-        """Ends the connection, then the program. May be called at any time, also twice at once."""
+        """Ends the connection, then the program. May be called at any time, even twice concurrently."""
         async with self._closing:
             await self._replay.close()
             if self._setup is not None:
@@ -254,9 +253,10 @@ class AcpSession:
                 await program.end()
 
     async def _close_session(self, program: AgentProgram | None) -> None:
-        """Where it is announced. It is not waited for: the agent reads it before the end of its input.
+        """Closes the session, if the agent supports it. Does not wait: the agent reads the request before the end of
+        its input.
 
-        Never in the middle of a turn, which is to be taken up again: the agent would note that it was cancelled.
+        Never during a turn, which must be resumable: the agent would record that it was cancelled.
         """
         capabilities = self._agent.agent_capabilities if self._agent is not None else None
         of_session = capabilities.session_capabilities if capabilities else None
@@ -339,7 +339,7 @@ class AcpSession:
             self._replay.answered()
 
     async def _resume(self, connection: ClientSideConnection, session_id: str, servers: list[Any]) -> None:
-        """Without a replay: whether the agent has a prompt of before is not known then."""
+        """Resumes without a replay: it is then unknown whether the agent has an earlier prompt."""
         try:
             await connection.resume_session(session_id, str(self._settings.cwd), mcp_servers=servers)
         except RequestError as error:
@@ -348,7 +348,7 @@ class AcpSession:
         self._history.is_listed = await self._lists(connection, session_id)
 
     async def _lists(self, connection: ClientSideConnection, session_id: str) -> bool | None:
-        """Whether the agent has something in this session, as its own list says; None: it does not tell."""
+        """Whether the agent's own list of sessions has this one; None: unknown."""
         capabilities = self._agent.agent_capabilities if self._agent is not None else None
         of_session = capabilities.session_capabilities if capabilities else None
         if of_session is None or of_session.list is None:
@@ -373,7 +373,7 @@ class AcpSession:
         ) from error
 
     async def _log_in(self, connection: ClientSideConnection) -> bool:
-        """By a way that needs nobody; False when there is none."""
+        """Logs in by an unattended method; False when there is none."""
         assert self._agent is not None
         method = acp_login.unattended(self._agent.auth_methods or (), self._settings.environment)
         if method is None:
@@ -395,7 +395,7 @@ class AcpSession:
         return f"agent {settings.name!r} is not logged in: {advice}"
 
     async def _logged_in_late(self, connection: ClientSideConnection, outcome: TurnOutcome) -> TurnOutcome:
-        """The agent wanted a login in the middle of its session. Once it has it, the turn can go on as after a cut."""
+        """Logs in when the agent requires it during a session. The turn can then continue as after a cut."""
         try:
             if await self._log_in(connection):
                 told = "the agent had to be logged in again, and is"
@@ -405,7 +405,7 @@ class AcpSession:
         return msgspec.structs.replace(outcome, cause="login", error=self._not_logged_in())
 
     def _mcp_servers(self, agent: InitializeResponse) -> list[Any]:
-        """The bridge: every agent can reach it, over HTTP where it says so, else over stdio, which all must have."""
+        """The bridge as an MCP server: over HTTP if the agent supports it, else over stdio, which all must support."""
         bridge = self._settings.bridge
         if bridge is None:
             return []
@@ -448,7 +448,7 @@ class AcpSession:
             raise AgentUnavailableError(
                 f"agent {self._settings.name!r} {breach} (command: {' '.join(self._settings.command)})"
             )
-        if breach is not None:  # what comes after it finds the connection closed, and a new program is started
+        if breach is not None:  # later calls find the connection closed, and a new program starts
             raise AgentBreachError(f"agent {self._settings.name!r} {breach}")
         how = await program.exit_text(EXIT_PATIENCE_S)
         text = f"agent {self._settings.name!r}: {how}"
@@ -459,10 +459,10 @@ class AcpSession:
     def _note(self, text: str) -> None:
         self._sink(AgentEvent(kind="note", text=text))
 
-    # --- what the agent tells us ---
+    # --- the agent's updates ---
 
     def take_update(self, session_id: str, update: Any) -> None:
-        """One session update, in the order in which they came."""
+        """Handles one session update, in order of arrival."""
         match update:
             case CurrentModeUpdate() if self._setup is not None:
                 self._setup.mode_changed(update.current_mode_id)
@@ -501,9 +501,11 @@ class AcpSession:
                 self._end_message()
 
     def _is_replayed(self, update: Any) -> bool:
-        """Whether this is history: until the replay is over, and when it goes on late, with a prompt that is not ours.
+        """Whether this is history: until the replay is over, and when a late rest follows, with a prompt that is not
+        ours.
 
-        A late rest never counts for the running turn. It is over with the echo of that turn's prompt, or a while later.
+        A late rest never counts for the running turn. It ends with the echo of that turn's prompt, or after a period of
+        silence.
         """
         may_be = self._was_loaded and not self._replay.running and isinstance(update, _HISTORY)
         foreign = isinstance(update, UserMessageChunk) and not self._echoes(chunk_text(update))
@@ -521,7 +523,7 @@ class AcpSession:
         return True
 
     def _echoes(self, text: str) -> bool:
-        """Whether these words, or these after those before, are what was sent in this turn."""
+        """Whether this text, alone or after the earlier chunks, is this turn's prompt."""
         for echo in (self._echo + text, text):
             if any(is_echo(echo, sent) for sent in self._sent):
                 self._echo = echo
@@ -531,7 +533,7 @@ class AcpSession:
     def _tell_call(self, call: ToolCallStart | ToolCallProgress | ToolCallUpdate, *, asks: bool = False) -> None:
         for event in self._calls.take(call, asks=asks):
             if event.kind == "tool":
-                self._end_message()  # some agents tell of a call only when it is over
+                self._end_message()  # some agents report a call only when it is over
             self._sink(event)
 
     def _take_cost(self, update: UsageUpdate) -> None:
@@ -543,12 +545,12 @@ class AcpSession:
         return msgspec.structs.replace(usage, tokens_known=True, cost_known=True) if self._gives_ids_back else usage
 
     def _cost_of_turn(self) -> float | None:
-        """None: unknown."""
+        """The cost of the running turn; None: unknown."""
         before = 0.0 if self._cost_at_start is None and self._is_new else self._cost_at_start
         return None if self._cost_usd is None or before is None else self._cost_usd - before
 
     def _asked(self, tool_call: ToolCallUpdate) -> bool:
-        """It asks for permission; False: its turn is cancelled."""
+        """Notes a request for permission; False: its turn is cancelled."""
         self._end_message()
         self._tell_call(tool_call, asks=True)
         return not self._interrupted

@@ -1,10 +1,10 @@
-"""Brings an ACP session into the state that its settings ask for: mode, model, effort. Runs in the adapter's loop.
+"""Applies the settings to an ACP session: mode, model, effort. Runs in the adapter's loop.
 
-What is chosen is decided in acp_choices.py. A value of the user's that the agent does not offer is an
-`AgentUnavailableError` that names those it does; a mode of our own choice that it refuses is a note.
+acp_choices.py decides what is chosen. A user's value that the agent does not offer is an `AgentUnavailableError` that
+lists the offered ones; a refused mode of our own choice is a note.
 
-A mode that the agent leaves by itself is put back, and both are said: nobody is there to answer what it asks in another
-mode. `MOST_PUT_BACK` times in a session: an agent that insists has its way, and what it asks for is granted.
+A mode that the agent leaves by itself is restored, and both changes are noted: another mode would ask an absent user.
+`MOST_PUT_BACK` times per session; after that the agent's mode remains, and its requests are granted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_PUT_BACK = 5
 
 
 class SessionSetup:
-    """The choices of one open session. `note` tells people."""
+    """The choices of one open session. `note` shows the user a line."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class SessionSetup:
         session_id: str,
         note: Callable[[str], None],
     ) -> None:
-        """To be made right after the answer that opened the session: `program` still has it, as it came."""
+        """Make it right after the answer that opened the session, while `program` still has the raw answer."""
         self._settings = settings
         self._connection = connection
         self._program = program
@@ -50,13 +50,13 @@ class SessionSetup:
         self._putting_back: asyncio.Task[None] | None = None
 
     async def choose_all(self) -> None:
-        """Model, effort and mode, as the settings want them: what can be chosen may depend on the model."""
+        """Chooses model, effort and mode by the settings, in this order: the choices may depend on the model."""
         await self.choose("model", self._settings.model)
         await self.choose("effort", self._settings.effort)
         await self._choose_mode()
 
     async def choose(self, what: What, wanted: str) -> None:
-        """Chooses this value; "" leaves the agent's own. An agent that offers no such choice works on with its own."""
+        """Chooses this value; "" keeps the agent's own. An agent without this choice keeps its own, too."""
         if not wanted:
             return
         if acp_choices.find(self._choices, what) is None:
@@ -121,11 +121,11 @@ class SessionSetup:
         self._choices = acp_choices.with_value(self._choices, pick.choice, pick.value)
 
     def mode_changed(self, mode: str, *, ours: bool = False) -> None:
-        """The session is in this mode now."""
+        """The session has changed to this mode."""
         self._change(acp_choices.with_mode(self._choices, mode), ours=ours)
 
     def options_changed(self, found: Any, *, ours: bool = False) -> None:
-        """The session has these config options now, all of them."""
+        """The session's config options are now these, in full."""
         options = tuple(acp_choices.options(found))
         if options:
             kept = {choice.what for choice in options}
@@ -143,7 +143,7 @@ class SessionSetup:
         elif self._putting_back is None or self._putting_back.done():
             self._times_put_back += 1
             self._note(f"{left}; it is put back")
-            # Not awaited: this is called by the connection's reader, which has to read the answer.
+            # Not awaited: the connection's reader calls this, and has to read the answer.
             self._putting_back = asyncio.get_running_loop().create_task(self._put_back())
 
     def _is_kept(self) -> bool:
@@ -153,7 +153,7 @@ class SessionSetup:
         try:
             mode = acp_choices.find(self._choices, "mode")
             return mode is not None and acp_choices.pick_mode(self._choices, self._settings.mode) is None
-        except UnknownChoiceError:  # it offers it no more
+        except UnknownChoiceError:  # no longer offered
             return False
 
     async def _put_back(self) -> None:
@@ -163,11 +163,11 @@ class SessionSetup:
                 await self._apply(pick)
         except (RequestError, UnknownChoiceError, ValidationError) as error:
             self._note(f"the agent cannot be put back: {one_line(str(error))}")
-        except ConnectionError:  # it is gone, which its turn says
+        except ConnectionError:  # it is gone, which its turn reports
             pass
 
     async def close(self) -> None:
-        """Ends what is under way."""
+        """Cancels pending changes."""
         task, self._putting_back = self._putting_back, None
         if task is not None:
             task.cancel()

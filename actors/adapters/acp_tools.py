@@ -1,8 +1,8 @@
-"""What an ACP agent's tool calls tell: the command or tool on one line, and what came of it on another. Pure.
+"""Describes an ACP agent's tool calls: the command or tool on one line, the result on another. Pure.
 
-Agents tell the same in different places. The command is in `rawInput` or only in the title; the output is in the
-content, in `rawOutput`, or piece by piece in the `_meta` of a terminal that the agent runs itself. Some first tell of a
-call when they ask for permission or when it is over. So a call is followed by its id, and told once it says what it is.
+Agents put the same data in different places. The command is in `rawInput` or only in the title. The output is in the
+content, in `rawOutput`, or piece by piece in the `_meta` of the agent's own terminal. Some first report a call when
+they ask for permission or when it is over. So a call is tracked by its id, and reported once its content is known.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from actors.adapters.base import AgentEvent
 Call = ToolCallStart | ToolCallProgress | ToolCallUpdate | ToolCall
 
 _OVER = ("completed", "failed")
-_MOST_CALLS = 1_000  # that are followed at once: an agent may never end them
+_MOST_CALLS = 1_000  # tracked concurrently: an agent may never end them
 _MOST_OUTPUT = 20_000  # characters of a terminal that are kept
 _EXIT = re.compile(r"\bexit(?:ed)?(?: with)?(?: exit)?[ _]?(?:code|status):? ?(-?\d{1,5})\b", re.IGNORECASE)
 _EXIT_KEYS = ("exit_code", "exitCode", "exit_status", "exitStatus", "code")
@@ -52,12 +52,12 @@ class ToolCalls:
         self._calls: OrderedDict[str, _Followed] = OrderedDict()
 
     def take(self, update: Call, *, asks: bool = False) -> list[AgentEvent]:
-        """What the update tells: the tool, once; its result, when it is over. `asks`: it asks for permission."""
+        """The lines of an update: the tool, once; its result, when it is over. `asks`: it asks for permission."""
         call = self._calls.setdefault(update.tool_call_id, _Followed())
         while len(self._calls) > _MOST_CALLS:
             self._calls.popitem(last=False)
         _merge(call, update)
-        if asks:  # what it says then is about the call, and no output of it; Gemini gives neither later
+        if asks:  # its text then describes the call, not its output; Gemini sends neither later
             call.content = [part for part in call.content if part.type == "diff"]
         is_over = update.status in _OVER
         events = []
@@ -71,7 +71,7 @@ class ToolCalls:
 
 
 def label(update: Call) -> str:
-    """The call on one line, as far as this update tells."""
+    """The call on one line, from this update."""
     call = _Followed()
     _merge(call, update)
     return one_line(_label(call))
@@ -84,7 +84,7 @@ def _merge(call: _Followed, update: Call) -> None:
         call.input = update.raw_input
     if update.raw_output is not None:
         call.output = update.raw_output
-    if update.content is not None:  # it replaces what was told before: none, too
+    if update.content is not None:  # it replaces the earlier content, even by none
         call.content = list(update.content)
     if update.locations:
         call.locations = [each.path for each in update.locations]
@@ -124,14 +124,14 @@ def _result(call: _Followed, status: str) -> str:
     lines = [each.strip() for each in text.splitlines() if each.strip()]
     if code is None and lines and (found := _EXIT.search(lines[-1])):
         code = int(found[1])
-        if not _EXIT.sub("", lines[-1]).strip(" ()<>[].:"):  # a line of the agent's own
+        if not _EXIT.sub("", lines[-1]).strip(" ()<>[].:"):  # a command line in the agent's own form
             lines.pop()
     word = status if code is None else f"exit {code}"
     return f"{word}: {lines[-1]}" if lines else word
 
 
 def _command(given: Any) -> str:
-    """The command of a shell's input: a line, or words (`["bash", "-lc", "make test"]` is `make test`)."""
+    """The command of a shell's input: a line, or a list (`["bash", "-lc", "make test"]` is `make test`)."""
     command = next((given[key] for key in ("command", "cmd") if given.get(key)), "") if _is_map(given) else ""
     if isinstance(command, str):
         return command
@@ -148,7 +148,7 @@ def _texts(content: Iterable[Any]) -> list[str]:
 
 
 def _output(output: Any) -> str:
-    """The text in an output whose form is the agent's own."""
+    """The text of an output in an agent-specific form."""
     if isinstance(output, str):
         return output
     if isinstance(output, list):

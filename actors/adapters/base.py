@@ -19,13 +19,13 @@ from actors.messages import TurnOutcome
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSettings:
-    """All that an adapter needs to start its agent.
+    """Everything that an adapter needs to start its agent.
 
     `environment` is the whole environment of the child; adapters add to a copy, they never read os.environ.
     `command` is for ACP agents: the argv of the program. `options` is the table `[agents.NAME]` of the configuration.
     """
 
-    name: str  # the agent's name as people and its peer call it
+    name: str  # the agent's name for the user and its peer
     cwd: Path
     environment: dict[str, str]
     model: str = ""
@@ -34,12 +34,12 @@ class AgentSettings:
     effort: str = ""  # how long it thinks, in the agent's own words; "" = its default
     mode: str = ""  # the session mode of an ACP agent; "" = the one that asks least
     options: dict[str, object] = field(default_factory=dict)
-    pane: PaneAccess | None = None  # where its own TUI is to be shown; None: it is driven without one
+    pane: PaneAccess | None = None  # the pane of its own TUI; None: it runs without one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Introduction:
-    """What an agent says of itself when it is asked, without a session. Texts are printable; "" = it does not say."""
+    """An agent's self-description, without a session. Texts are printable; "" = unknown."""
 
     name: str
     version: str
@@ -49,14 +49,14 @@ class Introduction:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentEvent:
-    """Something the agent did. `text` is for people; `raw` is the agent's own JSON event, "" when there is none.
+    """Something the agent did. `text` is for the user; `raw` is the agent's own JSON event, "" when there is none.
 
     seen: the agent has taken in the user message whose id is `message_id` (evidence: its own echo or transcript).
-    process: a process was started for this agent; `pid` is it. Lets the owner reap it after a crash.
-    typed: a person typed this into the agent's own TUI; the agent works on it, and no turn of ours is disturbed.
-    waits: the agent waits for a person's answer in its own TUI; `text` is what it asks, "" when it waits no longer.
-    cut: a person broke the running turn off in the agent's own TUI.
-    ended: the program has ended while no turn ran; `text` is why. The next thing to do is `close`, then a new adapter.
+    process: a process with `pid` was started for this agent. Lets the owner end it after a crash.
+    typed: the user typed this into the agent's own TUI; the agent works on it, and no turn of ours is affected.
+    waits: the agent waits for the user's answer in its own TUI; `text` is its question, "" when it waits no longer.
+    cut: the user interrupted the running turn in the agent's own TUI.
+    ended: the program has ended while no turn ran; `text` is why. Call `close`, then make a new adapter.
     """
 
     kind: Literal[
@@ -92,7 +92,7 @@ class Agent(Protocol):
     is a `TurnOutcome` with status failed, interrupted or limited.
     """
 
-    can_steer: bool  # the agent takes a user message into a running turn
+    can_steer: bool  # the agent accepts a user message in a running turn
 
     async def open(self, session_id: str | None) -> str:
         """Starts the agent's program; resumes `session_id`, or makes a new session. Returns the session's id.
@@ -111,7 +111,7 @@ class Agent(Protocol):
     async def steer(self, message_id: str, text: str) -> bool:
         """Hands `text` (own id `message_id`, a UUID string) to the running turn. False: no turn took it.
 
-        True only says that it was handed over; the evidence is a later `seen` event with this id, or `find_turn`.
+        True only means that it was sent; the evidence is a later `seen` event with this id, or `find_turn`.
         """
         ...
 
@@ -122,9 +122,9 @@ class Agent(Protocol):
     async def find_turn(self, message_id: str, text: str = "", *, answered: str = "") -> FoundTurn:
         """Looks the user message up in the agent's own transcript of the open session. No side effect.
 
-        `text` is what was sent under the id: an agent may have been killed with the text written down and the id not.
-        `answered` is the id of the last message that the agent has answered in this session, "" = none is known. A
-        transcript that comes in pieces and does not have that one is not whole: nothing is absent from it.
+        `text`: the message sent under the id: a killed agent may have written the text without the id. `answered`: the
+        id of the last message that the agent answered in this session, "" = none is known. A transcript in pieces that
+        lacks that message is incomplete: it proves no absence.
         """
         ...
 
@@ -137,4 +137,4 @@ AgentFactory = Callable[[AgentSettings, EventSink], Agent]
 
 
 def discard_event(_event: AgentEvent) -> None:
-    """An EventSink for callers that look at outcomes only."""
+    """An EventSink for callers that need only outcomes."""

@@ -1,8 +1,8 @@
-"""Why a turn failed, where that decides what helps: the one place that knows providers' words. Pure.
+"""Why a turn failed, where that decides the remedy: the only module that knows providers' error texts. Pure.
 
-Each adapter asks here with what its agent gives (an HTTP status, the agent's own word, the error's text) and puts the
-answer into `TurnOutcome.cause`; nothing behind the adapters reads an error's text. Only errors are looked at, never
-what an agent says. A cause that is not known is "": such a turn has failed, and that is all.
+Each adapter passes its agent's data (an HTTP status, the agent's own code, the error's text) and stores the result in
+`TurnOutcome.cause`. No other module reads an error's text. Only errors are read, never an agent's messages. An unknown
+cause is "": the turn has just failed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from actors.messages import Cause
 
 TOO_MANY_REQUESTS = 429
 
-# In this order: the first that is found counts. A refusal for want of money may come as any status and mention a limit.
+# In this order: the first match counts. A refusal for lack of credit may have any status and mention a limit.
 _WORDS: dict[Cause, tuple[str, ...]] = {
     "billing": (
         r"insufficient[_ ](?:quota|credit|balance|funds)",
@@ -84,7 +84,7 @@ _STATUSES: dict[int, Cause] = {
     401: "login",
     402: "billing",
     403: "unavailable",
-    404: "unavailable",  # a model that is not there
+    404: "unavailable",  # an unavailable model
     408: "transient",
     413: "context",
 }
@@ -92,16 +92,16 @@ _SERVER_ERRORS = range(500, 600)
 
 
 def cause_of(text: str, status: int | None = None) -> Cause:
-    """The cause that these words of an error give away; else the one that its HTTP status does."""
+    """The cause by the error's text; else by its HTTP status."""
     found: Cause = next((cause for cause, words in _PATTERNS.items() if words.search(text)), "")
     if status is None or found in ("billing", "context"):
         return found
     if status in _SERVER_ERRORS:
         return "transient"
-    # Any other status is a refusal: its text may speak of a timeout, but asking again gets the same answer.
+    # Any other status is a refusal: its text may mention a timeout, but a retry gets the same answer.
     return _STATUSES.get(status, "" if found == "transient" else found)
 
 
 def is_limit(text: str, status: int | None) -> bool:
-    """Whether waiting for a window's end helps: too many requests, and not for want of money."""
+    """Whether waiting for a window's end helps: too many requests, not a lack of credit."""
     return status == TOO_MANY_REQUESTS and cause_of(text) != "billing"

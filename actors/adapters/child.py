@@ -1,12 +1,12 @@
-"""The process of an agent: how it is started, heard and ended, the same for all of them.
+"""The process of an agent: starts, reads and ends it, in the same way for all agents.
 
-Runs in the adapter's asyncio loop, in whatever thread that is; the search for left-over processes runs in a thread. The
-process gets a session (setsid) of its own: a Ctrl-C at the terminal is for us to handle, and what the agent leaves
-behind is found by that session, or by the mark in its environment. Nothing is read from os.environ.
+Runs in the adapter's asyncio loop, in any thread; the search for left-over processes runs in a thread of its own. The
+process gets its own session (setsid): Ctrl-C at the terminal is ours to handle, and the agent's left-overs are found by
+that session, or by the mark in their environment. os.environ is never read.
 
-Output is handed on as it comes; who reads it slower than the agent talks says `pause`. It is over when the stream ends
-and the process does, or does not within `EXIT_S`; and `last_words_s` after the end of the process, whoever still holds
-its pipes: a program that was started by a wrapper (npm's are) lives on when that one is killed.
+Output is passed on as it arrives; a slow reader calls `pause`. The child is over when the stream and the process have
+ended, or `EXIT_S` after the stream. It is also over `last_words_s` after the end of the process, even if another
+process holds its pipes: a wrapper's child (npm's programs have wrappers) survives when the wrapper is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from actors.edges.marked_processes import MARK_VARIABLE, Identity, identified, m
 from actors.text import printable
 
 EXIT_S = 1.0  # the pipes of a dying process close a moment before it can be waited for
-RELEASE_S = 0.2  # for the loop to let go of its pipes
+RELEASE_S = 0.2  # for the loop to release its pipes
 _LINES = 20  # of its stderr
 _LINE = 65_536  # bytes
 _WORDS = 500  # characters of a line that are kept
@@ -32,10 +32,10 @@ _WORDS = 500  # characters of a line that are kept
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """For the end of a process, in seconds; together below the 2 s that an adapter has to close.
+    """Time-outs for ending a process, in seconds; their sum is below the 2 s that an adapter has to close.
 
-    `leave_s`: after the end of its input, 0 = it is asked at once. `terminate_s`: after SIGTERM. `kill_s`: after
-    SIGKILL, for it and all that it started.
+    `leave_s`: after the end of its input, 0 = SIGTERM follows immediately. `terminate_s`: after SIGTERM. `kill_s`:
+    after SIGKILL, for it and all that it started.
     """
 
     leave_s: float
@@ -70,9 +70,9 @@ class Child(asyncio.SubprocessProtocol):
     async def start(
         self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, *, talks: bool = True
     ) -> int:
-        """Starts it and returns its pid. `talks`: over its stdin and stdout; else neither is used.
+        """Starts it and returns its pid. `talks`: it uses stdin and stdout; else neither is connected.
 
-        Raises OSError when it cannot be started: not there, not executable, no such directory.
+        Raises OSError when it cannot start: missing, not executable, no such directory.
         """
         pipe = asyncio.subprocess.PIPE if talks else asyncio.subprocess.DEVNULL
         await asyncio.get_running_loop().subprocess_exec(
@@ -108,13 +108,13 @@ class Child(asyncio.SubprocessProtocol):
         return list(self._said)
 
     def note(self, line: bytes) -> None:
-        """Keeps a line as if it had come on stderr."""
+        """Records a line as if it had come from stderr."""
         text = " ".join(printable(line[-_LINE:].decode(errors="replace")).split())
         if text:
             self._said.append(text[:_WORDS])
 
     async def exits_within(self, patience_s: float) -> bool:
-        """Waits for its end; whether it has ended."""
+        """Waits for its end. Returns whether it has ended."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._exited.wait(), patience_s)
         return self._exited.is_set()
@@ -122,24 +122,24 @@ class Child(asyncio.SubprocessProtocol):
     # --- its input and output ---
 
     def write(self, data: bytes) -> None:
-        """Hands the data to its stdin. Raises ConnectionError when nobody reads there."""
+        """Writes the data to its stdin. Raises ConnectionError when the pipe has no reader."""
         pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
         if not isinstance(pipe, asyncio.WriteTransport) or pipe.is_closing() or self._exited.is_set():
             raise ConnectionError("the process is gone")
         pipe.write(data)
 
     def close_input(self) -> None:
-        """Closes its stdin: most programs leave when they have nothing to do."""
+        """Closes its stdin: most programs then exit when idle."""
         pipe = None if self._transport is None else self._transport.get_pipe_transport(0)
         if pipe is not None:
             pipe.close()
 
     def pause(self) -> None:
-        """Its output waits, and so does the process once the pipe is full."""
+        """Stops reading its output; the process blocks once the pipe is full."""
         self._stdout().pause_reading()
 
     def resume(self) -> None:
-        """Its output comes again."""
+        """Reads its output again."""
         self._stdout().resume_reading()
 
     def _stdout(self) -> asyncio.ReadTransport:
@@ -154,7 +154,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport = transport
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Hands stdout on; keeps the last lines of stderr."""
+        """Passes stdout on; keeps the last lines of stderr."""
         if fd == 1:
             self.on_output(data)
             return
@@ -171,8 +171,8 @@ class Child(asyncio.SubprocessProtocol):
             self._over_in(0.0 if self._exited.is_set() else EXIT_S)
 
     def process_exited(self) -> None:
-        """Notes what it left behind; its last words may still be in a pipe."""
-        # Now, while no other process can have got its id: the id of the session is that of its leader.
+        """Records what it left behind; its last output may still be in a pipe."""
+        # Now, while no other process can have its id: the session's id is its leader's pid.
         self._left_behind = identified(processes.tree(self.pid))
         self._exited.set()
         stdout = self._transport.get_pipe_transport(1) if self._transport is not None else None
@@ -195,7 +195,7 @@ class Child(asyncio.SubprocessProtocol):
     # --- its end ---
 
     async def end(self, patience: Patience) -> None:
-        """Ends the process and all that it started, wherever that has gone. May be called again."""
+        """Ends the process and all that it started, in any session. Idempotent."""
         transport = self._transport
         if transport is None:
             return
@@ -216,5 +216,5 @@ class Child(asyncio.SubprocessProtocol):
         self._over()
 
     def _family(self) -> set[Identity]:
-        """All that it started so far. Its own id means nothing any more when it has exited."""
+        """All processes that it has started so far. Its own pid is meaningless once it has exited."""
         return identified(marked(self._mark) | (set() if self._exited.is_set() else processes.tree(self.pid)))

@@ -18,7 +18,7 @@ DEFAULT_SCENARIO = SHIPPED / "demo.toml"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
-    """An adapter for the embedded agent. `settings.options["role"]` says whose rules it plays."""
+    """An adapter for the embedded agent. `settings.options["role"]`: the role whose rules it plays."""
     role = settings.options.get("role")
     if role not in get_args(Role):
         raise ProtocolError(f"the embedded agent was given the role {role!r}: one of {get_args(Role)} is needed")
@@ -41,12 +41,12 @@ def program_of(settings: AgentSettings) -> Path:
 
 
 def scenario_path(settings: AgentSettings) -> Path:
-    """The scenario that is played: the option, else the environment's, else the one that ships."""
+    """The scenario to play: the option's, else the environment's, else the shipped one."""
     given = settings.options.get("scenario") or settings.environment.get(SCENARIO_VARIABLE)
     return settings.cwd / str(given) if given else DEFAULT_SCENARIO
 
 
 def _with_command(settings: AgentSettings, role: str) -> AgentSettings:
-    # -P: the working directory is somebody's repository, and its modules must not be taken for ours.
+    # -P: the working directory is a foreign repository, and its modules must not shadow ours.
     program = (sys.executable, "-P", "-m", "actors.embedded.agent")
     return replace(settings, command=(*program, "--scenario", str(scenario_path(settings)), "--role", role))

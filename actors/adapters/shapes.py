@@ -1,9 +1,8 @@
-"""What an agent's message of unknown shape comes to. Pure.
+"""How an agent's message of unknown shape is handled. Pure.
 
-The user's own agent may be older or newer than what we were written against, so any field may be missing or be
-something else. The rule: what is only for people is left out, and its raw event is passed on. What decides about a
-turn ends it as a breach, since a turn whose end was not understood would wait for ever. What is counted counts as
-nothing.
+The user's own agent may be older or newer than the versions that we know, so any field may be missing or have another
+shape. The rule: content for the user only is omitted, and its raw event is passed on. Content that decides a turn ends
+it as a breach, since a turn with an unknown end would wait for ever. Counted values count as zero.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _YEAR_9999_S = 253_370_764_800
 
 @contextmanager
 def decides(what: object, agent: str = "") -> Iterator[None]:
-    """Raises AgentBreachError, which names the message, when what is read within is of another shape."""
+    """Raises AgentBreachError, which names the message, when the code within meets another shape."""
     try:
         yield
     except UNKNOWN_SHAPE as error:
@@ -39,17 +38,17 @@ def as_text(value: object) -> str:
 
 
 def whole(value: object) -> int:
-    """A number that is counted; 0 for what is none."""
+    """A counted number; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else 0
 
 
 def money(value: object) -> float:
-    """An amount; 0.0 for what is none."""
+    """An amount; 0.0 for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return float(value) if 0 <= value < _MOST and math.isfinite(value) else 0.0
 
 
 def moment_s(value: object) -> int | None:
-    """A Unix time in seconds, as far as there is a calendar for it; None for anything else."""
+    """A Unix time in seconds within the calendar's range; None for anything else."""
     return whole(value) if 0 < whole(value) < _YEAR_9999_S else None

@@ -1,6 +1,6 @@
-"""What is known to differ between an agent's versions that were looked at. Reads one shipped table; any thread.
+"""Known differences between the recorded versions of an agent. Reads one shipped table; any thread.
 
-`scripts/drift --record` writes it. It tells nothing of a version that came later: for that, only that it is newer.
+`scripts/drift --record` writes it. Of a later version it knows only that it is newer.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ TABLE = Path(__file__).with_suffix(".toml")
 
 
 def number(version: str) -> tuple[int, ...]:
-    """For comparisons; a part that is no number counts as 0."""
+    """The version for comparisons; a part that is not a number counts as 0."""
     return tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in version.split("."))
 
 
 def changes(agent: str, version: str) -> tuple[str, list[str]]:
-    """Where this version stands among those that are known, in words, and what differs there.
+    """The position of this version among the known ones, in words, and the differences there.
 
-    ("", []): nothing is known of this agent, or the version itself was looked at.
+    ("", []): this agent is unknown, or this very version is recorded.
     """
     return between(tomllib.loads(TABLE.read_text("utf-8")).get(agent, []), version)
 
 
 def between(steps: Sequence[dict[str, object]], version: str) -> tuple[str, list[str]]:
-    """As `changes`, of a table's steps in the order of versions."""
+    """As `changes`, for a table's steps in the order of versions."""
     for step in steps:
         before, now, differs = str(step["before"]), str(step["now"]), step["differs"]
         assert isinstance(differs, list)
