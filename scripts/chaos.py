@@ -1,7 +1,8 @@
 """The chaos: whole runs whose processes are killed, stopped, cut off and starved of disk, of one seed or of many.
 
-A run gets a plan: strikes, each at a point of the protocol (what the run shows) or a random while after it, and faults
-of the model (an HTTP status, a connection that drops) before steps of the scenario. See chaos_run.py.
+A run gets a plan of strikes and faults. A strike comes at a point of the protocol (what the run shows), or a random
+while after it. A fault of the model (an HTTP status, a dropped connection) comes before a step of the scenario. See
+chaos_run.py.
 
 Rows of the table: what was hit, and with `model:` what the model did instead of answering. `recovered` are the hits in
 runs with which nothing is wrong: completed, nothing lost, repeated or left behind, no iteration spent on a failed turn.

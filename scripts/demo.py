@@ -1,7 +1,7 @@
 """The demo's second half (scripts/demo is the first): a throw-away repository, a scripted model, and one whole run.
 
-The agents are the real `codex` and `claude` with a scripted model server in the place of their providers, or with
---embedded the embedded agent; either way nothing leaves this machine, and no login is needed.
+The agents are the real `codex` and `claude` with a scripted model server instead of their providers. With --embedded it
+is the embedded agent. Either way nothing leaves this machine, and no login is needed.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Each surface is fed in a process of its own, one after the other: a crash or a hang of one is a row of the table, not
 the end of all. A failing input is saved; seed and number repeat it: `scripts/fuzz --seed N --only K SURFACE`. The exit
-status is 1 when something failed. fuzz_surfaces/oracle.py says what counts: an exception that is no refusal, a
-traceback in the log, a thread that died, an input that takes too long, memory that grows, processes left behind, and a
-surface that does not do its work afterwards.
+status is 1 when something failed. fuzz_surfaces/oracle.py says what counts as a failure. It is an exception that is no
+refusal, a traceback in the log, a dead thread, a slow input, growing memory, or a process left behind. A surface that
+does not work afterwards has failed as well.
 
 On SIGINT or SIGTERM it ends what it has started, and shows the table so far.
 """

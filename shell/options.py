@@ -1,8 +1,8 @@
 """The command line: turns words into options, by the rows of `actors.settings_table`. Pure: no file, no environment.
 
 `parse` returns only typed values; `actors.settings_layers` adds the defaults. argparse is not used: it cannot express
-an option that takes the next word only when it is one of three, and it costs more than half of what `loop --help`
-takes. Nor are dataclasses, which import `inspect`: a fifth of it.
+an option that takes the next word only when it is one of three. It also costs more than half of the time of `loop
+--help`. Dataclasses import `inspect`, which costs a fifth of it, and are not used either.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ LONGEST_RESULT = 100_000  # characters of what `inspect` shows
 
 
 def evaluation(expression: str) -> Callable[[Any], object]:
-    """Evaluates a Python expression that may use `actor`. Raises `UserError` for a syntax error."""
+    """A function that evaluates a Python expression with `actor`. Raises `UserError` for a syntax error."""
     try:
         compile(expression, "<inspect>", "eval")
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
@@ -27,7 +27,7 @@ def evaluation(expression: str) -> Callable[[Any], object]:
 
 
 def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
-    """Shows the text of `look` unquoted, since the answer is the repr of the result. Cuts it to a bounded length."""
+    """A function whose result's repr is the text of `look`, unquoted and cut to a bounded length."""
 
     class Text(str):
         __slots__ = ()
@@ -43,7 +43,7 @@ def _as_text(look: Callable[[Any], str]) -> Callable[[Any], object]:
 
 
 def overview() -> Callable[[Any], object]:
-    """Lists the actor's attributes, one per line."""
+    """A function that lists the actor's attributes, one per line."""
 
     def look(actor: Any) -> str:
         lines = [f"{type(actor).__name__} {actor.context.name}#{actor.context.incarnation}"]

@@ -1,6 +1,6 @@
 """The process that feeds one surface: `python -m fuzz_surfaces.feed ORDER`, started only by scripts/fuzz.py.
 
-It reports progress on stdout, one JSON object per line, and notes the present input in a file, so that its parent knows
+It reports progress on stdout, one JSON object per line. It notes the present input in a file, so that its parent knows
 it after a crash. It ends with its stdin, so that it never outlives its parent.
 """
 

@@ -146,7 +146,7 @@ def noise(rng: Random) -> bytes:
 
 
 def as_json(rng: Random, tree: Any) -> bytes:
-    """JSON, sometimes with halves of surrogate pairs as raw bytes, and with what stands for a placeholder."""
+    """JSON, sometimes with halves of surrogate pairs as raw bytes, and with the bytes of placeholders."""
     written = json.dumps(tree, ensure_ascii=rng.random() < 0.6, default=repr).encode("utf-8", "surrogatepass")
     return _filled(written)
 

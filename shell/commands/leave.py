@@ -8,7 +8,7 @@ from shell.commands.base import Command, Prompt
 
 
 def _type_detach(prompt: Prompt, _rest: str) -> str:
-    """Leaves the prompt; the run goes on. Not in the run's own terminal, which ends with it."""
+    """Leaves the prompt; the run continues. Not in the run's own terminal, which ends with it."""
     if prompt.own:
         run_id = prompt.directory.name
         raise UserError(f"this is the run's own terminal: stop ends the run; others attach with loop shell {run_id}")

@@ -63,7 +63,7 @@ def _type_mail(prompt: Prompt, rest: str) -> str:
 
     list: all that is not finished, dead letters, and what was finished last.
     show: one mail in full, and all that happened to it.
-    hold: keeps a mail back that is queued; what came after it goes on.
+    hold: keeps a queued mail back; later mail is still delivered.
     release: a held mail takes its old place again.
     edit: another text, until the mail is on its way to the agent.
     requeue: delivers a dead, suppressed, dropped or held mail as if it were sent now.

@@ -49,7 +49,7 @@ def _status(errand: Errand) -> int:
 
 
 def _type_status(prompt: Prompt, _rest: str) -> str:
-    """How the run stands: state, iteration, task, actors, tokens and cost."""
+    """Shows the run: state, iteration, task, actors, tokens and cost."""
     from actors.clock import wall_ms
     from shell import tables
 

@@ -50,7 +50,7 @@ def _stop(errand: Errand) -> int:
 
 
 def _type_stop(prompt: Prompt, rest: str) -> str:
-    """Ends the run in order: its turn goes on when it is resumed. `stop now` does not wait for the agents."""
+    """Ends the run in order: its turn continues after a resume. `stop now` does not wait for the agents."""
     from supervisor.control.protocol import Control
 
     return done(prompt, Control(action=now_or_later(rest, "stop", "stop-now")))

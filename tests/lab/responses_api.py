@@ -3,7 +3,7 @@
 Pure: no socket, clock or randomness. Facts measured with Codex 0.163 are in the comments.
 
 Codex offers its tools in one of two ways, by its configured model. An unknown model gets function tools. Its own
-default models work in *code mode*: the offer is an item of the input, the one tool for work is `exec`, which takes
+default models work in *code mode*: the offer is an item of the input. The one tool for work is `exec`, which takes
 JavaScript, and all other tools are functions of that script.
 """
 
