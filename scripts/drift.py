@@ -158,7 +158,7 @@ def modelled(scenario: str, *, untouched: bool = False) -> Iterator[tuple[Path, 
 async def one_turn(name: str) -> tuple[Facts, Path, dict[str, str]]:
     """One session with one turn: what the agent says about itself, offers its model, and reports to us."""
     with modelled(SCENARIO) as (home, environment, model):
-        # A bridge that is not there: how its tools are offered is looked at by the adapter's own tests.
+        # A bridge that does not exist: the adapter's own tests check how its tools are offered.
         settings = AgentSettings(
             name=name,
             cwd=home,

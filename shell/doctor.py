@@ -106,7 +106,8 @@ def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> F
     return Finding("loop", "trust", "note", f"{path} {why}, and has {count}", "loop trust", facts=facts)
 
 
-# --- all at once ----------------------------------------------------------------------------------------------------
+# --- all checks in parallel
+# ----------------------------------------------------------------------------------------------------
 
 
 def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) -> Iterator[list[Finding]]:

@@ -38,7 +38,7 @@ PATHS = (
     b"/" + b"a" * 5_000,
 )
 VERBS = (b"GET", b"DELETE", b"OPTIONS", b"HEAD", b"PUT", b"CONNECT", b"PRI", b"", b"\xff", b"POST" * 50)
-OPEN = 16  # silent connections that are kept at once
+OPEN = 16  # silent connections that are open at the same time
 ANSWER_S = 8.0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from fuzz_surfaces.oracle import Failed, Hung, LogWatch, described, limited, resident_mb
 
 MOST_GROWTH_MB = 60.0
-WARM_UP = 0.2  # of the inputs, before memory is looked at for the first time
+WARM_UP = 0.2  # of the inputs, before the first measurement of memory
 WARM_UP_INPUTS = 10_000
 KEPT = 3  # failing inputs of one kind
 

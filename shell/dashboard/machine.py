@@ -41,7 +41,7 @@ class Processes:
         for pid in pids - self._agents.keys():
             if (looks := self._looks.get(pid, 0)) < LOOKS or pid in owned:
                 self._looks[pid] = looks + 1
-                with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+                with suppress(psutil.Error, OSError):  # gone meanwhile, or not accessible
                     process = psutil.Process(pid)
                     if (seen := _seen(process, owned=pid in owned)) is not None:
                         self._agents[pid] = (process, seen)

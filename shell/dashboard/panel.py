@@ -51,7 +51,7 @@ def clean(text: str) -> str:
     return " ".join(line(text).split())
 
 
-ZERO_WIDTH = "\u200c\u200d\ufe0e\ufe0f"  # joiners, and how the letter before is to be shown
+ZERO_WIDTH = "\u200c\u200d\ufe0e\ufe0f"  # joiners, and variants of the letter before
 
 
 def cells(text: str) -> int:

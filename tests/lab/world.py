@@ -215,7 +215,7 @@ def marked(mark: str) -> list[psutil.Process]:
     """Every process with this `MARK`, other than this one. Each may be gone by the time it is used."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # gone meanwhile, or not ours to look at
+        with suppress(psutil.Error, OSError):  # gone meanwhile, or not accessible
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
                 found.append(process)
     return found
