@@ -106,8 +106,7 @@ def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> F
     return Finding("loop", "trust", "note", f"{path} {why}, and has {count}", "loop trust", facts=facts)
 
 
-# --- all checks in parallel
-# ----------------------------------------------------------------------------------------------------
+# --- all checks in parallel -------------------------------------------------------------------------------------------
 
 
 def _all(checks: Sequence[tuple[str, str, Check]], place: Place, panel: _Panel) -> Iterator[list[Finding]]:
@@ -183,8 +182,7 @@ def _clean_up(errand: Errand, place: Place, panel: _Panel) -> list[dict[str, Any
     return cleaned
 
 
-# --- what the user sees
-# ---------------------------------------------------------------------------------------------------
+# --- what the user sees -----------------------------------------------------------------------------------------------
 
 
 class _Panel:
