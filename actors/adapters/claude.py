@@ -3,9 +3,9 @@
 One adapter is one run of the `claude` program and one session. It runs in the session's asyncio loop; the SDK is
 imported when the program is started. It never retries, resends or decides what comes next.
 
-Rooms of its own: claude_program (what is started), claude_process (the running program), claude_events (events for
-people), claude_turn (when a turn is over, and how), claude_transcript (what became of a message). Its TUI has an
-adapter of its own: claude_pane.
+Submodules: claude_program (what is started), claude_process (the running program), claude_events (events for the user),
+claude_turn (when a turn is over, and how), claude_transcript (the fate of a message). Its TUI has its own adapter:
+claude_pane.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClaudeAgent", "factory", "locate", "preflight", "program_of"]
 
-# The program begins to tell the model of an ended background command after 40-50 ms.
+# The program starts to report an ended background command to the model after 40-50 ms.
 FOLLOW_UP_S = 3.0
 # The transcript is written every 100 ms.
 FLUSH_S = 2.0
@@ -55,7 +55,7 @@ _NO_SESSION = "No conversation found with session ID"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
-    """Makes the adapter, that of the TUI where there is a pane for it; nothing is started or imported yet."""
+    """Makes the adapter: the TUI's if there is a pane, else the headless one. Starts and imports nothing yet."""
     if settings.pane is not None:
         return ClaudePaneAgent(settings, settings.pane, sink)
     return ClaudeAgent(settings, sink)
@@ -76,8 +76,8 @@ class ClaudeAgent:
         self._model = settings.model
         self._news = asyncio.Event()
         self._unseen: set[str] = set()  # sent, and not yet in the transcript
-        self._taken_in: set[str] = set()  # the program says that it has these
-        self._refused: set[str] = set()  # the tools of which people were told that they were refused
+        self._taken_in: set[str] = set()  # the program has confirmed these
+        self._refused: set[str] = set()  # refused tools that were reported to the user
         self._finished: set[str] = set()  # turns of this run of the program that were not cut off
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -88,14 +88,14 @@ class ClaudeAgent:
     # --- the Protocol ---
 
     async def open(self, session_id: str | None) -> str:
-        """See the Protocol. Logging in is not checked here: `preflight` does, and a turn says so as well."""
+        """See the Protocol. Does not check the login: `preflight` does, and a turn reports it as well."""
         program = startable(self._settings)
         from claude_agent_sdk import ClaudeSDKClient
 
         from actors.adapters.claude_process import ClaudeProcess
 
         opened = session_id or str(uuid.uuid4())
-        if not _is_uuid(opened):  # the program would take it for a title, and search for one
+        if not _is_uuid(opened):  # the program would search for it as a title
             raise SessionNotFoundError(f"claude has no session {opened!r}: its sessions have UUIDs")
         self._transcript = Transcript(config_folder(self._settings.environment), opened)
         if session_id is not None:
@@ -133,7 +133,7 @@ class ClaudeAgent:
         return opened
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """See the Protocol. A message id that the session already has is not run again: its outcome is looked up."""
+        """See the Protocol. A message id that the session already has does not run again: its outcome is looked up."""
         client, process = self._alive()
         if self._conversation.turn is not None:
             raise ProtocolError(f"turn {turn_id} while turn {self._conversation.turn.turn_id} is running")
@@ -155,7 +155,7 @@ class ClaudeAgent:
         return outcome
 
     async def steer(self, message_id: str, text: str) -> bool:
-        """See the Protocol. One that comes too late for the running turn is answered right after it, in `turn`."""
+        """See the Protocol. A message that is too late for the running turn is answered after it, within `turn`."""
         turn = self._conversation.turn
         if turn is None or self._conversation.over or turn.interrupting:
             return False
@@ -164,7 +164,7 @@ class ClaudeAgent:
         return True
 
     async def interrupt(self) -> None:
-        """See the Protocol. Its background tasks are stopped; a message that waits is taken in, and not answered."""
+        """See the Protocol. Stops its background tasks; a waiting message is read by the agent but not answered."""
         if self._conversation.turn is None or self._conversation.over:
             return
         client, _ = self._alive()
@@ -172,7 +172,7 @@ class ClaudeAgent:
         running = list(self._conversation.tasks)
         await self._stop_model(client)
         for task_id in running:
-            with contextlib.suppress(Exception):  # it has ended meanwhile: that is what was wanted
+            with contextlib.suppress(Exception):  # it has ended meanwhile, as intended
                 await client.stop_task(task_id)
         self._news.set()
 
@@ -183,7 +183,7 @@ class ClaudeAgent:
         *,
         answered: str = "",  # noqa: ARG002 - its transcript is a file, which is whole
     ) -> FoundTurn:
-        """See the Protocol. Waits for what the program is known to have and not yet to have written."""
+        """See the Protocol. Waits for messages that the program has, but has not written yet."""
         transcript = self._transcript
         if transcript is None:
             raise ProtocolError(f"find_turn({message_id}) before open")
@@ -197,7 +197,7 @@ class ClaudeAgent:
         return found
 
     async def close(self) -> None:
-        """See the Protocol. A turn that is running fails with `AgentDiedError`."""
+        """See the Protocol. A running turn fails with `AgentDiedError`."""
         async with self._closing:
             client, self._client = self._client, None
             if client is not None:
@@ -208,7 +208,7 @@ class ClaudeAgent:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- what the program says ---
+    # --- the program's events ---
 
     def _take(self, event: dict[str, Any], raw: str) -> None:
         self._sink(AgentEvent(kind="raw", raw=raw))
@@ -224,12 +224,12 @@ class ClaudeAgent:
         self._watch()
         turn = self._conversation.turn
         if turn is not None and turn.interrupting and event.get("subtype") == "init" and self._client:
-            # The program goes on with a message that waited behind the interrupted one.
+            # The program continues with a message that waited behind the interrupted one.
             self._spawn(self._stop_model(self._client))
         self._news.set()
 
     def _tell_refusal(self, tool: str, words: str) -> None:
-        """A permission rule of the settings, once a tool. The program has told the model, which works on."""
+        """Reports a refusal by a permission rule, once per tool. The program has told the model, which continues."""
         if tool in self._refused:
             return
         self._refused.add(tool)
@@ -241,7 +241,7 @@ class ClaudeAgent:
     def _watch(self) -> None:
         """Looks for our messages in the transcript while something happens, and a little longer.
 
-        An echo proves nothing: a repeated id is echoed and ignored. And it comes late, with the model's first words.
+        An echo is no proof: a repeated id is echoed and ignored. It also comes late, with the model's first words.
         """
         if self._unseen:
             self._watch_until = asyncio.get_running_loop().time() + FLUSH_S
@@ -274,7 +274,7 @@ class ClaudeAgent:
             raise AgentDiedError(f"claude {process.how_it_ended} ({error})") from error
 
     async def _use_model(self, client: ClaudeSDKClient, model: str) -> str:
-        """Changes the session's model when it differs; says why it could not, or "". The program asks the API."""
+        """Changes the session's model when it differs. Returns why it could not, or "". The program asks the API."""
         if model == self._model:
             return ""
         try:
@@ -303,7 +303,7 @@ class ClaudeAgent:
                     self._conversation.leave_tasks()
 
     def _patience_s(self) -> float | None:
-        """How long nothing may happen; None while the model, or an agent of its own, is at work."""
+        """The limit of inactivity; None while the model or a subagent is at work."""
         if self._conversation.answered and self._conversation.follow_up_owed:
             return FOLLOW_UP_S
         return self._limit_s if self._conversation.only_shells_left else None
@@ -341,7 +341,7 @@ class ClaudeAgent:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, AgentDiedError):  # a death shows in the turn
+        if error is not None and not isinstance(error, AgentDiedError):  # the turn reports a dead program
             context = {"message": "a helper of the Claude adapter failed", "exception": error, "task": task}
             asyncio.get_running_loop().call_exception_handler(context)
 

@@ -1,4 +1,4 @@
-"""What Claude Code's events look like to a person. Pure: one raw event in, `AgentEvent`s out; remembers nothing.
+"""Turns Claude Code's events into lines for the user. Pure and stateless: one raw event in, `AgentEvent`s out.
 
 Written against the JSON lines themselves, because the SDK's message types leave out what the adapter needs (echoes,
 message ids, the command life cycle). Unknown events and missing fields are not errors: the user's own `claude` may
@@ -18,16 +18,16 @@ from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, moment_s, money, whol
 from actors.messages import Cause, TurnOutcome, Usage
 
 LINE_LENGTH = 160
-# The argument that says most about a call, in this order; otherwise the first text among them.
+# The most telling argument of a call, in this order; otherwise the first text among them.
 _TELLING = ("command", "file_path", "path", "pattern", "url", "query", "description", "message", "prompt")
 
 RawEvent = Mapping[str, Any]
 
 
 def describe(event: RawEvent) -> Iterator[AgentEvent]:
-    """The events for people, as far as the event has a shape that we know.
+    """The user's events for one raw event of a known shape.
 
-    Subagents' words are left out, their tool calls are not: they show that work goes on.
+    Omits subagents' messages, but not their tool calls: these show that work continues.
     """
     with suppress(*UNKNOWN_SHAPE):
         yield from _described(event)
@@ -64,7 +64,7 @@ def _described(event: RawEvent) -> Iterator[AgentEvent]:
             yield AgentEvent(kind="usage", text=_usage(event))
 
 
-# The program's own words for what the API has refused; another one is looked for in the text.
+# The program's own codes for refusals of the API; other causes are found in the text.
 _CAUSES: Mapping[str, Cause] = {
     "authentication_failed": "login",
     "billing_error": "billing",
@@ -76,7 +76,7 @@ _CAUSES: Mapping[str, Cause] = {
 def refused(
     error: str, *, kind: str, status: int | None, resets_at_s: int | None, text: str = "", usage: Usage | None = None
 ) -> TurnOutcome:
-    """The outcome of a turn that the API, or the program itself, did not carry out."""
+    """The outcome of a turn that the API or the program refused."""
     usage = usage or Usage()
     cause = _CAUSES.get(kind) or cause_of(error, status)
     if cause not in ("billing", "login") and (kind == "rate_limit" or is_limit(error, status)):
@@ -119,7 +119,7 @@ def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
     for block in _blocks(event):
         match block.get("type"):
             case "text" if not subagent and as_text(block["text"]).strip():
-                # Errors of the API come in the shape of something said.
+                # Errors of the API have the shape of a message.
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
             case "tool_use":
                 call = call_text(block["name"], block.get("input"))

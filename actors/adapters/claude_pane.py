@@ -1,14 +1,13 @@
-"""Claude Code's own TUI in a tmux pane, behind the agent Protocol: people see and type there, the run works there.
+"""Claude Code's own TUI in a tmux pane, behind the agent Protocol. The user and the run share it.
 
-One adapter is one run of the `claude` program and one session. Prompts are typed into its input box; its hooks tell
-that something happens, its transcript what. It runs in the session's asyncio loop; while a turn runs, the transcript
-and the program's own status file are looked at a few times a second. It never retries, resends or decides what comes
-next, and it submits nothing a second time: what it cannot prove to have arrived ends the program, and the transcript
-decides.
+One adapter is one run of the `claude` program and one session. Prompts are typed into its input box. Its hooks report
+that something happens, its transcript what. It runs in the session's asyncio loop. During a turn it reads the
+transcript and the program's status file a few times per second. It never retries, resends or decides what comes next,
+and submits nothing twice: without proof of arrival it ends the program, and the transcript decides.
 
-Rooms of its own, each claude_pane_…: process (the program in its pane), program (its arguments and environment), hook
-(what it calls), watcher (hooks, transcript, status file) with signs (what they mean), typist with box (the input box)
-and steps (which key is next), screen (what is read from the screen), turn (when a turn is over, and how).
+Submodules, each claude_pane_…: process (the program in its pane), program (its arguments and environment), hook (what
+it calls), watcher (hooks, transcript, status file) with signs (what they mean), typist with box (the input box) and
+steps (which key is next), screen (what is read from the screen), turn (when a turn is over, and how).
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class ClaudePaneAgent:
     # --- the Protocol ---
 
     async def open(self, session_id: str | None) -> str:
-        """See the Protocol. What the program asks at its start is answered; what only a person can answer is told."""
+        """See the Protocol. Answers the program's start-up dialogs; reports those that only the user can answer."""
         self._session_id = session_id or str(uuid.uuid4())
         self._watcher = self._watch(self._session_id)
         self._typist = Typist(self._process, self._watcher, self._sink)
@@ -63,7 +62,7 @@ class ClaudePaneAgent:
         return self._session_id
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """See the Protocol. Waits while a person's turn runs, or a menu is open."""
+        """See the Protocol. Waits while the user's own turn runs, or a menu is open."""
         if self._turn is not None:
             raise ProtocolError(f"turn {turn_id} while turn {self._turn.turn_id} is running")
         self._turn = turn = TuiTurn(turn_id)
@@ -89,7 +88,7 @@ class ClaudePaneAgent:
         return outcome
 
     async def steer(self, message_id: str, text: str) -> bool:
-        """See the Protocol. It is queued in the TUI, where it is seen; one that comes too late is answered after it."""
+        """See the Protocol. The TUI queues and shows the message; a late one is answered after the turn."""
         turn = self._turn
         if turn is None or turn.reading is None or turn.interrupting or self._watcher.idle_s() is not None:
             return False
@@ -100,7 +99,7 @@ class ClaudePaneAgent:
         return handed_over
 
     async def interrupt(self) -> None:
-        """See the Protocol. Background commands go on: the TUI has no key that ends them."""
+        """See the Protocol. Background commands continue: the TUI has no key that ends them."""
         turn = self._turn
         if turn is None:
             return
@@ -117,13 +116,13 @@ class ClaudePaneAgent:
         *,
         answered: str = "",  # noqa: ARG002 - its transcript is a file, which is whole
     ) -> FoundTurn:
-        """See the Protocol. Waits for what the program is known to have and not yet to have written."""
+        """See the Protocol. Waits for messages that the program has, but has not written yet."""
         if not self._session_id:
             raise ProtocolError(f"find_turn({message_id}) before open")
         return await self._watcher.find(message_id)
 
     async def close(self) -> None:
-        """See the Protocol. The pane stays. A turn that is running fails with `AgentDiedError`."""
+        """See the Protocol. The pane stays. A running turn fails with `AgentDiedError`."""
         self._closed = True
         self._process.lose("was closed")
         self._watcher.mute()
@@ -158,7 +157,7 @@ class ClaudePaneAgent:
         await self._start()
 
     def _on_lost(self, why: str) -> None:
-        """Whoever waits is told, or else the owner."""
+        """Reports a lost program to the waiting turn, or else to the owner."""
         self._watcher.stir()
         if self._turn is None and self._watcher.signs.ready and not self._closed:
             self._sink(AgentEvent(kind="ended", text=f"claude {why}"))
@@ -184,7 +183,7 @@ class ClaudePaneAgent:
             if outcome is not None:
                 return outcome
             if turn.limited and watcher.status() == "waiting":
-                # It asks whether it shall wait for the end of the limit: the run does.
+                # It asks whether to wait for the end of the limit: the run does that.
                 await process.alive().press("Escape")
                 await process.wait(ENTER_S)
                 continue
@@ -200,7 +199,7 @@ class ClaudePaneAgent:
             await process.wait(WATCH_S)
 
     async def _tell_question(self) -> None:
-        """A permission rule of the user's makes the program ask, and its turn stands still until a person answers."""
+        """Reports a question of the program, caused by a user's permission rule; its turn waits for the answer."""
         signs = self._watcher.signs
         match self._question.next(now_s(), status=self._watcher.status(), permission=signs.permission):
             case "answered":

@@ -1,7 +1,7 @@
-"""The input box of Claude Code's TUI, which people and the run share: looked at, put aside, filled, cleared.
+"""The input box of Claude Code's TUI, which the user and the run share: reads, stashes, fills and clears it.
 
-Runs in the session's asyncio loop. Nothing tells that a screen has changed, so it is looked at while something is
-expected on it. It never submits anything: whether a prompt is sent, and what became of it, is its owner's.
+Runs in the session's asyncio loop. No event reports a changed screen, so it polls while a change is expected. It never
+submits anything: its owner sends prompts and tracks them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from actors.edges.panes import Pane
 from actors.errors import AgentDiedError
 
 LOOK_S = 0.2
-SCREEN_S = 5.0  # for what was typed to be seen
-STASH_S = 0.6  # for a draft to be put aside
-CLEAR_S = 1.0  # for an interrupted prompt to come back into the box
+SCREEN_S = 5.0  # until typed text is visible
+STASH_S = 0.6  # until a draft is stashed
+CLEAR_S = 1.0  # until an interrupted prompt returns to the box
 
 
 class InputBox:
-    """`pane` gives the pane of the program that runs now, or raises `AgentDiedError`. `wait` returns when something has
+    """`pane` returns the running program's pane, or raises `AgentDiedError`. `wait` returns when something has
     happened, or after that many seconds.
     """
 
@@ -31,7 +31,7 @@ class InputBox:
         self._wait = wait
 
     async def free(self, patience_s: float) -> bool:
-        """Puts aside what a person has half typed; the TUI brings it back after the next prompt was submitted.
+        """Stashes the user's draft; the TUI restores it after the next prompt is submitted.
 
         False: there is no box, but a menu.
         """
@@ -40,15 +40,15 @@ class InputBox:
             return box is not None
         await self._pane().press("C-s")
         after = await self._until(lambda now: now != box, STASH_S)
-        if after and after != box:  # it was a hint, and an older draft has come back
+        if after and after != box:  # it was a hint, and an older draft has returned
             await self._pane().press("C-s")
             await self._until(lambda now: now != after, STASH_S)
         return True
 
     async def fill(self, words: str, text: str) -> None:
-        """Types the words, pastes the text behind them, and waits until they can be seen.
+        """Types the words, pastes the text behind them, and waits until both are visible.
 
-        A paste overtakes what was typed before it (2.1.197), and an Enter right behind a paste is lost (2.1.330).
+        A paste overtakes earlier typed text (2.1.197), and an Enter right after a paste is lost (2.1.330).
         """
         await self._pane().type(words)
         await self._until(lambda box: squeeze(words) in squeeze(box), SCREEN_S)
@@ -56,12 +56,12 @@ class InputBox:
         await self._until(lambda box: _ends_with(box, text), SCREEN_S)
 
     async def holds(self, words: str, text: str) -> bool:
-        """Whether what was filled in is still there."""
+        """Whether the filled-in text is still there."""
         box = input_box(await self._pane().screen())
         return box is not None and (squeeze(words) in squeeze(box) or _ends_with(box, text))
 
     async def clear_ours(self) -> None:
-        """An interrupted prompt may have come back into the box, whence somebody might submit it a second time."""
+        """Clears an interrupted prompt that has returned to the box, where the user could submit it again."""
         until = _now() + CLEAR_S
         with suppress(AgentDiedError):
             while _now() < until:
@@ -72,7 +72,7 @@ class InputBox:
                 await asyncio.sleep(LOOK_S)
 
     async def _until(self, fits: Callable[[str], bool], patience_s: float) -> str | None:
-        """What is in the box, as soon as it fits, or when patience is over; None: there is none."""
+        """The content of the box, once it fits or the time is over; None: there is no box."""
         until = _now() + patience_s
         while True:
             box = input_box(await self._pane().screen())
@@ -82,7 +82,7 @@ class InputBox:
 
 
 def _ends_with(box: str, text: str) -> bool:
-    """Whether the box shows the end of the pasted text, or that it is too long to be shown."""
+    """Whether the box shows the end of the pasted text, or a placeholder for a long one."""
     end = squeeze(text)[-16:]
     return "[Pastedtext#" in squeeze(box) or (bool(end) and squeeze(box).endswith(end))
 

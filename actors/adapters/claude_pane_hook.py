@@ -1,18 +1,18 @@
-"""The program that Claude Code's TUI calls as its hook: hands the hook's JSON to the adapter and prints the answer.
+"""The program that Claude Code's TUI calls as its hook: passes the hook's JSON to the adapter and prints the answer.
 
 `python -I -S claude_pane_hook.py SOCKET`: the standard library only, and little of it, since the TUI waits for it.
-Never fails and never holds the TUI up: when nobody listens any more it ends at once, and nothing is said.
+Never fails and never delays the TUI: without a listener it exits immediately and silently.
 """
 
 import socket
 import sys
 from contextlib import suppress
 
-PATIENCE_S = 5.0  # of an adapter that is there and does not answer
+PATIENCE_S = 5.0  # for an adapter that does not answer
 
 
 def main() -> None:
-    """See above."""
+    """Runs the hook; see the module."""
     event = sys.stdin.buffer.read()
     with suppress(OSError), socket.socket(socket.AF_UNIX) as line:
         line.settimeout(PATIENCE_S)

@@ -1,7 +1,7 @@
-"""The `claude` program in its pane: started, led through its dialogs, restarted, ended.
+"""The `claude` program in its pane: starts it, answers its dialogs, restarts it, ends it.
 
-Runs in the session's asyncio loop. It knows nothing of turns: who waits for the program waits here, and is woken when
-something happens or when the program is lost.
+Runs in the session's asyncio loop. It knows no turns: callers wait here, until something happens or the program is
+lost.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 
 SWEEP_S = 0.3
-_NO_RESTRICTIONS = "unknown option '--managed-settings'"  # not a documented option: it may go, as it came
+_NO_RESTRICTIONS = "unknown option '--managed-settings'"  # not a documented option: it may disappear
 _NO_SESSION = "No conversation found with session ID"
 
 
 class PaneProcess:
-    """One program at a time, in one pane. `on_lost` is called once a program, with why it is of no use any more."""
+    """One program at a time, in one pane. `on_lost` is called once per program, with why it is unusable."""
 
     def __init__(
         self, settings: AgentSettings, access: PaneAccess, sink: EventSink, on_lost: Callable[[str], None]
     ) -> None:
         self.pid = 0
-        self.lost = ""  # why this program is of no use any more
+        self.lost = ""  # why this program is unusable
         self.model = settings.model
         self.changed = asyncio.Event()
         self.socket = access.folder / f"{access.side}.hooks"
@@ -50,9 +50,10 @@ class PaneProcess:
         self._pane: Pane | None = None
 
     async def start(self, session_id: str, *, known: bool, is_ready: Callable[[], bool]) -> None:
-        """Until a prompt can be typed. `known`: the session is there to be resumed. `is_ready`: the hook has come.
+        """Starts the program and waits until it accepts a prompt. `known`: the session can be resumed. `is_ready`: the
+        hook has reported.
 
-        What the program asks at its start is answered; what only a person can answer is told.
+        Answers the program's start-up dialogs; reports those that only the user can answer.
         """
         program = startable(self._settings)
         await asyncio.to_thread(write_hooks, self._plugin, self.socket)
@@ -82,18 +83,18 @@ class PaneProcess:
             await self.start(session_id, known=known, is_ready=is_ready)
 
     async def end(self, farewell: str) -> None:
-        """The pane stays, with the farewell."""
+        """Ends the program. The pane stays and shows the farewell."""
         pane, self._pane = self._pane, None
         if pane is not None:
             await pane.close(farewell)
         await asyncio.to_thread(marked_processes.sweep, (), self._mark, SWEEP_S)
 
     def clean(self) -> None:
-        """Removes what was written for the program."""
+        """Removes the files that were written for the program."""
         shutil.rmtree(self._plugin, ignore_errors=True)
 
     def lose(self, why: str) -> None:
-        """The program, or its session, is gone. The first reason counts."""
+        """Marks the program, or its session, as lost. The first reason counts."""
         if self.lost:
             return
         self.lost = why
@@ -101,13 +102,13 @@ class PaneProcess:
         self._on_lost(why)
 
     def alive(self) -> Pane:
-        """The pane of the program that runs now; raises `AgentDiedError` when there is none."""
+        """The running program's pane; raises `AgentDiedError` when there is none."""
         if self._pane is None or self.lost:
             raise AgentDiedError(f"claude {self.lost or 'is not running: open a session first'}")
         return self._pane
 
     async def wait(self, patience_s: float) -> None:
-        """Until something has happened, or that long."""
+        """Waits until something has happened, or that long."""
         self.changed.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.changed.wait(), patience_s)
@@ -142,7 +143,7 @@ class PaneProcess:
                 words = await self._pane.screen()
         if _NO_SESSION in words:
             return SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
-        above = words.rpartition("\n[loop] ")[0] or words  # our own line about its end may be broken into several
+        above = words.rpartition("\n[loop] ")[0] or words  # our own line about its end may be wrapped
         said = [row for row in above.splitlines() if row.strip() and not row.startswith("[loop] ")]
         how = f"{self.lost}: {line(' '.join(said[-3:]))}" if said else self.lost
         if "exit status" in self.lost:
@@ -151,5 +152,5 @@ class PaneProcess:
 
 
 def now_s() -> float:
-    """Of the session's loop."""
+    """The time of the session's loop."""
     return asyncio.get_running_loop().time()

@@ -1,7 +1,7 @@
-"""How Claude Code's own TUI is started in a pane: arguments, environment, and the hooks that tell us what it does.
+"""How to start Claude Code's own TUI in a pane: arguments, environment, and the hooks that report its activity.
 
-Writes the plugin that holds the hooks, into the folder it is given; starts nothing, never reads os.environ, never
-changes the user's settings. Any thread.
+Writes the hooks' plugin into the given folder; starts nothing, never reads os.environ, never changes the user's
+settings. Any thread.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from actors.adapters import claude_pane_hook
 from actors.adapters.base import AgentSettings
 from actors.adapters.claude_program import arguments, child_environment
 
-# The least that tells what happens: each is a process to wait for. Everything else stands in the transcript.
+# The minimal set: the TUI waits for a process per hook. Everything else is in the transcript.
 HOOKS = ("SessionStart", "UserPromptSubmit", "PermissionRequest", "Stop", "StopFailure")
 HOOK_TIMEOUT_S = 10  # the program's own limit for a hook; a loaded machine's start of an interpreter
 
 _SETTINGS = {
     "skipDangerousModePermissionPrompt": True,  # else a dialog, whose answer lands in the user's settings
-    "autoContinueAtUsageLimit": False,  # the run decides when to go on, and would do so as well
-    "editorMode": "normal",  # what is typed must not be taken for vim's commands
-    "promptSuggestionEnabled": False,  # what stands in the input box was typed by somebody
+    "autoContinueAtUsageLimit": False,  # the run decides when to continue, and would do so as well
+    "editorMode": "normal",  # typed text must not act as vim commands
+    "promptSuggestionEnabled": False,  # any text in the input box was typed
 }
-# The user's own hooks stay out, as they do without a TUI; `disableAllHooks` would turn ours off as well.
+# Excludes the user's own hooks, as without a TUI; `disableAllHooks` would disable ours as well.
 _RESTRICTIONS = {"strictPluginOnlyCustomization": ["hooks"]}
 _OF_THE_SDK = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS")
 
 
 def write_hooks(plugin: Path, socket: Path) -> None:
-    """Makes the plugin at `plugin` anew; its hooks are handed to whoever listens on `socket`."""
+    """Rewrites the plugin at `plugin`; its hooks report to the listener on `socket`."""
     shutil.rmtree(plugin, ignore_errors=True)
     command = shlex.join([sys.executable, "-I", "-S", claude_pane_hook.__file__, str(socket)])
     hook = {"hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT_S}]}
@@ -57,7 +57,7 @@ def tui_arguments(
 ) -> list[str]:
     """The command line; exactly one of the two session ids is given. See `claude_program.arguments`.
 
-    `restricted`: the user's own hooks stay out.
+    `restricted`: without the user's own hooks.
     """
     restrictions = ("--managed-settings", json.dumps(_RESTRICTIONS)) if restricted else ()
     line = arguments(

@@ -1,7 +1,7 @@
-"""What is to be read from the screen of Claude Code's TUI: its start-up dialogs, and its input box. Pure.
+"""Reads the screen of Claude Code's TUI: its start-up dialogs and its input box. Pure.
 
-The screen is no protocol, so little hangs on it: which key answers a dialog, and whether something stands in the
-input box. What became of a prompt is never read here. Written against 2.1.330.
+The screen is not a protocol, so little depends on it: which key answers a dialog, and what the input box contains. The
+fate of a prompt is never read here. Written against 2.1.330.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# What a dialog says, and the beginning of the answer that is chosen; "": whatever is chosen already.
-# The person who runs `loop` has said what these ask: unattended, in this folder, with this environment.
+# A dialog's text, and the beginning of the answer to choose; "": the preselected one. By starting `loop` the user has
+# already consented: unattended, in this folder, with this environment.
 DIALOGS: Sequence[tuple[str, str]] = (
     ("trust this folder", "Yes, I trust"),
     ("Do you want to use this API key", "Yes"),
@@ -21,16 +21,16 @@ DIALOGS: Sequence[tuple[str, str]] = (
     ("Press Enter to continue", ""),
 )
 
-_MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"  # before what is chosen, and in the input box
+_MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"  # before the selected answer, and in the input box
 _OPTION = re.compile(rf"^\s*(?P<chosen>{_MARK})?\s*(?:\d+\.\s+)?(?P<text>\S.*?)\s*$")
 _RULE = re.compile(r"^\s*─{10}")
 _BLANKS = re.compile(r"\s+")
 
 
 def answer(screen: str) -> tuple[str, ...]:
-    """The keys for the start-up dialog that the screen shows; () for none that is known.
+    """The keys for the start-up dialog on the screen; () without a known dialog.
 
-    Either the way to the right answer or, when it is chosen already, Enter: look again in between.
+    Either the keys to the right answer or, when it is selected, Enter: read the screen again in between.
     """
     said = squeeze(screen).lower()
     for words, wanted in DIALOGS:
@@ -50,7 +50,7 @@ def answer(screen: str) -> tuple[str, ...]:
 
 
 def input_box(screen: str) -> str | None:
-    """What stands in the input box, hints included; None when there is no box, since a dialog or a menu is open."""
+    """The text of the input box, hints included; None when a dialog or menu replaces the box."""
     rows = screen.rstrip().splitlines()
     rules = [n for n, row in enumerate(rows) if _RULE.match(row)]
     if len(rules) < 2:
@@ -62,5 +62,5 @@ def input_box(screen: str) -> str | None:
 
 
 def squeeze(text: str) -> str:
-    """Without blanks: where a line is broken depends on the pane's width."""
+    """The text without blanks: line breaks depend on the pane's width."""
     return _BLANKS.sub("", text)

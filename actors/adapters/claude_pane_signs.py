@@ -1,7 +1,7 @@
-"""What Claude Code's TUI is known to have and to do, from its hooks, its transcript and its status file. Pure.
+"""The known state of Claude Code's TUI, from its hooks, its transcript and its status file. Pure.
 
-A plain object without I/O: signs come in, what is to be told comes out. The hooks tell that something happens, the
-transcript what; either may be first.
+A plain object without I/O: signs come in, reports come out. The hooks show that something happens, the transcript what;
+either may be first.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from actors.adapters.claude_pane_turn import identify, is_report, message_in
 from actors.adapters.claude_transcript import Entry
 
 IDLE = frozenset({"idle", "shell"})  # shell: a background command runs
-SHOWN = frozenset({"user", "assistant", "system"})  # entries of the transcript that tell what happened
+SHOWN = frozenset({"user", "assistant", "system"})  # entries of the transcript that show what happened
 
 
 class SessionLeft(msgspec.Struct, frozen=True):
-    """A person took the program to another session."""
+    """The user switched the program to another session."""
 
     how: str  # as the program calls it
 
 
 class BegunLate(msgspec.Struct, frozen=True):
-    """A message that was to stop before it began has begun."""
+    """A message that was to be stopped before its start has started."""
 
     message_id: str
 
@@ -37,39 +37,39 @@ Sign = AgentEvent | SessionLeft | BegunLate
 
 
 class Signs:
-    """Of one program, and of its next run in the same session."""
+    """The signs of one program, and of its next run in the same session."""
 
     def __init__(self, session_id: str) -> None:
         self.ready = False  # its hook has come
-        self.newest = ""  # the prompt that was begun last, "" when it was a person's
-        self.permission = ""  # the call that the program asks a person's permission for, by its hook
+        self.newest = ""  # the last started prompt, "" when it was the user's
+        self.permission = ""  # the call that waits for the user's permission, by its hook
         self.permission_tool = ""
         self._session_id = session_id
         self._busy = False  # by its hooks
         self._idle_since_s: float | None = None
         self._unseen: set[str] = set()  # submitted, and not yet in the transcript
-        self._has: set[str] = set()  # the program says that it has these
-        self._to_stop: set[str] = set()  # waited behind a prompt that was interrupted
+        self._has: set[str] = set()  # the program has confirmed these
+        self._to_stop: set[str] = set()  # waited behind an interrupted prompt
 
     def restarted(self) -> None:
         """The program is started (again)."""
         self.ready = self._busy = False
 
     def submitted(self, message_id: str) -> None:
-        """It is about to be typed."""
+        """The prompt is about to be typed."""
         self._unseen.add(message_id)
 
     def has(self, message_id: str) -> bool:
-        """Whether the program says that it has this prompt."""
+        """Whether the program has confirmed this prompt."""
         return message_id in self._has
 
     def stop_when_begun(self, message_ids: Iterable[str]) -> None:
-        """They wait behind a prompt that is interrupted."""
+        """Marks messages that wait behind an interrupted prompt."""
         self._to_stop |= set(message_ids)
 
     def idle_s(self, status: str, now_s: float) -> float | None:
-        """For how long the program has had nothing to do; None: it works, or a menu is open. `status`: what it says of
-        itself, "" when this version does not.
+        """How long the program has been idle; None: it works, or a menu is open. `status`: its own report, "" when this
+        version has none.
         """
         if not (status in IDLE if status else not self._busy):
             self._idle_since_s = None
@@ -79,11 +79,11 @@ class Signs:
         return now_s - self._idle_since_s
 
     def is_ours(self, event: Mapping[str, Any]) -> bool:
-        """Whether a hook's event is of the run's own session."""
+        """Whether a hook's event belongs to the run's own session."""
         return event.get("session_id") == self._session_id
 
     def hooked(self, event: Mapping[str, Any]) -> list[Sign]:
-        """One call of our hook."""
+        """Handles one call of our hook."""
         name = event.get("hook_event_name")
         if not self.is_ours(event):
             return [SessionLeft(str(event.get("source")))] if name == "SessionStart" else []
@@ -110,10 +110,10 @@ class Signs:
         return [] if is_report(text) else [AgentEvent(kind="typed", text=text.strip())]
 
     def entered(self, entry: Entry) -> list[Sign]:
-        """The next entry of the transcript."""
+        """Handles the next entry of the transcript."""
         signs = _shown(entry)
         if entry.get("type") == "queue-operation" and entry.get("operation") == "enqueue":
-            # 2.1.197 calls the hook when it takes a message that was queued, not before.
+            # 2.1.197 calls the hook when it accepts a queued message, not before.
             self._has |= {message_in(str(entry.get("content")))} & self._unseen
         if entry.get("toolUseResult") is not None:
             self.permission = ""

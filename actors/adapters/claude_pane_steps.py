@@ -1,7 +1,7 @@
-"""What is done next to Claude Code's TUI: at its start, to enter a prompt, to stop it, when it asks. Pure.
+"""Decides the next step for Claude Code's TUI: at its start, to enter a prompt, to stop it, when it asks. Pure.
 
-Plain objects without I/O: each is told what is seen and what time it is (seconds of one clock), and names the next
-step. A key is pressed again where it may not have worked; a prompt is never pasted twice.
+Plain objects without I/O: each gets what is visible and the time (seconds of one clock), and returns the next step. A
+key is pressed again where it may have been lost; a prompt is never pasted twice.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ from typing import Literal
 
 from actors.adapters.claude_pane_screen import answer, input_box
 
-READY_S = 60.0  # of a loaded machine, and of a person who has to answer what only a person can
-ANSWER_S = 5.0  # for a dialog to go away
-UNKNOWN_DIALOG_S = 8.0  # then people are told that the program asks something
+READY_S = 60.0  # of a loaded machine, and of a user who answers dialogs
+ANSWER_S = 5.0  # until a dialog disappears
+UNKNOWN_DIALOG_S = 8.0  # then the user is told that the program asks something
 ENTER_S = 2.0  # for the hook, after Enter
-SUBMIT_S = 45.0  # for the hook in all: it is an interpreter's start, on a loaded machine
+SUBMIT_S = 45.0  # for the hook in total: an interpreter's start on a loaded machine
 DIALOG_NOTE_S = 5.0
 INTERRUPT_AGAIN_S = 2.0
 ESCAPES = 4
 
 
 class Starting:
-    """The program's start. Its hook comes before its input box does, and what is typed before that is lost."""
+    """The program's start. Its hook reports before its input box appears; text typed before that is lost."""
 
     def __init__(self, now_s: float) -> None:
         self._began_s = now_s
-        self._answered = ""  # the screen whose dialog was answered last
+        self._answered = ""  # the screen of the last answered dialog
         self._answered_at_s = 0.0
         self._is_noted = False
 
     def is_over(self, screen: str, *, ready: bool) -> bool:
-        """Whether prompts can be typed. `ready`: the program's hook has come."""
+        """Whether prompts can be typed. `ready`: the program's hook has reported."""
         return ready and input_box(screen) is not None
 
     def is_overdue(self, now_s: float) -> bool:
-        """Whether it waits for something that is not known here."""
+        """Whether it waits for something unknown."""
         return now_s - self._began_s > READY_S
 
     def keys(self, screen: str, now_s: float) -> tuple[str, ...]:
-        """What answers the dialog on the screen; () for none. It counts as pressed.
+        """The keys that answer the dialog on the screen; () for none. They count as pressed.
 
-        After Enter another dialog comes, on which a second Enter would say no: the same screen is answered again only
+        After Enter another dialog comes, on which a second Enter would mean no: the same screen is answered again only
         after some time.
         """
         keys = answer(screen) if input_box(screen) is None else ()
@@ -50,7 +50,7 @@ class Starting:
         return keys
 
     def is_note_due(self, screen: str, now_s: float) -> bool:
-        """Whether people are to be told that the program asks something; True once."""
+        """Whether to tell the user that the program asks something; True once."""
         if self._is_noted or answer(screen) or now_s - self._began_s <= UNKNOWN_DIALOG_S:
             return False
         self._is_noted = True
@@ -58,14 +58,14 @@ class Starting:
 
 
 class Bringing:
-    """A prompt on its way to a pane that a person may be using."""
+    """A prompt on its way to a pane that the user may be using."""
 
     def __init__(self, now_s: float) -> None:
         self._began_s = now_s
         self._is_noted = False
 
     def is_note_due(self, now_s: float) -> bool:
-        """Whether people are to be told that it waits for them; True once."""
+        """Whether to tell the user that the prompt waits for them; True once."""
         if self._is_noted or now_s - self._began_s <= DIALOG_NOTE_S:
             return False
         self._is_noted = True
@@ -73,14 +73,14 @@ class Bringing:
 
 
 class Entering:
-    """From Enter until the program says that it has the prompt."""
+    """From Enter until the program confirms the prompt."""
 
     def __init__(self, now_s: float) -> None:
         self._until_s = now_s + SUBMIT_S
         self._entered_s = now_s
 
     def next(self, now_s: float, *, has_it: bool) -> Literal["taken", "lost", "wait", "look at the box"]:
-        """`look at the box`: press Enter again if the prompt is still there, and say so by `pressed`."""
+        """`look at the box`: press Enter again if the prompt is still there, and report it by `pressed`."""
         if has_it:
             return "taken"
         if now_s > self._until_s:
@@ -88,12 +88,12 @@ class Entering:
         return "wait" if now_s - self._entered_s < ENTER_S else "look at the box"
 
     def pressed(self, now_s: float) -> None:
-        """Enter, once more."""
+        """Records another Enter."""
         self._entered_s = now_s
 
 
 class Escaping:
-    """Stopping what the program does. While nothing runs, Escape would open a menu."""
+    """Stops the program's current work. While nothing runs, Escape would open a menu."""
 
     def __init__(self) -> None:
         self._presses = 0
@@ -113,16 +113,16 @@ class Escaping:
 
 
 class Question:
-    """Whether the program waits for a person's answer in the middle of a turn, and whether anybody was told."""
+    """Whether the program waits for the user's answer during a turn, and whether that was reported."""
 
     def __init__(self) -> None:
         self._since_s: float | None = None
         self._is_told = False
 
     def next(self, now_s: float, *, status: str, permission: str) -> Literal["tell", "answered", "nothing"]:
-        """`status` as the program gives it, "" when it does not. `permission`: the call that it asks permission for.
+        """`status`: the program's own report, "" = none. `permission`: the call that it asks permission for.
 
-        A permission is told at once; what is asked otherwise only when nobody answers it for some time.
+        A permission is reported immediately; another question only after some time without an answer.
         """
         if status != "waiting" if status else not permission:
             return self.over()
@@ -134,7 +134,7 @@ class Question:
         return "tell"
 
     def over(self) -> Literal["answered", "nothing"]:
-        """It asks nothing any more."""
+        """The program asks nothing any more."""
         self._since_s = None
         was_told, self._is_told = self._is_told, False
         return "answered" if was_told else "nothing"

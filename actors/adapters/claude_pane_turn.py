@@ -1,7 +1,7 @@
 """The bookkeeping of one turn in Claude Code's TUI. Pure: transcript entries and signs in, an outcome out; no clock.
 
-The transcript says how a turn ended, as it does after a crash; the TUI's state only says when to believe it. The TUI
-knows no ids of ours, so each prompt begins with a line that names its own.
+The transcript shows how a turn ended, as after a crash; the TUI's state shows only when to trust it. The TUI does not
+know our ids, so each prompt begins with a line that contains its id.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from actors.adapters.claude_events import text_of
 from actors.adapters.claude_transcript import Entry, Reading
 from actors.messages import TurnOutcome
 
-# The TUI marks longer pastes as such, and its model follows those only as far as typed words ask it to. So this line
-# is typed. It also keeps a prompt's first character from being one that means something: / ! # @ ?.
+# The TUI marks longer pastes as such, and its model follows them only as far as typed words ask it to. So this line is
+# typed. It also keeps special characters from the start of a prompt: / ! # @ ?.
 _LINE = "[loop {}] Please do what the following says."
 _OURS = re.compile(re.escape(_LINE).replace(r"\{\}", r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"))
 _SHOWN = re.compile(r"\[loop[0-9a-f-]{36}\]")
 _NOTIFICATION = "<task-notification>"
 
-SETTLE_S = 0.3  # the next message that waits begins 30 ms after the end of a turn
-WAITING_S = 3.0  # a message that was queued is taken at the latest when the turn is over
-# An interrupted prompt that was not answered yet is taken back, and leaves no trace in the transcript.
+SETTLE_S = 0.3  # the next waiting message starts 30 ms after the end of a turn
+WAITING_S = 3.0  # a queued message is accepted at the end of the turn at the latest
+# An interrupted prompt without an answer is withdrawn, and leaves no trace in the transcript.
 TRACELESS_S = 2.5
 
 
 def first_line(message_id: str) -> str:
-    """What is typed before the prompt `message_id`."""
+    """The typed line before the prompt `message_id`."""
     return _LINE.format(message_id)
 
 
 def message_in(text: str) -> str:
-    """The id of ours in a prompt, "" when a person wrote it.
+    """Our id in a prompt, "" when the user wrote it.
 
-    Not only at its beginning: whatever a person or the TUI put before it, it is the message.
+    Searches the whole prompt: the user or the TUI may have added text before the id.
     """
     found = _OURS.search(text)
     return found[1] if found else ""
 
 
 def shows_ours(box: str) -> bool:
-    """Whether a prompt of ours is in what the input box shows, without blanks."""
+    """Whether the input box's text without blanks contains a prompt of ours."""
     return _SHOWN.search(box) is not None
 
 
@@ -51,7 +51,7 @@ def is_report(text: str) -> bool:
 
 
 def identify(entry: Entry) -> str:
-    """The id of ours under which a user message was sent, or "" for any other entry."""
+    """Our id of a user message, or "" for any other entry."""
     if entry.get("isSidechain") or entry.get("isMeta"):
         return ""
     if entry.get("type") == "user":
@@ -63,14 +63,14 @@ def identify(entry: Entry) -> str:
 
 
 class TuiTurn:
-    """One turn of ours. Feed it each new entry, and ask for its outcome whenever something has happened."""
+    """One turn of ours. Feed it each new entry, and get its outcome whenever something has happened."""
 
     def __init__(self, turn_id: str) -> None:
         self.turn_id = turn_id
         self.interrupting = False  # by us
         self.steered: set[str] = set()  # submitted, and not yet in the transcript
-        self.reading: Reading | None = None  # None: the transcript has not got the prompt
-        self._closed = False  # another prompt has begun
+        self.reading: Reading | None = None  # None: the transcript lacks the prompt
+        self._closed = False  # another prompt has started
 
     def take(self, entry: Entry) -> None:
         """Notes the next entry of the transcript."""
@@ -94,7 +94,7 @@ class TuiTurn:
         return outcome is not None and outcome.status == "limited"
 
     def outcome(self, idle_s: float | None) -> TurnOutcome | None:
-        """How the turn ended, None when it is not over. `idle_s`: how long the TUI has done nothing; None: it works."""
+        """How the turn ended, None when it is not over. `idle_s`: how long the TUI has been idle; None: it works."""
         reading = self.reading
         if reading is None:
             return None

@@ -1,7 +1,7 @@
 """Types into Claude Code's TUI: prompts, and the Escape that stops it. Runs in the session's asyncio loop.
 
-One prompt at a time, and each is typed once: what it cannot prove to have arrived ends the program, and the transcript
-decides. Which key is next, and when, is `claude_pane_steps`.
+One prompt at a time, and each is typed once: without proof of arrival it ends the program, and the transcript decides.
+`claude_pane_steps` decides which key is next, and when.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actors.errors import AgentDiedError
 
 
 class Typist:
-    """Of one session."""
+    """The typist of one session."""
 
     def __init__(self, process: PaneProcess, watcher: Watcher, sink: EventSink) -> None:
         self.box = InputBox(process.alive, process.wait)
@@ -32,7 +32,7 @@ class Typist:
         self._escaping: asyncio.Task[None] | None = None
 
     async def bring(self, turn: TuiTurn, prompt: str, model: str, restart: Callable[[str], Awaitable[None]]) -> bool:
-        """Submits it as soon as the pane is free. False: it was interrupted before, and nothing was typed.
+        """Submits the prompt once the pane is free. False: it was interrupted before, and nothing was typed.
 
         `restart`: another model, for this program only; `/model` would make it the user's default.
         """
@@ -51,12 +51,12 @@ class Typist:
         return False
 
     async def submit(self, message_id: str, text: str, box_s: float) -> bool:
-        """Types a prompt and sends it off. False: the input box did not come free in time, and nothing was typed."""
+        """Types and submits a prompt. False: the input box was not free in time, and nothing was typed."""
         async with self._typing:
             if not await self.box.free(box_s):
                 return False
-            # What has been begun is finished, also when nobody waits for it any more: half a prompt in the box would
-            # be sent by whoever presses Enter next.
+            # A started prompt is completed even after a cancellation: the next Enter would submit half a prompt in the
+            # box.
             self._entering = asyncio.get_running_loop().create_task(self._enter(message_id, text))
             await asyncio.shield(self._entering)
             return True
@@ -79,7 +79,7 @@ class Typist:
             self._watcher.look()
 
     async def escape(self, wanted: Callable[[], bool]) -> None:
-        """Until the program has stopped, or it is not wanted any more."""
+        """Presses Escape until the program has stopped, or the stop is not wanted any more."""
         escaping = Escaping()
         while True:
             idle = self._watcher.idle_s() is not None
@@ -95,7 +95,7 @@ class Typist:
                     await self._process.wait(LOOK_S)
 
     def stop_late(self, message_id: str) -> None:
-        """Breaks off what waited behind an interrupted prompt, and has been begun."""
+        """Interrupts a message that waited behind an interrupted prompt, and has started."""
         self._escaping = asyncio.get_running_loop().create_task(self._stop_late(message_id))
 
     async def _stop_late(self, message_id: str) -> None:
@@ -103,12 +103,12 @@ class Typist:
             await self.escape(lambda: self._watcher.signs.newest == message_id)
 
     async def escaped(self) -> None:
-        """Waits for what `stop_late` has begun."""
+        """Waits for the end of `stop_late`."""
         if self._escaping is not None:
             await asyncio.wait([self._escaping])
 
     async def stop(self) -> None:
-        """Types nothing any more."""
+        """Stops typing for good."""
         for task in (self._entering, self._escaping):
             if task is not None:
                 task.cancel()

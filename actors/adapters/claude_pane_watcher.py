@@ -1,7 +1,7 @@
-"""Watches Claude Code's TUI: its hooks come in on a socket, its transcript and its status file are looked at.
+"""Watches Claude Code's TUI: receives its hooks on a socket, reads its transcript and status file.
 
-Runs in the session's asyncio loop. What the signs mean is `claude_pane_signs`; this module takes them in and tells. The
-transcript is followed as long as something happens, and for a moment longer.
+Runs in the session's asyncio loop. `claude_pane_signs` interprets the signs; this module collects and reports them. It
+follows the transcript while something happens, and a moment longer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FLUSH_S = 2.0  # the transcript is written every 100 ms
 
 
 class Watcher:
-    """Of one session. `on_entry` gets each entry of the transcript; `on_late` the id of a message that was to be
-    stopped before it began; `is_turn_open` says whether there is somebody to watch for.
+    """The watcher of one session. `on_entry` gets each entry of the transcript; `on_late` the id of a message that was
+    to be stopped before its start; `is_turn_open`: whether a turn needs watching.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Watcher:
         self._closed = False
 
     async def listen(self) -> None:
-        """For the program's hooks."""
+        """Listens for the program's hooks."""
         self._process.socket.unlink(missing_ok=True)  # that of an actor that was killed
         self._hooks = await asyncio.start_unix_server(self._take_hook, self._process.socket, limit=1 << 26)
 
     def mute(self) -> None:
-        """Hears no hook any more."""
+        """Ignores hooks from now on."""
         self._closed = True
         server, self._hooks = self._hooks, None
         if server is not None:
@@ -72,7 +72,7 @@ class Watcher:
             await asyncio.wait([self._following])
 
     def status(self) -> str:
-        """What the program says of itself; "" when this version does not."""
+        """The program's own status; "" when this version has none."""
         try:
             state = read_object((self._config / "sessions" / f"{self._process.pid}.json").read_bytes())
             return str(state.get("status") or "")
@@ -80,21 +80,21 @@ class Watcher:
             return ""
 
     def idle_s(self) -> float | None:
-        """For how long the program has had nothing to do; None: it works, or a menu is open."""
+        """How long the program has been idle; None: it works, or a menu is open."""
         return self.signs.idle_s(self.status(), now_s())
 
     def stir(self) -> None:
-        """Something has happened that is worth a look."""
+        """Something has happened: read the transcript soon."""
         self._news.set()
         self._process.changed.set()
 
     def watch(self) -> None:
-        """Follows the transcript as long as something goes on."""
+        """Follows the transcript while something happens."""
         if not self._closed and (self._following is None or self._following.done()):
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
     def look(self) -> bool:
-        """Takes what the transcript has got since; whether it was anything."""
+        """Reads the new entries of the transcript. Returns whether there were any."""
         entries = self.transcript.new_entries()
         for entry in entries:
             signs = self.signs.entered(entry)
@@ -105,7 +105,7 @@ class Watcher:
         return bool(entries)
 
     async def find(self, message_id: str) -> FoundTurn:
-        """What the transcript says of a message. Waits for what the program has and has not written yet."""
+        """What the transcript shows of a message. Waits for messages that the program has, but has not written yet."""
         until = now_s() + FLUSH_S
         while True:
             found = await asyncio.to_thread(self.transcript.find, message_id)
@@ -127,7 +127,7 @@ class Watcher:
                     self._sink(sign)
 
     async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One call of our hook. No answer: everything goes its way."""
+        """Handles one call of our hook. Sends no answer: the program proceeds as usual."""
         try:
             event = read_object(await reader.read())
         except ForeignJsonError:

@@ -1,12 +1,12 @@
 """The running `claude` program, as a transport of the official SDK.
 
-The SDK's own transport is not used: it adds our whole os.environ to the child's, leaves the child in our process
-group, and keeps no hold of what the agent starts; child.py does without all that. Control frames go to the SDK's
-client; all else goes to the adapter as it came, since the SDK's types drop what the adapter needs. Imports the SDK
-(about 1 s): import it late.
+The SDK's own transport is not used: it adds our whole os.environ to the child's, leaves the child in our process group,
+and does not track what the agent starts. child.py has none of these faults. Control frames go to the SDK's client; all
+else goes to the adapter unchanged, since the SDK's types drop what the adapter needs. Imports the SDK (about 1 s):
+import it late.
 
 Runs in the session's asyncio loop. A program that sends more control frames than the client reads (`_MOST_WAITING`
-bytes) has lost its way: that is a breach.
+bytes) is broken: that is a breach.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from actors.errors import AgentBreachError
 from actors.text import ForeignJsonError, read_json
 from actors.wire.lines import LONGEST_LINE, LineCutter
 
-# With its end foreseen (the adapter says so), the client's complaints about it are noise on somebody's terminal.
+# The adapter handles the program's end, so the client's complaints about it are noise on the user's terminal.
 logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())
 
-# An idle program leaves 0.03-0.08 s after its input ends; a busy one 1.5 s after SIGTERM, if its tools let it.
+# An idle program exits 0.03-0.08 s after its input ends; a busy one 1.5 s after SIGTERM, if its tools permit.
 PATIENCE = Patience(leave_s=0.5, terminate_s=0.7, kill_s=0.4)
-LAST_WORDS_S = 0.5  # for what stands in the pipes when the program has ended
+LAST_WORDS_S = 0.5  # for data left in the pipes when the program has ended
 
 _MOST_WAITING = 2 * LONGEST_LINE  # bytes of control frames that the SDK's client has not read yet
 
@@ -74,7 +74,7 @@ class ClaudeProcess(Transport):
 
     @property
     def ended(self) -> bool:
-        """Whether the program is gone, or cannot be followed any more."""
+        """Whether the program is gone, or unreadable."""
         return self._ended
 
     @property
@@ -84,7 +84,7 @@ class ClaudeProcess(Transport):
 
     @property
     def how_it_ended(self) -> str:
-        """One line for people."""
+        """How it ended, as one line for the user."""
         how = f"ended with exit status {self._child.exit_code}" if self.pid else "was not started"
         said = self._child.said
         return how + (f": {said[-1]}" if said else "")
@@ -116,7 +116,7 @@ class ClaudeProcess(Transport):
         raise ProcessError(f"claude {self.how_it_ended}")
 
     async def end_input(self) -> None:
-        """Closes the program's input: it leaves when it has nothing to do."""
+        """Closes the program's input: it exits when idle."""
         self._child.close_input()
 
     def is_ready(self) -> bool:
@@ -128,7 +128,7 @@ class ClaudeProcess(Transport):
         await self._child.end(PATIENCE)
 
     def heard(self, data: bytes) -> None:
-        """Cuts the program's output into frames, as it comes."""
+        """Cuts the program's output into frames as it arrives."""
         if self._ended:
             return
         try:
@@ -137,7 +137,7 @@ class ClaudeProcess(Transport):
         except AgentBreachError as error:
             self.failure = error if str(error).startswith("claude ") else AgentBreachError(f"claude {error}")
             self._over()
-        except Exception as error:  # a bug of ours: whoever waits must be told
+        except Exception as error:  # a bug of ours: the waiting turn must end
             self.failure = error
             self._over()
 
@@ -149,7 +149,7 @@ class ClaudeProcess(Transport):
 
     def _take(self, row: str) -> None:
         if not row.startswith("{"):
-            return  # some builds print other things as well
+            return  # some builds print other text as well
         try:
             event: dict[str, Any] = read_json(row)
         except ForeignJsonError as error:

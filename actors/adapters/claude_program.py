@@ -1,4 +1,4 @@
-"""Which `claude` is started, with which arguments and environment, and whether it can be started at all.
+"""Which `claude` to start, its arguments and environment, and whether it can start at all.
 
 Starts nothing but `claude auth status` (in `preflight`); never reads os.environ; never changes the user's login. Any
 thread; `preflight` blocks for about 0.4 s.
@@ -25,25 +25,25 @@ from actors.errors import AgentUnavailableError, BadFileError
 from actors.text import read_json
 
 TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not the token
-# Every process that descends from the program carries this mark, also one that called setsid or whose parent died.
+# Every descendant of the program carries this mark, even after setsid or its parent's death.
 LOGIN_CHECK_S = 10.0
-# How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends.
-# The program's own limit when it is to leave, by its own name and with its own default; 0 is no limit.
+# How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends. The
+# program's own limit at its exit, with its own name and default; 0 is no limit.
 SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
 SHELL_WAIT_MS = 600_000
 MOST_SETTINGS = 1 << 20  # bytes of a settings file
-UNATTENDED = "bypassPermissions"  # the permission mode in which nobody is asked
+UNATTENDED = "bypassPermissions"  # the permission mode that never asks
 
 
 def program_of(settings: AgentSettings) -> Path:
-    """As `locate`, for whoever does not know which agent it is."""
+    """As `locate`, with the signature that all agents share."""
     return locate(settings.environment)
 
 
 def locate(environment: Mapping[str, str]) -> Path:
-    """The user's own `claude` on the PATH of `environment`; without one, the program that the SDK brings.
+    """The user's own `claude` on the PATH of `environment`; without one, the SDK's bundled program.
 
-    Raises `AgentUnavailableError` when the SDK is missing: it is needed to speak to either.
+    Raises `AgentUnavailableError` when the SDK is missing: both programs need it.
     """
     sdk = importlib.util.find_spec("claude_agent_sdk")
     if sdk is None or sdk.origin is None:
@@ -61,7 +61,7 @@ def locate(environment: Mapping[str, str]) -> Path:
 
 
 def startable(settings: AgentSettings) -> Path:
-    """The program to start, after everything was looked at that can be seen without starting it.
+    """The program to start, after all checks that need no start.
 
     Raises `AgentUnavailableError` with the next step.
     """
@@ -75,7 +75,7 @@ def startable(settings: AgentSettings) -> Path:
 def refuse_root(environment: Mapping[str, str], *, user_id: int) -> None:
     """Raises `AgentUnavailableError` where `claude` itself would refuse to run unattended.
 
-    The rule is its own (2.1.330), and it is the user's to say that this is a sandbox, never ours.
+    The rule is its own (2.1.330). Only the user may declare a sandbox, never we.
     """
     if user_id == 0 and environment.get("IS_SANDBOX") != "1":
         raise AgentUnavailableError(
@@ -117,11 +117,11 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(f"claude is not logged in: run `{command} auth login`, or set ANTHROPIC_API_KEY")
 
 
-# Tools that the run's sessions have no use for. A name that the program does not know does no harm.
+# Tools that the run's sessions do not need. An unknown name is harmless.
 LEFT_OUT_TOOLS = (
-    *("AskUserQuestion", "EnterPlanMode", "ExitPlanMode"),  # wait for a person
-    *("EnterWorktree", "ExitWorktree"),  # move the session: checks and reviewers look into the run's directory
-    *("ScheduleWakeup", "CronCreate", "CronDelete", "CronList", "Monitor"),  # the turn ends, and goes on by itself
+    *("AskUserQuestion", "EnterPlanMode", "ExitPlanMode"),  # wait for the user
+    *("EnterWorktree", "ExitWorktree"),  # move the session: checks and reviewers read the run's directory
+    *("ScheduleWakeup", "CronCreate", "CronDelete", "CronList", "Monitor"),  # the turn ends, and continues by itself
     "RemoteTrigger",  # works on another machine
 )
 
@@ -143,11 +143,11 @@ def arguments(
     effort: str = "",
     tui: tuple[str, ...] = (),
 ) -> list[str]:
-    """The command line, unattended; exactly one of the two session ids is given. `tui` stands in for what is headless.
+    """The unattended command line; exactly one of the two session ids is given. `tui` replaces the headless arguments.
 
-    The user's settings and CLAUDE.md files are loaded, since they hold how to log in (apiKeyHelper, Bedrock), the
-    default model, and what the agent must know of the project. Their hooks and MCP servers are not: they are made
-    for a person at the terminal. (`--setting-sources=` would leave out all of it.)
+    Loads the user's settings and CLAUDE.md files: they define the login (apiKeyHelper, Bedrock), the default model, and
+    the project's instructions. Excludes their hooks and MCP servers, which are for interactive use.
+    (`--setting-sources=` would exclude everything.)
     """
     line = [
         str(program),
@@ -157,7 +157,7 @@ def arguments(
         f"--disallowed-tools={','.join(LEFT_OUT_TOOLS)}",  # one argument: it takes any number of them
     ]
     if bridge is not None:
-        # The token stays out of the command line, which every user of the machine can read.
+        # The token is not on the command line, which every user of the machine can read.
         server = {
             "type": "http",
             "url": bridge.url,
@@ -169,16 +169,16 @@ def arguments(
         line += ["--model", model]
     if effort:
         line += ["--effort", effort]
-    # One argument each: --resume takes an optional value, so a separate one might be read as something else.
+    # One argument each: --resume has an optional value, so a separate one might be misread.
     line.append(f"--resume={resume}" if resume else f"--session-id={new_session}")
     return line
 
 
 def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
-    """The whole environment of the program: that of `settings`, and what it needs to talk to us."""
+    """The whole environment of the program: that of `settings`, and the variables for our connection."""
     environment = {name: value for name, value in settings.environment.items() if name != "CLAUDECODE"}
     environment |= {
-        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",  # as the SDK says it
+        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",  # as the SDK sets it
         "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1",  # running, idle: the only exact sign of a turn's end
         "PWD": str(settings.cwd),
         MARK_VARIABLE: mark,
@@ -189,19 +189,19 @@ def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
 
 
 def config_folder(environment: Mapping[str, str]) -> Path:
-    """Where `claude` keeps its transcripts when it runs with `environment`."""
+    """The folder of transcripts of a `claude` that runs with `environment`."""
     chosen = environment.get("CLAUDE_CONFIG_DIR")
     if chosen:
         return Path(chosen)
     return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".claude"
 
 
-# Tools that the rules of another one are for.
+# Tools to which another tool's rules apply.
 _RULES_OF = {"Write": ("Write", "Edit"), "NotebookEdit": ("NotebookEdit", "Edit"), "Grep": ("Grep", "Read")}
 
 
 def asking_rules(tool: str, settings: AgentSettings) -> list[str]:
-    """The rules of the user's and the repository's settings that ask a person before this tool is used. For people."""
+    """The user's and repository's permission rules that ask before this tool is used, as text for the user."""
     own = settings.cwd / ".claude"
     found: list[str] = []
     for path in (

@@ -1,10 +1,10 @@
-"""What Claude Code's own transcript says of a message of ours.
+"""Reads what Claude Code's own transcript shows of our messages.
 
 `find` is pure. `Transcript` reads one session's file, which the program appends to about 100 ms behind what it does;
 it never writes. Any thread, one at a time.
 
-The SDK's get_session_messages is not used: it reads below the HOME of *this* process, leaves out messages that were
-steered into a turn (they stand as attachments), and shows neither interruptions nor what is an error.
+The SDK's get_session_messages is not used: it reads below the HOME of *this* process, omits messages that were steered
+into a turn (they are attachments), and shows neither interruptions nor errors.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Entry = Mapping[str, Any]
 _INTERRUPTED = "[Request interrupted by user"
 _NOTIFICATION = "<task-notification>"
 _TASK_ID = re.compile(r"<task-id>(.*?)</task-id>")
-# A task that was stopped on purpose is not brought up again by the program.
+# The program does not report a task that was stopped on purpose.
 _STOPPED = re.compile(r"<status>(?:killed|stopped)</status>")
 
 
 def message_id(entry: Entry) -> str:
-    """The id that a user message was sent under, or "" for any other entry."""
+    """The id of a sent user message, or "" for any other entry."""
     if entry.get("isSidechain"):
         return ""
     if entry.get("type") == "user":
@@ -41,16 +41,16 @@ def message_id(entry: Entry) -> str:
     return ""
 
 
-# Whose message an entry is: its id, or "".
+# Returns the id of an entry's message, or "".
 Identify = Callable[[Entry], str]
 
 
 def find(entries: Iterable[Entry], wanted: str, identify: Identify = message_id) -> FoundTurn:
-    """What became of the message `wanted`.
+    """The fate of the message `wanted`.
 
-    finished: the model's last message after it ends the turn (or reports the API's refusal), and nothing followed
-    that takes this back: an interruption, a background task that had not ended, a report that was not answered.
-    The next prompt ends the search, unless background tasks of the turn were running then.
+    finished: the model's last message after it ends the turn (or reports the API's refusal), and nothing later revokes
+    that: an interruption, an open background task, an unanswered report. The next prompt ends the search, unless
+    background tasks of the turn were running then.
     """
     reading: Reading | None = None
     for entry in entries:
@@ -65,19 +65,19 @@ def find(entries: Iterable[Entry], wanted: str, identify: Identify = message_id)
 
 
 class Reading:
-    """One walk along a turn's entries, from the one after its prompt."""
+    """One pass over a turn's entries, from the one after its prompt."""
 
     def __init__(self) -> None:
-        self.interrupted = False  # the newest thing that was said of it
+        self.interrupted = False  # the newest message of it
         self.shells: set[str] = set()  # background commands that run; a part of `tasks`
         self._last: Entry | None = None  # the message that ended the turn, if one did
-        self._text: dict[str, str] = {}  # API message id → what it said; one message is several entries
+        self._text: dict[str, str] = {}  # API message id → its text; one message is several entries
         self._tokens: dict[str, tuple[int, int]] = {}
         self.tasks: set[str] = set()  # background tasks that run
         self._report_due = False
 
     def take(self, entry: Entry) -> bool:
-        """Notes the next entry; one of an unknown shape is read over. False: it begins another turn."""
+        """Notes the next entry; skips unknown shapes. False: it starts another turn."""
         try:
             return self._take(entry)
         except UNKNOWN_SHAPE:
@@ -99,7 +99,7 @@ class Reading:
         message = entry.get("message") or {}
         failed = bool(entry.get("isApiErrorMessage"))
         if message.get("model") == "<synthetic>" and not failed:
-            return  # on resuming, the program closes an unfinished turn with words of its own
+            return  # on resuming, the program closes an unfinished turn with its own text
         key = str(message.get("id"))
         self._text[key] = "\n".join(filter(None, (self._text.get(key), text_of(message.get("content")))))
         self._tokens[key] = tokens(message.get("usage"))
@@ -122,7 +122,7 @@ class Reading:
         # Reports of background tasks, reminders and summaries are the program's own, not prompts.
         if text.startswith(_NOTIFICATION) or entry.get("isMeta") or entry.get("isCompactSummary"):
             return True
-        return bool(self.tasks or self._report_due)  # then it was steered into a turn that went on
+        return bool(self.tasks or self._report_due)  # then it was steered into a turn that continued
 
     def _task_started(self, result: Any) -> None:
         if isinstance(result, Mapping):
@@ -141,7 +141,7 @@ class Reading:
 
     @property
     def usage(self) -> Usage:
-        """So far. The transcript knows no costs."""
+        """The usage so far. The transcript has no costs."""
         counted = self._tokens.values()
         return Usage(input_tokens=sum(t[0] for t in counted), output_tokens=sum(t[1] for t in counted))
 
@@ -156,7 +156,7 @@ class Reading:
         return self._last is not None and bool(self.tasks) and self.tasks == self.shells
 
     def leave_tasks(self) -> None:
-        """The background tasks are not waited for any more."""
+        """Stops waiting for the background tasks."""
         self.tasks.clear()
         self.shells.clear()
         self._report_due = False
@@ -191,7 +191,7 @@ class Transcript:
         self._path: Path | None = None
 
     def entries(self) -> Iterator[Entry]:
-        """All entries that are whole; a torn last line is left out."""
+        """All whole entries; skips a torn last line."""
         return _parsed(self._bytes(0))
 
     def find(self, wanted: str) -> FoundTurn:
@@ -200,7 +200,7 @@ class Transcript:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever written."""
+        """Whether the file exists."""
         return bool(self._bytes(0))
 
     def skip_to_end(self) -> None:
@@ -212,19 +212,19 @@ class Transcript:
         return {self._identify(entry) for entry in self.new_entries()} - {""}
 
     def new_entries(self) -> list[Entry]:
-        """What was written since the last call; no entry comes twice."""
+        """The entries written since the last call; none comes twice."""
         fresh = self._bytes(self._offset)
         whole = fresh[: fresh.rfind(b"\n") + 1]
         self._offset += len(whole)
         return list(_parsed(whole))
 
     def cost_usd(self) -> float:
-        """What the program will take as the session's cost so far when it resumes it. Written when it ends in order."""
+        """The session's cost so far, which the program adopts on a resume. Written at an orderly exit."""
         states = [entry for entry in _parsed(self._bytes(0), b'"cost-state"') if entry.get("type") == "cost-state"]
         return float(states[-1].get("totalCostUSD") or 0.0) if states else 0.0
 
     def _bytes(self, start: int) -> bytes:
-        # Named after the session, below a folder for each working directory, whose naming is the program's affair.
+        # Named after the session, below a folder per working directory, which the program names by its own rule.
         self._path = self._path or next(self._folder.glob(f"projects/*/{self._session_id}.jsonl"), None)
         if self._path is None:
             return b""

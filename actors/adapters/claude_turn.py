@@ -1,11 +1,11 @@
 """The bookkeeping of turns over Claude Code's events. Pure: no I/O, no clock.
 
-One turn of ours may be several of the program's, each with its own `result` event: a message that came too late to be
-taken into the running one starts another, and so does a background task that ends. The turn is over when the program
-is idle, our message and all that were steered into it have had their result, and its background tasks have ended.
+One turn of ours may be several of the program's, each with its own `result` event: a message that is too late for the
+running turn starts another, and so does the end of a background task. The turn is over when the program is idle, our
+message and all steered ones have their result, and its background tasks have ended.
 
-Which message a result answers stands in it (`user_message_uuids`); versions that do not say so (2.1.197) are followed
-by the echoes of our messages, which come when a message is taken in.
+A result names the messages that it answers (`user_message_uuids`). For versions without that (2.1.197) the echoes of
+our messages are used, which come when a message is accepted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from actors.adapters.claude_events import RawEvent, refused, text_of, tokens
 from actors.adapters.shapes import moment_s, money
 from actors.messages import TurnOutcome, Usage
 
-# These end by themselves and are waited for without a limit, as the program itself does; a shell may be a server.
+# These end by themselves and are awaited without a limit, as the program does; a shell may be a server.
 AGENT_TASKS = frozenset({"local_agent", "local_workflow"})
 ENDED = frozenset({"completed", "failed", "killed", "stopped"})
-# A task that was ended on purpose is not reported to the model in a turn of its own.
+# A task that was ended on purpose is not reported to the model in its own turn.
 REPORTED = frozenset({"completed", "failed"})
 
 
@@ -29,7 +29,7 @@ class OpenTurn:
     def __init__(self, turn_id: str) -> None:
         self.turn_id = turn_id
         self.steered: set[str] = set()  # handed over, not yet answered by a result
-        self.taken: set[str] = set()  # the program has taken these in; their result is to come
+        self.taken: set[str] = set()  # the program has accepted these; their result is pending
         self.interrupting = False
         self.dropped = False
         self.result: RawEvent | None = None  # the newest one that is the turn's own
@@ -45,18 +45,18 @@ class OpenTurn:
         self._cost_usd = 0.0
 
     def interrupt(self, *, work_left: bool) -> None:
-        """Notes that the turn is being interrupted. `work_left`: more is to come than the result that it has."""
+        """Notes that the turn is being interrupted. `work_left`: more events follow after its result."""
         self.interrupting = True
         self._cut = self.result is not None and work_left
 
     def take_in(self, message_id: str) -> None:
-        """The program says that it has begun with this message."""
+        """The program has started with this message."""
         self._begun = self._begun or message_id == self.turn_id
         if message_id == self.turn_id or message_id in self.steered:
             self.taken.add(message_id)
 
     def give_up(self, message_id: str) -> None:
-        """The program says that it will never run this message."""
+        """The program will never run this message."""
         self.steered.discard(message_id)
         self.taken.discard(message_id)
         if message_id == self.turn_id and self.result is None:
@@ -82,7 +82,7 @@ class OpenTurn:
         self._tokens_out += tokens_out
         self._cost_usd += cost_usd
         answered = set(result.get("user_message_uuids") or ()) or set(self.taken)
-        # What a background task brought up is ours, also when a steered message was answered along with it.
+        # A background task's report is ours, even when a steered message was answered along with it.
         own = self.turn_id in answered or (self._begun and (self.report_due or not answered & self.steered))
         self.steered -= answered
         self.taken -= answered
@@ -90,17 +90,17 @@ class OpenTurn:
             self._begun = True
             self.report_due = False
             self.result = result
-            # The result has all blocks of the last message in one, without so much as a space between them.
+            # The result joins all blocks of the last message, without a space between them.
             self._text = self._said or str(result.get("result") or "")
         self._said = ""
 
     def idle(self) -> None:
-        """The program has nothing left to do: what it took in and did not answer, it has swallowed."""
+        """The program is idle: it has dropped accepted messages without an answer."""
         for message_id in set(self.taken):
             self.give_up(message_id)
 
     def outcome(self) -> TurnOutcome:
-        """How the turn ended. Only when it has a result."""
+        """How the turn ended; None without a result."""
         result = self.result or {}
         errors = "; ".join(str(one) for one in result.get("errors") or ())
         aborted = str(result.get("terminal_reason") or "").startswith("aborted")
@@ -122,13 +122,13 @@ class OpenTurn:
 
 
 class Conversation:
-    """What the program says of itself, between turns as well. `cost_usd`: what the session had cost before."""
+    """The program's state, between turns as well. `cost_usd`: the session's earlier cost."""
 
     def __init__(self, cost_usd: float = 0.0) -> None:
         self.turn: OpenTurn | None = None
         self.tasks: dict[str, str] = {}  # background tasks that run: id → type
-        self.follow_up_owed = False  # a background task ended while idle: the program will begin to tell the model
-        self._state: str | None = None  # running, idle, requires_action; None: this version does not say
+        self.follow_up_owed = False  # a background task ended while idle: the program will report it to the model
+        self._state: str | None = None  # running, idle, requires_action; None: this version has no state
         self._cost_usd = cost_usd
         self._left: set[str] = set()
 
@@ -139,14 +139,14 @@ class Conversation:
 
     @property
     def busy(self) -> bool:
-        """Whether the model is at work, or (where the version does not say) may be."""
+        """Whether the model is at work, or (in versions without a state) may be."""
         if self._state is None:
             return self.turn is not None and self.turn.result is None
         return self._state != "idle"
 
     @property
     def answered(self) -> bool:
-        """The model has had its last word, unless a background task brings it up again."""
+        """The model has sent its last message, unless a background task starts it again."""
         turn = self.turn
         return turn is not None and turn.result is not None and not turn.steered and not self.busy
 
@@ -159,7 +159,7 @@ class Conversation:
         return self.answered and (turn.interrupting or not (self.tasks or self.follow_up_owed))
 
     def interrupt(self) -> None:
-        """The open turn is being interrupted: background tasks are not waited for any more."""
+        """The open turn is being interrupted: stops waiting for background tasks."""
         if self.turn is not None:
             self.turn.interrupt(work_left=bool(self.tasks or self.follow_up_owed or self.turn.steered))
 
@@ -169,7 +169,7 @@ class Conversation:
         return self.answered and bool(self.tasks) and not AGENT_TASKS & set(self.tasks.values())
 
     def leave_tasks(self) -> None:
-        """The tasks that run now are not waited for any more, in later turns neither."""
+        """Stops waiting for the tasks that run now, in later turns too."""
         self._left |= set(self.tasks)
         self.tasks.clear()
 
@@ -205,19 +205,19 @@ class Conversation:
                 self.turn.report_due = True
 
     def _result(self, event: RawEvent) -> None:
-        # The total is the session's, and grows. What a turn of nobody's costs falls to the next turn of ours.
+        # The total is the session's, and grows. The cost of a turn that we did not start is charged to our next one.
         if self.turn is None:
             return
         total = money(event.get("total_cost_usd"))
         cost = 0.0
         if total:
-            cost = total - self._cost_usd if total >= self._cost_usd else total  # it begins again after a reset
+            cost = total - self._cost_usd if total >= self._cost_usd else total  # it restarts after a reset
             self._cost_usd = total
         self.turn.ended(event, cost)
 
 
 def taken_in(event: RawEvent) -> str:
-    """The id of the message that this event says was taken in, or ""."""
+    """The id of the message that this event reports as accepted, or ""."""
     match event:
         case {"type": "user", "isReplay": True, "uuid": str(message_id)}:
             return message_id
@@ -235,7 +235,7 @@ def _note(turn: OpenTurn, event: RawEvent) -> None:
         case {"type": "assistant"} if event.get("parent_tool_use_id") is None:
             turn.said(event)
         case {"type": "command_lifecycle", "state": "cancelled" | "discarded" | "refused", "command_uuid": str(one)}:
-            if one != turn.turn_id:  # our own has a result, or `idle` tells that it will have none
+            if one != turn.turn_id:  # our own has a result, or `idle` shows that it will have none
                 turn.give_up(one)
         case {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected"} as info}:
             turn.limited(info)

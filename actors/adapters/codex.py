@@ -3,8 +3,8 @@
 Runs in the session's asyncio thread. Never retries, resends or decides what comes next. Importing this module is
 cheap: what speaks to the app-server is imported by `open`.
 
-The rooms beside this one: codex_program (which binary, how started, is it usable), codex_link (the process and the
-connection to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol (what Codex's words mean; pure).
+Related modules: codex_program (which binary, how to start it, is it usable), codex_link (the process and the connection
+to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol (interprets Codex's messages; pure).
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 
-# In codex 0.163 and 0.169; the second is of threads in the older history format.
-# The bridge is there from the root's first moment, but it answers only when its library is imported; and so a new one
-# after a kill. Not waited for longer: then something else is wrong, and a turn without its tools says so.
+# In codex 0.163 and 0.169; the second is of threads in the older history format. The bridge's socket exists from the
+# root's start, but a bridge answers only once its library is imported; so does a new one after a kill. After this time
+# something else is wrong, and a turn without its tools shows it.
 BRIDGE_PATIENCE_S = 30.0
 
 _NOT_ON_DISK = re.compile(r"list_turns is not supported yet|not materialized yet")
@@ -77,14 +77,14 @@ def _has_without_id(path: Path, text: str) -> bool:
 class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
-    A thread comes to Codex's disk with its first turn: before that, the id that `open` returned is good as long as the
-    program runs, and then `SessionNotFoundError` (thread/name/set writes it at once, and takes 0.4 s). An
-    interrupted turn drops what was steered into it and not yet seen; `find_turn` then says absent.
+    Codex writes a thread to disk with its first turn. Before that, the id that `open` returned is valid only while the
+    program runs, then `SessionNotFoundError` (thread/name/set writes it immediately, but takes 0.4 s). An interrupted
+    turn drops steered messages that are not yet seen; `find_turn` then returns absent.
 
-    With a pane: the TUI shows the thread live, and a person may work there. A turn of theirs is waited for; a TUI that
-    goes to another conversation (/new, /clear, /fork, /resume) is brought back at once, since nothing said there is
-    the run's. A model that is chosen there holds until our next turn, which names its own. Permissions that
-    are taken back there hold until `open`, and what Codex then asks is for the person to answer.
+    With a pane: the TUI shows the thread live, and the user may work there. Our turns wait for the user's. A TUI that
+    goes to another conversation (/new, /clear, /fork, /resume) is brought back immediately, since the run cannot use
+    text from there. A model chosen there applies until our next turn, which names its own. Permissions revoked there
+    apply until `open`; the user answers what Codex then asks.
     """
 
     can_steer = True
@@ -98,13 +98,13 @@ class CodexAgent:
         self._program = Path()
         self._mark = uuid.uuid4().hex
         self._thread_id = ""
-        self._other_threads: dict[str, str] = {}  # and their status as it was told last
+        self._other_threads: dict[str, str] = {}  # and their last reported status
         self._model = ""  # the session's own
         self._turn: OpenTurn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
         self._our_messages: set[str] = set()
-        self._bridge_settled = asyncio.Event()  # its tools are there, or will not be
-        self._limit = ""  # as it was told last
+        self._bridge_settled = asyncio.Event()  # its tools are available, or never will be
+        self._limit = ""  # as last reported
         self._is_open = False
         self._chores: set[asyncio.Task[None]] = set()
 
@@ -121,7 +121,7 @@ class CodexAgent:
                 raise AgentUnavailableError(str(error)) from error
             raise
         except AgentDiedError as error:
-            if (link.exit_code or 0) > 0:  # it ended by itself, and will do so again
+            if (link.exit_code or 0) > 0:  # it ended by itself, and will again
                 raise AgentUnavailableError(f"codex does not start: {link.last_words or error}") from error
             raise
         self._is_open = True
@@ -129,14 +129,14 @@ class CodexAgent:
         return self._thread_id
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """See `base.Agent.turn`. Terminals that the agent left running in the background do not hold it up."""
+        """See `base.Agent.turn`. Background terminals of the agent do not delay its end."""
         assert self._turn is None, "one turn at a time"
         link = self._opened()
         turn = self._turn = OpenTurn()
-        # A turn's model holds for all later ones as well, so the session's own is named each time.
+        # A turn's model applies to all later ones as well, so the session's own is named each time.
         params = self._message(turn_id, prompt) | {"model": model or self._model}
         try:
-            # Codex would take our message into the running turn, which somebody else has begun and may break off.
+            # Codex would add our message to the running turn, which the user has started and may interrupt.
             while self._their_turn and not turn.over.done():
                 turn.may_be_sent.clear()
                 await turn.may_be_sent.wait()
@@ -154,7 +154,7 @@ class CodexAgent:
         return result
 
     async def steer(self, message_id: str, text: str) -> bool:
-        """See `base.Agent.steer`. Seen when the model is asked next: after a tool, or at the end of its answer."""
+        """See `base.Agent.steer`. Seen at the model's next request: after a tool, or at the end of its answer."""
         turn = await self._running()
         if turn is None:
             return False
@@ -185,8 +185,8 @@ class CodexAgent:
         *,
         answered: str = "",  # noqa: ARG002 - thread/read gives the whole thread
     ) -> FoundTurn:
-        """See `base.Agent.find_turn`. A turn that was interrupted, by whomever, counts as unfinished."""
-        # Newer CLIs would rather have the history read in pages (thread/turns/list); threads of older ones have none.
+        """See `base.Agent.find_turn`. A turn interrupted by anyone counts as unfinished."""
+        # Newer CLIs prefer to page the history (thread/turns/list); threads of older ones have no pages.
         params = {"threadId": self._thread_id, "includeTurns": True}
         try:
             answer = await self._opened().request("thread/read", params)
@@ -201,7 +201,7 @@ class CodexAgent:
         return found
 
     async def close(self) -> None:
-        """See `base.Agent.close`. Ends also what escaped from the process trees of the app-server and the TUI."""
+        """See `base.Agent.close`. Also ends what escaped from the process trees of the app-server and the TUI."""
         self._is_open = False
         if self._pane is not None:
             await self._pane.close()
@@ -239,7 +239,7 @@ class CodexAgent:
         )
 
     async def _log_in(self, link: CodexLink) -> None:
-        """The app-server, unlike `codex exec`, does not look at the variable itself. Nothing is written to disk."""
+        """Logs in by the key variable, which the app-server, unlike `codex exec`, ignores. Writes nothing to disk."""
         key = self._settings.environment.get(KEY_VARIABLE)
         if key:
             await link.request("account/login/start", {"type": "apiKey", "apiKey": key})
@@ -253,9 +253,9 @@ class CodexAgent:
             await link.request("thread/name/set", {"threadId": self._thread_id, "name": f"loop run {pane.run_id}"})
 
     async def _await_bridge(self) -> None:
-        """A turn that begins before Codex has the bridge's tools is one without them, and the bridge may be starting.
+        """Waits for the bridge's tools: a turn that starts earlier lacks them, and the bridge may be starting.
 
-        One that fails is noted, and no reason to stop the agent.
+        A failure is noted, but does not stop the agent.
         """
         if self._settings.bridge is not None:
             with suppress(TimeoutError):
@@ -273,7 +273,7 @@ class CodexAgent:
         self._model = self._settings.model or await self._default_model(link) or answer["model"]
 
     async def _thread_settings(self, link: CodexLink) -> Json:
-        """Full access and no questions: nobody is there to answer them. With a bridge, also how it is called."""
+        """Full access and no questions, since the run is unattended. With a bridge, also instructions to call it."""
         settings = self._settings
         params: Json = {"cwd": str(settings.cwd), "approvalPolicy": "never", "sandbox": "danger-full-access"}
         if settings.model:
@@ -284,12 +284,12 @@ class CodexAgent:
         return params
 
     async def _config(self, link: CodexLink) -> Json:
-        """The user's configuration as Codex has read it, for this directory."""
+        """The user's configuration for this directory, as Codex reads it."""
         answer = await link.request("config/read", {"cwd": str(self._settings.cwd)})
         return dict(answer["config"])
 
     def _show(self) -> None:
-        """The TUI has no secrets of ours: the bridge is called by the app-server."""
+        """Starts the TUI without our secrets: the app-server calls the bridge."""
         settings = self._settings
         if settings.pane is None:
             return
@@ -303,7 +303,7 @@ class CodexAgent:
         self._pane.show()
 
     async def _default_model(self, link: CodexLink) -> str:
-        """A resumed thread reports the model of its last turn, which may have had one of its own."""
+        """The default model: a resumed thread reports the model of its last turn, which may differ."""
         config = await self._config(link)
         if config.get("model"):
             return str(config["model"])
@@ -326,7 +326,7 @@ class CodexAgent:
         }
 
     async def _running(self) -> OpenTurn | None:
-        """The running turn, once it can be talked to; None when there is none."""
+        """The running turn, once it accepts requests; None when there is none."""
         turn = self._turn
         if turn is None or not turn.sent:
             return None
@@ -335,7 +335,7 @@ class CodexAgent:
 
     def _heard(self, notification: Json) -> None:
         for event in events(notification, self._thread_id):
-            if event.kind == "limit" and event.text == self._limit:  # it comes with every answer of the model
+            if event.kind == "limit" and event.text == self._limit:  # every answer of the model repeats it
                 self._sink(AgentEvent(kind="raw", raw=event.raw))
                 continue
             if event.kind == "limit":
@@ -377,10 +377,10 @@ class CodexAgent:
                 turn.may_be_sent.set()
 
     def _follow_tui(self, method: str, params: Json) -> None:
-        """Another thread than ours comes up or begins to work: is it a conversation that the TUI has gone to?
+        """Checks whether another thread that appears or starts to work is a conversation that the TUI has gone to.
 
-        Codex does not say where a TUI is. It tells all clients of a thread that one begins, and of one that is loaded
-        from disk only its status. A TUI that goes to a loaded thread is noticed when something is said there.
+        Codex does not report a TUI's thread. It tells all clients of a new thread, but of a thread loaded from disk
+        only the status. A TUI that goes to a loaded thread is noticed at its next message there.
         """
         if method == "thread/started" and params["thread"]["id"] != self._thread_id:
             self._other_threads[params["thread"]["id"]] = "idle"

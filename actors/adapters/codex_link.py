@@ -1,11 +1,10 @@
 """The connection to one `codex app-server`: JSON-RPC over its pipe, or over a Unix socket that its TUI shares.
 
-Runs in the session's asyncio loop. Owns the app-server and all that it started (child.py). It never interprets what
-Codex says: that is codex_protocol's. What it says is foreign: a message is bounded, and one that is none is a breach,
-after which nothing is read any more.
+Runs in the session's asyncio loop. Owns the app-server and all that it started (child.py). It never interprets Codex's
+messages: codex_protocol does. They are foreign: a message is bounded, and invalid data is a breach, which ends reading.
 
-The official SDK's client is not used: it waits for answers in threads, one of which without an answer hangs the exit;
-its child gets os.environ besides what it is given; and it knows no socket. The SDK brings the program.
+The official SDK's client is not used: it waits for answers in threads, and a missing answer hangs the exit; its child
+also gets os.environ; and it supports no socket. The SDK provides the program.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from actors.wire.lines import LONGEST_ANSWER, LineCutter, too_long
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-# It takes 40 ms to end when asked. One that does not: its commands have sessions of their own, and are ended as well.
+# It ends within 40 ms of a request. If not, its commands, which have their own sessions, are ended as well.
 PATIENCE = Patience(leave_s=0.0, terminate_s=0.5, kill_s=0.6)
-LAST_WORDS_S = 0.5  # for what stands in the pipe when the program has ended
+LAST_WORDS_S = 0.5  # for data left in the pipe when the program has ended
 START_PATIENCE_S = 20.0  # of a loaded machine: it listens on its socket after 0.2-0.9 s
 LOOK_INTERVAL_S = 0.01
 EXIT_PATIENCE_S = 2.0  # npm's wrapper ends a moment after what it has started
@@ -41,8 +40,8 @@ _LAST_LINES = 5
 class CodexLink:
     """One app-server. `start`, `initialize`, requests, `stop`; a stopped link is not started again.
 
-    `socket`: it listens there, and its TUI is asked as well; None: it is spoken to over its pipe. `longest`: bytes of
-    a message. `on_lost` is called once, when nothing more will come.
+    `socket`: it listens there, and its TUI gets requests as well; None: it uses its pipe. `longest`: bytes of a
+    message. `on_lost` is called once, when no more messages will come.
     """
 
     def __init__(
@@ -62,8 +61,8 @@ class CodexLink:
         self._on_notification = on_notification
         self._on_lost = on_lost
         self._wire: _Wire = _Pipe(self, longest) if socket is None else _Socket(self, socket, longest)
-        # The TUI is asked as well, and the first answer counts. Approvals are asked for only when the person there has
-        # chosen so, and are theirs; the rest is answered as without a TUI: perhaps nobody looks.
+        # The TUI gets requests as well, and the first answer counts. Approvals are requested only when the user has
+        # chosen so there, and are the user's to answer. The rest is answered as without a TUI: the user may be away.
         self._left_to_others = frozenset() if socket is None else APPROVALS
         self.child = Child(
             mark=environment[MARK_VARIABLE],
@@ -74,7 +73,7 @@ class CodexLink:
         self._ids = itertools.count(1)
         self._waiting: dict[object, asyncio.Future[Json]] = {}
         self._is_lost = False
-        self._is_broken = False  # it runs, and nothing is read from it any more
+        self._is_broken = False  # it runs, but is not read any more
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -121,7 +120,7 @@ class CodexLink:
         return result
 
     async def stop(self) -> None:
-        """Ends the app-server and all that it started, wherever they have gone. Again: nothing happens."""
+        """Ends the app-server and all that it started, in any session. Idempotent."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)
@@ -149,11 +148,11 @@ class CodexLink:
 
     @property
     def gave_up(self) -> bool:
-        """The program has ended, or is to."""
+        """The program has ended, or must end."""
         return self.exit_code is not None or self._stopping is not None
 
     def take(self, data: bytes | str) -> None:
-        """One message, as it came. Raises AgentBreachError for what is none."""
+        """Handles one raw message. Raises AgentBreachError for invalid data."""
         try:
             message = checked(read_object(data))
         except ForeignJsonError as error:
@@ -163,20 +162,20 @@ class CodexLink:
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
         elif "id" not in message:
-            # Not from here: an error in it is the adapter's, and must not end the stream.
+            # Called later: its errors are the adapter's, and must not end the stream.
             asyncio.get_running_loop().call_soon(self._on_notification, message)
         elif message["method"] not in self._left_to_others:
             result = answer(message["method"], message.get("params"))
             self._wire.post(json.dumps({"id": message["id"], "result": result}, ensure_ascii=False))
 
     def lose(self, error: AgentError) -> None:
-        """Nothing more will come: whoever waits is told, once. A breach is one for the first of them alone."""
+        """No more messages will come: ends all waits, once. Only the first waiter gets a breach as such."""
         if self._is_lost:
             return
         self._is_lost, self._is_broken = True, isinstance(error, AgentBreachError)
         later = self._ended() if self._is_broken else error
         pending = [waiting for waiting in self._waiting.values() if not waiting.done()]
-        # After the notifications that came before: a turn may have ended with one of them.
+        # After earlier notifications: a turn may have ended with one of them.
         asyncio.get_running_loop().call_soon(self._on_lost, later if pending else error)
         for number, waiting in enumerate(pending):
             waiting.set_exception(later if number else error)
@@ -197,7 +196,7 @@ class _Wire(Protocol):
 
 
 class _Pipe:
-    """One message a line, on the program's stdin and stdout."""
+    """One message per line, on the program's stdin and stdout."""
 
     is_pipe = True
 
@@ -208,7 +207,7 @@ class _Pipe:
         self._ending: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
-        """It has what it needs."""
+        """Does nothing: a pipe needs no preparation."""
 
     def heard(self, data: bytes) -> None:
         if self._is_broken:
@@ -227,7 +226,7 @@ class _Pipe:
         self._link.lose(await self._link.death())
 
     async def open(self) -> None:
-        """It listens from its start."""
+        """Returns immediately: the program listens from its start."""
 
     async def send(self, text: str) -> None:
         if self._is_broken:
@@ -244,7 +243,7 @@ class _Pipe:
 
 
 class _Socket:
-    """One message a frame of a WebSocket, over a Unix socket."""
+    """One message per WebSocket frame, over a Unix socket."""
 
     is_pipe = False
 
@@ -257,14 +256,14 @@ class _Socket:
         self._posts: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
-        """Codex replaces a stale socket itself; without this, `open` could meet the one of a dead app-server."""
+        """Removes a stale socket, which `open` could connect to before Codex replaces it."""
         self._path.unlink(missing_ok=True)
 
     def heard(self, data: bytes) -> None:
-        """Not on its stdout."""
+        """Ignores its stdout."""
 
     def ended(self) -> None:
-        """A child of it may still hold the other end."""
+        """Closes the link: a child may still hold the other end."""
         if self._line is not None:
             self._line.transport.abort()
 
@@ -273,7 +272,7 @@ class _Socket:
         self._reader = asyncio.create_task(self._read(self._line))
 
     async def _connected(self) -> ClientConnection:
-        """Nothing tells when it begins to listen, so it is tried."""
+        """Retries the connection: no event reports when the program listens."""
         from websockets.asyncio.client import unix_connect
         from websockets.exceptions import WebSocketException
 
@@ -281,7 +280,7 @@ class _Socket:
             async with asyncio.timeout(START_PATIENCE_S):
                 while not self._link.gave_up:
                     with suppress(OSError, WebSocketException):
-                        # No pings: a busy app-server is not a dead one, and a dead one's socket ends.
+                        # No pings: a busy app-server is alive, and a dead one's socket closes.
                         return await unix_connect(
                             str(self._path),
                             compression=None,
@@ -307,7 +306,7 @@ class _Socket:
                 breach = too_long(self._longest)
         except AgentBreachError as error:
             breach = error
-        finally:  # also for a bug of ours: whoever waits must be told
+        finally:  # also for a bug of ours: all waits must end
             told = AgentBreachError(f"codex app-server {breach}") if breach else await self._link.death()
             self._link.lose(told)
 

@@ -1,7 +1,7 @@
-"""Codex's own TUI in a tmux pane, kept there: when it ends, it is started again on the run's thread.
+"""Codex's own TUI in a tmux pane, kept alive: when it ends, it restarts on the run's thread.
 
-Runs in the session's asyncio loop, in one task. The TUI is one client of our app-server among two: nothing depends on
-it, and no turn is touched when it ends. Never talks to Codex.
+Runs in the session's asyncio loop, in one task. The TUI is the second client of our app-server: nothing depends on it,
+and its end affects no turn. Never talks to Codex.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.adapters.base import AgentEvent, EventSink
 from actors.edges.panes import Pane
 from actors.errors import CircumstanceError
 
-# Pauses before the TUI is started again, by the number of its ends in a row; one that lived long enough is the first.
+# Pauses before the TUI restarts, by the number of ends in a row; a long life resets the count.
 DELAYS_S = (0.0, 1.0, 2.0, 5.0)
 HEALTHY_S = 60.0
 
@@ -45,16 +45,16 @@ class CodexPane:
         self._noted = ""
 
     def show(self) -> None:
-        """Starts the TUI, and from then on whenever it has ended. Does not wait for it."""
+        """Starts the TUI, and restarts it whenever it ends. Does not wait for it."""
         self._keeping = asyncio.create_task(self._keep())
 
     def bring_back(self, why: str) -> None:
-        """Starts the TUI anew, on the run's thread."""
+        """Restarts the TUI on the run's thread."""
         if self._end is not None and not self._end.done():
             self._end.set_result(why)
 
     async def close(self, farewell: str = "") -> None:
-        """Ends the TUI. The pane shows the `farewell` of who closed it first."""
+        """Ends the TUI. The pane shows the `farewell` of the first call."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(farewell))
         await asyncio.shield(self._closing)
@@ -75,14 +75,14 @@ class CodexPane:
             lived_s = clock() - began
             if lived_s >= HEALTHY_S:
                 ends = 0
-            if why != self._noted or lived_s >= DELAYS_S[-1]:  # a TUI that cannot live here is told of once
+            if why != self._noted or lived_s >= DELAYS_S[-1]:  # a TUI that cannot run here is reported once
                 self._noted = why
                 self._sink(AgentEvent(kind="note", text=f"codex's TUI {why}; restarting it in its pane"))
             await asyncio.sleep(DELAYS_S[min(ends, len(DELAYS_S) - 1)])
             ends += 1
 
     async def _run(self) -> str:
-        """One life of the TUI; why it ended."""
+        """Runs the TUI once. Returns why it ended."""
         end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._end = end
 
@@ -95,7 +95,7 @@ class CodexPane:
             pid = await pane.run(self._command, cwd=self._cwd, environment=self._environment)
             self._sink(AgentEvent(kind="process", text=self._command[0], pid=pid))
             why = await end
-        except Exception as error:  # tmux's, whatever it is: the run goes on without the TUI, and it is tried again
+        except Exception as error:  # any error of tmux: the run continues without the TUI, which is retried
             why = f"cannot be shown: {error}"
         with suppress(CircumstanceError):
             await pane.close(f"[loop] codex {why}; restarting it in the run's session")

@@ -1,7 +1,7 @@
-"""Which `codex` is run, with what arguments and environment, and whether it can be run at all.
+"""Which `codex` to run, its arguments and environment, and whether it can run at all.
 
-Starts `codex` for questions only (its version; its own account and configuration) and ends it again: nothing is
-changed, no model is asked, no SDK is imported. Blocks for up to `PATIENCE_S`; any thread.
+Starts `codex` only for queries (version, account, configuration) and ends it again. Changes nothing, calls no model,
+imports no SDK. Blocks for up to `PATIENCE_S`; any thread.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ PATIENCE_S = 20.0
 # All requests are answered at once or within a second; a long thread may take a few to resume.
 REQUEST_PATIENCE_S = 60.0
 
-# The oldest that is known to keep our message ids. One that silently dropped them would look as if it had never
-# received a prompt, and be sent it twice.
+# The oldest version known to keep our message ids. A version that drops them would seem to lack a prompt, and get it
+# twice.
 OLDEST = (0, 163, 0)
 
 INSTALL = "pip install 'pairloop[codex]'"
@@ -42,14 +42,14 @@ HELLO: dict[str, Any] = {
 
 
 def program_of(settings: AgentSettings) -> Path:
-    """As `locate`, for whoever does not know which agent it is."""
+    """As `locate`, with the signature that all agents share."""
     return locate(settings.environment)
 
 
 def locate(environment: Mapping[str, str]) -> Path:
     """The user's own `codex` on PATH when it is recent enough, else the bundled one.
 
-    Raises `AgentUnavailableError` when there is neither, or the SDK is missing.
+    Raises `AgentUnavailableError` when both are missing, or the SDK is.
     """
     if importlib.util.find_spec("openai_codex") is None:
         raise AgentUnavailableError(f"the Codex SDK is not installed: {INSTALL}")
@@ -77,7 +77,9 @@ def _bundled() -> Path | None:
 
 
 def _version(program: str, environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """None: it does not say (a wrapper without its Node, a build from source says 0.0.0 and is too old)."""
+    """The program's version. None: unknown, e.g. a wrapper without its Node. A build from source reports 0.0.0 and is
+    too old.
+    """
     try:
         answer = subprocess.run(
             [program, "--version"],
@@ -101,10 +103,9 @@ def command(program: Path, settings: AgentSettings, listen: str = "stdio://") ->
 def tui_command(program: Path, address: str, thread_id: str) -> list[str]:
     """The argv of Codex's own TUI, as one more client of our app-server, on one thread.
 
-    All that the agent is lives in the app-server: its MCP servers, login, sandbox. What is switched off here is what
-    the TUI does by itself: to ask for the newest version, to leave a server of its own behind, and to draw the
-    conversation on a screen of its own. There a slow start of 0.163 shows nothing of the thread, then or later; without
-    it the conversation also stays in the pane's history.
+    The app-server owns the agent's MCP servers, login and sandbox. The options here disable what the TUI does by
+    itself: check for updates, leave its own server behind, and use the alternate screen. There a slow start of 0.163
+    never shows the thread; without it the conversation also stays in the pane's history.
     """
     values = {
         "check_for_update_on_startup": False,
@@ -115,7 +116,7 @@ def tui_command(program: Path, address: str, thread_id: str) -> list[str]:
 
 
 def ending(exit_code: int | None) -> str:
-    """How a program has ended, for people; None: it runs, and does not answer any more."""
+    """How a program has ended, for the user; None: it runs, but does not answer any more."""
     if exit_code is None:
         return "broke the connection."
     if exit_code < 0:
@@ -125,12 +126,12 @@ def ending(exit_code: int | None) -> str:
 
 def _overrides(settings: AgentSettings) -> list[str]:
     # A goal that the agent sets itself makes Codex start turns of its own, without end (85 in 4 s against a scripted
-    # model). Going on is the loop's business.
+    # model). The loop itself decides on continuing.
     values: dict[str, object] = {"features.goals": False}
     if settings.effort:
         values["model_reasoning_effort"] = settings.effort
     if KEY_VARIABLE in settings.environment:
-        values["cli_auth_credentials_store"] = "ephemeral"  # the key is not to replace the login on the user's disk
+        values["cli_auth_credentials_store"] = "ephemeral"  # the key must not replace the login on the user's disk
     if settings.bridge is not None:
         server = f"mcp_servers.{BRIDGE}"
         values[f"{server}.url"] = settings.bridge.url
@@ -168,13 +169,13 @@ def preflight(settings: AgentSettings) -> None:
         raise AgentUnavailableError(f"codex's model provider {name} reads its key from {key}: export {key}=…")
     if account["requiresOpenaiAuth"] and account["account"] is None and KEY_VARIABLE not in settings.environment:
         hint = ""
-        if settings.environment.get("OPENAI_API_KEY"):  # the app-server does not look at it
+        if settings.environment.get("OPENAI_API_KEY"):  # the app-server ignores it
             hint = f", or export {KEY_VARIABLE}=$OPENAI_API_KEY"
         raise AgentUnavailableError(f"codex is not logged in: run {program.name} login{hint}")
 
 
 def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The answers of a short-lived app-server. It must be heard out before its stdin is closed, which ends it."""
+    """The answers of a short-lived app-server. All are read before its stdin closes, which ends it."""
     calls = [("initialize", HELLO), *questions]
     lines = [{"id": n, "method": method, "params": params} for n, (method, params) in enumerate(calls)]
     lines.insert(1, {"method": "initialized"})
@@ -206,7 +207,7 @@ def _ask(program: Path, settings: AgentSettings, *questions: tuple[str, dict[str
                 if "method" not in message:
                     answers[message["id"]] = message
         except (BrokenPipeError, ValueError, TypeError, KeyError):
-            pass  # not an app-server; what it said last is in the error below
+            pass  # not an app-server; its last output is in the error below
         process.kill()
         errors = process.communicate()[1]
     finally:

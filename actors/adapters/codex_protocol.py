@@ -1,7 +1,7 @@
-"""What `codex app-server` says and means: its notifications as events and outcomes, its transcript as found turns.
+"""Interprets `codex app-server`: its notifications as events and outcomes, its transcript as found turns.
 
-Pure: no I/O, clock or process. Shapes are those of app-server v2 as measured with codex 0.163; whatever is not known
-here is passed on as a raw event and otherwise ignored, so that a newer CLI does not break a run.
+Pure: no I/O, clock or process. Shapes are those of app-server v2 as measured with codex 0.163. Unknown ones are passed
+on as raw events and otherwise ignored, so that a newer CLI does not break a run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, decides, moment_s, wh
 from actors.errors import AgentError
 from actors.messages import Cause, TurnOutcome, Usage
 
-LINE_LENGTH = 200  # characters of an event's line for people; the raw event has it all
+LINE_LENGTH = 200  # characters of an event's line for the user; the raw event is complete
 
 Json = dict[str, Any]
 
-# The user's allowance is used up, or the provider asks to slow down: waiting helps, and nothing else does.
+# The user's allowance is used up, or the provider throttles: only waiting helps.
 _LIMIT_ERRORS = frozenset({"usageLimitExceeded", "rateLimitExceeded"})
-# Codex's own words. Those with an HTTP status of their own are judged by that; without one, nobody answered.
+# Codex's own error codes. An HTTP status decides where there is one; without one, the provider did not answer.
 _CAUSES: Mapping[str, Cause] = {
     "contextWindowExceeded": "context",
     "serverOverloaded": "transient",
@@ -37,9 +37,9 @@ _CAUSES: Mapping[str, Cause] = {
     "unauthorized": "login",
 }
 
-BRIDGE = "loop-bridge"  # what Codex calls the bridge's server
+BRIDGE = "loop-bridge"  # Codex's name for the bridge's server
 # Codex's default models (gpt-6.1-sol in 0.163) see their tools as functions of a script, and tools of an MCP server are
-# left out of the list. No setting of 0.163 or 0.171 changes that. What the list has is a send_message of Codex's own.
+# omitted from the list. No setting of 0.163 or 0.171 changes that. The list has only Codex's own send_message.
 _BRIDGE_HINT = """\
 You work with another agent, which you reach through the MCP server loop-bridge. Its tools are \
 mcp__loop_bridge__send_message, mcp__loop_bridge__receive_messages and mcp__loop_bridge__bridge_status. Where you call \
@@ -63,18 +63,18 @@ def one_line(text: str, length: int = LINE_LENGTH) -> str:
 
 
 def with_bridge_hint(own: str | None) -> str:
-    """The developer instructions of a thread that has the bridge: the user's `own`, then how the bridge is called."""
+    """The developer instructions of a thread with the bridge: the user's `own`, then how to call the bridge."""
     return f"{own}\n\n{_BRIDGE_HINT}" if own else _BRIDGE_HINT
 
 
-# --- what Codex asks ----------------------------------------------------------------------------------------
+# --- Codex's requests ----------------------------------------------------------------------------------------
 
 
 APPROVALS = frozenset({"item/commandExecution/requestApproval", "item/fileChange/requestApproval"})
 
 
 def answer(method: str, _params: Json | None) -> Json:
-    """Answers the app-server's questions: nobody is there to be asked. Approvals are not expected under "never"."""
+    """Answers the app-server's questions, since the run is unattended. Approvals are not expected under "never"."""
     if method in APPROVALS:
         return {"decision": "accept"}
     match method:
@@ -89,17 +89,17 @@ def answer(method: str, _params: Json | None) -> Json:
 
 
 def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
-    """What a notification tells people. The first event carries it as raw JSON.
+    """The user's events for a notification. The first event carries it as raw JSON.
 
-    Fragments of a text that comes whole later are dropped: hundreds a turn, and they say nothing new. What a
-    sub-agent does in a thread of its own is raw only.
+    Drops fragments of a text that comes whole later: hundreds per turn without news. A sub-agent's work in its own
+    thread is raw only.
     """
     method: str = notification["method"]
     params: Json = notification.get("params") or {}
     if method.endswith(("Delta", "/delta")):
         return []
     told = None
-    if not thread_id or params.get("threadId", thread_id) == thread_id:  # "": the thread is just being opened
+    if not thread_id or params.get("threadId", thread_id) == thread_id:  # "": the thread is still opening
         with suppress(*UNKNOWN_SHAPE):
             told = _texts_of(_told(method, params))
     raw = json.dumps(notification, ensure_ascii=False, separators=(",", ":"))
@@ -109,7 +109,7 @@ def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
 
 
 def _texts_of(told: AgentEvent | None) -> AgentEvent | None:
-    """The event. Raises TypeError when what should be texts are none."""
+    """The event. Raises TypeError when its text fields have another type."""
     if told is not None:
         as_text(told.text)
         as_text(told.message_id)
@@ -140,7 +140,7 @@ def _told(method: str, params: Json) -> AgentEvent | None:
 
 
 def _item_started(item: Json) -> AgentEvent | None:
-    """Tools are told when they start: one may run for an hour."""
+    """Reports tools at their start: a tool may run for an hour."""
     match item["type"]:
         case "commandExecution":
             return _tool("shell", _bare_command(item["command"]))
@@ -213,13 +213,13 @@ def _mcp_result(item: Json) -> str:
 
 
 def user_text(item: Json) -> str:
-    """What a userMessage says; what is not text is named."""
+    """The text of a userMessage, with placeholders for other content."""
     parts = item.get("content") or []
     return "\n".join(str(part.get("text") or f"[{part.get('type')}]") for part in parts)
 
 
 def checked(message: Json) -> Json:
-    """The message, which is a request, a notification or an answer. Raises AgentBreachError for anything else."""
+    """The message, if it is a request, a notification or an answer. Raises AgentBreachError for anything else."""
     with decides(message.get("method", "an answer")):
         if "method" in message:
             as_text(message["method"])
@@ -231,9 +231,9 @@ def checked(message: Json) -> Json:
 
 
 def is_conversation(thread: Mapping[str, Any]) -> bool:
-    """Whether a thread is one that a person began, went to or branched off in a TUI.
+    """Whether the user started, opened or forked this thread in a TUI.
 
-    Not a sub-agent's, which has a parent, nor one for a title or a side question, which is never written down.
+    Excludes sub-agents' threads, which have a parent, and threads for titles or side questions, which are never stored.
     """
     return not thread.get("ephemeral") and not thread.get("parentThreadId") and isinstance(thread.get("source"), str)
 
@@ -242,7 +242,7 @@ def is_conversation(thread: Mapping[str, Any]) -> bool:
 
 
 def bridge_status(method: str, params: Json) -> str:
-    """What Codex says of the bridge; "" when it speaks of something else."""
+    """Codex's status of the bridge; "" for another server."""
     if method != "mcpServer/startupStatus/updated" or params.get("name") != BRIDGE:
         return ""
     return str(params.get("status"))
@@ -254,7 +254,7 @@ def limits_text(limits: Json) -> str:
 
 
 def resets_at_ms(limits: Json) -> int | None:
-    """When work can go on, Unix ms: the end of the last window that is used up. None when none is known to be."""
+    """When work can continue, Unix ms: the end of the last exhausted window. None when none is known."""
     used_up = [window for window in _windows(limits) if window["usedPercent"] >= 100]
     ends = [end for window in used_up if (end := moment_s(window["resetsAt"]))]
     return max(ends) * 1000 if ends else None
@@ -275,9 +275,9 @@ def _window_text(window: Json) -> str:
 
 
 class _Said:
-    """What the agent has said in one turn: its last message before each message that was steered in, and at the end.
+    """The agent's messages in one turn: its last one before each steered message, and the final one.
 
-    The answer to a mail that comes at the very end does not take the place of the answer to the prompt.
+    The answer to a mail at the very end does not replace the answer to the prompt.
     """
 
     def __init__(self) -> None:
@@ -302,13 +302,13 @@ class TurnProgress:
     def __init__(self) -> None:
         self.turn_id = ""  # Codex's own id; "" until it is known
         self.outcome: TurnOutcome | None = None  # set by the last notification of the turn
-        self._limits: Json = {}  # comes with the answer that says the limit is reached, just before the error
+        self._limits: Json = {}  # comes with the answer that reports the limit, just before the error
         self._said = _Said()
         self._before: Json | None = None  # the thread's token totals when the turn began
         self._total: Json = {}
 
     def take(self, method: str, params: Json) -> None:
-        """Notes what the notification says of this turn."""
+        """Applies the notification to this turn."""
         if method == "turn/started" and not self.turn_id:
             self.turn_id = as_text(params["turn"]["id"])
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
@@ -337,7 +337,7 @@ class TurnProgress:
         return Usage(
             input_tokens=whole(whole(self._total.get("inputTokens")) - before.get("inputTokens", 0)),
             output_tokens=whole(whole(self._total.get("outputTokens")) - before.get("outputTokens", 0)),
-            cost_known=False,  # the app-server speaks of tokens only
+            cost_known=False,  # the app-server reports only tokens
         )
 
 
@@ -371,11 +371,11 @@ def _word_and_status(info: Any) -> tuple[str, int | None]:
 
 
 def find_turn(turns: Iterable[Json], message_id: str) -> FoundTurn:
-    """What the turns of `thread/read` say of the user message, also of one that was steered into a turn.
+    """What the turns of `thread/read` show of the user message, even of a steered one.
 
-    A turn that was interrupted counts as unfinished: the transcript does not tell a wish from a crash, and ending
-    the app-server in order writes the same as an interrupt. One that was steered in during the last milliseconds of a
-    turn is written down, but the model is not asked any more (0.163): it is unread.
+    An interrupted turn counts as unfinished: the transcript does not distinguish an interrupt, a crash and an orderly
+    exit. A message steered in during the last milliseconds of a turn is stored, but the model does not get it (0.163):
+    it is unread.
     """
     for turn in turns:
         items = turn["items"]
@@ -401,8 +401,8 @@ def _is_message(item: Json) -> bool:
 def has_without_id(rollout: Iterable[Json], text: str) -> bool:
     """Whether a thread's file holds a user message with this text whose id was never written.
 
-    Codex writes two lines for each: first what the model is told, which has no id of ours, and 1 ms later the item
-    that `thread/read` shows. After a kill between the two the model knows the message and `thread/read` does not.
+    Codex writes two lines for each: first the model's input, without our id, and 1 ms later the item that `thread/read`
+    shows. After a kill between the two the model has the message, but `thread/read` does not show it.
     """
     told = 0
     for entry in rollout:

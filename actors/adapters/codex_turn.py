@@ -1,4 +1,4 @@
-"""A turn of ours that Codex is asked to run, from before it is sent until it is over. Decides nothing."""
+"""A turn of ours in Codex, from before it is sent until it is over. Decides nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from actors.messages import TurnOutcome
 
 
 class OpenTurn:
-    """The running turn: its progress, and who waits for it. Made and used in the session's loop."""
+    """The running turn: its progress and its waiter. Made and used in the session's loop."""
 
     def __init__(self) -> None:
         self.progress = TurnProgress()
-        self.sent = False  # not yet while a person's turn runs
+        self.sent = False  # not yet while the user's turn runs
         self.may_be_sent = asyncio.Event()
         self.asked_to_end = False
         # Codex refuses to steer or interrupt a turn between its answer to turn/start and turn/started.
@@ -24,14 +24,14 @@ class OpenTurn:
     def take(self, method: str, params: Json) -> None:
         """Notes one notification of the turn's thread."""
         self.progress.take(method, params)
-        # The second: Codex had a turn of its own running (a sub-agent came back), and ours has joined it.
+        # The second: Codex ran a turn of its own (a sub-agent returned), and ours has joined it.
         if method == "turn/started" or (self.progress.turn_id and params.get("turnId") == self.progress.turn_id):
             self.begun.set()
         if self.progress.outcome is not None:
             self.end(self.progress.outcome)
 
     def end(self, result: TurnOutcome | AgentError) -> None:
-        """It is over, and so says whoever comes first."""
+        """Ends the turn; the first call counts."""
         self.begun.set()
         self.may_be_sent.set()
         if not self.over.done():
