@@ -74,7 +74,7 @@ EXIT_START_FAILED = 71
 
 # Sent to every actor; an actor that does not need them need not handle them.
 _NOTICES = (ActorUp, ActorDown, Undeliverable)
-# Endpoints that live in the root's own process; the router lets nobody else speak in their names.
+# Endpoints in the root's own process; the router rejects these sender names from any other process.
 _ROOT = ("supervisor", "console")
 
 
@@ -97,9 +97,9 @@ class ActorContext(Generic[S]):
         self.run = channel.address.run
         self.name = channel.address.name
         self.incarnation = channel.address.incarnation  # also the epoch of its streams
-        self.start = start  # what the actor is told
+        self.start = start  # the actor's start arguments
         self.listen_fd = listen_fd
-        self.ended = ended  # told when the actor's thread has left its loop
+        self.ended = ended  # called when the actor's thread has left its loop
         self.clock = clock
         self.start_failure = EXIT_STOPPED  # or the exit status that says how it failed to start
         self.detail = ""  # set in on_start: shown to the user when the actor is ready
@@ -128,7 +128,7 @@ class ActorContext(Generic[S]):
 class ProcessActor(pykka.ThreadingActor, Generic[S]):
     """An actor with a process of its own. Subclasses implement `receive`, and open things in `on_start`."""
 
-    start_type: type[S]  # what the actor is told when it starts (actors/starts.py)
+    start_type: type[S]  # the actor's start arguments (actors/starts.py)
     use_daemon_thread = True  # the main thread decides when the process ends
     actor_inbox: Mailbox
 

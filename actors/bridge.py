@@ -1,9 +1,8 @@
 """BridgeActor: mail between the two agents. Runs in the bridge process.
 
-Serves the agents' tools (edges/mcp_endpoint), decides with the mail machine, makes each decision durable, and only
-then answers the caller and orders the delivery from the owner of the recipient's session. It reports a mail as
-delivered only after the recipient's side has confirmed it. It never reads an agent's transcript and never starts a
-turn.
+Serves the agents' tools (edges/mcp_endpoint), and decides with the mail machine. It makes each decision durable, and
+only then answers the caller and orders the delivery from the recipient's session owner. It reports a mail as delivered
+only after the recipient's side has confirmed it. It never reads an agent's transcript and never starts a turn.
 
 Threads: the mailbox (all decisions), the endpoint's, one that opens the endpoint, and one for each tool call that is
 being served; such a thread puts the call into the mailbox and waits for the answer. The endpoint is opened beside the

@@ -7,7 +7,7 @@ this program disagree: a bug here, reported as one.
 Foreign errors are recognised once, at the edge that meets them, and become one of these.
 
 A `PermanentError` means that a retry cannot help: a bad value, a missing file, a wrong version. An actor that raises
-one at its start exits with `EXIT_PERMANENT`, as in s6, and its supervisor does not restart it.
+one at its start exits with `EXIT_PERMANENT`, as in s6. Its supervisor does not restart it.
 """
 
 EXIT_PERMANENT = 125
@@ -50,7 +50,7 @@ class AgentDiedError(AgentError):
 
 
 class AgentBreachError(AgentError):
-    """The agent broke its protocol: the data is no message. Its program is unusable, and the turn has failed."""
+    """The agent broke its protocol: its data is not a message. Its program is unusable, and the turn has failed."""
 
 
 class SessionNotFoundError(AgentError):
@@ -66,7 +66,7 @@ class JournalError(CircumstanceError):
 
 
 class JournalUnusableError(JournalError, PermanentError):
-    """The journal is no journal, is damaged, or was written by another version."""
+    """The file is not a journal, is damaged, or was written by another version."""
 
 
 class JournalConflictError(CircumstanceError):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 from actors.edges import files
-from actors.starts import LogSettings as LogSettings  # it is part of what a process is told
+from actors.starts import LogSettings as LogSettings  # it is part of a process's start arguments
 
 STDERR = 2
 _LINE = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level:<8} {process} {extra[run]}/{extra[actor]} {name}:{line} {message}"

@@ -1,6 +1,6 @@
 """PersistenceActor: the only writer of the run directory. Runs in the persistence process.
 
-It makes events durable for their writers, and keeps manifest.json and transcript.jsonl, the projections in the
+It makes events durable for their writers. It keeps manifest.json and transcript.jsonl, the projections in the
 original's format, in step with them. It decides nothing: the projection is pure (machines/projection).
 """
 

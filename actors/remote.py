@@ -22,7 +22,7 @@ class RemoteRef:
         return f"RemoteRef({self._channel.address.run}/{self.name})"
 
     def tell(self, message: Message) -> None:
-        """Sends a message and returns at once. Any thread.
+        """Sends a message and returns immediately. Any thread.
 
         A `must_arrive` message is kept and resent until the recipient has handled it, as long as this process lives.
         Any other may be lost with a process; one that the router cannot deliver returns as `Undeliverable`.

@@ -1,4 +1,4 @@
-"""What an actor process is told when it starts, a struct per actor class, and the way there as bytes. Pure.
+"""The start arguments of an actor process, one struct per actor class, and their encoding as bytes. Pure.
 
 The bytes are JSON in ASCII: no code, so another Python on another machine reads them; and a path or a variable of the
 environment that is not UTF-8 (`surrogateescape`) arrives unchanged. A launcher carries the bytes and never reads them.

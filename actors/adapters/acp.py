@@ -1,7 +1,7 @@
 """The adapter of any coding agent that speaks the Agent Client Protocol (Gemini, OpenCode, Goose, the embedded agent).
 
-Runs in the session's asyncio thread. acp_session.py does the work; it is imported when the agent opens, since the
-protocol's package takes 0.6 s of CPU to import, and need not be installed.
+Runs in the session's asyncio thread. acp_session.py does the work; it is imported when the agent opens. The protocol's
+package takes 0.6 s of CPU to import, and need not be installed.
 """
 
 from __future__ import annotations

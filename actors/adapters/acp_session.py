@@ -4,7 +4,7 @@ Uses the official `acp` package, in the session's asyncio thread. The agent work
 requests is granted. Our file system and terminals (optional in the protocol) are not offered, so it uses its own.
 
 It chooses the settings' values, and the mode that asks least (acp_choices.py). It logs the agent in where that works
-unattended (acp_login.py), steers it where it has announced support, and closes its session.
+unattended (acp_login.py). It steers agents that announce support, and closes their sessions.
 
 After a crash it loads the session again, and the agent's replay shows which prompts it has: by their ids, for an agent
 with our extension (acp_extension.py), else by the marker line of every prompt. The rule is in acp_history.History.

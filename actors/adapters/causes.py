@@ -1,6 +1,6 @@
 """Why a turn failed, where that decides the remedy: the only module that knows providers' error texts. Pure.
 
-Each adapter passes its agent's data (an HTTP status, the agent's own code, the error's text) and stores the result in
+Each adapter passes its agent's data: an HTTP status, the agent's own code, the error's text. It stores the result in
 `TurnOutcome.cause`. No other module reads an error's text. Only errors are read, never an agent's messages. An unknown
 cause is "": the turn has just failed.
 """

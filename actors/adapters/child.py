@@ -1,7 +1,7 @@
 """The process of an agent: starts, reads and ends it, in the same way for all agents.
 
 Runs in the adapter's asyncio loop, in any thread; the search for left-over processes runs in a thread of its own. The
-process gets its own session (setsid): Ctrl-C at the terminal is ours to handle, and the agent's left-overs are found by
+process gets its own session (setsid): Ctrl-C at the terminal is ours to handle. The agent's left-overs are found by
 that session, or by the mark in their environment. os.environ is never read.
 
 Output is passed on as it arrives; a slow reader calls `pause`. The child is over when the stream and the process have

@@ -1,7 +1,7 @@
 """Turns Claude Code's events into lines for the user. Pure and stateless: one raw event in, `AgentEvent`s out.
 
-Written against the JSON lines themselves, because the SDK's message types leave out what the adapter needs (echoes,
-message ids, the command life cycle). Unknown events and missing fields are not errors: the user's own `claude` may
+Reads the JSON lines themselves: the SDK's message types lack echoes, message ids and the command life cycle, which the
+adapter needs. Unknown events and missing fields are not errors: the user's own `claude` may
 be older or newer than the SDK.
 """
 

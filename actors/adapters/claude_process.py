@@ -1,9 +1,9 @@
 """The running `claude` program, as a transport of the official SDK.
 
-The SDK's own transport is not used: it adds our whole os.environ to the child's, leaves the child in our process group,
-and does not track what the agent starts. child.py has none of these faults. Control frames go to the SDK's client; all
-else goes to the adapter unchanged, since the SDK's types drop what the adapter needs. Imports the SDK (about 1 s):
-import it late.
+The SDK's own transport is not used: it adds our whole os.environ to the child's, and leaves the child in our process
+group. It does not track what the agent starts. child.py has none of these faults. Control frames go to the SDK's
+client; all else goes to the adapter unchanged, since the SDK's types drop what the adapter needs. Imports the SDK
+(about 1 s): import it late.
 
 Runs in the session's asyncio loop. A program that sends more control frames than the client reads (`_MOST_WAITING`
 bytes) is broken: that is a breach.

@@ -87,8 +87,8 @@ def refuse_root(environment: Mapping[str, str], *, user_id: int) -> None:
 def preflight(settings: AgentSettings) -> None:
     """Asks, without a model call, whether the agent can be started: installed, not refused as root, logged in.
 
-    Raises `AgentUnavailableError` with the next step. `claude auth status` knows every way to log in (API key, token,
-    stored login or keychain, Bedrock, Vertex, apiKeyHelper, settings), so none is looked for here.
+    Raises `AgentUnavailableError` with the next step. `claude auth status` knows every login (API key, token, stored
+    login or keychain, Bedrock, Vertex, apiKeyHelper, settings), so this function checks none.
     """
     program = startable(settings)
     try:

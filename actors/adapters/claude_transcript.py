@@ -3,8 +3,8 @@
 `find` is pure. `Transcript` reads one session's file, which the program appends to about 100 ms behind what it does;
 it never writes. Any thread, one at a time.
 
-The SDK's get_session_messages is not used: it reads below the HOME of *this* process, omits messages that were steered
-into a turn (they are attachments), and shows neither interruptions nor errors.
+The SDK's get_session_messages is not used: it reads below the HOME of *this* process, and omits steered messages (they
+are attachments). It shows neither interruptions nor errors.
 """
 
 from __future__ import annotations

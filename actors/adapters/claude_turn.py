@@ -1,8 +1,8 @@
 """The bookkeeping of turns over Claude Code's events. Pure: no I/O, no clock.
 
 One turn of ours may be several of the program's, each with its own `result` event: a message that is too late for the
-running turn starts another, and so does the end of a background task. The turn is over when the program is idle, our
-message and all steered ones have their result, and its background tasks have ended.
+running turn starts another, and so does the end of a background task. The turn is over when the program is idle, all
+our messages have their result, and its background tasks have ended.
 
 A result names the messages that it answers (`user_message_uuids`). For versions without that (2.1.197) the echoes of
 our messages are used, which come when a message is accepted.

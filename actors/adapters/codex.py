@@ -78,13 +78,13 @@ class CodexAgent:
     """See `base.Agent`. The session's id is Codex's thread id.
 
     Codex writes a thread to disk with its first turn. Before that, the id that `open` returned is valid only while the
-    program runs, then `SessionNotFoundError` (thread/name/set writes it immediately, but takes 0.4 s). An interrupted
-    turn drops steered messages that are not yet seen; `find_turn` then returns absent.
+    program runs; later it raises `SessionNotFoundError`. (thread/name/set writes it immediately, but takes 0.4 s.) An
+    interrupted turn drops steered messages that are not yet seen; `find_turn` then returns absent.
 
     With a pane: the TUI shows the thread live, and the user may work there. Our turns wait for the user's. A TUI that
-    goes to another conversation (/new, /clear, /fork, /resume) is brought back immediately, since the run cannot use
-    text from there. A model chosen there applies until our next turn, which names its own. Permissions revoked there
-    apply until `open`; the user answers what Codex then asks.
+    goes to another conversation (/new, /clear, /fork, /resume) is brought back immediately: the run ignores text there.
+    A model chosen there applies until our next turn, which names its own. Permissions revoked there apply until `open`;
+    the user answers what Codex then asks.
     """
 
     can_steer = True
@@ -185,7 +185,7 @@ class CodexAgent:
         *,
         answered: str = "",  # noqa: ARG002 - thread/read gives the whole thread
     ) -> FoundTurn:
-        """See `base.Agent.find_turn`. A turn interrupted by anyone counts as unfinished."""
+        """See `base.Agent.find_turn`. An interrupted turn counts as unfinished."""
         # Newer CLIs prefer to page the history (thread/turns/list); threads of older ones have no pages.
         params = {"threadId": self._thread_id, "includeTurns": True}
         try:

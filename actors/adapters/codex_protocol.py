@@ -1,7 +1,7 @@
 """Interprets `codex app-server`: its notifications as events and outcomes, its transcript as found turns.
 
-Pure: no I/O, clock or process. Shapes are those of app-server v2 as measured with codex 0.163. Unknown ones are passed
-on as raw events and otherwise ignored, so that a newer CLI does not break a run.
+Pure: no I/O, clock or process. Shapes are those of app-server v2 as measured with codex 0.163. Unknown ones become raw
+events and are otherwise ignored: a newer CLI does not break a run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How an agent's message of unknown shape is handled. Pure.
 
-The user's own agent may be older or newer than the versions that we know, so any field may be missing or have another
-shape. The rule: content for the user only is omitted, and its raw event is passed on. Content that decides a turn ends
-it as a breach, since a turn with an unknown end would wait for ever. Counted values count as zero.
+The user's own agent may be older or newer than the known versions. So any field may be missing or have another shape.
+The rule: content for the user only is omitted, and its raw event is passed on. Content that decides a turn ends it as a
+breach: a turn with an unknown end would wait for ever. Counted values count as zero.
 """
 
 from __future__ import annotations

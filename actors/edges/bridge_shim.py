@@ -92,7 +92,7 @@ class Shim:
         try:
             self._serve_one(line)
         except OSError:
-            os._exit(0)  # nobody reads the answers any more
+            os._exit(0)  # the agent does not read answers any more
         finally:
             self._slots.release()
 

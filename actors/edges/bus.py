@@ -2,7 +2,7 @@
 
 Runs in the process's main thread and owns everything that must not be shared: no other thread touches the socket. Other
 threads reach it through the channel's queue and a wake-up socket. It never runs a handler or waits for one. So it
-answers `Peek` while a handler is stuck, and ends the process when a lifeline ends or a stop takes too long.
+answers `Peek` while a handler is stuck. It ends the process when a lifeline ends or a stop takes too long.
 """
 
 from __future__ import annotations

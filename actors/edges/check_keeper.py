@@ -1,4 +1,4 @@
-"""The parent of one check command: `python -I -S check_keeper.py FD COMMAND`. A program, imported by nobody.
+"""The parent of one check command: `python -I -S check_keeper.py FD COMMAND`. A program; no module imports it.
 
 It starts the command with `/bin/sh -c`, writes its exit status to FD, and stays while it has children. As a child
 subreaper (Linux) it inherits what the command left behind, daemons included. So its tree is complete, and no zombie

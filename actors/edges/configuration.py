@@ -85,7 +85,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     agents: dict[str, AgentConfiguration] = {}
     user: tuple[Sourced, ...] = ()  # the layer of the user's file
-    repository: tuple[Sourced, ...] = ()  # that of the repository's
+    repository: tuple[Sourced, ...] = ()  # the layer of the repository's file
     agent_keys: tuple[Sourced, ...] = ()  # of the agents: name `agents.NAME.KEY`; of an environment, the names alone
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
     repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing

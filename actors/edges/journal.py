@@ -1,7 +1,7 @@
 """The journal of one run: SQLite, WAL, synchronous=FULL. Lives in the persistence process, in one thread.
 
-It stores streams of events and the resulting lines of transcript.jsonl in one transaction, so that the database can
-always complete the file. It never decides and never reads an event's body.
+It stores streams of events and the resulting lines of transcript.jsonl in one transaction. So the database can always
+complete the file. It never decides and never reads an event's body.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from actors.messages import Record
 Migration = Callable[[sqlite3.Connection], None]
 
 FILE_NAME = "journal.sqlite"  # in the run directory
-RUN_STREAM = "run"  # the stream that tells what has happened to the run itself
+RUN_STREAM = "run"  # the stream of the run's own events
 
 
 def m001_events(db: sqlite3.Connection) -> None:
@@ -99,7 +99,7 @@ class Journal:
         return page, False
 
     def read(self, stream: str, after: int = 0) -> Iterator[Record]:
-        """All records of the stream in order from number `after` on; fences nobody."""
+        """All records of the stream in order from number `after` on; fences no writer."""
         query = "SELECT event_id, at_ms, kind, body FROM events WHERE stream = ? AND version > ? ORDER BY version"
         for row in self._rows(query, stream, after):
             yield _record(row)
@@ -235,7 +235,7 @@ _MAY_CHANGE = {
 
 def _trouble(error: sqlite3.Error, what: str) -> JournalError:
     """The error to raise for SQLite's error."""
-    code = getattr(error, "sqlite_errorcode", None)  # Python's own errors have none, e.g. of text that is no UTF-8
+    code = getattr(error, "sqlite_errorcode", None)  # Python's own errors have none, e.g. for text that is not UTF-8
     kind = JournalError if code is not None and code & 0xFF in _MAY_CHANGE else JournalUnusableError
     return kind(f"{what}: {error}; the run's files are left as they are")
 
@@ -272,8 +272,8 @@ def _take_lock(path: Path) -> int:
 def has_events(path: Path, stream: str) -> bool:
     """Whether this stream of the journal, which need not exist, has events. Changes nothing; needs no lock.
 
-    Raises `BadFileError` when the path is not a regular file, and `JournalError` when the journal cannot be read, or a
-    newer version wrote it.
+    Raises `BadFileError` when the path is not a regular file, and `JournalError` when the journal is unreadable or from
+    a newer version.
     """
     if not files.is_regular(path):
         return False

@@ -81,8 +81,9 @@ class SendMessage(msgspec.Struct, frozen=True):
 class Tools:
     """The tools' functions. Each gets the caller's role and returns text for the agent.
 
-    They raise `UserError` for a call that the agent can correct (it gets the text as invalid params), and any other
-    LoopError for circumstances (it gets the text as an internal error). Called from many threads concurrently.
+    They raise `UserError` for a call that the agent can correct; it gets the text as invalid params. They raise any
+    other LoopError for circumstances; the agent gets the text as an internal error. Called from many threads
+    concurrently.
     """
 
     send_message: Callable[[Role, str, str], str]  # caller, target, message

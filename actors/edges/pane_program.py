@@ -93,7 +93,7 @@ def _last_words(line: socket.socket) -> str:
 
 
 def _say_to(line: socket.socket, **words: Any) -> None:
-    with suppress(OSError):  # the actor is gone: the lifeline tells
+    with suppress(OSError):  # the actor is gone: the lifeline reports it
         line.sendall(json.dumps(words).encode() + b"\n")
 
 

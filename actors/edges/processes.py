@@ -4,8 +4,8 @@ The one module that knows what differs between Linux and macOS. It never uses `k
 test runners in sessions of their own. It never collects an exit status: the parent of a process waits for it.
 
 A tree is: the process, its descendants, and every member of a session that one of these leads. The last part finds
-orphans of parents that died early, except daemons, which enter a new session by a second fork. A daemon is found where
-the tree's top is a child subreaper (Linux only), or by its record (`record`).
+orphans of parents that died early. It misses daemons, which enter a new session by a second fork. A daemon is found
+where the tree's top is a child subreaper (Linux only), or by its record (`record`).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _stop_tree(pid: int, spared: set[int]) -> set[int]:
     """Stops (SIGSTOP) everything in the tree, and returns it. A stopped process cannot fork, so none escapes.
 
     Scans until all processes found are seen stopped and a further scan finds no new one. A fork in progress completes
-    before the signal (Linux since 4.19), and its child may be missing in the same scan.
+    before the signal (Linux since 4.19). Its child may be missing in the same scan.
     """
     stopped: set[int] = set()
     still = True

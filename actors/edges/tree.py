@@ -2,12 +2,12 @@
 
 Two trees have the same id when the same files have the same content, mode and name, whether committed, staged or
 untracked: committing everything does not change the id. It changes nothing in the repository. Git works on a copy of
-the index, which is fast (it reads only what changed), and writes new objects to `store`, a folder of the run.
+the index, which is fast: it reads only what changed. It writes new objects to `store`, a folder of the run.
 
-What counts: every file that git does not ignore, PLAN.md and `.loop.toml` included (a check can read them, and a pull
-request can deliver them). Files of submodules and nested repositories count by their own ignore rules. Untracked caches
-of tools (`CACHES`) do not count, since each check or reviewer that runs the tests would change the tree. `apart`: files
-that the caller excludes.
+What counts: every file that git does not ignore. PLAN.md and `.loop.toml` are included: a check can read them, and a
+pull request can deliver them. Files of submodules and nested repositories count by their own ignore rules. Untracked
+caches of tools (`CACHES`) do not count: each check or reviewer that runs the tests would change the tree. `apart`:
+files that the caller excludes.
 
 Outside a repository it reads the content of all files, up to a limit. Above the limit, or when git fails, the tree is
 unknown: its id is "", with the reason.

@@ -1,16 +1,16 @@
 """The embedded agent: a deterministic coding agent that plays a scenario file and needs no model and no network.
 
-A program of its own (`python -m actors.embedded.agent --scenario FILE --role worker`), one process per session owner,
-which speaks the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and calls the bridge.
-Its sessions are durable: `<state>/<session-id>.jsonl` has a line per event, written to disk before the agent acts on
-it. So it can be killed at any moment, load the session and continue. Every prompt is a line there, even a repeated one:
-tests count them.
+A program of its own: `python -m actors.embedded.agent --scenario FILE --role worker`. One process per session owner
+speaks the Agent Client Protocol on stdin and stdout. It really runs the scenario's commands and calls the bridge. Its
+sessions are durable: `<state>/<session-id>.jsonl` has a line per event, written to disk before the agent acts on it. So
+it can be killed at any moment, load the session and continue. Every prompt is a line there, even a repeated one: tests
+count them.
 
 It never asks for permission, follows only the scenario, and ends when its stdin ends.
 
 It speaks the protocol's seven messages itself instead of through `acp`: importing that package takes 0.6 s of CPU, six
-times as long as everything else here, and an agent restarts after every crash. The adapter on the other side uses the
-package, so the output of this program is still checked against the official types.
+times as long as everything else here. An agent restarts after every crash. The adapter on the other side uses the
+package, so this program's output is still checked against the official types.
 """
 
 from __future__ import annotations

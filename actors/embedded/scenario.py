@@ -1,8 +1,8 @@
 """What a scripted agent says and does next. Pure: no I/O, clock, chance or memory.
 
-A scenario is a list of rules. The first rule whose role and `when` fit a user prompt plays its steps. Which step comes
-next follows from the conversation alone - the prompts, tool results and answers so far - so an agent may be killed and
-resumed at any moment. The only memory is how often each fault has struck; the caller keeps it (`spent`).
+A scenario is a list of rules. The first rule whose role and `when` fit a user prompt plays its steps. The next step
+follows from the conversation alone: the prompts, tool results and answers so far. So an agent may be killed and resumed
+at any moment. The only memory is how often each fault has struck; the caller keeps it (`spent`).
 
 It does no I/O: the scripted model server plays it to the real programs, the embedded agent plays it itself.
 scenario_file.py describes the file format.
@@ -138,8 +138,8 @@ class Scenario(msgspec.Struct, frozen=True):
         one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over.
 
         A prompt during a turn, e.g. "continue" after a crash, continues the running rule when no rule fits it, or the
-        running one does. Without a running rule, the answer to a prompt that no rule fits is the prompt's head, so that
-        a gap in a scenario is visible.
+        running one does. Without a running rule, the answer to a prompt that no rule fits is the prompt's head: this
+        shows gaps in a scenario.
         """
         left: Sequence[Step] = ()
         newest_result = ""

@@ -2,7 +2,7 @@
 
 The first line of each names its kind ("Iteration 2", "Review round 1", ...), for readers of a transcript and for
 scripted agents. `peer` is the name of the other agent of a pair. None: there is no pair, so no prompt mentions another
-agent or a bridge. Each agent of a pair gets the bridge at its start (over HTTP, else over stdio), so a prompt of a pair
+agent or a bridge. Each agent of a pair gets the bridge at its start (over HTTP, else over stdio). So a prompt of a pair
 may mention its tools.
 """
 

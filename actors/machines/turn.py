@@ -4,8 +4,8 @@
 
 *Intended*: journalled, certainly not sent. *Submitted*: journalled just before it is handed to the agent under
 `message_id`, so it may or may not have arrived. *Running*: there is evidence that the agent has it. After a crash, each
-submitted or running entry is looked up in the agent's own transcript (`next_action` returns `Look`), and `found` turns
-the answer into an event. Absent -> intended again; finished -> its result counts; unfinished, or absent although it was
+submitted or running entry is looked up in the agent's own transcript (`next_action` returns `Look`). `found` turns the
+answer into an event. Absent -> intended again; finished -> its result counts; unfinished, or absent although it was
 seen -> *cut*: it continues under a new message id, with a note that it was cut short.
 
 A turn that ended through no fault of the work resumes in the same way: as a continuation, never as its prompt. The run

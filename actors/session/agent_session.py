@@ -1,7 +1,7 @@
-"""One agent's session in a thread of its own, so that its actor's mailbox stays free during a turn of hours.
+"""One agent's session in a thread of its own, so that its actor's mailbox stays free during long turns.
 
-Its inbox has no bound of its own. The mailbox bounds what its actor adds. The agent can add only reports on messages
-that we gave it, the end of its program, and one question to the user at a time.
+Its inbox has no bound of its own. The mailbox bounds what its actor adds. The agent can add only reports on our
+messages, the end of its program, and one question to the user at a time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Our extension of the Agent Client Protocol. Pure: names only; imports nothing, so that an agent starts quickly.
 
-The protocol has no message id of the client's choice, and a replayed session does not show how a turn ended. Both are
+The protocol has no message id chosen by the client, and a replayed session does not show how a turn ended. Both are
 needed after a crash: was a prompt never sent, is it unfinished, or is it done? An agent that announces `TURN_IDS` in
 the `_meta` of its capabilities promises:
 

@@ -11,7 +11,7 @@
 The journal has the events, oldest first. The state is their fold. It holds only unfinished mail, some counters, and
 what is needed to recognise an echo or a repeated call. So the cost of a mail does not grow with the run.
 
-*Order.* Mail for one recipient goes out in the order in which it was queued, one delivery in flight at a time. The
+*Order.* Mail for one recipient goes out in the order of queueing, with one delivery in flight at a time. The
 slot becomes free when the mail is seen, not when it is accepted: an accepted mail may still fail, and would then be
 overtaken. Mail that waits for its next attempt blocks later mail.
 
@@ -28,8 +28,8 @@ receipt without news makes no event.
 *A broken call.* When the bridge dies during a tool call, the agent sees an error and may call again. When the agent
 dies, it is resumed without the answer, and may call again too. So after a restart of either, mail that was queued or
 fetched in the last two minutes is in doubt. The same text from the same sender to the same target then counts as the
-repeated call, once. Fetched mail returns to the head of its queue, marked as a possible repeat, unless a later call of
-its reader shows that it got the answer.
+repeated call, once. Fetched mail returns to the head of its queue, marked as a possible repeat. It does not when a
+later call of its reader shows that the answer arrived.
 
 *Contact.* An agent that finishes a turn without any request to the bridge is absent: see `contact`.
 

@@ -42,9 +42,9 @@ class RunResumed(Event, frozen=True, kw_only=True):
     A blank or unchanged `task` in `settings` keeps the task and the place. Only the settings in `given` count: typed
     values, not those of a file; checks add up. Without `only_given`, in older journals, a value that differs from the
     default counts as well. Another task comes with all settings of its own (`run_uid` stays): planning if `needs_plan`,
-    and a new count of iterations. A run that was out of iterations gets a new count if the user cannot be asked, or
-    more of them if `max_iterations` is higher now. To reopen a paused run without resuming it, do not send this: the
-    fold alone keeps the pause.
+    and a new count of iterations. A run that was out of iterations gets a new count if the user cannot be asked. It
+    gets more iterations if `max_iterations` is higher now. To reopen a paused run without resuming it, do not send
+    this: the fold alone keeps the pause.
     """
 
     settings: RunSettings | None = None

@@ -4,7 +4,7 @@ A gate reads the state alone and returns what holds the run, or None. `check` ca
 from `steps.pass_gates`. A gate never depends on the time: a wait is a job, and its answer an event. A newer gate is off
 unless the settings switch it on, so that older journals fold to the same state.
 
-waits and review handle what only the end of a turn shows (a lasting outage, unreadable verdicts), and hold the run in
+Only the end of a turn shows a lasting outage or unreadable verdicts. waits and review handle these, and hold the run in
 the same way (`steps.hold_back`).
 """
 

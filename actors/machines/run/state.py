@@ -141,7 +141,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def known_tree(self) -> str:
-        """The id of the tree that checks and verdicts stand for; "" = none is known."""
+        """The id of the tree that checks and verdicts apply to; "" = none is known."""
         return self.tree.id if self.tree is not None else ""
 
     @property

@@ -7,9 +7,9 @@ turn resumes in the same session, after a wait:
 - without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
 - with an agent that cannot work (`PERMANENT`), one retry: the fault may be transient after all.
 
-The wait is given up when one turn has used `max_wait_ms`, or when the agent has refused twice in a row for the same
-cause. The run is then *stuck*: other running jobs finish, and the user is asked to resume it. If the user cannot be
-asked, the run fails with the cause as its last line. A resumed run continues with the same turn.
+The wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause. The run is
+then *stuck*: other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails
+with the cause as its last line. A resumed run continues with the same turn.
 
 Time comes in with the event (`TurnSettled.at_ms`), so every fold computes the same end of a wait.
 """

@@ -9,7 +9,7 @@ import msgspec
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 
 # When a tree is taken: before the first iteration; before the checks and after them; after the checks, without what
-# they write themselves; when all reviewers approve; when a person approves; after the turn that publishes the work.
+# they write themselves; when all reviewers approve; when the user approves; after the turn that publishes the work.
 TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish", "published"]
 
 

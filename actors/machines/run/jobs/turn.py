@@ -31,7 +31,7 @@ class StartTurn(Command, frozen=True, kw_only=True):
 
 
 class InterruptTurn(Command, frozen=True, kw_only=True):
-    """Interrupt this turn, which is issued. Its `TurnSettled` is still awaited, whatever its status will be."""
+    """Interrupt this turn, which is issued. Its `TurnSettled` is still awaited, with any status."""
 
     turn_id: str
     role: Role
