@@ -219,7 +219,7 @@ class AgentActor(ProcessActor[StartAgent]):
         elif event.kind == "typed":
             self._typed(event.text)
         elif event.kind == "cut":
-            self._say("note", "broken off in its own window: the run pauses; resume goes on")
+            self._say("note", "interrupted in its own window: the run pauses; to continue: resume")
             self.context.ref("run").tell(ControlRun(action="pause-now", reason="broken off in the agent's own window"))
         elif self.context.start.raw_output:
             if event.raw:

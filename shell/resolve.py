@@ -78,7 +78,7 @@ def resolve_run(options: Options, *, only_reserve: bool = False, place: TmuxPlac
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
     _preflight(agents, configuration, cwd, environment)
     if resumed.directory is not None and resumed.directory.parent != repo_runs:
-        output.note(f"run {resumed.directory.name} was in another place, which is gone: it goes on here, in {cwd}")
+        output.note(f"run {resumed.directory.name} was in another place, which is gone: it continues here, in {cwd}")
         resumed = replace(resumed, directory=elsewhere.bring(resumed.directory, repo_runs))
     directory = resumed.directory
     own = own_place(resumed)
@@ -92,7 +92,7 @@ def resolve_run(options: Options, *, only_reserve: bool = False, place: TmuxPlac
         )
     else:
         if own is not None and own != cwd:
-            output.note(f"it goes on where it was: {own}")
+            output.note(f"it continues where it was: {own}")
             cwd = own
         if (note := git.branch_note(cwd)) is not None:
             output.note(note)

@@ -19,6 +19,7 @@ import msgspec
 from actors.settings import Role
 
 PROMPT_HEAD_LENGTH = 80  # characters of a prompt that are quoted: one line of a terminal
+_CONTINUED = re.compile(r".* \(continued\)$", re.MULTILINE)  # the first line of a prompt (machines/prompts)
 
 
 # --- the actions of a step ---------------------------------------------------------------------------------------
@@ -138,12 +139,14 @@ class Scenario(msgspec.Struct, frozen=True):
         one `Fault` (raise its count in `spent`, append nothing), or nothing: the turn is over.
 
         A prompt during a turn, e.g. "continue" after a crash, continues the running rule when no rule fits it, or the
-        running one does. Without a running rule, the answer to a prompt that no rule fits is the prompt's head: this
-        shows gaps in a scenario.
+        running one does. A rule that came to its end while the agent answered a message is not played again when its
+        prompt is continued: the agent says its last words once more. Without a running rule, the answer to a prompt
+        that no rule fits is the prompt's head: this shows gaps in a scenario.
         """
         left: Sequence[Step] = ()
         newest_result = ""
         running: Rule | None = None
+        interrupted: Rule | None = None  # a message came while it ran; it may have ended since
         for entry in conversation:
             match entry:
                 case Prompt(text):
@@ -151,15 +154,23 @@ class Scenario(msgspec.Struct, frozen=True):
                     if rule is None and running is None:
                         left = (Step(Say(f"No rule of the scenario fits: {prompt_head(text)}")),)
                     elif rule is not None and rule.aside and running is not None:
-                        left = (*rule.steps, *left)
+                        left, interrupted = (*rule.steps, *left), running
                     elif rule is not None and rule is not running:
-                        left, running = rule.steps, rule
+                        is_done = rule is interrupted and _CONTINUED.match(text) is not None
+                        left, running = (_last_words(rule.steps) if is_done else rule.steps), rule
+                        interrupted = None if not rule.aside else interrupted
                 case Result(text):
                     left = _after_next_call(left, newest_result)
                     newest_result = text
                 case Answer():
                     left, newest_result, running = (), "", None
         return tuple(_until_call(left, newest_result, spent or {})) or (Step(Say("(end of the rule)")),)
+
+
+def _last_words(steps: Sequence[Step]) -> Sequence[Step]:
+    """What is said after the last call."""
+    after = max((index + 1 for index, step in enumerate(steps) if is_call(step)), default=0)
+    return steps[after:]
 
 
 def is_call(step: Step) -> bool:

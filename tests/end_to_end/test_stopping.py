@@ -107,7 +107,7 @@ def test_a_run_is_found_from_another_directory_and_goes_along_with_its_repositor
     moved.parent.mkdir()
     hanging.project.rename(moved)
     again = hanging.start("--run-id", "1", cwd=str(moved))
-    again.wait_for(f"run 1 was in another place, which is gone: it goes on here, in {moved}")
+    again.wait_for(f"run 1 was in another place, which is gone: it continues here, in {moved}")
     again.wait_for("planning: waits for embedded")
     again.signal(signal.SIGINT)
     again.wait()

@@ -118,7 +118,7 @@ def test_a_run_in_a_worktree_leaves_the_repository_alone_also_when_a_hook_of_it_
     again = embedded.run("--agent", "embedded", "--worktree", "--run-id", "1")
     assert "re-entered" in again.output
     again = embedded.run("--run-id", "1")
-    assert again.lines[0] == f"[loop] it goes on where it was: {place}"
+    assert again.lines[0] == f"[loop] it continues where it was: {place}"
     shutil.rmtree(place)
     again = embedded.run("--run-id", "1")
     assert f"worktree {place} on branch project-loop-1" in again.lines[0]

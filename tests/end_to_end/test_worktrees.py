@@ -67,7 +67,7 @@ def test_a_run_goes_on_in_its_own_worktree_from_wherever_that_is_asked_for(world
 
     second = ended_run(world, "2")
     again = world.run("--run-id", "1", "--worktree", cwd=str(second))
-    assert again.lines[0] == f"[loop] it goes on where it was: {place / 'deep' / 'er'}"
+    assert again.lines[0] == f"[loop] it continues where it was: {place / 'deep' / 'er'}"
     shutil.rmtree(place)
     again = world.run("--run-id", "1", cwd=str(second))
     assert again.lines[0] == f"[loop] worktree {place} on branch project-loop-1, which existed already"

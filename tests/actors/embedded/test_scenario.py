@@ -110,6 +110,18 @@ def test_an_aside_is_played_and_then_the_interrupted_rule_goes_on(work: Scenario
     assert actions(work, *steered, Result("hello"), Result("passed")) == [Say("Done.")]
 
 
+def test_a_rule_that_ended_while_a_message_was_answered_is_not_played_again_when_it_is_continued(
+    work: Scenario,
+) -> None:
+    ended = (Prompt("Iteration 1"), Prompt("Message: hello"), Result("hello"), Result("ok"), Result("passed"))
+    ended = (*ended, Answer("Done."))
+    assert actions(work, *ended, Prompt("Iteration 1 (continued)\n\nYour work was cut short.")) == [Say("Done.")]
+    assert actions(work, *ended, Prompt("Iteration 1")) == [Say("On my way."), Run("make")]
+    assert actions(work, *ended, Prompt("Iteration 1\n\nsay (continued)")) == [Say("On my way."), Run("make")]
+    other = (Prompt("Stop that"), Answer("Stopped."))
+    assert actions(work, *ended, *other, Prompt("Iteration 1 (continued)")) == [Say("On my way."), Run("make")]
+
+
 def test_a_result_that_no_call_of_the_rule_waits_for_changes_nothing(work: Scenario) -> None:
     assert actions(work, Prompt("Message: hello"), Result("hello"), Result("stray")) == [Say("Read.")]
 
