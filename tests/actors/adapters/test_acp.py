@@ -20,7 +20,7 @@ from actors.adapters.base import AgentSettings
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
-from tests.actors.edges.test_mcp_endpoint import TOKENS, ControlServer, listening
+from tests.actors.edges.test_mcp_endpoint import TOKENS, Recorder, listening
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
 
@@ -313,7 +313,7 @@ def test_a_session_that_cannot_be_loaded_is_reported_as_such(tmp_path: Path, fla
 
 
 def test_an_agent_without_mcp_over_http_reaches_its_peer_over_stdio_also_after_a_restart(tmp_path: Path) -> None:
-    desk = ControlServer()
+    desk = Recorder()
 
     async def play(url: str) -> None:
         alone = plain(tmp_path)

@@ -18,18 +18,18 @@ from mcp.client.stdio import StdioServerParameters
 from actors.edges import bridge_shim, mcp_endpoint
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.machines import mail
-from tests.actors.edges.test_mcp_endpoint import MODES, TOKENS, ControlServer, listening, tool_call
+from tests.actors.edges.test_mcp_endpoint import MODES, TOKENS, Recorder, listening, tool_call
 
 PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def desk() -> ControlServer:
-    return ControlServer()
+def desk() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-def url(desk: ControlServer) -> Iterator[str]:
+def url(desk: Recorder) -> Iterator[str]:
     with listening() as sock:
         endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), print)
         endpoint.start()
@@ -85,7 +85,7 @@ def said_text(answer: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_both_eras_of_the_client_use_the_tools_over_stdio(url: str, desk: ControlServer, mode: str) -> None:
+def test_both_eras_of_the_client_use_the_tools_over_stdio(url: str, desk: Recorder, mode: str) -> None:
     program, arguments = bridge_shim.command()
     environment = {bridge_shim.URL_VARIABLE: url, bridge_shim.TOKEN_VARIABLE: TOKENS["reviewer"]}
 
@@ -110,7 +110,7 @@ def test_it_starts_in_any_directory_and_with_any_environment(url: str, tmp_path:
         assert said_text(shim.ask(tool_call("bridge_status"))) == "status for the worker"
 
 
-def test_a_slow_call_does_not_hold_up_the_next(url: str, desk: ControlServer) -> None:
+def test_a_slow_call_does_not_hold_up_the_next(url: str, desk: Recorder) -> None:
     with started(url) as shim:
         shim.write(json.dumps({**tool_call("send_message", message="slow"), "id": "slow"}).encode())
         assert desk.entered.wait(PATIENCE_S)
@@ -119,7 +119,7 @@ def test_a_slow_call_does_not_hold_up_the_next(url: str, desk: ControlServer) ->
         assert shim.read()["id"] == "slow"
 
 
-def test_the_end_of_its_input_ends_it_in_the_middle_of_a_call(url: str, desk: ControlServer) -> None:
+def test_the_end_of_its_input_ends_it_in_the_middle_of_a_call(url: str, desk: Recorder) -> None:
     with started(url) as shim:
         shim.write(json.dumps(tool_call("send_message", message="slow")).encode())
         assert desk.entered.wait(PATIENCE_S)
@@ -137,7 +137,7 @@ def test_a_notification_is_not_answered(url: str) -> None:
         assert shim.ask(tool_call("bridge_status"))["id"] == 7
 
 
-def test_a_token_of_another_run_is_one_clear_error(url: str, desk: ControlServer) -> None:
+def test_a_token_of_another_run_is_one_clear_error(url: str, desk: Recorder) -> None:
     with started(url, "another token") as shim:
         error = shim.ask(tool_call("send_message", message="x"))["error"]
         assert "refused this with status 401" in error["message"]
@@ -174,7 +174,7 @@ def test_what_an_agent_says_cannot_become_a_header(url: str) -> None:
         assert said_text(shim.ask(tool_call("bridge_status"))) == "status for the worker"
 
 
-def test_a_line_of_10_mb_is_served(url: str, desk: ControlServer) -> None:
+def test_a_line_of_10_mb_is_served(url: str, desk: Recorder) -> None:
     text = "x" * 10_000_000
     with started(url) as shim:
         assert "queued, id 1" in said_text(shim.ask(tool_call("send_message", target="claude", message=text)))
@@ -182,9 +182,7 @@ def test_a_line_of_10_mb_is_served(url: str, desk: ControlServer) -> None:
 
 
 @pytest.mark.parametrize("order", [("jsonrpc", "id", "method", "params"), ("method", "params", "jsonrpc", "id")])
-def test_a_line_that_is_too_long_is_refused_under_its_own_id(
-    url: str, desk: ControlServer, order: Sequence[str]
-) -> None:
+def test_a_line_that_is_too_long_is_refused_under_its_own_id(url: str, desk: Recorder, order: Sequence[str]) -> None:
     long = tool_call("send_message", message="x" * mcp_endpoint.MAX_BODY_BYTES)
     with started(url) as shim:
         answer = shim.ask({name: long[name] for name in order})
