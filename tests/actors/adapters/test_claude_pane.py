@@ -610,9 +610,10 @@ def test_an_interrupt_in_a_tool_ends_the_turn_and_leaves_the_input_box_empty(sha
     shared.run(play())
 
 
-def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_itself(shared: Shared) -> None:
+# In a program of its own: one that has met a limit is not as it was.
+def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_itself(bench: Bench) -> None:
     async def play() -> None:
-        async with shared.open() as it:
+        async with bench.open() as it:
             turn_id = new_id()
             asked_s = int(time.time())
             outcome = await it.agent.turn(turn_id, "reach the limit")
@@ -622,10 +623,10 @@ def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_its
             assert it.events.texts("limit")[-1].startswith("five-hour limit: rejected, resets at ")
             found = await it.agent.find_turn(turn_id)
             assert (found.state, found.outcome) == ("finished", outcome)
-            assert "automatically" not in shared.screen()
+            assert "automatically" not in bench.screen()
             assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
 
-    shared.run(play())
+    run(play())
 
 
 def test_an_error_of_the_provider_is_the_outcome(shared: Shared) -> None:
