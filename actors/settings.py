@@ -1,6 +1,6 @@
 """What one run was asked to do. Pure; made by the command line, journalled with the first event, never changed.
 
-`actors.settings_table` lists the flag, key and variable of each value, and the defaults. A default here is the value of
+`actors.setting_rows` lists the flag, key and variable of each value, and the defaults. A default here is the value of
 older journals, which lack the field. A new field's default changes nothing; the command line sets it.
 """
 
@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from actors import settings_table
+from actors.setting_rows.limits import COOLDOWN_MS, MAX_ITERATIONS, RETRY_MS
+from actors.setting_rows.task import DONE_SIGNAL
 
 Role = Literal["worker", "reviewer"]  # the two session owners; agent names are data, never compared as literals
 
@@ -34,16 +35,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     proof: str = ""
     checks: tuple[str, ...] = ()  # shell commands that we run ourselves after the done signal; exit 0 proves
     check_timeout_s: int = 0  # of each check; 0 = the default
-    done_signal: str = settings_table.DONE_SIGNAL
-    max_iterations: int = settings_table.MAX_ITERATIONS
-    cooldown_ms: int = settings_table.COOLDOWN_MS
+    done_signal: str = DONE_SIGNAL
+    max_iterations: int = MAX_ITERATIONS
+    cooldown_ms: int = COOLDOWN_MS
     worker_model: str = ""  # "" = the agent's own default
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
     interactive: bool = False  # a human can be asked for a follow-up
     open_ended: bool = False  # after a completed task the user may give the next; started without one, `task` is ""
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: no limit
-    retry_ms: int = settings_table.RETRY_MS  # the first wait for a provider that does not answer; later waits double
+    retry_ms: int = RETRY_MS  # the first wait for a provider that does not answer; later waits double
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once

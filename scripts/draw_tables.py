@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from actors.settings_table import GROUPS, TABLE, Setting
+from actors.setting_rows.row import GROUPS, Setting
+from actors.settings_table import TABLE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 PLACE = re.compile(r"(<!-- (?P<name>[a-z]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, run_dir, trust
 from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, escaped, read_configuration
+from actors.setting_rows.proof import BOTH, CHECK_TIMEOUT_S
+from actors.setting_rows.row import Setting
 from actors.setting_values import Value
 from actors.settings_layers import Sourced, from_environment, merge
-from actors.settings_table import BOTH, BY_KEY, CHECK_TIMEOUT_S, SETTINGS, TABLE, Setting
+from actors.settings_table import BY_KEY, SETTINGS, TABLE
 from shell import output, run_files
 from shell.options import Options
 from shell.resolve import allowed_before

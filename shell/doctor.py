@@ -75,8 +75,8 @@ def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str
     """Reads the configuration as a run does: agents with a table, the peer of each agent, and faults of the files."""
     from actors.adapters import BUILT_IN_NAMES, find_adapter
     from actors.edges import trust
+    from actors.setting_rows.agents import DEFAULT_AGENT
     from actors.settings_layers import merge
-    from actors.settings_table import DEFAULT_AGENT
 
     bad, first = [], DEFAULT_AGENT
     try:

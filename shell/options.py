@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple
 
 from actors import values
 from actors.errors import UserError
+from actors.setting_rows.row import GROUPS, Setting
 from actors.setting_values import Value
 from actors.settings_layers import Sourced
-from actors.settings_table import BY_FLAG, GROUPS, SETTINGS, TABLE, Setting
+from actors.settings_table import BY_FLAG, SETTINGS, TABLE
 from shell.commands.grammar import Errand
 from shell.subcommands import SUBCOMMANDS as ERRANDS
 from shell.subcommands import meant_subcommand, parse_errand

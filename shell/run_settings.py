@@ -11,9 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from actors.errors import UserError
+from actors.setting_rows.proof import BOTH
 from actors.settings import Role, RunSettings
 from actors.settings_layers import Settings, described
-from actors.settings_table import BOTH, TABLE
+from actors.settings_table import TABLE
 
 # What every run has today, and older journals lack: a resume brings an older run up to date.
 _OF_TODAY = {"asks_again": True, "binds_to_tree": True, "looks_for_pull_request": True}

@@ -27,7 +27,7 @@ from actors.edges import check_keeper
 from actors.edges.marked_processes import CHECK_MARK_VARIABLE, sweep
 from actors.edges.processes import kill_tree
 from actors.machines.run import CheckResult
-from actors.settings_table import CHECK_TIMEOUT_S
+from actors.setting_rows.proof import CHECK_TIMEOUT_S
 
 # Enough for an agent: the summary at the end of a test run and some of the failures above it.
 OUTPUT_TAIL_BYTES = 6_000

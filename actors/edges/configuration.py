@@ -38,9 +38,10 @@ from msgspec import UNSET, Meta, UnsetType
 from actors import settings_layers, values
 from actors.edges import files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
+from actors.setting_rows.row import Setting, Toml
 from actors.setting_values import Value
 from actors.settings_layers import Origin, Sourced
-from actors.settings_table import BY_KEY, Setting, Toml
+from actors.settings_table import BY_KEY
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from actors import settings_table
+from actors.setting_rows import limits
 
 # Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
 LIMIT_MARGIN_MS = 5_000
@@ -16,10 +16,10 @@ BACKOFF_LAST_MS = 30 * 60_000
 
 # A provider that does not answer is retried after a few seconds, doubling up to this: an outage of ten minutes costs
 # some eight tries, and its end is noticed within a few minutes.
-RETRY_FIRST_MS = settings_table.RETRY_MS
+RETRY_FIRST_MS = limits.RETRY_MS
 RETRY_LAST_MS = 5 * 60_000
 
-MAX_WAIT_MS = settings_table.MAX_WAIT_MS
+MAX_WAIT_MS = limits.MAX_WAIT_MS
 
 
 def retry_ms(first_ms: int, times_before: int, key: str) -> int:

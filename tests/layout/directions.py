@@ -23,6 +23,7 @@ RANKS = {
     "actors.errors": 0,
     "actors.messages": 0,
     "actors.setting_values": 0,
+    "actors.setting_rows": 0,
     "actors.settings": 0,
     "actors.settings_layers": 0,
     "actors.settings_table": 0,
@@ -131,7 +132,8 @@ NAME_AGENTS = {
     "shell.dashboard.machine": "knows their processes",
     "shell.doctor": "leaves the embedded agent out",
     "shell.findings": "their order in a report",
-    "actors.settings_table": "options that are named after them",
+    "actors.setting_rows.agents": "options that are named after them",
+    "actors.setting_rows.proof": "options that are named after them",
     "shell.run_settings": "options that are named after them",
 }
 AGENTS = {"claude", "codex", "claudex", "gemini", "copilot", "embedded"}

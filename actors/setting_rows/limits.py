@@ -1,0 +1,65 @@
+"""What bounds a run, and when it pauses: the rows of the group "limits". Pure."""
+
+from __future__ import annotations
+
+from actors import setting_values
+from actors.setting_rows.row import Setting
+
+MAX_ITERATIONS = 20
+MOST_ITERATIONS = 1_000_000
+COOLDOWN_MS = 30_000
+RETRY_MS = 5_000
+MAX_WAIT_MS = 12 * 3_600_000  # a night's outage or a five-hour window; what lasts longer needs the user
+
+ROWS: tuple[Setting, ...] = (
+    Setting(
+        "max_iterations",
+        "limits",
+        "iterations before the run stops, or asks for a follow-up on a terminal",
+        ("-m", "--max-iterations"),
+        value="N",
+        parse=setting_values.number(least=1, most=MOST_ITERATIONS),
+        default=MAX_ITERATIONS,
+        field="max_iterations",
+        key="max_iterations",
+        toml="number",
+    ),
+    Setting(
+        "max_wait",
+        "limits",
+        "how long a turn may wait for its provider, at a limit or in an outage, before the run stops; 0: not at all",
+        ("--max-wait",),
+        value="TIME",
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        default=MAX_WAIT_MS,
+        field="max_wait_ms",
+        key="max_wait",
+        show=setting_values.span,
+    ),
+    Setting(
+        "cooldown",
+        "limits",
+        "pause between iterations",
+        parse=setting_values.duration(most="a day", most_ms=setting_values.MOST_PAUSE_MS),
+        default=COOLDOWN_MS,
+        field="cooldown_ms",
+        key="cooldown",
+        variable="LOOP_COOLDOWN_MS",
+        from_variable=setting_values.variable_ms(0),
+        variable_help="pause between iterations, in milliseconds",
+        show=setting_values.span,
+    ),
+    Setting(
+        "retry",
+        "limits",
+        "first wait for a provider that does not answer; it doubles, up to 5 minutes",
+        parse=setting_values.duration(most="a day", most_ms=setting_values.MOST_PAUSE_MS, least_ms=1),
+        default=RETRY_MS,
+        field="retry_ms",
+        key="retry",
+        variable="LOOP_RETRY_MS",
+        from_variable=setting_values.variable_ms(1),  # no provider is asked again without a wait
+        variable_help="first wait for a provider that does not answer, in milliseconds",
+        show=setting_values.span,
+    ),
+)
