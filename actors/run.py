@@ -215,7 +215,8 @@ class RunActor(ProcessActor[StartRun]):
         """
         hold, over = self._state.hold, self._state.phase in run.FINAL_PHASES
         is_broken_off = any(job.interruption() is not None for job in self._state.jobs)
-        pauses = hold is not None and hold.kind == "pause" and not (over or self._state.paused or is_broken_off)
+        takes_effect = self._state.paused or self._state.asking
+        pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_broken_off)
         return HoldTurns(held=hold is not None or over, finishing=pauses)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:

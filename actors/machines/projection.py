@@ -28,8 +28,8 @@ _STATUSES: Mapping[ManifestState, str] = {"completed": "done", "failed": "failed
 
 
 def manifest_state(state: RunState) -> ManifestState:
-    """The manifest's `state`. A paused run waits for the user, hence "input-required"."""
-    return "input-required" if state.paused else _STATES.get(state.phase, "working")
+    """The manifest's `state`. A paused run waits for the user, hence "input-required"; so does a gate that asks."""
+    return "input-required" if state.paused or state.asking else _STATES.get(state.phase, "working")
 
 
 def manifest_status(state: ManifestState) -> str:
@@ -114,6 +114,8 @@ def _what_now(before: RunState, event: run.Event, after: RunState) -> str:
         return after.detail
     if after.paused:
         return f"paused in {run.place(after)}"
+    if after.asking:
+        return after.stuck
     if isinstance(event, run.QuestionAnswered):
         return "follow-up received"
     turned_down = before.phase in {Phase.CHECKING, Phase.REVIEWING} and after.phase in {Phase.COOLDOWN, Phase.WORKING}

@@ -8,12 +8,12 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import joblist, people, spending, steps
+from actors.machines.run import asking, joblist, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
 from actors.machines.run.jobs.base import Command, Event
-from actors.machines.run.state import FINAL_PHASES, Phase, RunState
+from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Phase, RunState
 from actors.machines.run.table import TRANSITIONS
 
 
@@ -44,7 +44,8 @@ def outstanding(state: RunState, now_ms: int) -> list[Command]:
         return [EndRun(state=_END_STATES[state.phase], detail=state.detail)]
     issued = [job for job in state.jobs if job.issued]
     interruptions = (job.interruption() for job in issued)
-    return [*(job.command(state, now_ms) for job in issued), *(each for each in interruptions if each is not None)]
+    commands = [*(job.command(state, now_ms) for job in issued), *(each for each in interruptions if each is not None)]
+    return [*commands, asking.question(state)] if state.asking else commands
 
 
 _END_STATES: Mapping[Phase, Literal["completed", "failed", "stopped"]] = {
@@ -57,12 +58,14 @@ _END_STATES: Mapping[Phase, Literal["completed", "failed", "stopped"]] = {
 def _apply(state: RunState, event: Event) -> RunState:
     if _is_late(state, event):
         return state
+    if state.asking and asking.answers(state, event):
+        return hold_takes_effect(state, steps.pass_gates(state, asking.answered(state, event)))
     rule = TRANSITIONS[state.phase].get(type(event))
     if rule is None:
         return people.unfitting(state, event)
     after = steps.pass_gates(state, rule.handler(spending.turn_settled(state, event), event))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
-    return _hold_takes_effect(state, after)
+    return hold_takes_effect(state, after)
 
 
 def _is_late(state: RunState, event: Event) -> bool:
@@ -85,15 +88,19 @@ def _is_late(state: RunState, event: Event) -> bool:
     )
 
 
-def _hold_takes_effect(before: RunState, after: RunState) -> RunState:
+def hold_takes_effect(before: RunState, after: RunState) -> RunState:
     """The transitions that no event names: a hold takes effect once no issued job is left."""
     if after.phase in FINAL_PHASES or after.hold is None or any(job.issued for job in after.jobs):
         return after
     if after.hold.kind == "stop":
         return steps.end(after, Phase.STOPPED, after.detail, goes_on_in=after.phase)
+    if after.hold.kind == "ask":
+        if after.phase in USER_IS_ASKED:
+            return joblist.release(after)
+        return after if after.run.interactive else asking.leave_open(after)
     if after.hold.kind == "fail" or (after.stuck and not after.run.interactive):
         return steps.end(after, Phase.FAILED, after.hold.why, goes_on_in=after.phase)
-    if after.phase in {Phase.FOLLOW_UP, Phase.AWAITING_TASK}:
+    if after.phase in USER_IS_ASKED:
         return joblist.release(after)  # it waits for the user anyway; two waits would only need two answers
     if after.paused and not before.paused:
         return steps.say(after, "paused")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import joblist, review, steps
+from actors.machines.run import gates, joblist, review, steps
 from actors.machines.run.events import (
     ContactChanged,
     MailReachedWorker,
@@ -107,7 +107,7 @@ def contact_changed(state: RunState, event: ContactChanged) -> RunState:
 
 def pause(state: RunState, event: PauseRequested) -> RunState:
     """Takes effect when what runs has ended; a wait is not work, so it is withdrawn immediately."""
-    if state.stopping or state.paused:
+    if state.stopping or state.paused or state.asking:
         return unfitting(state, event)
     state = replace(state, hold=state.hold or Hold(kind="pause"))
     return joblist.interrupt(state, "the run was paused") if event.now else joblist.withdraw_idle(state)
@@ -143,12 +143,21 @@ def resumed(state: RunState, event: RunResumed) -> RunState:
         return steps.ask_for_task(state)
     if state.phase is Phase.COMPLETED:
         return steps.say(state, "the run is completed; give it a new task to continue")
+    state = _question_answered(state)
     if state.phase in FINAL_PHASES:
         assert state.goes_on_in is not None, "only a completed run has nowhere to go on"
         state = replace(state, phase=state.goes_on_in, goes_on_in=None)
     if state.phase is Phase.FOLLOW_UP:
         return _more_iterations(state)
     return joblist.release(state)
+
+
+def _question_answered(state: RunState) -> RunState:
+    """A resume answers a gate's open question, unless the user can be asked again."""
+    asked = state.hold.by if state.hold is not None and state.hold.ask else state.asked
+    if asked and not state.run.interactive:
+        state, _ = gates.answered(state, asked, "")
+    return replace(state, asked="")
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:

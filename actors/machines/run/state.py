@@ -46,6 +46,7 @@ PLANNING_PHASES = frozenset(
     {Phase.PLANNING, Phase.READING_PLAN, Phase.PLAN_REVIEW, Phase.READING_REVIEWED_PLAN},
 )
 FINAL_PHASES = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.STOPPED})  # RunResumed leads out of them
+USER_IS_ASKED = frozenset({Phase.FOLLOW_UP, Phase.AWAITING_TASK})  # by a job, not by a hold
 LIVE_PHASES = frozenset(Phase) - FINAL_PHASES - {Phase.NEW}
 
 
@@ -62,6 +63,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     kind: HoldKind
     by: str = USER  # or the name of the rule that stops the run
     why: str = ""
+    ask: str = ""  # of an "ask": what to answer
     until_ms: int | None = None  # when it ends by itself, Unix ms; None: when it is cancelled
 
 
@@ -90,7 +92,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     tasks_done: int = 0  # of an open-ended run: how many were completed
     jobs: tuple[Job, ...] = ()
     hold: Hold | None = None
-    due: str | None = None  # an iteration is: what was wrong with the turn before it; None between two events
+    # An iteration is: what was wrong with the turn before it. None between two events, unless a gate asks.
+    due: str | None = None
+    asked: str = ""  # the gate whose question was open when the run ended
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them are in the last work prompt
     absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked without contacting it
@@ -125,6 +129,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return self.hold is not None and self.hold.kind == "pause" and not any(job.issued for job in self.jobs)
 
     @property
+    def asking(self) -> bool:
+        """A gate asks the user: nothing runs until the user answers."""
+        return self.hold is not None and self.hold.kind == "ask" and not any(job.issued for job in self.jobs)
+
+    @property
     def stopping(self) -> bool:
         """The user has stopped the run. That cannot be cancelled: agents are being interrupted."""
         return self.hold is not None and self.hold.kind == "stop"
@@ -153,6 +162,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         if self.paused:
             return f"a person to resume it ({self.stuck})" if self.stuck else "a person to resume it"
+        if self.asking:
+            return f"a person's answer ({self.stuck})"
         return ", ".join(job.words(self) for job in self.jobs if job.issued)
 
 
@@ -204,7 +215,7 @@ def describe(state: RunState) -> str:
     if state.phase in FINAL_PHASES:
         return f"{place(state)}: {state.detail}"
     held = ""
-    if state.hold is not None:
+    if state.hold is not None and not state.asking:
         pauses = "paused, " if state.paused else "pausing, "
-        held = pauses if state.hold.kind == "pause" else "stopping, "
+        held = pauses if state.hold.kind in {"pause", "ask"} else "stopping, "
     return f"{held}{place(state)}: waits for {state.waits_for}"

@@ -20,7 +20,7 @@ from actors.machines.run.jobs.question import QuestionJob
 from actors.machines.run.jobs.tree import TreeJob, TreeMoment
 from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
-from actors.machines.run.state import FINAL_PHASES, Hold, Phase, RunState
+from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Hold, Phase, RunState
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings
 
@@ -102,14 +102,34 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
     """The result of an event, after the gates. The only caller of the gates."""
     if state.phase in {Phase.NEW, *FINAL_PHASES}:
         return state
+    if state.hold is not None and state.hold.kind == "ask":
+        return state  # the gates decide again when the user has answered
     hold = check(state)
     if hold is not None and hold.kind == "ask":
-        return out_of_iterations(replace(state, due=None))
-    if hold is not None and hold.kind == "fail":
+        if hold.by == gates.ITERATIONS:
+            return out_of_iterations(replace(state, due=None))
+        if state.phase in USER_IS_ASKED:
+            return state  # it asks the user already; the gate asks when there is something to hold
+        if not (state.stopping or state.stuck):
+            return _ask(state, hold, new=_new(before, state))
+    elif hold is not None and hold.kind == "fail":
         state = replace(state, hold=hold, failures=0)  # a resumed run has as many tries as before
     elif hold is not None and not (state.stopping or state.stuck):
-        state = hold_back(state, hold, new=[job for job in state.jobs if job not in before.jobs])
+        state = hold_back(state, hold, new=_new(before, state))
+    if before.asking and state.due is not None and state.hold is None:
+        return start_iteration(replace(state, due=None))  # the answer was pause enough
     return state if state.due is None else _after_cooldown(replace(state, due=None))
+
+
+def _new(before: RunState, state: RunState) -> list[Job]:
+    """The jobs whose commands are not out yet."""
+    return [job for job in state.jobs if job not in before.jobs]
+
+
+def _ask(state: RunState, hold: Hold, new: Sequence[Job]) -> RunState:
+    """Asks the user once nothing runs; see `gates`. A due iteration stays due until the gates let it begin."""
+    state = _held(state if state.due is None else replace(state, phase=Phase.COOLDOWN), hold, new)
+    return say(state, hold.why, error=True) if any(job.issued for job in state.jobs) else state
 
 
 def hold_back(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:
@@ -118,6 +138,10 @@ def hold_back(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:
     `new`: jobs of this same event, whose commands are not out yet. A stop remains a stop.
     """
     state = say(state, hold.why, error=True, resume_hint=True)
+    return _held(state, hold, new)
+
+
+def _held(state: RunState, hold: Hold, new: Sequence[Job]) -> RunState:
     if state.hold is not None:
         return replace(state, hold=state.hold if state.stopping else hold)
     jobs = tuple(replace(job, issued=False) if job in new else job for job in state.jobs)
@@ -190,6 +214,7 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
         phase=phase,
         goes_on_in=goes_on_in,
         detail=detail,
+        asked=state.hold.by if state.hold is not None and state.hold.ask else "",
         hold=None,
         jobs=tuple(replace(job, issued=False) for job in state.jobs),
     )
