@@ -77,6 +77,7 @@ class AgentActor(ProcessActor[StartAgent]):
         self._crew = Crew(self.tell_self)
         self._place = runners.Place(
             cwd=start.cwd,
+            run_id=start.run_id,
             environment=start.environment,
             store=start.directory / TREES,
             created_at=start.created_at,

@@ -49,6 +49,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
+    keeps_checkpoints: bool = False  # each iteration's tree is kept in the repository; needs `binds_to_tree`
     looks_for_pull_request: bool = False  # false in older journals, which must fold to the same state as then
 
 

@@ -17,7 +17,7 @@ from actors.settings_layers import Settings, described
 from actors.settings_table import TABLE
 
 # What every run has today, and older journals lack: a resume brings an older run up to date.
-_OF_TODAY = {"asks_again": True, "binds_to_tree": True, "looks_for_pull_request": True}
+_OF_TODAY = {"asks_again": True, "binds_to_tree": True, "keeps_checkpoints": True, "looks_for_pull_request": True}
 
 
 class Agents(NamedTuple):

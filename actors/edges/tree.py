@@ -4,6 +4,9 @@ Two trees have the same id when the same files have the same content, mode and n
 untracked: committing everything does not change the id. It changes nothing in the repository. Git works on a copy of
 the index, which is fast: it reads only what changed. It writes new objects to `store`, a folder of the run.
 
+`capture` writes the objects to the repository instead, for a checkpoint (edges/checkpoints) or another host. Its tree
+has every file, those `apart` too. Of a submodule or a nested repository it has the commit alone.
+
 What counts: every file that git does not ignore. PLAN.md and `.loop.toml` are included: a check can read them, and a
 pull request can deliver them. Files of submodules and nested repositories count by their own ignore rules. Untracked
 caches of tools (`CACHES`) do not count: each check or reviewer that runs the tests would change the tree. `apart`:
@@ -21,6 +24,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -51,22 +55,42 @@ class UnknownTreeError(LoopError):
     """The tree cannot be read; the text is the reason."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Captured:
+    """A tree, and git's id of it with every file. `whole` is "" outside a repository, or when it is unknown."""
+
+    tree: Tree
+    whole: str = ""
+    top: Path | None = None  # of the working tree
+
+
 def take(cwd: Path, store: Path, *, apart: Sequence[str] = (), most_files: int = MOST_FILES) -> Tree:
     """The tree of the repository that contains `cwd`, or of `cwd` itself. Its id is "" when it is unknown."""
+    return _look(cwd, store, apart, most_files, keep=False).tree
+
+
+def capture(cwd: Path, store: Path, *, apart: Sequence[str] = ()) -> Captured:
+    """As `take`; its objects are in the repository."""
+    return _look(cwd, store, apart, MOST_FILES, keep=True)
+
+
+def _look(cwd: Path, store: Path, apart: Sequence[str], most_files: int, *, keep: bool) -> Captured:
     try:
         files.make_private(store)
         where = ask(cwd, "rev-parse", "--show-toplevel")
         if where.output is None and where.reason.startswith(NO_REPOSITORY):
-            return Tree(id=_of_files(cwd, store, apart, most_files))
+            return Captured(tree=Tree(id=_of_files(cwd, store, apart, most_files)))
         top = Path(_must(where))
-        return Tree(
-            id=_of_repository(top, store, apart, depth=0),
+        identity, whole = _of_repository(top, store, apart, depth=0, keep=keep)
+        found = Tree(
+            id=identity,
             commit=git(top, "rev-parse", "--verify", "--quiet", "HEAD") or "",
             branch=git(top, "symbolic-ref", "--quiet", "--short", "HEAD") or "",
             worktrees=tuple(_other_worktrees(top)),
         )
+        return Captured(tree=found, whole=whole if keep else "", top=top)
     except (LoopError, OSError) as error:
-        return Tree(reason=_printable(str(error)))
+        return Captured(tree=Tree(reason=_printable(str(error))))
 
 
 def changed(cwd: Path, store: Path, before: str, after: str) -> tuple[str, ...]:
@@ -109,24 +133,33 @@ def uncommitted(cwd: Path, store: Path, tree: Tree) -> tuple[str, ...]:
 # --- of a repository ----------------------------------------------------------------------------------------
 
 
-def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) -> str:
+def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, keep: bool = False) -> tuple[str, str]:
+    """The tree's id, and git's id of it with every file."""
     index_path = top / _must(ask(top, "rev-parse", "--git-path", "index"))
     with tempfile.TemporaryDirectory(dir=store) as folder:
         index = Path(folder) / "index"
-        variables = _variables(top, store, index)
+        variables = {"GIT_INDEX_FILE": str(index.resolve())} if keep else _variables(top, store, index)
         settings = (*_QUIET, "-c", f"core.excludesFile={_excludes(top, Path(folder))}")
         if index_path.is_file():
             shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
         added = ask(
-            top, *settings, "add", "-A", "--ignore-errors", variables=variables, timeout_s=TIMEOUT_S, private=True
+            *(top, *settings, "add", "-A", "--ignore-errors"),
+            variables=variables,
+            timeout_s=TIMEOUT_S,
+            private=not keep,
         )
         if added.output is None and not index.is_file():
             raise UnknownTreeError(added.reason)
+
+        def write_tree() -> str:
+            return _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=not keep))
+
+        whole = write_tree() if keep else ""
         parts = []
         for name in _links(top, variables) if depth < DEEPEST else ():
             within = top / name
             if (within / ".git").exists():
-                parts.append(f"{name}\0{_of_repository(within, store, (), depth=depth + 1)}")
+                parts.append(f"{name}\0{_of_repository(within, store, (), depth=depth + 1)[0]}")
         leave_out = [*(part.partition("\0")[0] for part in parts), *apart]
         if leave_out:
             _must(
@@ -138,11 +171,11 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int) 
                     timeout_s=TIMEOUT_S,
                 )
             )
-        tree = _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=True))
+        tree = whole if keep and not leave_out else write_tree()
     if not parts:
-        return tree
+        return tree, whole
     digest = hashlib.sha256("\0".join(sorted(parts)).encode(errors="surrogateescape")).hexdigest()
-    return f"{tree}.{digest[: len(tree)]}"
+    return f"{tree}.{digest[: len(tree)]}", whole
 
 
 def _variables(top: Path, store: Path, index: Path | None) -> dict[str, str]:

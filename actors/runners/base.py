@@ -16,6 +16,7 @@ class Place:
     """A working tree, and the facts of its run. `tell(kind, text)` sends users a line, from any thread."""
 
     cwd: Path
+    run_id: str  # as users know the run
     environment: dict[str, str]
     store: Path  # the run's own folder: git objects for comparing trees
     created_at: str  # of the run, as the manifest has it

@@ -329,6 +329,7 @@ COMMANDS: list[run.Command] = [
 def place(cwd: Path) -> runners.Place:
     return runners.Place(
         cwd=cwd,
+        run_id="7",
         environment={"PATH": "/usr/bin:/bin"},
         store=cwd / "trees",
         created_at="",

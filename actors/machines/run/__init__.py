@@ -52,7 +52,7 @@ from actors.machines.run.jobs.pull_request import (
     PullRequestStatus,
 )
 from actors.machines.run.jobs.question import AskQuestion, QuestionAnswered
-from actors.machines.run.jobs.tree import TakeTree, Tree, TreeTaken
+from actors.machines.run.jobs.tree import Keep, TakeTree, Tree, TreeTaken
 from actors.machines.run.jobs.turn import InterruptTurn, StartTurn, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, StartCooldown
 from actors.machines.run.machine import decide, fold, initial, outstanding
@@ -88,6 +88,7 @@ __all__ = [
     "Hold",
     "InterruptChecks",
     "InterruptTurn",
+    "Keep",
     "MailReachedWorker",
     "Missing",
     "Notice",

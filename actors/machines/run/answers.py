@@ -107,10 +107,10 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     # The agent had these notes; later ones are still to be sent.
     state = replace(state, failures=0, notes=state.notes[state.notes_sent :])
     if not (state.review_wanted or says_done(outcome.text, state.run.done_signal)):
-        return steps.next_iteration(state)
+        return steps.iteration_over(state)
     if state.notes:
         state = steps.say(state, "no review yet: there are notes that the agent has not seen, and they come first")
-        return steps.next_iteration(state)
+        return steps.iteration_over(state)
     return review.after_checks(state)
 
 
@@ -118,7 +118,7 @@ def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     """Keeps notes for the next iteration. A user's interruption is not a failure, but it uses up the iteration."""
     state = replace(state, failures=state.failures + (outcome.status == "failed"))
     what = trouble(state, job, outcome)
-    return steps.next_iteration(steps.say(state, what, error=True, resume_hint=True), what)
+    return steps.iteration_over(steps.say(state, what, error=True, resume_hint=True), what)
 
 
 def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:

@@ -87,6 +87,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     plan_kept: bool = False  # the primary agent reports that the existing one is the plan
     unclear: int = 0  # rounds in a row with a malformed verdict and no request for changes
     iteration: int = 0  # restarts after a follow-up
+    worked: int = 0  # iterations of all tasks together: the number of the checkpoint
     review_round: int = 0  # never restarts
     failures: int = 0  # work turns that failed in a row
     tasks_done: int = 0  # of an open-ended run: how many were completed
@@ -107,6 +108,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     repeated: bool = False  # the checks have run a second time since they changed the tree
     moves: int = 0  # how many times in this iteration the tree was changed after its checks
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
+    kept: str = ""  # the commit of the last checkpoint
+    unkept: str = ""  # why the last one that was wanted was not made
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
     overruled: VerdictSubmitted | None = None  # waits until the turns that it makes pointless have settled
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model

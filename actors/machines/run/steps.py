@@ -30,6 +30,8 @@ def begin(state: RunState) -> RunState:
     state = RunState(
         settings=state.settings,
         task=state.run.task,
+        worked=state.worked,
+        unkept=state.unkept,
         review_round=state.review_round,
         tasks_done=state.tasks_done,
         hold=state.hold,
@@ -89,8 +91,15 @@ def start_iteration(state: RunState) -> RunState:
         checks=run.checks,
         peer=run.reviewer if run.paired and "worker" not in state.absent else None,
     )
-    state = replace(state, phase=Phase.WORKING, iteration=number, notes_sent=len(state.notes))
+    state = replace(state, phase=Phase.WORKING, iteration=number, worked=state.worked + 1, notes_sent=len(state.notes))
     return turn(state, f"iteration-{number}", "worker", "work", prompt)
+
+
+def iteration_over(state: RunState, trouble: str = "") -> RunState:
+    """The work turn has ended without a claim: its tree is kept, where the run keeps checkpoints."""
+    if state.run.binds_to_tree and state.run.keeps_checkpoints:
+        return take_tree(state, "worked", trouble)
+    return next_iteration(state, trouble)
 
 
 def next_iteration(state: RunState, trouble: str = "") -> RunState:

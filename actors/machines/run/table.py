@@ -119,7 +119,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
                 _P.FAILED,
                 *_AFTER_AN_ITERATION,
             ),
-            TreeTaken: _rule(trees.taken, _P.WORKING),
+            TreeTaken: _rule(trees.taken, *_AFTER_AN_ITERATION),
             CooldownEnded: _rule(waits.over, _P.WORKING),
             VerdictSubmitted: _rule(people.human_verdict_on_work, _P.WORKING),
             ReviewRequested: _rule(people.review_of_work, _P.WORKING),

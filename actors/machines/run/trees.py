@@ -28,9 +28,12 @@ _SHOWN_DIGITS = 12
 def taken(state: RunState, event: TreeTaken) -> RunState:
     """Continues at the step that the tree was read for."""
     state, job = joblist.take(state, event.take_id, TreeJob)
+    state = _kept(state, event)
     match job.moment:
         case "begin":
             return steps.start_iteration(replace(state, base=event.tree))
+        case "worked":
+            return steps.next_iteration(state, job.trouble)
         case "checks":
             return _before_checks(state, event)
         case "checked":
@@ -55,6 +58,13 @@ def shown(state: RunState) -> str:
         return ""
     rest = f" (not committed: {_names(state.uncommitted)})" if state.uncommitted else ""
     return f", tree {state.tree.id[:_SHOWN_DIGITS]}{rest}"
+
+
+def _kept(state: RunState, event: TreeTaken) -> RunState:
+    """Says once, for each reason, that there is no checkpoint: it costs the run nothing."""
+    if event.unkept and event.unkept != state.unkept:
+        state = steps.say(state, f"there is no checkpoint of the tree: {event.unkept}")
+    return replace(state, kept=event.kept or state.kept, unkept=event.unkept)
 
 
 def _before_checks(state: RunState, event: TreeTaken) -> RunState:

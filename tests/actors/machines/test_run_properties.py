@@ -44,6 +44,7 @@ SETTINGS = st.builds(
     interactive=st.booleans(),
     looks_for_pull_request=st.booleans(),
     binds_to_tree=st.booleans(),
+    keeps_checkpoints=st.booleans(),
     asks_again=st.booleans(),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )

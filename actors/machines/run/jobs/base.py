@@ -46,6 +46,10 @@ class Facts(Protocol):
         """The id of the tree that checks and verdicts apply to; "" = none is known."""
 
     @property
+    def worked(self) -> int:
+        """How many iterations all its tasks have had together."""
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """Files that are excluded from the tree."""
 

@@ -6,22 +6,34 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from actors.machines import checkpoint
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 
-# When a tree is taken: before the first iteration; before the checks and after them; after the checks, without what
-# they write themselves; when all reviewers approve; when the user approves; after the turn that publishes the work.
-TreeMoment = Literal["begin", "checks", "checked", "apart", "approval", "publish", "published"]
+# When a tree is taken: before the first iteration; at the end of one that does not report done; before the checks and
+# after them; after the checks, without what they write themselves; when all reviewers approve; when the user approves;
+# after the turn that publishes the work.
+TreeMoment = Literal["begin", "worked", "checks", "checked", "apart", "approval", "publish", "published"]
+_KEPT: frozenset[TreeMoment] = frozenset({"begin", "worked", "checks", "approval", "publish", "published"})
+
+
+class Keep(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep the tree as a checkpoint (machines/checkpoint)."""
+
+    run_uid: str
+    number: int
+    about: str
 
 
 class TakeTree(Command, frozen=True, kw_only=True):
     """Read the tree of the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
 
-    `apart`: files that do not count.
+    `apart`: files that do not count. `keep`: also as a checkpoint; None: not.
     """
 
     take_id: str
     since: str = ""
     apart: tuple[str, ...] = ()
+    keep: Keep | None = None
 
     @property
     def where(self) -> Where:
@@ -45,13 +57,16 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 class TreeTaken(Event, frozen=True, kw_only=True):
     """The tree was read. `changed`: files that differ from the command's tree; only the first of many.
 
-    `uncommitted`: files of the tree that its commit lacks.
+    `uncommitted`: files of the tree that its commit lacks. `kept`: the checkpoint's commit; "" = none was made, because
+    of `unkept` where one was wanted.
     """
 
     take_id: str
     tree: Tree
     changed: tuple[str, ...] = ()
     uncommitted: tuple[str, ...] = ()
+    kept: str = ""
+    unkept: str = ""
 
 
 class TreeJob(Job, frozen=True, kw_only=True):
@@ -69,7 +84,11 @@ class TreeJob(Job, frozen=True, kw_only=True):
 
     def command(self, run: Facts, _now_ms: int) -> TakeTree:
         """Compared with the tree that is known."""
-        return TakeTree(take_id=self.id, since=run.known_tree, apart=run.apart)
+        keep = None
+        if run.run.keeps_checkpoints and self.moment in _KEPT:
+            what = checkpoint.about(run.worked, self.moment)
+            keep = Keep(run_uid=run.run.run_uid, number=run.worked, about=what)
+        return TakeTree(take_id=self.id, since=run.known_tree, apart=run.apart, keep=keep)
 
     def words(self, _run: Facts) -> str:
         """The look."""
