@@ -37,8 +37,8 @@ from actors.edges.mailbox import Item, Mailbox
 from actors.edges.reliable_channel import Delivery, ReliableChannel, monotonic_ms, refusal
 from actors.errors import (
     EXIT_PERMANENT,
-    CircumstanceError,
     LoopError,
+    OperationalError,
     PermanentError,
     ProtocolError,
     UserError,
@@ -204,7 +204,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
             if not (message.only_looks and envelope.wants_answer):
                 raise
             logger.opt(exception=error).error("{} from {} failed", envelope.kind, envelope.sender)
-            answer = refusal(CircumstanceError(f"{self.context.name} failed at {envelope.kind}: {described(error)}"))
+            answer = refusal(OperationalError(f"{self.context.name} failed at {envelope.kind}: {described(error)}"))
         if envelope.wants_answer:
             channel.answer(envelope, answer or Ack(seq=envelope.seq))
         else:
@@ -246,7 +246,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
 def main(arguments: bytes, lifelines: Sequence[int], listen_fd: int | None) -> NoReturn:
     """Runs one actor until it ends, and ends the process. The calling thread must be the process's main thread.
 
-    `lifelines`: see supervisor.orders.StartOrder.
+    `lifelines`: see supervisor.spawning.SpawnRequest.
     `listen_fd`: a listening socket that outlives this process, for the actor that wants one.
     """
     start = starts.decode(arguments)

@@ -29,10 +29,10 @@ from actors.edges.worktree import there_again
 from actors.errors import LoopError
 from actors.machines import turn
 from actors.messages import (
+    ROLE_PROMPT,
     AgentStatus,
     ControlRun,
     DeliverMail,
-    HoldTurns,
     HumanHeard,
     InterruptTurnRequest,
     KeepJobs,
@@ -43,6 +43,7 @@ from actors.messages import (
     Message,
     Note,
     OtherWorkDone,
+    PauseTurns,
     PeerWrote,
     ProgressKind,
     Purpose,
@@ -115,8 +116,8 @@ class AgentActor(ProcessActor[StartAgent]):
             case StartTurnRequest():
                 self._want(message)
             case InterruptTurnRequest():
-                self.session.break_off(message.turn_id, message.reason)
-            case HoldTurns():
+                self.session.interrupt(message.turn_id, message.reason)
+            case PauseTurns():
                 self.session.hold(held=message.held, finishing=message.finishing)
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
@@ -134,12 +135,12 @@ class AgentActor(ProcessActor[StartAgent]):
                 pass  # notices that this actor has no use for
         return None
 
-    def _want(self, order: StartTurnRequest) -> None:
+    def _want(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
         if gone := self._make_place():
-            self._report(order.turn_id, order.purpose, TurnOutcome(status="failed", error=gone))
+            self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=gone))
         else:
-            self.session.want(order)
+            self.session.want(request)
 
     def _make_place(self) -> str:
         """Makes the run's directory again if an agent has removed it. Returns why it is gone for good; "" = it is
@@ -169,7 +170,7 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         """Reports it to the run, except for role prompts; the bridge then counts hops from 0."""
-        if purpose != "brief":
+        if purpose != ROLE_PROMPT:
             self._report(turn_id, purpose, outcome)
         if self.context.start.bridge is not None:
             finished_in = self._session_id if outcome.status == "finished" else ""

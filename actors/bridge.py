@@ -225,12 +225,12 @@ class BridgeActor(ProcessActor[StartBridge]):
                 case mail.Wake():
                     self._set_alarm(command.at_ms)
 
-    def _deliver(self, order: mail.Deliver) -> None:
-        sender = self._names[order.sender]
-        marked = mail_report.marked_text(order.text, repeat=order.repeat, edited=order.edited)
-        text = prompts.mail(sender, marked, answerable=not self._state.contacts[order.target].is_absent)
-        self.context.ref(order.target).tell(
-            DeliverMail(mail_id=order.mail_id, sender=sender, text=text, attempt=order.attempt)
+    def _deliver(self, delivery: mail.Deliver) -> None:
+        sender = self._names[delivery.sender]
+        marked = mail_report.marked_text(delivery.text, repeat=delivery.repeat, edited=delivery.edited)
+        text = prompts.mail(sender, marked, answerable=not self._state.contacts[delivery.target].is_absent)
+        self.context.ref(delivery.target).tell(
+            DeliverMail(mail_id=delivery.mail_id, sender=sender, text=text, attempt=delivery.attempt)
         )
 
     def _worked(self, role: Role, session_id: str, now_ms: int) -> None:

@@ -1,7 +1,7 @@
 """The one exception tree. Pure; imported everywhere.
 
 Whose fault is it? `UserError`: what the user typed or configured; shown as one line, exit status 2. `AgentError`: a
-coding agent or its provider. `CircumstanceError`: a process, disk or link that failed. `ProtocolError`: two parts of
+coding agent or its provider. `OperationalError`: a process, disk or link that failed. `ProtocolError`: two parts of
 this program disagree: a bug here, reported as one.
 
 Foreign errors are recognised once, at the edge that meets them, and become one of these.
@@ -57,11 +57,11 @@ class SessionNotFoundError(AgentError):
     """The agent does not know the session id that we asked it to resume."""
 
 
-class CircumstanceError(LoopError):
+class OperationalError(LoopError):
     """A process, disk, socket or peer failed; the user's input is not the cause."""
 
 
-class JournalError(CircumstanceError):
+class JournalError(OperationalError):
     """The journal cannot be opened, read or written."""
 
 
@@ -69,11 +69,11 @@ class JournalUnusableError(JournalError, PermanentError):
     """The file is not a journal, is damaged, or was written by another version."""
 
 
-class JournalConflictError(CircumstanceError):
+class JournalConflictError(OperationalError):
     """A write was refused: the stream is not at the version the writer expected, or the writer's epoch is fenced."""
 
 
-class UndeliverableError(CircumstanceError):
+class UndeliverableError(OperationalError):
     """A message could not be handed over: unknown or dead recipient, or no answer in time."""
 
 

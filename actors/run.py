@@ -28,11 +28,11 @@ from actors.messages import (
     AgentContact,
     AnswerQuestionRequest,
     ControlRun,
-    HoldTurns,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
     Message,
+    PauseTurns,
     PeerWrote,
     QuestionAsked,
     ReviewRequest,
@@ -179,8 +179,8 @@ class RunActor(ProcessActor[StartRun]):
                     )
                 )
             case run.InterruptTurn():
-                order = InterruptTurnRequest(turn_id=command.turn_id, reason=command.reason)
-                self.context.ref(command.where).tell(order)
+                request = InterruptTurnRequest(turn_id=command.turn_id, reason=command.reason)
+                self.context.ref(command.where).tell(request)
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
@@ -198,7 +198,7 @@ class RunActor(ProcessActor[StartRun]):
             case _:
                 if isinstance(command, run.RunChecks):
                     self._watch_configuration()
-                self.context.ref(command.where).tell(runners.order(command))
+                self.context.ref(command.where).tell(runners.start_job(command))
 
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
@@ -208,16 +208,16 @@ class RunActor(ProcessActor[StartRun]):
     # --- the agents' actors ---
 
     @property
-    def _hold(self) -> HoldTurns:
+    def _hold(self) -> PauseTurns:
         """Holds the sessions while the run is held or over: queued turns do not start.
 
         A pausing run waits for its running turn: a turn whose agent was lost is resumed.
         """
         hold, over = self._state.hold, self._state.phase in run.FINAL_PHASES
-        is_broken_off = any(job.interruption() is not None for job in self._state.jobs)
+        is_interrupted = any(job.interruption() is not None for job in self._state.jobs)
         takes_effect = self._state.paused or self._state.asking
-        pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_broken_off)
-        return HoldTurns(held=hold is not None or over, finishing=pauses)
+        pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
+        return PauseTurns(held=hold is not None or over, finishing=pauses)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:

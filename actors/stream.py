@@ -44,8 +44,8 @@ class EventStream(Generic[E]):
         """All events so far, oldest first; fences every older epoch of the stream."""
         events: list[E] = []
         while True:
-            order = Load(stream=self._name, epoch=self._epoch, after=len(events))
-            answer = self._journal.ask(order, timeout_s=JOURNAL_PATIENCE_S)
+            request = Load(stream=self._name, epoch=self._epoch, after=len(events))
+            answer = self._journal.ask(request, timeout_s=JOURNAL_PATIENCE_S)
             if not isinstance(answer, Loaded):
                 raise ProtocolError(f"persistence answered {type(answer).__name__} to Load")
             events.extend(self._decode(record) for record in answer.records)
@@ -54,7 +54,7 @@ class EventStream(Generic[E]):
                 return events
 
     def append(self, events: Sequence[E]) -> None:
-        """Returns when all events are durable, in this order."""
+        """Returns when all events are durable, in this request."""
         records = [
             Record(
                 event_id=str(uuid.uuid4()),

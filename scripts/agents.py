@@ -185,13 +185,13 @@ def disturb(world: World, row: Row) -> None:
     loop.wait_for(f"{row.worker} +.*sed -i", PATIENCE_S)
     kill("worker", row.worker)
     for role, name in (("worker", row.worker), ("reviewer", row.reviewer)):
-        errand(world, "say", name, SAID[role])
+        command(world, "say", name, SAID[role])
     loop.wait_for(f"{row.reviewer} +I look at the change", PATIENCE_S)
     kill("reviewer", row.reviewer)
     loop.wait_for("iteration 2 of", PATIENCE_S)
-    errand(world, "pause", "1")
+    command(world, "pause", "1")
     loop.wait_for(r"loop +paused, ", PATIENCE_S)
-    errand(world, "resume", "1")
+    command(world, "resume", "1")
     row.done.append("paused and resumed")
     loop.wait_for("review round 2: waits for", PATIENCE_S)
     loop.signal(signal.SIGKILL)
@@ -209,7 +209,7 @@ def program_of(loop: Loop, role: Role) -> psutil.Process:
     return psutil.Process(loop.pid_of(role)).children()[0]
 
 
-def errand(world: World, *words: str) -> None:
+def command(world: World, *words: str) -> None:
     done = world.run(*words)
     if done.process.returncode:
         raise AssertionError(f"loop {' '.join(words)}: {done.output}")

@@ -9,7 +9,7 @@ control  how long a console waits for its answers while the worker's turn hangs
 console  the same for each command that can be typed, as the prompt carries it out
 mail     how long a console waits for the list of the agents' mail, with little mail and with much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
-errands  `loop status` and its like as programs, meanwhile, against `python -c pass`
+commands `loop status` and its like as programs, meanwhile, against `python -c pass`
 neighbours  a mail beside 2,000 idle connections to the bridge's port, and a page of the dashboard beside as many to
        its port, each against without; and the root's memory with 200 consoles that do not read 3,000 messages of
        100 kB, against without, with the longest wait for a status meanwhile
@@ -347,7 +347,7 @@ def write_mails(directory: Path, count: int) -> None:
         journal.append("mail", epoch=999, expected_version=0, records=records, lines=lines)
 
 
-ERRANDS = (
+SUBCOMMANDS = (
     ("status",),
     ("runs",),
     ("pause",),
@@ -359,7 +359,7 @@ ERRANDS = (
 )
 
 
-def bench_errands() -> None:
+def bench_commands() -> None:
     with hanging_run() as world:
 
         def program(*command: str) -> None:
@@ -367,7 +367,7 @@ def bench_errands() -> None:
                 command, cwd=world.project, env=world.environment, stdout=subprocess.DEVNULL, check=True, timeout=60
             )
 
-        for words in ERRANDS:
+        for words in SUBCOMMANDS:
             name = f"loop {words[0]}"
             compare(name, lambda words=words: program(LOOP, *words), lambda: program(sys.executable, "-c", "pass"), 20)
 
@@ -547,7 +547,7 @@ ROWS = {
     "console": bench_console,
     "mail": bench_mail,
     "messages": bench_messages,
-    "errands": bench_errands,
+    "commands": bench_commands,
     "neighbours": bench_neighbours,
 }
 

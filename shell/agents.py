@@ -17,7 +17,7 @@ from actors.errors import MissingFileError, UserError
 from shell import output
 from shell.checkups import Place
 from shell.checkups import agent as check_agent
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.known_agents import command_of, how_to_install, installed, with_known
 
 ACTIONS = ("list", "update", "add")
@@ -33,9 +33,9 @@ class Row(NamedTuple):
     text: str
 
 
-def run_agents(errand: Errand) -> int:
+def run_agents(invocation: Invocation) -> int:
     """Runs `loop agents` and returns an exit status. Raises `LoopError`."""
-    action, *names = errand.text.split() or ["list"]
+    action, *names = invocation.text.split() or ["list"]
     home = environments.home()
     if action not in ACTIONS:
         raise UserError(
@@ -53,7 +53,7 @@ def run_agents(errand: Errand) -> int:
     if action == "add":
         output.say(add(names[0], home, environments.handed_on()))
         return os.EX_OK
-    return _list(errand, home)
+    return _list(invocation, home)
 
 
 def add(name: str, home: Path, environment: Mapping[str, str]) -> str:
@@ -87,7 +87,7 @@ def _toml(words: Sequence[str]) -> str:
     return f"[{', '.join(json.dumps(word) for word in words)}]"  # JSON's strings are TOML's as well
 
 
-def _list(errand: Errand, home: Path) -> int:
+def _list(invocation: Invocation, home: Path) -> int:
     cwd = Path.cwd()
     environment = environments.handed_on()
     path = environment.get("PATH")
@@ -100,7 +100,7 @@ def _list(errand: Errand, home: Path) -> int:
     with ThreadPoolExecutor(len(names)) as pool:
         rows = list(pool.map(lambda name: _row(name, place), names))
     rows += _others(registry, names, {known.id for known in here})
-    if errand.json:
+    if invocation.json:
         output.say_json_text(json.dumps({"as_of": registry.date, "agents": [row._asdict() for row in rows]}, indent=2))
         return os.EX_OK
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

@@ -40,21 +40,21 @@ def _command(options: Options, words: Sequence[str]) -> int:
         say_if_newer(environments.home())
     match options.command:
         case "help":
-            output.say(help_text(options.errand))
+            output.say(help_text(options.invocation))
             return EXIT_COMPLETED
         case "version":
             output.say(_version())
             return EXIT_COMPLETED
-        case "errand":
-            assert options.errand is not None
-            if options.errand.name == "doctor":  # it reports a wrong package itself
+        case "subcommand":
+            assert options.invocation is not None
+            if options.invocation.name == "doctor":  # it reports a wrong package itself
                 from shell.doctor import examine
 
-                return examine(options.errand)
+                return examine(options.invocation)
             check_packages()
-            from shell.one_shot import run_errand
+            from shell.one_shot import run_subcommand
 
-            return run_errand(options.errand)
+            return run_subcommand(options.invocation)
         case "submit":
             check_packages()
             from shell.submit import submit

@@ -51,8 +51,8 @@ def show_config(options: Options) -> int:
     )
     before = run_files.settings_of(resumed.directory) if resumed.directory is not None else None
     rows = list(rows_of(configuration, environments.handed_on(), options, before))
-    assert options.errand is not None
-    if options.errand.json:
+    assert options.invocation is not None
+    if options.invocation.json:
         output.say_json_text(json.dumps(_as_object(configuration, rows, home, repository), indent=2))
         return os.EX_OK
     output.say_lines(_lines(rows, home))

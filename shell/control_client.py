@@ -15,7 +15,7 @@ import zmq
 
 from actors.edges import environments, run_dir
 from actors.edges.socket_loop import SocketLoop
-from actors.errors import CircumstanceError, ProtocolError, UndeliverableError, UserError
+from actors.errors import OperationalError, ProtocolError, UndeliverableError, UserError
 from shell.run_files import resume_command
 from supervisor.control.protocol import AnyAnswer, AnyNews, Ended, Refusal, Request, Shown, Traced
 from supervisor.control.protocol import decode_answer as decode
@@ -27,16 +27,16 @@ PATIENCE_S = 5.0
 BACKLOG = 100
 
 
-class RunEndedError(CircumstanceError):
+class RunEndedError(OperationalError):
     """The run ended before it answered."""
 
 
 def control_endpoint(directory: Path) -> str:
-    """The control server's address of the run in `directory`. Raises `CircumstanceError` when no root holds the run."""
+    """The control server's address of the run in `directory`. Raises `OperationalError` when no root holds the run."""
     holder = run_dir.holder(directory)
     if holder is None or not holder.endpoint:
         how = resume_command(directory, run_dir.read_manifest(directory) or {})
-        raise CircumstanceError(f"run {directory.name} is not running; to resume it: {how}")
+        raise OperationalError(f"run {directory.name} is not running; to resume it: {how}")
     return holder.endpoint
 
 

@@ -23,7 +23,7 @@ from actors.edges import environments
 from actors.errors import LoopError, UserError
 from shell import checkups, output
 from shell.checkups import Check, Place
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.findings import Finding, as_object, lines, verdict
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ WIDEST = 100
 LEFTOVERS = "leftovers"
 
 
-def examine(errand: Errand) -> int:
+def examine(invocation: Invocation) -> int:
     """Runs `loop doctor`: prints the findings, returns an exit status."""
     environment = environments.handed_on() | environments.own(environments.RUN_ID)
     home = environments.home()
@@ -56,15 +56,15 @@ def examine(errand: Errand) -> int:
     ]
     if not wrong:  # the other checks need our own package
         checks += [("places", "sockets", checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
-    with _Panel(errand) as panel:
+    with _Panel(invocation) as panel:
         findings = [*wrong, *bad]
         panel.show(findings)
         for found in _all(checks, place, panel):
             findings += found
             panel.show(found)
         judged = verdict(findings, peers)
-        cleaned = [] if wrong else _clean_up(errand, place, panel)
-        if errand.json:
+        cleaned = [] if wrong else _clean_up(invocation, place, panel)
+        if invocation.json:
             output.say_json_text(json.dumps(as_object(findings, judged, cleaned)))
         else:
             panel.line(judged.text)
@@ -162,14 +162,14 @@ def _leftovers(place: Place) -> Iterator[Finding]:
         yield Finding(LEFTOVERS, "dead runs", "ok", "nothing was left behind")
 
 
-def _clean_up(errand: Errand, place: Place, panel: _Panel) -> list[dict[str, Any]]:
+def _clean_up(invocation: Invocation, place: Place, panel: _Panel) -> list[dict[str, Any]]:
     """Looks for leftovers again, since the user may have waited; cleans with --fix or after consent."""
-    if not errand.fix and not panel.can_ask:
+    if not invocation.fix and not panel.can_ask:
         return []
     from shell import leftovers
 
     found = [each for each in leftovers.find(place) if not each.note]
-    if not found or not (errand.fix or panel.ask(f"clean up {len(found)} of these leftovers?")):
+    if not found or not (invocation.fix or panel.ask(f"clean up {len(found)} of these leftovers?")):
         return []
     cleaned = []
     for each in found:
@@ -190,15 +190,15 @@ class _Panel:
     thread.
     """
 
-    def __init__(self, errand: Errand) -> None:
-        self._quiet = errand.json
+    def __init__(self, invocation: Invocation) -> None:
+        self._quiet = invocation.json
         terminal = sys.stdout.isatty()
         self._width = min(WIDEST, shutil.get_terminal_size().columns) if terminal else None
         self._colour = terminal and not environments.own("NO_COLOR")
         self._area = ""
         self._waiting = ""
         self._said_once = False
-        self.can_ask = terminal and sys.stdin.isatty() and not errand.json
+        self.can_ask = terminal and sys.stdin.isatty() and not invocation.json
 
     def __enter__(self) -> Self:
         return self

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from actors.clock import wall_ms
 from actors.edges import processes, run_dir
-from actors.errors import CircumstanceError
+from actors.errors import OperationalError
 from shell.checkups import Place
 from shell.run_files import resume_command
 from supervisor import stale_processes, submissions
-from supervisor.run_host import FINAL_STATES, clear, runtime_base, runtimes_of
+from supervisor.run_instance import FINAL_STATES, clear, runtime_base, runtimes_of
 
 # A starting root creates its directory first, and its lock in there a moment later.
 YOUNG_S = 60.0
@@ -186,9 +186,9 @@ def _is_over(place: Place, tmux: str, name: str, run: str) -> bool:
 def _ender(place: Place, tmux: str, name: str, run: str) -> Callable[[], str]:
     def clean() -> str:
         if not _is_over(place, tmux, name, run):
-            raise CircumstanceError(f"something runs in tmux session {name} now: left alone")
+            raise OperationalError(f"something runs in tmux session {name} now: left alone")
         if place.ask(tmux, "kill-session", "-t", f"={name}").code != 0:
-            raise CircumstanceError(f"tmux session {name} could not be ended: tmux kill-session -t {name}")
+            raise OperationalError(f"tmux session {name} could not be ended: tmux kill-session -t {name}")
         return f"ended {name}"
 
     return clean

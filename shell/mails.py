@@ -12,7 +12,7 @@ import msgspec
 
 from actors import values
 from actors.edges.journal_reader import read_streams
-from actors.errors import CircumstanceError, UserError, described
+from actors.errors import OperationalError, UserError, described
 from actors.machines import mail, mail_view
 from actors.machines.stored import by_stored_name
 from actors.messages import MailRecord, Record
@@ -54,9 +54,9 @@ def parse(typed: str) -> LookAtMail | OrderMail:
 
 
 def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
-    """The answer that the bridge would give. Raises `CircumstanceError` for a change, which needs a bridge."""
+    """The answer that the bridge would give. Raises `OperationalError` for a change, which needs a bridge."""
     if isinstance(request, OrderMail):
-        raise CircumstanceError(
+        raise OperationalError(
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
     check_whole(found)
@@ -64,7 +64,7 @@ def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
     try:
         book = mail.Book(events)
     except Exception as error:  # foreign events need not be consistent
-        raise CircumstanceError(f"run {found.run_id} is damaged: its mail: {described(error)}") from error
+        raise OperationalError(f"run {found.run_id} is damaged: its mail: {described(error)}") from error
     names = _names(found)
     if not request.mail_id:
         listed = mail_view.listed(book, names, request.finished)
@@ -82,7 +82,7 @@ def _events(records: Iterable[Record]) -> list[mail.Event]:
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
+        raise OperationalError(f"the journal was written by another version of loop ({error})") from error
 
 
 # --- lines ----------------------------------------------------------------------------------------------------

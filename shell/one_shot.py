@@ -6,7 +6,7 @@ from shell.commands.agents import AGENTS
 from shell.commands.config import CONFIG
 from shell.commands.dashboard import DASHBOARD
 from shell.commands.doctor import DOCTOR
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
@@ -29,8 +29,8 @@ ONE_SHOT = (
 )
 
 
-def run_errand(errand: Errand) -> int:
+def run_subcommand(invocation: Invocation) -> int:
     """Runs the command and prints its answer; returns an exit status. Raises `LoopError` when it cannot."""
-    once = next(each.once for each in ONE_SHOT if each.name == errand.name)
+    once = next(each.once for each in ONE_SHOT if each.name == invocation.name)
     assert once is not None
-    return once(errand)
+    return once(invocation)

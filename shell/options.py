@@ -16,13 +16,12 @@ from actors.setting_rows.row import GROUPS, Setting
 from actors.setting_values import Value
 from actors.settings_layers import Sourced
 from actors.settings_table import BY_FLAG, SETTINGS, TABLE
-from shell.commands.grammar import Errand
-from shell.subcommands import SUBCOMMANDS as ERRANDS
-from shell.subcommands import meant_subcommand, parse_errand
+from shell.commands.grammar import Invocation
+from shell.subcommands import SUBCOMMANDS, meant_subcommand, parse_subcommand
 
-Command = Literal["run", "workspace", "update", "submit", "config", "errand", "help", "version"]
+Command = Literal["run", "workspace", "update", "submit", "config", "subcommand", "help", "version"]
 
-SUBCOMMANDS: dict[str, Command] = {"update": "update", "upgrade": "update"}
+_UPDATE_WORDS = ("update", "upgrade")
 
 
 class Options(NamedTuple):
@@ -31,7 +30,7 @@ class Options(NamedTuple):
     command: Command = "run"
     typed: Mapping[str, Value] = {}
     words: tuple[str, ...] = ()  # the positional prompt
-    errand: Errand | None = None  # of the commands "errand" and "config"
+    invocation: Invocation | None = None  # of the commands "subcommand" and "config"
 
     def value(self, name: str) -> Value:
         """The typed value, else the default. Only for a setting that no file and no variable can set."""
@@ -98,17 +97,17 @@ def parse(arguments: Sequence[str]) -> Options:
         values.text(before if before in BY_FLAG else "a word of the command line", word)
     if not arguments:
         return Options(command="workspace", typed={"tmux": True})
-    if len(arguments) == 1 and arguments[0].lower() in SUBCOMMANDS:
-        return Options(command=SUBCOMMANDS[arguments[0].lower()])
-    if (name := arguments[0].lower()) in ERRANDS:
+    if len(arguments) == 1 and arguments[0].lower() in _UPDATE_WORDS:
+        return Options(command="update")
+    if (name := arguments[0].lower()) in SUBCOMMANDS:
         if any(word in ("-h", "--help") for word in arguments[1:]):
-            return Options(command="help", errand=Errand(name=name))
+            return Options(command="help", invocation=Invocation(name=name))
         if name == "submit":
             return _submission(_parse_run(arguments[1:]))
         if name == "config":
             options = _parse_run([word for word in arguments[1:] if word != "--json"])
-            return options._replace(command="config", errand=Errand(name=name, json="--json" in arguments))
-        return Options(command="errand", errand=parse_errand(name, arguments[1:]))
+            return options._replace(command="config", invocation=Invocation(name=name, json="--json" in arguments))
+        return Options(command="subcommand", invocation=parse_subcommand(name, arguments[1:]))
     return _parse_run(arguments)
 
 
@@ -212,10 +211,10 @@ class _Peekable(Iterator[str]):
         return self._words.pop(0)
 
 
-def help_text(errand: Errand | None = None) -> str:
+def help_text(invocation: Invocation | None = None) -> str:
     """Every option with its default, or one subcommand; fits 80 columns."""
-    if errand is not None:
-        command = ERRANDS[errand.name]
+    if invocation is not None:
+        command = SUBCOMMANDS[invocation.name]
         more = _wrapped(command.more, indent=2, width=80) if command.more else []
         return "\n".join([command.usage, f"  {command.help}", *more])
     lines = [
@@ -223,7 +222,7 @@ def help_text(errand: Errand | None = None) -> str:
         "",
         "  loop                        loop --tmux; without tmux: a loop> prompt",
         "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
-        *(f"  {each.words:<27} {each.help}" for each in ERRANDS.values()),
+        *(f"  {each.words:<27} {each.help}" for each in SUBCOMMANDS.values()),
         "                              RUN: a run id; else the newest active run here",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",

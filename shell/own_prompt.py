@@ -21,7 +21,7 @@ END_PATIENCE_S = 6.0
 
 
 class OwnPrompt:
-    """Implements `supervisor.run_host.Console`."""
+    """Implements `supervisor.run_instance.Console`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -10,7 +10,7 @@ from actors import values
 from actors.edges import environments, git, run_dir, worktree
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
-from actors.errors import CircumstanceError
+from actors.errors import OperationalError
 from shell import elsewhere
 from shell.options import Options
 
@@ -95,6 +95,6 @@ def current_directory() -> Path:
     try:
         found = Path.cwd()
     except FileNotFoundError as error:
-        raise CircumstanceError("the current directory is gone: change to another one") from error
+        raise OperationalError("the current directory is gone: change to another one") from error
     values.text("the current directory's name", str(found))
     return found

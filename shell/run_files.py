@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.edges import environments, git, run_dir
-from actors.errors import CircumstanceError, LoopError, UserError, described
+from actors.errors import LoopError, OperationalError, UserError, described
 from actors.machines import hints
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role
@@ -87,14 +87,14 @@ def look_at(directory: Path) -> RunFiles | None:
 
 
 def check_whole(found: RunFiles) -> None:
-    """Raises `CircumstanceError` for a run whose files are of no use."""
+    """Raises `OperationalError` for a run whose files are of no use."""
     if found.damage:
-        raise CircumstanceError(f"run {found.run_id} is damaged: {found.damage}")
+        raise OperationalError(f"run {found.run_id} is damaged: {found.damage}")
 
 
 def choose(wanted: str, *, running: bool) -> RunFiles:
     """The run with this id, or "<repo id>/<run id>" of another repository; "" = the newest one that is running here,
-    else the newest. `running`: raises `CircumstanceError` for one that is not. Raises `UserError` when there is none.
+    else the newest. `running`: raises `OperationalError` for one that is not. Raises `UserError` when there is none.
     """
     repo_runs = runs_here()
     if wanted:
@@ -115,12 +115,12 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
 
 
 def check_running(found: RunFiles, wanted: str) -> None:
-    """Raises `CircumstanceError` for a run that is not running; it says how to resume it. `wanted`: the argument of
+    """Raises `OperationalError` for a run that is not running; it says how to resume it. `wanted`: the argument of
     `choose`.
     """
     if not found.pid:
         elsewhere = "" if wanted else _elsewhere()
-        raise CircumstanceError(f"run {found.run_id} is not running ({found.state}); {resume_hint(found)}{elsewhere}")
+        raise OperationalError(f"run {found.run_id} is not running ({found.state}); {resume_hint(found)}{elsewhere}")
 
 
 def run_lines(runs: Iterable[RunFiles]) -> list[str]:
@@ -165,7 +165,7 @@ def _elsewhere() -> str:
 def report(found: RunFiles, now_ms: int) -> Report:
     """The report from the journal, as far as it can be read; for a run of the original, from the manifest.
 
-    Raises `CircumstanceError` for a damaged run, whatever is wrong in its journal.
+    Raises `OperationalError` for a damaged run, whatever is wrong in its journal.
     """
     check_whole(found)
     try:
@@ -173,7 +173,7 @@ def report(found: RunFiles, now_ms: int) -> Report:
     except LoopError:
         raise
     except Exception as error:  # foreign events can be anything: the other runs are still shown
-        raise CircumstanceError(f"run {found.run_id} is damaged: its journal: {described(error)}") from error
+        raise OperationalError(f"run {found.run_id} is damaged: its journal: {described(error)}") from error
 
 
 def _report(found: RunFiles, now_ms: int) -> Report:
@@ -281,7 +281,7 @@ def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise CircumstanceError(f"the journal was written by another version of loop ({error})") from error
+        raise OperationalError(f"the journal was written by another version of loop ({error})") from error
 
 
 def _field(record: Record, name: str) -> object:

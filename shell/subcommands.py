@@ -11,7 +11,7 @@ from typing import Any
 
 from actors import values
 from actors.errors import UserError
-from shell.commands.grammar import MORE, TEXT, Errand, Subcommand
+from shell.commands.grammar import MORE, TEXT, Invocation, Subcommand
 from shell.one_shot import ONE_SHOT
 
 MOST_RUNS = 1_000
@@ -20,10 +20,10 @@ _SHORT = {"-f": "--follow"}
 SUBCOMMANDS: dict[str, Subcommand] = {each.name: each.row for each in ONE_SHOT if each.row is not None}
 
 
-def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
+def parse_subcommand(name: str, arguments: Sequence[str]) -> Invocation:
     """Parses the arguments of subcommand `name`. Raises `UserError` with one line for the first error."""
     command = SUBCOMMANDS[name]
-    errand = Errand(name=name)
+    invocation = Invocation(name=name)
     words: list[str] = []
     rest = list(arguments)
     while rest:
@@ -40,20 +40,20 @@ def parse_errand(name: str, arguments: Sequence[str]) -> Errand:
         elif flag in _TAKE_VALUE:
             if not has_value and not rest:
                 raise UserError(f"{flag} needs a value: {command.usage}")
-            errand = _TAKE_VALUE[flag](errand, value if has_value else rest.pop(0))
+            invocation = _TAKE_VALUE[flag](invocation, value if has_value else rest.pop(0))
         elif has_value:
             raise UserError(f"{flag} takes no value, but got {value!r}")
         else:
             field = flag.removeprefix("--").replace("-", "_")
             set_flag: dict[str, Any] = {field: True}
-            errand = errand._replace(**set_flag)
-    _check_dashboard(errand)
-    if errand.show and errand.revoke:
+            invocation = invocation._replace(**set_flag)
+    _check_dashboard(invocation)
+    if invocation.show and invocation.revoke:
         raise UserError("--show and --revoke exclude each other: give one of them")
-    return _with_words(command, errand, words)
+    return _with_words(command, invocation, words)
 
 
-def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand:
+def _with_words(command: Subcommand, invocation: Invocation, words: list[str]) -> Invocation:
     given: dict[str, Any] = {}
     for name in command.takes:
         if name in (TEXT, MORE):
@@ -67,32 +67,32 @@ def _with_words(command: Subcommand, errand: Errand, words: list[str]) -> Errand
             f"loop {command.name} takes no further words, but got {' '.join(words)!r}: {command.usage}; "
             f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
         )
-    return errand._replace(**given)
+    return invocation._replace(**given)
 
 
-def _check_dashboard(errand: Errand) -> None:
-    if errand.web and (errand.once or errand.json):
-        raise UserError(f"--web and {'--once' if errand.once else '--json'} exclude each other: give one of them")
-    if errand.port and not errand.web:
-        raise UserError(f"--port {errand.port} is for --web: loop dashboard --web --port {errand.port}")
+def _check_dashboard(invocation: Invocation) -> None:
+    if invocation.web and (invocation.once or invocation.json):
+        raise UserError(f"--web and {'--once' if invocation.once else '--json'} exclude each other: give one of them")
+    if invocation.port and not invocation.web:
+        raise UserError(f"--port {invocation.port} is for --web: loop dashboard --web --port {invocation.port}")
 
 
-def _port(errand: Errand, value: str) -> Errand:
-    return errand._replace(port=values.whole_number("--port", value, least=1, most=65_535, says_most=True))
+def _port(invocation: Invocation, value: str) -> Invocation:
+    return invocation._replace(port=values.whole_number("--port", value, least=1, most=65_535, says_most=True))
 
 
-def _max_runs(errand: Errand, value: str) -> Errand:
-    return errand._replace(max_runs=values.whole_number("--max-runs", value, least=1, most=MOST_RUNS))
+def _max_runs(invocation: Invocation, value: str) -> Invocation:
+    return invocation._replace(max_runs=values.whole_number("--max-runs", value, least=1, most=MOST_RUNS))
 
 
-def _log_format(errand: Errand, value: str) -> Errand:
+def _log_format(invocation: Invocation, value: str) -> Invocation:
     if value not in ("text", "json"):
         raise UserError(f"--log-format takes one of text, json, not {value!r}")
-    return errand._replace(log_format=value)
+    return invocation._replace(log_format=value)
 
 
-_TAKE_VALUE: dict[str, Callable[[Errand, str], Errand]] = {
-    "--run": lambda errand, value: errand._replace(run=value),
+_TAKE_VALUE: dict[str, Callable[[Invocation, str], Invocation]] = {
+    "--run": lambda invocation, value: invocation._replace(run=value),
     "--max-runs": _max_runs,
     "--log-format": _log_format,
     "--port": _port,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actors.edges import environments, files
 from actors.edges.panes import PANE_OPTION, TITLE_OPTION
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from shell import output
 
 _RUN_OPTION = "@loop_run"  # the session option that names its run
@@ -127,5 +127,5 @@ def _tmux(*arguments: str) -> subprocess.CompletedProcess[str]:
 def _must(*arguments: str) -> str:
     done = _tmux(*arguments)
     if done.returncode != 0:
-        raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
+        raise OperationalError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
     return done.stdout

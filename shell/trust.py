@@ -16,9 +16,9 @@ from actors import text
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, trust
 from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from shell import output
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 
 Standing = Literal["trusted", "changed", "untrusted", "harmless"]
 
@@ -61,24 +61,26 @@ def refusal(file: RepositoryFile, *, has_changed: bool) -> str:
     )
 
 
-def trust_here(errand: Errand) -> int:
+def trust_here(invocation: Invocation) -> int:
     """`loop trust`. Returns an exit status. Raises `LoopError`."""
     home, cwd = environments.home(), Path.cwd()
-    if errand.revoke:
+    if invocation.revoke:
         count = trust.revoke(home, cwd)
-        _print(errand, {"revoked": count}, [f"revoked: {count}" if count else "nothing was trusted in this repository"])
+        _print(
+            invocation, {"revoked": count}, [f"revoked: {count}" if count else "nothing was trusted in this repository"]
+        )
         return os.EX_OK
     tree = git.top_level(cwd) or cwd
     file = read_configuration(home, tree, BUILT_IN_NAMES).repository_file
     standing = _standing(home, cwd, file)
-    if errand.show or errand.json or standing in ("trusted", "harmless"):
-        _print(errand, _as_object(tree, file, standing), _lines(tree, file, standing))
+    if invocation.show or invocation.json or standing in ("trusted", "harmless"):
+        _print(invocation, _as_object(tree, file, standing), _lines(tree, file, standing))
         return os.EX_OK if standing in ("trusted", "harmless") else 1
     assert file is not None
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UserError("loop trust asks, so it needs a terminal; loop --trust allows the content for one run")
     if not _asks(file, has_changed=standing == "changed"):
-        raise CircumstanceError("nothing was allowed")
+        raise OperationalError("nothing was allowed")
     trust.trust(home, cwd, file)
     output.say(f"{escaped(str(file.path))} is trusted until it changes")
     return os.EX_OK
@@ -108,10 +110,10 @@ def _as_object(tree: Path, file: RepositoryFile | None, standing: Standing) -> d
     return {"file": path, "trust": standing, "sha256": file.sha256, "runs": list(file.runs)}
 
 
-def _print(errand: Errand, content: dict[str, object], lines: Sequence[str]) -> None:
+def _print(invocation: Invocation, content: dict[str, object], lines: Sequence[str]) -> None:
     import json
 
-    if errand.json:
+    if invocation.json:
         output.say_json_text(json.dumps(content))
     else:
         output.say_lines(lines)

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from actors.edges import environments, run_dir
-from actors.errors import CircumstanceError
+from actors.errors import OperationalError
 from shell import output
 from shell.installation import installation
 from shell.update_plan import NAME, Advice, Installation, Run, outcome, plan
@@ -22,12 +22,12 @@ _VERSION = f"from importlib.metadata import version; print(version({NAME!r}))"
 
 
 def update() -> int:
-    """`loop update`. Returns an exit status; raises `CircumstanceError` when the update failed or is not allowed."""
+    """`loop update`. Returns an exit status; raises `OperationalError` when the update failed or is not allowed."""
     found = installation()
     todo = plan(found)
     match todo:
         case Advice(refused=True):
-            raise CircumstanceError(todo.text)
+            raise OperationalError(todo.text)
         case Advice():
             output.say_lines(f"[loop] {line}" for line in todo.text.splitlines())
             return os.EX_OK
@@ -44,9 +44,9 @@ def _run(todo: Run, found: Installation) -> int:
         try:
             status = subprocess.run(command, env=environments.handed_on()).returncode
         except OSError as error:
-            raise CircumstanceError(f"{shown}: {(error.strerror or str(error)).lower()}") from error
+            raise OperationalError(f"{shown}: {(error.strerror or str(error)).lower()}") from error
         if status != 0:
-            raise CircumstanceError(f"{shown} ended with status {status}: see above")
+            raise OperationalError(f"{shown} ended with status {status}: see above")
     output.say(f"[loop] {outcome(found.version, _version_now(found.python))}")
     return os.EX_OK
 

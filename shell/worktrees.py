@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.edges import git, run_dir, spent_worktree
-from actors.edges.spent_worktree import Contents
+from actors.edges import git, run_dir, worktree_prune
 from actors.edges.worktree import Registered, registered
+from actors.edges.worktree_prune import Contents
 from actors.errors import UserError
 from shell import run_files, tables
 from shell.run_files import RunFiles
@@ -54,7 +54,7 @@ def find() -> list[RunWorktree]:
     runs, trees = run_files.all_runs(run_files.runs_here()), registered(cwd)
     branches = _branches(runs)
     return [
-        RunWorktree(run=each, tree=tree, contents=spent_worktree.look(cwd, tree, branches))
+        RunWorktree(run=each, tree=tree, contents=worktree_prune.look(cwd, tree, branches))
         for each in runs
         if (tree := _tree_of(each, trees)) is not None
     ]
@@ -150,7 +150,7 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
         tree = _tree_of(each.run, registered(cwd))
         if tree is None:
             return _cleaned(each, removed=False, kept=("it has just been removed",))
-        now = RunWorktree(run=each.run, tree=tree, contents=spent_worktree.look(cwd, tree, _branches(runs)))
+        now = RunWorktree(run=each.run, tree=tree, contents=worktree_prune.look(cwd, tree, _branches(runs)))
         reasons = [*_users(now, runs, held=held), *_losses(now.contents, with_ignored=with_ignored)]
         if reasons:
             return _cleaned(now, removed=False, kept=reasons)
@@ -158,11 +158,11 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
         why_branch = _why_branch_stays(cwd, now, tip, _branches(runs)) if tip else ""
         if not dry_run:
             try:
-                spent_worktree.remove(cwd, tree)
+                worktree_prune.remove(cwd, tree)
             except UserError as error:
                 return _cleaned(now, removed=False, kept=[str(error)])
             if tip and not why_branch:
-                why_branch = spent_worktree.delete_branch(cwd, branch, tip)
+                why_branch = worktree_prune.delete_branch(cwd, branch, tip)
     kept = [f"branch {branch}, {why_branch}"] if why_branch else []
     if tree.branch not in ("", branch):
         kept.append(f"branch {tree.branch}, which loop did not create")
@@ -208,7 +208,7 @@ def _printable(name: str) -> str:
 
 def _why_branch_stays(cwd: Path, each: RunWorktree, tip: str, run_branches: set[str]) -> str:
     branch = each.tree.path.name
-    only_here = spent_worktree.only_here(cwd, tip, {branch, *run_branches})
+    only_here = worktree_prune.only_here(cwd, tip, {branch, *run_branches})
     if only_here is None:
         return "of which git cannot say where its commits are"
     if only_here:
@@ -244,7 +244,7 @@ def sweep(run_ids: list[str]) -> list[str]:
     swept = []
     for each in run_files.all_runs(run_files.runs_here()):
         place = _place(each)
-        if place is not None and (not run_ids or each.run_id in run_ids) and spent_worktree.sweep(place):
+        if place is not None and (not run_ids or each.run_id in run_ids) and worktree_prune.sweep(place):
             swept.append(f"run {each.run_id}: finished a removal that was killed half-way: {place}")
     return swept
 

@@ -25,8 +25,8 @@ from supervisor import children, tree
 from supervisor import tree_protocol as events
 from supervisor.control.protocol import ActorReport
 from supervisor.launchers import Launcher
-from supervisor.orders import StartOrder
 from supervisor.run_tree import DRIVER, STOP_LEVELS, RunTree, launch_name
+from supervisor.spawning import SpawnRequest
 from supervisor.tree_protocol import Action, AnswerChange, ChangeAsked, RunResult, StopAsked
 
 
@@ -175,7 +175,7 @@ class SupervisorActor(pykka.ThreadingActor):
         )
         child = self._tree.spec.child(name)
         options.launcher.start(
-            StartOrder(
+            SpawnRequest(
                 child=launch_name(options.key, name),
                 incarnation=incarnation,
                 entry=child.entry,

@@ -5,11 +5,11 @@ context. A fork shares those imports, which makes an actor's start quick and its
 of everything below it: what an actor leaves behind, in whatever session, becomes a child of the forkserver and is
 killed before the actor's exit is reported. When the link to the root ends, everything is killed.
 
-It never decides to restart anything, and never polls: it sleeps until the root sends an order, a child ends, or a
+It never decides to restart anything, and never polls: it sleeps until the root sends a request, a child ends, or a
 forked process speaks.
 
-The same module is the `main` of one actor started by exec (`PortableLauncher`). There it waits for its order, with the
-imports done if it is a spare process, and runs the entry.
+The same module is the `main` of one actor started by exec (`PortableLauncher`). There it waits for its request, with
+the imports done if it is a spare process, and runs the entry.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from actors.edges import processes
 from actors.errors import ProtocolError
-from supervisor.orders import (
+from supervisor.spawning import (
     Event,
     Exited,
     Frames,
-    KillOrder,
-    Order,
+    Request,
+    SignalRequest,
+    SpawnRequest,
     Started,
     StartFailed,
-    StartOrder,
     ended,
     failed,
     frame,
@@ -73,7 +73,7 @@ NEXT_PIECE_S = 0.02
 class Forked:
     """What a fresh process becomes. Returned up to `main`, so that an actor's stack has nothing of its parent."""
 
-    order: StartOrder
+    request: SpawnRequest
     lifeline: socket.socket
     root_end: int | None  # of a socket pair whose other end the root holds; None: the lifeline is the root's already
     listen_fd: int | None
@@ -81,7 +81,7 @@ class Forked:
 
 @dataclass(kw_only=True)
 class _Actor:
-    order: StartOrder
+    request: SpawnRequest
     pid: int
     started: str
     lifeline: socket.socket  # our end; closed when the actor has ended, or when we have
@@ -101,8 +101,8 @@ class Forkserver:
         self._when_idle = deque(when_idle)  # modules that are expensive to import, and only matter for a restart
         self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
         self._selector = selectors.DefaultSelector()
-        self._frames = Frames(Order)
-        self._received_fds: deque[int] = deque()  # listening sockets, in the order of their orders
+        self._frames = Frames(Request)
+        self._received_fds: deque[int] = deque()  # listening sockets, in the order of their requests
         self._actors: dict[int, _Actor] = {}  # by pid
         self._ended: list[Exited | StartFailed] = []  # reported when no orphan is left
         self._sweep_until = 0.0  # on time.monotonic's clock
@@ -130,8 +130,8 @@ class Forkserver:
                     if not data:
                         self._end_all()
                         return None
-                    for order in self._frames.feed(data):
-                        forked = self._obey(order)
+                    for request in self._frames.feed(data):
+                        forked = self._obey(request)
                         if forked:
                             return forked
                 elif key.fileobj is self._wake:
@@ -156,18 +156,18 @@ class Forkserver:
         self._received_fds.extend(fds)
         return data
 
-    def _obey(self, order: Order) -> Forked | None:
-        match order:
-            case StartOrder():
-                return self._start(order)
-            case KillOrder():
+    def _obey(self, request: Request) -> Forked | None:
+        match request:
+            case SpawnRequest():
+                return self._start(request)
+            case SignalRequest():
                 for actor in self._actors.values():
-                    if (actor.order.child, actor.order.incarnation) == (order.child, order.incarnation):
-                        processes.send(actor.pid, order.signal)
+                    if (actor.request.child, actor.request.incarnation) == (request.child, request.incarnation):
+                        processes.send(actor.pid, request.signal)
                 return None
 
-    def _start(self, order: StartOrder) -> Forked | None:
-        listen_fd = self._received_fds.popleft() if order.wants_socket else None
+    def _start(self, request: SpawnRequest) -> Forked | None:
+        listen_fd = self._received_fds.popleft() if request.wants_socket else None
         ours, theirs = socket.socketpair()
         # A signal that came between the fork and the reset of its handlers would wake the wrong process.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -178,18 +178,18 @@ class Forkserver:
             ours.close()
             theirs.close()
             self._close_fd(listen_fd)
-            self._report(failed(order, f"cannot fork: {error}"))
+            self._report(failed(request, f"cannot fork: {error}"))
             return None
         if pid == 0:
             self._abandon()
             ours.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            return Forked(order=order, lifeline=theirs, root_end=self._root_end, listen_fd=listen_fd)
+            return Forked(request=request, lifeline=theirs, root_end=self._root_end, listen_fd=listen_fd)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self._close_fd(listen_fd)
         ours.setblocking(False)
-        actor = _Actor(order=order, pid=pid, started=processes.start_time(pid) or "", lifeline=ours)
+        actor = _Actor(request=request, pid=pid, started=processes.start_time(pid) or "", lifeline=ours)
         self._actors[pid] = actor
         self._selector.register(ours, selectors.EVENT_READ, actor)
         return None
@@ -220,11 +220,11 @@ class Forkserver:
             said = b""
         if actor.lifeline in self._selector.get_map():
             self._selector.unregister(actor.lifeline)
-        order = actor.order
+        request = actor.request
         if said == RUNNING and not actor.running:
             actor.running = True
             self._report(
-                Started(child=order.child, incarnation=order.incarnation, pid=actor.pid, started=actor.started)
+                Started(child=request.child, incarnation=request.incarnation, pid=actor.pid, started=actor.started)
             )
         elif said:
             actor.reason = said.decode(errors="replace")
@@ -246,9 +246,9 @@ class Forkserver:
             if actor.lifeline in self._selector.get_map():
                 self._selector.unregister(actor.lifeline)
             actor.lifeline.close()
-            exited = ended(actor.order, os.waitstatus_to_exitcode(status))
+            exited = ended(actor.request, os.waitstatus_to_exitcode(status))
             how = f"ended before it ran: code {exited.code}, signal {exited.signal}"
-            self._ended.append(exited if actor.running else failed(actor.order, actor.reason or how))
+            self._ended.append(exited if actor.running else failed(actor.request, actor.reason or how))
             self._sweep_until = time.monotonic() + SWEEP_TIMEOUT_S
 
     def _report_ended(self) -> None:
@@ -287,7 +287,7 @@ def _kill(pids: Collection[int]) -> bool:
 
 
 def main() -> NoReturn:
-    """`forkserver LINK_FD ROOT_FD MODULE…` serves a root; `actor LINK_FD MODULE…` runs the one order that comes."""
+    """`forkserver LINK_FD ROOT_FD MODULE…` serves a root; `actor LINK_FD MODULE…` runs the one request that comes."""
     match sys.argv[1:]:
         case ["forkserver", link_fd, root_end, *modules]:
             at_once = [name for name in modules if not name.startswith(WHEN_IDLE)]
@@ -333,16 +333,16 @@ def _preload(modules: Sequence[str]) -> None:
 
 
 def _single(link: socket.socket, preload: Sequence[str]) -> Forked | None:
-    """For a launcher without a forkserver. The link brings one order, then it is the lifeline.
+    """For a launcher without a forkserver. The link brings one request, then it is the lifeline.
 
-    The order may come in the middle of the imports, and so may the lifeline's end: the rest is not imported then.
+    The request may come in the middle of the imports, and so may the lifeline's end: the rest is not imported then.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored from the start below `nohup loop &`
     for module in preload:
         if select.select([link], [], [], 0)[0]:
             break
         _import(module)
-    frames = Frames(StartOrder)
+    frames = Frames(SpawnRequest)
     listen_fd: int | None = None
     while True:
         data, fds, _, _ = socket.recv_fds(link, _READ_BYTES, 1)
@@ -351,17 +351,17 @@ def _single(link: socket.socket, preload: Sequence[str]) -> Forked | None:
         for fd in fds:
             os.set_inheritable(fd, False)
             listen_fd = fd
-        for order in frames.feed(data):
-            return Forked(order=order, lifeline=link, root_end=None, listen_fd=listen_fd)
+        for request in frames.feed(data):
+            return Forked(request=request, lifeline=link, root_end=None, listen_fd=listen_fd)
 
 
 def _become(forked: Forked) -> None:
     """The life of an actor process."""
-    order, lifeline = forked.order, forked.lifeline
+    request, lifeline = forked.request, forked.lifeline
     try:
-        if order.log_path:
-            _redirect_output(order.log_path)
-        module, _, function = order.entry.partition(":")
+        if request.log_path:
+            _redirect_output(request.log_path)
+        module, _, function = request.entry.partition(":")
         entry = getattr(importlib.import_module(module), function)
     except BaseException as error:  # a module may even exit
         traceback.print_exc()
@@ -369,7 +369,7 @@ def _become(forked: Forked) -> None:
         sys.exit(_EXIT_NOT_STARTED)
     lifeline.sendall(RUNNING)
     lifelines = (lifeline.detach(), *([] if forked.root_end is None else [forked.root_end]))
-    entry(order.arguments, lifelines, forked.listen_fd)
+    entry(request.arguments, lifelines, forked.listen_fd)
 
 
 def _redirect_output(path: Path) -> None:

@@ -24,7 +24,7 @@ from supervisor.launcher_parts import (
     send,
     start_program,
 )
-from supervisor.orders import Event, Frames, KillOrder, Started, StartOrder, failed, frame, lost
+from supervisor.spawning import Event, Frames, SignalRequest, SpawnRequest, Started, failed, frame, lost
 
 # The forkserver kills everything in milliseconds. One that takes longer is stopped or stuck, and is killed from here.
 _FORKSERVER_TIMEOUT_S = 1.0
@@ -51,15 +51,15 @@ class ForkserverLauncher:
     def _make_forkserver(self) -> _Forkserver:
         return _Forkserver(self._reporter, self._runtime_dir, self._preload, self._root_end)
 
-    def start(self, order: StartOrder) -> None:
+    def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
         with self._lock:
             if self._closed:
-                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
-            listening = self._sockets.of(order)
-            if not self._forkserver.start(order, listening):
+                raise ProtocolError(f"{request.child}#{request.incarnation} ordered from a launcher that is closed")
+            listening = self._sockets.of(request)
+            if not self._forkserver.start(request, listening):
                 self._forkserver = self._make_forkserver()
-                self._forkserver.start(order, listening)
+                self._forkserver.start(request, listening)
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         """See `Launcher.kill`."""
@@ -80,7 +80,7 @@ class ForkserverLauncher:
         """See `Launcher.close`."""
         self._closed = True
         self._reporter.silence()
-        self._forkserver.hang_up()  # before the lock: it frees a start() whose order is never read
+        self._forkserver.hang_up()  # before the lock: it frees a start() whose request is never read
         with self._lock:
             self._sockets.close()
             self._forkserver.hang_up()  # start() may just have made a new one
@@ -96,8 +96,10 @@ class _Forkserver:
         self._reporter = reporter
         self._runtime_dir = runtime_dir
         self._root_end = root_end
-        self._children: dict[tuple[str, int], tuple[StartOrder, Started | None]] = {}  # what lives or is to live there
-        self._lock = threading.Lock()  # of the children; never held while an order is sent
+        self._children: dict[
+            tuple[str, int], tuple[SpawnRequest, Started | None]
+        ] = {}  # what lives or is to live there
+        self._lock = threading.Lock()  # of the children; never held while a request is sent
         self._gone = False
         self._pid: int | None = None
         # Orders wait in the socket until the process reads them, so no caller waits for its start.
@@ -105,17 +107,17 @@ class _Forkserver:
         self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="forkserver", daemon=True)
         self._thread.start()
 
-    def start(self, order: StartOrder, listening: socket.socket | None) -> bool:
-        """Sends the order. False: this forkserver is gone."""
+    def start(self, request: SpawnRequest, listening: socket.socket | None) -> bool:
+        """Sends the request. False: this forkserver is gone."""
         with self._lock:
             if self._gone:
                 return False
-            self._children[order.child, order.incarnation] = (order, None)
-        self._send(frame(order), listening)
+            self._children[request.child, request.incarnation] = (request, None)
+        self._send(frame(request), listening)
         return True
 
     def kill(self, child: str, incarnation: int, number: int) -> None:
-        self._send(frame(KillOrder(child=child, incarnation=incarnation, signal=number)))
+        self._send(frame(SignalRequest(child=child, incarnation=incarnation, signal=number)))
 
     def hang_up(self) -> None:
         """Has the forkserver kill everything and end. May be called twice."""
@@ -132,7 +134,7 @@ class _Forkserver:
 
     def _send(self, data: bytes, listening: socket.socket | None = None) -> None:
         if (pid := self._pid) is not None:
-            processes.send(pid, signal.SIGCONT)  # a stopped one would never read the order
+            processes.send(pid, signal.SIGCONT)  # a stopped one would never read the request
         with contextlib.suppress(OSError):  # it has died: our thread reports that for all its children
             send(self._link, data, listening)
 
@@ -148,10 +150,10 @@ class _Forkserver:
         for _, started in children:
             if started and processes.start_time(started.pid) == started.started:
                 processes.wait_ended(started.pid, deadline - time.monotonic())
-        for order, started in children:
-            end_what_is_left(started, records_of(order, self._runtime_dir))
-        for order, started in children:
-            self._reporter.report(lost(order) if started else failed(order, why))
+        for request, started in children:
+            end_what_is_left(started, records_of(request, self._runtime_dir))
+        for request, started in children:
+            self._reporter.report(lost(request) if started else failed(request, why))
 
     def _watch(self, theirs: socket.socket, preload: Sequence[str]) -> str:
         """Runs the forkserver until it is gone; says how it ended."""
@@ -182,18 +184,18 @@ class _Forkserver:
     def _receive(self) -> bytes:
         try:
             return self._link.recv(READ_BYTES)
-        except OSError:  # it was killed with an order unread
+        except OSError:  # it was killed with a request unread
             return b""
 
     def _take(self, event: Event) -> None:
         key = (event.child, event.incarnation)
         with self._lock:
-            order, _ = self._children[key]
+            request, _ = self._children[key]
             if isinstance(event, Started):
-                self._children[key] = (order, event)
+                self._children[key] = (request, event)
             else:
                 del self._children[key]
-        records = records_of(order, self._runtime_dir)
+        records = records_of(request, self._runtime_dir)
         if isinstance(event, Started):
             processes.record(records, event.pid)
         else:

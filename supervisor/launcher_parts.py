@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actors.edges import environments, processes
 from supervisor import stale_processes
-from supervisor.orders import Event, Started, StartOrder
+from supervisor.spawning import Event, SpawnRequest, Started
 
 # Closing takes at most 3 s: a Procfile manager gives the whole stop 5 s, and the actors use their share before.
 CLOSE_TIMEOUT_S = 3.0
@@ -59,9 +59,9 @@ class ListeningSockets:
     def __init__(self) -> None:
         self._sockets: dict[str, socket.socket] = {}
 
-    def of(self, order: StartOrder) -> socket.socket | None:
+    def of(self, request: SpawnRequest) -> socket.socket | None:
         """The child's socket, created at the first call; None for a child that wants none."""
-        return self._made(order.child) if order.wants_socket else None
+        return self._made(request.child) if request.wants_socket else None
 
     def port(self, child: str) -> int:
         """See `Launcher.listening_port`."""
@@ -84,7 +84,7 @@ class ListeningSockets:
 
 
 def send(link: socket.socket, data: bytes, listening: socket.socket | None) -> None:
-    """Sends an order, with its listening socket if it has one."""
+    """Sends a request, with its listening socket if it has one."""
     if listening:
         data = data[socket.send_fds(link, [data], [listening.fileno()]) :]
     link.sendall(data)
@@ -105,9 +105,9 @@ def start_program(
     )
 
 
-def records_of(order: StartOrder, runtime_dir: Path) -> Path:
+def records_of(request: SpawnRequest, runtime_dir: Path) -> Path:
     """The directory with the records of the child's processes."""
-    return stale_processes.records_directory(order.runtime_dir or runtime_dir, order.child)
+    return stale_processes.records_directory(request.runtime_dir or runtime_dir, request.child)
 
 
 def end_what_is_left(started: Started | None, records: Path) -> None:

@@ -28,8 +28,8 @@ from actors.edges import environments, processes
 from supervisor import stale_processes
 from supervisor.forkserver_launcher import ForkserverLauncher
 from supervisor.launcher_parts import OnEvent
-from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder
 from supervisor.portable_launcher import PortableLauncher
+from supervisor.spawning import Event, Exited, SpawnRequest, Started, StartFailed
 
 __all__ = [
     "Event",
@@ -37,8 +37,8 @@ __all__ = [
     "ForkserverLauncher",
     "Launcher",
     "PortableLauncher",
+    "SpawnRequest",
     "StartFailed",
-    "StartOrder",
     "Started",
     "make_launcher",
 ]
@@ -47,7 +47,7 @@ __all__ = [
 class Launcher(Protocol):
     """Starts and ends processes. Methods may be called from any thread except the one that delivers events."""
 
-    def start(self, order: StartOrder) -> None:
+    def start(self, request: SpawnRequest) -> None:
         """Starts a process. Events report the outcome: `StartFailed`, or `Started` and later `Exited`.
 
         Returns before the process runs, and never raises. One incarnation of a child at a time.

@@ -29,7 +29,7 @@ from supervisor.launcher_parts import (
     send,
     start_program,
 )
-from supervisor.orders import Event, Exited, Started, StartFailed, StartOrder, ended, failed, frame
+from supervisor.spawning import Event, Exited, SpawnRequest, Started, StartFailed, ended, failed, frame
 
 # A spare process is made this long after the last start, so that it does not compete with starting actors for CPU.
 SPARE_AFTER_S = 1.0
@@ -38,7 +38,7 @@ SPARE_AFTER_S = 1.0
 class PortableLauncher:
     """Starts each actor by exec, with a thread that waits for it.
 
-    A spare process has the imports done and waits for its order, so a crashed actor is back quickly.
+    A spare process has the imports done and waits for its request, so a crashed actor is back quickly.
     """
 
     def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
@@ -53,13 +53,13 @@ class PortableLauncher:
         self._spare: _Fresh | None = None
         self._spare_timer: threading.Timer | None = None
 
-    def start(self, order: StartOrder) -> None:
+    def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
         with self._lock:
             if self._closed:
-                raise ProtocolError(f"{order.child}#{order.incarnation} ordered from a launcher that is closed")
-            key = (order.child, order.incarnation)
-            listening = self._sockets.of(order)
+                raise ProtocolError(f"{request.child}#{request.incarnation} ordered from a launcher that is closed")
+            key = (request.child, request.incarnation)
+            listening = self._sockets.of(request)
             fresh: _Fresh | OSError
             try:
                 fresh = self._take_spare() or _Fresh.make()
@@ -67,7 +67,7 @@ class PortableLauncher:
             except OSError as error:
                 fresh = error
             self._threads[key] = threading.Thread(
-                target=self._tend, args=(order, fresh, listening), name=f"waits for {order.child}", daemon=True
+                target=self._tend, args=(request, fresh, listening), name=f"waits for {request.child}", daemon=True
             )
             self._threads[key].start()
             self._want_spare()
@@ -144,54 +144,54 @@ class PortableLauncher:
 
     # --- in the thread of one child -----------------------------------------------------------------------------
 
-    def _tend(self, order: StartOrder, fresh: _Fresh | OSError, listening: socket.socket | None) -> None:
+    def _tend(self, request: SpawnRequest, fresh: _Fresh | OSError, listening: socket.socket | None) -> None:
         if isinstance(fresh, OSError):
-            event: Event = failed(order, f"cannot start a process: {fresh}")
+            event: Event = failed(request, f"cannot start a process: {fresh}")
         else:
             with fresh.link:
-                event = self._run(order, fresh, listening)
+                event = self._run(request, fresh, listening)
         with self._lock:
-            del self._threads[order.child, order.incarnation]
+            del self._threads[request.child, request.incarnation]
         self._reporter.report(event)
 
-    def _run(self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None) -> Exited | StartFailed:
+    def _run(self, request: SpawnRequest, fresh: _Fresh, listening: socket.socket | None) -> Exited | StartFailed:
         """Watches the process until it, and everything that it left behind, is gone."""
         pid = fresh.process.pid
-        started, reason = self._see_start(order, fresh, listening)
+        started, reason = self._see_start(request, fresh, listening)
         processes.wait_ended(pid)
         with self._lock:  # only now may its pid be reused
-            del self._pids[order.child, order.incarnation]
-            exited = ended(order, fresh.process.wait())
-        end_what_is_left(started, records_of(order, self._runtime_dir))
+            del self._pids[request.child, request.incarnation]
+            exited = ended(request, fresh.process.wait())
+        end_what_is_left(started, records_of(request, self._runtime_dir))
         if started:
             return exited
-        return failed(order, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
+        return failed(request, reason or f"ended before it ran: code {exited.code}, signal {exited.signal}")
 
     def _see_start(
-        self, order: StartOrder, fresh: _Fresh, listening: socket.socket | None
+        self, request: SpawnRequest, fresh: _Fresh, listening: socket.socket | None
     ) -> tuple[Started | None, str]:
         link, pid = fresh.link, fresh.process.pid
         born = processes.start_time(pid) or ""
         said = b""
         try:
-            send(link, frame(order), listening)
+            send(link, frame(request), listening)
             while said != RUNNING and (data := link.recv(READ_BYTES)):
                 said += data
-        except OSError:  # it has ended without reading its order
+        except OSError:  # it has ended without reading its request
             return None, ""
         if said != RUNNING:
             return None, said.decode(errors="replace")
-        started = Started(child=order.child, incarnation=order.incarnation, pid=pid, started=born)
-        processes.record(records_of(order, self._runtime_dir), pid)
+        started = Started(child=request.child, incarnation=request.incarnation, pid=pid, started=born)
+        processes.record(records_of(request, self._runtime_dir), pid)
         self._reporter.report(started)
         return started, ""
 
 
 class _Fresh(NamedTuple):
-    """A process that waits for its order."""
+    """A process that waits for its request."""
 
     process: subprocess.Popen[bytes]
-    link: socket.socket  # carries the order, then is the lifeline
+    link: socket.socket  # carries the request, then is the lifeline
     record: Path | None = None
 
     @classmethod

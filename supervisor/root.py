@@ -1,8 +1,8 @@
 """The root process of one run: takes the run's lock, creates router, launcher and supervisor, waits for the end.
 
 Its main thread waits and takes signals; the router, the launcher, the supervisor and the control server have threads of
-their own (run_host.py). It never drives the run. Its own console is a callback, so it knows nothing of terminals. All
-other consoles connect to the control server, whose address is in the run's lock.
+their own (run_instance.py). It never drives the run. Its own console is a callback, so it knows nothing of terminals.
+All other consoles connect to the control server, whose address is in the run's lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from actors import logs
 from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
-from supervisor.run_host import Console, Hold, HostedRun, RunHost, hold_run, run_log, write_end
+from supervisor.run_instance import Console, Lease, RootServices, RunInstance, lease_run, run_log, write_end
 from supervisor.run_tree import RunSpec, preload
 from supervisor.tree_protocol import RunResult
 
@@ -33,42 +33,42 @@ class Ending:
     interrupted: bool
 
 
-def run_root(order: RunSpec, console: Console) -> Ending:
+def run_root(spec: RunSpec, console: Console) -> Ending:
     """Runs one run to its end. Raises `UserError` when another root holds it. Leaves no process behind.
 
     A run that was queued for `loop serve` leaves the queue: it now runs interactively.
     """
     try:
-        hold = hold_run(order.directory)
+        lease = lease_run(spec.directory)
     except OSError:  # a full disk, say
-        run_dir.forget_unbegun(order.directory)
+        run_dir.forget_unbegun(spec.directory)
         raise
     try:
-        submissions.withdraw(order.directory)
-        logs.set_up(run_log(order), run=order.key, actor="root")
-        ending = _Root(order, console, hold).run()
-        write_end(order, ending.result)
+        submissions.withdraw(spec.directory)
+        logs.set_up(run_log(spec), run=spec.key, actor="root")
+        ending = _Root(spec, console, lease).run()
+        write_end(spec, ending.result)
         return ending
     except (LoopError, OSError):
-        run_dir.forget_unbegun(order.directory)
+        run_dir.forget_unbegun(spec.directory)
         raise
     finally:
-        hold.release()
+        lease.release()
 
 
 class _Root:
     """Starts the run, takes signals, and waits for the end of the run."""
 
-    def __init__(self, order: RunSpec, console: Console, hold: Hold) -> None:
-        self._order = order
+    def __init__(self, spec: RunSpec, console: Console, lease: Lease) -> None:
+        self._spec = spec
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        self._host = RunHost(hold.runtime, order.directory, preload(order))
-        self._run = HostedRun(self._host, order, hold, console, ended=self._ended.put)
+        self._services = RootServices(lease.runtime, spec.directory, preload(spec))
+        self._run = RunInstance(self._services, spec, lease, console, ended=self._ended.put)
 
     def run(self) -> Ending:
         """Blocks until every process of the run is gone."""
-        on_hangup = self._on_hangup if self._order.headless else self._on_signal
+        on_hangup = self._on_hangup if self._spec.headless else self._on_signal
         handlers = {signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal, signal.SIGHUP: on_hangup}
         with handled(handlers):
             result = None
@@ -77,7 +77,7 @@ class _Root:
                 return Ending(result=result, interrupted=self._signals > 0)
             finally:
                 self._run.close(result)
-                self._host.close()
+                self._services.close()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals += 1

@@ -29,7 +29,7 @@ from loguru import logger
 
 from actors.edges.reliable_channel import ReliableChannel, monotonic_ms, refusal
 from actors.edges.socket_loop import SocketLoop
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
+from actors.errors import LoopError, OperationalError, ProtocolError, UserError
 from actors.messages import Ack, ActorDown, ActorUp, Heartbeat, Message, Undeliverable
 from actors.remote import RemoteRef
 from actors.wire.envelope import (
@@ -107,7 +107,7 @@ class LocalEndpoint:
             answer = refusal(error)
         except BaseException as error:  # the other runs of this root must not suffer
             logger.opt(exception=error).critical("{} failed at {}", self.address, envelope.kind)
-            answer = refusal(CircumstanceError(f"{self.address} failed at {envelope.kind}: {error!r}"))
+            answer = refusal(OperationalError(f"{self.address} failed at {envelope.kind}: {error!r}"))
         if envelope.wants_answer:
             self.channel.answer(envelope, answer or Ack(seq=envelope.seq))
         else:
@@ -118,7 +118,7 @@ class Router:
     """Bound and running when the constructor returns. All methods may be called from any thread.
 
     `directory` is created if it is missing, and must be accessible to this user alone. Raises UserError when it is not,
-    or when its path is too long for a socket; CircumstanceError when another process has bound it.
+    or when its path is too long for a socket; OperationalError when another process has bound it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -135,7 +135,7 @@ class Router:
         self._closing = False
         try:
             self._loop.start(self._open, self._serve)
-        except CircumstanceError:
+        except OperationalError:
             os.close(self._lock_fd)
             raise
 
@@ -168,7 +168,7 @@ class Router:
             for key in [key for key in self._endpoints if key[0] == run]:
                 self._endpoints.pop(key).channel.abandon(f"run {run} is over")
 
-        self._loop.order(forget)
+        self._loop.call_soon(forget)
 
     # --- the root's own mail --------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Router:
                 former.channel.abandon(f"{former.address} was opened again")
             self._endpoints[run, name] = endpoint
 
-        self._loop.order(open_it)
+        self._loop.call_soon(open_it)
         return endpoint
 
     def broadcast(self, run: str, message: Message) -> None:
@@ -196,7 +196,7 @@ class Router:
         The actor that an ActorUp or ActorDown names does not get it.
         """
         encode_body(message)  # raises in the caller
-        self._loop.order(lambda: self._broadcast(run, message))
+        self._loop.call_soon(lambda: self._broadcast(run, message))
 
     def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
         """Dead letters, oldest first; of all runs by default."""
@@ -233,8 +233,8 @@ class Router:
 
     def _serve(self) -> None:
         while not self._closing:
-            for order in self._loop.orders():
-                self._loop.guarded(order)
+            for call in self._loop.calls():
+                self._loop.guarded(call)
             now_ms = monotonic_ms()
             endpoints = list(self._endpoints.values())
             for endpoint in endpoints:
@@ -412,5 +412,5 @@ def _lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise CircumstanceError(f"{path.parent} is in use by another root: end it, or attach to it") from error
+        raise OperationalError(f"{path.parent} is in use by another root: end it, or attach to it") from error
     return descriptor

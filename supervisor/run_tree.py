@@ -19,7 +19,7 @@ from actors.edges.configuration import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
 from actors.machines import backoff, hints, prompts
-from actors.messages import StartTurnRequest
+from actors.messages import ROLE_PROMPT, StartTurnRequest
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
 from supervisor.forkserver import WHEN_IDLE
@@ -50,7 +50,7 @@ PRELOAD = (
 # This child leads the run, stops it on request, and reports how it ended.
 DRIVER = "run"
 
-# Stop order, each level in parallel: actors that still write go before the writer, and the bridge after the agents that
+# Stop spec, each level in parallel: actors that still write go before the writer, and the bridge after the agents that
 # call it. The driver goes with the agents: their end is no event of the run, and the next root issues the driver's
 # outstanding commands again.
 STOP_LEVELS: tuple[tuple[str, ...], ...] = ((DRIVER, "worker", "reviewer"), ("bridge",), ("persistence",))
@@ -132,14 +132,14 @@ class RunSpec:
         return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
-def preload(order: RunSpec) -> tuple[str, ...]:
+def preload(spec: RunSpec) -> tuple[str, ...]:
     """`PRELOAD`, and the agent's library where both actors drive the same agent: one import instead of two.
 
     It delays no session, since each would wait for its own import. Two different libraries are left to their actors,
     which import them in parallel.
     """
-    entries = [find_adapter(agent, order.configured) for agent in (order.worker, order.reviewer)]
-    libraries = {"" if order.workspace and entry.side else entry.library for entry in entries}
+    entries = [find_adapter(agent, spec.configured) for agent in (spec.worker, spec.reviewer)]
+    libraries = {"" if spec.workspace and entry.side else entry.library for entry in entries}
     return (*libraries, *PRELOAD) if len(libraries) == 1 and "" not in libraries else PRELOAD
 
 
@@ -152,28 +152,28 @@ class RunTree:
 
     def __init__(
         self,
-        order: RunSpec,
+        spec: RunSpec,
         generation: int,
         manifest: dict[str, object],
         port_of: Callable[[str], int],
         runtime: Path,
     ) -> None:
-        self._order = order
+        self._spec = spec
         self._runtime = runtime
         self._generation = generation
         self._manifest = manifest
-        self._repository = main_top_level(order.cwd) if order.worktree else None  # while the directory is there
+        self._repository = main_top_level(spec.cwd) if spec.worktree else None  # while the directory is there
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
         self._port_of = port_of
 
     @property
     def directory(self) -> Path:
         """The run directory. It holds the process records, so that the next root can end what is left."""
-        return self._order.directory
+        return self._spec.directory
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A run with a single agent has no bridge."""
-        bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._order.paired else ()
+        bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._spec.paired else ()
         return SupervisorSpec(
             children=(
                 ChildSpec(id="persistence", entry=ENTRY),
@@ -196,81 +196,81 @@ class RunTree:
 
     def start(self, child: str) -> StartPersistence | StartBridge | StartRun | StartAgent:
         """The start struct of the actor."""
-        order = self._order
+        spec = self._spec
         match child:
             case "persistence":
-                return StartPersistence(directory=order.directory, generation=self._generation, manifest=self._manifest)
+                return StartPersistence(directory=spec.directory, generation=self._generation, manifest=self._manifest)
             case "bridge":
                 return StartBridge(
-                    agents={"worker": order.worker, "reviewer": order.reviewer},
+                    agents={"worker": spec.worker, "reviewer": spec.reviewer},
                     tokens=self._tokens,
-                    run_id=order.run_id,
+                    run_id=spec.run_id,
                 )
             case "run":
                 return StartRun(
-                    settings=order.settings,
+                    settings=spec.settings,
                     generation=self._generation,
-                    peer=order.labels["reviewer"],
-                    resume=order.resume_anywhere,
-                    tree=order.tree or order.cwd,
-                    tree_sha256=order.tree_sha256,
+                    peer=spec.labels["reviewer"],
+                    resume=spec.resume_anywhere,
+                    tree=spec.tree or spec.cwd,
+                    tree_sha256=spec.tree_sha256,
                 )
             case "worker":
-                return self._start_agent("worker", order.worker, order.worker_model)
+                return self._start_agent("worker", spec.worker, spec.worker_model)
             case _:
-                reviewer = self._start_agent("reviewer", order.reviewer, order.reviewer_model)
-                return replace(reviewer, role_prompt=self._brief())
+                reviewer = self._start_agent("reviewer", spec.reviewer, spec.reviewer_model)
+                return replace(reviewer, role_prompt=self._role_prompt())
 
     def _start_agent(self, role: Role, agent: str, model: str) -> StartAgent:
-        order = self._order
+        spec = self._spec
         bridge = None
-        if order.paired:
-            url = bridge_url(self._port_of(launch_name(order.key, "bridge")))
+        if spec.paired:
+            url = bridge_url(self._port_of(launch_name(spec.key, "bridge")))
             bridge = BridgeAccess(url=url, token=self._tokens[role])
         return StartAgent(
             role=role,
             agent=agent,
-            label=order.labels[role],
-            cwd=order.cwd,
-            environment=order.environment,
-            run_id=order.run_id,
-            directory=order.directory,
-            records=records_directory(order.directory, launch_name(order.key, role)),
+            label=spec.labels[role],
+            cwd=spec.cwd,
+            environment=spec.environment,
+            run_id=spec.run_id,
+            directory=spec.directory,
+            records=records_directory(spec.directory, launch_name(spec.key, role)),
             model=model,
             repository=self._repository,
             created_at=str(self._manifest.get("createdAt", "")),
             bridge=bridge,
             pane=self._pane(role, agent),
-            program=_program(order.configured.get(agent.lower())),
-            first_session_id=order.session_ids.get(role),
-            retry_ms=order.settings.retry_ms if order.settings else backoff.RETRY_FIRST_MS,
-            max_wait_ms=_max_wait_ms(order.settings),
-            raw_output=order.raw_output,
+            program=_program(spec.configured.get(agent.lower())),
+            first_session_id=spec.session_ids.get(role),
+            retry_ms=spec.settings.retry_ms if spec.settings else backoff.RETRY_FIRST_MS,
+            max_wait_ms=_max_wait_ms(spec.settings),
+            raw_output=spec.raw_output,
         )
 
     def _pane(self, role: Role, agent: str) -> PaneAccess | None:
-        order = self._order
-        side = find_adapter(agent, order.configured).side
-        if not order.workspace or not side:
+        spec = self._spec
+        side = find_adapter(agent, spec.configured).side
+        if not spec.workspace or not side:
             return None
         return PaneAccess(
-            server=order.environment["TMUX"].partition(",")[0],  # "socket,pid,session"; tmux(1)
-            session=order.tmux_session,
+            server=spec.environment["TMUX"].partition(",")[0],  # "socket,pid,session"; tmux(1)
+            session=spec.tmux_session,
             side=side,
             folder=self._runtime,
             root_pid=os.getpid(),
-            run_id=order.run_id,
-            resume=order.resume_anywhere,
+            run_id=spec.run_id,
+            resume=spec.resume_anywhere,
             primary=role == "worker",
         )
 
-    def _brief(self) -> StartTurnRequest | None:
+    def _role_prompt(self) -> StartTurnRequest | None:
         """The role prompt of a workspace's peer. Its turn id is always the same, so the session runs it once."""
-        order = self._order
-        if not order.workspace or order.settings is None or not order.settings.task:
+        spec = self._spec
+        if not spec.workspace or spec.settings is None or not spec.settings.task:
             return None
-        turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{order.key}/brief"))
-        return StartTurnRequest(turn_id=turn_id, purpose="brief", prompt=prompts.brief(order.labels["worker"]))
+        turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{spec.key}/brief"))
+        return StartTurnRequest(turn_id=turn_id, purpose=ROLE_PROMPT, prompt=prompts.role_prompt(spec.labels["worker"]))
 
 
 def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:

@@ -30,11 +30,11 @@ from actors.messages import Progress, ProgressKind
 from actors.starts import LogSettings
 from supervisor import submissions
 from supervisor.root import handled
-from supervisor.run_host import (
-    Hold,
-    HostedRun,
-    RunHost,
-    hold_run,
+from supervisor.run_instance import (
+    Lease,
+    RootServices,
+    RunInstance,
+    lease_run,
     make_runtime,
     run_log,
     runtime_path,
@@ -70,21 +70,21 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
         lambda generation: str(_notify_socket_path(runtime_path(directory, generation))),
         lambda holder: f"loop serve is already active in process {holder} for {home}: submit to it, or end it first",
     )
-    hold = Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+    lease = Lease(lock=lock, runtime=make_runtime(directory, lock.generation))
     try:
         logs.set_up(LogSettings(stderr=False, file=str(directory / "log")), run="serve", actor="root", only=True)
-        _Server(home, environment, max_runs, console, hold).run(on_terminal=on_terminal)
+        _Server(home, environment, max_runs, console, lease).run(on_terminal=on_terminal)
     finally:
-        hold.release()
+        lease.release()
 
 
 @dataclass(kw_only=True)
 class _Active:
     """A run that this server runs."""
 
-    order: RunSpec
-    hold: Hold
-    run: HostedRun
+    spec: RunSpec
+    lease: Lease
+    run: RunInstance
     is_suspended: bool = False  # until the user decides: it takes no slot
     close_log: Callable[[], None]
 
@@ -121,7 +121,7 @@ class _Server:
     """Belongs to the main thread; other threads and signal handlers only put events into its queue."""
 
     def __init__(
-        self, home: Path, environment: dict[str, str], max_runs: int, console: ServeConsole, hold: Hold
+        self, home: Path, environment: dict[str, str], max_runs: int, console: ServeConsole, lease: Lease
     ) -> None:
         self._home = home
         self._environment = environment
@@ -133,8 +133,8 @@ class _Server:
         self._withdrawn: set[Path] = set()  # those whose withdrawal could not be written
         self._submissions = threading.Lock()  # `begun` must not write what `withdraw` has just removed
         self._stop_at: float | None = None
-        self._notify_socket = _NotifySocket(_notify_socket_path(hold.runtime), lambda: self._events.put(_Look()))
-        self._host = RunHost(hold.runtime, submissions.serve_directory(home))
+        self._notify_socket = _NotifySocket(_notify_socket_path(lease.runtime), lambda: self._events.put(_Look()))
+        self._services = RootServices(lease.runtime, submissions.serve_directory(home))
 
     def run(self, *, on_terminal: bool) -> None:
         """Blocks until a stop is asked for and every process is gone."""
@@ -146,10 +146,10 @@ class _Server:
                 self._serve()
             finally:
                 self._notify_socket.close()
-                self._host.launcher.close()
+                self._services.launcher.close()
                 for directory in list(self._active):
                     self._settle(directory, SUSPENDED)
-                self._host.close()
+                self._services.close()
                 self._say("note", "stopped")
 
     def _serve(self) -> None:
@@ -194,7 +194,7 @@ class _Server:
     def _start(self, directory: Path) -> None:
         key = f"{directory.parent.name}/{directory.name}"
         try:
-            hold = hold_run(directory)
+            lease = lease_run(directory)
         except (LoopError, OSError) as error:
             if directory not in self._elsewhere:
                 self._elsewhere.add(directory)
@@ -202,38 +202,38 @@ class _Server:
             return
         self._elsewhere.discard(directory)
         try:
-            self._active[directory] = self._host_run(directory, hold)
+            self._active[directory] = self._start_run(directory, lease)
         except Exception as error:  # the others must not suffer
             logger.opt(exception=error).error("{} cannot be started", key)
             self._say("error", f"over: failed: cannot start: {error}", run=key)
             self._withdraw(directory)
             write_state(directory, "failed")
-            self._host.remove(key)
-            hold.release()
+            self._services.remove(key)
+            lease.release()
 
-    def _host_run(self, directory: Path, hold: Hold) -> _Active:
+    def _start_run(self, directory: Path, lease: Lease) -> _Active:
         submission = submissions.read(directory)
         if submission is None:
             raise UserError("submission withdrawn")
-        order = submissions.spec_of(directory, submission, self._environment, self._home)
-        self._say("note", f"starts in {order.cwd}", run=order.key)
-        close_log = logs.add_file(run_log(order), run=order.key)
+        spec = submissions.spec_of(directory, submission, self._environment, self._home)
+        self._say("note", f"starts in {spec.cwd}", run=spec.key)
+        close_log = logs.add_file(run_log(spec), run=spec.key)
         try:
-            run = HostedRun(
-                self._host,
-                order,
-                hold,
-                _RunConsole(self._console, order.key),
+            run = RunInstance(
+                self._services,
+                spec,
+                lease,
+                _RunConsole(self._console, spec.key),
                 ended=lambda result: self._events.put(_Over(directory, result)),
                 on_purpose=lambda: self._withdraw(directory),
-                patient=True,
+                waits_for_user=True,
                 suspended=lambda is_suspended: self._events.put(_Suspended(directory, is_suspended)),
                 begun=lambda: self._events.put(_Begun(directory)),
             )
         except BaseException:
             close_log()
             raise
-        return _Active(order=order, hold=hold, run=run, close_log=close_log)
+        return _Active(spec=spec, lease=lease, run=run, close_log=close_log)
 
     def _settle(self, directory: Path, result: RunResult) -> None:
         """Ends a run that is over. One that stopped with the server stays in the queue."""
@@ -241,15 +241,15 @@ class _Server:
         active.run.close(result)
         if result == SUSPENDED and submissions.read(directory) is not None:
             write_state(directory, "submitted")
-            self._say("note", SUSPENDED.detail, run=active.order.key)
+            self._say("note", SUSPENDED.detail, run=active.spec.key)
         else:
             self._withdraw(directory)
-            write_end(active.order, result)
+            write_end(active.spec, result)
             detail = f": {result.detail}" if result.detail else ""
             kind: ProgressKind = "error" if result.state == "failed" else "note"
-            self._say(kind, f"over: {result.state}{detail}", run=active.order.key)
+            self._say(kind, f"over: {result.state}{detail}", run=active.spec.key)
         active.close_log()
-        active.hold.release()
+        active.lease.release()
 
     def _withdraw(self, directory: Path) -> None:
         """Any thread. Removes the run from the queue. If that fails, this server does not start it again."""
@@ -317,4 +317,4 @@ class _NotifySocket:
 
 
 def _notify_socket_path(runtime: Path) -> Path:
-    return runtime / "doorbell.sock"
+    return runtime / "notify.sock"

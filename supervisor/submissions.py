@@ -58,34 +58,34 @@ def serve_directory(home: Path) -> Path:
     return home / ".loop" / "serve"
 
 
-def submit(order: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | None:
+def submit(spec: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | None:
     """Queues the run, durably when it returns. `manifest` is the root's part of the manifest.
 
     Returns the pid of the notified `loop serve`, or None when none runs. Raises `UserError` when the run is active.
     """
-    if (holder := run_dir.holder(order.directory)) is not None:
+    if (holder := run_dir.holder(spec.directory)) is not None:
         raise UserError(
-            f"run {order.run_id} is already active in process {holder.pid}: end it first with loop stop {order.run_id}"
+            f"run {spec.run_id} is already active in process {holder.pid}: end it first with loop stop {spec.run_id}"
         )
     # A queued run has no user to ask at its end; `loop shell` gives it more tasks while it is active.
     submission = _encoded(
         Submission(
             submitted_at_ns=time.time_ns(),
-            cwd=str(order.cwd),
-            settings=replace(order.asked, interactive=False),
-            begun=order.begun,
-            session_ids=order.session_ids,
-            workspace_name=order.workspace_name,
-            carried_agents=order.carried_agents,
-            allowed_sha256=order.allowed_sha256,
-            tree_sha256=order.tree_sha256,
+            cwd=str(spec.cwd),
+            settings=replace(spec.asked, interactive=False),
+            begun=spec.begun,
+            session_ids=spec.session_ids,
+            workspace_name=spec.workspace_name,
+            carried_agents=spec.carried_agents,
+            allowed_sha256=spec.allowed_sha256,
+            tree_sha256=spec.tree_sha256,
         )
     )
     # Before anything is written: no one would notice a run that is only half queued.
-    whole = run_dir.encode_manifest({**(run_dir.read_manifest(order.directory) or {}), **manifest})
-    files.replace(order.directory / "manifest.json", whole)
-    run_dir.set_state(order.directory, "submitted", time.time_ns() // 1_000_000)
-    files.replace(order.directory / FILE, submission)
+    whole = run_dir.encode_manifest({**(run_dir.read_manifest(spec.directory) or {}), **manifest})
+    files.replace(spec.directory / "manifest.json", whole)
+    run_dir.set_state(spec.directory, "submitted", time.time_ns() // 1_000_000)
+    files.replace(spec.directory / FILE, submission)
     return _notify(home)
 
 

@@ -27,9 +27,9 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.messages import CannotStart, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
-from supervisor import children, orders, policy
+from supervisor import children, policy, spawning
 from supervisor.children import Child, Tree
-from supervisor.orders import Exited, Started, StartFailed
+from supervisor.spawning import Exited, Started, StartFailed
 from supervisor.tree_protocol import (
     Action,
     Announce,
@@ -188,7 +188,7 @@ class _Step:
                     asked_to_stop=child.phase == "stopping",
                     stuck=bool(child.stuck),
                 )
-                self._gone(child, exit_class, child.stuck or child.cannot_start or orders.describe(event))
+                self._gone(child, exit_class, child.stuck or child.cannot_start or spawning.describe(event))
 
     def _gone(self, child: Child, exit_class: policy.ExitClass, detail: str) -> None:
         name, at = child.spec.id, self._at

@@ -1,6 +1,6 @@
 """The events and commands of `supervisor.tree`. Pure.
 
-Three more events come from a launcher: Started, Exited, StartFailed of `supervisor.orders`.
+Three more events come from a launcher: Started, Exited, StartFailed of `supervisor.spawning`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages import Message, ProgressKind
-from supervisor.orders import Exited, Started, StartFailed
+from supervisor.spawning import Exited, Started, StartFailed
 
 Action = Literal["restart", "kill", "start"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from actors.access import PaneAccess
 from actors.adapters.base import AgentEvent, EventSink
 from actors.edges.panes import Pane
-from actors.errors import CircumstanceError
+from actors.errors import OperationalError
 
 # Pauses before the TUI restarts, by the number of ends in a row; a long life resets the count.
 DELAYS_S = (0.0, 1.0, 2.0, 5.0)
@@ -97,6 +97,6 @@ class CodexPane:
             why = await end
         except Exception as error:  # any error of tmux: the run continues without the TUI, which is retried
             why = f"cannot be shown: {error}"
-        with suppress(CircumstanceError):
+        with suppress(OperationalError):
             await pane.close(f"[loop] codex {why}; restarting it in the run's session")
         return why

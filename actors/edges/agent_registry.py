@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 import msgspec
 
 from actors.edges import files
-from actors.errors import BadFileError, CircumstanceError, MissingFileError, UserError
+from actors.errors import BadFileError, MissingFileError, OperationalError, UserError
 
 URL = "https://cdn.agentclientprotocol.com/registry/v1/latest/registry.json"
 FETCHED_FILE = Path(".loop") / "agents.json"  # in the home directory
@@ -77,7 +77,7 @@ def read(home: Path) -> Registry:
 def fetch(home: Path, url: str = URL) -> Registry:
     """Asks the public registry, and keeps the answer in the home directory.
 
-    Raises `CircumstanceError` when there is no answer, `UserError` when it is not a registry.
+    Raises `OperationalError` when there is no answer, `UserError` when it is not a registry.
     """
     if not url.startswith(("https://", "http://127.0.0.1:")):
         raise UserError(f"{url!r} is not an https address: leave it out")
@@ -86,9 +86,9 @@ def fetch(home: Path, url: str = URL) -> Registry:
             content = answer.read(MOST_BYTES + 1)
     except (URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise CircumstanceError(f"the registry does not answer: {reason} ({url}): try again later") from error
+        raise OperationalError(f"the registry does not answer: {reason} ({url}): try again later") from error
     if len(content) > MOST_BYTES:
-        raise CircumstanceError(f"the registry's answer is larger than {MOST_BYTES:,} bytes ({url})")
+        raise OperationalError(f"the registry's answer is larger than {MOST_BYTES:,} bytes ({url})")
     registry = Registry(date=datetime.now(UTC).date().isoformat(), agents=tuple(_agents(content, url)))
     files.make_private((home / FETCHED_FILE).parent)
     files.replace(home / FETCHED_FILE, msgspec.json.encode(registry))
@@ -129,7 +129,7 @@ def _agents(content: bytes, url: str) -> Iterable[KnownAgent]:
     try:
         document = msgspec.json.decode(content, type=_Document)
     except (ValueError, RecursionError) as error:
-        raise CircumstanceError(f"{url} is not a registry of agents: {error}") from error
+        raise OperationalError(f"{url} is not a registry of agents: {error}") from error
     ours = {agent.id: agent for agent in shipped().agents}
     for item in document.agents:
         try:

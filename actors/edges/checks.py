@@ -1,6 +1,6 @@
 """Runs the check commands that prove a task: one shell per command, in the run's directory, one after the other.
 
-Blocks its thread until the last has ended or one has failed; `break_off` from another thread interrupts it. It does not
+Blocks its thread until the last has ended or one has failed; `cancel` from another thread interrupts it. It does not
 judge: the run machine reads the results.
 
 The rules, for every check:
@@ -50,7 +50,7 @@ class CheckProgress:
 
 
 class CheckRun:
-    """One round of checks. `run` once, in one thread; `break_off` any number of times, from any thread."""
+    """One round of checks. `run` once, in one thread; `cancel` any number of times, from any thread."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class CheckRun:
                 break
         return results
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends the running command and everything that it started."""
         with self._lock:
             self._broken_off = True

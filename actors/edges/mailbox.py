@@ -2,7 +2,7 @@
 
 Pykka needs only `put`, `get` and `empty` of an inbox (its stock one is a plain FIFO queue: a stop waits behind the
 backlog). The I/O thread puts and inspects; the actor's thread gets. It is bounded by what senders may have in
-flight (machines/outbox.WINDOW and WINDOW_BYTES).
+flight (machines/reliable_delivery.WINDOW and WINDOW_BYTES).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.access import BRIDGE_PATH, bridge_url
 from actors.edges.doorkeeper import Admits, Doorkeeper
-from actors.errors import CircumstanceError, LoopError, ProtocolError, UserError
+from actors.errors import LoopError, OperationalError, ProtocolError, UserError
 from actors.settings import Role
 from actors.text import mended_json
 
@@ -190,12 +190,12 @@ class McpEndpoint:
         return bridge_url(self._port)
 
     def start(self) -> None:
-        """Returns when calls are served. Raises CircumstanceError when the server cannot start."""
+        """Returns when calls are served. Raises OperationalError when the server cannot start."""
         for library in ("mcp", "uvicorn"):  # both say several lines about each request
             logging.getLogger(library).setLevel(logging.WARNING)
         self._thread.start()
         if not self._started.wait(START_PATIENCE_S) or self._failure is not None:
-            raise CircumstanceError(f"the MCP endpoint did not start: {self._failure!r}")
+            raise OperationalError(f"the MCP endpoint did not start: {self._failure!r}")
 
     def stop(self) -> None:
         """Gives calls in progress a moment to end, then returns. New ones wait in the backlog."""

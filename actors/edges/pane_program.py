@@ -34,13 +34,13 @@ ROOT_PATIENCE_S = 1.0
 
 
 def main() -> int:
-    """`python -m actors.edges.pane_program ORDER`: see `panes.Pane.run`, which writes the order."""
+    """`python -m actors.edges.pane_program FILE`: see `panes.Pane.run`, which writes that file."""
     path = Path(sys.argv[1])
     try:
-        order: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        start: dict[str, Any] = json.loads(path.read_text("utf-8"))
         path.unlink()
         line = socket.socket(socket.AF_UNIX)
-        line.connect(order["socket"])
+        line.connect(start["socket"])
     except OSError as error:
         print(f"[loop] nothing to run in this pane: {error.strerror}")
         return 1
@@ -48,13 +48,13 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     terminal = _terminal()
-    environment = order["environment"] | environments.own(*_OF_THE_PANE)
-    print(f"\x1b[2J\x1b[H[loop] starting {order['label']}", flush=True)
+    environment = start["environment"] | environments.own(*_OF_THE_PANE)
+    print(f"\x1b[2J\x1b[H[loop] starting {start['label']}", flush=True)
     try:
-        program = subprocess.Popen(order["argv"], cwd=order["cwd"], env=environment)
+        program = subprocess.Popen(start["argv"], cwd=start["cwd"], env=environment)
     except OSError as error:
         _say_to(line, ended=f"cannot be started: {error}")
-        print(f"[loop] {order['label']} cannot be started: {printable(str(error))}")
+        print(f"[loop] {start['label']} cannot be started: {printable(str(error))}")
         return 1
     _say_to(line, pid=program.pid)
     happened: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -65,7 +65,7 @@ def main() -> int:
         processes.kill_tree(program.pid)  # what it left behind
         how = _ending(value)
         _restore(terminal)
-        print(f"[loop] {order['label']} {how}; the run restarts it in its session")
+        print(f"[loop] {start['label']} {how}; the run restarts it in its session")
         _say_to(line, ended=how)
         return 0
     processes.kill_tree(program.pid)
@@ -73,11 +73,11 @@ def main() -> int:
     _restore(terminal)
     if value:
         print(printable(value))
-    elif processes.wait_ended(order["root_pid"], ROOT_PATIENCE_S):
-        print(f"[loop] run {order['run_id']} was killed: its process {order['root_pid']} is gone.")
-        print(f"[loop] to resume: {order['resume']}")
+    elif processes.wait_ended(start["root_pid"], ROOT_PATIENCE_S):
+        print(f"[loop] run {start['run_id']} was killed: its process {start['root_pid']} is gone.")
+        print(f"[loop] to resume: {start['resume']}")
     else:
-        print(f"[loop] the actor that drives {order['label']} is gone; the run restarts it")
+        print(f"[loop] the actor that drives {start['label']} is gone; the run restarts it")
     return 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from actors.access import PaneAccess, Side
 from actors.edges import environments, processes
-from actors.errors import AgentDiedError, CircumstanceError
+from actors.errors import AgentDiedError, OperationalError
 from actors.machines import hints
 
 PANE_OPTION = "@loop_pane"  # of a pane: its role, "left", "right" or "console"
@@ -34,7 +34,7 @@ class Pane:
     """One pane and the program in it. `run` once; it remakes a missing pane, and replaces a program that is left in it.
 
     `on_end(why)` is called in the loop, once, when the program has ended, or its pane was killed; not after `close`.
-    Errors: `CircumstanceError` when tmux refuses (the session is gone), `AgentDiedError` when the program is.
+    Errors: `OperationalError` when tmux refuses (the session is gone), `AgentDiedError` when the program is.
     """
 
     def __init__(self, access: PaneAccess, *, label: str, on_end: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ class Pane:
         # In two steps: a cancellation between them leaves a server that `close` knows.
         self._server = await asyncio.start_unix_server(connected, self._path, start_serving=False)
         await self._server.start_serving()
-        order = {
+        start = {
             "argv": list(argv),
             "cwd": str(cwd),
             "environment": dict(environment),
@@ -77,10 +77,10 @@ class Pane:
             "label": self._label,
         }
         self._id = await self._pane()
-        path = self._path.with_suffix(".order")
+        path = self._path.with_suffix(".start")
         program = shlex.join([sys.executable, "-P", "-m", "actors.edges.pane_program", str(path)])
         try:
-            _write_private(path, json.dumps(order))
+            _write_private(path, json.dumps(start))
             await self._tmux("respawn-pane", "-k", "-t", self._id, "-c", str(cwd), program)
             self._pid = await asyncio.wait_for(hello, START_PATIENCE_S)
         except TimeoutError as error:
@@ -206,7 +206,7 @@ class Pane:
             timeout=END_PATIENCE_S * 10,
         )
         if done.returncode != 0:
-            raise CircumstanceError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
+            raise OperationalError(f"tmux {arguments[0]} failed: {done.stderr.strip()}")
         return str(done.stdout)
 
 

@@ -2,7 +2,7 @@
 
 It only reads, and trusts no agent's report. An agent may also have left the branch that it published. So the branches
 pushed from here are probed too: those with a commit that this working tree had checked out since the run began, by
-git's own logs. Blocks its thread, at most `TIMEOUT_S` per branch; `break_off` from another thread interrupts it.
+git's own logs. Blocks its thread, at most `TIMEOUT_S` per branch; `cancel` from another thread interrupts it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Answer(msgspec.Struct, rename="camel"):
 
 
 class PullRequestProbe:
-    """One probe. `ahead` or `now` once, in one thread; `break_off` any number of times, from any thread.
+    """One probe. `ahead` or `now` once, in one thread; `cancel` any number of times, from any thread.
 
     `since`: when the run began, from its manifest; without it only the checked-out branch counts.
     """
@@ -82,9 +82,9 @@ class PullRequestProbe:
         ahead = self.ahead()
         if ahead.lacks or self._gh is None:
             return ahead
-        sight = self._ask(self._gh)
-        if sight.lacks != "pull-request":
-            return sight
+        status = self._ask(self._gh)
+        if status.lacks != "pull-request":
+            return status
         pushed = pushed_from(self._cwd, self._since_s)[:MOST_BRANCHES]
         for branch in pushed:
             found = self._ask(self._gh, branch).found
@@ -92,10 +92,12 @@ class PullRequestProbe:
                 return PullRequestStatus(found=found)
         if pushed:
             others = ", ".join(pushed)
-            return PullRequestStatus(lacks=sight.lacks, reason=f"{sight.reason}, nor for {others}, pushed in this run")
-        return sight
+            return PullRequestStatus(
+                lacks=status.lacks, reason=f"{status.reason}, nor for {others}, pushed in this run"
+            )
+        return status
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends the running program and everything that it started. The probe's result is then void."""
         with self._lock:
             self._broken_off = True

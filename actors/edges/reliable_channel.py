@@ -3,11 +3,11 @@ inbox.
 
 Owns no socket. `tell`, `ask`, `handled` and `answer` are for any thread; the methods below them are for the I/O thread
 alone (the main thread of an actor process; the router thread of the root, where a local endpoint has one as well).
-It applies machines/outbox to real messages and never decides what a message means.
+It applies machines/reliable_delivery to real messages and never decides what a message means.
 
 The queue is bounded while the root does not read. `MOST_LOOSE_BYTES` bounds messages that may be lost, since a
 talkative agent fills them. Messages that must arrive are bounded by the work that waits for their answer
-(machines/outbox).
+(machines/reliable_delivery).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors import errors
-from actors.errors import CircumstanceError, LoopError, ProtocolError, RecipientEndedError, UndeliverableError
-from actors.machines.outbox import Arrival, Intake, Lane, Outbox
+from actors.errors import LoopError, OperationalError, ProtocolError, RecipientEndedError, UndeliverableError
+from actors.machines.reliable_delivery import Arrival, Deduplicator, Lane, SendWindow
 from actors.messages import (
     Ack,
     ActorDown,
@@ -98,8 +98,8 @@ class ReliableChannel:
         self.address = address
         self._wake = wake
         self._io_thread: int | None = None
-        self._outbox: Outbox[_Letter] = Outbox()
-        self._intake = Intake()
+        self._window: SendWindow[_Letter] = SendWindow()
+        self._deduplicator = Deduplicator()
         self._work: deque[Callable[[int], None]] = deque()  # from any thread to the I/O thread
         self._letters: list[Frames] = []  # unnumbered, to be written
         self._loose_bytes = 0  # in `_work`
@@ -141,7 +141,7 @@ class ReliableChannel:
 
         def give_up(now_ms: int) -> None:
             self._questions.pop(request_id, None)
-            self._outbox.settle(request_id, now_ms)
+            self._window.settle(request_id, now_ms)
 
         self._submit(put)
         if self._abandoned:  # checked last: `abandon` ends an earlier question, this line a later one
@@ -184,23 +184,23 @@ class ReliableChannel:
         self._io_thread = threading.get_ident()
 
     def outgoing(self, now_ms: int) -> list[Frames]:
-        """What must be written now, in this order."""
+        """What must be written now, in this dispatch."""
         while self._work:
             self._work.popleft()(now_ms)
         frames, self._letters = self._letters, []
-        for order in self._outbox.due(now_ms):
-            letter = order.content
-            envelope = replace(letter.envelope, seq=order.seq, after=order.after, attempt=order.attempt)
+        for dispatch in self._window.due(now_ms):
+            letter = dispatch.content
+            envelope = replace(letter.envelope, seq=dispatch.seq, after=dispatch.after, attempt=dispatch.attempt)
             frames.append(encode(envelope, letter.body))
         return frames
 
     def next_due_ms(self) -> int | None:
         """When `outgoing` must be called again, unless something wakes the thread before."""
-        return self._outbox.next_due_ms()
+        return self._window.next_due_ms()
 
     def unacknowledged(self) -> int:
         """Number of messages and requests that are not delivered yet."""
-        return len(self._outbox)
+        return len(self._window)
 
     def receive(self, header: bytes, body: bytes, now_ms: int) -> Delivery | None:
         """Accepts a message. A returned message must be handled, and then `handled` or `answer` called.
@@ -217,13 +217,13 @@ class ReliableChannel:
             self._reject(envelope, error, now_ms)
             raise
         if sender.incarnation:
-            self._outbox.peer_up(sender.name, sender.incarnation, now_ms)
+            self._window.peer_up(sender.name, sender.incarnation, now_ms)
         match message:
             case Ack(seq=seq) if not envelope.reply_to:
-                self._outbox.acknowledged(seq, now_ms)
+                self._window.acknowledged(seq, now_ms)
                 return None
             case Undeliverable(message_id=message_id, reason=reason, kept=True):
-                self._outbox.handed_back(message_id)
+                self._window.handed_back(message_id)
                 if question := self._questions.get(message_id):
                     question.last_notice = reason
                 return None
@@ -238,10 +238,10 @@ class ReliableChannel:
         """Applies a notice to the messages in flight; ignores any other message."""
         match message:
             case ActorUp(name=name, incarnation=incarnation):
-                self._outbox.peer_up(name, incarnation, now_ms)
+                self._window.peer_up(name, incarnation, now_ms)
             case ActorDown(name=name, incarnation=incarnation):
-                self._outbox.peer_down(name, incarnation)
-                for request_id in self._outbox.cut_off(name, now_ms):
+                self._window.peer_down(name, incarnation)
+                for request_id in self._window.cut_off(name, now_ms):
                     if question := self._questions.pop(request_id, None):
                         question.answer.set_exception(
                             RecipientEndedError(f"{name} ended while it served this; it is not given to its successor")
@@ -306,7 +306,7 @@ class ReliableChannel:
     def _post(self, letter: _Letter) -> None:
         envelope = letter.envelope
         if letter.numbered:
-            self._outbox.post(
+            self._window.post(
                 envelope.recipient,
                 _lane_of(envelope),
                 envelope.id,
@@ -320,7 +320,7 @@ class ReliableChannel:
 
     def _is_new(self, envelope: Envelope, sender: Sender) -> bool:
         lane = _lane_of(envelope)
-        arrival = self._intake.arrived(sender.name, sender.incarnation, lane, envelope.seq, envelope.after)
+        arrival = self._deduplicator.arrived(sender.name, sender.incarnation, lane, envelope.seq, envelope.after)
         if arrival is Arrival.REPEATED:
             self._acknowledge(envelope)
         elif arrival is not Arrival.ACCEPT:
@@ -329,7 +329,7 @@ class ReliableChannel:
 
     def _handled(self, envelope: Envelope) -> None:
         sender = sender_of(envelope)
-        if self._intake.handled(sender.name, sender.incarnation, envelope.seq):
+        if self._deduplicator.handled(sender.name, sender.incarnation, envelope.seq):
             self._acknowledge(envelope)
 
     def _acknowledge(self, envelope: Envelope) -> None:
@@ -337,7 +337,7 @@ class ReliableChannel:
             self._post(self._letter(envelope.sender, Ack(seq=envelope.seq), numbered=False))
 
     def _settle(self, envelope: Envelope, answer: Message, now_ms: int) -> None:
-        self._outbox.settle(envelope.reply_to, now_ms)
+        self._window.settle(envelope.reply_to, now_ms)
         question = self._questions.pop(envelope.reply_to, None)
         if question is not None:
             question.answer.set_result(answer)
@@ -370,7 +370,7 @@ def _error_of(answer: Refused) -> LoopError:
     cls = getattr(errors, answer.error, None)
     if isinstance(cls, type) and issubclass(cls, LoopError):
         return cls(answer.detail)
-    return CircumstanceError(f"{answer.error}: {answer.detail}")
+    return OperationalError(f"{answer.error}: {answer.detail}")
 
 
 def _lane_of(envelope: Envelope) -> Lane:

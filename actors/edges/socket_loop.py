@@ -1,7 +1,7 @@
 """The ZeroMQ sockets of one I/O thread, and how other threads reach it. The only module that makes a ZeroMQ context.
 
 A socket belongs to the thread that made it, so each loop owns its sockets for their whole life: `open` makes them,
-`serve` uses them, and they are always closed with their context. Other threads never touch a socket: they add an order,
+`serve` uses them, and they are always closed with their context. Other threads never touch a socket: they add a call,
 or wake the loop. It never interprets a frame.
 """
 
@@ -17,23 +17,23 @@ import zmq
 from loguru import logger
 
 from actors.edges.wakeup import Wakeup
-from actors.errors import CircumstanceError, ProtocolError
+from actors.errors import OperationalError, ProtocolError
 
 Socket = zmq.Socket[bytes]
-Order = Callable[[], None]
+Call = Callable[[], None]
 Options = Mapping[zmq.SocketOption, int | bytes]
 
 
 class SocketLoop:
-    """`start` (in its own thread) or `run` (in the caller's) once. `order` and `wake` are for any thread at any time;
-    everything else is for the loop's thread, between `open` and the end of `serve`.
+    """`start` (in its own thread) or `run` (in the caller's) once. `call_soon` and `wake` are for any thread at any
+    time; everything else is for the loop's thread, between `open` and the end of `serve`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.linger_ms = 0  # for what is still in the sockets at the end
         self._wakeup = Wakeup()
-        self._orders: deque[Order] = deque()
+        self._calls: deque[Call] = deque()
         self._hears_signals = False
         self._thread: threading.Thread | None = None
         self._context: zmq.Context[Socket] | None = None
@@ -48,9 +48,9 @@ class SocketLoop:
         """Ends the current poll, or the next one."""
         self._wakeup.wake()
 
-    def order(self, order: Order) -> None:
-        """Adds an order, which `orders` yields after the earlier ones."""
-        self._orders.append(order)
+    def call_soon(self, call: Call) -> None:
+        """Adds a call, which `calls` yields after the earlier ones."""
+        self._calls.append(call)
         self._wakeup.wake()
 
     def start(self, open_sockets: Callable[[], None], serve: Callable[[], None]) -> None:
@@ -87,12 +87,12 @@ class SocketLoop:
     # --- the loop's thread ---
 
     def bind(self, kind: int, endpoint: str, options: Options) -> Socket:
-        """Makes a bound, polled socket. Raises `CircumstanceError` when the endpoint is not free."""
+        """Makes a bound, polled socket. Raises `OperationalError` when the endpoint is not free."""
         socket = self._open(kind, options)
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
-            raise CircumstanceError(f"cannot bind {endpoint}: {error}") from error
+            raise OperationalError(f"cannot bind {endpoint}: {error}") from error
         return socket
 
     def connect(self, kind: int, endpoint: str, options: Options) -> Socket:
@@ -106,7 +106,7 @@ class SocketLoop:
         try:
             monitor = socket.get_monitor_socket(events)
         except zmq.ZMQError as error:
-            raise CircumstanceError(f"cannot monitor a socket of the {self.name}: {error}") from error
+            raise OperationalError(f"cannot monitor a socket of the {self.name}: {error}") from error
         self._monitored.append((socket, monitor))
         self._poller.register(monitor, zmq.POLLIN)
         return monitor
@@ -125,19 +125,19 @@ class SocketLoop:
         """Sets whether the poll also ends when the socket is writable."""
         self._poller.register(socket, zmq.POLLIN | (zmq.POLLOUT if wanted else 0))
 
-    def orders(self) -> Iterator[Order]:
-        """Yields the added orders until none is left."""
-        while self._orders:
-            yield self._orders.popleft()
+    def calls(self) -> Iterator[Call]:
+        """Yields the added calls until none is left."""
+        while self._calls:
+            yield self._calls.popleft()
 
     def poll(self, timeout_ms: int | None = None) -> Collection[object]:
-        """The readable sockets and descriptors, after that long at most. Check the orders after it."""
+        """The readable sockets and descriptors, after that long at most. Make the calls after it."""
         ready = dict(self._poller.poll(timeout_ms))
         if self._wakeup.fd in ready:
             self._wakeup.clear()
         return ready.keys()
 
-    def guarded(self, step: Order, *, refused: Callable[[ProtocolError], None] | None = None) -> None:
+    def guarded(self, step: Call, *, refused: Callable[[ProtocolError], None] | None = None) -> None:
         """Runs the step and survives its errors: one bad message, or a bug of ours, must not end the loop.
 
         `refused` is called for invalid input; by default it is logged.

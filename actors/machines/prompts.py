@@ -15,7 +15,7 @@ import msgspec
 
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
-BRIEF_HEADER = "Your part"
+ROLE_HEADER = "Your part"
 PLAN_HEADER = "Plan"
 PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
@@ -50,10 +50,10 @@ def review_header(number: int) -> str:
     return f"Review round {number}"
 
 
-def brief(primary: str) -> str:
+def role_prompt(primary: str) -> str:
     """The role prompt: tells the peer of a workspace its part, before its first task."""
     return _join(
-        BRIEF_HEADER,
+        ROLE_HEADER,
         f'You work as a pair with another agent, "{primary}", in this repository. "{primary}" is the primary worker: '
         "it plans, implements and verifies. You are its peer: do not take the work over, and change nothing that you "
         "are not asked to change.",

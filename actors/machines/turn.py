@@ -27,7 +27,7 @@ import msgspec
 
 from actors.errors import IllegalEventError
 from actors.machines import backoff, prompts, usage
-from actors.messages import FoundTurn, Purpose, TurnOutcome, Usage
+from actors.messages import ROLE_PROMPT, FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often in the same turn is killed by the turn itself.
 MAX_TRIES = 6
@@ -191,7 +191,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 MESSAGES: frozenset[Purpose] = frozenset({"mail", "human"})
 
 # Purposes that only the session itself resumes.
-_ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {"brief"}
+_ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {ROLE_PROMPT}
 
 # A verdict must be a reviewer's last words: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})

@@ -4,8 +4,8 @@ One module per dialogue: lifecycle, journal, job (turns included), mail, control
 wire. To add one: a struct there, its name here, and one branch in the actor that receives it. The catalogue is built
 from the classes.
 
-`must_arrive` messages are numbered, acknowledged after they are handled, and resent until then (machines/outbox);
-the receiver drops duplicates. The others may be lost with a process and are repeated or re-derived.
+`must_arrive` messages are numbered, acknowledged after they are handled, and resent until then; the receiver drops
+duplicates (machines/reliable_delivery). The others may be lost with a process and are repeated or re-derived.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from actors.messages.control import (
     SubmitVerdictRequest,
 )
 from actors.messages.job import (
-    HoldTurns,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
+    PauseTurns,
     PeerWrote,
     StartJob,
     StartTurnRequest,
@@ -70,6 +70,7 @@ from actors.messages.mail import (
     ShowMail,
 )
 from actors.messages.values import (
+    ROLE_PROMPT,
     Cause,
     Count,
     FoundTurn,
@@ -86,6 +87,7 @@ from actors.messages.values import (
 
 __all__ = [
     "KINDS",
+    "ROLE_PROMPT",
     "WIRE_VERSION",
     "Ack",
     "ActorDown",
@@ -105,7 +107,6 @@ __all__ = [
     "DeliverMail",
     "FoundTurn",
     "Heartbeat",
-    "HoldTurns",
     "HumanHeard",
     "InterruptTurnRequest",
     "JobEnded",
@@ -126,6 +127,7 @@ __all__ = [
     "Note",
     "OpenTurn",
     "OtherWorkDone",
+    "PauseTurns",
     "Peek",
     "Peeked",
     "PeerWrote",

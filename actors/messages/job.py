@@ -40,7 +40,7 @@ class InterruptTurnRequest(Message, frozen=True, kw_only=True):
     reason: str
 
 
-class HoldTurns(Message, frozen=True, kw_only=True):
+class PauseTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
     A session is held until it first hears from the run. `finishing`: the run waits for what has begun, so a turn that

@@ -60,7 +60,7 @@ class Undeliverable(Message, frozen=True, kw_only=True):
     recipient: str
     kind: str
     reason: str
-    kept: bool = False  # numbered: the sender's outbox keeps and resends it
+    kept: bool = False  # numbered: the sender's window keeps and resends it
 
 
 class Ack(Message, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 # billing, login, unavailable: the agent cannot work until the user acts; context: its session is full.
 Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+ROLE_PROMPT: Purpose = "brief"  # its name in journals
 # The kind of a run's line. "raw": an agent's own JSON event; "ready" and "question": of the root.
 ProgressKind = Literal[
     "status", "session", "say", "tool", "tool-result", "mail", "check", "limit", "usage", "note", "error", "raw",

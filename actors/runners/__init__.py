@@ -26,7 +26,7 @@ from actors.runners.tree import TreeRunner
 from actors.runners.wait import WaitRunner
 from actors.wire.encoding import to_json
 
-__all__ = ["HOME", "TREE", "Place", "Runner", "answer_in", "order", "report", "runner_for"]
+__all__ = ["HOME", "TREE", "Place", "Runner", "answer_in", "report", "runner_for", "start_job"]
 
 # The jobs of the run's own process, and those of a working tree.
 HOME: Mapping[type[run.Command], Callable[[Any], Runner]] = {run.StartCooldown: WaitRunner}
@@ -41,7 +41,7 @@ _COMMANDS = {command.__name__: command for command in TREE}
 _ANSWERS: Mapping[str, type[run.Event]] = by_stored_name(run.EVENTS)
 
 
-def order(command: run.Command) -> StartJob:
+def start_job(command: run.Command) -> StartJob:
     """A working-tree job's command, as a message to the tree's owner."""
     return StartJob(job_id=run.job_id(command), kind=type(command).__name__, body=to_json(command))
 

@@ -24,10 +24,10 @@ class Place:
 
 
 class Runner(Protocol):
-    """One job. `run` once, in a thread of its own; `break_off` any number of times, from any thread."""
+    """One job. `run` once, in a thread of its own; `cancel` any number of times, from any thread."""
 
     def run(self) -> run.Event | None:
         """Does the job and returns the event that answers the command; None when it was interrupted."""
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends `run` soon, with everything that it started. A very short job may ignore it."""

@@ -22,9 +22,9 @@ class ChecksRunner:
         results = self._checks.run(self._show)
         return None if results is None else run.ChecksEnded(checks_id=self._id, results=tuple(results))
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends the check that runs."""
-        self._checks.break_off()
+        self._checks.cancel()
 
     def _show(self, progress: CheckProgress) -> None:
         if progress.seconds:

@@ -48,7 +48,7 @@ class Crew:
     def keep(self, job_ids: Collection[str]) -> None:
         """Interrupts the jobs that are not among these."""
         for job_id in [each for each in self._running if each not in job_ids]:
-            self._running.pop(job_id).break_off()
+            self._running.pop(job_id).cancel()
 
     def close(self) -> None:
         """Interrupts all jobs; the journal has them as unanswered."""

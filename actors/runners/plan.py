@@ -35,5 +35,5 @@ class PlanRunner:
         except BadFileError as error:
             return run.PlanRead(read_id=read_id, text=None, error=f"PLAN.md: {error.reason}", digest=digest)
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Does nothing: the job is too short to interrupt."""

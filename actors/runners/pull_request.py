@@ -16,9 +16,9 @@ class PullRequestRunner:
 
     def run(self) -> run.PullRequestProbed:
         """Returns what git and `gh` report."""
-        sight = self._look.ahead() if self._command.ahead else self._look.now()
-        return run.PullRequestProbed(look_id=self._command.look_id, sight=sight)
+        status = self._look.ahead() if self._command.ahead else self._look.now()
+        return run.PullRequestProbed(look_id=self._command.look_id, status=status)
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends the running `gh`."""
-        self._look.break_off()
+        self._look.cancel()

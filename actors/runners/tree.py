@@ -34,7 +34,7 @@ class TreeRunner:
             uncommitted=tree.uncommitted(cwd, store, taken),
         )
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Does nothing: the job ends by itself."""
 
 

@@ -20,6 +20,6 @@ class WaitRunner:
             return None
         return run.CooldownEnded(wait_id=self._command.wait_id)
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         """Ends the wait."""
         self._given_up.set()

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from actors.messages import StartTurnRequest
 from actors.session.driver import Driver
-from actors.session.inbox import HoldChanged, MessageBrought, TurnBrokenOff
+from actors.session.inbox import HoldChanged, InterruptRequested, MessageBrought
 from actors.session.options import SessionOptions
 
 
@@ -30,9 +30,9 @@ class AgentSession:
         """Loads the ledger, starts the agent's program, resumes open turns."""
         self._thread.start()
 
-    def want(self, order: StartTurnRequest) -> None:
+    def want(self, request: StartTurnRequest) -> None:
         """Queues this turn. A repeated turn id only gets its outcome reported again."""
-        self._driver.put(order)
+        self._driver.put(request)
 
     def deliver(self, mail_id: str, text: str) -> None:
         """Brings a mail to the agent: into the running turn if the agent supports it, else as a turn of its own."""
@@ -48,9 +48,9 @@ class AgentSession:
         """
         self._driver.put(HoldChanged(held, finishing))
 
-    def break_off(self, turn_id: str, reason: str) -> None:
+    def interrupt(self, turn_id: str, reason: str) -> None:
         """Interrupts this turn, or cancels it before its start. It settles as interrupted, unless it has just ended."""
-        self._driver.put(TurnBrokenOff(turn_id, reason))
+        self._driver.put(InterruptRequested(turn_id, reason))
 
     def close(self, timeout_s: float) -> None:
         """Ends the agent's program. An unfinished turn stays open in the ledger and resumes next time."""

@@ -22,11 +22,11 @@ from actors.session.inbox import (
     Alarm,
     HoldChanged,
     InterruptOverdue,
+    InterruptRequested,
     Item,
     MessageBrought,
     ProgramEnded,
     PromptSeen,
-    TurnBrokenOff,
     TurnOver,
     UserAsked,
 )
@@ -93,8 +93,8 @@ class Driver:
                 await self._take_message(item)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
-            case TurnBrokenOff():
-                await self._break_off(item)
+            case InterruptRequested():
+                await self._interrupt(item)
             case TurnOver():
                 await self._turn_over(item)
             case PromptSeen():
@@ -118,19 +118,19 @@ class Driver:
         for event in events:
             self._ledger = turn.apply(self._ledger, event)
 
-    async def _intend(self, order: StartTurnRequest) -> None:
-        outcome = self._ledger.settled.get(order.turn_id)
+    async def _intend(self, request: StartTurnRequest) -> None:
+        outcome = self._ledger.settled.get(request.turn_id)
         if outcome is not None:
-            self._options.listener.turn_settled(order.turn_id, order.purpose, outcome)
-        elif not turn.knows(self._ledger, order.turn_id):
+            self._options.listener.turn_settled(request.turn_id, request.purpose, outcome)
+        elif not turn.knows(self._ledger, request.turn_id):
             await self._record(
                 turn.TurnIntended(
-                    turn_id=order.turn_id,
-                    purpose=order.purpose,
-                    prompt=order.prompt,
-                    model=order.model,
-                    continues=order.continues,
-                    reminder=order.reminder,
+                    turn_id=request.turn_id,
+                    purpose=request.purpose,
+                    prompt=request.prompt,
+                    model=request.model,
+                    continues=request.continues,
+                    reminder=request.reminder,
                 )
             )
 
@@ -174,13 +174,13 @@ class Driver:
             await self._record(turn.TurnReturned(turn_id=entry.turn_id))
             self._report.heard(entry, "waits", "the turn's end")
 
-    async def _break_off(self, order: TurnBrokenOff) -> None:
-        entry = self._ledger.open.get(order.turn_id)
+    async def _interrupt(self, request: InterruptRequested) -> None:
+        entry = self._ledger.open.get(request.turn_id)
         if entry is None:
             return  # it has settled, and its outcome is on its way
         agent = self._keeper.agent
         if self._running != entry.turn_id or agent is None:
-            await self._conclude(entry, TurnOutcome(status="interrupted", error=order.reason))
+            await self._conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
         self._interrupting = True
         self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))

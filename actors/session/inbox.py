@@ -23,7 +23,7 @@ class HoldChanged(msgspec.Struct, frozen=True):
     finishing: bool = False
 
 
-class TurnBrokenOff(msgspec.Struct, frozen=True):
+class InterruptRequested(msgspec.Struct, frozen=True):
     """A turn is interrupted, or cancelled before its start."""
 
     turn_id: str
@@ -69,7 +69,7 @@ Item = (
     StartTurnRequest
     | MessageBrought
     | HoldChanged
-    | TurnBrokenOff
+    | InterruptRequested
     | TurnOver
     | PromptSeen
     | InterruptOverdue

@@ -77,7 +77,7 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 def decide(keeping: Keeping, event: Event) -> tuple[Keeping, Rest | GiveUp | None]:
-    """The state after the event, and the order to carry out. The program is closed before each event except
+    """The state after the event, and the command to carry out. The program is closed before each event except
     `TurnAnswered` and `Rested`.
     """
     match event:

@@ -67,7 +67,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     `recipient` with an incarnation ("worker#3") is for that incarnation alone: acknowledgements and answers.
     `seq` 0: not numbered, may be lost. Otherwise the number within the sender's incarnation, and `after` is the
-    number that the recipient must have accepted before this one (0: none); see machines/outbox.
+    number that the recipient must have accepted before this one (0: none); see machines/reliable_delivery.
     """
 
     version: int = WIRE_VERSION  # first, so that a header of another version can still be recognised

@@ -30,8 +30,7 @@ from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.surface import Surface
 from shell.options import help_text, parse
 from shell.resolve import resolve_run
-from shell.subcommands import SUBCOMMANDS
-from supervisor.run_host import first_manifest
+from supervisor.run_instance import first_manifest
 
 EXAMPLES: tuple[dict[str, Any], ...] = (
     {"checks": ["make test", "ruff check ."]},
@@ -42,9 +41,9 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
 )
 FLAGS = tuple(BY_FLAG)
 # Words that parse; none of them would wait for a terminal, listen on a port or reach the network.
-ERRANDS = ("status", "runs", "mail", "mailbox", "worktree", "logs", "say", "pause", "resume", "stop")
+NAMES = ("status", "runs", "mail", "mailbox", "worktree", "logs", "say", "pause", "resume", "stop")
 WORDS = (
-    *FLAGS, *SUBCOMMANDS, "codex", "claude", "claudex", "none", "other", "embedded", "raw", "pretty", "json", "20", "7",
+    *FLAGS, *NAMES, "codex", "claude", "claudex", "none", "other", "embedded", "raw", "pretty", "json", "20", "7",
     "list", "show", "clean", "TASK.md", "fix it", "--agent=embedded", "-m", "--json", "--run", "-f", "--port", "--",
 )  # fmt: skip
 VARIABLES = ("LOOP_RUN_ID", "LOOP_COOLDOWN_MS", "LOOP_CODEX_MODEL", "XDG_RUNTIME_DIR", "NO_COLOR", "GIT_DIR")
@@ -70,7 +69,7 @@ class ConfigurationSurface(Surface):
         """A kind of input, and the input."""
         how = rng.random()
         if how < 0.0003:
-            return "program", [rng.choice(ERRANDS), *make.words(rng, WORDS, 4)]
+            return "program", [rng.choice(NAMES), *make.words(rng, WORDS, 4)]
         if how < 0.006:
             return "order", _order(rng)
         if how < 0.4:
@@ -115,7 +114,7 @@ class ConfigurationSurface(Surface):
         try:
             options = parse(words)
             if options.command == "help":
-                help_text(options.errand)
+                help_text(options.invocation)
         except LoopError as error:
             check_refusal(error)
 
@@ -128,15 +127,15 @@ class ConfigurationSurface(Surface):
                 options = parse(words)
                 if options.command != "run" or options.tmux or options.worktree:
                     return
-                order = resolve_run(options)
+                spec = resolve_run(options)
         except LoopError as error:
             check_refusal(error)
             return
         finally:
             (self.repository / REPOSITORY_FILE).unlink()
-        msgspec.msgpack.decode(msgspec.msgpack.encode(order.settings))
-        run_dir.write_manifest(order.directory, first_manifest(order))
-        check_startable((), order.environment)
+        msgspec.msgpack.decode(msgspec.msgpack.encode(spec.settings))
+        run_dir.write_manifest(spec.directory, first_manifest(spec))
+        check_startable((), spec.environment)
         shutil.rmtree(self.home / ".loop" / "runs", ignore_errors=True)
 
     def _feed_program(self, words: list[str]) -> None:

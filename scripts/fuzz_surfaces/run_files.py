@@ -36,7 +36,7 @@ from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
 from fuzz_surfaces.surface import Surface
 from shell import exits, leftovers, mails, run_files, tables
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.dashboard import panel
 from shell.dashboard.collect import Reader
 from shell.dashboard.disk import Disk
@@ -65,12 +65,13 @@ NAMES = (
 )  # fmt: skip
 ODD_NAMES = ("9" * 255, "-", ".x", "a b", "\udcff", "\x1b[31m", "x\ny", "0", "007", "\u0661")
 SPECIAL = ("directory", "fifo", "socket", "zero", "loop", "dangling", "parent", "large", "empty", "closed")
-COMMANDS: tuple[Errand, ...] = (
-    Errand(name="runs"), Errand(name="runs", json=True), Errand(name="status", run=DAMAGED),
-    Errand(name="status", run=DAMAGED, json=True), Errand(name="mailbox", actor="worker", run=DAMAGED),
-    Errand(name="mail", action="list", run=DAMAGED), Errand(name="logs", run=DAMAGED), Errand(name="status"),
-    Errand(name="dashboard", once=True), Errand(name="dashboard", once=True, json=True),
-    Errand(name="worktree", action="list"), Errand(name="worktree", action="list", json=True),
+COMMANDS: tuple[Invocation, ...] = (
+    Invocation(name="runs"), Invocation(name="runs", json=True), Invocation(name="status", run=DAMAGED),
+    Invocation(name="status", run=DAMAGED, json=True), Invocation(name="mailbox", actor="worker", run=DAMAGED),
+    Invocation(name="mail", action="list", run=DAMAGED), Invocation(name="logs", run=DAMAGED),
+    Invocation(name="status"), Invocation(name="dashboard", once=True),
+    Invocation(name="dashboard", once=True, json=True), Invocation(name="worktree", action="list"),
+    Invocation(name="worktree", action="list", json=True),
 )  # fmt: skip
 
 
@@ -140,8 +141,8 @@ class RunFilesSurface(Surface):
                         _watch(views.get(str(number)))
                     case "take up":
                         _take_up(self.runs / str(number))
-                    case Errand() as errand:
-                        _command(errand._replace(run=str(number) if errand.run else ""))
+                    case Invocation() as invocation:
+                        _command(invocation._replace(run=str(number) if invocation.run else ""))
         finally:
             self._mend()
 
@@ -199,10 +200,10 @@ class RunFilesSurface(Surface):
             raise Failed(f"the good run is not in {where}")
 
     def settle(self) -> None:
-        said = _command(Errand(name="runs"))
+        said = _command(Invocation(name="runs"))
         if not said.startswith(f"{GOOD} "):
             raise Failed(f"loop runs says {said!r}")
-        said = _command(Errand(name="status", run=GOOD))
+        said = _command(Invocation(name="status", run=GOOD))
         if not said.startswith(f"run {GOOD} "):
             raise Failed(f"loop status says {said!r}")
 
@@ -263,17 +264,17 @@ def _complete(directory: Path) -> None:
         transcript.restore(0, ['{"kind":"say"}'])
 
 
-def _command(errand: Errand) -> str:
+def _command(invocation: Invocation) -> str:
     """Runs a command in this process and returns its output, which must not be a traceback."""
-    from shell.one_shot import run_errand
+    from shell.one_shot import run_subcommand
 
     out, errors = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(errors):
-        status = exits.reported(lambda: run_errand(errand))
+        status = exits.reported(lambda: run_subcommand(invocation))
     if status not in (0, 1, 2):
-        raise Failed(f"{errand.name} ended with {status}: {errors.getvalue()}")
-    if status and errand.name in ("runs", "dashboard", "worktree"):
-        raise Failed(f"{errand.name} is refused for a damaged run: {errors.getvalue()[:500]}")
+        raise Failed(f"{invocation.name} ended with {status}: {errors.getvalue()}")
+    if status and invocation.name in ("runs", "dashboard", "worktree"):
+        raise Failed(f"{invocation.name} is refused for a damaged run: {errors.getvalue()[:500]}")
     return out.getvalue()
 
 

@@ -22,7 +22,7 @@ import msgspec
 from loguru import logger
 
 from actors import logs
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from actors.messages import MailRecord, Progress, ProgressKind
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
@@ -216,7 +216,7 @@ def _error(tree: Any) -> Iterable[str]:
     def work() -> int:
         if kind == "os":
             raise OSError(2, "no such file", text)
-        raise (UserError if kind == "user" else CircumstanceError)(text)
+        raise (UserError if kind == "user" else OperationalError)(text)
 
     said = io.StringIO()
     with redirect_stderr(said):

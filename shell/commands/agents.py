@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from shell.commands.base import Command
-from shell.commands.grammar import MORE, Errand, Subcommand
+from shell.commands.grammar import MORE, Invocation, Subcommand
 
 
-def _agents(errand: Errand) -> int:
+def _agents(invocation: Invocation) -> int:
     from shell.agents import run_agents
 
-    return run_agents(errand)
+    return run_agents(invocation)
 
 
 AGENTS = Command(

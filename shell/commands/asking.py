@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shell import output
 from shell.commands.base import Prompt
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 
 if TYPE_CHECKING:
     import msgspec
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def done(prompt: Prompt, request: Request) -> str:
-    """Sends an order to the run and returns its answer as text."""
+    """Sends a request to the run and returns its answer as text."""
     from supervisor.control.protocol import Done
 
     answer = prompt.ask(request)
@@ -41,7 +41,7 @@ def report_of(prompt: Prompt) -> Report:
 
 
 def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: None) -> ControlClient:
-    """A client that is connected to the run; the caller closes it. Raises `CircumstanceError` when the run is not
+    """A client that is connected to the run; the caller closes it. Raises `OperationalError` when the run is not
     running.
     """
     from actors.edges import run_dir
@@ -61,21 +61,21 @@ def ask(found: RunFiles, request: Request) -> AnyAnswer:
         asking.close()
 
 
-def order(errand: Errand, request: Request) -> int:
-    """Sends an order to the run and prints its answer. Returns an exit status."""
+def send(invocation: Invocation, request: Request) -> int:
+    """Sends a request to the run and prints its answer. Returns an exit status."""
     from shell import run_files
     from supervisor.control.protocol import Done
 
-    found = run_files.choose(errand.run, running=True)
+    found = run_files.choose(invocation.run, running=True)
     answer = ask(found, request)
     assert isinstance(answer, Done)
-    print_text(errand, found, answer.text)
+    print_text(invocation, found, answer.text)
     return 0
 
 
-def print_text(errand: Errand, found: RunFiles, text: str) -> None:
+def print_text(invocation: Invocation, found: RunFiles, text: str) -> None:
     """Prints the text or, with --json, an object with it."""
-    if errand.json:
+    if invocation.json:
         output.say_json({"runId": found.run_id, "text": text})
     else:
         output.say(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from actors.errors import UserError
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 if TYPE_CHECKING:
     from supervisor.control.protocol import AnyAnswer, Request
@@ -49,7 +49,7 @@ class Command:
     typed: Callable[[Prompt, str], str] | None = None
     completes: tuple[str, ...] = ()
     row: Subcommand | None = None
-    once: Callable[[Errand], int] | None = None
+    once: Callable[[Invocation], int] | None = None
 
     @property
     def usage(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from shell.commands.base import Command
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _dashboard(errand: Errand) -> int:
+def _dashboard(invocation: Invocation) -> int:
     from shell.dashboard import dashboard
 
-    return dashboard(errand)
+    return dashboard(invocation)
 
 
 DASHBOARD = Command(

@@ -12,7 +12,7 @@ TEXT = "text..."  # takes all the words that are left
 MORE = "..."  # takes all the words that are left, if there are any
 
 
-class Errand(NamedTuple):
+class Invocation(NamedTuple):
     """What was typed after a subcommand. "" = not given."""
 
     name: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actors.errors import UserError
 from shell import output
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 if TYPE_CHECKING:
     from shell.log_lines import LogRecord
@@ -52,13 +52,13 @@ def _type_log(prompt: Prompt, rest: str) -> str:
     return "\n".join(log_lines.plain(each) for each in found) or f"{rest or 'the run'} has logged nothing"
 
 
-def _logs(errand: Errand) -> int:
+def _logs(invocation: Invocation) -> int:
     from shell import run_files
     from shell.run_log import read_log
 
-    found = run_files.choose(errand.run, running=False)
-    show: Callable[[LogRecord], None] = _show_json if errand.json else _show_plain
-    for record in read_log(found.directory, follow=errand.follow, pause=_until_next_look):
+    found = run_files.choose(invocation.run, running=False)
+    show: Callable[[LogRecord], None] = _show_json if invocation.json else _show_plain
+    for record in read_log(found.directory, follow=invocation.follow, pause=_until_next_look):
         show(record)
     return 0
 

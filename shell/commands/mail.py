@@ -8,7 +8,7 @@ from actors.errors import UserError
 from shell import output
 from shell.commands.asking import ask, builtins
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import MAIL_USAGE, MORE, Errand, Subcommand
+from shell.commands.grammar import MAIL_USAGE, MORE, Invocation, Subcommand
 
 if TYPE_CHECKING:
     from shell.run_files import RunFiles
@@ -34,20 +34,20 @@ def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport
     return mails.from_files(found, request)
 
 
-def _mail(errand: Errand) -> int:
+def _mail(invocation: Invocation) -> int:
     from actors.clock import wall_ms
     from shell import mails, run_files
     from supervisor.control.protocol import LookAtMail
 
-    if errand.action.lower() not in mails.ACTIONS:
+    if invocation.action.lower() not in mails.ACTIONS:
         raise UserError(
-            f"loop mail has no {errand.action!r}: {mails.USAGE}; "
+            f"loop mail has no {invocation.action!r}: {mails.USAGE}; "
             'a task that begins with this word is put in quotes: loop "mail ..."'
         )
-    request = mails.parse(f"{errand.action} {errand.text}")
-    found = run_files.choose(errand.run, running=False)
+    request = mails.parse(f"{invocation.action} {invocation.text}")
+    found = run_files.choose(invocation.run, running=False)
     answer = _mail_report(found, request)
-    if not errand.json:
+    if not invocation.json:
         output.say_lines(mails.lines(request, answer, now_ms=wall_ms()))
         if not found.pid and request == LookAtMail():
             output.say("(from the files: the run is not running)")

@@ -5,21 +5,21 @@ from __future__ import annotations
 from shell import output
 from shell.commands.asking import ask, builtins
 from shell.commands.base import Command, Prompt, words_of
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _mailbox(errand: Errand) -> int:
+def _mailbox(invocation: Invocation) -> int:
     from actors.clock import wall_ms
     from shell import run_files, tables
     from supervisor.control.protocol import LookIntoMailbox, MailboxReport
 
-    found = run_files.choose(errand.run, running=False)
+    found = run_files.choose(invocation.run, running=False)
     if found.pid:
-        answer = ask(found, LookIntoMailbox(actor=errand.actor))
+        answer = ask(found, LookIntoMailbox(actor=invocation.actor))
         assert isinstance(answer, MailboxReport)
     else:
-        answer = run_files.mailbox(found, errand.actor, wall_ms())
-    if errand.json:
+        answer = run_files.mailbox(found, invocation.actor, wall_ms())
+    if invocation.json:
         output.say_json({"running": bool(found.pid), **builtins(answer)})
         return 0
     output.say_lines(tables.mailbox_lines(answer, now_ms=wall_ms()))

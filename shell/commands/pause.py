@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from shell.commands.asking import done, order
+from shell.commands.asking import done, send
 from shell.commands.base import Command, Prompt, now_or_later
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _pause(errand: Errand) -> int:
+def _pause(invocation: Invocation) -> int:
     from supervisor.control.protocol import Control
 
-    return order(errand, Control(action="pause-now" if errand.now else "pause"))
+    return send(invocation, Control(action="pause-now" if invocation.now else "pause"))
 
 
 def _type_pause(prompt: Prompt, rest: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from shell.commands.asking import done, order
+from shell.commands.asking import done, send
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _resume(errand: Errand) -> int:
+def _resume(invocation: Invocation) -> int:
     from supervisor.control.protocol import Control
 
-    return order(errand, Control(action="resume"))
+    return send(invocation, Control(action="resume"))
 
 
 def _type_resume(prompt: Prompt, _rest: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from shell import output
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _runs(errand: Errand) -> int:
+def _runs(invocation: Invocation) -> int:
     from shell import run_files
 
     runs = run_files.all_runs(run_files.runs_here())
-    if errand.json:
+    if invocation.json:
         output.say_json(
             [
                 {"runId": each.run_id, "running": bool(each.pid), "rootPid": each.pid}

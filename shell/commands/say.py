@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from actors.errors import UserError
-from shell.commands.asking import done, order
+from shell.commands.asking import done, send
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import TEXT, Errand, Subcommand
+from shell.commands.grammar import TEXT, Invocation, Subcommand
 
 
-def _say(errand: Errand) -> int:
+def _say(invocation: Invocation) -> int:
     import uuid
 
     from supervisor.control.protocol import Say
 
-    return order(errand, Say(message_id=str(uuid.uuid4()), agent=errand.agent, text=errand.text))
+    return send(invocation, Say(message_id=str(uuid.uuid4()), agent=invocation.agent, text=invocation.text))
 
 
 def _type_say(prompt: Prompt, rest: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from shell.commands.base import Command
-from shell.commands.grammar import MAX_RUNS, Errand, Subcommand
+from shell.commands.grammar import MAX_RUNS, Invocation, Subcommand
 
 
-def _serve(errand: Errand) -> int:
+def _serve(invocation: Invocation) -> int:
     from shell.serve import serve_here
 
-    return serve_here(errand.max_runs, as_json=errand.log_format == "json")
+    return serve_here(invocation.max_runs, as_json=invocation.log_format == "json")
 
 
 SERVE = Command(

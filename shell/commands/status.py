@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shell import output
 from shell.commands.asking import ask, builtins, report_of
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 if TYPE_CHECKING:
     from shell.run_files import RunFiles
@@ -33,13 +33,13 @@ def _report(found: RunFiles) -> Report:
     return run_files.report(found, wall_ms())
 
 
-def _status(errand: Errand) -> int:
+def _status(invocation: Invocation) -> int:
     from actors.clock import wall_ms
     from shell import run_files, tables
 
-    found = run_files.choose(errand.run, running=False)
+    found = run_files.choose(invocation.run, running=False)
     report = _report(found)
-    if errand.json:
+    if invocation.json:
         output.say_json({"running": bool(report.root_pid), "state": found.state, **builtins(report)})
     else:
         output.say_lines(tables.report_lines(report, now_ms=wall_ms(), state=found.state))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from actors.errors import UndeliverableError
 from shell.commands.asking import client, done, print_text
 from shell.commands.base import Command, Prompt, now_or_later
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 # A graceful stop gives the agents 15 s to be interrupted, and ending the processes takes up to 3 s a level.
 STOP_PATIENCE_S = 40.0
 LOOK_AGAIN_S = 0.2  # the end of a run's root sends no event
 
 
-def _stop(errand: Errand) -> int:
+def _stop(invocation: Invocation) -> int:
     """Stops the run, and returns when its processes are gone. Takes a queued run out of the queue."""
     import time
 
@@ -22,19 +22,19 @@ def _stop(errand: Errand) -> int:
     from supervisor import submissions
     from supervisor.control.protocol import Control, Ended, Follow
 
-    found = run_files.choose(errand.run, running=False)
+    found = run_files.choose(invocation.run, running=False)
     if not found.pid and submissions.withdraw(found.directory):
         run_dir.set_state(found.directory, "stopped", wall_ms())
-        print_text(errand, found, f"run {found.run_id} is no longer in the queue of loop serve")
+        print_text(invocation, found, f"run {found.run_id} is no longer in the queue of loop serve")
         return 0
-    run_files.check_running(found, errand.run)
+    run_files.check_running(found, invocation.run)
     from shell.control_client import RunEndedError
 
     last: list[Ended] = []
     asking = client(found, lambda news: last.append(news) if isinstance(news, Ended) else None)
     try:
         asking.ask(Follow())
-        asking.ask(Control(action="stop-now" if errand.now else "stop"))
+        asking.ask(Control(action="stop-now" if invocation.now else "stop"))
         deadline = time.monotonic() + STOP_PATIENCE_S
         while run_dir.is_active(found.directory):
             if time.monotonic() > deadline:
@@ -45,7 +45,7 @@ def _stop(errand: Errand) -> int:
     finally:
         asking.close()
     ended = last[0] if last else Ended(state=found.state, detail="")
-    print_text(errand, found, f"run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
+    print_text(invocation, found, f"run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
     return 0
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from shell.commands.base import Command
-from shell.commands.grammar import Errand, Subcommand
+from shell.commands.grammar import Invocation, Subcommand
 
 
-def _trust(errand: Errand) -> int:
+def _trust(invocation: Invocation) -> int:
     from shell.trust import trust_here
 
-    return trust_here(errand)
+    return trust_here(invocation)
 
 
 TRUST = Command(

@@ -5,43 +5,43 @@ from __future__ import annotations
 from actors.errors import UserError
 from shell import output
 from shell.commands.base import Command
-from shell.commands.grammar import MORE, Errand, Subcommand
+from shell.commands.grammar import MORE, Invocation, Subcommand
 
 
-def _clean_worktrees(errand: Errand, run_ids: list[str]) -> int:
+def _clean_worktrees(invocation: Invocation, run_ids: list[str]) -> int:
     from shell import worktrees
 
     found = worktrees.choose(worktrees.find(), run_ids)
-    swept = [] if errand.dry_run else worktrees.sweep(run_ids)
-    done = [worktrees.clean(each, dry_run=errand.dry_run, with_ignored=errand.ignored) for each in found]
-    if errand.json:
-        output.say_json([worktrees.cleaned_json(each, dry_run=errand.dry_run) for each in done])
+    swept = [] if invocation.dry_run else worktrees.sweep(run_ids)
+    done = [worktrees.clean(each, dry_run=invocation.dry_run, with_ignored=invocation.ignored) for each in found]
+    if invocation.json:
+        output.say_json([worktrees.cleaned_json(each, dry_run=invocation.dry_run) for each in done])
         return 0
-    lines = [*swept, *(worktrees.cleaned_line(each, dry_run=errand.dry_run) for each in done)]
+    lines = [*swept, *(worktrees.cleaned_line(each, dry_run=invocation.dry_run) for each in done)]
     whose = "none of these runs" if run_ids else "no run of this repository"
     output.say_lines(lines or [f"{whose} has a worktree"])
     return 0
 
 
-def _worktree(errand: Errand) -> int:
+def _worktree(invocation: Invocation) -> int:
     from shell import worktrees
 
-    run_ids, action = errand.text.split(), errand.action.lower()
+    run_ids, action = invocation.text.split(), invocation.action.lower()
     if action not in worktrees.ACTIONS:
         raise UserError(
-            f"loop worktree has no {errand.action!r}, only list and clean; "
+            f"loop worktree has no {invocation.action!r}, only list and clean; "
             'a task that begins with this word is put in quotes: loop "worktree ..."'
         )
     if action == "list":
-        if run_ids or errand.dry_run or errand.ignored:
+        if run_ids or invocation.dry_run or invocation.ignored:
             raise UserError("loop worktree list takes only --json: it lists them all")
         found = worktrees.find()
-        if errand.json:
+        if invocation.json:
             output.say_json([worktrees.as_json(each) for each in found])
         else:
             output.say_lines(worktrees.lines(found) or ["no run of this repository has a worktree"])
         return 0
-    return _clean_worktrees(errand, run_ids)
+    return _clean_worktrees(invocation, run_ids)
 
 
 WORKTREE = Command(

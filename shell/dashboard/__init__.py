@@ -12,19 +12,19 @@ import sys
 
 from actors.edges import environments
 from shell import output
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 
 
-def dashboard(errand: Errand) -> int:
+def dashboard(invocation: Invocation) -> int:
     """Shows the dashboard until the user quits; prints it once with --once, --json or without a terminal. Returns an
     exit status.
     """
-    if errand.json or errand.once:
-        return _print(as_json=errand.json)
-    if errand.web:
+    if invocation.json or invocation.once:
+        return _print(as_json=invocation.json)
+    if invocation.web:
         from shell.dashboard.web import serve
 
-        return serve(errand.port)
+        return serve(invocation.port)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _print(as_json=False)
     from shell.dashboard.app import Dashboard

@@ -29,14 +29,14 @@ from shell.run_files import RunFiles
 from supervisor.control.protocol import LookAtMail, MailReport
 
 LOOK_S = 1.0
-DESKS_S = 2.0  # how long a form that prints and ends waits for slow roots
+ROOTS_S = 2.0  # how long a form that prints and ends waits for slow roots
 SILENT_S = 3.0  # a root without an answer for longer is shown as silent
 LINES = 300  # of a transcript or log
 GONE = 50  # processes that were seen to end
 
 
 def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool) -> Snapshot:
-    """The present state of everything, within `DESKS_S` plus the time to read files and journals."""
+    """The present state of everything, within `ROOTS_S` plus the time to read files and journals."""
     disk = Disk(run_dir.runs_root(home))
     runs = disk.look(journals_s=60.0 if all_journals else LOOK_S)
     heard: dict[str, Heard] = {}
@@ -44,7 +44,7 @@ def look_once(home: Path, environment: Mapping[str, str], *, all_journals: bool)
         live_reports = LiveReports()
         try:
             live_reports.follow(disk.endpoints)
-            live_reports.wait(DESKS_S)
+            live_reports.wait(ROOTS_S)
             heard = live_reports.heard()
         finally:
             live_reports.close()

@@ -20,7 +20,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.errors import CircumstanceError, RecipientEndedError, UndeliverableError, UserError
+from actors.errors import OperationalError, RecipientEndedError, UndeliverableError, UserError
 from actors.machines.run_status import counted_down
 from actors.messages import (
     AgentContact,
@@ -96,15 +96,15 @@ class ControlHandler:
 
     def __init__(
         self,
-        order: RunSpec,
+        spec: RunSpec,
         router: Router,
         *,
         ref: Callable[[str], RemoteRef],
         stop: Callable[[str, bool], None],
         show: Callable[[Progress], None],
     ) -> None:
-        self._order = order
-        self._log = logger.bind(run=order.key)
+        self._spec = spec
+        self._log = logger.bind(run=spec.key)
         self._router = router
         self._ref = ref
         self._stop = stop
@@ -166,20 +166,20 @@ class ControlHandler:
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
         """See `Handler.at_once`."""
-        order = self._order
+        spec = self._spec
         return Report(
             at_ms=wall_ms(),
-            run_id=order.run_id,
-            key=order.key,
-            directory=str(order.directory),
-            cwd=str(order.cwd),
-            worktree=order.worktree,
+            run_id=spec.run_id,
+            key=spec.key,
+            directory=str(spec.directory),
+            cwd=str(spec.cwd),
+            worktree=spec.worktree,
             root_pid=os.getpid(),
             started_at_ms=self._started_at_ms,
             status=self._status_now(),
             actors=[self._with_turn(actor) for actor in self._actors],
             agents=list(self._agents.values()),
-            dead_letters=sum(not letter.kept for letter in self._router.dead_letters(order.key)),
+            dead_letters=sum(not letter.kept for letter in self._router.dead_letters(spec.key)),
             consoles=consoles,
             question=self._question,
             problems=[problem for problem in self._contacts.values() if problem],
@@ -218,7 +218,7 @@ class ControlHandler:
 
     def set_tap(self, tap: TraceTap | None) -> None:
         """See `Router.set_tap`."""
-        self._router.set_tap(self._order.key, tap)
+        self._router.set_tap(self._spec.key, tap)
 
     def serve(self, request: AnyRequest) -> AnyAnswer:
         """See `Handler.serve`. Raises `LoopError` when the request cannot be carried out."""
@@ -253,7 +253,7 @@ class ControlHandler:
     # --- the run ----------------------------------------------------------------------------------------------------
 
     def _ask_run(self, message: Message) -> AnyAnswer:
-        """Sends an order to the driver. If the driver is stuck, its next incarnation gets the order."""
+        """Sends a request to the driver. If the driver is stuck, its next incarnation gets the request."""
         driver = self._ref(self._up(DRIVER).name)
         try:
             answer = driver.ask(message, timeout_s=PATIENCE_S, once=True)
@@ -286,7 +286,7 @@ class ControlHandler:
         if not request.text.strip():
             raise UserError("there is nothing to say: give a text")
         role = self._role(request.agent) if request.agent else self._at_work()
-        label = self._order.labels[role]
+        label = self._spec.labels[role]
         heard: Future[HumanHeard] = Future()
         with self._guard:
             self._heard[request.message_id] = heard
@@ -301,10 +301,10 @@ class ControlHandler:
                 del self._heard[request.message_id]
 
     def _interrupt(self, request: Interrupt) -> AnyAnswer:
-        wanted = [self._role(request.agent)] if request.agent else list(self._order.labels)
+        wanted = [self._role(request.agent)] if request.agent else list(self._spec.labels)
         running = [agent for agent in self._agents.values() if agent.role in wanted and agent.turn_id]
         if not running:
-            raise UserError(f"{self._order.labels[wanted[0]]} has no turn running" if request.agent else "no turn runs")
+            raise UserError(f"{self._spec.labels[wanted[0]]} has no turn running" if request.agent else "no turn runs")
         for agent in running:
             if agent.purpose in PLANNING:
                 # A plan that ends early is an error of the run. A pause interrupts the turn, and keeps its place.
@@ -316,10 +316,10 @@ class ControlHandler:
 
     def _role(self, name: str) -> Role:
         """The role of an agent's name, or of a role's own name."""
-        for role, label in self._order.labels.items():
+        for role, label in self._spec.labels.items():
             if name.lower() in (label.lower(), role):
                 return role
-        known = ", ".join(self._order.labels.values())
+        known = ", ".join(self._spec.labels.values())
         raise UserError(f"no agent {name!r} in this run: there are {known}")
 
     def _at_work(self) -> Role:
@@ -341,7 +341,7 @@ class ControlHandler:
     def _up(self, name: str) -> ActorReport:
         actor = self._actor(name)
         if actor.state in ("stopped", "dead"):
-            raise CircumstanceError(f"{name} is {actor.state} ({actor.why}): start {name} first")
+            raise OperationalError(f"{name} is {actor.state} ({actor.why}): start {name} first")
         return actor
 
     def _with_turn(self, actor: ActorReport) -> ActorReport:
@@ -362,7 +362,7 @@ class ControlHandler:
         peeked = None
         if actor.state not in ("stopped", "dead", "restarting", "starting"):
             peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S, once=True)
-        letters = [_dead_letter(each) for each in self._router.dead_letters(self._order.key)]
+        letters = [_dead_letter(each) for each in self._router.dead_letters(self._spec.key)]
         mine = [each for each in letters if actor.name in (_name(each.sender), _name(each.recipient))]
         first = max(0, len(mine) - request.limit)
         found = peeked if isinstance(peeked, Peeked) else None
@@ -379,8 +379,8 @@ class ControlHandler:
         )
 
     def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
-        """Asks the bridge. An order without an answer may have been carried out; its id makes a repetition safe."""
-        if not self._order.paired:
+        """Asks the bridge. A request without an answer may have been carried out; its id makes a repetition safe."""
+        if not self._spec.paired:
             raise UserError("one agent alone has nobody to write to: there is no mail in this run")
         bridge = self._ref(self._up("bridge").name)
         match request:

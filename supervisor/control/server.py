@@ -116,7 +116,7 @@ class ControlServer:
     """Bound and running when the constructor returns. `publish` and `close` are for any thread.
 
     `show` is the root's own console: it gets all news in the server's thread and must return immediately. Raises
-    CircumstanceError when the path is not free. `path` is in a directory that only the user can open: a client that can
+    OperationalError when the path is not free. `path` is in a directory that only the user can open: a client that can
     connect may order anything.
     """
 
@@ -141,7 +141,7 @@ class ControlServer:
 
     def publish(self, news: Shown) -> None:
         """Sends news to all consoles that follow. Never waits."""
-        self._order_bounded(len(news.progress.text), lambda: self._publish(news), trace=False)
+        self._call_bounded(len(news.progress.text), lambda: self._publish(news), trace=False)
 
     def attended(self) -> bool:
         """Any thread: whether a console follows the run."""
@@ -152,13 +152,13 @@ class ControlServer:
         if self._closing:
             return
         if last is not None:
-            self._loop.order(lambda: self._tell_all(last))
-        self._loop.order(self._close)
+            self._loop.call_soon(lambda: self._tell_all(last))
+        self._loop.call_soon(self._close)
         self._loop.join()
 
     # --- the server's thread ------------------------------------------------------------------------------------------
 
-    def _order_bounded(self, size: int, order: Callable[[], None], *, trace: bool) -> None:
+    def _call_bounded(self, size: int, call: Callable[[], None], *, trace: bool) -> None:
         """Any thread. Queues work for the server's thread; what finds no room is counted and dropped."""
         with self._guard:
             if self._waiting_bytes + size > MOST_WAITING_BYTES:
@@ -170,9 +170,9 @@ class ControlServer:
         def do() -> None:
             with self._guard:
                 self._waiting_bytes -= size
-            order()
+            call()
 
-        self._loop.order(do)
+        self._loop.call_soon(do)
 
     def _close(self) -> None:
         self._closing = True
@@ -191,7 +191,7 @@ class ControlServer:
 
     def _serve(self) -> None:
         try:
-            while self._obey():
+            while self._make_calls():
                 self._guarded(self._try_again)
                 ready = self._loop.poll(self._pause_ms())
                 if self._socket in ready:
@@ -202,10 +202,10 @@ class ControlServer:
         finally:
             self._handler.set_tap(None)
 
-    def _obey(self) -> bool:
-        """Carries out the queued orders. False: one of them was to close."""
-        for order in self._loop.orders():
-            self._guarded(order)
+    def _make_calls(self) -> bool:
+        """Makes the queued calls. False: one of them was to close."""
+        for call in self._loop.calls():
+            self._guarded(call)
             if self._closing:
                 return False
         return True
@@ -371,7 +371,7 @@ class ControlServer:
     def _tap(self, envelope: Envelope, body: bytes, lost: str) -> None:
         """Router's thread."""
         size, kept = len(body), body if len(body) <= LONGEST_TRACED else b""
-        self._order_bounded(len(kept), lambda: self._trace(envelope, kept, size, lost), trace=True)
+        self._call_bounded(len(kept), lambda: self._trace(envelope, kept, size, lost), trace=True)
 
     def _trace(self, envelope: Envelope, body: bytes, size: int, lost: str) -> None:
         with self._guard:
@@ -418,7 +418,7 @@ class ControlServer:
             self._at_work_bytes -= size
             self._send(console, request_id, answer)
 
-        self._loop.order(reply)
+        self._loop.call_soon(reply)
 
 
 def _only(frames: list[bytes]) -> bytes:

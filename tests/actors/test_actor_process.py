@@ -11,7 +11,7 @@ import cloudpickle
 import pytest
 
 from actors.edges import processes
-from actors.errors import CircumstanceError, ProtocolError, RecipientEndedError, UserError
+from actors.errors import OperationalError, ProtocolError, RecipientEndedError, UserError
 from actors.messages import (
     Ack,
     ActorDown,
@@ -92,7 +92,7 @@ def test_a_handler_with_nothing_to_say_answers_a_request_with_ack(world) -> None
 
 def test_an_error_of_ours_refuses_the_request_and_the_actor_lives_on(world) -> None:
     world.start("worker")
-    with pytest.raises(CircumstanceError, match="epoch 1 is fenced") as caught:
+    with pytest.raises(OperationalError, match="epoch 1 is fenced") as caught:
         world.console.ref("worker").ask(Load(stream="conflict", epoch=1), timeout_s=10)
     assert type(caught.value).__name__ == "JournalConflictError"
     assert world.console.ref("worker").ask(Load(stream="run", epoch=1), timeout_s=10)
@@ -110,7 +110,7 @@ def test_whatever_a_handler_of_a_tell_raises_is_exit_70_with_its_traceback(world
 def test_a_bug_in_the_handler_of_a_request_is_exit_70_too(world) -> None:
     child = world.start("worker")
     world.console.channel.tell("worker", Note(sender="", recipient="", text="self", at_ms=0))
-    with pytest.raises(CircumstanceError, match=r"no answer from worker to Load within 0.5 s"):
+    with pytest.raises(OperationalError, match=r"no answer from worker to Load within 0.5 s"):
         world.console.ref("worker").ask(Load(stream="bug", epoch=1), timeout_s=0.5)
     assert child.exit_code() == 70
 
@@ -199,7 +199,7 @@ def test_whatever_an_applied_function_raises_is_its_answer(world, slip) -> None:
 def test_a_question_that_only_looks_and_fails_is_answered_and_the_actor_lives_on(world) -> None:
     child = world.start("worker")
     ref = world.console.ref("worker")
-    with pytest.raises(CircumstanceError, match="worker failed at ShowMail: SystemExit: 3"):
+    with pytest.raises(OperationalError, match="worker failed at ShowMail: SystemExit: 3"):
         ref.ask(ShowMail(mail_id="exit"), timeout_s=10)
     assert isinstance(ref.ask(Load(stream="run", epoch=1), timeout_s=10), Loaded)
     assert "in receive" in child.log()

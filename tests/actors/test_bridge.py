@@ -48,7 +48,7 @@ from actors.messages import (
     ShowMail,
     StopActor,
 )
-from supervisor.launchers import Exited, StartOrder, make_launcher
+from supervisor.launchers import Exited, SpawnRequest, make_launcher
 from tests.actors.adapters.acp_rig import opened, run
 from tests.actors.edges.test_bridge_shim import said_text, started
 from tests.actors.edges.test_mcp_endpoint import tool_call
@@ -69,14 +69,14 @@ class Owner:
         self.inbox = type(world.console_inbox)()
         self.bridge = world.router.open_local(RUN, role, self.inbox.put).ref("bridge")
 
-    def order(self):
+    def delivery(self):
         return self.inbox.next(DeliverMail)
 
     def nothing_ordered(self):
         return self.inbox.queue.empty()
 
-    def says(self, receipt, order, **more):
-        self.bridge.tell(receipt(mail_id=order.mail_id, **more))
+    def says(self, receipt, delivery, **more):
+        self.bridge.tell(receipt(mail_id=delivery.mail_id, **more))
 
 
 class Cradle:
@@ -102,7 +102,7 @@ class Cradle:
             start=options,
             log=starts.LogSettings(level="DEBUG"),
         )
-        order = StartOrder(
+        request = SpawnRequest(
             child=f"{number}/{name}",
             incarnation=incarnation,
             entry="actors.actor_process:main",
@@ -110,7 +110,7 @@ class Cradle:
             wants_socket=name == "bridge",
             log_path=world.directory / f"{name}.log",
         )
-        self.launcher.start(order)
+        self.launcher.start(request)
 
     def kill(self, number, name, incarnation):
         self.launcher.kill(f"{number}/{name}", incarnation)
@@ -263,32 +263,32 @@ def pool():
 
 def test_a_message_is_accepted_for_delivery_when_the_owner_of_the_session_has_it(pair, pool):
     sent = pool.submit(pair.send, "please review")
-    order = pair.reviewer.order()
-    assert order.sender == "codex"
-    assert order.attempt == 1
-    assert order.text.startswith("Message from codex")
-    assert "please review" in order.text
-    pair.reviewer.says(MailAcceptedReport, order)
-    assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {order.mail_id}")
+    delivery = pair.reviewer.delivery()
+    assert delivery.sender == "codex"
+    assert delivery.attempt == 1
+    assert delivery.text.startswith("Message from codex")
+    assert "please review" in delivery.text
+    pair.reviewer.says(MailAcceptedReport, delivery)
+    assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {delivery.mail_id}")
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "MailAccepted"]
 
 
 def test_a_message_is_only_queued_while_its_owner_says_nothing(pair):
     text = pair.send("please review")
-    order = pair.reviewer.order()
-    assert text == f"queued, id {order.mail_id}: on its way to claude."
-    assert pair.status()["to_peer"]["on_the_way"] == [order.mail_id]
+    delivery = pair.reviewer.delivery()
+    assert text == f"queued, id {delivery.mail_id}: on its way to claude."
+    assert pair.status()["to_peer"]["on_the_way"] == [delivery.mail_id]
 
 
 def test_what_becomes_of_a_mail_is_seen_in_the_status_of_both(pair, pool):
     sent = pool.submit(pair.send, "please review")
-    order = pair.reviewer.order()
-    pair.reviewer.says(MailSeenReport, order)
-    assert sent.result(PATIENCE_S) == f"delivered, id {order.mail_id}: claude has it."
+    delivery = pair.reviewer.delivery()
+    pair.reviewer.says(MailSeenReport, delivery)
+    assert sent.result(PATIENCE_S) == f"delivered, id {delivery.mail_id}: claude has it."
     status = pair.status("worker")
     assert (status["run"], status["you"]["name"], status["peer"]["name"]) == ("7", "codex", "claude")
-    assert status["to_peer"]["seen"] == [order.mail_id]
-    pair.reviewer.says(MailHandledReport, order)
+    assert status["to_peer"]["seen"] == [delivery.mail_id]
+    pair.reviewer.says(MailHandledReport, delivery)
     status = pair.status_when("reviewer", lambda status: status["to_you"]["handled"])
     assert (status["you"]["name"], status["to_you"]["seen"], status["to_you"]["handled"]) == ("claude", [], 1)
 
@@ -297,7 +297,7 @@ def test_people_and_the_transcript_learn_who_wrote_what_to_whom(pair, pool):
     pool.submit(pair.send, "please review")
     progress = pair.world.console_inbox.next(Progress, lambda progress: progress.kind == "mail")
     assert (progress.agent, progress.text) == ("codex", "codex -> claude: please review")
-    pair.reviewer.says(MailAcceptedReport, pair.reviewer.order())
+    pair.reviewer.says(MailAcceptedReport, pair.reviewer.delivery())
     pair.send("yes", role="reviewer", target="CODEX")
     lines = [json.loads(line) for line in (pair.run_dir / "transcript.jsonl").read_text().splitlines()]
     first = lines[0]
@@ -325,16 +325,16 @@ def test_two_agents_of_one_name_are_told_apart(cradle, world):
     pair = Pair(cradle, world, {"worker": "codex", "reviewer": "codex"})
     try:
         assert pair.send("hello", target="codex-reviewer").startswith("queued")
-        assert pair.reviewer.order().sender == "codex"
+        assert pair.reviewer.delivery().sender == "codex"
         assert pair.send("hello back", role="reviewer", target="codex").startswith("queued")
-        assert pair.worker.order().sender == "codex-reviewer"
+        assert pair.worker.delivery().sender == "codex-reviewer"
     finally:
         pair.close()
 
 
 def test_an_echo_is_not_delivered_and_the_sender_is_told(pair):
     pair.send("looks good")
-    pair.reviewer.says(MailHandledReport, pair.reviewer.order())
+    pair.reviewer.says(MailHandledReport, pair.reviewer.delivery())
     assert pair.send(" looks  good", role="reviewer", target="codex").startswith("suppressed, id ")
     assert "MailSuppressed" in pair.kinds()
     assert pair.worker.nothing_ordered()
@@ -342,7 +342,7 @@ def test_an_echo_is_not_delivered_and_the_sender_is_told(pair):
 
 def test_the_recipient_can_fetch_what_waits(pair):
     pair.send("first")
-    pair.reviewer.order()
+    pair.reviewer.delivery()
     assert "1 earlier message to claude goes first" in pair.send("second")
     text = pair.call("reviewer", "receive_messages")
     assert "[1 of 1] from codex, id " in text
@@ -355,11 +355,11 @@ def test_the_recipient_can_fetch_what_waits(pair):
 def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, pool):
     for number in range(mail.MAX_HOPS):
         sent = pool.submit(pair.send, f"message {number}")
-        pair.reviewer.says(MailHandledReport, pair.reviewer.order())
+        pair.reviewer.says(MailHandledReport, pair.reviewer.delivery())
         assert sent.result(PATIENCE_S).startswith("delivered")
     assert "waits until a turn of the loop has ended" in pair.send("one too many")
     pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
-    assert "one too many" in pair.reviewer.order().text
+    assert "one too many" in pair.reviewer.delivery().text
 
 
 # --- failures ---
@@ -367,26 +367,26 @@ def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, poo
 
 def test_a_delivery_that_failed_is_tried_again_by_itself(pair, pool):
     sent = pool.submit(pair.send, "please review")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.reviewer.says(MailFailedReport, first, reason="no session yet")
     assert "a first attempt to deliver it failed" in sent.result(PATIENCE_S)
-    second = pair.reviewer.order()
+    second = pair.reviewer.delivery()
     assert (second.mail_id, second.attempt, second.text) == (first.mail_id, 2, first.text)
 
 
 def test_an_owner_that_comes_back_gets_its_outstanding_mail_again(pair):
     pair.send("please review")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.world.router.broadcast(RUN, ActorUp(name="reviewer", incarnation=2))
-    again = pair.reviewer.order()
+    again = pair.reviewer.delivery()
     assert again == first
 
 
 def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeued(pair):
     pair.send("please review")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.reviewer.says(MailFailedReport, first, reason="no agent")
-    assert pair.reviewer.order().attempt == 2  # after a second
+    assert pair.reviewer.delivery().attempt == 2  # after a second
     pair.kill_bridge()
     # What would take eight minutes: the attempts up to the last but one.
     failure = mail.DeliveryFailed(mail_id=first.mail_id, reason="no agent", at_ms=0)
@@ -396,7 +396,7 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
     ]
     pair.write_journal([*itertools.chain(*attempts), failure])
     pair.start_bridge()
-    last = pair.reviewer.order()
+    last = pair.reviewer.delivery()
     assert (last.mail_id, last.attempt) == (first.mail_id, mail.MAX_ATTEMPTS)
     pair.reviewer.says(MailFailedReport, last, reason="the agent is gone")
     told = pair.world.console_inbox.next(Progress, lambda progress: progress.kind == "error")
@@ -405,7 +405,7 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
     assert pair.listed() == [("please review", "dead")]
     assert pair.status()["to_peer"]["dead"] == 1
     assert pair.change("requeue", first.mail_id).status == "in flight"
-    again = pair.reviewer.order()
+    again = pair.reviewer.delivery()
     assert (again.mail_id, again.text, again.attempt) == (first.mail_id, first.text, 1)
     pair.reviewer.says(MailHandledReport, again)
     pair.status_when("worker", lambda status: status["to_peer"]["handled"])
@@ -418,7 +418,7 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
 def two_mails(pair):
     """One is in flight, and one waits behind it."""
     pair.send("first")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.send("second")
     (second,) = [one.mail_id for one in pair.ask(ListMail()).mails if one.text == "second"]
     return first, second
@@ -444,7 +444,7 @@ def test_a_person_holds_edits_and_releases_a_mail_and_each_act_is_journalled(pai
     assert pair.change("edit", second, "the second").text == "the second"
     assert pair.reviewer.nothing_ordered()
     assert pair.change("release", second).status == "in flight"
-    assert "(The human has edited this message.)\n\nthe second\n" in pair.reviewer.order().text
+    assert "(The human has edited this message.)\n\nthe second\n" in pair.reviewer.delivery().text
     assert [kind for kind in pair.kinds() if kind in ("MailHeld", "MailEdited", "MailReleased")] == [
         "MailHeld",
         "MailEdited",
@@ -513,7 +513,7 @@ def test_an_agent_that_has_worked_and_never_come_is_told_of_once_and_asked_for_n
     assert pair.world.console_inbox.next(AgentContact).problem.startswith(ABSENT)  # for `status`, it is no news
     turn_settled(pair.reviewer)
     pair.send("please review")
-    assert pair.reviewer.order().text.endswith('You have no way to write to "codex", and no answer is expected.')
+    assert pair.reviewer.delivery().text.endswith('You have no way to write to "codex", and no answer is expected.')
     assert pair.status()["peer"]["can_write_to_you"] is False
     assert [type(event).__name__ for event in contacts(pair)] == ["AgentWorked", "AgentAbsent", "AgentCame"]
     assert contacts(pair)[-1].role == "worker"
@@ -549,11 +549,11 @@ def test_an_agent_that_is_awaited_when_the_bridge_dies_is_looked_for_by_the_next
 def test_a_new_bridge_serves_the_same_address_and_orders_again_what_was_outstanding(pair):
     url = pair.url
     pair.send("please review")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.kill_bridge()
     pair.start_bridge()
     assert pair.url == url
-    assert pair.reviewer.order() == first
+    assert pair.reviewer.delivery() == first
     assert pair.status()["to_peer"]["on_the_way"] == [first.mail_id]
 
 
@@ -561,22 +561,22 @@ def test_a_call_made_while_there_is_no_bridge_is_answered_by_the_next_one(pair, 
     pair.kill_bridge()
     sent = pool.submit(pair.send, "please review")
     pair.launch_bridge()
-    order = pair.reviewer.order()
-    pair.reviewer.says(MailAcceptedReport, order)
-    assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {order.mail_id}")
+    delivery = pair.reviewer.delivery()
+    pair.reviewer.says(MailAcceptedReport, delivery)
+    assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {delivery.mail_id}")
     assert pair.kinds().count("MailQueued") == 1
 
 
 def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_second_mail(pair, pool):
     broken = pool.submit(pair.send, "please review")
-    order = pair.reviewer.order()  # it is durable, and the call is waiting for the owner's receipt
+    delivery = pair.reviewer.delivery()  # it is durable, and the call is waiting for the owner's receipt
     pair.kill_bridge()
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a broken connection
         broken.result(PATIENCE_S)
     repeated = pool.submit(pair.send, "please review")
     pair.start_bridge()
-    assert repeated.result(PATIENCE_S).startswith(f"queued before, id {order.mail_id}")
-    assert pair.reviewer.order() == order
+    assert repeated.result(PATIENCE_S).startswith(f"queued before, id {delivery.mail_id}")
+    assert pair.reviewer.delivery() == delivery
     assert pair.reviewer.nothing_ordered()
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "BridgeRestarted", "CallRepeated"]
 
@@ -584,17 +584,17 @@ def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_secon
 def test_an_agent_over_stdio_notices_no_kill_of_the_bridge_and_sends_nothing_twice(pair, pool):
     with started(pair.url, TOKENS["worker"]) as agent:
         served = pool.submit(agent.ask, tool_call("send_message", target="claude", message="please review"))
-        order = pair.reviewer.order()  # it is durable, and the call is waiting for the owner's receipt
+        delivery = pair.reviewer.delivery()  # it is durable, and the call is waiting for the owner's receipt
         pair.kill_bridge()
         pair.start_bridge()
-        assert said_text(served.result(PATIENCE_S)).startswith(f"queued before, id {order.mail_id}")
-        pair.reviewer.says(MailHandledReport, pair.reviewer.order())
+        assert said_text(served.result(PATIENCE_S)).startswith(f"queued before, id {delivery.mail_id}")
+        pair.reviewer.says(MailHandledReport, pair.reviewer.delivery())
         pair.status_when("worker", lambda status: status["to_peer"]["handled"])
         pair.kill_bridge()
         waiting = pool.submit(agent.ask, tool_call("send_message", target="claude", message="another"))
         pair.launch_bridge()
-        order = pair.reviewer.order()
-        assert f"id {order.mail_id}" in said_text(waiting.result(PATIENCE_S))
+        delivery = pair.reviewer.delivery()
+        assert f"id {delivery.mail_id}" in said_text(waiting.result(PATIENCE_S))
     assert pair.reviewer.nothing_ordered()
     assert [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)] == [
         "please review",
@@ -604,24 +604,24 @@ def test_an_agent_over_stdio_notices_no_kill_of_the_bridge_and_sends_nothing_twi
 
 def test_an_agent_that_was_started_again_before_it_was_answered_may_repeat_its_call(pair, pool):
     sent = pool.submit(pair.send, "please review")
-    order = pair.reviewer.order()  # it is durable; the agent dies before it is told
+    delivery = pair.reviewer.delivery()  # it is durable; the agent dies before it is told
     sent.result(PATIENCE_S)
     pair.worker.bridge.tell(SessionOpened(role="worker", agent="codex", session_id="s"))
-    assert pair.send("please review").startswith(f"queued before, id {order.mail_id}")
+    assert pair.send("please review").startswith(f"queued before, id {delivery.mail_id}")
     assert pair.reviewer.nothing_ordered()
     assert pair.kinds() == ["MailQueued", "DeliveryStarted", "AgentRestarted", "CallRepeated"]
 
 
 def test_mail_that_was_fetched_from_a_bridge_that_died_comes_again_with_a_note(pair):
     pair.send("first")
-    first = pair.reviewer.order()
+    first = pair.reviewer.delivery()
     pair.send("second")
     pair.call("reviewer", "receive_messages")
     pair.kill_bridge()
     pair.start_bridge()
-    assert pair.reviewer.order() == first
+    assert pair.reviewer.delivery() == first
     pair.reviewer.says(MailSeenReport, first)
-    again = pair.reviewer.order()
+    again = pair.reviewer.delivery()
     assert "second" in again.text
     assert "You may have read this before" in again.text
 
@@ -641,13 +641,13 @@ def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
     sending = pool.submit(send_all)
     arrived = []
     while len(arrived) < len(texts):
-        order = pair.reviewer.order()
-        if order.mail_id not in [mail_id for mail_id, _ in arrived]:
-            arrived.append((order.mail_id, order.text))
+        delivery = pair.reviewer.delivery()
+        if delivery.mail_id not in [mail_id for mail_id, _ in arrived]:
+            arrived.append((delivery.mail_id, delivery.text))
             if len(arrived) % 2:
                 pair.kill_bridge()
                 pair.launch_bridge()
-        pair.reviewer.says(MailHandledReport, order)
+        pair.reviewer.says(MailHandledReport, delivery)
     sending.result(60)
     assert [next(text for text in texts if text in body) for _, body in arrived] == texts
     queued = [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)]
@@ -685,19 +685,19 @@ def test_a_real_agent_whose_call_breaks_calls_again_and_its_mail_is_there_once(p
         prepare_home(tmp_path / "home", model.url, codex_role=None)
         playing = pool.submit(run, play(model.url))
         target = pair.reviewer if role == "worker" else pair.worker
-        order = target.order()
+        delivery = target.delivery()
         pair.kill_bridge()  # the agent's call breaks, and its next one waits
         pair.start_bridge()
         playing.result(60)
-    assert target.order() == order
+    assert target.delivery() == delivery
     assert target.nothing_ordered()
     assert pair.kinds().count("MailQueued") == 1
 
 
 def do_in_bridge(pair, function):
     """As the console does with a person's function."""
-    order = Apply(function=cloudpickle.dumps(function))
-    return pair.world.supervisor.ref("bridge").ask(order, timeout_s=PATIENCE_S)
+    delivery = Apply(function=cloudpickle.dumps(function))
+    return pair.world.supervisor.ref("bridge").ask(delivery, timeout_s=PATIENCE_S)
 
 
 def test_a_call_that_fails_by_a_bug_is_answered_with_an_error_and_the_bridge_lives(pair):
@@ -712,8 +712,8 @@ def test_a_call_that_fails_by_a_bug_is_answered_with_an_error_and_the_bridge_liv
 
 def test_a_call_whose_decision_the_journal_refuses_ends_the_bridge(pair, pool):
     broken = pool.submit(pair.send, "please review")
-    order = pair.reviewer.order()
-    pair.reviewer.says(MailAcceptedReport, order)
+    delivery = pair.reviewer.delivery()
+    pair.reviewer.says(MailAcceptedReport, delivery)
     broken.result(PATIENCE_S)
     pair.world.console.ref("persistence").ask(Load(stream="mail", epoch=2), timeout_s=PATIENCE_S)  # it is replaced
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a broken connection

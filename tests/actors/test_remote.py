@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import ProtocolError, UndeliverableError, UserError
-from actors.machines.outbox import WINDOW
+from actors.machines.reliable_delivery import WINDOW
 from actors.messages import ControlRun, Load, Loaded, Message, Note, Peek, Progress, Ready
 
 ECHO = Load(stream="run", epoch=1)

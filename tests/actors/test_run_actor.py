@@ -23,13 +23,13 @@ from actors.messages import (
     Append,
     Appended,
     ControlRun,
-    HoldTurns,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
     Load,
     Loaded,
     Message,
+    PauseTurns,
     PeerWrote,
     Progress,
     Record,
@@ -133,7 +133,7 @@ def test_a_run_that_begins_gives_out_its_turn_and_says_that_nothing_holds_its_ag
     driver = Driver()
     assert [turn.purpose for turn in driver.post.told("worker", StartTurnRequest)] == ["work"]
     for role in ("worker", "reviewer"):
-        assert driver.post.told(role, HoldTurns)[-1] == HoldTurns(held=False)
+        assert driver.post.told(role, PauseTurns)[-1] == PauseTurns(held=False)
     assert driver.kinds() == ["RunStarted"]
     assert {line.source for line in driver.post.told("console", Progress)} == {"run"}
     assert driver.post.told("console", RunStatus)[-1].state == "working"
@@ -150,7 +150,7 @@ def test_a_run_that_starts_again_says_what_is_still_wanted_before_it_gives_out_a
     driver = Driver()
     checks = driver.checks()
     told = [message for name, message in driver.again().post.sent if name == "worker"]
-    assert told == [HoldTurns(held=False), KeepJobs(job_ids=(checks.job_id,)), checks]
+    assert told == [PauseTurns(held=False), KeepJobs(job_ids=(checks.job_id,)), checks]
 
 
 @pytest.mark.parametrize(("role", "turns"), [("worker", 1), ("reviewer", 0)])
@@ -159,7 +159,7 @@ def test_a_new_incarnation_of_an_agents_actor_gets_what_is_outstanding_for_it_al
     before = driver.turn()
     driver.post.forget()
     driver.hears(ActorUp(name=role, incarnation=2), "supervisor")
-    assert driver.post.told(role, HoldTurns) == [HoldTurns(held=False)]
+    assert driver.post.told(role, PauseTurns) == [PauseTurns(held=False)]
     assert driver.post.told(role, StartTurnRequest) == [before] * turns
     assert {name for name, _ in driver.post.sent} == {role}
 
@@ -177,9 +177,9 @@ def test_a_new_incarnation_of_the_owner_of_the_tree_gets_its_jobs_and_the_review
 def test_a_run_that_pauses_has_the_turn_that_it_waits_for_taken_up_and_nothing_once_it_is_paused():
     driver = Driver()
     driver.hears(ControlRun(action="pause"), "console")
-    assert driver.post.told("worker", HoldTurns)[-1] == HoldTurns(held=True, finishing=True)
+    assert driver.post.told("worker", PauseTurns)[-1] == PauseTurns(held=True, finishing=True)
     driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
-    assert driver.post.told("worker", HoldTurns)[-1] == HoldTurns(held=True)
+    assert driver.post.told("worker", PauseTurns)[-1] == PauseTurns(held=True)
 
 
 def test_a_turn_that_was_interrupted_is_interrupted_in_the_new_incarnation_too():
@@ -188,8 +188,8 @@ def test_a_turn_that_was_interrupted_is_interrupted_in_the_new_incarnation_too()
     (order,) = driver.post.told("worker", InterruptTurnRequest)
     driver.post.forget()
     driver.hears(ActorUp(name="worker", incarnation=2), "supervisor")
-    assert [type(message) for _, message in driver.post.sent] == [HoldTurns, StartTurnRequest, InterruptTurnRequest]
-    assert driver.post.told("worker", HoldTurns) == [HoldTurns(held=True)]
+    assert [type(message) for _, message in driver.post.sent] == [PauseTurns, StartTurnRequest, InterruptTurnRequest]
+    assert driver.post.told("worker", PauseTurns) == [PauseTurns(held=True)]
     assert driver.post.told("worker", InterruptTurnRequest) == [order]
 
 
@@ -267,7 +267,7 @@ class Work:
         self.go.wait(PATIENCE_S)
         return None if self.broken_off.is_set() else run.PlanRead(read_id="j", text="it")
 
-    def break_off(self) -> None:
+    def cancel(self) -> None:
         self.broken_off.set()
         self.go.set()
 
@@ -343,7 +343,7 @@ def test_every_job_of_a_working_tree_is_tried_here():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)
 def test_a_job_travels_to_the_tree_and_its_answer_back(command: run.Command, tmp_path: Path):
-    order = runners.order(command)
+    order = runners.start_job(command)
     answer = runners.runner_for(order, place(tmp_path)).run()
     assert answer is not None
     report = runners.report(order.job_id, answer)
@@ -367,7 +367,7 @@ def test_a_wait_that_is_broken_off_has_no_answer():
     wait = runners.HOME[run.StartCooldown](
         run.StartCooldown(wait_id="w", iteration=1, ms=10**6, until_ms=0, reason="cooldown")
     )
-    wait.break_off()
+    wait.cancel()
     assert wait.run() is None
 
 
@@ -408,7 +408,7 @@ def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tm
 
     def order(actor: AgentActor) -> None:
         meet.wait(PATIENCE_S)
-        actor.receive(runners.order(COMMANDS[0]), Address("r/1", "run", 1))
+        actor.receive(runners.start_job(COMMANDS[0]), Address("r/1", "run", 1))
 
     (tmp_path / "sub").mkdir()
     threads = [threading.Thread(target=order, args=[actor]) for actor in actors]

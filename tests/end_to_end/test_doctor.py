@@ -295,7 +295,7 @@ def test_sockets_of_no_run_are_removed_unless_somebody_listens_or_they_are_new(w
     with socket.socket(socket.AF_UNIX) as call, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
         call.bind(str(called / "console.sock"))
         call.listen()
-        bell.bind(str(rung / "doorbell.sock"))
+        bell.bind(str(rung / "notify.sock"))
         for path in (dead, called, rung):
             make_old(path)
         loop = world.run("doctor", "--fix")

@@ -104,7 +104,7 @@ NAME_ACTORS = {
     "shell.render",  # colours of their names
     "shell.run_files",  # shows the actors of a run that is not running
     "supervisor.control.handlers",
-    "supervisor.run_host",
+    "supervisor.run_instance",
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import agent_registry
 from actors.edges.configuration import AgentConfiguration, Configuration, read_configuration
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from actors.settings_layers import merge
 from shell import agents
 from shell.known_agents import command_of, how_to_install, with_known
@@ -140,7 +140,7 @@ def test_the_public_registry_is_kept_and_used_from_then_on(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"[" * 100_000, b" " * (agent_registry.MOST_BYTES + 1)])
 def test_an_answer_that_is_no_registry_is_refused_and_nothing_is_kept(tmp_path: Path, answer: bytes) -> None:
-    with served(answer) as url, pytest.raises(CircumstanceError, match=r"not a registry|larger than"):
+    with served(answer) as url, pytest.raises(OperationalError, match=r"not a registry|larger than"):
         agent_registry.fetch(tmp_path, url)
     assert not (tmp_path / ".loop").exists()
 
@@ -148,7 +148,7 @@ def test_an_answer_that_is_no_registry_is_refused_and_nothing_is_kept(tmp_path: 
 def test_a_registry_that_does_not_answer_is_said_in_a_line(tmp_path: Path) -> None:
     with served(b"") as url:
         pass
-    with pytest.raises(CircumstanceError, match="does not answer"):
+    with pytest.raises(OperationalError, match="does not answer"):
         agent_registry.fetch(tmp_path, url)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.edges import run_dir
 from actors.edges.journal import Journal
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from actors.machines import mail
 from actors.messages import MailMoment, MailRecord, Record
 from shell import mails, run_files
@@ -111,7 +111,7 @@ def test_mail_whose_events_do_not_fit_together_is_damaged_in_one_line(tmp_path: 
     journal.close()
     found = run_files.look_at(tmp_path)
     assert found is not None
-    with pytest.raises(CircumstanceError, match="is damaged: its mail: "):
+    with pytest.raises(OperationalError, match="is damaged: its mail: "):
         mails.from_files(found, LookAtMail())
 
 

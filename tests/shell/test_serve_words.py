@@ -3,7 +3,7 @@ import pytest
 from actors.errors import UserError
 from actors.messages import Progress
 from shell import render
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.options import Options, help_text, parse
 
 
@@ -28,9 +28,9 @@ def test_what_concerns_a_terminal_is_refused_by_submit(words: list[str]):
 
 
 def test_serve_has_a_number_of_runs_and_a_format():
-    assert parse(["serve"]).errand == Errand(name="serve", max_runs=2, log_format="text")
-    given = parse(["serve", "--max-runs", "5", "--log-format=json"]).errand
-    assert given == Errand(name="serve", max_runs=5, log_format="json")
+    assert parse(["serve"]).invocation == Invocation(name="serve", max_runs=2, log_format="text")
+    given = parse(["serve", "--max-runs", "5", "--log-format=json"]).invocation
+    assert given == Invocation(name="serve", max_runs=5, log_format="json")
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_a_typing_error_is_no_task():
 @pytest.mark.parametrize("name", ["submit", "serve"])
 def test_their_help_says_more_than_one_line_and_fits(name: str):
     options = parse([name, "--help"])
-    text = help_text(options.errand)
+    text = help_text(options.invocation)
     assert len(text.splitlines()) > 4
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_whose_environment_the_agents_have_is_said_in_the_help():
-    text = " ".join(help_text(parse(["submit", "-h"]).errand).split())
+    text = " ".join(help_text(parse(["submit", "-h"]).invocation).split())
     assert "because it holds secrets: the agents get the environment of loop serve" in text
 
 

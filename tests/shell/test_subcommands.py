@@ -1,41 +1,41 @@
 import pytest
 
 from actors.errors import UserError
-from shell.commands.grammar import Errand
+from shell.commands.grammar import Invocation
 from shell.options import help_text, parse
 from shell.subcommands import SUBCOMMANDS
 
 
-def errand(*words: str) -> Errand:
+def invocation(*words: str) -> Invocation:
     options = parse(words)
-    assert options.command == "errand"
-    assert options.errand is not None
-    return options.errand
+    assert options.command == "subcommand"
+    assert options.invocation is not None
+    return options.invocation
 
 
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        ("status", Errand(name="status")),
-        ("STATUS 3 --json", Errand(name="status", run="3", json=True)),
-        ("stop --run 3 --now", Errand(name="stop", run="3", now=True)),
-        ("pause --run=3", Errand(name="pause", run="3")),
-        ("logs -f", Errand(name="logs", follow=True)),
-        ("logs 3 --follow --json", Errand(name="logs", run="3", follow=True, json=True)),
-        ("say codex use tabs --run 3", Errand(name="say", agent="codex", text="use tabs", run="3")),
-        ("say codex -- --json is a flag", Errand(name="say", agent="codex", text="--json is a flag")),
-        ("mailbox worker --json", Errand(name="mailbox", actor="worker", json=True)),
-        ("shell repo-1/7", Errand(name="shell", run="repo-1/7")),
-        ("worktree list --json", Errand(name="worktree", action="list", json=True)),
-        ("worktree clean 1 2 --dry-run", Errand(name="worktree", action="clean", text="1 2", dry_run=True)),
-        ("worktree --ignored clean", Errand(name="worktree", action="clean", ignored=True)),
-        ("Dashboard", Errand(name="dashboard")),
-        ("dashboard --once --json", Errand(name="dashboard", once=True, json=True)),
-        ("dashboard --web --port=8080", Errand(name="dashboard", web=True, port=8080)),
+        ("status", Invocation(name="status")),
+        ("STATUS 3 --json", Invocation(name="status", run="3", json=True)),
+        ("stop --run 3 --now", Invocation(name="stop", run="3", now=True)),
+        ("pause --run=3", Invocation(name="pause", run="3")),
+        ("logs -f", Invocation(name="logs", follow=True)),
+        ("logs 3 --follow --json", Invocation(name="logs", run="3", follow=True, json=True)),
+        ("say codex use tabs --run 3", Invocation(name="say", agent="codex", text="use tabs", run="3")),
+        ("say codex -- --json is a flag", Invocation(name="say", agent="codex", text="--json is a flag")),
+        ("mailbox worker --json", Invocation(name="mailbox", actor="worker", json=True)),
+        ("shell repo-1/7", Invocation(name="shell", run="repo-1/7")),
+        ("worktree list --json", Invocation(name="worktree", action="list", json=True)),
+        ("worktree clean 1 2 --dry-run", Invocation(name="worktree", action="clean", text="1 2", dry_run=True)),
+        ("worktree --ignored clean", Invocation(name="worktree", action="clean", ignored=True)),
+        ("Dashboard", Invocation(name="dashboard")),
+        ("dashboard --once --json", Invocation(name="dashboard", once=True, json=True)),
+        ("dashboard --web --port=8080", Invocation(name="dashboard", web=True, port=8080)),
     ],
 )
-def test_options_come_after_the_word_in_any_order(words: str, meant: Errand):
-    assert errand(*words.split(" ")) == meant
+def test_options_come_after_the_word_in_any_order(words: str, meant: Invocation):
+    assert invocation(*words.split(" ")) == meant
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_other_tasks_are_tasks(words: list[str]):
 def test_each_subcommand_has_help_of_its_own_and_stands_in_the_general_one(name: str):
     options = parse([name, "--help"])
     assert options.command == "help"
-    assert help_text(options.errand).splitlines()[0].startswith(f"loop {name}")
+    assert help_text(options.invocation).splitlines()[0].startswith(f"loop {name}")
     assert SUBCOMMANDS[name].words in help_text()

@@ -28,7 +28,7 @@ def router() -> Iterator[Router]:
 
 @pytest.fixture
 def handler(router: Router) -> ControlHandler:
-    order = RunSpec(
+    spec = RunSpec(
         key="sample-12ab/1",
         run_id="1",
         repo_id="sample-12ab",
@@ -37,8 +37,8 @@ def handler(router: Router) -> ControlHandler:
         environment={},
         asked=RunSettings(run_uid="u", task="", needs_plan=False, worker="codex", reviewer="codex", paired=False),
     )
-    console = router.open_local(order.key, "console", lambda _message, _sender: None)
-    return ControlHandler(order, router, ref=console.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
+    console = router.open_local(spec.key, "console", lambda _message, _sender: None)
+    return ControlHandler(spec, router, ref=console.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
 
 
 STATUS = AgentStatus(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import zmq
 
-from actors.errors import CircumstanceError, UndeliverableError, UserError
+from actors.errors import OperationalError, UndeliverableError, UserError
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from shell.control_client import ControlClient, RunEndedError
@@ -392,5 +392,5 @@ def test_the_end_of_the_run_is_told_and_no_question_is_left_open(office: Office)
 
 
 def test_a_path_that_is_taken_is_refused(office: Office):
-    with pytest.raises(CircumstanceError, match="cannot bind"):
+    with pytest.raises(OperationalError, match="cannot bind"):
         ControlServer(office.path / "below-a-socket", office, lambda shown: None)

@@ -19,9 +19,9 @@ from supervisor.launchers import (
     Exited,
     ForkserverLauncher,
     PortableLauncher,
+    SpawnRequest,
     Started,
     StartFailed,
-    StartOrder,
     make_launcher,
 )
 from supervisor.stale_processes import records_directory
@@ -42,14 +42,14 @@ class Stage:
 
     def start(self, entry, child="run/worker", incarnation=1, *, arguments=None, **settings):
         told = {"ear": self.address, "records": str(self.records(child)), **(arguments or {})}
-        order = StartOrder(
+        request = SpawnRequest(
             child=child,
             incarnation=incarnation,
             entry=f"launched:{entry}",
             arguments=json.dumps(told).encode(),
             **settings,
         )
-        self.launcher.start(order)
+        self.launcher.start(request)
 
     def hear(self):
         """What the next process tells."""
@@ -219,8 +219,8 @@ def test_an_exit_is_reported_with_its_code_or_signal(stage, tmp_path, how, code,
 def test_an_entry_that_cannot_be_called_is_a_failed_start(stage, tmp_path, entry, words):
     (tmp_path / "exits_on_import.py").write_text("raise SystemExit('at import')")
     (tmp_path / "dies_on_import.py").write_text("import os; os.kill(os.getpid(), 9)")
-    order = StartOrder(child="run/worker", incarnation=2, entry=entry, arguments=b"", log_path=tmp_path / "log")
-    stage.launcher.start(order)
+    request = SpawnRequest(child="run/worker", incarnation=2, entry=entry, arguments=b"", log_path=tmp_path / "log")
+    stage.launcher.start(request)
     assert stage.next(StartFailed) == StartFailed(child="run/worker", incarnation=2, reason=words)
 
 
@@ -328,14 +328,14 @@ def test_closing_ends_a_stopped_forkserver(forkserver_stage):
 ROOT = """
 import json, os, queue, sys
 from pathlib import Path
-from supervisor.launchers import Started, StartOrder, make_launcher
+from supervisor.launchers import Started, SpawnRequest, make_launcher
 
 directory, ear, portable, *preload = sys.argv[1:]
 sys.path.append(os.environ["LAUNCHED"])
 events = queue.Queue()
 launcher = make_launcher(events.put, runtime_dir=Path(directory), portable=portable == "True", preload=preload)
 for child in ("run/worker", "run/reviewer"):
-    launcher.start(StartOrder(child=child, incarnation=1, entry="launched:tree",
+    launcher.start(SpawnRequest(child=child, incarnation=1, entry="launched:tree",
                               arguments=json.dumps({"ear": ear}).encode()))
     assert isinstance(events.get(), Started)
 forkserver = getattr(launcher, "_forkserver", None)
@@ -566,7 +566,7 @@ def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_p
     (tmp_path / "waits_for_a_word.py").write_text(teller.format(ear=stage.address) + "link.recv(1)")
     (tmp_path / "never_ends.py").write_text(teller.format(ear=stage.address) + "link.recv(1)")
     actor = stage.started("describe", child="run/actor")
-    stage.launcher.start(StartOrder(child="run/newborn", incarnation=1, entry="never_ends:main", arguments=b""))
+    stage.launcher.start(SpawnRequest(child="run/newborn", incarnation=1, entry="never_ends:main", arguments=b""))
     newborn = stage.hear()
     forkserver = stage.hear()  # it is busy now: what happens meanwhile, it learns at once
     assert forkserver["pid"] == forkserver_pid(stage)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
-from actors.errors import CircumstanceError, UserError
+from actors.errors import OperationalError, UserError
 from actors.messages import Ack, ActorUp, Heartbeat, Load, Message, Note, Progress, StopActor, Undeliverable
 from actors.wire import envelope as wire
 from actors.wire.envelope import Address, Envelope
@@ -93,7 +93,7 @@ class Exchange:
         Its orders first: it may read any number of messages before it looks at them.
         """
         done = threading.Event()
-        self.router._loop.order(done.set)
+        self.router._loop.call_soon(done.set)
         assert done.wait(10)
         probe = self.join(f"r/probe-{len(self.peers)}#1")
         probe.send(probe.address.name, NOTE)
@@ -401,7 +401,7 @@ def test_a_callback_that_fails_refuses_the_request_and_harms_nobody(exchange) ->
 
     exchange.router.open_local("r", "console", fail)
     supervisor = exchange.endpoint("r", "supervisor")
-    with pytest.raises(CircumstanceError, match=r"r/console#1 failed at Load: KeyError\('console'\)"):
+    with pytest.raises(OperationalError, match=r"r/console#1 failed at Load: KeyError\('console'\)"):
         supervisor.ref("console").ask(Load(stream="s", epoch=1), timeout_s=10)
 
 

@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def order(home: Path, run_id: str, repo: str = "r") -> RunSpec:
+def spec(home: Path, run_id: str, repo: str = "r") -> RunSpec:
     directory = run_dir.new_run_directory(run_dir.runs_root(home) / repo, run_id)
     return RunSpec(
         key=f"{repo}/{run_id}",
@@ -38,7 +38,7 @@ def order(home: Path, run_id: str, repo: str = "r") -> RunSpec:
 
 
 def submit(home: Path, run_id: str, repo: str = "r") -> RunSpec:
-    made = order(home, run_id, repo)
+    made = spec(home, run_id, repo)
     assert submissions.submit(made, home, {"runId": run_id, "cwd": str(home)}) is None
     return made
 
@@ -108,7 +108,7 @@ def test_what_has_begun_and_was_withdrawn_does_not_come_back(home: Path):
 
 
 def test_a_run_that_is_active_is_not_submitted(home: Path):
-    made = order(home, "1")
+    made = spec(home, "1")
     lock = run_dir.lock_run(made.directory, lambda _generation: "ipc://nowhere")
     try:
         with pytest.raises(UserError, match="already active in process"):
@@ -151,7 +151,7 @@ def test_whoever_serves_is_told(home: Path):
         listening.settimeout(5)
         lock = run_dir.lock_directory(directory, lambda _generation: str(bell), lambda pid: pid)
         try:
-            made = order(home, "1")
+            made = spec(home, "1")
             assert submissions.submit(made, home, {}) is not None
         finally:
             lock.release()
@@ -159,7 +159,7 @@ def test_whoever_serves_is_told(home: Path):
 
 
 def test_what_cannot_be_written_down_leaves_nothing_of_the_submission(home: Path):
-    made = order(home, "1")
+    made = spec(home, "1")
     with pytest.raises(UnicodeEncodeError):
         submissions.submit(replace(made, workspace_name="\udcff"), home, {"runId": "1"})
     with pytest.raises(UnicodeEncodeError):

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from actors.messages import ControlRun, Ready, RunEnded
-from supervisor.orders import Exited, StartFailed
 from supervisor.run_tree import CHILDREN, DRIVER, STOP_LEVELS
+from supervisor.spawning import Exited, StartFailed
 from supervisor.spec import BackOff
 from supervisor.tree_protocol import (
     Announce,

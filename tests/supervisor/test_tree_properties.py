@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from actors.errors import EXIT_PERMANENT
 from actors.messages import Heartbeat, Ready, RunEnded
 from supervisor import children, tree
-from supervisor.orders import Exited, StartFailed
 from supervisor.run_tree import CHILDREN, DRIVER, STOP_LEVELS
+from supervisor.spawning import Exited, StartFailed
 from supervisor.spec import BackOff, Intensity
 from supervisor.tree_protocol import (
     AnswerChange,

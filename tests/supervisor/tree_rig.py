@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from actors.errors import EXIT_PERMANENT
 from actors.messages import CannotStart, Heartbeat, Message, Ready, RunEnded, StopActor
 from supervisor import children, tree
-from supervisor.orders import Exited, Started
 from supervisor.run_tree import CHILDREN, DRIVER, STOP_LEVELS
+from supervisor.spawning import Exited, Started
 from supervisor.spec import BackOff, ChildSpec, Intensity, SupervisorSpec
 from supervisor.tree_protocol import (
     Action,

@@ -41,7 +41,7 @@ def decide(state: State, event: Event) -> tuple[State, list[Command]]:
 
 def outstanding(state: State) -> list[Command]:
     """The commands to repeat after a restart of the bridge, under the same ids."""
-    return [*(order for role in ROLES for order in outstanding_for(state, role)), *_alarm(state)]
+    return [*(command for role in ROLES for command in outstanding_for(state, role)), *_alarm(state)]
 
 
 def outstanding_for(state: State, target: Role) -> list[Deliver]:

@@ -165,21 +165,21 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
 def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunState:
     """Before the agent's turn: decides the prompt. After it: reports the result, and ends the run either way."""
     state, job = joblist.take(state, event.look_id, PullRequestJob)
-    sight = event.sight
-    if job.ahead and sight.lacks != "repository":
-        if sight.lacks:
-            state = steps.say(state, f"there will be no pull request: {sight.reason}")
-        return steps.ask_for_pull_request(state, sight.lacks)
+    status = event.status
+    if job.ahead and status.lacks != "repository":
+        if status.lacks:
+            state = steps.say(state, f"there will be no pull request: {status.reason}")
+        return steps.ask_for_pull_request(state, status.lacks)
     return steps.complete(
-        replace(state, pull_request=sight.found), f"review approved, {_seen(sight)}{trees.shown(state)}"
+        replace(state, pull_request=status.found), f"review approved, {_seen(status)}{trees.shown(state)}"
     )
 
 
-def _seen(sight: PullRequestStatus) -> str:
-    found = sight.found
+def _seen(status: PullRequestStatus) -> str:
+    found = status.found
     if found is None:
-        what = "but whether there is a pull request is not known" if sight.lacks == "answer" else "no pull request"
-        return f"{what}: {sight.reason}"
+        what = "but whether there is a pull request is not known" if status.lacks == "answer" else "no pull request"
+        return f"{what}: {status.reason}"
     if found.state != "OPEN":
         return f"but the pull request of {found.branch} is {found.state.lower()}: {found.url}"
     return f"draft pull request {found.url}" if found.is_draft else f"pull request {found.url}, which is not a draft"

@@ -138,8 +138,8 @@ def overrule_when_free(state: RunState) -> RunState:
 
 
 def _note_verdicts(state: RunState) -> RunState:
-    order = steps.reviewers(state.run)
-    for each in sorted(state.verdicts, key=lambda each: order.index(each.role)):
+    ranking = steps.reviewers(state.run)
+    for each in sorted(state.verdicts, key=lambda each: ranking.index(each.role)):
         if each.verdict.kind == "changes":
             kind: prompts.NoteKind = "self-review" if each.role == "worker" else "review"
         else:

@@ -123,7 +123,7 @@ def test_checks_that_are_broken_off_have_no_result_and_leave_nothing(tmp_path: P
     thread = threading.Thread(target=lambda: results.append(checks.run(tell)))
     thread.start()
     assert begun.wait(30)
-    checks.break_off()
+    checks.cancel()
     thread.join(30)
     assert results == [None]
     assert not left_behind(tmp_path)

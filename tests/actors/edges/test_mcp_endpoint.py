@@ -26,7 +26,7 @@ from actors.adapters.base import AgentSettings
 from actors.edges import doorkeeper, mcp_endpoint
 from actors.edges.mcp_endpoint import McpEndpoint, Tools
 from actors.embedded.scenario_file import parse_scenario
-from actors.errors import CircumstanceError, ProtocolError, UserError
+from actors.errors import OperationalError, ProtocolError, UserError
 from tests.actors.adapters.acp_rig import opened, run
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
@@ -51,7 +51,7 @@ class Recorder:
             case "bad":
                 raise UserError("target 'bob' is unknown")
             case "broken":
-                raise CircumstanceError("the bridge gave no answer within 45 s")
+                raise OperationalError("the bridge gave no answer within 45 s")
             case "bug":
                 raise ZeroDivisionError("secret detail")
             case "slow":

@@ -15,7 +15,7 @@ import pytest
 from actors.access import PaneAccess
 from actors.edges import processes
 from actors.edges.panes import Pane
-from actors.errors import AgentDiedError, CircumstanceError
+from actors.errors import AgentDiedError, OperationalError
 from tests.drawn import Drawn
 
 # A stand-in for a TUI: says that it is there, then repeats each line that is typed.
@@ -195,7 +195,7 @@ def test_a_pane_that_tmux_does_not_start_leaves_no_environment_on_disk(tmux: Tmu
         async with echo(tmux, root, cwd=Path("/", "x" * 20_000)):  # longer than tmux takes
             pass
 
-    with pytest.raises(CircumstanceError, match="tmux respawn-pane failed: command too long"):
+    with pytest.raises(OperationalError, match="tmux respawn-pane failed: command too long"):
         asyncio.run(story())
     assert not (tmux.socket.parent / "left.order").exists()
 

@@ -103,10 +103,10 @@ def test_the_stand_in_knows_the_pull_requests_that_it_has_made_and_no_others(rep
 )  # fmt: skip
 def test_a_refusal_of_gh_becomes_one_clear_line(repository: Path, complaint: str, lacks: Missing, reason: str):
     environment = gh_that(repository, f"cat >&2 <<'END'\n{complaint}\nEND\nexit 1")
-    sight = PullRequestProbe(repository, environment).now()
-    assert (sight.found, sight.lacks) == (None, lacks)
-    assert sight.reason.startswith(reason)
-    assert "\n" not in sight.reason
+    status = PullRequestProbe(repository, environment).now()
+    assert (status.found, status.lacks) == (None, lacks)
+    assert status.reason.startswith(reason)
+    assert "\n" not in status.reason
 
 
 def test_on_no_branch_the_line_does_not_name_one(repository: Path):
@@ -149,14 +149,14 @@ def test_what_was_pushed_before_the_run_began_is_not_its_own(repository: Path, p
 
 def test_what_another_worktree_has_pushed_is_not_its_own(repository: Path, published: dict[str, str]):
     run_git(repository, "worktree", "add", "-q", "-b", "other", str(repository.parent / "other"), "main")
-    sight = PullRequestProbe(repository.parent / "other", published, since=LONG_AGO).now()
-    assert sight.reason == "there is none for branch other"
+    status = PullRequestProbe(repository.parent / "other", published, since=LONG_AGO).now()
+    assert status.reason == "there is none for branch other"
 
 
 def test_a_branch_that_was_pushed_and_has_none_is_named(repository: Path, published: dict[str, str]):
     (repository.parent / "bin" / "gh.made.polite").unlink()
-    sight = PullRequestProbe(repository, published, since=LONG_AGO).now()
-    assert (sight.lacks, sight.reason) == (
+    status = PullRequestProbe(repository, published, since=LONG_AGO).now()
+    assert (status.lacks, status.reason) == (
         "pull-request",
         "there is none for branch main, nor for polite, pushed in this run",
     )
@@ -164,15 +164,15 @@ def test_a_branch_that_was_pushed_and_has_none_is_named(repository: Path, publis
 
 @pytest.mark.parametrize("output", ["", "[]", "not json", '{"url":"https://example.invalid"}'])
 def test_an_answer_that_is_no_pull_request_is_not_taken_for_one(repository: Path, output: str):
-    sight = PullRequestProbe(repository, gh_that(repository, f"echo '{output}'")).now()
-    assert (sight.found, sight.lacks) == (None, "answer")
+    status = PullRequestProbe(repository, gh_that(repository, f"echo '{output}'")).now()
+    assert (status.found, status.lacks) == (None, "answer")
 
 
 def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: Path):
     pids = repository.parent / "pids"
     environment = gh_that(repository, f"sleep 1000 & echo $$ $! > {pids}; wait")
-    sight = PullRequestProbe(repository, environment, timeout_s=1).now()
-    assert (sight.lacks, sight.reason) == ("answer", "gh pr view did not answer within 1 s")
+    status = PullRequestProbe(repository, environment, timeout_s=1).now()
+    assert (status.lacks, status.reason) == ("answer", "gh pr view did not answer within 1 s")
     assert [pid for pid in map(int, pids.read_text().split()) if processes.is_running(pid)] == []
 
 
@@ -184,7 +184,7 @@ def test_a_look_can_be_broken_off(repository: Path):
     thread = threading.Thread(target=lambda: seen.append(look.now()))
     thread.start()
     started.read_text()
-    look.break_off()
+    look.cancel()
     thread.join(20)
     assert seen[0].lacks == "answer"
     assert look.now().reason == "the check was interrupted"

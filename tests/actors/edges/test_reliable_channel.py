@@ -11,13 +11,13 @@ import pytest
 from actors.edges.reliable_channel import MOST_LOOSE_BYTES, Delivery, ReliableChannel, monotonic_ms, refusal
 from actors.errors import (
     AgentUnavailableError,
-    CircumstanceError,
     IllegalEventError,
+    OperationalError,
     ProtocolError,
     UndeliverableError,
     UserError,
 )
-from actors.machines.outbox import WINDOW
+from actors.machines.reliable_delivery import WINDOW
 from actors.messages import Ack, ActorUp, Load, Loaded, Message, Note, Progress, Refused
 from actors.wire import envelope as wire
 from actors.wire.envelope import Address, Envelope, Frames
@@ -82,7 +82,7 @@ def test_a_request_is_over_for_both_sides_when_its_answer_was_acknowledged(worke
     assert worker.carry(reviewer) == []
     for party in (worker, reviewer):
         assert party.channel.unacknowledged() == 0
-        assert [origin.pending for origin in party.channel._intake._origins.values()] == [set()]
+        assert [origin.pending for origin in party.channel._deduplicator._origins.values()] == [set()]
 
 
 def test_answers_and_acknowledgements_are_for_the_incarnation_that_asked(worker, reviewer) -> None:
@@ -210,7 +210,7 @@ def test_a_refusal_that_names_no_error_of_ours_is_a_circumstance(worker, reviewe
     (delivery,) = worker.carry(reviewer)
     reviewer.channel.answer(delivery.envelope, Refused(error=name, detail="odd"))
     reviewer.carry(worker)
-    with pytest.raises(CircumstanceError, match=f"{name}: odd"):
+    with pytest.raises(OperationalError, match=f"{name}: odd"):
         asked.result(10)
 
 

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from actors.edges.socket_loop import SocketLoop
-from actors.errors import CircumstanceError, ProtocolError
+from actors.errors import OperationalError, ProtocolError
 
 PATIENCE_S = 10.0
 CLOSE = b"close"
@@ -30,8 +30,8 @@ class Echo:
 
     def _serve(self) -> None:
         while True:
-            for order in self.loop.orders():
-                self.loop.guarded(order)
+            for call in self.loop.calls():
+                self.loop.guarded(call)
             ready = self.loop.poll()
             if self._monitor in ready:
                 self._monitor.recv_multipart()
@@ -70,8 +70,8 @@ def test_frames_orders_and_disconnections_reach_one_thread(endpoint: str):
     assert echo.gone.get(timeout=PATIENCE_S) == "gone"
     done = threading.Event()
     for name in ("first", "second"):
-        echo.loop.order(lambda name=name: echo.done.append(name))
-    echo.loop.order(done.set)
+        echo.loop.call_soon(lambda name=name: echo.done.append(name))
+    echo.loop.call_soon(done.set)
     assert done.wait(PATIENCE_S)
     assert echo.done == ["first", "second"]
     ask(endpoint, CLOSE)
@@ -84,7 +84,7 @@ def fail() -> None:
 
 def test_an_order_that_fails_does_not_end_the_loop(endpoint: str):
     echo = Echo(endpoint)
-    echo.loop.order(fail)
+    echo.loop.call_soon(fail)
     assert ask(endpoint, b"hello") == b"hello"
     ask(endpoint, CLOSE)
     echo.loop.join()
@@ -106,7 +106,7 @@ def test_what_hinders_the_opening_is_raised_in_who_starts_it_and_the_thread_is_g
         loop.bind(zmq.ROUTER, "ipc:///nowhere/socket", {})
 
     loop = SocketLoop("echo")
-    with pytest.raises(CircumstanceError, match="cannot bind ipc:///nowhere/socket"):
+    with pytest.raises(OperationalError, match="cannot bind ipc:///nowhere/socket"):
         loop.start(open_sockets, lambda: None)
     assert "echo" not in {thread.name for thread in threading.enumerate()}
 
@@ -114,6 +114,6 @@ def test_what_hinders_the_opening_is_raised_in_who_starts_it_and_the_thread_is_g
 def test_a_loop_that_has_ended_may_still_be_woken_and_ordered():
     loop = SocketLoop("any")
     loop.run(lambda: None, lambda: None)
-    loop.order(lambda: None)
+    loop.call_soon(lambda: None)
     loop.wake()
     loop.join()

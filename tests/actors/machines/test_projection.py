@@ -160,11 +160,11 @@ def test_approval_leads_to_the_pull_request_and_to_completed_without_another_res
 def test_the_transcript_says_which_pull_request_was_seen() -> None:
     story = Run(reviewers=(), looks_for_pull_request=True)
     story.settle(DONE_CLAIMED)
-    story.happens(run.PullRequestProbed(look_id="pull-request-outlook", sight=run.PullRequestStatus()))
+    story.happens(run.PullRequestProbed(look_id="pull-request-outlook", status=run.PullRequestStatus()))
     assert story.lines == []
     story.settle(NOT_DONE)
     seen = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
-    story.happens(run.PullRequestProbed(look_id="pull-request-look", sight=run.PullRequestStatus(found=seen)))
+    story.happens(run.PullRequestProbed(look_id="pull-request-look", status=run.PullRequestStatus(found=seen)))
     assert story.lines == [status("completed", "review approved, draft pull request https://example.org/pull/1")]
 
 

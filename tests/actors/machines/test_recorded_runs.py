@@ -102,7 +102,7 @@ def test_a_recorded_run_that_was_not_done_is_brought_to_its_end(recorded: Path) 
                 event = run.TreeTaken(take_id=command.take_id, tree=run.Tree(id=command.since or "other"))
             case run.ProbePullRequest():
                 seen = run.PullRequestStatus(lacks="gh", reason="no gh")
-                event = run.PullRequestProbed(look_id=command.look_id, sight=seen)
+                event = run.PullRequestProbed(look_id=command.look_id, status=seen)
             case _:
                 raise AssertionError(command)
         state, _ = run.decide(state, event, now_ms)

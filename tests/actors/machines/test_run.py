@@ -107,9 +107,9 @@ class Run:
         )
         self.happens(run.ChecksEnded(checks_id=job.checks_id, results=results))
 
-    def sees(self, sight: run.PullRequestStatus) -> None:
+    def sees(self, status: run.PullRequestStatus) -> None:
         [look] = [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, run.ProbePullRequest)]
-        self.happens(run.PullRequestProbed(look_id=look.look_id, sight=sight))
+        self.happens(run.PullRequestProbed(look_id=look.look_id, status=status))
 
     def said(self) -> str:
         return "\n".join(each.text for each in self.all(run.Notice))
@@ -735,7 +735,7 @@ def test_outside_a_repository_there_is_nothing_to_publish_and_the_run_is_complet
 
 
 @pytest.mark.parametrize(
-    ("sight", "detail"),
+    ("status", "detail"),
     [
         (found(), f"draft pull request {URL}"),
         (found(is_draft=False), f"pull request {URL}, which is not a draft"),
@@ -745,14 +745,14 @@ def test_outside_a_repository_there_is_nothing_to_publish_and_the_run_is_complet
     ],
 )
 def test_the_run_is_completed_and_says_what_was_seen_whatever_the_agent_has_said(
-    sight: run.PullRequestStatus, detail: str
+    status: run.PullRequestStatus, detail: str
 ) -> None:
     story = asked_for_pull_request()
     story.settle(finished("It is open: https://example.org/pull/7"))
     assert story.commands == [run.ProbePullRequest(look_id="pull-request-look", ahead=False)]
-    story.sees(sight)
+    story.sees(status)
     assert story.one(run.EndRun) == run.EndRun(state="completed", detail=f"review approved, {detail}")
-    assert story.state.pull_request == sight.found
+    assert story.state.pull_request == status.found
 
 
 def test_a_turn_that_failed_may_have_opened_the_pull_request_before() -> None:
@@ -777,7 +777,7 @@ def test_a_stop_does_not_wait_for_the_look_and_it_is_made_when_the_run_goes_on()
     assert story.state.phase is Phase.STOPPED
     story.happens(run.RunResumed())
     assert story.one(run.ProbePullRequest).look_id != look.look_id
-    story.happens(run.PullRequestProbed(look_id=look.look_id, sight=lacking("answer")))
+    story.happens(run.PullRequestProbed(look_id=look.look_id, status=lacking("answer")))
     assert story.commands == []
     story.sees(found())
     assert story.state.phase is Phase.COMPLETED
@@ -1574,7 +1574,7 @@ def test_a_run_that_is_started_twice_is_one_run() -> None:
         run.PlanRead(read_id="plan-reading", text="x"),
         run.ChecksEnded(checks_id="checks-1", results=()),
         run.TreeTaken(take_id="tree-checks", tree=run.Tree()),
-        run.PullRequestProbed(look_id="pull-request-look", sight=run.PullRequestStatus()),
+        run.PullRequestProbed(look_id="pull-request-look", status=run.PullRequestStatus()),
         run.CooldownEnded(wait_id="cooldown-1"),
         run.RunStarted(settings=settings(run_uid=str(uuid.UUID(int=7)))),
     ],
@@ -1601,7 +1601,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.PlanRead: run.PlanRead(read_id="x", text=""),
         run.ChecksEnded: run.ChecksEnded(checks_id="x", results=()),
         run.TreeTaken: run.TreeTaken(take_id="x", tree=run.Tree()),
-        run.PullRequestProbed: run.PullRequestProbed(look_id="x", sight=run.PullRequestStatus()),
+        run.PullRequestProbed: run.PullRequestProbed(look_id="x", status=run.PullRequestStatus()),
         run.CooldownEnded: run.CooldownEnded(wait_id="x"),
         run.QuestionAnswered: run.QuestionAnswered(text="x"),
         run.VerdictSubmitted: run.VerdictSubmitted(approved=True),

@@ -68,7 +68,7 @@ ROWS: dict[type[base.Job], tuple[Callable[[], Run], Callable[[Any], run.Event], 
     ),
     PullRequestJob: (
         published,
-        lambda it: run.PullRequestProbed(look_id=it.look_id, sight=FOUND),
+        lambda it: run.PullRequestProbed(look_id=it.look_id, status=FOUND),
         "worker",
         "git",
     ),

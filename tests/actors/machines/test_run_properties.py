@@ -104,7 +104,7 @@ class RunMachine(RuleBasedStateMachine):
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
 
-    def answer(self, command, outcome=None, exit_code=0, text="the plan", sight=None, *, tree="same", timed=True):
+    def answer(self, command, outcome=None, exit_code=0, text="the plan", status=None, *, tree="same", timed=True):
         match command:
             case run.StartTurn():
                 self.settled.add(command.turn_id)
@@ -125,8 +125,8 @@ class RunMachine(RuleBasedStateMachine):
                 changed = ("a.py",) if now.id != command.since else ()
                 event = run.TreeTaken(take_id=command.take_id, tree=now, changed=changed)
             case run.ProbePullRequest():
-                seen = sight or run.PullRequestStatus(found=FOUND)
-                event = run.PullRequestProbed(look_id=command.look_id, sight=seen)
+                seen = status or run.PullRequestStatus(found=FOUND)
+                event = run.PullRequestProbed(look_id=command.look_id, status=seen)
             case run.StartCooldown():
                 self.now_ms = max(self.now_ms, command.until_ms)
                 event = run.CooldownEnded(wait_id=command.wait_id)
@@ -141,13 +141,13 @@ class RunMachine(RuleBasedStateMachine):
         outcome=OUTCOMES,
         exit_code=st.sampled_from([0, 0, 1]),
         text=st.sampled_from(["plan", None]),
-        sight=SIGHTS,
+        status=SIGHTS,
         tree=st.sampled_from(["same", "same", "other", "third", ""]),
         timed=st.booleans(),
     )
-    def something_is_answered(self, data, outcome, exit_code, text, *, sight, tree, timed):
+    def something_is_answered(self, data, outcome, exit_code, text, *, status, tree, timed):
         command = data.draw(st.sampled_from(self.open(*ANSWERABLE)))
-        self.answer(command, outcome, exit_code, text, sight, tree=tree, timed=timed)
+        self.answer(command, outcome, exit_code, text, status, tree=tree, timed=timed)
 
     @precondition(lambda self: self.open(*ANSWERABLE))
     @rule(data=st.data())

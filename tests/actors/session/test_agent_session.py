@@ -177,21 +177,21 @@ def rig() -> Iterator[Rig]:
         session.close(PATIENCE_S)
 
 
-def order(name: str, purpose: str = "work") -> StartTurnRequest:
+def request(name: str, purpose: str = "work") -> StartTurnRequest:
     return StartTurnRequest(turn_id=name, purpose=purpose, prompt=f"do {name}")  # type: ignore[arg-type]
 
 
 def test_a_turn_runs_once_however_often_it_is_asked_for(rig: Rig):
     session, listener = rig.start()
     for _ in range(3):
-        session.want(order("a"))
+        session.want(request("a"))
         assert listener.wait_for("ended")[1:3] == ("a", "finished")
     assert rig.prompts() == ["do a"]
 
 
 def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for("ended")
     kinds = [type(event).__name__ for event in rig.stream.events]
     assert kinds.index("SessionBegan") < kinds.index("TurnSubmitted")
@@ -200,7 +200,7 @@ def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
 def test_a_turn_during_which_the_agent_dies_is_continued_without_its_prompt(rig: Rig):
     rig.program.dies_in = {"do a"}
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
     first, second = rig.prompts()
     assert first == "do a"
@@ -259,17 +259,17 @@ def test_mail_to_an_idle_agent_is_a_turn_of_its_own(rig: Rig):
 def test_mail_reaches_a_running_work_turn_and_waits_for_the_end_of_a_review(rig: Rig):
     rig.program.holds = {"do w", "do r"}
     session, listener = rig.start()
-    session.want(order("w"))
+    session.want(request("w"))
     listener.wait_for("say", "holding do w")
     session.deliver("m1", "during work")
     listener.wait_for("mail", "m1", "seen")
-    session.break_off("w", "enough")
+    session.interrupt("w", "enough")
     listener.wait_for("ended", "w", "interrupted")
-    session.want(order("r", "review"))
+    session.want(request("r", "review"))
     listener.wait_for("say", "holding do r")
     session.deliver("m2", "during review")
     listener.wait_for("mail", "m2", "accepted")
-    session.break_off("r", "enough")
+    session.interrupt("r", "enough")
     assert listener.wait_for("ended")[1] == "r"
     listener.wait_for("mail", "m2", "handled")
     assert rig.prompts() == ["do w", "during work", "do r", "during review"]
@@ -299,7 +299,7 @@ def test_mail_whose_turn_failed_was_seen_and_says_why(rig: Rig):
 def test_a_program_that_does_not_start_is_tried_again_and_then_the_turn_fails_with_the_reason(rig: Rig):
     rig.program.refuses = lambda attempt: AgentError("port taken") if attempt <= 2 else None
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for("ended", "a", "finished")
     assert rig.program.opened == 3
     assert rig.prompts() == ["do a"]
@@ -308,7 +308,7 @@ def test_a_program_that_does_not_start_is_tried_again_and_then_the_turn_fails_wi
 def test_a_turn_of_an_agent_that_cannot_run_here_fails_at_once_with_the_next_step(rig: Rig):
     rig.program.refuses = lambda _attempt: AgentUnavailableError("not logged in: run codex login")
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     assert listener.wait_for("ended", "a", "failed")[3] == "not logged in: run codex login"
 
 
@@ -325,8 +325,8 @@ def test_nothing_starts_while_held_and_it_goes_on_afterwards(rig: Rig):
 def test_a_turn_that_has_not_begun_is_broken_off_without_being_sent(rig: Rig):
     session, listener = rig.start()
     session.hold(held=True)
-    session.want(order("a"))
-    session.break_off("a", "stopped")
+    session.want(request("a"))
+    session.interrupt("a", "stopped")
     assert listener.wait_for("ended", "a", "interrupted")[3] == "stopped"
     assert rig.prompts() == []
 
@@ -339,7 +339,7 @@ def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     ]
     session, listener = rig.start()
     assert "session gone is gone" in listener.wait_for("note")[1]
-    session.want(order("b"))
+    session.want(request("b"))
     listener.wait_for("ended", "b", "finished")
 
 
@@ -351,7 +351,7 @@ def test_a_fenced_session_ends_its_actor(rig: Rig):
         raise AgentError("stream was taken over")
 
     rig.stream.append = refuse  # type: ignore[method-assign]
-    session.want(order("a"))
+    session.want(request("a"))
     told = listener.told.get(timeout=PATIENCE_S)
     while told[0] != "crashed":
         told = listener.told.get(timeout=PATIENCE_S)
@@ -436,7 +436,7 @@ def test_work_is_done_while_mail_waits_for_its_provider(rig: Rig):
     session, listener = rig.start(retry_ms=3_600_000)
     session.deliver("m", "Message from claude")
     listener.wait_for_note("put off")
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for("ended", "a", "finished")
 
 
@@ -448,7 +448,7 @@ def retried(name: str, of: str) -> StartTurnRequest:
 def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: Rig):
     rig.program.outcomes = [AWAY, AWAY]
     session, listener = rig.start()
-    for each in (order("a"), retried("b", "a"), retried("c", "b")):
+    for each in (request("a"), retried("b", "a"), retried("c", "b")):
         session.want(each)
         listener.wait_for("ended", each.turn_id)
     assert rig.prompts() == ["do a", "go on", "go on"]
@@ -457,7 +457,7 @@ def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: R
 def test_what_the_agent_never_had_is_given_and_not_reminded_of(rig: Rig):
     rig.program.refuses = lambda attempt: AgentUnavailableError("not logged in: log in") if attempt <= 2 else None
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for("ended", "a", "failed")
     session.want(retried("b", "a"))
     listener.wait_for("ended", "b", "finished")
@@ -468,7 +468,7 @@ def test_a_turn_whose_session_is_full_goes_on_in_a_new_one_once_with_a_hand_off(
     rig.program.outcomes = [FULL]
     session, listener = rig.start()
     assert listener.wait_for("opened")[1] == "session-1"
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for_note("the session is full")
     assert listener.wait_for("opened")[1] == "session-2"
     listener.wait_for("ended", "a", "finished")
@@ -496,7 +496,7 @@ def test_a_hand_off_survives_a_crash_between_the_two_sessions(rig: Rig):
 def test_a_turn_that_has_no_room_in_a_new_session_either_fails_with_that_cause(rig: Rig):
     rig.program.outcome = FULL
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     assert listener.wait_for("ended", "a", "failed")[3] == "Prompt is too long"
     assert len(rig.program.sessions) == 2
 
@@ -508,8 +508,8 @@ def test_what_a_message_costs_is_told_when_its_turn_is_over_and_again_by_the_nex
     rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
     rig.program.can_steer = False  # each has a turn of its own
     session, listener = rig.start()
-    session.want(order("part", "brief"))
-    session.want(order("a"))  # a turn of the run says what it costs when it ends
+    session.want(request("part", "brief"))
+    session.want(request("a"))  # a turn of the run says what it costs when it ends
     session.deliver("mail-1", "hello")
     session.say("words-1", "hello you")
     told = [listener.wait_for("usage")[1:] for _ in range(3)]
@@ -523,11 +523,11 @@ def test_a_message_that_another_turn_carries_costs_nothing_of_its_own(rig: Rig):
     rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
     rig.program.holds = {"do a"}
     session, listener = rig.start()
-    session.want(order("a"))
+    session.want(request("a"))
     listener.wait_for("say")
     session.deliver("mail-1", "hello")
     listener.wait_for("mail", "mail-1", "seen")
-    session.break_off("a", "enough")
+    session.interrupt("a", "enough")
     listener.wait_for("mail", "mail-1", "handled")
     session.deliver("mail-2", "hello again")
     assert listener.wait_for("usage")[1] == "mail-2"

@@ -28,12 +28,12 @@ EVENTS = [TurnAnswered(), LostInTurn(), EndedIdle(), FAILS, CANNOT, LeftInDoubt(
 
 def after(*events: keeping.Event) -> tuple[Keeping, list[Rest | GiveUp]]:
     """The state, and all that was ordered."""
-    state, orders = Keeping(), []
+    state, commands = Keeping(), []
     for event in events:
-        state, order = keeping.decide(state, event)
-        if order is not None:
-            orders.append(order)
-    return state, orders
+        state, command = keeping.decide(state, event)
+        if command is not None:
+            commands.append(command)
+    return state, commands
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def after(*events: keeping.Event) -> tuple[Keeping, list[Rest | GiveUp]]:
     ],
 )
 def test_a_program_is_started_again_after_a_pause_that_grows_until_it_is_of_use(events, waits_s):
-    state, orders = after(*events)
-    assert orders == [Rest(wait_s) for wait_s in waits_s]
+    state, commands = after(*events)
+    assert commands == [Rest(wait_s) for wait_s in waits_s]
     assert state.resting
 
 
 def test_a_program_that_fails_once_more_than_there_are_pauses_is_given_up():
-    state, orders = after(*[FAILS] * len(REOPEN_DELAYS_S))
-    assert orders[-1] == GiveUp()
+    state, commands = after(*[FAILS] * len(REOPEN_DELAYS_S))
+    assert commands[-1] == GiveUp()
     assert state.failures == 0
 
 
@@ -89,10 +89,10 @@ def test_a_pause_ends_when_it_is_over():
 def test_whatever_happens_a_pause_is_ordered_exactly_when_one_begins(events):
     state = Keeping()
     for event in events:
-        state, order = keeping.decide(state, event)
-        if isinstance(order, Rest):
+        state, command = keeping.decide(state, event)
+        if isinstance(command, Rest):
             assert state.resting
-            assert 0 <= order.delay_s <= DOUBT_DELAY_S
+            assert 0 <= command.delay_s <= DOUBT_DELAY_S
         if isinstance(event, Rested):
             assert not state.resting
 

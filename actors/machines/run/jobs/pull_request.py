@@ -50,7 +50,7 @@ class PullRequestProbed(Event, frozen=True, kw_only=True):
     stored_as: ClassVar[str] = "PullRequestLookedFor"
 
     look_id: str
-    sight: PullRequestStatus
+    status: PullRequestStatus = msgspec.field(name="sight")  # its name in journals
 
 
 class PullRequestJob(Job, frozen=True, kw_only=True):

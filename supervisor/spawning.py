@@ -1,6 +1,6 @@
 """Orders to a launcher and its events. The same structs travel between root and forkserver. Pure.
 
-Each `StartOrder` has one outcome: either `StartFailed`, or `Started` and later `Exited`.
+Each `SpawnRequest` has one outcome: either `StartFailed`, or `Started` and later `Exited`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.wire.unpack import Unpacker
 _LENGTH_BYTES = 4
 
 
-class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Start a process and call `entry(arguments: bytes, lifelines: tuple[int, ...], listen_fd: int | None)` in it.
 
     The process has a session of its own, reads nothing from stdin, and inherits no other descriptors than these. A
@@ -35,7 +35,7 @@ class StartOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     runtime_dir: Path | None = None  # where its processes are recorded (stale_processes); None: the launcher's
 
 
-class KillOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SignalRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Send a signal to one incarnation, if it still runs."""
 
     child: str
@@ -69,11 +69,11 @@ class StartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
-Order = StartOrder | KillOrder
+Request = SpawnRequest | SignalRequest
 Event = Started | Exited | StartFailed
 
 
-def frame(message: Order | Event) -> bytes:
+def frame(message: Request | Event) -> bytes:
     """Encodes the message for a stream: its length, then msgpack."""
     body = msgspec.msgpack.encode(message, enc_hook=str)  # the only foreign type is Path
     return len(body).to_bytes(_LENGTH_BYTES) + body
@@ -97,11 +97,11 @@ class Frames:
             yield self._messages.unpack(body, "message between root and forkserver")
 
 
-def ended(order: StartOrder, status: int) -> Exited:
+def ended(request: SpawnRequest, status: int) -> Exited:
     """`status` as of os.waitstatus_to_exitcode: a code, or a negative signal."""
     return Exited(
-        child=order.child,
-        incarnation=order.incarnation,
+        child=request.child,
+        incarnation=request.incarnation,
         code=status if status >= 0 else None,
         signal=-status if status < 0 else None,
     )
@@ -114,11 +114,11 @@ def describe(event: Exited) -> str:
     return "gone without a status" if event.code is None else f"exit code {event.code}"
 
 
-def lost(order: StartOrder) -> Exited:
+def lost(request: SpawnRequest) -> Exited:
     """The event of a process that is gone, for unknown reasons."""
-    return Exited(child=order.child, incarnation=order.incarnation, code=None, signal=None)
+    return Exited(child=request.child, incarnation=request.incarnation, code=None, signal=None)
 
 
-def failed(order: StartOrder, reason: str) -> StartFailed:
+def failed(request: SpawnRequest, reason: str) -> StartFailed:
     """The event of a process that never ran."""
-    return StartFailed(child=order.child, incarnation=order.incarnation, reason=reason)
+    return StartFailed(child=request.child, incarnation=request.incarnation, reason=reason)

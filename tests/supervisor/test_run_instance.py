@@ -9,12 +9,12 @@ from msgspec import structs
 from actors.adapters import find_adapter
 from actors.edges import run_dir
 from actors.settings import RunSettings
-from supervisor.run_host import write_end
+from supervisor.run_instance import write_end
 from supervisor.run_tree import PRELOAD, RunSpec, preload
 from supervisor.tree_protocol import RunResult
 
 
-def order(directory: Path) -> RunSpec:
+def spec(directory: Path) -> RunSpec:
     return RunSpec(
         key="r/1",
         run_id="1",
@@ -40,7 +40,7 @@ def test_the_manifest_says_how_a_run_ended_unless_the_worker_said_it(
 ):
     status = {"completed": "done"}.get(before, "running")
     run_dir.write_manifest(tmp_path, {"state": before, "status": status, "other": "kept"})
-    write_end(order(tmp_path), RunResult(result, ""))
+    write_end(spec(tmp_path), RunResult(result, ""))
     manifest = run_dir.read_manifest(tmp_path)
     assert manifest is not None
     assert (manifest["state"], manifest["status"]) == after
@@ -60,7 +60,7 @@ def test_the_manifest_says_how_a_run_ended_unless_the_worker_said_it(
 def test_a_library_that_both_actors_need_is_imported_once_for_both(
     tmp_path: Path, worker: str, reviewer: str, workspace: bool, libraries: tuple[str, ...]
 ):
-    made = order(tmp_path)
+    made = spec(tmp_path)
     made = replace(made, asked=structs.replace(made.asked, worker=worker, reviewer=reviewer), workspace=workspace)
     assert preload(made) == (*libraries, *PRELOAD)
 

@@ -1,8 +1,8 @@
 """Reliable delivery between two actors that may both die: numbers, acknowledgements, resends, duplicates. Pure.
 
 ZeroMQ is a wire, not a queue: messages in flight to a dying process are lost. So the sender keeps every numbered
-message until it is acknowledged (`Outbox`), and the receiver drops duplicates (`Intake`). Both are plain objects
-without I/O, in the manner of h11; time comes in as an argument. Each belongs to one thread.
+message until it is acknowledged (`SendWindow`), and the receiver drops duplicates (`Deduplicator`). Both are
+plain objects without I/O, in the manner of h11; time comes in as an argument. Each belongs to one thread.
 
 What holds, for each pair of sender and recipient, lane by lane:
 - at least once, as long as this incarnation of the sender lives: a message is resent until it is acknowledged, to
@@ -90,7 +90,7 @@ class _Channel(Generic[T]):
         return len(self.sent) < WINDOW and self.sent_bytes + self.queued[0].size <= WINDOW_BYTES
 
 
-class Outbox(Generic[T]):
+class SendWindow(Generic[T]):
     """What one incarnation of a sender has not delivered yet. `len` is the number of those messages.
 
     A recipient is a name ("reviewer"), or one incarnation ("reviewer#2"): messages for a dead incarnation are dropped.
@@ -243,7 +243,7 @@ class _Origin:
     pending: set[int] = field(default_factory=set)
 
 
-class Intake:
+class Deduplicator:
     """What one incarnation of a recipient has accepted. Its size depends on the number of senders only."""
 
     def __init__(self) -> None:

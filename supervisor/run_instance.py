@@ -1,6 +1,6 @@
-"""What all runs of one root share (`RunHost`), and one run of them (`HostedRun`). Lives in the root process.
+"""What all runs of one root share (`RootServices`), and one run of them (`RunInstance`). Lives in the root process.
 
-A `RunHost` has the router and the launcher. A `HostedRun` is a sub-tree of its own: supervisor, control server,
+A `RootServices` has the router and the launcher. A `RunInstance` is a sub-tree of its own: supervisor, control server,
 endpoints. What one run does, or how it ends, does not affect the others. Neither class knows signals or terminals.
 """
 
@@ -54,7 +54,7 @@ class Console(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hold:
+class Lease:
     """A locked directory of a run or of `loop serve`, and a directory for sockets that belongs to this root alone."""
 
     lock: run_dir.RunLock
@@ -66,12 +66,12 @@ class Hold:
         self.lock.release()
 
 
-def hold_run(directory: Path) -> Hold:
+def lease_run(directory: Path) -> Lease:
     """Locks the run, and ends what a killed root has left of it. Raises `UserError` when another root holds it."""
     lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}")
     try:
         stale_processes.kill(stale_processes.records_root(directory))
-        return Hold(lock=lock, runtime=make_runtime(directory, lock.generation))
+        return Lease(lock=lock, runtime=make_runtime(directory, lock.generation))
     except (LoopError, OSError):
         run_dir.forget_unbegun(directory)
         lock.release()
@@ -95,18 +95,18 @@ def clear(directory: Path, then: Callable[[], None]) -> list[int]:
         lock.release()
 
 
-class RunHost:
+class RootServices:
     """Router and launcher. `runtime`: for sockets; `records`: for the launcher. Created in the main thread.
 
     `preload`: modules that the launcher imports for the actors.
     """
 
     def __init__(self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD) -> None:
-        self._runs: dict[str, HostedRun] = {}
+        self._runs: dict[str, RunInstance] = {}
         self.router = Router(runtime)
         self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=preload)
 
-    def add(self, key: str, run: HostedRun) -> None:
+    def add(self, key: str, run: RunInstance) -> None:
         """Registers a run: from now on it gets the events of its children."""
         self._runs[key] = run
 
@@ -128,55 +128,55 @@ class RunHost:
             run.from_launcher(event)
 
 
-class HostedRun:
+class RunInstance:
     """One run, started when the constructor returns. `ended` is called once, in the supervisor's thread, when all its
     processes are gone; call `close` after that. `on_purpose` is called before a stop that the user asked for. When an
-    actor ends too often, the run is suspended until the user decides, if one is attached or with `patient`. `suspended`
-    is then called with True, in the supervisor's thread, and with False when the run resumes. `begun` is called once,
-    in the router's thread, when the journal has the run's settings.
+    actor ends too often, the run is suspended until the user decides, if one is attached or with `waits_for_user`.
+    `suspended` is then called with True, in the supervisor's thread, and with False when the run resumes. `begun` is
+    called once, in the router's thread, when the journal has the run's settings.
     """
 
     def __init__(
         self,
-        host: RunHost,
-        order: RunSpec,
-        hold: Hold,
+        services: RootServices,
+        spec: RunSpec,
+        lease: Lease,
         console: Console,
         *,
         ended: Callable[[RunResult], None],
         on_purpose: Callable[[], None] = lambda: None,
-        patient: bool = False,
+        waits_for_user: bool = False,
         suspended: Callable[[bool], None] = lambda _is_suspended: None,
         begun: Callable[[], None] = lambda: None,
     ) -> None:
-        self._host = host
-        self._order = order
+        self._services = services
+        self._spec = spec
         self._on_purpose = on_purpose
         self._suspended = suspended
         self._begun: Callable[[], None] | None = begun
-        key = order.key
-        mail = host.router.open_local(key, "supervisor", self._to_supervisor)
-        console_mail = host.router.open_local(key, "console", self._to_console)
+        key = spec.key
+        mail = services.router.open_local(key, "supervisor", self._to_supervisor)
+        console_mail = services.router.open_local(key, "console", self._to_console)
         self._handler = ControlHandler(
-            order, host.router, ref=console_mail.ref, stop=self._stop_from_console, show=self._show
+            spec, services.router, ref=console_mail.ref, stop=self._stop_from_console, show=self._show
         )
-        self._control = ControlServer(_control_path(hold.runtime), self._handler, console.show)
+        self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
-        host.add(key, self)
+        services.add(key, self)
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=key,
                 tree=RunTree(
-                    order, hold.lock.generation, first_manifest(order), host.launcher.listening_port, hold.runtime
+                    spec, lease.lock.generation, first_manifest(spec), services.launcher.listening_port, lease.runtime
                 ),
-                router=host.router,
-                launcher=host.launcher,
+                router=services.router,
+                launcher=services.launcher,
                 tell=lambda name, message: mail.ref(name).tell(message),
                 announce=self.announce,
                 done=ended,
-                log=run_log(order),
+                log=run_log(spec),
                 publish=self._handler.children,
-                attended=lambda: patient or order.has_prompt or self._control.attended(),
+                attended=lambda: waits_for_user or spec.has_prompt or self._control.attended(),
                 asks=self._asks,
             )
         )
@@ -202,7 +202,7 @@ class HostedRun:
         """Tells the consoles that the run has ended, and closes. Main thread, once."""
         self._supervisor.stop(block=False)
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
-        self._host.remove(self._order.key)
+        self._services.remove(self._spec.key)
 
     def _stop_from_console(self, reason: str, now: bool) -> None:
         self._on_purpose()
@@ -228,30 +228,30 @@ class HostedRun:
         """Supervisor's thread. No actor runs while a question is open."""
         self._handler.asks(question)
         if question:
-            write_state(self._order.directory, "input-required")
+            write_state(self._spec.directory, "input-required")
             self._show_question(question)
         self._suspended(bool(question))
 
     def _show_question(self, question: str) -> None:
-        where = "" if self._order.has_prompt else f" Answer in: loop shell {self._order.key}"
+        where = "" if self._spec.has_prompt else f" Answer in: loop shell {self._spec.key}"
         self.announce("question", question + where)
 
     def _show(self, progress: Progress) -> None:
         self._control.publish(Shown(progress=progress))
 
 
-def run_log(order: RunSpec) -> LogSettings:
+def run_log(spec: RunSpec) -> LogSettings:
     """Where and how a run logs: all its processes write into one file."""
-    return LogSettings(stderr=False, file=str(order.directory / "log"))
+    return LogSettings(stderr=False, file=str(spec.directory / "log"))
 
 
-def write_end(order: RunSpec, result: RunResult) -> None:
+def write_end(spec: RunSpec, result: RunResult) -> None:
     """Writes the end into the manifest, for a run whose own actor could not. Call it while the lock is held and the
     actors are gone.
     """
-    manifest = run_dir.read_manifest(order.directory) or {}
+    manifest = run_dir.read_manifest(spec.directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
-        write_state(order.directory, result.state)
+        write_state(spec.directory, result.state)
 
 
 def write_state(directory: Path, state: str) -> None:
@@ -260,25 +260,25 @@ def write_state(directory: Path, state: str) -> None:
         run_dir.set_state(directory, state, wall_ms())
 
 
-def first_manifest(order: RunSpec) -> dict[str, object]:
+def first_manifest(spec: RunSpec) -> dict[str, object]:
     """The root's part of the manifest; the persistence actor adds state, times and session ids."""
-    known = run_dir.read_manifest(order.directory) or {}
+    known = run_dir.read_manifest(spec.directory) or {}
     return {
         "claudeSessionId": known.get("claudeSessionId", ""),
         "codexThreadId": known.get("codexThreadId", ""),
         "createdAt": known.get("createdAt") or run_dir.iso(wall_ms()),
-        "cwd": str(order.cwd),
-        "mode": "paired" if order.paired else "single",
+        "cwd": str(spec.cwd),
+        "mode": "paired" if spec.paired else "single",
         "pid": os.getpid(),
-        "repoId": order.repo_id,
-        "runId": order.run_id,
-        "worktree": order.worktree,
-        "repository": str(order.repository or order.cwd),
-        SEEN: order.tree_sha256,
-        **({ALLOWED: order.allowed_sha256} if order.allowed_sha256 else {}),
-        **({"tmuxSession": order.tmux_session} if order.tmux_session else {}),
-        **({"workspace": True} if order.workspace else {}),
-        "agents": {"worker": order.worker, "reviewer": order.reviewer},
+        "repoId": spec.repo_id,
+        "runId": spec.run_id,
+        "worktree": spec.worktree,
+        "repository": str(spec.repository or spec.cwd),
+        SEEN: spec.tree_sha256,
+        **({ALLOWED: spec.allowed_sha256} if spec.allowed_sha256 else {}),
+        **({"tmuxSession": spec.tmux_session} if spec.tmux_session else {}),
+        **({"workspace": True} if spec.workspace else {}),
+        "agents": {"worker": spec.worker, "reviewer": spec.reviewer},
     }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges import spent_worktree, worktree
-from actors.edges.spent_worktree import Contents
+from actors.edges import worktree, worktree_prune
+from actors.edges.worktree_prune import Contents
 from actors.errors import UserError
 
 BRANCH = "tool-loop-1"
@@ -50,7 +50,7 @@ def place(top: Path) -> Path:
 
 def look(top: Path) -> Contents:
     [tree] = worktree.registered(top)
-    return spent_worktree.look(top, tree, {BRANCH})
+    return worktree_prune.look(top, tree, {BRANCH})
 
 
 def test_a_fresh_worktree_has_nothing_that_is_not_elsewhere(top: Path, place: Path):
@@ -99,7 +99,7 @@ def test_a_commit_that_a_remote_a_tag_or_anothers_branch_has_is_not_only_here(
         case "run's branch":
             run_git(top, "branch", "tool-loop-2", tip)
     [tree] = worktree.registered(top)
-    inside = spent_worktree.look(top, tree, {BRANCH, "tool-loop-2"})
+    inside = worktree_prune.look(top, tree, {BRANCH, "tool-loop-2"})
     assert (inside.unpushed, inside.clean) == (unpushed, True)
 
 
@@ -172,7 +172,7 @@ def test_a_worktree_whose_directory_is_gone_is_judged_by_its_commits(top: Path, 
 
 def remove(top: Path) -> None:
     [tree] = worktree.registered(top)
-    spent_worktree.remove(top, tree)
+    worktree_prune.remove(top, tree)
 
 
 def test_files_and_registration_are_removed_and_the_branch_stays_with_its_commits(top: Path, place: Path):
@@ -195,7 +195,7 @@ def test_a_removal_that_git_refuses_leaves_all_as_it_was(top: Path, place: Path)
     [tree] = worktree.registered(top)
     run_git(top, "worktree", "lock", str(place))
     with pytest.raises(UserError, match=r"git worktree remove: .*locked"):
-        spent_worktree.remove(top, tree)
+        worktree_prune.remove(top, tree)
     assert run_git(place, "status", "--porcelain") == ""
 
 
@@ -222,8 +222,8 @@ def test_a_removal_that_was_killed_half_way_harms_no_run_that_goes_on(top: Path,
     commit(place, "b")
     place.rename(place.with_name(f".{BRANCH}.removed"))
     assert (worktree.enter(top, top, "1").cwd / "b").read_text() == "b"
-    assert spent_worktree.sweep(place)
-    assert not spent_worktree.sweep(place)
+    assert worktree_prune.sweep(place)
+    assert not worktree_prune.sweep(place)
     assert (place / "b").exists()
 
 
@@ -231,10 +231,10 @@ def test_a_branch_is_deleted_only_where_it_was_seen(top: Path, place: Path):
     seen = run_git(top, "rev-parse", BRANCH)
     tip = commit(place, "b")
     remove(top)
-    assert spent_worktree.delete_branch(top, BRANCH, seen) != ""
+    assert worktree_prune.delete_branch(top, BRANCH, seen) != ""
     assert run_git(top, "rev-parse", BRANCH) == tip
     run_git(top, "config", f"branch.{BRANCH}.description", "x")
-    assert spent_worktree.delete_branch(top, BRANCH, tip) == ""
+    assert worktree_prune.delete_branch(top, BRANCH, tip) == ""
     assert run_git(top, "branch", "--list", BRANCH) == ""
     assert BRANCH not in (top / ".git" / "config").read_text()
 
@@ -243,4 +243,4 @@ def test_a_commit_that_is_not_there_is_not_taken_for_one_that_is_elsewhere(top: 
     [tree] = worktree.registered(top)
     assert place == tree.path
     gone = replace(tree, head="1" * 40)
-    assert spent_worktree.look(top, gone, {BRANCH}).obstacles == ("git cannot say where its commits are",)
+    assert worktree_prune.look(top, gone, {BRANCH}).obstacles == ("git cannot say where its commits are",)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import ProtocolError
-from supervisor.orders import Event, Exited, Frames, KillOrder, Order, StartOrder, ended, frame
+from supervisor.spawning import Event, Exited, Frames, Request, SignalRequest, SpawnRequest, ended, frame
 
 ORDERS = [
-    StartOrder(
+    SpawnRequest(
         child="run/with/slashes/worker",
         incarnation=3,
         entry="actors.actor_process:main",
@@ -19,8 +19,8 @@ ORDERS = [
         wants_socket=True,
         log_path=Path("/tmp/a log"),
     ),
-    KillOrder(child="run/worker", incarnation=3, signal=15),
-    StartOrder(child="b", incarnation=1, entry="a:b", arguments=b""),
+    SignalRequest(child="run/worker", incarnation=3, signal=15),
+    SpawnRequest(child="b", incarnation=1, entry="a:b", arguments=b""),
 ]
 
 
@@ -28,9 +28,9 @@ ORDERS = [
 def test_orders_arrive_whole_and_in_order_however_the_stream_is_cut(cuts):
     stream = b"".join(map(frame, ORDERS))
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    frames = Frames(Order)
+    frames = Frames(Request)
     pieces = [stream[a:b] for a, b in pairwise(edges)]
-    assert [order for piece in pieces for order in frames.feed(piece)] == ORDERS
+    assert [request for piece in pieces for request in frames.feed(piece)] == ORDERS
 
 
 def test_bytes_that_are_no_message_are_refused():
@@ -42,5 +42,5 @@ def test_bytes_that_are_no_message_are_refused():
 
 @pytest.mark.parametrize(("status", "code", "signal"), [(0, 0, None), (70, 70, None), (-9, None, 9)])
 def test_an_exit_has_a_code_or_a_signal(status, code, signal):
-    order = ORDERS[2]
-    assert ended(order, status) == Exited(child="b", incarnation=1, code=code, signal=signal)
+    request = ORDERS[2]
+    assert ended(request, status) == Exited(child="b", incarnation=1, code=code, signal=signal)
