@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.edges.git import ask
-from actors.errors import CircumstanceError
+from actors.errors import OperationalError
 from actors.machines import checkpoint
 from actors.machines.checkpoint import Checkpoint
 
@@ -27,7 +27,7 @@ _IDENTITY = ("-c", "user.name=loop", "-c", "user.email=loop@localhost", "-c", "c
 def keep(top: Path, tree: str, *, run_id: str, run_uid: str, number: int, about: str) -> Checkpoint:
     """Keeps this tree, whose objects are in the repository, as the run's checkpoint of that number.
 
-    Its parents are the checkpoint before it and the commit that is checked out. Raises `CircumstanceError`.
+    Its parents are the checkpoint before it and the commit that is checked out. Raises `OperationalError`.
     """
     found = _in(top, checkpoint.bases(run_id, run_uid))
     base, known = checkpoint.base(run_id, run_uid, found), checkpoint.of_run(run_id, run_uid, found)
@@ -72,7 +72,7 @@ def _point(top: Path, ref: str, commit: str, old: str) -> None:
             (top / _must(top, "rev-parse", "--git-path", f"{ref}.lock")).unlink()
         answer = ask(top, *_IDENTITY, "update-ref", ref, commit, old)
     if answer.output is None:
-        raise CircumstanceError(answer.reason)
+        raise OperationalError(answer.reason)
 
 
 def _number(each: Checkpoint) -> int:
@@ -82,5 +82,5 @@ def _number(each: Checkpoint) -> int:
 def _must(cwd: Path, *arguments: str, given: str = "") -> str:
     answer = ask(cwd, *arguments, given=given)
     if answer.output is None:
-        raise CircumstanceError(answer.reason)
+        raise OperationalError(answer.reason)
     return answer.output
