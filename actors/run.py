@@ -111,7 +111,7 @@ class RunActor(ProcessActor[StartRun]):
             case AgentContact():
                 self._happen(run.ContactChanged(role=message.role, comes=not message.problem))
             case PeerWrote():
-                if sender.name == "worker":
+                if sender.name == self._state.author:
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
             case ActorUp(name="worker" | "reviewer" as role):
                 self._issue_again_to(role)

@@ -45,12 +45,19 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     open_ended: bool = False  # after a completed task the user may give the next; started without one, `task` is ""
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: no limit
     retry_ms: int = RETRY_MS  # the first wait for a provider that does not answer; later waits double
+    at_limit: Literal["wait", "swap", "stop"] = "wait"  # what is done at a used-up window of the agent that works
+    looks_at_limits: bool = False  # before a turn starts; false in older journals
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
     keeps_checkpoints: bool = False  # each iteration's tree is kept in the repository; needs `binds_to_tree`
     looks_for_pull_request: bool = False  # false in older journals, which must fold to the same state as then
+
+
+def other(role: Role) -> Role:
+    """The other one of the two."""
+    return "reviewer" if role == "worker" else "worker"
 
 
 def display_names(worker: str, reviewer: str) -> dict[Role, str]:

@@ -17,7 +17,13 @@ from actors.settings_layers import Settings, described
 from actors.settings_table import TABLE
 
 # What every run has today, and older journals lack: a resume brings an older run up to date.
-_OF_TODAY = {"asks_again": True, "binds_to_tree": True, "keeps_checkpoints": True, "looks_for_pull_request": True}
+_OF_TODAY = {
+    "asks_again": True,
+    "binds_to_tree": True,
+    "keeps_checkpoints": True,
+    "looks_at_limits": True,
+    "looks_for_pull_request": True,
+}
 
 
 class Agents(NamedTuple):
@@ -57,6 +63,7 @@ def settings_of(
         "reviewers": _reviewers(settings, agents),
         "plan_reviewer": _plan_reviewer(settings, agents),
         **{name: model for name, (model, _) in models.items()},
+        "at_limit": _at_limit(settings),
         "interactive": interactive,
         "open_ended": open_ended,
         "given": _given(settings, {name for name, (_, is_typed) in models.items() if is_typed}, open_ended=open_ended),
@@ -72,6 +79,14 @@ def _given(settings: Settings, models: set[str], *, open_ended: bool) -> tuple[s
     """The fields that a resume takes: those of typed settings, also where the value is the default."""
     typed = {row.field for row in TABLE if row.field and row.resumes and settings.is_typed(row.name)}
     return tuple(sorted({*typed, *models, *_OF_TODAY, *(["open_ended"] if open_ended else [])}))
+
+
+def _at_limit(settings: Settings) -> str:
+    if not settings.switch("no_wait"):
+        return settings.text("at_limit")
+    if settings.is_typed("at_limit") and settings.text("at_limit") != "stop":
+        raise UserError(f"--no-wait and --at-limit {settings.text('at_limit')} exclude each other: give one of them")
+    return "stop"
 
 
 def _reviewers(settings: Settings, agents: Agents) -> tuple[Role, ...]:

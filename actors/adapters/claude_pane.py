@@ -183,8 +183,7 @@ class ClaudePaneAgent:
             if outcome is not None:
                 return outcome
             if turn.limited and watcher.status() == "waiting":
-                # It asks whether to wait for the end of the limit: the run does that.
-                await process.alive().press("Escape")
+                await self._typist.box.leave_limit_menu()
                 await process.wait(ENTER_S)
                 continue
             reading = turn.reading

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from actors.adapters.claude_pane_screen import input_box, squeeze
+from actors.adapters.claude_pane_screen import input_box, limit_menu, squeeze
 from actors.adapters.claude_pane_turn import shows_ours
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError
@@ -45,20 +45,31 @@ class InputBox:
             await self._until(lambda now: now != after, STASH_S)
         return True
 
-    async def fill(self, words: str, text: str) -> None:
+    async def fill(self, words: str, text: str) -> bool:
         """Types the words, pastes the text behind them, and waits until both are visible.
 
-        A paste overtakes earlier typed text (2.1.197), and an Enter right after a paste is lost (2.1.330).
+        A paste overtakes earlier typed text (2.1.197), and an Enter right after a paste is lost (2.1.330). False: the
+        words are not in the box, because a menu has opened meanwhile: nothing was pasted.
         """
         await self._pane().type(words)
-        await self._until(lambda box: squeeze(words) in squeeze(box), SCREEN_S)
+        if squeeze(words) not in squeeze(await self._until(lambda box: squeeze(words) in squeeze(box), SCREEN_S) or ""):
+            return False
         await self._pane().paste(f"\n{text}", submit=False)
         await self._until(lambda box: _ends_with(box, text), SCREEN_S)
+        return True
 
     async def holds(self, words: str, text: str) -> bool:
         """Whether the filled-in text is still there."""
         box = input_box(await self._pane().screen())
         return box is not None and (squeeze(words) in squeeze(box) or _ends_with(box, text))
+
+    async def leave_limit_menu(self) -> None:
+        """Closes the program's question whether to wait for the end of a limit: the run decides that.
+
+        It opens by itself up to a second after the turn that met the limit, when that turn may be over already.
+        """
+        if limit_menu(await self._pane().screen()):
+            await self._pane().press("Escape")
 
     async def clear_ours(self) -> None:
         """Clears an interrupted prompt that has returned to the box, where the user could submit it again."""

@@ -21,6 +21,7 @@ DIALOGS: Sequence[tuple[str, str]] = (
     ("Press Enter to continue", ""),
 )
 
+_LIMIT_MENU = "Stopandwaitforlimittoreset"  # an answer of it, without blanks
 _MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"  # before the selected answer, and in the input box
 _OPTION = re.compile(rf"^\s*(?P<chosen>{_MARK})?\s*(?:\d+\.\s+)?(?P<text>\S.*?)\s*$")
 _RULE = re.compile(r"^\s*─{10}")
@@ -47,6 +48,11 @@ def answer(screen: str) -> tuple[str, ...]:
             return ("Enter",)
         return ("Down",) * (right - chosen) or ("Up",) * (chosen - right)
     return ()
+
+
+def limit_menu(screen: str) -> bool:
+    """Whether the program asks what to do about a used-up limit. Its menu replaces the input box."""
+    return input_box(screen) is None and _LIMIT_MENU in squeeze(screen)
 
 
 def input_box(screen: str) -> str | None:

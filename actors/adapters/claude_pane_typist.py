@@ -28,7 +28,7 @@ class Typist:
         self._watcher = watcher
         self._sink = sink
         self._typing = asyncio.Lock()
-        self._entering: asyncio.Task[None] | None = None
+        self._entering: asyncio.Task[bool] | None = None
         self._escaping: asyncio.Task[None] | None = None
 
     async def bring(self, turn: TuiTurn, prompt: str, model: str, restart: Callable[[str], Awaitable[None]]) -> bool:
@@ -44,6 +44,7 @@ class Typist:
                     await restart(model)
                 if await self.submit(turn.turn_id, prompt, LOOK_S):
                     return True
+            await self.box.leave_limit_menu()
             if bringing.is_note_due(now_s()):
                 self._sink(AgentEvent(kind="note", text="a prompt waits: the user is typing in claude's pane"))
             self._watcher.watch()
@@ -51,20 +52,21 @@ class Typist:
         return False
 
     async def submit(self, message_id: str, text: str, box_s: float) -> bool:
-        """Types and submits a prompt. False: the input box was not free in time, and nothing was typed."""
+        """Types and submits a prompt. False: the input box was not free in time, and nothing was submitted."""
         async with self._typing:
             if not await self.box.free(box_s):
                 return False
             # A started prompt is completed even after a cancellation: the next Enter would submit half a prompt in the
             # box.
             self._entering = asyncio.get_running_loop().create_task(self._enter(message_id, text))
-            await asyncio.shield(self._entering)
-            return True
+            return await asyncio.shield(self._entering)
 
-    async def _enter(self, message_id: str, text: str) -> None:
+    async def _enter(self, message_id: str, text: str) -> bool:
         words = first_line(message_id)
         self._watcher.signs.submitted(message_id)
-        await self.box.fill(words, text)
+        if not await self.box.fill(words, text):
+            await self.box.leave_limit_menu()
+            return False
         entering = Entering(now_s())
         await self._process.alive().press("Enter")
         while (step := entering.next(now_s(), has_it=self._watcher.signs.has(message_id))) != "taken":
@@ -77,6 +79,7 @@ class Typist:
                 entering.pressed(now_s())
             await self._process.wait(LOOK_S)
             self._watcher.look()
+        return True
 
     async def escape(self, wanted: Callable[[], bool]) -> None:
         """Presses Escape until the program has stopped, or the stop is not wanted any more."""

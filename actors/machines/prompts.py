@@ -21,6 +21,7 @@ PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
 KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
+_LOOK = "read PLAN.md if there is one, `git status`, `git diff` and `git log -n 20`."
 _WHAT_WAS_ASKED = "What you were asked:"
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
@@ -211,14 +212,12 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
     first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)". A continuation can be continued
     like any prompt; it does not grow.
     """
-    header, _, body = prompt.partition("\n")
-    if header.endswith(CONTINUED):
-        body = body.partition(_WHAT_WAS_ASKED)[2]
+    header, body = _asked(prompt)
     return _join(
-        header.removesuffix(CONTINUED) + CONTINUED,
+        header + CONTINUED,
         f"Your work on this was cut short: {why}. Look at what you have already done, do not do it again, and carry on "
         f"from there. {_WHAT_WAS_ASKED}",
-        body.strip(),
+        body,
     )
 
 
@@ -228,14 +227,12 @@ def reminder(prompt: str, *, why: str = "your turn ended before you were through
     `quoted`: repeats the prompt where its first line is ambiguous: all messages of an agent begin alike, and a user's
     message may be longer than its first line.
     """
-    header, _, body = prompt.partition("\n")
-    if header.endswith(CONTINUED):
-        body = body.partition(_WHAT_WAS_ASKED)[2]
+    header, body = _asked(prompt)
     return _join(
-        header.removesuffix(CONTINUED) + CONTINUED,
+        header + CONTINUED,
         f"Your work on this was cut short: {why}. What was asked stands further up in this conversation. Look at what "
         "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
-        f"This is the message that is meant; it was sent once:\n\n{body.strip()}" if quoted and body.strip() else "",
+        f"This is the message that is meant; it was sent once:\n\n{body}" if quoted and body else "",
     )
 
 
@@ -244,18 +241,45 @@ def hand_over(prompt: str, *, said: str = "") -> str:
 
     It repeats the whole request; the work done is in the directory.
     """
+    header, body = _asked(prompt)
+    return _join(
+        header + CONTINUED,
+        "Your session became too long for the model. This is a new one, and nothing of the old conversation is here. "
+        f"What you did is in the directory: before you carry on, {_LOOK} Do not do again what is there.",
+        f"The last thing that you said in the old session:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else "",
+        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
+        body,
+    )
+
+
+def take_over(prompt: str, *, giver: str, said: str = "") -> str:
+    """Gives a turn to the other agent, because the limit of the first one, `giver`, is used up. `said`: its last words.
+
+    It repeats the whole request; the work done is in the directory.
+    """
+    header, body = _asked(prompt)
+    return _join(
+        header + CONTINUED,
+        f'You take this work over from "{giver}", whose usage limit is used up. It comes back later, and then reviews '
+        "what you did: the work is yours now, whatever you were told before. Nothing of its conversation is here. What "
+        f"it did is in the directory: before you carry on, {_LOOK} Do not do again what is there.",
+        f'The last thing that "{giver}" said:\n{said.strip()[-_SAID_LENGTH:]}' if said.strip() else "",
+        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
+        body,
+    )
+
+
+def with_tree(prompt: str, facts: Sequence[str]) -> str:
+    """The prompt, with what is in the directory at the time of a hand-off."""
+    return _join(prompt, "The directory, when this was handed over:\n" + "\n".join(facts) if facts else "")
+
+
+def _asked(prompt: str) -> tuple[str, str]:
+    """The first line of a request, and its whole text, also of one that continues another."""
     header, _, body = prompt.partition("\n")
     if header.endswith(CONTINUED):
         body = body.partition(_WHAT_WAS_ASKED)[2]
-    return _join(
-        header.removesuffix(CONTINUED) + CONTINUED,
-        "Your session became too long for the model. This is a new one, and nothing of the old conversation is here. "
-        "What you did is in the directory: before you carry on, read PLAN.md if there is one, `git status`, `git diff` "
-        "and `git log -n 20`. Do not do again what is there.",
-        f"The last thing that you said in the old session:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else "",
-        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
-        body.strip(),
-    )
+    return header.removesuffix(CONTINUED), body.strip()
 
 
 def mail(sender: str, text: str, *, answerable: bool = True) -> str:

@@ -83,6 +83,7 @@ from actors.messages.values import (
     TurnOutcome,
     TurnStatus,
     Usage,
+    Window,
 )
 
 __all__ = [
@@ -157,6 +158,7 @@ __all__ = [
     "Undeliverable",
     "Usage",
     "UsageReport",
+    "Window",
 ]
 
 

@@ -46,8 +46,27 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
 
 
+FULL_PERCENT = 95  # of a window: little more than the next turn's beginning is left
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A window of the provider's allowance, e.g. of five hours, as the agent reported it last."""
+
+    used_percent: float
+    resets_at_ms: int | None = None  # Unix ms; None: unknown
+    name: str = ""  # for the user, e.g. "five-hour limit"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a turn would probably reach its end."""
+        return self.used_percent >= FULL_PERCENT
+
+
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished."""
+    """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished.
+
+    `window`: of the agent's windows, the one that matters most; None: it reported none.
+    """
 
     status: TurnStatus
     text: str = ""
@@ -55,6 +74,13 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     resets_at_ms: int | None = None  # only for "limited": when the provider's limit ends, Unix ms
     cause: Cause = ""  # only for "failed", and only when it is known
     usage: Usage = Usage()
+    window: Window | None = None
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether a window's end must be waited for. False: the provider throttles, and a retry may do."""
+        known = self.resets_at_ms is not None or (self.window is not None and self.window.used_percent >= 100)
+        return self.status == "limited" and known
 
 
 class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,26 @@ ROWS: tuple[Setting, ...] = (
         show=setting_values.span,
     ),
     Setting(
+        "at_limit",
+        "limits",
+        "what to do when the allowance of the agent that works is used up: wait for its reset, swap (the other agent "
+        "works until then), or stop",
+        ("--at-limit",),
+        value="wait|swap|stop",
+        default="wait",
+        choices=("wait", "swap", "stop"),
+        field="at_limit",
+        key="at_limit",
+    ),
+    Setting(
+        "no_wait",
+        "limits",
+        "as --at-limit stop: the run stops at a used-up allowance, and says when it is reset",
+        ("--no-wait",),
+        default=False,
+        field="at_limit",
+    ),
+    Setting(
         "cooldown",
         "limits",
         "pause between iterations",

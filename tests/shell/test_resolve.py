@@ -233,7 +233,7 @@ def test_a_plan_or_task_that_is_no_file_of_a_bounded_size_is_refused(tmp_path: P
         task(["large.md"], tmp_path)
 
 
-ALWAYS_SAID = ("asks_again", "binds_to_tree", "keeps_checkpoints", "looks_for_pull_request")
+ALWAYS_SAID = ("asks_again", "binds_to_tree", "keeps_checkpoints", "looks_for_pull_request", "looks_at_limits")
 
 
 def said(settings: Settings, **more: bool) -> set[str]:
@@ -293,3 +293,12 @@ def test_the_environment_names_a_run_that_goes_on_when_there_is_one(tmp_path: Pa
 def test_an_unknown_run_is_refused_by_name(tmp_path: Path):
     with pytest.raises(UserError, match="no run '8'"):
         resumed.find_resumed(parse(["--run-id", "8", "x"]), tmp_path, None)
+
+
+def test_no_wait_is_to_stop_at_a_limit_and_does_not_go_with_another_choice():
+    assert of_run(typed(["x"])).at_limit == "wait"
+    assert of_run(typed(["--at-limit", "swap", "x"])).at_limit == "swap"
+    assert of_run(typed(["--no-wait", "x"])).at_limit == "stop"
+    assert said(typed(["--no-wait", "x"])) == {"at_limit"}
+    with pytest.raises(UserError, match="--no-wait and --at-limit swap exclude each other"):
+        of_run(typed(["--no-wait", "--at-limit", "swap", "x"]))

@@ -83,6 +83,8 @@ def plan_read(state: RunState, event: PlanRead) -> RunState:
             return steps.plan(replace(state, plan_asks=1), refused=why)
         return steps.fail(steps.plan(replace(state, plan_asks=0)), f"planning left no plan: {why}")
     reviewer = state.run.plan_reviewer
+    if state.is_swapped and reviewer is not None and state.phase is Phase.READING_PLAN:
+        state, reviewer = steps.say(state, "the plan is not reviewed: its author has no peer at the moment"), None
     if state.phase is Phase.READING_PLAN and reviewer is not None:
         state = replace(state, phase=Phase.PLAN_REVIEW)
         return steps.turn(state, "plan-review", reviewer, "plan-review", prompts.plan_review(state.run.task))

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import asking, joblist, people, spending, steps
+from actors.machines.run import asking, joblist, limits, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -63,7 +63,8 @@ def _apply(state: RunState, event: Event) -> RunState:
     rule = TRANSITIONS[state.phase].get(type(event))
     if rule is None:
         return people.unfitting(state, event)
-    after = steps.pass_gates(state, rule.handler(spending.turn_settled(state, event), event))
+    noted = limits.noted(spending.turn_settled(state, event), event) if state.settings is not None else state
+    after = limits.look(state, steps.pass_gates(state, rule.handler(noted, event)))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
     return hold_takes_effect(state, after)
 

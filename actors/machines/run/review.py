@@ -37,7 +37,8 @@ def start(state: RunState) -> RunState:
         return steps.publish(state)
     number = state.review_round + 1
     state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
-    for role in steps.reviewers(run):
+    author = steps.agent_name(run, state.author)
+    for role in steps.reviewers(state):
         prompt = prompts.review(
             number,
             task=state.task,
@@ -46,7 +47,7 @@ def start(state: RunState) -> RunState:
             done_signal=run.done_signal,
             checks=run.checks,
             changed=state.moved,
-            send_notes_to=run.worker if run.paired and role == "reviewer" and role not in state.absent else None,
+            send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
         )
         state = steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
     return state
@@ -138,10 +139,10 @@ def overrule_when_free(state: RunState) -> RunState:
 
 
 def _note_verdicts(state: RunState) -> RunState:
-    ranking = steps.reviewers(state.run)
+    ranking = steps.reviewers(state)
     for each in sorted(state.verdicts, key=lambda each: ranking.index(each.role)):
         if each.verdict.kind == "changes":
-            kind: prompts.NoteKind = "self-review" if each.role == "worker" else "review"
+            kind: prompts.NoteKind = "self-review" if each.role == state.author else "review"
         else:
             kind = "no-verdict"
         if not each.verdict.approves:

@@ -17,7 +17,7 @@ from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import Spent, TurnOutcome
+from actors.messages import Spent, TurnOutcome, Window
 from actors.settings import Role, RunSettings
 
 
@@ -75,6 +75,14 @@ class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class RoleWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's window, as its last turn reported it."""
+
+    role: Role
+    window: Window
+    seen_at_ms: int
+
+
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of the journalled events. Made by `initial` and `decide` only."""
 
@@ -112,6 +120,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     unkept: str = ""  # why the last one that was wanted was not made
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
     overruled: VerdictSubmitted | None = None  # waits until the turns that it makes pointless have settled
+    windows: tuple[RoleWindow, ...] = ()  # at most one for each agent
+    is_swapped: bool = False  # the two agents have changed places, at a limit: the reviewer works
+    swaps: int = 0  # how many times, in this task
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     pull_request: PullRequest | None = None  # as it was seen last
@@ -147,6 +158,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         return self.hold.why if self.hold is not None and self.hold.by != USER else ""
 
     @property
+    def author(self) -> Role:
+        """Whose session does the work."""
+        return "reviewer" if self.is_swapped else "worker"
+
+    @property
     def open_turns(self) -> tuple[TurnJob, ...]:
         """The turns that run now."""
         return tuple(job for job in self.jobs if isinstance(job, TurnJob) and job.issued)
@@ -168,6 +184,14 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         if self.asking:
             return f"a person's answer ({self.stuck})"
         return ", ".join(job.words(self) for job in self.jobs if job.issued)
+
+
+def taken_over(state: RunState) -> str:
+    """For the last line of a run: that it has two authors; "" when it has one."""
+    if not state.swaps:
+        return ""
+    worker, reviewer = agent_label(state.run, "worker"), agent_label(state.run, "reviewer")
+    return f"; {reviewer} took work over at {worker}'s limit"
 
 
 def waits_for_tree_alone(state: RunState) -> bool:

@@ -20,9 +20,9 @@ from actors.machines.run.jobs.question import QuestionJob
 from actors.machines.run.jobs.tree import TreeJob, TreeMoment
 from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
-from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Hold, Phase, RunState
+from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Hold, Phase, RunState, taken_over
 from actors.messages import Purpose
-from actors.settings import Role, RunSettings
+from actors.settings import Role, RunSettings, other
 
 
 def begin(state: RunState) -> RunState:
@@ -40,6 +40,7 @@ def begin(state: RunState) -> RunState:
         once=state.once,
         spent=state.spent,
         counted=state.counted,
+        windows=state.windows,
     )
     if not state.task.strip():
         return ask_for_task(state)
@@ -66,7 +67,7 @@ def plan(state: RunState, refused: str = "") -> RunState:
     if state.run.asks_again and state.plan_before is None:
         return joblist.add(state, PlanJob(label="plan-before", ahead=True))
     prompt = prompts.plan(state.run.task, proof=state.run.proof, refused=refused)
-    return turn(state, "plan", "worker", "plan", prompt)
+    return turn(state, "plan", state.author, "plan", prompt)
 
 
 def read_plan(state: RunState, phase: Phase) -> RunState:
@@ -78,21 +79,26 @@ def start_iteration(state: RunState) -> RunState:
     """Starts the primary agent's turn, with all task and notes so far."""
     if state.run.binds_to_tree and state.base is None:
         return take_tree(replace(state, phase=Phase.WORKING), "begin")
-    run, number = state.run, state.iteration + 1
-    prompt = prompts.iteration(
-        number,
+    number = state.iteration + 1
+    state = replace(state, phase=Phase.WORKING, iteration=number, worked=state.worked + 1, notes_sent=len(state.notes))
+    return turn(state, f"iteration-{number}", state.author, "work", work_prompt(state))
+
+
+def work_prompt(state: RunState, *, taken_over: bool = False) -> str:
+    """The prompt of the current iteration. `taken_over`: for an agent that did not begin it."""
+    run, peer_wrote = state.run, state.peer_wrote and not taken_over
+    return prompts.iteration(
+        state.iteration,
         of=run.max_iterations,
         task=state.task,
         request=request(state),
         proof=run.proof,
         done_signal=run.done_signal,
-        notes=[replace(note, reached_worker=note.kind == "review" and state.peer_wrote) for note in state.notes],
-        unanimous=sum(note.kind in prompts.REVIEW_NOTES for note in state.notes) == len(reviewers(run)) > 1,
+        notes=[replace(note, reached_worker=note.kind == "review" and peer_wrote) for note in state.notes],
+        unanimous=sum(note.kind in prompts.REVIEW_NOTES for note in state.notes) == len(reviewers(state)) > 1,
         checks=run.checks,
-        peer=run.reviewer if run.paired and "worker" not in state.absent else None,
+        peer=agent_name(run, other(state.author)) if run.paired and state.author not in state.absent else None,
     )
-    state = replace(state, phase=Phase.WORKING, iteration=number, worked=state.worked + 1, notes_sent=len(state.notes))
-    return turn(state, f"iteration-{number}", "worker", "work", prompt)
 
 
 def iteration_over(state: RunState, trouble: str = "") -> RunState:
@@ -195,7 +201,7 @@ def publish(state: RunState) -> RunState:
 def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
     """Asks the primary agent for the pull request; `lacks`: what is missing here."""
     prompt = prompts.pull_request(state.task, lacks, request=request(state))
-    return turn(state, "pull-request", "worker", "pull-request", prompt)
+    return turn(state, "pull-request", state.author, "pull-request", prompt)
 
 
 def look_for_pull_request(state: RunState) -> RunState:
@@ -205,6 +211,7 @@ def look_for_pull_request(state: RunState) -> RunState:
 
 def complete(state: RunState, detail: str) -> RunState:
     """The task is proved done, and so is the run, unless the user may give another task."""
+    detail += taken_over(state)
     if not state.run.open_ended:
         return end(state, Phase.COMPLETED, detail)
     state = say(replace(state, tasks_done=state.tasks_done + 1), f"completed: {detail}")
@@ -230,13 +237,18 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
 
 
 def turn(state: RunState, label: str, role: Role, purpose: Purpose, prompt: str) -> RunState:
-    """Adds a turn with the model that the settings name for this role and purpose."""
+    """Adds a turn."""
+    model = model_for(state, role, purpose)
+    return joblist.add(state, TurnJob(label=label, role=role, purpose=purpose, prompt=prompt, model=model))
+
+
+def model_for(state: RunState, role: Role, purpose: Purpose) -> str:
+    """The model that the settings name for this role and purpose."""
     run = state.run
     reviewing = purpose in {"review", "plan-review"}
-    model = run.reviewer_model
     if role == "worker":
-        model = (run.worker_review_model or run.worker_model) if reviewing else run.worker_model
-    return joblist.add(state, TurnJob(label=label, role=role, purpose=purpose, prompt=prompt, model=model))
+        return (run.worker_review_model or run.worker_model) if reviewing else run.worker_model
+    return run.reviewer_model
 
 
 def add_note(state: RunState, note: Note) -> RunState:
@@ -256,6 +268,14 @@ def request(state: RunState) -> str:
     return state.run.task if state.planned else ""
 
 
-def reviewers(run: RunSettings) -> tuple[Role, ...]:
-    """The reviewers, each once, in the order of the settings."""
-    return tuple(dict.fromkeys(run.reviewers))
+def reviewers(state: RunState) -> tuple[Role, ...]:
+    """The reviewers, each once, in the order of the settings. Where the agents have changed places, the one that wrote
+    the last part is never alone.
+    """
+    roles = tuple(dict.fromkeys(state.run.reviewers))
+    return (*roles, other(state.author)) if state.is_swapped and roles == (state.author,) else roles
+
+
+def agent_name(run: RunSettings, role: Role) -> str:
+    """The agent's own name."""
+    return run.worker if role == "worker" else run.reviewer

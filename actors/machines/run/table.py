@@ -81,6 +81,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             PlanRead: _rule(answers.plan_read, _P.PLANNING),
             TurnSettled: _rule(answers.when_settled(answers.plan_settled), _P.READING_PLAN, _P.PLANNING, _P.FAILED),
             CooldownEnded: _rule(waits.over, _P.PLANNING),
+            TreeTaken: _rule(trees.taken, _P.PLANNING),
         },
     ),
     _P.READING_PLAN: _live(

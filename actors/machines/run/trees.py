@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import joblist, review, steps
 from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
@@ -50,6 +51,9 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
             if not _same(state.tree, event.tree):
                 return _changed(state, event, "while it was published")
             return _published(replace(state, uncommitted=event.uncommitted), job)
+        case "swap":
+            assert job.then is not None, "it is looked at for a turn"
+            return joblist.add(state, replace(job.then, prompt=prompts.with_tree(job.then.prompt, _facts(event))))
 
 
 def shown(state: RunState) -> str:
@@ -65,6 +69,15 @@ def _kept(state: RunState, event: TreeTaken) -> RunState:
     if event.unkept and event.unkept != state.unkept:
         state = steps.say(state, f"there is no checkpoint of the tree: {event.unkept}")
     return replace(state, kept=event.kept or state.kept, unkept=event.unkept)
+
+
+def _facts(event: TreeTaken) -> list[str]:
+    tree = event.tree
+    return [
+        *([f"commit {tree.commit}" + (f" on branch {tree.branch}" if tree.branch else "")] if tree.commit else []),
+        *([f"changed since the run began: {_names(event.changed)}"] if event.changed else []),
+        *([f"not committed: {_names(event.uncommitted)}"] if event.uncommitted else []),
+    ]
 
 
 def _before_checks(state: RunState, event: TreeTaken) -> RunState:

@@ -3,7 +3,7 @@
 Such an end is not an outcome of the phase: it uses no iteration, and counts neither as failure nor as verdict. The same
 turn resumes in the same session, after a wait:
 
-- at a limit, until the provider's reported end;
+- at a limit, until the provider's reported end; or as `limits` says;
 - without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
 - with an agent that cannot work (`PERMANENT`), one retry: the fault may be transient after all.
 
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from actors.machines import backoff
 from actors.machines.durations import span
-from actors.machines.run import joblist, steps
+from actors.machines.run import joblist, limits, steps
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
 from actors.machines.run.state import Hold, RunState, trouble
@@ -46,6 +46,10 @@ def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
     outcome = event.outcome
     if job.refused == outcome.cause and outcome.cause in PERMANENT:
         return _give_up(state, job, trouble(state, job, outcome))
+    if why := limits.why_stopped(state, event):
+        return _give_up(state, job, f"{trouble(state, job, outcome)}; {why}")
+    if (taken_over := limits.swapped(state, job, event)) is not None:
+        return taken_over
     job = _new_row_if_healthy(job, event)
     wait = _limit(state, job, event) if outcome.status == "limited" else _back_off(state, job, event)
     assert wait.then is not None, "every wait here is for a turn"
@@ -62,7 +66,7 @@ def over(state: RunState, event: CooldownEnded) -> RunState:
     """The wait is over: resumes its turn."""
     state, wait = joblist.take(state, event.wait_id, WaitJob)
     assert wait.then is not None, "a cool-down ends only in phase COOLDOWN"
-    return joblist.add(state, replace(wait.then, cut=""))
+    return joblist.add(limits.forget(state, wait.then.role), replace(wait.then, cut=""))
 
 
 def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:

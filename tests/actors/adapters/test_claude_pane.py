@@ -629,6 +629,23 @@ def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_its
     run(play())
 
 
+def test_a_prompt_after_a_used_up_limit_does_not_go_into_the_menu_that_opens_late(bench: Bench) -> None:
+    """After an interrupted turn the program opens it when the turn that met the limit is over."""
+
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word"))
+            await said(it, "tool", "cat word")
+            await it.agent.interrupt()
+            await turn
+            assert (await it.agent.turn(new_id(), "reach the limit")).status == "limited"
+            assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+            assert bench.prompts() == ["wait for a word", "reach the limit", "reach the limit", "hello"]
+
+    run(play())
+
+
 def test_an_error_of_the_provider_is_the_outcome(shared: Shared) -> None:
     async def play() -> None:
         async with shared.open() as it:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.machines import projection, run
-from actors.messages import TurnOutcome, Usage
+from actors.messages import TurnOutcome, Usage, Window
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
@@ -26,6 +26,14 @@ OUTCOMES = st.builds(
     error=st.sampled_from(["", "boom"]),
     resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
     cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context"]),
+    window=st.sampled_from(
+        [
+            None,
+            None,
+            *(Window(used_percent=used, resets_at_ms=9_000_000) for used in (50, 97)),
+            Window(used_percent=100),
+        ]
+    ),
 )
 SETTINGS = st.builds(
     RunSettings,
@@ -46,6 +54,8 @@ SETTINGS = st.builds(
     binds_to_tree=st.booleans(),
     keeps_checkpoints=st.booleans(),
     asks_again=st.booleans(),
+    at_limit=st.sampled_from(["wait", "swap", "stop"]),
+    looks_at_limits=st.booleans(),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")

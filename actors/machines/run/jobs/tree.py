@@ -8,11 +8,12 @@ import msgspec
 
 from actors.machines import checkpoint
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
+from actors.machines.run.jobs.turn import TurnJob
 
 # When a tree is taken: before the first iteration; at the end of one that does not report done; before the checks and
 # after them; after the checks, without what they write themselves; when all reviewers approve; when the user approves;
-# after the turn that publishes the work.
-TreeMoment = Literal["begin", "worked", "checks", "checked", "apart", "approval", "publish", "published"]
+# after the turn that publishes the work; before another agent takes the work over.
+TreeMoment = Literal["begin", "worked", "checks", "checked", "apart", "approval", "publish", "published", "swap"]
 _KEPT: frozenset[TreeMoment] = frozenset({"begin", "worked", "checks", "approval", "publish", "published"})
 
 
@@ -81,6 +82,8 @@ class TreeJob(Job, frozen=True, kw_only=True):
 
     moment: TreeMoment
     trouble: str = ""
+    since: str = ""  # the tree to compare with; "" = the one that is known
+    then: TurnJob | None = None  # the turn that is told what is there
 
     def command(self, run: Facts, _now_ms: int) -> TakeTree:
         """Compared with the tree that is known."""
@@ -88,7 +91,7 @@ class TreeJob(Job, frozen=True, kw_only=True):
         if run.run.keeps_checkpoints and self.moment in _KEPT:
             what = checkpoint.about(run.worked, self.moment)
             keep = Keep(run_uid=run.run.run_uid, number=run.worked, about=what)
-        return TakeTree(take_id=self.id, since=run.known_tree, apart=run.apart, keep=keep)
+        return TakeTree(take_id=self.id, since=self.since or run.known_tree, apart=run.apart, keep=keep)
 
     def words(self, _run: Facts) -> str:
         """The look."""
