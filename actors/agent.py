@@ -24,7 +24,7 @@ from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.adapters import find_adapter
 from actors.adapters.base import Agent as AgentAdapter
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink
-from actors.edges import files, processes
+from actors.edges import files, processes, tree
 from actors.edges.worktree import there_again
 from actors.errors import LoopError
 from actors.machines import turn
@@ -61,7 +61,6 @@ from actors.starts import StartAgent
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
-TREES = "trees"  # folder in the run's directory: what git made to compare trees
 PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may want to make the working directory again
 
 
@@ -80,7 +79,7 @@ class AgentActor(ProcessActor[StartAgent]):
             cwd=start.cwd,
             run_id=start.run_id,
             environment=start.environment,
-            store=start.directory / TREES,
+            store=start.directory / tree.FOLDER,
             created_at=start.created_at,
             tell=self.tell_people,
         )

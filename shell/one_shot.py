@@ -5,12 +5,14 @@ from __future__ import annotations
 from shell.commands.agents import AGENTS
 from shell.commands.config import CONFIG
 from shell.commands.dashboard import DASHBOARD
+from shell.commands.diff import DIFF
 from shell.commands.doctor import DOCTOR
 from shell.commands.grammar import Invocation
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
 from shell.commands.pause import PAUSE
+from shell.commands.restore import RESTORE
 from shell.commands.resume import RESUME
 from shell.commands.runs import RUNS
 from shell.commands.say import SAY
@@ -25,7 +27,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
-    *(LOGS, MAILBOX, MAIL, WORKTREE),
+    *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, WORKTREE),
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors import values
 from actors.errors import UserError
-from shell.commands.grammar import MORE, TEXT, Invocation, Subcommand
+from shell.commands.grammar import MORE, OPTIONAL, TEXT, Invocation, Subcommand
 from shell.one_shot import ONE_SHOT
 
 MOST_RUNS = 1_000
@@ -60,7 +60,7 @@ def _with_words(command: Subcommand, invocation: Invocation, words: list[str]) -
             given["text"], words = " ".join(words).strip(), []
         elif words:
             given[name] = words.pop(0)
-        if name not in ("run", MORE) and not given.get("text" if name == TEXT else name):
+        if name not in (*OPTIONAL, MORE) and not given.get("text" if name == TEXT else name):
             raise UserError(f"loop {command.name} needs {name.upper()}: {command.usage}")
     if words:
         raise UserError(

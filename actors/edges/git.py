@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges.environments import handed_on
+from actors.errors import OperationalError
 
 _NOT_PLAIN = re.compile(r"[^a-z0-9-]+")
 
@@ -79,6 +80,15 @@ def _reason(complaint: str) -> str:
         return ""
     help_ = next((f" ({line})" for line in lines if line.startswith("git config ")), "")
     return words[-1].removeprefix("fatal: ").removeprefix("error: ") + help_
+
+
+def show(cwd: Path, *arguments: str, paged: bool) -> int:
+    """Lets git print to our own output, with the user's pager where `paged`. Returns its exit status."""
+    pager = () if paged else ("--no-pager",)
+    try:
+        return subprocess.run(["git", *pager, *arguments], cwd=cwd, env=handed_on(), check=False).returncode
+    except OSError as error:
+        raise OperationalError(f"git cannot be run in {cwd}: {error.strerror}") from error
 
 
 def git(cwd: Path, *arguments: str) -> str | None:

@@ -37,6 +37,7 @@ CACHES = (
     *("__pycache__", "*.pyc", "*.pyo", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox"),
     *(".coverage", ".coverage.*", ".gradle", ".DS_Store"),
 )
+FOLDER = "trees"  # in the run's directory: the store of its trees
 TIMEOUT_S = 300.0  # of one git command; a disk that hangs must not hold the run for ever
 MOST_FILES = 20_000  # without git: all of them are read each time
 MOST_BYTES = 512 * 1024 * 1024

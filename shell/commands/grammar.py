@@ -9,6 +9,7 @@ MAX_RUNS = 2  # of loop serve, at once
 MAIL_USAGE = "list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
 
 TEXT = "text..."  # takes all the words that are left
+OPTIONAL = ("run", "since", "until")
 MORE = "..."  # takes all the words that are left, if there are any
 
 
@@ -34,6 +35,11 @@ class Invocation(NamedTuple):
     fix: bool = False
     show: bool = False
     revoke: bool = False
+    stat: bool = False
+    here: bool = False
+    number: str = ""
+    since: str = ""
+    until: str = ""
 
 
 class Subcommand(NamedTuple):
@@ -48,7 +54,7 @@ class Subcommand(NamedTuple):
     @property
     def words(self) -> str:
         """The subcommand and its words, without options."""
-        words = ("[RUN]" if word == "run" else word.upper() for word in self.takes)
+        words = (f"[{word.upper()}]" if word in OPTIONAL else word.upper() for word in self.takes)
         return " ".join(["loop", self.name, *words])
 
     @property
@@ -70,6 +76,8 @@ _HELP = {
     "--fix": "--fix",
     "--show": "--show",
     "--revoke": "--revoke",
+    "--stat": "--stat",
+    "--here": "--here",
     "--web": "--web",
     "--port": "--port N",
 }

@@ -1,0 +1,90 @@
+"""The trees of a run, as a user compares them and goes back to one of them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.end_to_end.conftest import World
+
+SCENARIO = """
+[[turn]]
+when = "^Iteration 1"
+[[turn.step]]
+run = "echo one > app; echo new > new"
+[[turn.step]]
+say = "Not yet."
+
+[[turn]]
+when = "^Iteration 2"
+[[turn.step]]
+run = "echo two > app; rm new"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Draft pull request"
+[[turn.step]]
+run = "git switch -q -c work && git add -A && git commit -q -m work"
+[[turn.step]]
+say = "It is committed."
+"""
+
+
+def run_git(cwd: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def loop(world: World, *words: str, status: int = 0) -> str:
+    asked = world.run(*words)
+    assert asked.process.returncode == status, asked.output
+    return asked.output
+
+
+def test_a_run_is_compared_and_put_back_iteration_by_iteration(world: World):
+    (world.base / "scenario.toml").write_text(SCENARIO)
+    (world.project / "TASK.md").write_text("Make app.")
+    world.play_embedded(world.base / "scenario.toml")
+    ended = world.run("--agent", "embedded", "-p", "TASK.md")
+    assert ended.process.returncode == 0, ended.output
+    refs = run_git(world.project, "for-each-ref", "--format=%(refname) %(contents:subject)", "refs/loop").splitlines()
+    assert refs == [
+        "refs/loop/1/0 Checkpoint 0 of run 1: before the first iteration",
+        "refs/loop/1/1 Checkpoint 1 of run 1: iteration 1",
+        "refs/loop/1/2 Checkpoint 2 of run 1: iteration 2",
+    ]
+    assert "+two" in loop(world, "diff", "1")
+    assert "new" not in loop(world, "diff", "1", "--stat")
+    assert "-new" in loop(world, "diff", "1", "1", "2")
+    assert "run 1 has no checkpoint '9': it has 0 to 2" in loop(world, "diff", "1", "9", status=2)
+
+    head = (world.project / ".git" / "HEAD").read_text()
+    said = loop(world, "restore", "1", "1")
+    assert "checkpoint 1 (iteration 1) is restored" in said
+    assert "2 files changed: app, new" in said
+    assert (world.project / "app").read_text() == "one\n"
+    assert (world.project / ".git" / "HEAD").read_text() == head
+    (world.project / "app").write_text("mine\n")
+    refused = loop(world, "restore", "1", "2", status=2)
+    assert "no commit and no checkpoint: app; commit it, or put it aside with git stash -u" in refused
+    assert (world.project / "app").read_text() == "mine\n"
+    run_git(world.project, "stash", "-q", "-u")
+    assert json.loads(loop(world, "restore", "1", "1", "--json"))["files"] == ["app", "new"]
+
+
+def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: World):
+    (world.base / "scenario.toml").write_text(SCENARIO)
+    world.play_embedded(world.base / "scenario.toml")
+    plain = world.base / "plain"
+    plain.mkdir()
+    (plain / "TASK.md").write_text("Make app.")
+    ended = world.run("--agent", "embedded", "-p", "TASK.md", cwd=str(plain))
+    assert ended.process.returncode == 0, ended.output
+    assert ended.output.count("there is no checkpoint of the tree") == 1
+    asked = world.run("diff", cwd=str(plain))
+    assert asked.process.returncode == 1
+    assert f"run 1 has no checkpoint in {plain}" in asked.output
