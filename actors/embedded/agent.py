@@ -19,24 +19,25 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
-import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
-from urllib.parse import urlsplit
+from typing import get_args
 
+from actors.embedded.actions import call_bridge, greet_bridge, run_command, strike
+from actors.embedded.rpc import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NOT_FOUND,
+    Json,
+    RpcError,
+)
 from actors.embedded.scenario import (
-    Answer,
     BridgeCall,
-    Entry,
     Fault,
-    Prompt,
-    Result,
     Run,
     Say,
     Scenario,
@@ -44,226 +45,14 @@ from actors.embedded.scenario import (
     ToolCall,
 )
 from actors.embedded.scenario_file import load_scenario
-from actors.errors import LoopError, UserError
+from actors.embedded.session_file import Transcript, updates
+from actors.errors import UserError
 from actors.settings import Role
-from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, TURN_IDS
+from actors.wire.acp_extension import TURN_ID, TURN_IDS
 
 PROTOCOL_VERSION = 1
 STATE_FOLDER = ".loop-embedded"  # in HOME
 LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message; a prompt may carry a whole plan
-BRIDGE_PATIENCE_S = 10.0  # how long a restart of the bridge may take
-BRIDGE_RETRY_S = 0.1
-
-# JSON-RPC and ACP error codes
-INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, NOT_FOUND = -32600, -32601, -32602, -32603, -32002
-
-Json = dict[str, Any]
-
-
-class RpcError(LoopError):
-    """A request that is answered with an error."""
-
-    def __init__(self, code: int, message: str, data: Json | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.data = data
-
-    def described(self) -> Json:
-        """The JSON-RPC error object."""
-        return {"code": self.code, "message": str(self), "data": self.data}
-
-
-# --- the durable session ------------------------------------------------------------------------------------
-
-
-class Transcript:
-    """One session's append-only file: one JSON object per line, each flushed and synced before `append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: list[Json] = []
-
-    @classmethod
-    def create(cls, folder: Path, session_id: str, cwd: str) -> Transcript:
-        """A new session's file, with its first line."""
-        folder.mkdir(parents=True, exist_ok=True)
-        transcript = cls(folder / f"{session_id}.jsonl")
-        transcript.append("session", id=session_id, cwd=cwd)
-        return transcript
-
-    @classmethod
-    def load(cls, folder: Path, session_id: str) -> Transcript:
-        """The stored session. Drops a last line that a kill has torn: it had no effect yet."""
-        path = folder / f"{session_id}.jsonl"
-        if "/" in session_id or not path.is_file():
-            raise RpcError(NOT_FOUND, f"no session {session_id!r} in {folder}")
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
-        transcript = cls(path)
-        transcript.lines = [json.loads(line) for line in whole.splitlines()]
-        return transcript
-
-    def append(self, kind: str, **fields: object) -> Json:
-        """Writes the line and returns it; it is on disk afterwards."""
-        line: Json = {"kind": kind, "at_ms": time.time_ns() // 1_000_000, **fields}
-        with self.path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.lines.append(line)
-        return line
-
-    def conversation(self) -> Iterator[Entry]:
-        """The conversation for the scenario: an interrupted or failed turn has no answer."""
-        said = ""
-        for line in self.lines:
-            match line["kind"]:
-                case "prompt":
-                    yield Prompt(line["text"])
-                case "say":
-                    said = line["text"]
-                case "result":
-                    yield Result(line["text"])
-                case "end" if line.get("stop_reason") == "end_turn":
-                    yield Answer(said)
-
-    def spent(self) -> dict[str, int]:
-        """How often each fault has struck."""
-        spent: dict[str, int] = {}
-        for line in self.lines:
-            if line["kind"] == "fault":
-                spent[line["key"]] = spent.get(line["key"], 0) + 1
-        return spent
-
-
-def updates(line: Json, index: int) -> Iterator[Json]:
-    """The protocol's session updates for a transcript line, live or replayed."""
-    match line["kind"]:
-        case "prompt":
-            yield _chunk("user_message_chunk", line["text"], index, {TURN_ID: line["id"]})
-        case "say":
-            yield _chunk("agent_message_chunk", line["text"], index)
-        case "call":
-            yield {
-                "sessionUpdate": "tool_call",
-                "toolCallId": line["id"],
-                "title": line["text"],
-                "kind": line.get("of", "execute"),
-                "status": "in_progress",
-            }
-        case "result":
-            yield {
-                "sessionUpdate": "tool_call_update",
-                "toolCallId": line["id"],
-                "status": "completed" if line["ok"] else "failed",
-                "content": [{"type": "content", "content": {"type": "text", "text": line["text"]}}],
-            }
-        case "end":
-            ended = {"turnId": line["id"], "stopReason": line.get("stop_reason"), "error": line.get("error")}
-            yield {
-                "sessionUpdate": "session_info_update",
-                "_meta": {TURN_ENDED: {name: value for name, value in ended.items() if value is not None}},
-            }
-
-
-def _chunk(kind: str, text: str, index: int, meta: Json | None = None) -> Json:
-    update: Json = {
-        "sessionUpdate": kind,
-        "messageId": f"line-{index}",
-        "content": {"type": "text", "text": text},
-    }
-    return update if meta is None else {**update, "_meta": meta}
-
-
-# --- the actions of steps ------------------------------------------------------------------------------------------
-
-
-async def run_command(command: str, cwd: str) -> tuple[str, bool]:
-    """Runs the shell command. Returns its output, with the exit status when that is not 0. Kills it when cancelled.
-
-    The output goes to a file: a server left in the background would hold a pipe open for ever. The command has a
-    process group of its own, to be killed whole, but stays in our session, so it ends with us.
-    """
-    with tempfile.TemporaryFile() as output:
-        process = await asyncio.create_subprocess_shell(
-            command,
-            cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            process_group=0,
-        )
-        try:
-            status = await process.wait()
-        except asyncio.CancelledError:
-            with suppress(ProcessLookupError):  # it has just ended by itself
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            raise
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    return (text, True) if status == 0 else (f"{text}\n(exit status {status})".lstrip("\n"), False)
-
-
-async def call_bridge(server: Json | None, tool: str, arguments: Json) -> tuple[str, bool]:
-    """Calls the tool of the MCP server. Returns the text of its result, and whether it is one.
-
-    Retries a refused connection for `BRIDGE_PATIENCE_S`: the bridge may be restarting. Any other failure is a result,
-    which the scenario may react to. A call may block for long.
-    """
-    if server is None:
-        return "this session has no bridge", False
-    deadline = time.monotonic() + BRIDGE_PATIENCE_S
-    while True:
-        try:
-            answer = await ask_bridge(server, "tools/call", {"name": tool, "arguments": arguments})
-            if "error" in answer:
-                return f"{tool}: {answer['error']['message']}", False
-            result = answer["result"]
-            text = "\n".join(block["text"] for block in result["content"] if block["type"] == "text")
-            return text, not result.get("isError")
-        except ConnectionError as error:  # the bridge is restarting; it recognises a repeated call
-            if time.monotonic() > deadline:
-                return f"{tool}: {error!r}", False
-            await asyncio.sleep(BRIDGE_RETRY_S)
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            return f"{tool}: {error!r}", False
-
-
-async def greet_bridge(server: Json) -> None:
-    """Lists the MCP server's tools, as real agents do when a session opens; ignores the answer."""
-    with suppress(OSError, ValueError):
-        await ask_bridge(server, "tools/list", {})
-
-
-async def ask_bridge(server: Json, method: str, params: Json) -> Json:
-    """Sends one request to the stateless MCP server; returns its answer.
-
-    Uses no client library: that takes 0.6 s to import, and an agent restarts after every crash. Raises OSError, and
-    ValueError for an invalid answer.
-    """
-    address = urlsplit(server["url"])
-    body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": method, "params": params}).encode()
-    headers = {header["name"]: header["value"] for header in server["headers"]}
-    headers |= {"Host": address.netloc, "Content-Type": "application/json", "Content-Length": str(len(body))}
-    headers |= {"Accept": "application/json, text/event-stream", "Connection": "close"}
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    try:
-        writer.write(f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
-        said, _, answer = (await reader.read()).partition(b"\r\n\r\n")
-    finally:
-        writer.close()
-    if not said:
-        raise ConnectionResetError("the bridge ended before it answered")
-    status = said.partition(b"\r\n")[0].decode(errors="replace")
-    if " 200 " not in status:
-        raise ValueError(f"the bridge answered {status!r}")
-    found: Json = json.loads(answer)
-    return found
-
 
 # --- the protocol -------------------------------------------------------------------------------------------
 
@@ -404,7 +193,7 @@ class EmbeddedAgent:
                 return True
             case Fault() as fault:
                 self._record(session, "fault", key=fault.key)
-                await _strike(fault)
+                await strike(fault)
                 return True
             case Run(command):
                 call_id = self._call(session, command)
@@ -438,20 +227,6 @@ class EmbeddedAgent:
 
     def _fail(self, request_id: object, error: RpcError) -> None:
         self._send({"jsonrpc": "2.0", "id": request_id, "error": error.described()})
-
-
-async def _strike(fault: Fault) -> None:
-    if fault.drop:
-        os._exit(1)  # as in a crash: no clean-up
-    if fault.hang:
-        await asyncio.Event().wait()
-    if fault.refuses:
-        words = {"context": "prompt is too long", "billing": "insufficient_quota"}[fault.refuses]
-        raise RpcError(INTERNAL_ERROR, f"scripted fault: {words}")
-    data: Json = {"status": fault.status}
-    if fault.resets_in_s is not None:
-        data[RESETS_AT_MS] = time.time_ns() // 1_000_000 + fault.resets_in_s * 1000
-    raise RpcError(fault.status, f"scripted fault: HTTP status {fault.status}", data)
 
 
 # --- the program --------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ STARTERS = {
     *("execvp", "execv", "execl", "execlp", "posix_spawnp", "system", "popen", "spawnv", "create_subprocess_shell"),
 }
 STARTING_MODULES = {"subprocess", "asyncio", "os"}
-INHERITS = "actors.embedded.agent"  # an agent itself: its commands have the environment that it was given
+INHERITS = "actors.embedded.actions"  # an agent: its commands have the environment that it was given
 
 
 def test_whatever_starts_a_program_says_with_which_environment():
@@ -54,7 +54,9 @@ def test_whatever_starts_a_program_says_with_which_environment():
 READ_THEIR_OWN_JSON = {
     "actors.edges.pane_program",
     "actors.edges.panes",
+    "actors.embedded.actions",
     "actors.embedded.agent",
+    "actors.embedded.session_file",
     "actors.starts",
     "actors.text",
     "shell.in_tmux",
