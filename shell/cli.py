@@ -60,6 +60,11 @@ def _command(options: Options, words: Sequence[str]) -> int:
             from shell.submit import submit
 
             return submit(options)
+        case "acp":
+            check_packages()
+            from shell.acp.server import serve
+
+            return serve(words[1:])
         case "config":
             check_packages()
             from shell.config import show_config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shell.commands.acp import ACP
 from shell.commands.agents import AGENTS
 from shell.commands.config import CONFIG
 from shell.commands.dashboard import DASHBOARD
@@ -26,7 +27,7 @@ from shell.commands.worktree import WORKTREE
 
 # In the order of `loop --help`.
 ONE_SHOT = (
-    *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
+    *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
     *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, WORKTREE),
 )
 

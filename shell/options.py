@@ -19,7 +19,7 @@ from actors.settings_table import BY_FLAG, SETTINGS, TABLE
 from shell.commands.grammar import Invocation
 from shell.subcommands import SUBCOMMANDS, meant_subcommand, parse_subcommand
 
-Command = Literal["run", "workspace", "update", "submit", "config", "subcommand", "help", "version"]
+Command = Literal["run", "workspace", "update", "submit", "acp", "config", "subcommand", "help", "version"]
 
 _UPDATE_WORDS = ("update", "upgrade")
 
@@ -104,6 +104,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return Options(command="help", invocation=Invocation(name=name))
         if name == "submit":
             return _submission(_parse_run(arguments[1:]))
+        if name == "acp":
+            return _driven(_parse_run(arguments[1:]))
         if name == "config":
             options = _parse_run([word for word in arguments[1:] if word != "--json"])
             return options._replace(command="config", invocation=Invocation(name=name, json="--json" in arguments))
@@ -148,6 +150,18 @@ def _submission(options: Options) -> Options:
         if BY_FLAG[flag].name in options.typed:
             raise UserError(f"loop submit takes no {flag}: the run has no terminal; see loop serve --help")
     return options if options.command == "version" else options._replace(command="submit")
+
+
+def _driven(options: Options) -> Options:
+    """The options of `loop acp`. Refuses what the client says, and those that concern a terminal."""
+    if options.command in ("help", "version"):
+        return options
+    if options.task is not None:
+        raise UserError(f"loop acp takes no task, but got {options.task!r}: the client's prompt is the task")
+    for flag in ("--run-id", "--session", "--tmux", "--exit", "--log-format", "--format"):
+        if BY_FLAG[flag].name in options.typed:
+            raise UserError(f"loop acp takes no {flag}: the client chooses the session; see loop acp --help")
+    return options._replace(command="acp")
 
 
 def _refuse_near_miss(word: str) -> None:

@@ -58,6 +58,11 @@ def note(text: str) -> None:
     put(sys.stderr, f"[loop] {line(text)}\n")
 
 
+def shown(text: str) -> str:
+    """The text as it may leave this process: printable, without secrets."""
+    return _strike_out()(printable(text))
+
+
 def wait_line(text: str, shown: str) -> None:
     """Replaces `shown`, the current line of stderr, by the text."""
     wiped = f"\r{' ' * len(shown)}\r" if shown else ""

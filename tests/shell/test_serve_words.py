@@ -73,3 +73,25 @@ def test_an_event_of_one_of_many_runs_is_one_line_that_names_the_run():
     said = Progress(at_ms=0, source="worker", agent="codex", kind="say", text="first\n\n  second\n")
     line = render.record(said, "repo/7", zone=None)
     assert line.split(" ", 1)[1] == "repo/7 codex      first | second"
+
+
+def test_acp_takes_what_a_run_takes_and_no_task():
+    words = ["--agent", "claude", "-m", "3", "--check", "true", "--headless"]
+    driven = parse(["acp", *words])
+    assert driven.command == "acp"
+    assert driven.typed == parse(words).typed
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--tmux"], "loop acp takes no --tmux"),
+        (["--run-id", "7"], "loop acp takes no --run-id"),
+        (["--format", "raw"], "loop acp takes no --format"),
+        (["fix", "it"], "loop acp takes no task, but got 'fix it'"),
+        (["--prompt", "x.md"], "loop acp takes no task, but got 'x.md'"),
+    ],
+)
+def test_what_the_client_says_is_refused_by_acp(words: list[str], line: str):
+    with pytest.raises(UserError, match=line):
+        parse(["acp", *words])
