@@ -21,6 +21,7 @@ _OF_TODAY = {
     "asks_again": True,
     "binds_to_tree": True,
     "keeps_checkpoints": True,
+    "keeps_findings": True,
     "looks_at_limits": True,
     "looks_for_pull_request": True,
 }

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from actors.machines import finding_prompts
+from actors.machines.finding_prompts import ReviewFindings
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
 ROLE_HEADER = "Your part"
@@ -107,6 +109,7 @@ def iteration(
     unanimous: bool = False,
     checks: Sequence[str] = (),
     peer: str | None = None,
+    findings: Sequence[str] = (),
 ) -> str:
     """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work.
 
@@ -120,6 +123,7 @@ def iteration(
         else f"Work on the task below in the current repository. You have at most {of} iterations.",
         _task(task, request),
         _notes(notes, unanimous=unanimous),
+        finding_prompts.open_findings(findings),
         _proof_unless_in(task, proof),
         _checks_to_come(checks),
         _bridge(peer),
@@ -139,10 +143,12 @@ def review(
     checks: Sequence[str] = (),
     changed: Sequence[str] = (),
     send_notes_to: str | None = None,
+    findings: ReviewFindings | None = None,
 ) -> str:
     """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
 
-    `changed`: files changed since the last checks and reviews, which do not count any more.
+    `changed`: files changed since the last checks and reviews, which do not count any more. `findings`: the ledger;
+    None: there is none.
     """
     return _join(
         review_header(number),
@@ -158,6 +164,7 @@ def review(
         "you end your review, and repeat it in the review. Never ask the human to pass a message on."
         if send_notes_to
         else "",
+        *([] if findings is None else finding_prompts.to_settle(findings)),
         "The last line of your answer is your verdict, alone and without any decoration: "
         f"{REVIEW_PASS} when the task is done and proved, {REVIEW_FAIL} when anything must change. "
         f"Write only one of the two, nothing after it, and nowhere the line {done_signal}.",
@@ -180,7 +187,7 @@ def verdict(number: int, why: str) -> str:
     )
 
 
-def pull_request(task: str, lacks: str = "", *, request: str = "") -> str:
+def pull_request(task: str, lacks: str = "", *, request: str = "", findings: Sequence[str] = ()) -> str:
     """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
     for the possible part: committed and pushed work is found again, and the user can open the pull request.
     """
@@ -200,6 +207,7 @@ def pull_request(task: str, lacks: str = "", *, request: str = "") -> str:
         "pushed is all that is needed: do not open a second one.\n"
         "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "
         "and how it was verified.",
+        finding_prompts.to_list(findings),
         _task(task, request, was=True),
         "Answer with the address of the pull request, or with the reason why there is none.",
     )

@@ -20,14 +20,18 @@ MALFORMED = "the review's verdict is malformed: the last line must hold the verd
 NOT_LAST = "the review's verdict is followed by more text, so it is not known which of the two counts"
 CONTRADICTORY = "the review holds both verdicts, PASS and FAIL"
 
-VerdictKind = Literal["pass", "changes", "inconclusive", "unavailable"]
+MIXED = "the review passes the work, and names findings that block it"
+NOTHING_BLOCKS = "the review asks for changes, but names nothing that blocks: only what is minor, or was settled before"
+
+VerdictKind = Literal["pass", "changes", "inconclusive", "unavailable", "limited"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One reviewer's verdict. Only "pass" approves; `reason` is empty then, and never empty otherwise.
 
     changes: the reviewer asks for them, `reason` is its text. inconclusive: the text breaks the form.
-    unavailable: there is no text, because the review turn failed; `reason` is the cause.
+    unavailable: there is no text, because the review turn failed; `reason` is the cause. limited: the same, at a limit
+    that was not waited for any longer.
     """
 
     kind: VerdictKind

@@ -21,6 +21,10 @@ ProgressKind = Literal[
     "status", "session", "say", "tool", "tool-result", "mail", "check", "limit", "usage", "note", "error", "raw",
     "ready", "question", "typed", "seen", "waits", "ended",
 ]  # fmt: skip
+# raised: it is open. fixed: its reviewer says so. refused: the worker gives a reason, and its reviewer settles it.
+# waived: the user does not want it.
+FindingState = Literal["raised", "fixed", "refused", "waived"]
+Severity = Literal["blocking", "minor"]
 RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
 
 
@@ -60,6 +64,37 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def is_full(self) -> bool:
         """Whether a turn would probably reach its end."""
         return self.used_percent >= FULL_PERCENT
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a reviewer wants changed. It is known by the file of `place` and by `description`.
+
+    Texts are the reviewer's, bounded and printable; `place` is "file:line", or "" when it is the review as a whole.
+    """
+
+    id: str  # "f1": short, since agents and the user type it
+    place: str
+    description: str
+    severity: Severity = "blocking"
+    command: str = ""  # that shows it
+    by: Literal["worker", "reviewer"]
+    review_round: int  # in which it was raised first
+    state: FindingState = "raised"
+    reason: str = ""  # of a refusal or a waiver
+    settled: bool = False  # refused, and its reviewer agrees
+    times_raised: int = 1  # over all rounds; more than 1: it was said again that it is not fixed
+    last_round: int = 0  # in which it was raised last
+    code_changed: bool = False  # since it was waived or settled, so it may be raised again
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to be done about it."""
+        return self.state == "raised" or (self.state == "refused" and not self.settled)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it keeps the work from being approved."""
+        return self.open and self.severity == "blocking"
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):

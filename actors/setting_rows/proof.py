@@ -59,4 +59,17 @@ ROWS: tuple[Setting, ...] = (
         field="plan_reviewer",
         key="review_plan",
     ),
+    Setting(
+        "on_unavailable",
+        "proof",
+        "when an agent cannot work: not logged in, no credit, does not start. ask: the run waits for you; wait: it "
+        "tries again, up to --max-wait; fail: it ends; for a reviewer also skip: the other one alone decides; and "
+        "other: the other agent reviews in its place",
+        ("--on-unavailable",),
+        value="ask|wait|skip|other|fail",
+        default="ask",
+        choices=("ask", "wait", "skip", "other", "fail"),
+        field="on_unavailable",
+        key="on_unavailable",
+    ),
 )

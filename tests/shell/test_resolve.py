@@ -233,7 +233,16 @@ def test_a_plan_or_task_that_is_no_file_of_a_bounded_size_is_refused(tmp_path: P
         task(["large.md"], tmp_path)
 
 
-ALWAYS_SAID = ("asks_again", "binds_to_tree", "keeps_checkpoints", "looks_for_pull_request", "looks_at_limits")
+ALWAYS_SAID = (
+    *(
+        "asks_again",
+        "binds_to_tree",
+        "keeps_checkpoints",
+        "keeps_findings",
+        "looks_for_pull_request",
+        "looks_at_limits",
+    ),
+)
 
 
 def said(settings: Settings, **more: bool) -> set[str]:

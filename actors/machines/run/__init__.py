@@ -29,6 +29,7 @@ from actors.machines.run.commands import EndRun, Notice
 from actors.machines.run.events import (
     EVENTS,
     ContactChanged,
+    FindingWaived,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
@@ -85,6 +86,7 @@ __all__ = [
     "CooldownEnded",
     "EndRun",
     "Event",
+    "FindingWaived",
     "Hold",
     "InterruptChecks",
     "InterruptTurn",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, review, steps, trees, waits
+from actors.machines.run import joblist, ledger, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs.checks import ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
@@ -35,7 +35,7 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
             if state.overruled is not None:
                 return review.overrule_when_free(state)
             return joblist.again(state, job, resumes=job.cut)
-        if waits.concerns(event.outcome):
+        if waits.concerns(event.outcome) or waits.reviewer_failed(state, job, event.outcome):
             return waits.settled(state, job, event)
         return then(state, job, event.outcome)
 
@@ -107,7 +107,7 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     if outcome.status != "finished":
         return _work_failed(state, job, outcome)
     # The agent had these notes; later ones are still to be sent.
-    state = replace(state, failures=0, notes=state.notes[state.notes_sent :])
+    state = ledger.take_work(replace(state, failures=0, notes=state.notes[state.notes_sent :]), outcome.text)
     if not (state.review_wanted or says_done(outcome.text, state.run.done_signal)):
         return steps.iteration_over(state)
     if state.notes:
@@ -158,10 +158,10 @@ def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) ->
             state = steps.say(state, trouble(state, job, outcome), error=True, resume_hint=True)
         return steps.look_for_pull_request(state)
     if outcome.status == "finished":
-        return steps.complete(state, "review approved")
+        return steps.complete(state, steps.approved(state))
     what = trouble(state, job, outcome)
     state = steps.say(state, what, error=True, resume_hint=True)
-    return steps.complete(state, f"review approved, but there may be no pull request; {what}")
+    return steps.complete(state, f"{steps.approved(state)}, but there may be no pull request; {what}")
 
 
 def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunState:
@@ -173,7 +173,7 @@ def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunSta
             state = steps.say(state, f"there will be no pull request: {status.reason}")
         return steps.ask_for_pull_request(state, status.lacks)
     return steps.complete(
-        replace(state, pull_request=status.found), f"review approved, {_seen(status)}{trees.shown(state)}"
+        replace(state, pull_request=status.found), f"{steps.approved(state)}, {_seen(status)}{trees.shown(state)}"
     )
 
 

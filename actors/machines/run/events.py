@@ -60,6 +60,13 @@ class VerdictSubmitted(Event, frozen=True, kw_only=True):
     notes: str = ""
 
 
+class FindingWaived(Event, frozen=True, kw_only=True):
+    """The user does not want what this finding asks for. It stays suppressed until that code changes."""
+
+    finding_id: str
+    reason: str = ""
+
+
 class ReviewRequested(Event, frozen=True, kw_only=True):
     """The user wants a review of the current state, even if the agent does not report done."""
 
@@ -96,6 +103,7 @@ EVENTS: tuple[type[Event], ...] = (
     StopRequested,
     RunResumed,
     VerdictSubmitted,
+    FindingWaived,
     ReviewRequested,
     MailReachedWorker,
     ContactChanged,

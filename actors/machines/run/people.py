@@ -13,6 +13,7 @@ from actors.errors import IllegalEventError
 from actors.machines.run import gates, joblist, review, steps
 from actors.machines.run.events import (
     ContactChanged,
+    FindingWaived,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
@@ -33,6 +34,7 @@ _SAID_BY_PEOPLE: Mapping[type[Event], str] = {
     StopRequested: "a stop",
     VerdictSubmitted: "this verdict",
     ReviewRequested: "asking for a review",
+    FindingWaived: "waiving a finding",
 }
 
 

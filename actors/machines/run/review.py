@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec.structs import replace
 
-from actors.machines import prompts
+from actors.machines import findings, prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, steps
+from actors.machines.review_answer import Answer, rendered
+from actors.machines.run import joblist, ledger, steps
 from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.checks import ChecksJob
 from actors.machines.run.jobs.turn import TurnJob, agent_label
+from actors.machines.run.jobs.wait import WaitJob
 from actors.machines.run.state import Hold, Phase, RoundVerdict, RunState
-from actors.machines.verdict import read_verdict, unavailable
+from actors.machines.verdict import Verdict, unavailable
 from actors.messages import TurnOutcome
+from actors.settings import Role, other
 
 
 def after_checks(state: RunState) -> RunState:
@@ -37,26 +42,34 @@ def start(state: RunState) -> RunState:
         return steps.publish(state)
     number = state.review_round + 1
     state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
-    author = steps.agent_name(run, state.author)
     for role in steps.reviewers(state):
-        prompt = prompts.review(
-            number,
-            task=state.task,
-            request=steps.request(state),
-            proof=run.proof,
-            done_signal=run.done_signal,
-            checks=run.checks,
-            changed=state.moved,
-            send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
-        )
-        state = steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
+        state = _ask(state, role)
     return state
+
+
+def _ask(state: RunState, role: Role) -> RunState:
+    run, number, author = state.run, state.review_round, steps.agent_name(state.run, state.author)
+    prompt = prompts.review(
+        number,
+        task=state.task,
+        request=steps.request(state),
+        proof=run.proof,
+        done_signal=run.done_signal,
+        checks=run.checks,
+        changed=state.moved,
+        send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
+        findings=ledger.for_reviewer(state, role),
+    )
+    return steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
 
 
 def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """One reviewer has finished. The round ends with the last one."""
-    finished = outcome.status == "finished"
-    verdict = read_verdict(outcome.text) if finished else unavailable(outcome.error or outcome.status)
+    if outcome.status == "finished":
+        answer = ledger.answer_of(state, outcome.text, job.said)
+    else:
+        answer = Answer(unavailable(outcome.error or outcome.status))
+    verdict = answer.verdict
     if verdict.kind == "inconclusive" and state.run.asks_again and state.overruled is None:
         label = agent_label(state.run, job.role)
         if not job.asked_again:
@@ -64,13 +77,37 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
             return _ask_again(state, job, outcome.text, verdict.reason)
         state = steps.say(state, f"{label}'s verdict counts neither way: {verdict.reason}, twice", error=True)
     if verdict.kind == "changes" and job.said.strip():  # the findings are above the malformed verdict
-        verdict = replace(verdict, reason=job.said.strip())
+        verdict = replace(verdict, reason=rendered(job.said).strip() if state.run.keeps_findings else job.said.strip())
+    if state.overruled is None:
+        state = ledger.take_review(state, job.role, answer, verdict.reason)
     this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=verdict)
+    return _round_over(replace(state, verdicts=(*state.verdicts, this)))
+
+
+def leave_out(state: RunState, job: TurnJob, why: str, kind: Literal["unavailable", "limited"]) -> RunState:
+    """A reviewer cannot work, and is not waited for: the others decide, or the other agent reviews in its place."""
+    label, run = agent_label(state.run, job.role), state.run
+    state = steps.say(state, f"{label} does not review: {why} (--on-unavailable {run.on_unavailable})", error=True)
+    this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=Verdict(kind=kind, reason=why))
     state = replace(state, verdicts=(*state.verdicts, this))
+    peer = other(job.role)
+    turns = [each.then if isinstance(each, WaitJob) else each for each in state.jobs]
+    asked = {each.role for each in state.verdicts} | {each.role for each in turns if isinstance(each, TurnJob)}
+    if run.on_unavailable == "other" and run.paired and peer not in asked:
+        own = ", which is its own work: that review is not independent" if peer == state.author else ""
+        state = steps.say(state, f"{agent_label(run, peer)} reviews in place of {label}{own}")
+        return _ask(state, peer)
+    return _round_over(state)
+
+
+def _round_over(state: RunState) -> RunState:
+    """What a round comes to, once nothing of it runs."""
     if state.overruled is not None:
         return overrule_when_free(state)
     if state.jobs:
         return state
+    if not steps.counting_verdicts(state):
+        return _nobody_is_left(state)
     if state.run.asks_again and _nobody_wants_changes(state) and not _all_approve(state):
         return _review_again(state)
     state = _note_verdicts(state)
@@ -79,12 +116,18 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     return steps.next_iteration(replace(state, unclear=0))
 
 
+def _nobody_is_left(state: RunState) -> RunState:
+    """Without a reviewer nothing is approved, and nothing is turned down: the user is asked."""
+    causes = "; ".join(each.verdict.reason for each in state.verdicts)
+    return start(steps.hold_back(state, Hold(kind="pause", by="reviewers", why=f"no reviewer can work: {causes}")))
+
+
 def _all_approve(state: RunState) -> bool:
-    return all(each.verdict.approves for each in state.verdicts)
+    return all(each.verdict.approves for each in steps.counting_verdicts(state))
 
 
 def _nobody_wants_changes(state: RunState) -> bool:
-    return {each.verdict.kind for each in state.verdicts} <= {"pass", "inconclusive"}
+    return {each.verdict.kind for each in steps.counting_verdicts(state)} <= {"pass", "inconclusive"}
 
 
 def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
@@ -134,13 +177,13 @@ def overrule_when_free(state: RunState) -> RunState:
     assert event is not None, "nobody has decided anything"
     state = replace(state, overruled=None)
     if event.approved:
-        return steps.pull_request(state)
+        return steps.pull_request(replace(state, findings=findings.after_approval(state.findings)))
     return steps.next_iteration(note_by_human(_note_verdicts(state), event))
 
 
 def _note_verdicts(state: RunState) -> RunState:
-    ranking = steps.reviewers(state)
-    for each in sorted(state.verdicts, key=lambda each: ranking.index(each.role)):
+    ranking = (*steps.reviewers(state), "worker", "reviewer")  # who stands in for another is not in the settings
+    for each in sorted(steps.counting_verdicts(state), key=lambda each: ranking.index(each.role)):
         if each.verdict.kind == "changes":
             kind: prompts.NoteKind = "self-review" if each.role == state.author else "review"
         else:

@@ -17,7 +17,7 @@ from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import Spent, TurnOutcome, Window
+from actors.messages import Finding, Spent, TurnOutcome, Window
 from actors.settings import Role, RunSettings
 
 
@@ -109,6 +109,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked without contacting it
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
+    findings: tuple[Finding, ...] = ()  # of all rounds of the task
     review_wanted: bool = False  # by the user, whether or not the agent reports done
     tree: Tree | None = None  # what checks and verdicts apply to; None: nothing is bound, or nothing was proved yet
     base: Tree | None = None  # before the first iteration

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from actors.machines import prompts
+from actors.machines import findings, prompts
 from actors.machines.prompts import Note
 from actors.machines.run import gates, joblist
 from actors.machines.run.commands import Notice
@@ -18,9 +18,9 @@ from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import Missing, PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
 from actors.machines.run.jobs.tree import TreeJob, TreeMoment
-from actors.machines.run.jobs.turn import TurnJob
+from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.run.jobs.wait import WaitJob
-from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Hold, Phase, RunState, taken_over
+from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Hold, Phase, RoundVerdict, RunState, taken_over
 from actors.messages import Purpose
 from actors.settings import Role, RunSettings, other
 
@@ -98,6 +98,7 @@ def work_prompt(state: RunState, *, taken_over: bool = False) -> str:
         unanimous=sum(note.kind in prompts.REVIEW_NOTES for note in state.notes) == len(reviewers(state)) > 1,
         checks=run.checks,
         peer=agent_name(run, other(state.author)) if run.paired and state.author not in state.absent else None,
+        findings=findings.lines(findings.open_ones(state.findings)),
     )
 
 
@@ -200,7 +201,9 @@ def publish(state: RunState) -> RunState:
 
 def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
     """Asks the primary agent for the pull request; `lacks`: what is missing here."""
-    prompt = prompts.pull_request(state.task, lacks, request=request(state))
+    prompt = prompts.pull_request(
+        state.task, lacks, request=request(state), findings=findings.lines(findings.shown(state.findings))
+    )
     return turn(state, "pull-request", state.author, "pull-request", prompt)
 
 
@@ -236,10 +239,36 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
     )
 
 
+def approved(state: RunState) -> str:
+    """The words of a completed run. They name reviewers that could not review, and a review that is not independent."""
+    counting, missing = counting_verdicts(state), uncounted_verdicts(state)
+    if not missing or not counting or not all(each.verdict.approves for each in counting):
+        return "review approved"
+    names = " and ".join(agent_label(state.run, each.role) for each in missing)
+    author = agent_label(state.run, state.author)
+    alone = {each.role for each in counting} == {state.author}
+    own = f" (not independent: {author} reviewed its own work)" if alone else ""
+    return f"review approved without {names}{own}"
+
+
+def counting_verdicts(state: RunState) -> tuple[RoundVerdict, ...]:
+    """The verdicts that decide. A reviewer that cannot work is left out, where the settings say so."""
+    uncounted = uncounted_verdicts(state)
+    return tuple(each for each in state.verdicts if each not in uncounted)
+
+
+def uncounted_verdicts(state: RunState) -> tuple[RoundVerdict, ...]:
+    """The verdicts of reviewers that are left out."""
+    if not state.run.on_unavailable:  # in older journals such a verdict counts against the work
+        return ()
+    return tuple(each for each in state.verdicts if each.verdict.kind in ("unavailable", "limited"))
+
+
 def turn(state: RunState, label: str, role: Role, purpose: Purpose, prompt: str) -> RunState:
     """Adds a turn."""
     model = model_for(state, role, purpose)
-    return joblist.add(state, TurnJob(label=label, role=role, purpose=purpose, prompt=prompt, model=model))
+    typed = state.run.keeps_findings and purpose == "review"
+    return joblist.add(state, TurnJob(label=label, role=role, purpose=purpose, prompt=prompt, model=model, typed=typed))
 
 
 def model_for(state: RunState, role: Role, purpose: Purpose) -> str:

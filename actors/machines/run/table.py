@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, people, review, spending, trees, waits
+from actors.machines.run import answers, ledger, people, review, spending, trees, waits
 from actors.machines.run.events import (
     ContactChanged,
+    FindingWaived,
     MailReachedWorker,
     PauseRequested,
     ResumeRequested,
@@ -66,6 +67,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
         ContactChanged: _rule(people.contact_changed, phase),
         UsageGrew: _rule(spending.usage_grew, phase),
+        FindingWaived: _rule(ledger.waive, phase),
     }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from actors.machines import prompts
+from actors.machines import findings, prompts
 from actors.machines.prompts import Note
 from actors.machines.run import joblist, review, steps
 from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
@@ -30,6 +30,7 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
     """Continues at the step that the tree was read for."""
     state, job = joblist.take(state, event.take_id, TreeJob)
     state = _kept(state, event)
+    state = replace(state, findings=findings.code_changed(state.findings, event.changed))
     match job.moment:
         case "begin":
             return steps.start_iteration(replace(state, base=event.tree))
@@ -130,7 +131,7 @@ def _published(state: RunState, job: TreeJob) -> RunState:
     if state.run.looks_for_pull_request:
         return steps.look_for_pull_request(state)
     trouble = f", but there may be no pull request; {job.trouble}" if job.trouble else ""
-    return steps.complete(state, f"review approved{trouble}{shown(state)}")
+    return steps.complete(state, f"{steps.approved(state)}{trouble}{shown(state)}")
 
 
 def _same(before: Tree | None, after: Tree) -> bool:

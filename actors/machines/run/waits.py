@@ -7,9 +7,12 @@ turn resumes in the same session, after a wait:
 - without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
 - with an agent that cannot work (`PERMANENT`), one retry: the fault may be transient after all.
 
-The wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause. The run is
-then *stuck*: other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails
-with the cause as its last line. A resumed run continues with the same turn.
+A review that ended without a verdict and without a known cause is retried once in the same way.
+
+The wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless
+the settings (`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run is *stuck*:
+other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails with the cause
+as its last line. A resumed run continues with the same turn.
 
 Time comes in with the event (`TurnSettled.at_ms`), so every fold computes the same end of a wait.
 """
@@ -20,7 +23,7 @@ from msgspec.structs import replace
 
 from actors.machines import backoff
 from actors.machines.durations import span
-from actors.machines.run import joblist, limits, steps
+from actors.machines.run import joblist, limits, review, steps
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
 from actors.machines.run.state import Hold, RunState, trouble
@@ -33,6 +36,7 @@ HEALTHY_MS = 10 * 60_000
 PERMANENT: frozenset[Cause] = frozenset({"billing", "login", "unavailable", "context"})
 
 _AWAY = "your provider could not be reached for a while"
+_BROKE = "your review ended without a verdict"
 _LIMIT = "the usage limit of your provider was reached, and is over now"
 
 
@@ -41,13 +45,20 @@ def concerns(outcome: TurnOutcome) -> bool:
     return outcome.status == "limited" or (outcome.status == "failed" and bool(outcome.cause))
 
 
+def reviewer_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> bool:
+    """Whether a review ended without a verdict and without a known cause. In older journals that cost an iteration."""
+    return bool(state.run.on_unavailable) and job.purpose == "review" and outcome.status in ("failed", "interrupted")
+
+
 def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
     """Waits, then resumes the turn; or gives up. Only for outcomes that it `concerns`."""
     outcome = event.outcome
-    if job.refused == outcome.cause and outcome.cause in PERMANENT:
-        return _give_up(state, job, trouble(state, job, outcome))
+    refused_twice = job.refused == outcome.cause and outcome.cause in PERMANENT
+    broke_twice = job.broke and outcome.status != "limited" and not outcome.cause
+    if (refused_twice or broke_twice) and state.run.on_unavailable != "wait":
+        return _give_up(state, job, outcome, trouble(state, job, outcome))
     if why := limits.why_stopped(state, event):
-        return _give_up(state, job, f"{trouble(state, job, outcome)}; {why}")
+        return _give_up(state, job, outcome, f"{trouble(state, job, outcome)}; {why}")
     if (taken_over := limits.swapped(state, job, event)) is not None:
         return taken_over
     job = _new_row_if_healthy(job, event)
@@ -58,7 +69,7 @@ def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
         waited = (
             f"it was waited for {span(event.at_ms - since_ms)}" if event.at_ms > since_ms else "it is not waited for"
         )
-        return _give_up(state, job, f"{trouble(state, job, outcome)}; {waited} (--max-wait {span(max_ms)})")
+        return _give_up(state, job, outcome, f"{trouble(state, job, outcome)}; {waited} (--max-wait {span(max_ms)})")
     return joblist.add(steps.say(state, _told(state, job, event, wait)), wait)
 
 
@@ -83,7 +94,9 @@ def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
         label=f"{job.label}-limit",
         at_least_ms=at_least_ms,
         not_before_ms=not_before_ms,
-        then=replace(_continued(job, not_before_ms), limits=job.limits + 1, tries=0, refused="", resumes=_LIMIT),
+        then=replace(
+            _continued(job, not_before_ms), limits=job.limits + 1, tries=0, refused="", broke=False, resumes=_LIMIT
+        ),
         what=f"the end of {agent_label(state.run, job.role)}'s limit",
     )
 
@@ -93,14 +106,18 @@ def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     ms = backoff.retry_ms(state.run.retry_ms, job.tries, job.id)
     not_before_ms = event.at_ms + ms if event.at_ms else None
     refused: Cause = outcome.cause if outcome.cause in PERMANENT else ""
-    why = "cannot work" if refused else "provider unavailable"
+    broke = reviewer_failed(state, job, outcome) and not outcome.cause
+    why = "no verdict" if broke else "cannot work" if refused else "provider unavailable"
     # An agent that could not even be started has not seen the prompt.
-    resumes = job.resumes if outcome.cause == "unavailable" else _AWAY
+    resumes = job.resumes if outcome.cause == "unavailable" else _BROKE if broke else _AWAY
+    then = replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, resumes=resumes)
+    if broke:  # the provider may have refused the form of the answer
+        then = replace(then, broke=True, typed=False)
     return WaitJob(
         label=f"{job.label}-retry",
         at_least_ms=0 if event.at_ms else ms,
         not_before_ms=not_before_ms,
-        then=replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, resumes=resumes),
+        then=then,
         what=f"{label}: {why} ({_short(outcome.error)}): retry {job.tries + 1}",
     )
 
@@ -129,10 +146,14 @@ def _told(state: RunState, job: TurnJob, event: TurnSettled, wait: WaitJob) -> s
     return f"{what}; retry {wait.then.tries} in {span(ms)}"
 
 
-def _give_up(state: RunState, job: TurnJob, why: str) -> RunState:
-    """Gives up waiting."""
-    state = steps.hold_back(state, Hold(kind="pause", by="provider", why=why))
-    fresh = replace(_continued(job, None), tries=0, limits=0, refused="", waiting_since_ms=None)
+def _give_up(state: RunState, job: TurnJob, outcome: TurnOutcome, why: str) -> RunState:
+    """Gives up waiting: the user is asked, unless the settings say what else is to be done about a reviewer."""
+    policy = state.run.on_unavailable
+    if policy in ("skip", "other") and job.purpose == "review":
+        return review.leave_out(state, job, why, "limited" if outcome.status == "limited" else "unavailable")
+    hold = Hold(kind="fail" if policy == "fail" else "pause", by="provider", why=why)
+    state = steps.hold_back(state, hold)
+    fresh = replace(_continued(job, None), tries=0, limits=0, refused="", broke=False, waiting_since_ms=None)
     return joblist.add(state, replace(fresh, resumes=job.resumes or _AWAY))
 
 

@@ -1606,6 +1606,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.QuestionAnswered: run.QuestionAnswered(text="x"),
         run.VerdictSubmitted: run.VerdictSubmitted(approved=True),
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
+        run.FindingWaived: run.FindingWaived(finding_id="f1"),
         run.ContactChanged: run.ContactChanged(role="worker", comes=False),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
     }
@@ -1645,6 +1646,7 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.ContactChanged(role="reviewer", comes=False))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.ReviewRequested())
+    story.happens(run.FindingWaived(finding_id="f1"))
     story.happens(run.VerdictSubmitted(approved=False, notes="x"))
     story.happens(run.PauseRequested(now=True))
     story.happens(run.ResumeRequested())

@@ -19,10 +19,18 @@ DONE = "<promise>DONE</promise>"
 # A good turn in every phase: says done, passes the review.
 GOOD = {"work": DONE, "review": "<review>PASS</review>"}
 
+REVIEWS = (
+    "FINDING app.py:1 | wrong | pytest\n<review>FAIL</review>",
+    "FINDING minor | app.py:1 | wrong\n<review>FAIL</review>",
+    "STAYS f1\n<review>FAIL</review>",
+    "ACCEPTED f1\nFIXED f2\n<review>PASS</review>",
+    '{"verdict": "changes", "findings": [{"place": "b.py", "description": "also wrong"}]}',
+    f"REFUSED f1: it is right\n{DONE}",
+)
 OUTCOMES = st.builds(
     TurnOutcome,
     status=st.sampled_from(["finished", "finished", "finished", "failed", "interrupted", "limited"]),
-    text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>"]),
+    text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>", *REVIEWS]),
     error=st.sampled_from(["", "boom"]),
     resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
     cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context"]),
@@ -56,6 +64,8 @@ SETTINGS = st.builds(
     asks_again=st.booleans(),
     at_limit=st.sampled_from(["wait", "swap", "stop"]),
     looks_at_limits=st.booleans(),
+    keeps_findings=st.booleans(),
+    on_unavailable=st.sampled_from(["", "ask", "wait", "skip", "other", "fail"]),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
@@ -195,6 +205,10 @@ class RunMachine(RuleBasedStateMachine):
     def somebody_judges(self, approved, notes):
         self.happens(run.VerdictSubmitted(approved=approved, notes=notes))
 
+    @rule(finding_id=st.sampled_from(["f1", "f2", "f99"]))
+    def somebody_waives_a_finding(self, finding_id):
+        self.happens(run.FindingWaived(finding_id=finding_id))
+
     @rule(text=st.sampled_from(["", "more"]))
     def somebody_follows_up(self, text):
         self.happens(run.QuestionAnswered(text=text))
@@ -260,6 +274,11 @@ class RunMachine(RuleBasedStateMachine):
             assert self.state.pull_request == FOUND
             told = FOUND.url in self.state.detail or self.state.tasks_done > 0  # each of several has its own
             assert told or self.state.phase is not run.Phase.COMPLETED
+
+    @invariant()
+    def every_finding_has_an_id_of_its_own(self):
+        ids = [each.id for each in self.state.findings]
+        assert len(ids) == len(set(ids))
 
     @invariant()
     def no_session_has_two_turns_at_once(self):

@@ -13,6 +13,7 @@ ON_DISK = {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
         *("CooldownEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
         *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged"),
+        "FindingWaived",
     },
     "turn": {
         *("SessionBegan", "TurnIntended", "TurnSubmitted", "TurnSeen", "TurnReturned", "TurnWithdrawn", "TurnCut"),

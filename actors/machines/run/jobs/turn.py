@@ -23,6 +23,9 @@ class StartTurn(Command, frozen=True, kw_only=True):
     model: str = ""  # "" = the agent's own default
     continues: str = ""  # the attempt before: when the session has its prompt, `reminder` is sent instead of `prompt`
     reminder: str = ""
+    typed: bool = (
+        False  # the answer of a review, in the form of `review_answer.SCHEMA` where the agent can be bound to it
+    )
 
     @property
     def where(self) -> Where:
@@ -69,6 +72,8 @@ class TurnJob(Job, frozen=True, kw_only=True):
     cut: str = ""  # why it was interrupted; "" = it was not
     limits: int = 0  # how many times in a row a limit has ended it
     tries: int = 0  # how many times in a row it was resumed because the provider did not answer
+    typed: bool = False  # as in `StartTurn`
+    broke: bool = False  # the last attempt failed, or was interrupted, without a known cause
     refused: Cause = ""  # why the agent could not work at the last attempt
     waiting_since_ms: int | None = None  # the first of a row of such ends, Unix ms
     asked_at_ms: int | None = None  # when this attempt was to begin, Unix ms
@@ -86,6 +91,7 @@ class TurnJob(Job, frozen=True, kw_only=True):
             prompt=prompts.continuation(self.prompt, why=self.resumes) if self.resumes else self.prompt,
             model=self.model,
             continues=self.continues,
+            typed=self.typed,
             reminder=prompts.reminder(self.prompt, why=self.resumes) if continued else "",
         )
 
