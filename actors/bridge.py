@@ -303,7 +303,8 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def _open_endpoint(self, listen_fd: int) -> None:
         """Runs in its own thread. Any failure ends the process and is logged."""
-        from actors.edges.mcp_endpoint import McpEndpoint, Tools
+        from actors.edges.mcp_endpoint import McpEndpoint
+        from actors.edges.mcp_tools import Tools
 
         tools = Tools(
             send_message=self._send_message,

@@ -11,25 +11,21 @@ and must only pass messages on.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sys
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import zmq
 from loguru import logger
 
 from actors.edges.reliable_channel import ReliableChannel, monotonic_ms, refusal
 from actors.edges.socket_loop import SocketLoop
-from actors.errors import LoopError, OperationalError, ProtocolError, UserError
+from actors.errors import LoopError, OperationalError, ProtocolError
 from actors.messages import Ack, ActorDown, ActorUp, Heartbeat, Message, Undeliverable
 from actors.remote import RemoteRef
 from actors.wire.envelope import (
@@ -44,37 +40,15 @@ from actors.wire.envelope import (
     kind_of,
     split_local,
 )
+from supervisor.dead_letters import DeadLetter, DeadLetters
+from supervisor.private_socket import lock, socket_path
+from supervisor.routing import Routes
 
-DEAD_LETTERS_KEPT = 1_000
 HANDSHAKE_MS = 2_000  # for a client that connects and says nothing
 BATCH = 200  # frames read in one go before the root's orders are served
-# sun_path holds 108 bytes on Linux and 104 on macOS, the last of them a zero.
-MAX_PATH_BYTES = 107 if sys.platform == "linux" else 103
-
 OnMessage = Callable[[Message, Sender], Message | None]
 # Called in the router's thread with (envelope, body, why it was not delivered); must only pass it on.
 Tap = Callable[[Envelope, bytes, str], None]
-
-
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that was not delivered. It leaves the list when a resend arrives after all."""
-
-    at_ms: int  # Unix time of the last attempt
-    message_id: str
-    run: str
-    sender: str
-    recipient: str
-    kind: str
-    reason: str
-    attempts: int = 1
-    kept: bool = False  # its sender keeps it and sends it again
-
-
-class Registration(msgspec.Struct):
-    """One name of one run. A dead incarnation's last words are accepted until it is replaced."""
-
-    incarnation: int
-    alive: bool
 
 
 class LocalEndpoint:
@@ -122,13 +96,13 @@ class Router:
     """
 
     def __init__(self, directory: Path) -> None:
-        path = _private_socket_path(directory)
-        self._lock_fd = _lock(directory / "bus.lock")
+        path = socket_path(directory)
+        self._lock_fd = lock(directory / "bus.lock")
         self.endpoint = f"ipc://{path}"
         self._loop = SocketLoop("router")
         self._guard = threading.Lock()
-        self._registrations: dict[tuple[str, str], Registration] = {}
-        self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
+        self._routes = Routes()
+        self._dead = DeadLetters()
         self._taps: dict[str, Tap] = {}  # by run; replaced as a whole
         self._endpoints: dict[tuple[str, str], LocalEndpoint] = {}  # router's thread only
         self._local_incarnations: dict[tuple[str, str], int] = {}
@@ -147,22 +121,18 @@ class Router:
         Mail for it while it is not connected becomes `Undeliverable`. Older incarnations are fenced off.
         """
         with self._guard:
-            self._registrations[run, name] = Registration(incarnation, alive=True)
+            self._routes.set_live(run, name, incarnation)
 
     def set_dead(self, run: str, name: str, incarnation: int) -> None:
         """From now on the incarnation gets no mail. Its last words are accepted until it is replaced."""
         with self._guard:
-            registration = self._registrations.get((run, name))
-            if registration is not None and registration.incarnation == incarnation:
-                registration.alive = False
+            self._routes.set_dead(run, name, incarnation)
 
     def forget_run(self, run: str) -> None:
         """Removes the names, endpoints and dead letters of a run that is over."""
         with self._guard:
-            self._registrations = {
-                key: registration for key, registration in self._registrations.items() if key[0] != run
-            }
-            self._dead = OrderedDict((key, letter) for key, letter in self._dead.items() if letter.run != run)
+            self._routes.forget_run(run)
+            self._dead.forget_run(run)
 
         def forget() -> None:
             for key in [key for key in self._endpoints if key[0] == run]:
@@ -201,7 +171,7 @@ class Router:
     def dead_letters(self, run: str | None = None) -> list[DeadLetter]:
         """Dead letters, oldest first; of all runs by default."""
         with self._guard:
-            return [letter for letter in self._dead.values() if run in (None, letter.run)]
+            return self._dead.of(run)
 
     def set_tap(self, run: str, tap: Tap | None) -> None:
         """Shows all messages of the run to `tap` from now on; None switches it off. Costs one look-up per message
@@ -257,8 +227,10 @@ class Router:
         if len(frames) != len(Frames._fields):
             raise ProtocolError(f"{len(frames)} frames instead of {len(Frames._fields)} from {source}")
         if (source.run, source.name) in self._endpoints:
-            raise ProtocolError(f"somebody has connected as {source}, an address of the root itself")
-        self._route(source, Frames(*frames), muted=self._mute(source))
+            raise ProtocolError(f"a process has connected as {source}, an address of the root itself")
+        with self._guard:
+            muted = self._routes.muted(source)
+        self._route(source, Frames(*frames), muted=muted)
 
     def _route(self, source: Address, frames: Frames, *, muted: str | None = None) -> None:
         try:
@@ -275,19 +247,9 @@ class Router:
         if reason is None:
             if envelope.attempt > 1:
                 with self._guard:
-                    self._dead.pop(envelope.id, None)
+                    self._dead.arrived(envelope.id)
         elif envelope.kind not in _FORGOTTEN:
             self._return_to_sender(source, envelope, reason)
-
-    def _mute(self, source: Address) -> str | None:
-        """Why this connection is ignored; None when it is not."""
-        with self._guard:
-            registration = self._registrations.get((source.run, source.name))
-        if registration is None:
-            return f"sender {source} is unknown"
-        if registration.incarnation != source.incarnation:
-            return f"sender {source} was replaced by #{registration.incarnation}"
-        return None
 
     def _forward(self, envelope: Envelope, frames: Frames) -> str | None:
         """Delivers the frames, or returns why it cannot."""
@@ -298,14 +260,8 @@ class Router:
             endpoint.deliver(frames.header, frames.body)
             return None
         with self._guard:
-            registration = self._registrations.get((envelope.run, name))
-        if registration is None:
-            return f"{name} is unknown"
-        if not registration.alive:
-            return f"{name} is down"
-        if incarnation not in (None, registration.incarnation):
-            return f"{envelope.recipient} is gone"
-        return self._send(Address(envelope.run, name, registration.incarnation), frames)
+            recipient = self._routes.recipient(envelope.run, name, incarnation)
+        return recipient if isinstance(recipient, str) else self._send(recipient, frames)
 
     def _send(self, recipient: Address, frames: Frames) -> str | None:
         try:
@@ -320,21 +276,8 @@ class Router:
 
     def _return_to_sender(self, source: Address, envelope: Envelope, reason: str) -> None:
         with self._guard:
-            known = self._dead.pop(envelope.id, None)
-            self._dead[envelope.id] = DeadLetter(
-                at_ms=_wall_ms(),
-                message_id=envelope.id,
-                run=envelope.run,
-                sender=envelope.sender,
-                recipient=envelope.recipient,
-                kind=envelope.kind,
-                reason=reason,
-                attempts=known.attempts + 1 if known else 1,
-                kept=envelope.seq > 0,
-            )
-            while len(self._dead) > DEAD_LETTERS_KEPT:
-                self._dead.popitem(last=False)
-        if known is None and not envelope.seq:  # its sender does not resend it: it is lost
+            known = self._dead.add(envelope, reason, _wall_ms())
+        if not known and not envelope.seq:  # its sender does not resend it: it is lost
             logger.bind(run=envelope.run).warning(
                 "dead letter: {} from {} to {}: {}", envelope.kind, envelope.sender, envelope.recipient, reason
             )
@@ -354,11 +297,7 @@ class Router:
     def _broadcast(self, run: str, message: Message) -> None:
         subject = message.name if isinstance(message, ActorUp | ActorDown) else None
         with self._guard:
-            live = [
-                Address(run, name, registration.incarnation)
-                for (its_run, name), registration in self._registrations.items()
-                if its_run == run and registration.alive and name != subject
-            ]
+            live = [address for address in self._routes.live(run) if address.name != subject]
         for address in live:
             refused = self._send(address, _from_router(run, address.local, message))
             if refused is not None:
@@ -387,30 +326,3 @@ def _from_router(run: str, recipient: str, message: Message) -> Frames:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _private_socket_path(directory: Path) -> Path:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise UserError(
-            f"{directory} must be accessible to you only, because commands pass through it: chmod 700 {directory}"
-        )
-    path = directory / "bus.sock"
-    length = len(os.fsencode(path))
-    if length > MAX_PATH_BYTES:
-        raise UserError(
-            f"{path} has {length} bytes, a socket's path at most {MAX_PATH_BYTES}: choose a shorter directory"
-        )
-    return path
-
-
-def _lock(path: Path) -> int:
-    """Locks the socket's path. A second bind would silently take the socket over, as libzmq removes the path first."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise OperationalError(f"{path.parent} is in use by another root: end it, or attach to it") from error
-    return descriptor

@@ -25,17 +25,12 @@ import asyncio
 import hmac
 import ipaddress
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-import h11
 import mcp_types as types
-import msgspec
 import uvicorn
 from anyio import to_thread
 from loguru import logger
@@ -44,108 +39,33 @@ from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actors.access import BRIDGE_PATH, bridge_url
-from actors.edges.doorkeeper import Admits, Doorkeeper
+from actors.edges.mcp_server import BODY_S, MAX_BODY_BYTES, GuardedServer, closing, has_closed, once, whole_body
+from actors.edges.mcp_tools import INSTRUCTIONS, Tools, list_tools, work
 from actors.errors import LoopError, OperationalError, ProtocolError, UserError
 from actors.settings import Role
 from actors.text import mended_json
 
 CALLER = "loop.caller"  # our key in the ASGI scope
 
-INSTRUCTIONS = (
-    "You work as a pair with another coding agent; this server carries messages between the two of you. "
-    "Write to the other agent with send_message, and never ask the human to pass a message on. "
-    "Messages for you come by themselves, as prompts; receive_messages fetches those that still wait."
-)
-
-MAX_BODY_BYTES = 10 * 1024 * 1024
-BODY_S = 30.0
-# Bytes of an oversized body that are discarded before the refusal: a client reads the answer after sending everything.
-DISCARDED_BYTES = 20 * MAX_BODY_BYTES
 MOST_SERVED = 256  # concurrent requests of our agents
 
 START_PATIENCE_S = 10.0
 STOP_PATIENCE_S = 1.0  # for calls in progress to end; the whole actor has less than 3 s
 
-
-class SendMessage(msgspec.Struct, frozen=True):
-    """Arguments of send_message. Missing ones are empty, so that the tool's own error names them."""
-
-    target: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """The tools' functions. Each gets the caller's role and returns text for the agent.
-
-    They raise `UserError` for a call that the agent can correct; it gets the text as invalid params. They raise any
-    other LoopError for circumstances; the agent gets the text as an internal error. Called from many threads
-    concurrently.
-    """
-
-    send_message: Callable[[Role, str, str], str]  # caller, target, message
-    bridge_status: Callable[[Role], str]
-    receive_messages: Callable[[Role], str]
-    came: Callable[[Role], object] = lambda _role: None  # called once per caller, in the endpoint's thread
+_REFUSED = b'{"error": "invalid_token", "error_description": "a bearer token of this run is needed"}'
+_REFUSAL = (
+    b"HTTP/1.1 401 Unauthorized\r\n"
+    b'www-authenticate: Bearer error="invalid_token"\r\n'
+    b"content-type: application/json\r\n"
+    b"content-length: %d\r\n"
+    b"connection: close\r\n\r\n" % len(_REFUSED)
+) + _REFUSED
 
 
-_NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
-
-TOOLS = (
-    types.Tool(
-        name="send_message",
-        description=(
-            "Send a message to the other agent. The result says what has become of it, with its id: accepted for "
-            "delivery, or queued. Neither means that it was read: see bridge_status. An answer, if there is one, "
-            "comes to you as a message of its own."
-        ),
-        input_schema={
-            "type": "object",
-            "properties": {
-                "target": {"type": "string", "description": "Name of the other agent, in any case."},
-                "message": {"type": "string", "description": "What it should know or do."},
-            },
-            "required": ["target", "message"],
-        },
-        annotations=types.ToolAnnotations(
-            title="Send a message to the other agent",
-            read_only_hint=False,
-            destructive_hint=False,
-            idempotent_hint=False,
-            open_world_hint=False,
-        ),
-    ),
-    types.Tool(
-        name="bridge_status",
-        description="Who the other agent is, and what has become of the messages both ways. Changes nothing.",
-        input_schema=_NO_ARGUMENTS,
-        annotations=types.ToolAnnotations(
-            title="State of the bridge",
-            read_only_hint=True,
-            destructive_hint=False,
-            idempotent_hint=True,
-            open_world_hint=False,
-        ),
-    ),
-    types.Tool(
-        name="receive_messages",
-        description=(
-            "Fetch the messages for you that still wait. What it returns is not delivered to you again. You need not "
-            "call it to get your messages: they come by themselves."
-        ),
-        input_schema=_NO_ARGUMENTS,
-        annotations=types.ToolAnnotations(
-            title="Fetch waiting messages",
-            read_only_hint=False,
-            destructive_hint=False,
-            idempotent_hint=False,
-            open_world_hint=False,
-        ),
-    ),
-)
+_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nallow: POST\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class McpEndpoint:
@@ -181,7 +101,7 @@ class McpEndpoint:
             limit_concurrency=MOST_SERVED,
             timeout_graceful_shutdown=int(STOP_PATIENCE_S),
         )
-        self._server = _Server(config, self._started, self._admits)
+        self._server = GuardedServer(config, self._started, self._admits)
         self._thread = threading.Thread(target=self._run, name="mcp-endpoint", daemon=True)
 
     @property
@@ -220,7 +140,7 @@ class McpEndpoint:
 
     def _app(self) -> ASGIApp:
         server: Server[Any] = Server(
-            "loop-bridge", instructions=INSTRUCTIONS, on_list_tools=_list_tools, on_call_tool=self._call_tool
+            "loop-bridge", instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=self._call_tool
         )
         inner = server.streamable_http_app(
             streamable_http_path=BRIDGE_PATH,
@@ -236,7 +156,7 @@ class McpEndpoint:
             if scope["type"] != "http":
                 await inner(scope, receive, send)
                 return
-            answer = _closing(send)
+            answer = closing(send)
             role = self._role(dict(scope["headers"]).get(b"authorization", b""))
             if role is None:  # the door has seen a token in another line
                 await Response(status_code=401)(scope, receive, answer)
@@ -244,11 +164,11 @@ class McpEndpoint:
             if role not in self._callers:
                 self._callers.add(role)
                 self._tools.came(role)
-            if (body := await _whole_body(receive)) is None:
+            if (body := await whole_body(receive)) is None:
                 text = f"a request has at most {MAX_BODY_BYTES} bytes, and comes within {BODY_S:g} s"
                 await JSONResponse({"error": text}, 413)(scope, receive, answer)
             else:
-                await inner({**scope, CALLER: role}, _once(mended_json(body), receive), answer)
+                await inner({**scope, CALLER: role}, once(mended_json(body), receive), answer)
 
         return guard
 
@@ -277,7 +197,7 @@ class McpEndpoint:
             logger.info("{} of the {} is not carried out: its caller is gone", params.name, caller)
             raise MCPError(types.INTERNAL_ERROR, "nothing was done: the caller has closed the connection")
         try:
-            text = await to_thread.run_sync(self._work(caller, params))
+            text = await to_thread.run_sync(work(self._tools, caller, params))
         except UserError as error:
             raise MCPError(types.INVALID_PARAMS, str(error)) from error
         except LoopError as error:
@@ -291,125 +211,5 @@ class McpEndpoint:
     def _has_hung_up(self, client: tuple[str, int]) -> bool:
         for link in self._server.server_state.connections:
             if link.client == client:  # type: ignore[union-attr] # all are of h11; our clients have a port each
-                return _has_closed(link.transport)
+                return has_closed(link.transport)
         return True
-
-    def _work(self, caller: Role, params: types.CallToolRequestParams) -> Callable[[], str]:
-        match params.name:
-            case "send_message":
-                try:
-                    call = msgspec.convert(params.arguments or {}, SendMessage)
-                except msgspec.ValidationError as error:
-                    raise UserError(f"arguments of send_message: {error}") from error
-                return lambda: self._tools.send_message(caller, call.target, call.message)
-            case "bridge_status":
-                return lambda: self._tools.bridge_status(caller)
-            case "receive_messages":
-                return lambda: self._tools.receive_messages(caller)
-            case name:
-                raise UserError(f"unknown tool {name!r}: there are {', '.join(tool.name for tool in TOOLS)}")
-
-
-_REFUSED = b'{"error": "invalid_token", "error_description": "a bearer token of this run is needed"}'
-_REFUSAL = (
-    b"HTTP/1.1 401 Unauthorized\r\n"
-    b'www-authenticate: Bearer error="invalid_token"\r\n'
-    b"content-type: application/json\r\n"
-    b"content-length: %d\r\n"
-    b"connection: close\r\n\r\n" % len(_REFUSED)
-) + _REFUSED
-
-
-_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nallow: POST\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn behind a doorkeeper, which says when it has started."""
-
-    def __init__(self, config: uvicorn.Config, started: threading.Event, admits: Admits) -> None:
-        super().__init__(config)
-        self._is_up = started
-        self._admits = admits
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])  # it listens to nothing: connections come from the doorkeeper
-        assert sockets is not None
-        (listening,) = sockets
-        self._door = Doorkeeper(listening, self._admits, self._protocol, "the bridge's port")
-        self._door.open()
-        self._is_up.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._door.stop_listening()
-        await super().shutdown(sockets)
-        self._door.close()
-
-    def _protocol(self) -> asyncio.Protocol:
-        made = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        assert isinstance(made, asyncio.Protocol)
-        return made
-
-
-def _has_closed(transport: asyncio.Transport) -> bool:
-    """Whether the peer has closed, even if the event loop has not read that yet. Call it in the loop's thread."""
-    if transport.is_closing():
-        return True
-    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as link:
-        try:
-            return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-
-async def _whole_body(receive: Receive) -> bytes | None:
-    """The body; None when it is too long or slow, or its sender is gone. An oversized one is discarded first."""
-    parts: list[bytes] = []
-    size = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(BODY_S):
-            while size <= DISCARDED_BYTES:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                size += len(part := message.get("body", b""))
-                if size <= MAX_BODY_BYTES:
-                    parts.append(part)
-                else:
-                    parts.clear()
-                if not message.get("more_body", False):
-                    return b"".join(parts) if size <= MAX_BODY_BYTES else None
-    return None
-
-
-def _once(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body as one message, then the client's disconnect."""
-    left = [body]
-
-    async def received() -> Message:
-        return {"type": "http.request", "body": left.pop(), "more_body": False} if left else await receive()
-
-    return received
-
-
-async def _list_tools(
-    _context: ServerRequestContext[Any, Any], _params: types.PaginatedRequestParams | None
-) -> types.ListToolsResult:
-    return types.ListToolsResult(tools=list(TOOLS))
-
-
-def _closing(send: Send) -> Send:
-    """Closes the connection after one request: see the module's docstring."""
-
-    async def send_closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [pair for pair in message.get("headers", []) if pair[0].lower() != b"connection"]
-            message = {**message, "headers": [*headers, (b"connection", b"close")]}
-        # The server itself has answered an invalid body, and the connection accepts nothing more.
-        with suppress(h11.LocalProtocolError):
-            await send(message)
-
-    return send_closing

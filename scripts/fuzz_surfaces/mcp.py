@@ -14,7 +14,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.edges.mcp_endpoint import McpEndpoint
+from actors.edges.mcp_tools import Tools
 from actors.errors import UserError
 from actors.settings import Role
 from fuzz_surfaces import inputs as make

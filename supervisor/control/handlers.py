@@ -74,8 +74,9 @@ from supervisor.control.protocol import (
     SubmitVerdict,
 )
 from supervisor.control.server import TraceTap
+from supervisor.dead_letters import DeadLetter
 from supervisor.inspections import evaluation, overview
-from supervisor.router import DeadLetter, Router
+from supervisor.router import Router
 from supervisor.run_tree import DRIVER, RunSpec
 
 # An actor answers in milliseconds, unless it is stuck or being replaced. Then the console gets an answer after this

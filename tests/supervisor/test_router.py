@@ -18,7 +18,7 @@ from actors.errors import OperationalError, UserError
 from actors.messages import Ack, ActorUp, Heartbeat, Load, Message, Note, Progress, StopActor, Undeliverable
 from actors.wire import envelope as wire
 from actors.wire.envelope import Address, Envelope
-from supervisor import router as router_module
+from supervisor import dead_letters, private_socket
 from supervisor.router import LocalEndpoint, Router
 
 NOTE = Note(sender="", recipient="", text="n", at_ms=0)
@@ -308,11 +308,11 @@ def test_acknowledgements_heartbeats_and_notices_make_no_dead_letters(exchange) 
 
 def test_only_the_newest_dead_letters_are_kept(exchange) -> None:
     worker = exchange.join("r/worker#1")
-    for number in range(router_module.DEAD_LETTERS_KEPT + 5):
+    for number in range(dead_letters.DEAD_LETTERS_KEPT + 5):
         worker.send("reviewer", PROGRESS, id=str(number))
         worker.receive()
     letters = exchange.router.dead_letters()
-    assert len(letters) == router_module.DEAD_LETTERS_KEPT
+    assert len(letters) == dead_letters.DEAD_LETTERS_KEPT
     assert letters[0].message_id == "5"
 
 
@@ -464,7 +464,7 @@ def test_a_directory_that_others_can_enter_is_refused(directory: Path) -> None:
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_refused_with_its_length(directory: Path) -> None:
-    fits = directory / ("x" * (router_module.MAX_PATH_BYTES - len(os.fsencode(directory)) - len("//bus.sock")))
+    fits = directory / ("x" * (private_socket.MAX_PATH_BYTES - len(os.fsencode(directory)) - len("//bus.sock")))
     Router(fits).close()
-    with pytest.raises(UserError, match=f"has {router_module.MAX_PATH_BYTES + 1} bytes, a socket's path at most"):
+    with pytest.raises(UserError, match=f"has {private_socket.MAX_PATH_BYTES + 1} bytes, a socket's path at most"):
         Router(fits.with_name(fits.name + "x"))

@@ -15,7 +15,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
-from actors.edges import bridge_shim, mcp_endpoint
+from actors.edges import bridge_shim, mcp_server
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.machines import mail
 from tests.actors.edges.test_mcp_endpoint import MODES, TOKENS, Recorder, listening, tool_call
@@ -183,13 +183,13 @@ def test_a_line_of_10_mb_is_served(url: str, desk: Recorder) -> None:
 
 @pytest.mark.parametrize("order", [("jsonrpc", "id", "method", "params"), ("method", "params", "jsonrpc", "id")])
 def test_a_line_that_is_too_long_is_refused_under_its_own_id(url: str, desk: Recorder, order: Sequence[str]) -> None:
-    long = tool_call("send_message", message="x" * mcp_endpoint.MAX_BODY_BYTES)
+    long = tool_call("send_message", message="x" * mcp_server.MAX_BODY_BYTES)
     with started(url) as shim:
         answer = shim.ask({name: long[name] for name in order})
         assert (answer["id"], answer["error"]["code"]) == (7, -32600)
         assert said_text(shim.ask(tool_call("bridge_status"))) == "status for the worker"
     assert desk.calls == []
-    assert bridge_shim.MAX_LINE_BYTES == mcp_endpoint.MAX_BODY_BYTES
+    assert bridge_shim.MAX_LINE_BYTES == mcp_server.MAX_BODY_BYTES
 
 
 # --- the bridge fails ---

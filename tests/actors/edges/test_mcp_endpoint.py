@@ -23,8 +23,9 @@ from mcp.shared.exceptions import MCPError
 from actors.access import BridgeAccess
 from actors.adapters import claude, codex
 from actors.adapters.base import AgentSettings
-from actors.edges import doorkeeper, mcp_endpoint
-from actors.edges.mcp_endpoint import McpEndpoint, Tools
+from actors.edges import doorkeeper, mcp_server
+from actors.edges.mcp_endpoint import McpEndpoint
+from actors.edges.mcp_tools import Tools
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import OperationalError, ProtocolError, UserError
 from tests.actors.adapters.acp_rig import opened, run
@@ -372,13 +373,13 @@ def chunks(size):
 
 @pytest.mark.parametrize("announced", [True, False], ids=["content-length", "chunked"])
 def test_a_body_that_is_too_long_is_answered_with_413(endpoint, announced):
-    size = mcp_endpoint.MAX_BODY_BYTES + 65_536
+    size = mcp_server.MAX_BODY_BYTES + 65_536
     assert post(endpoint, b" " * size if announced else chunks(size))[0] == 413
     assert post(endpoint, tool_call("bridge_status"))[0] == 200
 
 
 def test_a_body_as_long_as_allowed_is_served(endpoint, desk):
-    text = "x" * (mcp_endpoint.MAX_BODY_BYTES - 1_000)
+    text = "x" * (mcp_server.MAX_BODY_BYTES - 1_000)
     assert post(endpoint, tool_call("send_message", target="claude", message=text))[0] == 200
     assert len(desk.calls[0][2]) == len(text)
 
