@@ -139,7 +139,8 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
 
 ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 RECOVERY_ROUNDS = 3
-IDLE_S = 11.0  # a forkserver waits for 10 s before it imports what only a restart needs
+FIRST_IDLE_S = 11.0  # a forkserver waits for 10 s before it imports what only a restart needs
+IDLE_S = 2.0  # afterwards it has imported that; a spare process is made at once
 
 
 def bench_recovery() -> None:
@@ -147,8 +148,9 @@ def bench_recovery() -> None:
     launchers = (("forkserver", {}), ("portable", {"LOOP_PORTABLE": "1"}))
     found: dict[str, list[dict[str, float]]] = {name: [] for name, _ in launchers}
     starts: list[float] = []
-    for _ in range(RECOVERY_ROUNDS):
+    for number in range(1, RECOVERY_ROUNDS + 1):
         for name, changes in launchers:
+            print(f"recovery, {name}: round {number} of {RECOVERY_ROUNDS}", file=sys.stderr, flush=True)
             found[name].append(recoveries(changes, starts))
     yardstick = statistics.median(starts)
     for name, rounds in found.items():
@@ -176,12 +178,13 @@ def recoveries(changes: dict[str, str], starts: list[float]) -> dict[str, float]
         loop = world.loops[0]
         log = world.run_directory() / "log"
         found = {}
+        wait_until_idle(world, FIRST_IDLE_S)
         for actor in ACTORS:
-            wait_until_idle(world)
+            wait_until_idle(world, IDLE_S)
             starts += [timed(lambda: quiet(sys.executable, "-c", "import zmq, pykka")) for _ in range(3)]
             found[actor] = recovery(log, loop.pid_of(actor), actor)
         if changes:
-            wait_until_idle(world)
+            wait_until_idle(world, IDLE_S)
             time.sleep(10)  # a new series of restarts begins: the next one does not wait
             recovery(log, loop.pid_of("persistence"), "persistence")
             found["cold"] = recovery(log, loop.pid_of("reviewer"), "reviewer")
@@ -195,18 +198,19 @@ def restart(world: World, loop: Loop, changes: dict[str, str]) -> None:
     world.start("--agent", "embedded", "--run-id", "1", **changes).wait_for("are ready")
 
 
-def wait_until_idle(world: World) -> None:
-    """Waits until the world's processes have been idle for longer than a launcher waits before it imports what a
-    restart needs.
+def wait_until_idle(world: World, idle_s: float) -> None:
+    """Waits until the world's processes spend less than 2 % of a core for `idle_s` seconds: a launcher is ready then.
+
+    The heartbeats of an idle run take about 0.5 %.
     """
     before, since = -1.0, time.monotonic()
-    while time.monotonic() < since + IDLE_S:
+    while time.monotonic() < since + idle_s:
         spent = 0.0
         for process in world.survivors():
             with suppress(psutil.Error):
                 times = process.cpu_times()
                 spent += times.user + times.system
-        if spent > before + 0.03:  # heartbeats are less
+        if before < 0 or spent > before + 0.02 * idle_s:
             before, since = spent, time.monotonic()
         time.sleep(0.2)
 
