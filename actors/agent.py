@@ -61,6 +61,7 @@ from actors.starts import StartAgent
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
+CHECKS = "checks"  # folder in the run's directory: what checks have printed
 PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may want to make the working directory again
 
 
@@ -80,8 +81,10 @@ class AgentActor(ProcessActor[StartAgent]):
             run_id=start.run_id,
             environment=start.environment,
             store=start.directory / tree.FOLDER,
+            outputs=start.directory / CHECKS,
             created_at=start.created_at,
             tell=self.tell_people,
+            report=self.context.ref("console").tell,
         )
 
     def on_start(self) -> None:

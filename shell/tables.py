@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
+from msgspec.structs import replace
+
+from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
 from shell import spending
@@ -48,6 +50,8 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     question = report.question or (report.status.question if report.status is not None else "")
     if question:
         facts.append(("question", question))
+    if report.check is not None:
+        facts.append(("check", check_line(report.check, now_ms=now_ms)))
     if report.worktree:
         facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))
@@ -63,6 +67,13 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         lines += [f"  {each}" for each in actor_lines(report.actors, now_ms=now_ms)]
     lines += [f"  {each}" for each in cost_lines(report.agents)]
     return lines
+
+
+def check_line(check: CheckStatus, *, now_ms: int) -> str:
+    """The check that runs: which one, for how long, and its last line."""
+    which = f"{check.number} of {check.of}: " if check.of > 1 else ""
+    said = f": {check.line}" if check.line else ""
+    return f"{which}{_first_line(check.command)} for {duration(now_ms - check.since_ms)}{said}"
 
 
 def _first_line(text: str) -> str:
@@ -179,6 +190,8 @@ def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
         stands = f"input-required: {report.question}"
     elif report.status is not None and report.status.question:
         stands += " (/help, /status: a command)"
+    if report.check is not None:
+        stands += f" ({line(check_line(replace(report.check, line=''), now_ms=now_ms))})"
     parts = []
     for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""

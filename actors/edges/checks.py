@@ -6,7 +6,7 @@ judge: the run machine reads the results.
 The rules, for every check:
 - Afterwards none of its processes runs, even one that left its session: a remaining server would answer the next check.
 - It ends: after `timeout_s` it is killed, and has failed.
-- Its output is read as it comes and only the end is kept, so memory and disk stay bounded.
+- Its output is read as it comes. Memory holds the end of it, and a file (check_output) a bounded part.
 - A check that cannot be started (no directory, no memory, an invalid argument) has failed.
 """
 
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import check_keeper
+from actors.edges.check_output import CheckOutput
 from actors.edges.marked_processes import CHECK_MARK_VARIABLE, sweep
 from actors.edges.processes import kill_tree
 from actors.machines.run import CheckResult
@@ -32,7 +33,7 @@ from actors.setting_rows.proof import CHECK_TIMEOUT_S
 # Enough for an agent: the summary at the end of a test run and some of the failures above it.
 OUTPUT_TAIL_BYTES = 6_000
 TIMEOUT_S = CHECK_TIMEOUT_S
-PROGRESS_S = 60.0  # how often the user is told that a check still runs
+PROGRESS_S = 2.0  # how often it is reported that a check still runs
 SWEEP_S = 2.0
 KEEPER_S = 1.0
 _MOST_READS = 64  # a pipe holds 64 kB, but another user's process may continue to write
@@ -42,9 +43,13 @@ TIMED_OUT = 124  # as timeout(1) reports it
 
 @dataclass(frozen=True, kw_only=True)
 class CheckProgress:
-    """A check has started (`seconds` is 0), or still runs. `line` is the last one that it printed."""
+    """A check has started (`seconds` is 0), or still runs. `line` is the last one that it printed.
+
+    `number`: which one it is, from 1.
+    """
 
     command: str
+    number: int = 1
     seconds: float = 0.0
     line: str = ""
 
@@ -60,7 +65,12 @@ class CheckRun:
         *,
         timeout_s: float = TIMEOUT_S,
         progress_s: float = PROGRESS_S,
+        output: Path | None = None,
+        name: str = "check",
     ) -> None:
+        """`output`: a folder, where the output of each check is kept under this name."""
+        self._output = output
+        self._name = name
         self._commands = commands
         self._cwd = cwd
         self._mark = str(uuid.uuid4())
@@ -74,10 +84,10 @@ class CheckRun:
     def run(self, tell: Callable[[CheckProgress], None]) -> list[CheckResult] | None:
         """Returns the results so far when all passed or one failed; None when it was interrupted."""
         results: list[CheckResult] = []
-        for command in self._commands:
-            tell(CheckProgress(command=command))
+        for number, command in enumerate(self._commands, 1):
+            tell(CheckProgress(command=command, number=number))
             try:
-                result = self._one(command, tell)
+                result = self._one(number, command, tell)
             except (OSError, ValueError) as error:
                 why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else error
                 result = CheckResult(command=command, exit_code=NOT_RUN, error=f"could not be run: {why}")
@@ -99,7 +109,7 @@ class CheckRun:
         with self._lock:
             return self._broken_off
 
-    def _one(self, command: str, tell: Callable[[CheckProgress], None]) -> CheckResult | None:
+    def _one(self, number: int, command: str, tell: Callable[[CheckProgress], None]) -> CheckResult | None:
         status_fd, keepers_fd = os.pipe()
         try:
             try:
@@ -119,13 +129,16 @@ class CheckRun:
             finally:
                 os.close(keepers_fd)
             with process:
-                follower = _Follower(process, status_fd)
+                output = CheckOutput(self._output, f"{self._name}-{number}.log")
+                follower = _Follower(process, status_fd, output)
                 try:
-                    follower.follow(command, tell, self._timeout_s, self._progress_s)
+                    follower.follow(number, command, tell, self._timeout_s, self._progress_s)
                 finally:
                     kill_tree(process.pid, itself=False)
                     sweep((), self._mark, SWEEP_S, CHECK_MARK_VARIABLE)
                     _let_end(process)
+                    follower.read_rest()
+                    output.close()
                 return follower.result(command, process.wait(), self._timeout_s)
         finally:
             os.close(status_fd)
@@ -142,17 +155,20 @@ def _let_end(keeper: subprocess.Popen[bytes]) -> None:
 class _Follower:
     """Reads a check's output and exit status until it ends or times out."""
 
-    def __init__(self, process: subprocess.Popen[bytes], status_fd: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], status_fd: int, output: CheckOutput) -> None:
         assert process.stdout is not None
         self._output_fd = process.stdout.fileno()
         self._status_fd = status_fd
+        self._output = output
         self._tail = b""
         self._status = b""
         self._timed_out = False
         os.set_blocking(self._output_fd, False)
         os.set_blocking(status_fd, False)
 
-    def follow(self, command: str, tell: Callable[[CheckProgress], None], timeout_s: float, progress_s: float) -> None:
+    def follow(
+        self, number: int, command: str, tell: Callable[[CheckProgress], None], timeout_s: float, progress_s: float
+    ) -> None:
         """Returns when the command has ended, its keeper was killed, or the time-out has passed."""
         begun = time.monotonic()
         told = begun
@@ -166,7 +182,7 @@ class _Follower:
                     return
                 if now - told >= progress_s:
                     told = now
-                    tell(CheckProgress(command=command, seconds=now - begun, line=self._last_line()))
+                    tell(CheckProgress(command=command, number=number, seconds=now - begun, line=self._last_line()))
                 for key, _ in selector.select(min(begun + timeout_s, told + progress_s) - now):
                     if key.fd == self._status_fd:
                         self._status = os.read(self._status_fd, 64)
@@ -174,19 +190,23 @@ class _Follower:
                     if not self._read_output():
                         selector.unregister(self._output_fd)
 
-    def result(self, command: str, keepers_code: int, timeout_s: float) -> CheckResult:
-        """The check's result. Call it once none of its processes runs."""
+    def read_rest(self) -> None:
+        """Reads what is left in the pipe. Call it once none of its processes runs."""
         for _ in range(_MOST_READS):
             if not self._read_output():
                 break
-        tail = self._tail.decode(errors="replace")
+
+    def result(self, command: str, keepers_code: int, timeout_s: float) -> CheckResult:
+        """The check's result, after `read_rest`."""
+        tail, output = self._tail.decode(errors="replace"), self._output.path
         if self._status:
-            return CheckResult(command=command, exit_code=int(self._status), output_tail=tail)
+            return CheckResult(command=command, exit_code=int(self._status), output_tail=tail, output=output)
         if self._timed_out:
             error = f"was ended after {_duration(timeout_s)}, unfinished (see --check-timeout)"
-            return CheckResult(command=command, exit_code=TIMED_OUT, output_tail=tail, error=error)
+            return CheckResult(command=command, exit_code=TIMED_OUT, output_tail=tail, error=error, output=output)
         error = "was ended from outside" if keepers_code < 0 else "could not be run: there is no working /bin/sh"
-        return CheckResult(command=command, exit_code=keepers_code or NOT_RUN, output_tail=tail, error=error)
+        exit_code = keepers_code or NOT_RUN
+        return CheckResult(command=command, exit_code=exit_code, output_tail=tail, error=error, output=output)
 
     def _read_output(self) -> bool:
         """Returns False at the end of the output."""
@@ -194,6 +214,7 @@ class _Follower:
             data = os.read(self._output_fd, 65_536)
         except BlockingIOError:
             return False
+        self._output.add(data)
         self._tail = (self._tail + data)[-OUTPUT_TAIL_BYTES:]
         return bool(data)
 

@@ -102,6 +102,16 @@ class AgentStatus(Message, frozen=True, kw_only=True):
     asks: str = ""  # the question that waits for the user in the agent's own TUI; "" = none
 
 
+class CheckStatus(Message, frozen=True, kw_only=True):
+    """Owner of the working tree -> console: the check that runs, every few seconds. May be lost."""
+
+    command: str = ""  # "" = none runs
+    number: int = 0  # which one it is, from 1
+    of: int = 0
+    since_ms: int = 0  # Unix time at which it began
+    line: str = ""  # the last one that it printed
+
+
 class AgentContact(Message, frozen=True, kw_only=True):
     """Bridge -> console and run: whether the agent comes to the bridge, when that is wrong, or right again."""
 

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.machines import run
-from actors.messages import ProgressKind
+from actors.messages import CheckStatus, ProgressKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A working tree, and the facts of its run. `tell(kind, text)` sends users a line, from any thread."""
+    """A working tree, and the facts of its run. `tell(kind, text)` sends users a line, `report` what a job is at; both
+    from any thread.
+    """
 
     cwd: Path
     run_id: str  # as users know the run
     environment: dict[str, str]
     store: Path  # the run's own folder: git objects for comparing trees
+    outputs: Path  # the run's own folder: what checks print
     created_at: str  # of the run, as the manifest has it
     tell: Callable[[ProgressKind, str], None]
+    report: Callable[[CheckStatus], None]
 
 
 class Runner(Protocol):

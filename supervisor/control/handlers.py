@@ -29,6 +29,7 @@ from actors.messages import (
     Applied,
     Apply,
     ChangeMail,
+    CheckStatus,
     ControlRun,
     HumanHeard,
     InterruptTurnRequest,
@@ -114,6 +115,7 @@ class ControlHandler:
         self._started_at_ms = wall_ms()
         self._status: RunStatus | None = None
         self._agents: dict[str, AgentStatus] = {}
+        self._check = CheckStatus()
         self._contacts: dict[str, str] = {}  # what is wrong between an agent and the bridge, by role
         self._actors: list[ActorReport] = []
         self._question = ""  # the supervisor's
@@ -133,6 +135,8 @@ class ControlHandler:
             case AgentStatus():
                 with self._guard:
                     self._agents = {**self._agents, message.role: message}
+            case CheckStatus():
+                self._check = message
             case AgentContact(role=role, problem=problem):
                 self._contacts = {**self._contacts, role: problem}
             case HumanHeard():
@@ -162,6 +166,8 @@ class ControlHandler:
                 role: replace(each, turn_id="", purpose="", asks="") if role in roles else each
                 for role, each in self._agents.items()
             }
+        if "worker" in roles:
+            self._check = CheckStatus()
 
     # --- what the server asks -----------------------------------------------------------------------------------------
 
@@ -180,6 +186,7 @@ class ControlHandler:
             status=self._status_now(),
             actors=[self._with_turn(actor) for actor in self._actors],
             agents=list(self._agents.values()),
+            check=self._check if self._check.command else None,
             dead_letters=sum(not letter.kept for letter in self._router.dead_letters(spec.key)),
             consoles=consoles,
             question=self._question,

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from actors.errors import ProtocolError
-from actors.messages import AgentStatus, Count, MailboxItem, MailRecord, Progress, RunStatus
+from actors.messages import AgentStatus, CheckStatus, Count, MailboxItem, MailRecord, Progress, RunStatus
 from actors.wire.encoding import to_msgpack
 from actors.wire.unpack import Unpacker
 
@@ -217,6 +217,7 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     dead_letters: int
     consoles: int
     question: str = ""
+    check: CheckStatus | None = None  # that runs now
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
     problems: list[str] = msgspec.field(default_factory=list)  # that do not stop the run, for the user
 

@@ -332,8 +332,10 @@ def place(cwd: Path) -> runners.Place:
         run_id="7",
         environment={"PATH": "/usr/bin:/bin"},
         store=cwd / "trees",
+        outputs=cwd / "checks",
         created_at="",
         tell=lambda _kind, _text: None,
+        report=lambda _status: None,
     )
 
 

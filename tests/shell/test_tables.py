@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from actors.messages import AgentStatus, MailboxItem, RunStatus, Usage
+from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from shell import tables
 from supervisor.control.protocol import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
 
@@ -203,3 +203,13 @@ def test_a_mailbox_says_what_runs_beside_it():
         dead_letters=[],
     )
     assert tables.mailbox_lines(busy, now_ms=NOW)[0] == "worker (busy: work turn for 5 s)"
+
+
+def test_the_check_that_runs_is_shown_with_its_time_and_its_last_line():
+    check = CheckStatus(command="make test", number=2, of=3, since_ms=NOW - 130_000, line="12 of 90 passed\x1b[31m")
+    shown = "\n".join(tables.report_lines(report(check=check), now_ms=NOW, state=""))
+    assert "2 of 3: make test for 2 m 10 s: 12 of 90 passed" in shown
+    assert "\x1b" not in shown
+    assert "(2 of 3: make test for 2 m 10 s)" in tables.toolbar(report(check=check), now_ms=NOW, width=200)
+    alone = msgspec.structs.replace(check, number=1, of=1, line="")
+    assert tables.check_line(alone, now_ms=NOW) == "make test for 2 m 10 s"

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.errors import UserError
-from actors.messages import AgentContact, AgentStatus, RunStatus, Usage
+from actors.messages import AgentContact, AgentStatus, CheckStatus, RunStatus, Usage
 from actors.settings import RunSettings
 from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import ActorReport, GetReport, LookAtMail, Report
@@ -80,6 +80,22 @@ def test_a_turn_ends_with_the_process_that_it_ran_in(handler: ControlHandler) ->
     assert shown(handler) == ("busy", "t")
     handler.children([ActorReport(name="worker", state="running", incarnation=2)])
     assert shown(handler) == ("running", "")
+
+
+def test_the_check_that_runs_is_in_the_report_until_it_ends_or_its_process_does(handler: ControlHandler) -> None:
+    def check() -> CheckStatus | None:
+        report = handler.at_once(GetReport(), consoles=0)
+        assert isinstance(report, Report)
+        return report.check
+
+    running = CheckStatus(command="make test", number=1, of=1, since_ms=5)
+    handler.note(running)
+    assert check() == running
+    handler.note(CheckStatus())
+    assert check() is None
+    handler.note(running)
+    handler.children([ActorReport(name="worker", state="restarting", incarnation=2)])
+    assert check() is None
 
 
 def test_a_run_whose_agent_waits_for_a_person_in_its_window_says_so_until_it_is_answered(

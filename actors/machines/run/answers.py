@@ -11,7 +11,7 @@ from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.run import joblist, ledger, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
-from actors.machines.run.jobs.checks import ChecksEnded, ChecksJob
+from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
 from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestProbed, PullRequestStatus
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled
@@ -136,11 +136,15 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
         return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]
     ends = [f"`{each.command}` {each.error or f'exited with {each.exit_code}'}" for each in failed]
-    texts = [f"{end}:\n{each.output_tail.strip()}" for end, each in zip(ends, failed, strict=True)]
+    texts = [f"{end}:\n{each.output_tail.strip()}{_whole(each)}" for end, each in zip(ends, failed, strict=True)]
     text = "\n\n".join(texts) or "not all of the check commands were run"
     names = [f"{each.command} {each.error}".rstrip() for each in failed]
     state = steps.say(state, f"checks failed: {', '.join(names) or text}", error=True)
     return steps.next_iteration(steps.add_note(state, Note(kind="checks", source="checks", text=text)))
+
+
+def _whole(result: CheckResult) -> str:
+    return f"\n(all of its output: {result.output})" if result.output else ""
 
 
 def pull_request_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:

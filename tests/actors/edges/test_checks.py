@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from actors.edges import processes
+from actors.edges.check_output import HEAD_BYTES, TAIL_BYTES, CheckOutput, make_room
 from actors.edges.checks import NOT_RUN, OUTPUT_TAIL_BYTES, TIMED_OUT, CheckProgress, CheckRun
 from actors.machines.run import CheckResult
 
@@ -82,6 +83,54 @@ def test_output_that_is_no_text_is_made_text(tmp_path: Path) -> None:
     assert result.output_tail == "\N{REPLACEMENT CHARACTER}\n"
 
 
+def test_the_output_of_each_check_is_kept_in_a_file_of_its_own(tmp_path: Path) -> None:
+    commands = ["echo one; echo two >&2", "echo three; (sleep 0.1; echo late) & exit 4"]
+    results = CheckRun(commands, tmp_path, ENVIRONMENT, output=tmp_path / "kept", name="checks-2").run(lambda _: None)
+    assert results is not None
+    assert [each.output for each in results] == [str(tmp_path / "kept" / f"checks-2-{n}.log") for n in (1, 2)]
+    assert Path(results[0].output).read_text() == "one\ntwo\n"
+    assert Path(results[1].output).read_text().startswith("three\n")
+    assert (tmp_path / "kept" / "checks-2-1.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_of_a_long_output_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
+    commands = ["echo first; yes x | head -c 30000000; echo last"]
+    [result] = CheckRun(commands, tmp_path, ENVIRONMENT, output=tmp_path / "kept").run(lambda _: None) or []
+    kept = Path(result.output).read_bytes()
+    assert len(kept) < HEAD_BYTES + TAIL_BYTES + 100
+    assert kept.startswith(b"first\n")
+    assert b"28,800,011 bytes are left out here" in kept
+    assert kept.endswith(b"last\n")
+
+
+def test_the_oldest_outputs_make_room(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"checks-{number}-1.log").touch()
+        os.utime(tmp_path / f"checks-{number}-1.log", (number, number))
+    make_room(tmp_path, most_files=3)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["checks-3-1.log", "checks-4-1.log"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full here")
+def test_a_folder_that_cannot_be_made_or_a_full_disk_costs_the_file_and_not_the_check(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("a file")
+    [result] = CheckRun(["echo x"], tmp_path, ENVIRONMENT, output=tmp_path / "kept").run(lambda _: None) or []
+    assert (result.exit_code, result.output_tail, result.output) == (0, "x\n", "")
+    output = CheckOutput(tmp_path / "other", "x.log")
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, next(fd for fd in range(3, 64) if opened(fd) == tmp_path / "other" / "x.log"))
+    os.close(full)
+    output.add(b"lost")
+    output.close()
+
+
+def opened(descriptor: int) -> Path | None:
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
+
+
 def test_a_check_in_a_directory_that_is_gone_has_failed_with_the_cause(tmp_path: Path) -> None:
     [result] = run(tmp_path / "gone", "true")
     assert result.exit_code == NOT_RUN
@@ -106,7 +155,7 @@ def test_a_check_that_still_runs_tells_its_last_line(tmp_path: Path) -> None:
     command = "echo half; while [ ! -e seen ]; do sleep 0.05; done"
     results = CheckRun([command], tmp_path, ENVIRONMENT, progress_s=0.1).run(tell)
     assert [each.exit_code for each in results or []] == [0]
-    assert told[0] == CheckProgress(command=command)
+    assert told[0] == CheckProgress(command=command, number=1)
     assert told[-1].line == "half"
     assert told[-1].seconds > 0
 

@@ -35,7 +35,8 @@ class InterruptChecks(Command, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one check command ended. `output_tail` is the end of what it printed, both streams.
+    """How one check command ended. `output_tail` is the end of what it printed, both streams; `output` is the file of
+    all of it, "" = there is none.
 
     `error`: why it has no exit status of its own; `exit_code` is not 0 then.
     """
@@ -44,13 +45,18 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
     output_tail: str = ""
     error: str = ""
+    output: str = ""
 
 
 class ChecksEnded(Event, frozen=True, kw_only=True):
-    """All check commands have ended, or one has failed and the rest is skipped. Not sent for interrupted checks."""
+    """All check commands have ended, or one has failed and the rest is skipped. Not sent for interrupted checks.
+
+    `at_ms`: when; 0 in older journals.
+    """
 
     checks_id: str
     results: tuple[CheckResult, ...]
+    at_ms: int = 0
 
 
 class ChecksJob(Job, frozen=True, kw_only=True):
