@@ -16,6 +16,8 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.causes import cause_of
 from actors.adapters.claude_events import describe, line
@@ -149,7 +151,7 @@ class ClaudeAgent:
         if turn.result is None:
             return await self._swallowed(turn_id)
         with decides("result", "claude"):
-            outcome = turn.outcome()
+            outcome = msgspec.structs.replace(turn.outcome(), window=self._conversation.window)
         if outcome.status != "interrupted":
             self._finished.add(turn_id)
         return outcome

@@ -14,11 +14,13 @@ from typing import Any
 
 from actors.adapters.claude_events import RawEvent, refused, text_of, tokens
 from actors.adapters.shapes import moment_s, money
-from actors.messages import TurnOutcome, Usage
+from actors.adapters.windows import of_claude
+from actors.messages import TurnOutcome, Usage, Window
 
 # These end by themselves and are awaited without a limit, as the program does; a shell may be a server.
 AGENT_TASKS = frozenset({"local_agent", "local_workflow"})
 ENDED = frozenset({"completed", "failed", "killed", "stopped"})
+FULL = 100
 # A task that was ended on purpose is not reported to the model in its own turn.
 REPORTED = frozenset({"completed", "failed"})
 
@@ -126,6 +128,7 @@ class Conversation:
 
     def __init__(self, cost_usd: float = 0.0) -> None:
         self.turn: OpenTurn | None = None
+        self.window: Window | None = None  # as reported last
         self.tasks: dict[str, str] = {}  # background tasks that run: id → type
         self.follow_up_owed = False  # a background task ended while idle: the program will report it to the model
         self._state: str | None = None  # running, idle, requires_action; None: this version has no state
@@ -135,6 +138,8 @@ class Conversation:
     def begin(self, turn_id: str) -> OpenTurn:
         """A turn is about to be sent."""
         self.turn = OpenTurn(turn_id)
+        if self.window is not None and self.window.used_percent >= FULL:
+            self.window = None  # the turn finds out
         return self.turn
 
     @property
@@ -192,8 +197,16 @@ class Conversation:
                 self._task_ended(event, (event.get("patch") or {}).get("status"))
             case "result", _:
                 self._result(event)
+            case "rate_limit_event", _:
+                self._windows(event)
             case _ if turn is not None:
                 _note(turn, event)
+
+    def _windows(self, event: RawEvent) -> None:
+        info = event.get("rate_limit_info") or {}
+        self.window = of_claude(info)
+        if self.turn is not None and info.get("status") == "rejected":
+            self.turn.limited(info)
 
     def _task_ended(self, event: RawEvent, status: Any) -> None:
         if status not in ENDED:
@@ -237,5 +250,3 @@ def _note(turn: OpenTurn, event: RawEvent) -> None:
         case {"type": "command_lifecycle", "state": "cancelled" | "discarded" | "refused", "command_uuid": str(one)}:
             if one != turn.turn_id:  # our own has a result, or `idle` shows that it will have none
                 turn.give_up(one)
-        case {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected"} as info}:
-            turn.limited(info)

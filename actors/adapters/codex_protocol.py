@@ -13,11 +13,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from actors.adapters.base import AgentEvent, FoundTurn
 from actors.adapters.causes import TOO_MANY_REQUESTS, cause_of
 from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, decides, moment_s, whole
+from actors.adapters.windows import of_codex
 from actors.errors import AgentError
-from actors.messages import Cause, TurnOutcome, Usage
+from actors.messages import Cause, TurnOutcome, Usage, Window
 
 LINE_LENGTH = 200  # characters of an event's line for the user; the raw event is complete
 
@@ -312,7 +315,8 @@ class TurnProgress:
         if method == "turn/started" and not self.turn_id:
             self.turn_id = as_text(params["turn"]["id"])
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
-            self.outcome = turn_outcome(params["turn"], self._said.text, self._usage(), self._limits)
+            outcome = turn_outcome(params["turn"], self._said.text, self._usage(), self._limits)
+            self.outcome = replace(outcome, window=outcome.window or of_codex(self._limits))
         else:
             with suppress(*UNKNOWN_SHAPE):
                 self._take_detail(method, params)
@@ -354,7 +358,10 @@ def turn_outcome(turn: Json, text: str, usage: Usage, limits: Json) -> TurnOutco
     cause = cause_of(line, status)
     if cause != "billing" and (status == TOO_MANY_REQUESTS or word in _LIMIT_ERRORS):
         reset = resets_at_ms(limits)
-        return TurnOutcome(status="limited", text=text, error=line, resets_at_ms=reset, usage=usage)
+        used_up = Window(used_percent=100, resets_at_ms=reset) if word == "usageLimitExceeded" else None
+        return TurnOutcome(
+            status="limited", text=text, error=line, resets_at_ms=reset, usage=usage, window=of_codex(limits) or used_up
+        )
     if cause != "billing" and word in _CAUSES and status is None:
         cause = _CAUSES[word]
     return TurnOutcome(status="failed", text=text, error=line, usage=usage, cause=cause)

@@ -72,12 +72,20 @@ Call = Run | BridgeCall | ToolCall
 Action = Say | Call | Fault
 
 
+class Used(msgspec.Struct, frozen=True):
+    """What an answer says of the provider's five-hour window."""
+
+    percent: float
+    resets_in_s: int
+
+
 class Step(msgspec.Struct, frozen=True):
     """One action, `delay_ms` after the one before it."""
 
     action: Action
     delay_ms: int = 0
     if_result: re.Pattern[str] | None = None  # played only when found in the newest tool result
+    used: Used | None = None  # None: the answer says nothing of a window
 
 
 class Rule(msgspec.Struct, frozen=True):

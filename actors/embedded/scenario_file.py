@@ -20,6 +20,9 @@ The format is TOML:
     [[turn.step]]
     tool = {name = "Read", input = {file_path = "a.py"}}       # as it is; differs between agents
     [[turn.step]]
+    say = "text"
+    used = {percent = 97, resets_in_s = 60}                    # what the answer says of the provider's window
+    [[turn.step]]
     fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true,
                                                                # refuses = "context" or "billing"
 
@@ -45,6 +48,7 @@ from actors.embedded.scenario import (
     Scenario,
     Step,
     ToolCall,
+    Used,
 )
 from actors.errors import UserError
 from actors.settings import Role
@@ -85,6 +89,11 @@ class _FileTool(msgspec.Struct, forbid_unknown_fields=True):
     input: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class _FileUsed(msgspec.Struct, forbid_unknown_fields=True):
+    percent: float
+    resets_in_s: int
+
+
 class _FileStep(msgspec.Struct, forbid_unknown_fields=True):
     say: str | None = None
     run: str | None = None
@@ -94,6 +103,7 @@ class _FileStep(msgspec.Struct, forbid_unknown_fields=True):
     fault: _FileFault | None = None
     delay_ms: int = 0
     if_result: str | None = None
+    used: _FileUsed | None = None
 
 
 class _FileTurn(msgspec.Struct, forbid_unknown_fields=True):
@@ -146,7 +156,8 @@ def _step(step: _FileStep, place: str, key: str) -> Step:
     if step.delay_ms < 0:
         raise UserError(f"{place}.delay_ms: {step.delay_ms} is negative: give milliseconds from 0")
     condition = None if step.if_result is None else _pattern(step.if_result, f"{place}.if_result")
-    return Step(_action(step, place, key), step.delay_ms, condition)
+    used = Used(step.used.percent, step.used.resets_in_s) if step.used is not None else None
+    return Step(_action(step, place, key), step.delay_ms, condition, used)
 
 
 def _action(step: _FileStep, place: str, key: str) -> Action:

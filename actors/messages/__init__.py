@@ -71,6 +71,7 @@ from actors.messages.mail import (
     ShowMail,
 )
 from actors.messages.values import (
+    FULL_PERCENT,
     ROLE_PROMPT,
     Cause,
     Count,
@@ -90,6 +91,7 @@ from actors.messages.values import (
 )
 
 __all__ = [
+    "FULL_PERCENT",
     "KINDS",
     "ROLE_PROMPT",
     "WIRE_VERSION",

@@ -1,5 +1,13 @@
 """A provider's limit is waited out, also when both reviewers meet theirs at once; no iteration is spent on it."""
 
+import json
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
 from tests.lab.world import World
 
 SCENARIO = """
@@ -32,3 +40,99 @@ def test_two_limited_reviewers_wait_side_by_side_and_then_review(world: World):
     reviews = sorted((line["reviewer"], line["status"]) for line in world.transcript() if line.get("kind") == "review")
     assert reviews == [("embedded", "pass"), ("embedded-reviewer", "pass")]
     assert "iteration 2" not in loop.output
+
+
+PLAIN = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo x > x"
+%s
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Draft"
+[[turn.step]]
+say = "none"
+"""
+
+
+def written(world: World, text: str) -> Path:
+    scenario = world.base / "limits.toml"
+    scenario.write_text(text)
+    (world.project / "TASK.md").write_text("Make x.")
+    return scenario
+
+
+LIMIT = '[[turn]]\nrole = "worker"\nwhen = "^Iteration"\n[[turn.step]]\nfault = { status = 429, resets_in_s = %d }\n'
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(("worker", "peer"), [("codex", "claude"), ("claude", "codex")])
+def test_the_peer_takes_the_work_over_and_the_limited_agent_reviews_it_when_it_is_back(
+    world: World, worker: str, peer: str
+):
+    limited_worker = LIMIT % 8 + '[[turn.step]]\nsay = "The worker is back too early."\n'
+    with world.play_real(written(world, limited_worker + PLAIN % ""), worker=worker) as server:
+        loop = world.run("--agent", worker, "--at-limit", "swap", "-p", "TASK.md")
+        assert loop.process.returncode == 0, loop.output
+        heads = [(seen.role, seen.prompt.partition("\n")[0]) for seen in server.requests if seen.results == 0]
+        handed_over = next(seen.prompt for seen in server.requests if seen.role == "reviewer")
+    assert f"{worker} is at its limit (it resets at " in loop.output
+    assert f"{peer} takes the work over" in loop.output
+    assert heads[:2] == [("worker", "Iteration 1"), ("reviewer", "Iteration 1 (continued)")]
+    for words in (f'You take this work over from "{worker}"', "Make x.", "The directory, when this was handed over"):
+        assert words in handed_over
+    reviews = {line["reviewer"]: line["status"] for line in world.transcript() if line.get("kind") == "review"}
+    assert reviews == {"codex": "pass", "claude": "pass"}
+    assert f"; {peer} took work over at {worker}'s limit" in loop.output
+    assert "iteration 2" not in loop.output
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("worker", ["codex", "claude"])
+def test_a_window_that_is_nearly_used_up_is_waited_for_before_the_turn_and_a_killed_root_waits_on(
+    world: World, worker: str
+):
+    nearly = (
+        '[[turn]]\nrole = "worker"\nwhen = "^Iteration 1"\n[[turn.step]]\nsay = "More is to do."\n'
+        "used = { percent = 97, resets_in_s = 9 }\n"
+    )
+    with world.play_real(written(world, nearly + PLAIN % ""), worker=worker) as server:
+        loop = world.start("--agent", worker, "-p", "TASK.md")
+        loop.wait_for("is used to 97 %")
+        before = waits_until_ms(world)
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+        loop = world.start("--run-id", "1")
+        loop.wait_for(f"waits for the reset of {worker}'s .* limit, used to 97 %.* in ")
+        assert waits_until_ms(world) == before
+        assert loop.wait() == 0, loop.output
+        iterations = [seen.prompt.partition("\n")[0] for seen in server.requests if seen.prompt.startswith("Iteration")]
+    assert Counter(iterations)["Iteration 1"] == 1
+    assert set(iterations) == {"Iteration 1", "Iteration 2"}
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("worker", ["codex", "claude"])
+def test_a_run_that_is_not_to_wait_fails_with_the_cause_and_the_reset(world: World, worker: str):
+    with world.play_real(written(world, LIMIT % 7200 + PLAIN % ""), worker=worker):
+        loop = world.run("--agent", worker, "--no-wait", "-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    last = next(line for line in loop.lines if "run 1 failed: " in line)
+    assert re.search(
+        rf"iteration 1 of 20: {worker}'s turn was limited: .*limit.*; it resets at .* UTC, in (1 h 59 m|2 h)", last
+    )
+    assert "--no-wait" in last
+
+
+def waits_until_ms(world: World) -> int:
+    """When the wait ends, as `loop status` says it."""
+    status = json.loads(world.run("status", "--json").output)
+    return int(status["status"]["waits_until_ms"])

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall, Used
 
 BRIDGE_TOOL_PREFIX = "mcp__loop-bridge__"  # how Claude Code names the tools of the MCP server "loop-bridge"
 USAGE = {"input_tokens": 10, "output_tokens": 5}
@@ -88,6 +88,7 @@ def _result_text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
+_WARNING_PERCENT = 90
 _REFUSALS = {
     "context": "prompt is too long: 210000 tokens > 200000 maximum",
     "billing": "Your credit balance is too low to access the Anthropic API.",
@@ -117,6 +118,21 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
     kind = kinds.get(fault.status, "api_error")
     body = {"type": "error", "error": {"type": kind, "message": f"scripted {fault.status}"}}
     return fault.status, headers, json.dumps(body).encode()
+
+
+def window_headers(used: Used, now_s: int) -> dict[str, str]:
+    """What an answer says of the five-hour window."""
+    status = "allowed_warning" if used.percent >= _WARNING_PERCENT else "allowed"
+    fraction, resets_at = str(used.percent / 100), str(now_s + used.resets_in_s)
+    return {
+        "anthropic-ratelimit-unified-status": status,
+        "anthropic-ratelimit-unified-reset": resets_at,
+        "anthropic-ratelimit-unified-representative-claim": "five_hour",
+        "anthropic-ratelimit-unified-5h-status": status,
+        "anthropic-ratelimit-unified-5h-utilization": fraction,
+        "anthropic-ratelimit-unified-5h-reset": resets_at,
+        **({"anthropic-ratelimit-unified-5h-surpassed-threshold": "0.9"} if status == "allowed_warning" else {}),
+    }
 
 
 class AnthropicReply:

@@ -28,7 +28,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
@@ -37,7 +37,7 @@ from typing import Any, Literal, Self, get_args
 
 import msgspec
 
-from actors.embedded.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step
+from actors.embedded.scenario import Entry, Fault, Prompt, Result, Say, Scenario, Step, Used
 from actors.embedded.scenario_file import load_scenario
 from actors.errors import UndeliverableError, UserError
 from actors.settings import Role
@@ -48,6 +48,7 @@ from tests.lab.gemini_api import GeminiReply
 from tests.lab.responses_api import ResponsesReply
 
 TITLE = (Step(Say('{"title": "Scripted"}')),)
+_NO_HEADERS: Mapping[str, str] = {}
 HALF_SAID = "This answer breaks off in the middle."  # the answer that a dropped connection cuts off
 
 Api = Literal["anthropic", "openai", "chat", "gemini"]
@@ -157,6 +158,12 @@ def _role_and_path(target: str) -> tuple[Role | None, str]:
     return None, path
 
 
+def _headers(steps: tuple[Step, ...], of: Callable[[Used, int], dict[str, str]]) -> dict[str, str]:
+    """What the answer says of the provider's window, where its scenario says anything."""
+    used = next((step.used for step in steps if step.used is not None), None)
+    return {} if used is None else of(used, int(time.time()))
+
+
 class _Gone(Exception):  # noqa: N818 - not an error: the client left, or the server stops
     pass
 
@@ -206,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):
-            self._stream(reply, steps)
+            self._stream(reply, steps, _headers(steps, anthropic_api.window_headers))
         else:
             self._send_whole(reply, steps)
 
@@ -220,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         steps = self._steps(role, "openai", entries, offered=responses_api.tool_names(request))
         if not self._failed(steps, responses_api.fault_response):
-            self._stream(reply, steps)
+            self._stream(reply, steps, _headers(steps, responses_api.window_headers))
 
     def _answer_chat(self, role: Role | None, request: dict[str, Any]) -> None:
         entries, offered = chat_api.conversation(request), chat_api.offered_tools(request)
@@ -274,8 +281,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._play(reply, steps, lambda _: None)
         self._send_json(200, reply.message())
 
-    def _stream(self, reply: Reply, steps: tuple[Step, ...]) -> None:
+    def _stream(self, reply: Reply, steps: tuple[Step, ...], headers: Mapping[str, str] = _NO_HEADERS) -> None:
         self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.send_header("connection", "close")

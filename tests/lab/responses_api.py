@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall, Used
 
 BRIDGE_NAMESPACE = "mcp__loop_bridge"  # how Codex names the tools of the MCP server "loop-bridge"
 CODE_NAMESPACE = "functions"  # of `exec`
@@ -146,6 +146,15 @@ def fault_response(fault: Fault, now_s: int) -> tuple[int, dict[str, str], bytes
     elif fault.status == 429:
         error["type"] = "rate_limit_exceeded"
     return fault.status, headers, json.dumps({"error": error}).encode()
+
+
+def window_headers(used: Used, now_s: int) -> dict[str, str]:
+    """What an answer says of the five-hour window."""
+    return {
+        "x-codex-primary-used-percent": str(float(used.percent)),
+        "x-codex-primary-window-minutes": "300",
+        "x-codex-primary-reset-at": str(now_s + used.resets_in_s),
+    }
 
 
 class ResponsesReply:

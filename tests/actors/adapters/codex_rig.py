@@ -64,6 +64,9 @@ step = [{tool = {name = "create_goal", input = {objective = "never end"}}}, {say
 when = "^reach the limit"
 step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
 [[turn]]
+when = "^use most of it"
+step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
+[[turn]]
 when = "^ask too often"
 step = [{fault = {status = 429}}]
 [[turn]]

@@ -85,6 +85,9 @@ step = [{run = "mkfifo word; cat word"}, {say = "the agent's report"}]
 when = "^reach the limit"
 step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
 [[turn]]
+when = "^use most of it"
+step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
+[[turn]]
 when = "^ask too often"
 step = [{fault = {status = 429}}]
 [[turn]]
@@ -370,6 +373,19 @@ def test_a_used_up_limit_says_when_it_ends(bench: Bench) -> None:
             assert (found.state, found.outcome.status) == ("finished", "limited")
             assert found.outcome.resets_at_ms == outcome.resets_at_ms
             assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+
+    run(play())
+
+
+def test_a_turn_says_how_much_of_the_window_is_used(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            assert (await it.agent.turn(new_id(), "hello")).window is None
+            asked_s = int(time.time())
+            window = (await it.agent.turn(new_id(), "use most of it")).window
+            assert (window.used_percent, window.name) == (97, "five-hour limit")
+            assert asked_s <= window.resets_at_ms // 1000 - 3600 <= time.time()
+            assert (await it.agent.turn(new_id(), "reach the limit")).window.used_percent == 100
 
     run(play())
 

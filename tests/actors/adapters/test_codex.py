@@ -137,6 +137,19 @@ def test_a_used_up_limit_says_when_it_ends(function_bench: Bench) -> None:
     run(play())
 
 
+def test_a_turn_says_how_much_of_the_window_is_used(function_bench: Bench) -> None:
+    async def play() -> None:
+        async with function_bench.open() as it:
+            assert (await it.agent.turn(new_id(), "hello")).window is None
+            asked_s = int(time.time())
+            window = (await it.agent.turn(new_id(), "use most of it")).window
+            assert (window.used_percent, window.name) == (97, "5-hour limit")
+            assert asked_s <= window.resets_at_ms // 1000 - 3600 <= time.time()
+            assert (await it.agent.turn(new_id(), "reach the limit")).window.used_percent == 100
+
+    run(play())
+
+
 def test_too_many_requests_are_a_limit_without_a_known_end(function_bench: Bench) -> None:
     async def play() -> None:
         async with function_bench.open() as it:

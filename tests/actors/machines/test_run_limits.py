@@ -10,6 +10,7 @@ from actors.machines import backoff, run
 from actors.machines.run import Phase
 from actors.machines.run_status import run_status
 from actors.messages import TurnOutcome, Window
+from actors.runners.wait import left_ms
 from actors.settings import Role
 from tests.actors.machines.test_run import DONE, FAIL, NOW, PASS, Run, finished, limited
 
@@ -127,6 +128,29 @@ def test_a_window_is_remembered_for_the_next_task() -> None:
     story.happens(run.QuestionAnswered(text="Now the lexer."))
     assert turns(story) == []
     assert len(waits(story)) == 1
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_longer_than_the_settings_allow() -> None:
+    story = begun()
+    story.settle(used(97))
+    story.now_ms -= 365 * 24 * HOUR_MS
+    [wait] = waits(story)
+    assert wait.ms == 12 * HOUR_MS + backoff.LIMIT_MARGIN_MS
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "passed_ms", "left"),
+    [
+        (NOW, 0, 60_000),
+        (NOW + 20_000, 20_000, 40_000),
+        (NOW + 90_000, 20_000, -30_000),  # the machine has slept, or its clock was set forward
+        (NOW - HOUR_MS, 20_000, 40_000),  # its clock was set back
+        (NOW - HOUR_MS, 60_000, 0),
+    ],
+)
+def test_a_wait_ends_by_whichever_clock_says_so_first(now_ms: int, passed_ms: int, left: int) -> None:
+    wait = run.StartCooldown(wait_id="1", iteration=1, ms=60_000, until_ms=NOW + 60_000, reason="limit")
+    assert left_ms(wait, now_ms=now_ms, passed_ms=passed_ms) == left
 
 
 # --- stop -------------------------------------------------------------------------------------------------------------

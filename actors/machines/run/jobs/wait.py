@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from actors.machines import backoff
 from actors.machines.run.jobs.base import Command, Event, Facts, Job
 from actors.machines.run.jobs.turn import TurnJob
 
@@ -45,8 +46,13 @@ class WaitJob(Job, frozen=True, kw_only=True):
     what: str = ""  # the reason of the wait, for the user
 
     def command(self, run: Facts, now_ms: int) -> StartCooldown:
-        """A cool-down restarts after a crash; a wait with an end time keeps it."""
+        """A cool-down restarts after a crash; a wait with an end time keeps it. No wait for a provider is longer than
+        the settings allow, also after the clock was set back.
+        """
         ms = max(self.at_least_ms, (self.not_before_ms or now_ms) - now_ms)
+        most_ms = run.run.max_wait_ms
+        if self.then is not None and most_ms is not None:
+            ms = min(ms, most_ms + backoff.LIMIT_MARGIN_MS)
         return StartCooldown(
             wait_id=self.id, iteration=run.iteration, ms=ms, until_ms=now_ms + ms, reason=self._reason()
         )
