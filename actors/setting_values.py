@@ -37,6 +37,16 @@ def command(what: str, typed: str) -> str:
     return values.text(what, typed)
 
 
+def web_address(what: str, typed: str) -> str:
+    """An address that begins with http:// or https:// and names a host."""
+    address = line(what, typed)
+    scheme, _, rest = address.partition("://")
+    host = rest.partition("/")[0].rpartition("@")[2]
+    if scheme.lower() not in ("http", "https") or not host or not address.isascii() or len(address.split()) > 1:
+        raise UserError(f"{what} takes an address such as https://example.org/topic, not {values.shown(typed)}")
+    return address
+
+
 def model(what: str, typed: str) -> str:
     """`NAME=MODEL`, the name in lower case."""
     name, is_pair, its_model = values.line(what, typed.strip()).partition("=")

@@ -270,6 +270,40 @@ def gh(place: Place) -> Iterator[Finding]:
         yield Finding("tools", "gh", "note", text, "run gh auth status by hand", facts=facts)
 
 
+def notifications(place: Place) -> Iterator[Finding]:
+    """Reports where notifications go, a desktop without a program for it, and the last one that did not arrive."""
+    from actors.adapters import BUILT_IN_NAMES
+    from actors.edges import notify, trust
+    from actors.settings_layers import merge
+
+    try:
+        found = trust.read_trusted(place.home, place.cwd, BUILT_IN_NAMES)
+    except UserError:
+        return  # reported as a fault of the configuration
+    ways = notify.ways_of(merge(found.user, found.repository))
+    if not ways.names():
+        return
+    names = ", ".join(ways.names())
+    if ways.desktop and notify.desktop_program(place.environment.get("PATH")) is None:
+        text = f"{names}; there is no notify-send or osascript on PATH"
+        yield Finding("tools", "notifications", "note", text, "Debian: apt-get install libnotify-bin")
+    elif failure := _last_failure(place.home):
+        yield Finding("tools", "notifications", "problem", f"{names}; {failure}", "loop notify test")
+    else:
+        yield Finding("tools", "notifications", "ok", f"{names}; loop notify test sends one")
+
+
+def _last_failure(home: Path) -> str:
+    """The last notification of all runs, if it did not arrive."""
+    from actors.edges import notify, run_dir
+
+    known = [notify.read(run) for run in run_dir.directories(run_dir.runs_root(home), levels=2)]
+    last = max(known, key=lambda each: each.at, default=None)
+    if last is None or not last.failure:
+        return ""
+    return f"the last one, at {last.at}, did not arrive: {last.failure}"
+
+
 def _missing(name: str, without: str) -> Finding:
     return Finding("tools", name, "note", f"is not on PATH: {without}", HOW_TO_GET[name])
 

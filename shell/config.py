@@ -19,7 +19,7 @@ from actors.setting_rows.proof import BOTH, CHECK_TIMEOUT_S
 from actors.setting_rows.row import Setting
 from actors.setting_values import Value
 from actors.settings_layers import Sourced, from_environment, merge
-from actors.settings_table import BY_KEY, SETTINGS, TABLE
+from actors.settings_table import BY_KEY, SETTINGS, TABLE, TABLES
 from shell import output, run_files
 from shell.options import Options
 from shell.resolve import allowed_before
@@ -81,8 +81,8 @@ def rows_of(
     ]
     files = (*configuration.user, *configuration.repository, *in_tables)
     own: Iterable[Sourced] = ()
-    if before is not None:  # of the files, a resume takes the checks, and what is not the run's
-        files = tuple(each for each in files if SETTINGS[each.name].adds or not SETTINGS[each.name].field)
+    if before is not None:  # of the files, a resume takes the checks, what is fresh, and what is not the run's
+        files = tuple(each for each in files if _is_taken(SETTINGS[each.name]))
         own = _of_run(before)
     settings = merge(files, own, from_environment(environment), options.layer())
     for row in TABLE:
@@ -96,9 +96,14 @@ def rows_of(
             yield Shown(each.name, text, each.value, each)
 
 
+def _is_taken(row: Setting) -> bool:
+    """Whether a resume takes the value of a file."""
+    return row.adds or row.fresh or not row.field
+
+
 def _label(row: Setting, source: Sourced) -> str:
     """The key in a configuration file, if the setting has one; else the flag or the variable."""
-    if row.key in BY_KEY or source.path:
+    if row.key in BY_KEY or row.key.partition(".")[0] in TABLES or source.path:
         return row.key
     return ", ".join(row.flags if row.means else row.flags[-1:]) or row.variable
 
@@ -133,7 +138,7 @@ def _of_run(before: RunSettings) -> Iterable[Sourced]:
     }
     absent = {"exit", *(["only"] if before.paired else ["peer", "review"]), *([] if computed["models"] else ["models"])}
     for row in TABLE:
-        if (row.field or row.name in computed) and row.name not in absent:
+        if (row.field or row.name in computed) and row.name not in absent and not row.fresh:
             value = computed[row.name] if row.name in computed else getattr(before, row.field)
             yield Sourced(row.name, value, "this run before")
 

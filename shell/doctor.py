@@ -51,6 +51,7 @@ def examine(invocation: Invocation) -> int:
         ("tools", "git", checkups.git),
         ("tools", "tmux", checkups.tmux),
         ("tools", "gh", checkups.gh),
+        ("tools", "notifications", checkups.notifications),
         ("places", "files", checkups.files),
         ("places", "ports", checkups.ports),
     ]

@@ -12,6 +12,7 @@ from shell.commands.grammar import Invocation
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
+from shell.commands.notify import NOTIFY
 from shell.commands.pause import PAUSE
 from shell.commands.restore import RESTORE
 from shell.commands.resume import RESUME
@@ -28,6 +29,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
+    NOTIFY,
     *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, WORKTREE),
 )
 

@@ -77,8 +77,8 @@ def settings_of(
 
 
 def _given(settings: Settings, models: set[str], *, open_ended: bool) -> tuple[str, ...]:
-    """The fields that a resume takes: those of typed settings, also where the value is the default."""
-    typed = {row.field for row in TABLE if row.field and row.resumes and settings.is_typed(row.name)}
+    """The fields that a resume takes: those of typed settings, also where the value is the default; and fresh ones."""
+    typed = {row.field for row in TABLE if row.field and row.resumes and (row.fresh or settings.is_typed(row.name))}
     return tuple(sorted({*typed, *models, *_OF_TODAY, *(["open_ended"] if open_ended else [])}))
 
 

@@ -20,7 +20,7 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
-from actors.messages import Message, Progress, ProgressKind, QuestionAsked, RunStatus
+from actors.messages import Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -28,6 +28,7 @@ from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import Ended, Shown
 from supervisor.control.server import ControlServer
 from supervisor.launchers import Event, make_launcher
+from supervisor.notifier import Notifier
 from supervisor.router import Router
 from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, launch_name
 from supervisor.tree_protocol import RunResult
@@ -39,6 +40,8 @@ LONGEST_BASE = 60
 # working tree.
 ALLOWED = "allowedConfiguration"
 SEEN = "seenConfiguration"
+
+LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
 
 FINAL_STATES = ("completed", "failed", "stopped")
 
@@ -105,6 +108,7 @@ class RootServices:
         self._runs: dict[str, RunInstance] = {}
         self.router = Router(runtime)
         self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=preload)
+        self.notifier = Notifier()
 
     def add(self, key: str, run: RunInstance) -> None:
         """Registers a run: from now on it gets the events of its children."""
@@ -117,8 +121,9 @@ class RootServices:
         for child in CHILDREN:
             self.launcher.forget(launch_name(key, child))
 
-    def close(self) -> None:
-        """Kills what is left of all runs."""
+    def close(self, *, last_words_s: float = LAST_WORDS_S) -> None:
+        """Kills what is left of all runs. The last notifications are sent first, for `last_words_s` at most."""
+        self.notifier.close(last_words_s)
         self.launcher.close()
         self.router.close()
 
@@ -151,6 +156,7 @@ class RunInstance:
     ) -> None:
         self._services = services
         self._spec = spec
+        self._ended = ended
         self._on_purpose = on_purpose
         self._suspended = suspended
         self._begun: Callable[[], None] | None = begun
@@ -173,7 +179,7 @@ class RunInstance:
                 launcher=services.launcher,
                 tell=lambda name, message: mail.ref(name).tell(message),
                 announce=self.announce,
-                done=ended,
+                done=self._done,
                 log=run_log(spec),
                 publish=self._handler.children,
                 attended=lambda: waits_for_user or spec.has_prompt or self._control.attended(),
@@ -219,16 +225,26 @@ class RunInstance:
             case QuestionAsked():
                 self._show_question(message.question)
             case _:
-                if isinstance(message, RunStatus) and self._begun is not None:
-                    self._begun()
-                    self._begun = None
+                if isinstance(message, RunStatus):
+                    self._services.notifier.note(self._spec, message.notable)
+                    if self._begun is not None:
+                        self._begun()
+                        self._begun = None
                 self._handler.note(message)
+
+    def _done(self, result: RunResult) -> None:
+        """Supervisor's thread. A run that its supervisor gave up has no state that says so."""
+        if result.state == "failed":
+            self._services.notifier.note(self._spec, Notable(event="failed", detail=result.detail, key="failed"))
+        self._ended(result)
 
     def _asks(self, question: str) -> None:
         """Supervisor's thread. No actor runs while a question is open."""
         self._handler.asks(question)
         if question:
             write_state(self._spec.directory, "input-required")
+            asked = Notable(event="input-required", detail=question, key="suspended")
+            self._services.notifier.note(self._spec, asked)
             self._show_question(question)
         self._suspended(bool(question))
 

@@ -46,6 +46,7 @@ from supervisor.tree_protocol import RunResult
 
 # A Procfile manager kills after 5 s. We kill the rest before that; a resume then only has to read a transcript.
 STOP_S = 3.5
+LAST_WORDS_S = 1.0  # of that time, for the last notifications
 # A submitter wakes the server. Polling notices one that was killed at that moment, and a run that another root holds.
 LOOK_S = 5.0
 SUSPENDED = RunResult("stopped", "loop serve is stopping: the next loop serve resumes this run")
@@ -149,7 +150,7 @@ class _Server:
                 self._services.launcher.close()
                 for directory in list(self._active):
                     self._settle(directory, SUSPENDED)
-                self._services.close()
+                self._services.close(last_words_s=LAST_WORDS_S)
                 self._say("note", "stopped")
 
     def _serve(self) -> None:

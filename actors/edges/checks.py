@@ -16,10 +16,12 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +57,11 @@ class CheckProgress:
 
 
 class CheckRun:
-    """One round of checks. `run` once, in one thread; `cancel` any number of times, from any thread."""
+    """One round of checks. `run` once, in one thread; `cancel` any number of times, from any thread.
+
+    `given`: what each command reads; the result then holds its standard error alone. None: nothing to read, and both
+    streams. Hooks and notifications are run so.
+    """
 
     def __init__(
         self,
@@ -67,10 +73,12 @@ class CheckRun:
         progress_s: float = PROGRESS_S,
         output: Path | None = None,
         name: str = "check",
+        given: bytes | None = None,
     ) -> None:
         """`output`: a folder, where the output of each check is kept under this name."""
         self._output = output
         self._name = name
+        self._given = given
         self._commands = commands
         self._cwd = cwd
         self._mark = str(uuid.uuid4())
@@ -111,18 +119,19 @@ class CheckRun:
 
     def _one(self, number: int, command: str, tell: Callable[[CheckProgress], None]) -> CheckResult | None:
         status_fd, keepers_fd = os.pipe()
+        is_given = self._given is not None
         try:
             try:
-                with self._lock:
+                with self._lock, _stdin(self._given) as stdin:
                     if self._broken_off:
                         return None
                     process = self._process = subprocess.Popen(
                         [sys.executable, "-I", "-S", check_keeper.__file__, str(keepers_fd), command],
                         cwd=self._cwd,
                         env=self._environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
+                        stdin=stdin,
+                        stdout=subprocess.DEVNULL if is_given else subprocess.PIPE,
+                        stderr=subprocess.PIPE if is_given else subprocess.STDOUT,
                         pass_fds=(keepers_fd,),
                         start_new_session=True,  # a terminal's Ctrl-C is for the root, which decides what it means
                     )
@@ -144,6 +153,18 @@ class CheckRun:
             os.close(status_fd)
 
 
+@contextmanager
+def _stdin(given: bytes | None) -> Iterator[int]:
+    """What a command reads: a file, so that nobody waits for a command that does not read."""
+    if given is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(given)
+        file.seek(0)
+        yield file.fileno()
+
+
 def _let_end(keeper: subprocess.Popen[bytes]) -> None:
     """Waits for the keeper, which ends once all its children have ended."""
     try:
@@ -156,8 +177,9 @@ class _Follower:
     """Reads a check's output and exit status until it ends or times out."""
 
     def __init__(self, process: subprocess.Popen[bytes], status_fd: int, output: CheckOutput) -> None:
-        assert process.stdout is not None
-        self._output_fd = process.stdout.fileno()
+        stream = process.stdout or process.stderr
+        assert stream is not None
+        self._output_fd = stream.fileno()
         self._status_fd = status_fd
         self._output = output
         self._tail = b""

@@ -12,6 +12,9 @@
     effort = "high"                     # how long it thinks, in its own words
     mode = "yolo"                       # its session mode; without it the one that asks least is chosen
 
+    [notify]                            # as the rows of the table whose key begins with "notify."
+    desktop = true
+
 The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
 the user's; so does an agent with the same name. It only reads files, when it is called. An unknown key is refused with
 file, line, key and value, so that typing errors are found. msgspec checks the types, the rows of the table the values.
@@ -41,7 +44,7 @@ from actors.errors import BadFileError, MissingFileError, UserError
 from actors.setting_rows.row import Setting, Toml
 from actors.setting_values import Value
 from actors.settings_layers import Origin, Sourced
-from actors.settings_table import BY_KEY
+from actors.settings_table import BY_KEY, TABLES
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
@@ -176,12 +179,24 @@ def _content(file: _File, built_in: Collection[str]) -> _Content:
         if sum(other.lower() == name.lower() for other in tables) > 1:
             _refuse(file, ("agents", name), table, "another agent has this name in other letters")
         agents[name.lower()] = _agent(file, name, table, built_in)
+    for name, kind in _TABLES.items():
+        _converted(file, (name,), file.document.get(name, {}), kind)
     layer = tuple(
-        Sourced(row.name, value, file.origin, str(file.path), file.line(key))
-        for key, row in BY_KEY.items()
-        if key in file.document and (value := _value(file, row, file.document[key])) != ()
+        Sourced(row.name, value, file.origin, str(file.path), file.line(*key))
+        for key, row, written in _rows(file)
+        if (value := _value(file, row, written)) != ()
     )
     return _Content(agents, layer, tuple(_agent_keys(file, tables)))
+
+
+def _rows(file: _File) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
+    """The settings of the table that the file has: the parts of the key, the row, and the written value."""
+    tables: Mapping[str, Mapping[str, Setting]] = {"": BY_KEY, **TABLES}
+    for name, rows in tables.items():
+        written = file.document.get(name, {}) if name else file.document
+        for key, row in rows.items():
+            if isinstance(written, dict) and key in written:
+                yield ((name, key) if name else (key,)), row, written[key]
 
 
 def _value(file: _File, row: Setting, written: Any) -> Value:
@@ -193,7 +208,7 @@ def _value(file: _File, row: Setting, written: Any) -> Value:
             return tuple(str(row.checked(f"{row.key}[{number}]", item)) for number, item in enumerate(written))
         return row.checked(row.key, str(written))
     except UserError as error:
-        raise UserError(f"{file.place(row.key)}: {error}") from None
+        raise UserError(f"{file.place(*row.key.split('.'))}: {error}") from None
 
 
 def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[Sourced]:
@@ -205,9 +220,9 @@ def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[S
 
 
 def _refuse_the_users_keys(file: _File) -> None:
-    for key, value in file.document.items():
-        if key in BY_KEY and BY_KEY[key].repository == "never":
-            _refuse(file, (key,), value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
+    for key, row, value in _rows(file):
+        if row.repository == "never":
+            _refuse(file, key, value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
 
 
 def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
@@ -234,6 +249,8 @@ def _asked_lines(document: dict[str, Any]) -> Iterable[str]:
             yield from _runs_of_agents(written)
         elif key == "checks":
             yield from (f"check {command}" for command in written)
+        elif key in TABLES:
+            yield from (f"{key}.{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in written.items())
         else:
             yield f"{key} = {json.dumps(written, ensure_ascii=False)}"
 
@@ -304,9 +321,19 @@ _Top = msgspec.defstruct(
     [
         ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
         *((row.key, _TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
+        *((name, dict[str, Any] | UnsetType, UNSET) for name in TABLES),
     ],
     forbid_unknown_fields=True,
 )
+
+_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    name: msgspec.defstruct(
+        f"_{name}",
+        [(key, _TYPES[row.toml] | UnsetType, UNSET) for key, row in rows.items()],
+        forbid_unknown_fields=True,
+    )
+    for name, rows in TABLES.items()
+}
 
 
 def _converted(file: _File, prefix: tuple[str, ...], table: dict[str, Any], kind: type[Struct]) -> Struct:

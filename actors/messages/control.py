@@ -62,6 +62,17 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
     purpose: Purpose
 
 
+NotableEvent = Literal["completed", "failed", "input-required", "limited", "budget"]
+
+
+class Notable(msgspec.Struct, frozen=True, kw_only=True):
+    """What the state of a run has to tell a user who is not there. The same `key` twice in a row is one change."""
+
+    event: NotableEvent
+    detail: str
+    key: str
+
+
 class RunStatus(Message, frozen=True, kw_only=True):
     """Run -> console, whenever the run changes; also the answer to a console's request to the run."""
 
@@ -81,6 +92,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     task: str
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
+    notable: Notable | None = None  # for a user who is not there
 
 
 class AgentStatus(Message, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from actors import setting_values, values
 from actors.errors import UserError
 from actors.setting_values import Parse, Value
 
-Group = Literal["task", "agents", "proof", "limits", "start", "output"]
+Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify"]
 Toml = Literal["string", "number", "boolean", "array"]
 
 GROUPS: Mapping[Group, str] = {
@@ -19,6 +19,7 @@ GROUPS: Mapping[Group, str] = {
     "limits": "limits and pauses",
     "start": "how it starts",
     "output": "input and output",
+    "notify": "notifications",
 }
 
 
@@ -43,6 +44,7 @@ class Setting(NamedTuple):
     adds: bool = False  # several values add up
     field: str = ""
     resumes: bool = True  # whether a resume can change `field`
+    fresh: bool = False  # a resume takes the value of now, a file's included
     key: str = ""  # in the configuration files
     toml: Toml = "string"
     # Whether a repository's `.loop.toml` may set it: only once that content is trusted, or not at all.

@@ -12,6 +12,7 @@ from actors.edges.configuration import AgentConfiguration, Configuration
 from actors.errors import UserError
 from actors.settings import RunSettings
 from actors.settings_layers import Settings, Sourced, from_environment, merge
+from actors.settings_table import TABLE
 from shell import pairing, resolve, resumed, run_settings, task_text
 from shell.options import parse
 from shell.resumed import Resumed
@@ -242,6 +243,7 @@ ALWAYS_SAID = (
         "looks_for_pull_request",
         "looks_at_limits",
     ),
+    *(row.field for row in TABLE if row.fresh),
 )
 
 
