@@ -120,7 +120,7 @@ class AgentActor(ProcessActor[StartAgent]):
             case InterruptTurnRequest():
                 self.session.interrupt(message.turn_id, message.reason)
             case PauseTurns():
-                self.session.hold(held=message.held, finishing=message.finishing)
+                self.session.hold(held=message.held, finishing=message.finishing, patience=message.patience)
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
             case SayToAgent():

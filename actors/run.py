@@ -32,6 +32,7 @@ from actors.messages import (
     JobEnded,
     KeepJobs,
     Message,
+    Patience,
     PauseTurns,
     PeerWrote,
     QuestionAsked,
@@ -44,7 +45,7 @@ from actors.messages import (
     UsageReport,
 )
 from actors.runners.crew import Crew, JobOver
-from actors.settings import Role
+from actors.settings import Role, RunSettings
 from actors.starts import StartRun
 from actors.stream import EventStream
 
@@ -176,6 +177,7 @@ class RunActor(ProcessActor[StartRun]):
                         model=command.model,
                         continues=command.continues,
                         reminder=command.reminder,
+                        within_ms=command.within_ms,
                     )
                 )
             case run.InterruptTurn():
@@ -217,7 +219,8 @@ class RunActor(ProcessActor[StartRun]):
         is_interrupted = any(job.interruption() is not None for job in self._state.jobs)
         takes_effect = self._state.paused or self._state.asking
         pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
-        return PauseTurns(held=hold is not None or over, finishing=pauses)
+        patience = _patience(self._state.settings)
+        return PauseTurns(held=hold is not None or over, finishing=pauses, patience=patience)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:
@@ -234,6 +237,12 @@ class RunActor(ProcessActor[StartRun]):
         """Issues again what an AgentActor's new incarnation lacks: its ledger is durable, lost messages are not."""
         self._tell_hold((role,))
         self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
+
+
+def _patience(settings: RunSettings | None) -> Patience:
+    if settings is None:
+        return Patience()
+    return Patience(silence_ms=settings.silence_ms, tool_ms=settings.tool_timeout_ms, turn_ms=settings.turn_timeout_ms)
 
 
 def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest) -> run.Event:

@@ -47,6 +47,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_ms: int = RETRY_MS  # the first wait for a provider that does not answer; later waits double
     at_limit: Literal["wait", "swap", "stop"] = "wait"  # what is done at a used-up window of the agent that works
     looks_at_limits: bool = False  # before a turn starts; false in older journals
+    silence_ms: int = 0  # how long an agent may be silent in a turn; 0: without a limit
+    tool_timeout_ms: int = 0  # the same while a tool runs
+    turn_timeout_ms: int = 0  # how long a turn may take; 0: without a limit
+    review_patience_ms: int = 0  # how long a review may take; 0: as long as any turn
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once

@@ -63,10 +63,11 @@ class ToolCalls:
         events = []
         if not call.is_told and (asks or is_over or update.status == "in_progress" or _says_what(call)):
             call.is_told = True
-            events.append(AgentEvent(kind="tool", text=one_line(_label(call))))
+            events.append(AgentEvent(kind="tool", text=one_line(_label(call)), begins=update.tool_call_id))
         if is_over:
             self._calls.pop(update.tool_call_id, None)
-            events.append(AgentEvent(kind="tool-result", text=one_line(_result(call, str(update.status)))))
+            result = one_line(_result(call, str(update.status)))
+            events.append(AgentEvent(kind="tool-result", text=result, ends=update.tool_call_id))
         return events
 
 

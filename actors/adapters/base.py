@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from actors.access import BridgeAccess, PaneAccess
 from actors.messages import FoundTurn as FoundTurn  # part of this contract, a value that machines use too
@@ -57,6 +57,10 @@ class AgentEvent:
     waits: the agent waits for the user's answer in its own TUI; `text` is its question, "" when it waits no longer.
     cut: the user interrupted the running turn in the agent's own TUI.
     ended: the program has ended while no turn ran; `text` is why. Call `close`, then make a new adapter.
+    raw without `raw`: a sign of life, such as a piece of an answer or of a tool's output.
+
+    `begins`: from now on something runs under this id, which may take long without any event: a tool, a background
+    task. `ends`: it is over.
     """
 
     kind: Literal[
@@ -78,6 +82,11 @@ class AgentEvent:
     raw: str = ""
     message_id: str = ""
     pid: int = 0
+    begins: str = ""
+    ends: str = ""
+
+
+SIGN_OF_LIFE = AgentEvent(kind="raw")
 
 
 EventSink = Callable[[AgentEvent], None]
@@ -130,6 +139,19 @@ class Agent(Protocol):
 
     async def close(self) -> None:
         """Ends the program and all its processes within 2 s. May be called twice, and after any error."""
+        ...
+
+
+@runtime_checkable
+class WaitsForBackground(Protocol):
+    """An agent whose turns wait for background tasks: the model has answered, and only they keep the turn open."""
+
+    def background(self) -> tuple[str, ...]:
+        """What the open turn still waits for, in words; () when it does not wait for them alone."""
+        ...
+
+    async def stop_background(self) -> None:
+        """Ends these tasks; the turn is then over, with its answer."""
         ...
 
 

@@ -21,6 +21,8 @@ LINE_LENGTH = 160
 # The most telling argument of a call, in this order; otherwise the first text among them.
 _TELLING = ("command", "file_path", "path", "pattern", "url", "query", "description", "message", "prompt")
 
+ENDED = frozenset({"completed", "failed", "killed", "stopped"})  # states of a background task
+
 RawEvent = Mapping[str, Any]
 
 
@@ -41,16 +43,21 @@ def _described(event: RawEvent) -> Iterator[AgentEvent]:
             for block in _blocks(event):
                 if block.get("type") == "tool_result":
                     prefix = "error: " if block.get("is_error") else ""
-                    yield AgentEvent(kind="tool-result", text=line(prefix + text_of(block.get("content"))))
+                    text = line(prefix + text_of(block.get("content")))
+                    yield AgentEvent(kind="tool-result", text=text, ends=str(block.get("tool_use_id") or ""))
         case "system", "init":  # at the beginning of each turn
             for server in event.get("mcp_servers") or ():
                 if server.get("status") == "failed":
                     yield AgentEvent(kind="note", text=line(f"MCP server {server.get('name')} cannot be reached"))
         case "system", "task_started":
-            yield AgentEvent(kind="note", text=line(f"background task started: {event.get('description', '')}"))
+            text = line(f"background task started: {event.get('description', '')}")
+            yield AgentEvent(kind="note", text=text, begins=str(event.get("task_id") or ""))
         case "system", "task_notification":
             summary = f"background task {event.get('status', '')}: {event.get('summary', '')}"
-            yield AgentEvent(kind="note", text=line(summary))
+            yield AgentEvent(kind="note", text=line(summary), ends=str(event.get("task_id") or ""))
+        case "system", "task_updated" if (event.get("patch") or {}).get("status") in ENDED:
+            # In some versions this is the only sign of its end.
+            yield AgentEvent(kind="raw", ends=str(event.get("task_id") or ""))
         case "system", "api_retry":
             attempt = f"{event.get('error')}, attempt {event.get('attempt')} of {event.get('max_retries')}"
             yield AgentEvent(kind="note", text=line(f"the model is asked again ({attempt})"))
@@ -123,7 +130,8 @@ def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
             case "tool_use":
                 call = call_text(block["name"], block.get("input"))
-                yield AgentEvent(kind="tool", text=line(f"subagent: {call}" if subagent else call))
+                text = line(f"subagent: {call}" if subagent else call)
+                yield AgentEvent(kind="tool", text=text, begins=str(block.get("id") or ""))
 
 
 def _blocks(event: RawEvent) -> list[dict[str, Any]]:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.adapters.claude_events import RawEvent, refused, text_of, tokens
+from actors.adapters.claude_events import ENDED, RawEvent, refused, text_of, tokens
 from actors.adapters.shapes import moment_s, money
 from actors.adapters.windows import of_claude
 from actors.messages import TurnOutcome, Usage, Window
 
 # These end by themselves and are awaited without a limit, as the program does; a shell may be a server.
 AGENT_TASKS = frozenset({"local_agent", "local_workflow"})
-ENDED = frozenset({"completed", "failed", "killed", "stopped"})
 FULL = 100
 # A task that was ended on purpose is not reported to the model in its own turn.
 REPORTED = frozenset({"completed", "failed"})

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
 from actors.adapters.causes import cause_of
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
@@ -334,7 +334,10 @@ class CodexAgent:
         return None if turn.over.done() else turn
 
     def _heard(self, notification: Json) -> None:
-        for event in events(notification, self._thread_id):
+        shown = events(notification, self._thread_id)
+        if not shown:
+            self._sink(SIGN_OF_LIFE)
+        for event in shown:
             if event.kind == "limit" and event.text == self._limit:  # every answer of the model repeats it
                 self._sink(AgentEvent(kind="raw", raw=event.raw))
                 continue

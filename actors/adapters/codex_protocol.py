@@ -6,6 +6,7 @@ events and are otherwise ignored: a newer CLI does not break a run.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterable, Mapping
@@ -108,7 +109,7 @@ def events(notification: Mapping[str, Any], thread_id: str) -> list[AgentEvent]:
     raw = json.dumps(notification, ensure_ascii=False, separators=(",", ":"))
     if told is None:
         return [AgentEvent(kind="raw", raw=raw)]
-    return [AgentEvent(kind=told.kind, text=told.text, message_id=told.message_id, raw=raw)]
+    return [dataclasses.replace(told, raw=raw)]
 
 
 def _texts_of(told: AgentEvent | None) -> AgentEvent | None:
@@ -146,15 +147,15 @@ def _item_started(item: Json) -> AgentEvent | None:
     """Reports tools at their start: a tool may run for an hour."""
     match item["type"]:
         case "commandExecution":
-            return _tool("shell", _bare_command(item["command"]))
+            return _tool("shell", _bare_command(item["command"]), item)
         case "fileChange":
-            return _tool("edit", ", ".join(change["path"] for change in item["changes"]))
+            return _tool("edit", ", ".join(change["path"] for change in item["changes"]), item)
         case "mcpToolCall":
-            return _tool(f"{item['server']}.{item['tool']}", _arguments(item["arguments"]))
+            return _tool(f"{item['server']}.{item['tool']}", _arguments(item["arguments"]), item)
         case "dynamicToolCall":
-            return _tool(item["tool"], _arguments(item["arguments"]))
+            return _tool(item["tool"], _arguments(item["arguments"]), item)
         case "collabAgentToolCall":
-            return _tool(f"agent.{item['tool']}", item.get("prompt") or "")
+            return _tool(f"agent.{item['tool']}", item.get("prompt") or "", item)
         case "subAgentActivity":
             return _tool(f"agent.{item['kind']}", item.get("agentPath") or "")
         case "webSearch":
@@ -175,24 +176,29 @@ def _item_completed(item: Json) -> AgentEvent | None:
             return AgentEvent(kind="say", text=item["text"])
         case "commandExecution":
             last = (item.get("aggregatedOutput") or "").strip().rpartition("\n")[2]
-            return _tool_result(f"exit {item.get('exitCode')}", last)
+            return _tool_result(f"exit {item.get('exitCode')}", last, item)
         case "fileChange":
-            return _tool_result(item["status"], "")
+            return _tool_result(item["status"], "", item)
         case "mcpToolCall":
-            return _tool_result(item["status"], _mcp_result(item))
+            return _tool_result(item["status"], _mcp_result(item), item)
         case "dynamicToolCall" | "collabAgentToolCall":
-            return _tool_result(item["status"], "")
+            return _tool_result(item["status"], "", item)
         case "contextCompaction":
             return AgentEvent(kind="note", text="the conversation was compacted")
     return None
 
 
-def _tool(name: str, argument: str) -> AgentEvent:
-    return AgentEvent(kind="tool", text=one_line(f"{name} {argument}"))
+def _tool(name: str, argument: str, item: Json | None = None) -> AgentEvent:
+    """A tool at its start. `item`: one whose end is reported as well."""
+    return AgentEvent(kind="tool", text=one_line(f"{name} {argument}"), begins=_id_of(item))
 
 
-def _tool_result(status: str, detail: str) -> AgentEvent:
-    return AgentEvent(kind="tool-result", text=one_line(f"{status}: {detail}" if detail else status))
+def _tool_result(status: str, detail: str, item: Json) -> AgentEvent:
+    return AgentEvent(kind="tool-result", text=one_line(f"{status}: {detail}" if detail else status), ends=_id_of(item))
+
+
+def _id_of(item: Json | None) -> str:
+    return as_text((item or {}).get("id", ""))
 
 
 def _bare_command(command: str) -> str:

@@ -25,6 +25,9 @@ KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
 _LOOK = "read PLAN.md if there is one, `git status`, `git diff` and `git log -n 20`."
 _WHAT_WAS_ASKED = "What you were asked:"
+UNFINISHED = "the turn ended before you were finished"
+ENDED_EARLY = "your turn ended before you were through with it"
+SILENT = "for a long time there was no sign of life from you, so the turn was interrupted"
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place"]
@@ -187,6 +190,17 @@ def verdict(number: int, why: str) -> str:
     )
 
 
+def verdict_now(number: int) -> str:
+    """Asks a reviewer whose review took too long for what it has found so far, and for its verdict."""
+    return _join(
+        f"{review_header(number)}: verdict",
+        "Your review took too long, and was interrupted. Look no further, run nothing, and change nothing. Give what "
+        "you have found so far: for everything that must change, the file and place, and what is wrong. The last line "
+        f"of your answer is your verdict, alone and without any decoration: {REVIEW_PASS} only when what you have seen "
+        f"proves that the task is done, else {REVIEW_FAIL}.",
+    )
+
+
 def pull_request(task: str, lacks: str = "", *, request: str = "", findings: Sequence[str] = ()) -> str:
     """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
     for the possible part: committed and pushed work is found again, and the user can open the pull request.
@@ -213,7 +227,7 @@ def pull_request(task: str, lacks: str = "", *, request: str = "", findings: Seq
     )
 
 
-def continuation(prompt: str, *, why: str = "the turn ended before you were finished") -> str:
+def continuation(prompt: str, *, why: str = UNFINISHED) -> str:
     """Continues a turn that was cut short, e.g. because "the run was paused" (`why`).
 
     `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
@@ -229,7 +243,7 @@ def continuation(prompt: str, *, why: str = "the turn ended before you were fini
     )
 
 
-def reminder(prompt: str, *, why: str = "your turn ended before you were through with it", quoted: bool = False) -> str:
+def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False) -> str:
     """Continues a turn whose prompt is in the agent's own transcript, without repeating the prompt.
 
     `quoted`: repeats the prompt where its first line is ambiguous: all messages of an agent begin alike, and a user's
@@ -244,15 +258,19 @@ def reminder(prompt: str, *, why: str = "your turn ended before you were through
     )
 
 
-def hand_over(prompt: str, *, said: str = "") -> str:
-    """Continues a turn in a new session, because the old one was full. `said`: the agent's last words there.
+TOO_LONG = "Your session became too long for the model."
+NO_SIGN_OF_LIFE = "In your session there was twice no sign of life from you for a long time."
+
+
+def hand_over(prompt: str, *, said: str = "", why: str = TOO_LONG) -> str:
+    """Continues a turn in a new session, because of the old one (`why`). `said`: the agent's last words there.
 
     It repeats the whole request; the work done is in the directory.
     """
     header, body = _asked(prompt)
     return _join(
         header + CONTINUED,
-        "Your session became too long for the model. This is a new one, and nothing of the old conversation is here. "
+        f"{why} This is a new one, and nothing of the old conversation is here. "
         f"What you did is in the directory: before you carry on, {_LOOK} Do not do again what is there.",
         f"The last thing that you said in the old session:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else "",
         f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
@@ -288,6 +306,17 @@ def _asked(prompt: str) -> tuple[str, str]:
     if header.endswith(CONTINUED):
         body = body.partition(_WHAT_WAS_ASKED)[2]
     return header.removesuffix(CONTINUED), body.strip()
+
+
+def background(tasks: Sequence[str]) -> str:
+    """Asks about background tasks that keep a turn open without any output."""
+    return _join(
+        "Background tasks",
+        "Your turn is over as soon as these background tasks have ended, and for a long time there was no output:",
+        "\n".join(tasks),
+        "Stop a task that does not end by itself, such as a server, and one that hangs. If you need the result of a "
+        "task, let it run. Begin no other work.",
+    )
 
 
 def mail(sender: str, text: str, *, answerable: bool = True) -> str:

@@ -56,6 +56,7 @@ class TurnIntended(_Event, frozen=True, kw_only=True):
     model: str = ""
     continues: str = ""  # the attempt before; `reminder` is sent instead of `prompt` when the session has that one's
     reminder: str = ""
+    within_ms: int = 0  # how long it may take; 0: as long as any turn of the session
 
 
 class TurnSubmitted(_Event, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class TurnSubmitted(_Event, frozen=True, kw_only=True):
     turn_id: str
     message_id: str
     carrier: str = ""
+    at_ms: int = 0  # Unix ms; 0 in older journals
 
 
 class TurnSeen(_Event, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ class TurnCut(_Event, frozen=True, kw_only=True):
     turn_id: str
     next_message_id: str
     remembered: bool = True
+    silences: int = 0  # it was interrupted because nothing was heard: how many times in a row; 0: for another reason
 
 
 class TurnDeferred(_Event, frozen=True, kw_only=True):
@@ -107,11 +110,12 @@ class TurnDeferred(_Event, frozen=True, kw_only=True):
 
 
 class TurnMoved(_Event, frozen=True, kw_only=True):
-    """Its session is full. It continues in a new one, under `next_message_id` and with this prompt."""
+    """Its session is full, or silent. It continues in a new one, under `next_message_id` and with this prompt."""
 
     turn_id: str
     next_message_id: str
     prompt: str
+    silences: int = 0  # as in `TurnCut`
 
 
 class SessionTurnSettled(_Event, frozen=True, kw_only=True):
@@ -185,6 +189,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     deferrals: int = 0
     waiting_since_ms: int = 0  # of the first deferral, Unix ms
     not_before_ms: int = 0  # Unix ms
+    began_ms: int = 0  # when it was first handed over, Unix ms; 0: not yet, or unknown
+    within_ms: int = 0  # as in `TurnIntended`
+    silences: int = 0  # how many times in a row it was interrupted because nothing was heard
 
 
 # Turns that bring a message, and that the run does not wait for.
@@ -262,6 +269,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
             message_id=event.turn_id,
             continues=event.continues,
             reminder=event.reminder,
+            within_ms=event.within_ms,
         )
         return msgspec.structs.replace(ledger, open={**ledger.open, event.turn_id: entry})
     entry = _entry(ledger, event)
@@ -273,6 +281,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 message_id=event.message_id,
                 carrier=event.carrier,
                 tries=entry.tries + (0 if event.carrier else 1),
+                began_ms=entry.began_ms or (0 if event.carrier else event.at_ms),
             )
         case TurnSeen():
             changed = msgspec.structs.replace(entry, status="running")
@@ -289,6 +298,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 message_id=event.next_message_id,
                 remembered=event.remembered,
                 cuts=entry.cuts + 1,
+                silences=event.silences or entry.silences,
             )
         case TurnDeferred():
             changed = msgspec.structs.replace(
@@ -315,6 +325,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 tries=0,
                 continues="",
                 moved=True,
+                silences=event.silences or entry.silences,
             )
         case SessionTurnSettled():
             return _settle(ledger, entry, event.outcome, remembered=event.remembered)
@@ -327,8 +338,9 @@ def text_of(ledger: Ledger, entry: Entry) -> str:
     """The text for the agent under the entry's message id."""
     if entry.cuts:
         if not entry.remembered:
-            return prompts.continuation(entry.prompt)
-        return prompts.reminder(entry.prompt, quoted=entry.purpose in {"mail", "human"})
+            return prompts.continuation(entry.prompt, why=prompts.SILENT if entry.silences else prompts.UNFINISHED)
+        why = prompts.SILENT if entry.silences else prompts.ENDED_EARLY
+        return prompts.reminder(entry.prompt, why=why, quoted=entry.purpose in {"mail", "human"})
     if entry.reminder and entry.continues in ledger.standing:
         return entry.reminder
     return entry.prompt

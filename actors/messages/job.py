@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from actors.messages.base import Message
-from actors.messages.values import Purpose, TurnOutcome, Usage
+from actors.messages.values import Patience, Purpose, TurnOutcome, Usage
 
 
 class StartTurnRequest(Message, frozen=True, kw_only=True):
@@ -19,6 +19,7 @@ class StartTurnRequest(Message, frozen=True, kw_only=True):
     model: str = ""  # "" = the session's own
     continues: str = ""  # the attempt before: if the session has its prompt, `reminder` is sent instead of `prompt`
     reminder: str = ""
+    within_ms: int = 0  # the turn may take this long; 0: as long as any turn of the session
 
 
 class TurnSettledReport(Message, frozen=True, kw_only=True):
@@ -44,13 +45,14 @@ class PauseTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
     A session is held until it first hears from the run. `finishing`: the run waits for what has begun, so a turn that
-    was cut is resumed.
+    was cut is resumed. `patience`: for all turns, mail included.
     """
 
     must_arrive = True
 
     held: bool
     finishing: bool = False
+    patience: Patience = Patience()
 
 
 class UsageReport(Message, frozen=True, kw_only=True):

@@ -12,8 +12,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 # Why a turn failed, where that decides the remedy. transient: the provider or the network, which is waited for;
-# billing, login, unavailable: the agent cannot work until the user acts; context: its session is full.
-Cause = Literal["", "transient", "billing", "login", "unavailable", "context"]
+# billing, login, unavailable: the agent cannot work until the user acts; context: its session is full; silent: nothing
+# was heard from it, also in a new session; overdue: the turn took longer than it may.
+Cause = Literal["", "transient", "billing", "login", "unavailable", "context", "silent", "overdue"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
 ROLE_PROMPT: Purpose = "brief"  # its name in journals
 # The kind of a run's line. "raw": an agent's own JSON event; "ready" and "question": of the root.
@@ -48,6 +49,17 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     model: str  # "" = the agent's own default
     turns: int
     usage: Usage
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a session waits for its agent; 0: without a limit.
+
+    `silence_ms`: without any event. `tool_ms`: the same while a tool or background task runs. `turn_ms`: a whole turn.
+    """
+
+    silence_ms: int = 0
+    tool_ms: int = 0
+    turn_ms: int = 0
 
 
 FULL_PERCENT = 95  # of a window: little more than the next turn's beginning is left

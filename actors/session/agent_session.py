@@ -10,7 +10,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from actors.messages import StartTurnRequest
+from actors.messages import Patience, StartTurnRequest
 from actors.session.driver import Driver
 from actors.session.inbox import HoldChanged, InterruptRequested, MessageBrought
 from actors.session.options import SessionOptions
@@ -42,11 +42,11 @@ class AgentSession:
         """Brings the user's message to the agent, as `deliver` does with mail."""
         self._driver.put(MessageBrought(message_id, "human", text))
 
-    def hold(self, *, held: bool, finishing: bool = False) -> None:
+    def hold(self, *, held: bool, finishing: bool = False, patience: Patience | None = None) -> None:
         """While held, no turn starts, mail included; the running turn continues. `finishing`: a begun turn continues,
-        too.
+        too. `patience`: None leaves it as it is.
         """
-        self._driver.put(HoldChanged(held, finishing))
+        self._driver.put(HoldChanged(held, finishing, patience))
 
     def interrupt(self, turn_id: str, reason: str) -> None:
         """Interrupts this turn, or cancels it before its start. It settles as interrupted, unless it has just ended."""

@@ -12,18 +12,19 @@ from contextlib import suppress
 
 from loguru import logger
 
-from actors.adapters.base import Agent, AgentEvent
+from actors.adapters.base import Agent, AgentEvent, WaitsForBackground
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import prompts, turn
 from actors.machines.durations import span
 from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
-from actors.session import choices, keeping
+from actors.session import choices, keeping, silence
 from actors.session.inbox import (
     Alarm,
     HoldChanged,
     InterruptOverdue,
     InterruptRequested,
     Item,
+    LookDue,
     MessageBrought,
     ProgramEnded,
     PromptSeen,
@@ -33,9 +34,8 @@ from actors.session.inbox import (
 from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
 from actors.session.reporter import Reporter
+from actors.session.sentinel import Sentinel
 
-# Both agents answer an interrupt in 10-20 ms; without an answer by then, the process is stuck.
-INTERRUPT_PATIENCE_S = 10.0
 # Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
 STEER_PATIENCE_S = 10.0
 
@@ -59,6 +59,9 @@ class Driver:
         self._finishing = False
         self._asks = ""  # the agent's question to the user in its own TUI
         self._interrupting = False
+        self._ending: silence.Silent | silence.Overdue | None = None  # why the turn is being interrupted
+        self._patience = options.patience
+        self._sentinel = Sentinel(loop, lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)))
 
     def put(self, item: Item) -> None:
         """Any thread."""
@@ -93,6 +96,8 @@ class Driver:
                 await self._take_message(item)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
+                self._patience = item.patience or self._patience
+                await self._watch()
             case InterruptRequested():
                 await self._interrupt(item)
             case TurnOver():
@@ -104,10 +109,14 @@ class Driver:
                 await self._ready_agent()
             case UserAsked():
                 self._asks = item.what
+                await self._watch()
             case ProgramEnded():
                 await self._ended(item.why)
             case Alarm():
                 pass  # what follows from the time is done by `_advance`
+            case LookDue():
+                if self._running == item.turn_id:
+                    await self._watch()
             case InterruptOverdue():
                 if self._running == item.turn_id:
                     await self._drop_agent()
@@ -131,6 +140,7 @@ class Driver:
                     model=request.model,
                     continues=request.continues,
                     reminder=request.reminder,
+                    within_ms=request.within_ms,
                 )
             )
 
@@ -182,18 +192,83 @@ class Driver:
         if self._running != entry.turn_id or agent is None:
             await self._conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
+        self._ending = None  # its owner's decision counts
+        await self._end_turn(agent, entry)
+
+    async def _end_turn(self, agent: Agent, entry: turn.Entry) -> None:
         self._interrupting = True
-        self._loop.call_later(INTERRUPT_PATIENCE_S, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))
+        self._loop.call_later(self._options.interrupt_s, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))
         with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task reports it
-            await asyncio.wait_for(agent.interrupt(), INTERRUPT_PATIENCE_S)
+            await asyncio.wait_for(agent.interrupt(), self._options.interrupt_s)
+
+    async def _watch(self) -> None:
+        """Judges whether the agent of the running turn is silent: see `silence`."""
+        agent, entry = self._keeper.agent, self._ledger.open.get(self._running or "")
+        if agent is None or entry is None or self._interrupting:
+            return
+        waiting = agent.background() if isinstance(agent, WaitsForBackground) else ()
+        finding = self._sentinel.look(self._patience, asks=bool(self._asks), background=bool(waiting))
+        match finding:
+            case silence.NoOutput():
+                await self._tell_no_output(agent, finding, waiting)
+            case silence.Silent() if waiting and isinstance(agent, WaitsForBackground):
+                self._report.note(f"{finding.why}; it is ended: {', '.join(waiting)}")
+                await agent.stop_background()
+            case silence.Silent() | silence.Overdue():
+                self._ending = finding
+                self._report.note(silence.told(finding, entry, self._limit_ms(entry)))
+                await self._end_turn(agent, entry)
+            case silence.Again():
+                pass
+
+    async def _tell_no_output(self, agent: Agent, finding: silence.NoOutput, waiting: tuple[str, ...]) -> None:
+        """Tells the user once. The agent is asked about background tasks: it may have forgotten a server."""
+        self._report.note(silence.no_output(finding, self._patience))
+        if waiting:
+            with suppress(AgentError, TimeoutError):
+                text = prompts.background(waiting)
+                await asyncio.wait_for(agent.steer(str(uuid.uuid4()), text), STEER_PATIENCE_S)
+
+    def _limit_ms(self, entry: turn.Entry) -> int:
+        return silence.shortest(self._patience.turn_ms, entry.within_ms)
+
+    async def _after(
+        self, why: silence.Silent | silence.Overdue, entry: turn.Entry, outcome: TurnOutcome | None
+    ) -> None:
+        """A silent turn is tried again, first in the same session, then in a new one; one that is overdue fails."""
+        if outcome is None:
+            await self._drop_agent()
+            outcome = TurnOutcome(status="interrupted")
+        if isinstance(why, silence.Overdue):
+            failed = silence.overdue(entry, self._limit_ms(entry), outcome)
+            await self._conclude(entry, failed, remembered=await self._stands(entry))
+            return
+        silences = silence.count(entry.silences, self._sentinel.lived_s)
+        match silence.remedy(silences):
+            case "same session":
+                next_id, remembered = str(uuid.uuid4()), await self._stands(entry)
+                cut = turn.TurnCut(
+                    turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
+                )
+                await self._record(cut)
+            case "new session":
+                await self._move(entry, outcome, silences=silences)
+            case "give up":
+                failed = silence.given_up(why, outcome)
+                await self._conclude(entry, failed, remembered=await self._stands(entry))
 
     async def _turn_over(self, over: TurnOver) -> None:
         self._running, self._turn_task = None, None
+        self._sentinel.end()
         interrupting, self._interrupting = self._interrupting, False
+        ending, self._ending = self._ending, None
         entry = self._ledger.open[over.turn_id]
+        if ending is not None and silence.ended_it(over.outcome):
+            await self._after(ending, entry, over.outcome)
+            return
         if over.outcome is not None:
             self._keeper.answered()
-            if interrupting:
+            if interrupting and ending is None:
                 await self._conclude(entry, over.outcome)
             else:
                 await self._take_outcome(entry, over.outcome)
@@ -239,11 +314,16 @@ class Driver:
         self._report.note(f"the {entry.purpose} turn is put off: {why}")
         self._report.heard(entry, "waits", why)
 
-    async def _move(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
+    async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
-        prompt = prompts.hand_over(entry.prompt, said=outcome.text)
-        await self._record(turn.TurnMoved(turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt))
-        self._report.note(f"the session is full ({outcome.error}): a new one takes the turn over")
+        why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
+        prompt = prompts.hand_over(entry.prompt, said=outcome.text, why=why)
+        moved = turn.TurnMoved(
+            turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
+        )
+        await self._record(moved)
+        what = "is silent" if silences else f"is full ({outcome.error})"
+        self._report.note(f"the session {what}: a new one takes the turn over")
         await self._drop_agent()
 
     async def _stands(self, entry: turn.Entry) -> bool:
@@ -313,8 +393,11 @@ class Driver:
     async def _send(self, entry: turn.Entry) -> None:
         agent = self._keeper.agent
         assert agent is not None
-        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id))
-        self._running, self._running_since_ms = entry.turn_id, self._clock()
+        now_ms = self._clock()
+        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms))
+        self._running, self._running_since_ms = entry.turn_id, now_ms
+        left_ms = silence.time_left_ms(self._limit_ms(entry), entry.began_ms, now_ms)
+        self._sentinel.begin(entry.turn_id, self._patience, left_ms)
         self._report.heard(entry, "turn")
         self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self._ledger, entry)))
 
@@ -382,10 +465,11 @@ class Driver:
         await self._keeper.close()
         if self._turn_task is not None and asyncio.current_task() is not self._turn_task:
             task = self._turn_task
-            await asyncio.wait([task], timeout=INTERRUPT_PATIENCE_S)
+            await asyncio.wait([task], timeout=self._options.interrupt_s)
             task.cancel()
 
     def _on_agent_event(self, event: AgentEvent) -> None:
+        self._sentinel.hear(event)
         match event.kind:
             case "seen":
                 self.put(PromptSeen(event.message_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages import Purpose, StartTurnRequest, TurnOutcome
+from actors.messages import Patience, Purpose, StartTurnRequest, TurnOutcome
 from actors.session import keeping
 
 
@@ -21,6 +21,7 @@ class HoldChanged(msgspec.Struct, frozen=True):
 
     held: bool
     finishing: bool = False
+    patience: Patience | None = None
 
 
 class InterruptRequested(msgspec.Struct, frozen=True):
@@ -49,6 +50,12 @@ class InterruptOverdue(msgspec.Struct, frozen=True):
     turn_id: str
 
 
+class LookDue(msgspec.Struct, frozen=True):
+    """It is time to judge whether this turn's agent is silent."""
+
+    turn_id: str
+
+
 class Alarm(msgspec.Struct, frozen=True):
     """A deferred message is due."""
 
@@ -73,6 +80,7 @@ Item = (
     | TurnOver
     | PromptSeen
     | InterruptOverdue
+    | LookDue
     | keeping.Rested
     | Alarm
     | UserAsked

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.adapters.base import Agent, EventSink
 from actors.clock import wall_ms
 from actors.machines import backoff, turn
+from actors.messages import Patience
 from actors.session.listener import SessionListener
 from actors.stream import EventStream
+
+# Both agents answer an interrupt in 10-20 ms; without an answer by then, the process is stuck.
+INTERRUPT_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
     """`make_agent` makes a new adapter for each start of the agent's program. `retry_ms` and `max_wait_ms` are for
     messages during an outage of the provider; the run itself handles its own turns. `is_held`: nothing is sent until
-    `hold` lifts it.
+    `hold` lifts it. `patience`: until `hold` brings another.
     """
 
     make_agent: Callable[[EventSink], Agent]
@@ -26,4 +30,6 @@ class SessionOptions:
     retry_ms: int = backoff.RETRY_FIRST_MS
     max_wait_ms: int | None = backoff.MAX_WAIT_MS
     is_held: bool = False
+    patience: Patience = field(default_factory=Patience)
+    interrupt_s: float = INTERRUPT_PATIENCE_S
     clock: Callable[[], int] = wall_ms

@@ -9,6 +9,8 @@ MAX_ITERATIONS = 20
 MOST_ITERATIONS = 1_000_000
 COOLDOWN_MS = 30_000
 RETRY_MS = 5_000
+SILENCE_MS = 10 * 60_000  # longer than any answer of a model without a sign of life
+TOOL_TIMEOUT_MS = 2 * 3_600_000  # a long build or test run without output
 MAX_WAIT_MS = 12 * 3_600_000  # a night's outage or a five-hour window; what lasts longer needs the user
 
 ROWS: tuple[Setting, ...] = (
@@ -55,6 +57,54 @@ ROWS: tuple[Setting, ...] = (
         ("--no-wait",),
         default=False,
         field="at_limit",
+    ),
+    Setting(
+        "silence",
+        "limits",
+        "how long an agent may be silent in a turn, before it is interrupted and tried again; 0: without a limit",
+        ("--silence",),
+        value="TIME",
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        default=SILENCE_MS,
+        field="silence_ms",
+        key="silence",
+        show=setting_values.span,
+    ),
+    Setting(
+        "tool_timeout",
+        "limits",
+        "how long a tool or background task may run without output, before that counts as silence; 0: without a limit",
+        ("--tool-timeout",),
+        value="TIME",
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        default=TOOL_TIMEOUT_MS,
+        field="tool_timeout_ms",
+        key="tool_timeout",
+        show=setting_values.span,
+    ),
+    Setting(
+        "turn_timeout",
+        "limits",
+        "how long a turn may take, before it is interrupted and counts as failed",
+        ("--turn-timeout",),
+        value="TIME",
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        default=0,
+        shown="no limit",
+        field="turn_timeout_ms",
+        key="turn_timeout",
+    ),
+    Setting(
+        "review_patience",
+        "limits",
+        "how long a review may take, before the reviewer is interrupted and asked for its verdict alone",
+        ("--review-patience",),
+        value="TIME",
+        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        default=0,
+        shown="--turn-timeout",
+        field="review_patience_ms",
+        key="review_patience",
     ),
     Setting(
         "cooldown",

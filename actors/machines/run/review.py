@@ -65,6 +65,9 @@ def _ask(state: RunState, role: Role) -> RunState:
 
 def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """One reviewer has finished. The round ends with the last one."""
+    if outcome.cause == "overdue" and not job.asked_again and state.overruled is None:
+        state = steps.say(state, f"{agent_label(state.run, job.role)}'s verdict is asked for now: {outcome.error}")
+        return _ask_again(state, job, "", prompts.verdict_now(state.review_round))
     if outcome.status == "finished":
         answer = ledger.answer_of(state, outcome.text, job.said)
     else:
@@ -74,7 +77,8 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
         label = agent_label(state.run, job.role)
         if not job.asked_again:
             state = steps.say(state, f"{label}'s verdict is asked for once more: {verdict.reason}")
-            return _ask_again(state, job, outcome.text, verdict.reason)
+            prompt = prompts.verdict(state.review_round, verdict.reason)
+            return _ask_again(state, job, outcome.text, prompt)
         state = steps.say(state, f"{label}'s verdict counts neither way: {verdict.reason}, twice", error=True)
     if verdict.kind == "changes" and job.said.strip():  # the findings are above the malformed verdict
         verdict = replace(verdict, reason=rendered(job.said).strip() if state.run.keeps_findings else job.said.strip())
@@ -130,13 +134,13 @@ def _nobody_wants_changes(state: RunState) -> bool:
     return {each.verdict.kind for each in steps.counting_verdicts(state)} <= {"pass", "inconclusive"}
 
 
-def _ask_again(state: RunState, job: TurnJob, said: str, why: str) -> RunState:
+def _ask_again(state: RunState, job: TurnJob, said: str, prompt: str) -> RunState:
     """Asks for the last line alone, in the same session."""
     fresh = TurnJob(
         label=f"{job.label}-verdict",
         role=job.role,
         purpose=job.purpose,
-        prompt=prompts.verdict(state.review_round, why),
+        prompt=prompt,
         model=job.model,
         asked_again=True,
         said=said,

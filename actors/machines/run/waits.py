@@ -9,7 +9,8 @@ turn resumes in the same session, after a wait:
 
 A review that ended without a verdict and without a known cause is retried once in the same way.
 
-The wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless
+A silent agent is not waited for: its session has tried the turn again (actors/session/silence). For the others, the
+wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless
 the settings (`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run is *stuck*:
 other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails with the cause
 as its last line. A resumed run continues with the same turn.
@@ -33,7 +34,7 @@ from actors.messages import Cause, TurnOutcome
 HEALTHY_MS = 10 * 60_000
 
 # None of these ends by itself. A full context is one of them only when a new session did not help (actors/session).
-PERMANENT: frozenset[Cause] = frozenset({"billing", "login", "unavailable", "context"})
+PERMANENT: frozenset[Cause] = frozenset({"billing", "login", "unavailable", "context", "silent"})
 
 _AWAY = "your provider could not be reached for a while"
 _BROKE = "your review ended without a verdict"
@@ -41,19 +42,20 @@ _LIMIT = "the usage limit of your provider was reached, and is over now"
 
 
 def concerns(outcome: TurnOutcome) -> bool:
-    """Whether the turn ended this way."""
-    return outcome.status == "limited" or (outcome.status == "failed" and bool(outcome.cause))
+    """Whether the turn ended this way. A turn that took too long is an outcome of the phase."""
+    return outcome.status == "limited" or (outcome.status == "failed" and outcome.cause not in {"", "overdue"})
 
 
 def reviewer_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> bool:
     """Whether a review ended without a verdict and without a known cause. In older journals that cost an iteration."""
-    return bool(state.run.on_unavailable) and job.purpose == "review" and outcome.status in ("failed", "interrupted")
+    ended = outcome.status in ("failed", "interrupted") and outcome.cause != "overdue"
+    return bool(state.run.on_unavailable) and job.purpose == "review" and ended
 
 
 def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
     """Waits, then resumes the turn; or gives up. Only for outcomes that it `concerns`."""
     outcome = event.outcome
-    refused_twice = job.refused == outcome.cause and outcome.cause in PERMANENT
+    refused_twice = outcome.cause == "silent" or (job.refused == outcome.cause and outcome.cause in PERMANENT)
     broke_twice = job.broke and outcome.status != "limited" and not outcome.cause
     if (refused_twice or broke_twice) and state.run.on_unavailable != "wait":
         return _give_up(state, job, outcome, trouble(state, job, outcome))

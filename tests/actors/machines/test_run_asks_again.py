@@ -8,6 +8,7 @@ import pytest
 
 from actors.machines import prompts, run
 from actors.machines.run import Phase
+from actors.messages import TurnOutcome
 from tests.actors.machines.test_run import DONE, FAIL, PASS, Run, failed, finished
 
 
@@ -187,3 +188,41 @@ def test_a_reviewer_that_fails_when_it_is_asked_again_has_given_no_verdict() -> 
     story.settle(failed("boom"), "reviewer")
     assert story.open().purpose == "work"
     assert "boom" in story.open().prompt
+
+
+def test_a_review_that_takes_too_long_is_asked_for_its_verdict_once() -> None:
+    story = in_review(reviewers=("reviewer",), review_patience_ms=60_000)
+    assert story.open("reviewer").within_ms == 60_000
+    late = TurnOutcome(status="failed", error="the review turn took longer than 1 m", cause="overdue")
+    story.settle(late, "reviewer")
+    assert "claude's verdict is asked for now: the review turn took longer than 1 m" in story.said()
+    asked = story.open("reviewer")
+    assert asked.prompt.startswith("Review round 1: verdict\n")
+    assert asked.within_ms == 60_000
+    story.settle(finished(f"a.py: wrong\n{FAIL}"), "reviewer")
+    assert [(note.kind, note.text) for note in story.state.notes] == [("review", "a.py: wrong")]
+
+
+def test_a_review_that_takes_too_long_twice_is_no_approval() -> None:
+    story = in_review(reviewers=("reviewer",), review_patience_ms=60_000)
+    late = TurnOutcome(status="failed", error="the review turn took longer than 1 m", cause="overdue")
+    story.settle(late, "reviewer")
+    story.settle(late, "reviewer")
+    assert story.state.phase is run.Phase.WORKING
+    assert [note.kind for note in story.state.notes] == ["no-verdict"]
+
+
+def test_a_work_turn_that_takes_too_long_has_failed_and_is_not_waited_for() -> None:
+    story = Run()
+    late = TurnOutcome(status="failed", error="the work turn took longer than 1 h", cause="overdue")
+    story.settle(late)
+    assert (story.state.phase, story.state.failures) == (run.Phase.COOLDOWN, 1)
+
+
+def test_a_silent_agent_holds_the_run_at_once_and_its_turn_resumes() -> None:
+    story = Run(interactive=True)
+    story.settle(TurnOutcome(status="failed", error="the agent is silent", cause="silent"))
+    assert story.state.paused
+    assert "the agent is silent" in story.state.stuck
+    story.happens(run.ResumeRequested())
+    assert story.open().prompt.startswith("Iteration 1 (continued)")

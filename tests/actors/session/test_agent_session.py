@@ -29,7 +29,12 @@ class Program:
         self.outcome = DONE
         self.outcomes: list[TurnOutcome] = []  # of the next turns, before `outcome`
         self.holds: set[str] = set()  # prompts whose turn waits until it is let go or interrupted
+        self.holds_all = False
         self.can_steer = True
+        self.is_deaf = False  # its first program does not answer an interruption
+        self.begins = ""  # a tool that runs as long as a held turn
+        self.asks = ""  # a question to the user, asked in a held turn
+        self.background: tuple[str, ...] = ()  # tasks that keep a held turn open
 
 
 class FakeAgent:
@@ -38,6 +43,7 @@ class FakeAgent:
         self.sink = sink
         self.can_steer = program.can_steer
         self._interrupted = asyncio.Event()
+        self._background_ended = False
 
     async def open(self, session_id: str | None) -> str:
         self.program.opened += 1
@@ -56,11 +62,15 @@ class FakeAgent:
         if prompt in self.program.dies_in:
             self.program.dies_in.remove(prompt)
             raise AgentDiedError("killed")
-        if prompt in self.program.holds:
+        if prompt in self.program.holds or self.program.holds_all:
             self._interrupted.clear()
             self.sink(AgentEvent(kind="say", text=f"holding {prompt}"))
+            if self.program.begins:
+                self.sink(AgentEvent(kind="tool", text=self.program.begins, begins="call"))
+            if self.program.asks:
+                self.sink(AgentEvent(kind="waits", text=self.program.asks))
             await self._interrupted.wait()
-            return TurnOutcome(status="interrupted")
+            return DONE if self._background_ended else TurnOutcome(status="interrupted")
         self.program.transcript[turn_id] = ("finished", prompt)
         return self.program.outcomes.pop(0) if self.program.outcomes else self.program.outcome
 
@@ -70,6 +80,15 @@ class FakeAgent:
         return True
 
     async def interrupt(self) -> None:
+        if self.program.is_deaf and self.program.opened == 1:
+            await asyncio.Event().wait()
+        self._interrupted.set()
+
+    def background(self) -> tuple[str, ...]:
+        return () if self._interrupted.is_set() else self.program.background
+
+    async def stop_background(self) -> None:
+        self._background_ended = True
         self._interrupted.set()
 
     async def find_turn(self, message_id: str, text: str = "", *, answered: str = "") -> FoundTurn:

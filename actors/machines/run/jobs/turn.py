@@ -26,6 +26,7 @@ class StartTurn(Command, frozen=True, kw_only=True):
     typed: bool = (
         False  # the answer of a review, in the form of `review_answer.SCHEMA` where the agent can be bound to it
     )
+    within_ms: int = 0  # how long it may take; 0: as long as any turn
 
     @property
     def where(self) -> Where:
@@ -81,7 +82,7 @@ class TurnJob(Job, frozen=True, kw_only=True):
     said: str = ""
     continues: str = ""  # id of the attempt before this one, in the same session
 
-    def command(self, _run: Facts, _now_ms: int) -> StartTurn:
+    def command(self, run: Facts, _now_ms: int) -> StartTurn:
         """The first attempt's prompt, or a continuation of it."""
         continued = bool(self.continues and self.resumes)
         return StartTurn(
@@ -93,6 +94,7 @@ class TurnJob(Job, frozen=True, kw_only=True):
             continues=self.continues,
             typed=self.typed,
             reminder=prompts.reminder(self.prompt, why=self.resumes) if continued else "",
+            within_ms=run.run.review_patience_ms if self.purpose == "review" else 0,
         )
 
     def words(self, run: Facts) -> str:
