@@ -294,7 +294,7 @@ def first_manifest(spec: RunSpec) -> dict[str, object]:
         **({ALLOWED: spec.allowed_sha256} if spec.allowed_sha256 else {}),
         **({"tmuxSession": spec.tmux_session} if spec.tmux_session else {}),
         **({"workspace": True} if spec.workspace else {}),
-        "agents": {"worker": spec.worker, "reviewer": spec.reviewer},
+        "agents": spec.agents,
     }
 
 

@@ -49,6 +49,9 @@ PRELOAD = (
 
 # This child leads the run, stops it on request, and reports how it ended.
 DRIVER = "run"
+# This child has the mail, and this one the jobs of the working tree.
+BRIDGE = "bridge"
+WORKER = "worker"
 
 # Stop spec, each level in parallel: actors that still write go before the writer, and the bridge after the agents that
 # call it. The driver goes with the agents: their end is no event of the run, and the next root issues the driver's
@@ -105,6 +108,11 @@ class RunSpec:
     def reviewer(self) -> str:
         """The name of the agent that reviews."""
         return self.asked.reviewer
+
+    @property
+    def agents(self) -> dict[Role, str]:
+        """The names of the two agents."""
+        return {"worker": self.worker, "reviewer": self.reviewer}
 
     @property
     def paired(self) -> bool:

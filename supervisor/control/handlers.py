@@ -1,9 +1,9 @@
 """The handlers of console requests: they know the state of one run. They run in the root process.
 
-They keep what actors report about themselves, so a report needs no actor. Only `serve` waits for actors, in the thread
-of the request, and never longer than `PATIENCE_S`. Each request is asked `once`: a request that ended an actor is not
-passed to its successor. The handlers decide nothing: orders go to the run, the agents' actors and the supervisor, and
-their replies are the answer.
+A report needs no actor: standing.py has what the actors report about themselves. Only `serve` waits for actors, in the
+thread of the request, and never longer than `PATIENCE_S`. Each request is asked `once`: a request that ended an actor
+is not passed to its successor. The handlers decide nothing: requests go to the run, the agents' actors and the
+supervisor, and their replies are the answer.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ from typing import Any
 import cloudpickle
 import pykka
 from loguru import logger
-from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.errors import OperationalError, RecipientEndedError, UndeliverableError, UserError
-from actors.machines.run_status import counted_down
+from actors.errors import RecipientEndedError, UndeliverableError, UserError
 from actors.messages import (
-    AgentContact,
-    AgentStatus,
     AnswerQuestionRequest,
     Applied,
     Apply,
     ChangeMail,
-    CheckStatus,
     ControlRun,
     HumanHeard,
     InterruptTurnRequest,
@@ -49,7 +44,6 @@ from actors.messages import (
 from actors.remote import RemoteRef
 from actors.settings import Role
 from supervisor.actor import change_child
-from supervisor.children import SILENCE_S
 from supervisor.control.protocol import (
     ActorReport,
     AnswerQuestion,
@@ -75,10 +69,11 @@ from supervisor.control.protocol import (
     SubmitVerdict,
 )
 from supervisor.control.server import TraceTap
+from supervisor.control.standing import RunStanding
 from supervisor.dead_letters import DeadLetter
 from supervisor.inspections import evaluation, overview
 from supervisor.router import Router
-from supervisor.run_tree import DRIVER, RunSpec
+from supervisor.run_tree import BRIDGE, DRIVER, WORKER, RunSpec
 
 # An actor answers in milliseconds, unless it is stuck or being replaced. Then the console gets an answer after this
 # time.
@@ -86,8 +81,6 @@ PATIENCE_S = 2.0
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
 PLANNING = ("plan", "plan-review")
-# Heartbeats come once a second. Three missing ones are no accident; the user sees it before the supervisor acts.
-SILENT_MS = 3_000
 
 
 class ControlHandler:
@@ -113,15 +106,9 @@ class ControlHandler:
         self._show = show
         self._supervisor: pykka.ActorRef[Any] | None = None
         self._started_at_ms = wall_ms()
-        self._status: RunStatus | None = None
-        self._agents: dict[str, AgentStatus] = {}
-        self._check = CheckStatus()
-        self._contacts: dict[str, str] = {}  # what is wrong between an agent and the bridge, by role
-        self._actors: list[ActorReport] = []
-        self._question = ""  # the supervisor's
-        self._last: dict[str, Progress] = {}  # by source
+        self._standing = RunStanding(checks_in=WORKER)
         self._heard: dict[str, Future[HumanHeard]] = {}
-        self._guard = threading.Lock()  # of `_heard` and `_agents`
+        self._guard = threading.Lock()  # of `_heard` and `_standing`
 
     def supervised_by(self, supervisor: pykka.ActorRef[Any]) -> None:
         """Sets the supervisor. Call it once, before the first console can ask."""
@@ -129,97 +116,54 @@ class ControlHandler:
 
     def note(self, message: Message) -> None:
         """Router's thread: keeps what an actor reports about itself."""
-        match message:
-            case RunStatus():
-                self._status = message
-            case AgentStatus():
-                with self._guard:
-                    self._agents = {**self._agents, message.role: message}
-            case CheckStatus():
-                self._check = message
-            case AgentContact(role=role, problem=problem):
-                self._contacts = {**self._contacts, role: problem}
-            case HumanHeard():
-                with self._guard:
-                    waiting = self._heard.get(message.message_id)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message)
-            case _:
-                pass
+        with self._guard:
+            self._standing.note(message)
+            waiting = self._heard.get(message.message_id) if isinstance(message, HumanHeard) else None
+        if waiting is not None and isinstance(message, HumanHeard) and not waiting.done():
+            waiting.set_result(message)
 
     def children(self, actors: list[ActorReport]) -> None:
         """Supervisor's thread: keeps the state of the actors."""
-        before = {actor.name: actor.incarnation for actor in self._actors}
-        self._no_turn_in([actor.name for actor in actors if actor.incarnation != before.get(actor.name)])
-        self._actors = actors
+        with self._guard:
+            self._standing.children(actors)
 
     def asks(self, question: str) -> None:
         """Supervisor's thread: the run is suspended until this question is answered; "": it is not suspended."""
-        self._question = question
-        if question:
-            self._no_turn_in(list(self._agents))
-
-    def _no_turn_in(self, roles: list[str]) -> None:
-        """Forgets the turns of these roles, which ended with their processes. An actor that resumes one reports it."""
         with self._guard:
-            self._agents = {
-                role: replace(each, turn_id="", purpose="", asks="") if role in roles else each
-                for role, each in self._agents.items()
-            }
-        if "worker" in roles:
-            self._check = CheckStatus()
+            self._standing.asks(question)
 
     # --- what the server asks -----------------------------------------------------------------------------------------
 
     def at_once(self, request: GetReport, consoles: int) -> AnyAnswer:  # noqa: ARG002 - one request, no fields
         """See `Handler.at_once`."""
-        spec = self._spec
-        return Report(
-            at_ms=wall_ms(),
-            run_id=spec.run_id,
-            key=spec.key,
-            directory=str(spec.directory),
-            cwd=str(spec.cwd),
-            worktree=spec.worktree,
-            root_pid=os.getpid(),
-            started_at_ms=self._started_at_ms,
-            status=self._status_now(),
-            actors=[self._with_turn(actor) for actor in self._actors],
-            agents=list(self._agents.values()),
-            check=self._check if self._check.command else None,
-            dead_letters=sum(not letter.kept for letter in self._router.dead_letters(spec.key)),
-            consoles=consoles,
-            question=self._question,
-            problems=[problem for problem in self._contacts.values() if problem],
-        )
-
-    def _status_now(self) -> RunStatus | None:
-        status = self._status
-        if status is None or not self._question:
-            return status and self._asking(counted_down(status, wall_ms()))
-        place = status.line.removesuffix(f": waits for {status.waits_for}")
-        return replace(
-            status,
-            state="input-required",
-            line=f"{place}: suspended",
-            waits_for="a person",
-            question=self._question,
-        )
-
-    def _asking(self, status: RunStatus) -> RunStatus:
-        """Shows that the run waits while an agent waits for the user in its own window, where no console can answer."""
-        asked = next((agent.asks for agent in self._agents.values() if agent.asks), "")
-        if not asked or status.state not in ("working", "reviewing"):
-            return status
-        place = status.line.removesuffix(f": waits for {status.waits_for}")
-        return replace(status, state="input-required", line=f"{place}: {asked}", waits_for="a person")
+        spec, now_ms = self._spec, wall_ms()
+        with self._guard:
+            return Report(
+                at_ms=now_ms,
+                run_id=spec.run_id,
+                key=spec.key,
+                directory=str(spec.directory),
+                cwd=str(spec.cwd),
+                worktree=spec.worktree,
+                root_pid=os.getpid(),
+                started_at_ms=self._started_at_ms,
+                status=self._standing.status(now_ms),
+                actors=self._standing.actors(now_ms),
+                agents=self._standing.agents(),
+                check=self._standing.check,
+                dead_letters=sum(not letter.kept for letter in self._router.dead_letters(spec.key)),
+                consoles=consoles,
+                question=self._standing.question,
+                problems=self._standing.problems(),
+            )
 
     def news(self, news: Shown) -> None:
         """Writes news into the log, which `loop logs` shows, and keeps the last event of each actor."""
         progress = news.progress
         if progress.kind == "raw":
             return
-        self._last[progress.source] = progress
+        with self._guard:
+            self._standing.said(progress)
         if progress.kind != "usage":
             who = progress.agent or progress.source
             self._log.info("{}: {}: {}", who, progress.kind, progress.text.rstrip())
@@ -269,11 +213,11 @@ class ControlHandler:
             raise
         except UndeliverableError:
             driver.tell(message)
-            state = self._with_turn(self._actor(DRIVER)).state
+            state = self._actor(DRIVER).state
             return Done(text=f"{DRIVER} is {state}: it is told as soon as it listens")
         if not isinstance(answer, RunStatus):
             return Refusal(text=f"{DRIVER} answered {type(answer).__name__}", in_doubt=True)
-        self._status = answer
+        self.note(answer)
         return Done(text=answer.line)
 
     def _change(self, request: ChangeActor) -> AnyAnswer:
@@ -310,7 +254,8 @@ class ControlHandler:
 
     def _interrupt(self, request: Interrupt) -> AnyAnswer:
         wanted = [self._role(request.agent)] if request.agent else list(self._spec.labels)
-        running = [agent for agent in self._agents.values() if agent.role in wanted and agent.turn_id]
+        with self._guard:
+            running = self._standing.running(wanted)
         if not running:
             raise UserError(f"{self._spec.labels[wanted[0]]} has no turn running" if request.agent else "no turn runs")
         for agent in running:
@@ -332,41 +277,24 @@ class ControlHandler:
 
     def _at_work(self) -> Role:
         """The role that `steer` means: the one whose turn runs; the worker when both run."""
-        for role in ("worker", "reviewer"):
-            if (agent := self._agents.get(role)) is not None and agent.turn_id:
-                return agent.role
+        with self._guard:
+            running = self._standing.running(self._spec.labels)
+        if running:
+            return running[0].role
         raise UserError("no turn runs: use say AGENT text")
 
     # --- actors -----------------------------------------------------------------------------------------------------
 
     def _actor(self, name: str) -> ActorReport:
-        for actor in self._actors:
-            if actor.name == name:
-                return actor
-        known = ", ".join(actor.name for actor in self._actors)
-        raise UserError(f"no actor {name!r}: there are {known}")
+        with self._guard:
+            return self._standing.actor(name, wall_ms())
 
     def _up(self, name: str) -> ActorReport:
-        actor = self._actor(name)
-        if actor.state in ("stopped", "dead"):
-            raise OperationalError(f"{name} is {actor.state} ({actor.why}): start {name} first")
-        return actor
-
-    def _with_turn(self, actor: ActorReport) -> ActorReport:
-        """Adds the running turn, which the supervisor does not see because it runs beside the mailbox."""
-        agent, last = self._agents.get(actor.name), self._last.get(actor.name)
-        if last is not None:
-            actor = replace(actor, last_event=f"{last.kind}: {last.text}"[:200], last_event_at_ms=last.at_ms)
-        silence_ms = wall_ms() - actor.heard_at_ms
-        if actor.state in ("running", "busy") and actor.heard_at_ms and silence_ms > SILENT_MS:
-            why = f"no sign of life for {silence_ms // 1_000} s; it is killed after {SILENCE_S:g} s"
-            return replace(actor, state="stuck", why=why)
-        if agent is None or not agent.turn_id or actor.state != "running":
-            return actor
-        return replace(actor, state="busy", doing=f"{agent.purpose} turn", doing_since_ms=agent.since_ms)
+        with self._guard:
+            return self._standing.up(name, wall_ms())
 
     def _mailbox(self, request: LookIntoMailbox) -> AnyAnswer:
-        actor = self._with_turn(self._actor(request.actor))
+        actor = self._actor(request.actor)
         peeked = None
         if actor.state not in ("stopped", "dead", "restarting", "starting"):
             peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S, once=True)
@@ -390,7 +318,7 @@ class ControlHandler:
         """Asks the bridge. A request without an answer may have been carried out; its id makes a repetition safe."""
         if not self._spec.paired:
             raise UserError("one agent alone has nobody to write to: there is no mail in this run")
-        bridge = self._ref(self._up("bridge").name)
+        bridge = self._ref(self._up(BRIDGE).name)
         match request:
             case LookAtMail(mail_id=""):
                 question: Message = ListMail(finished=request.finished)

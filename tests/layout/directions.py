@@ -103,8 +103,6 @@ NAME_ACTORS = {
     "actors.run",
     "shell.render",  # colours of their names
     "shell.run_files",  # shows the actors of a run that is not running
-    "supervisor.control.handlers",
-    "supervisor.run_instance",
 }
 
 
