@@ -2,11 +2,12 @@
 thread.
 
 It serves many consoles, and none of them can slow the run down. Publishing only puts news into a queue. A console that
-does not read misses news and learns how many; one that is gone is forgotten. Everything that waits here is bounded in
+does not read misses news and learns how many (supervisor/control/consoles). Everything that waits here is bounded in
 bytes (supervisor/control/news), for each console and for all. ZeroMQ counts messages, so its queue of a console holds
-at most `PIPE` of them. A console that takes nothing is tried again after a pause. The server decides nothing; the
-handler answers. An answer from memory is given in the server's thread. A request that asks an actor gets a thread of
-its own, so a stuck actor delays no other request.
+at most `PIPE` of them.
+
+The server decides nothing; the handler answers. An answer from memory is given in the server's thread. A request that
+asks an actor gets a thread of its own, so a stuck actor delays no other request.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -33,11 +33,10 @@ from actors.machines.bursts import Bursts
 from actors.messages import Progress
 from actors.wire.envelope import Envelope
 from actors.wire.unpack import anything
-from supervisor.control.news import NewsLog, Own
+from supervisor.control.consoles import LINGER_MS, MOST_CONSOLES, Consoles
 from supervisor.control.protocol import (
     MAX_REQUEST_BYTES,
     AnyAnswer,
-    AnyNews,
     AnyRequest,
     Done,
     Ended,
@@ -47,31 +46,21 @@ from supervisor.control.protocol import (
     Shown,
     Trace,
     Traced,
-    decode_answer,
     decode_request,
-    encode_answer,
 )
 
 # Frames in ZeroMQ's own queue of one console, each way. The kernel and the console's own socket hold some more.
 PIPE = 4
-FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.5  # until a console that took nothing is tried again
 # Characters of a text that consoles are shown; the log has all of it.
 LONGEST_TEXT = 120_000
 # How many news and traces may wait for this thread. Consoles miss the rest.
 MOST_WAITING_BYTES = 32 * 1024 * 1024
-MOST_CONSOLES = 1_000
 # Requests that ask an actor, in parallel. More than ten users and their scripts need; it bounds threads and memory.
 MOST_AT_WORK = 64
 MOST_AT_WORK_BYTES = 16 * 1024 * 1024
 HANDSHAKE_MS = 2_000  # for a client that connects and says nothing
-LINGER_MS = 300  # for the last news, when the run is over
-FAREWELL_S = 1.0  # the same, for consoles that read, but have much to read
-# The closing of one connection is known before its console is gone from the socket.
-FAREWELL_LOOKS_S = (0.02, 0.2, 1.0)
 LONGEST_BODY = 4_000  # characters of a traced body
 LONGEST_TRACED = 1024 * 1024  # bytes of a body that is traced with it
-# A frame that a console ignores. Only sending shows that a console is gone.
-_NOTHING = encode_answer(0, Done())
 # Sent all the time; a trace shows them only when its filter names them.
 _NOISE = ("Heartbeat", "Ack")
 
@@ -96,22 +85,6 @@ class Handler(Protocol):
         """Sets the tap. It is called in the router's thread with (envelope, body, why it was not delivered)."""
 
 
-@dataclass
-class _Console:
-    """A console that follows or traces, or that has not read its answers yet."""
-
-    follows: bool = False
-    place: int = 0  # in the log of news
-    trace: Trace | None = None
-    own: Own[bytes] = field(default_factory=Own)
-    pause_s: float = 0.0  # it takes nothing; 0: it does
-    again_at: float = 0.0
-
-    @property
-    def attends(self) -> bool:
-        return self.follows or self.trace is not None
-
-
 class ControlServer:
     """Bound and running when the constructor returns. `publish` and `close` are for any thread.
 
@@ -126,8 +99,6 @@ class ControlServer:
         self._handler = handler
         self._loop = SocketLoop("control server")
         self._loop.linger_ms = LINGER_MS
-        self._consoles: dict[bytes, _Console] = {}  # control server's thread only
-        self._news: NewsLog[zmq.Frame] = NewsLog()
         self._at_work = 0
         self._at_work_bytes = 0
         self._guard = threading.Lock()  # of the three that follow
@@ -135,7 +106,6 @@ class ControlServer:
         self._lost_news = 0
         self._lost_traces = 0
         self._nonsense = Bursts()
-        self._looks: list[float] = []  # times of the checks for consoles that are gone
         self._closing = False
         self._loop.start(self._open, self._serve)
 
@@ -145,14 +115,14 @@ class ControlServer:
 
     def attended(self) -> bool:
         """Any thread: whether a console follows the run."""
-        return any(known.follows for known in list(self._consoles.values()))
+        return self._consoles.followed()
 
     def close(self, last: Ended | None = None) -> None:
         """Sends `last` and closes. Requests in progress get no answer. Idempotent."""
         if self._closing:
             return
         if last is not None:
-            self._loop.call_soon(lambda: self._tell_all(last))
+            self._loop.call_soon(lambda: self._consoles.tell(last))
         self._loop.call_soon(self._close)
         self._loop.join()
 
@@ -188,17 +158,18 @@ class ControlServer:
         }
         self._socket = self._loop.bind(zmq.ROUTER, self.endpoint, options)
         self._gone = self._loop.monitor(self._socket, zmq.EVENT_DISCONNECTED)
+        self._consoles = Consoles(self._socket, self._set_tap)
 
     def _serve(self) -> None:
         try:
             while self._make_calls():
-                self._guarded(self._try_again)
+                self._guarded(self._consoles.try_again)
                 ready = self._loop.poll(self._pause_ms())
                 if self._socket in ready:
                     self._guarded(self._read)
                 if self._gone in ready:
                     self._hear_who_is_gone(self._gone)
-            self._say_goodbye()
+            self._consoles.say_goodbye()
         finally:
             self._handler.set_tap(None)
 
@@ -213,34 +184,11 @@ class ControlServer:
     def _hear_who_is_gone(self, gone: Socket) -> None:
         with suppress(zmq.Again):
             while gone.recv_multipart(zmq.NOBLOCK):
-                self._looks = [time.monotonic() + after for after in FAREWELL_LOOKS_S]
+                self._consoles.one_is_gone()
 
     def _pause_ms(self) -> int | None:
-        now = time.monotonic()
-        due = [known.again_at for known in self._consoles.values() if known.pause_s] + self._looks
-        return max(0, math.ceil(1_000 * (min(due) - now))) if due else None
-
-    def _try_again(self) -> None:
-        now = time.monotonic()
-        if self._looks and self._looks[0] <= now:
-            self._looks = [at for at in self._looks if at > now]
-            for console in list(self._consoles):
-                self._send_frame(console, _NOTHING)
-        for console, known in list(self._consoles.items()):
-            if known.pause_s and known.again_at <= now:
-                self._pump(console, known)
-
-    def _say_goodbye(self) -> None:
-        """Sends the rest to consoles that read; does not wait for the others."""
-        begun = read_at = time.monotonic()
-        while (now := time.monotonic()) < begun + FAREWELL_S and now < read_at + LINGER_MS / 1_000:
-            left = {console: known for console, known in self._consoles.items() if known.pause_s}
-            if not left:
-                return
-            for console, known in left.items():
-                if self._pump(console, known):
-                    read_at = now
-            time.sleep(FIRST_PAUSE_S)
+        due = self._consoles.due()
+        return max(0, math.ceil(1_000 * (min(due) - time.monotonic()))) if due else None
 
     def _guarded(self, step: Callable[[], None]) -> None:
         self._loop.guarded(step, refused=self._refused)
@@ -254,26 +202,28 @@ class ControlServer:
         try:
             request_id, request = decode_request(_only(frames))
         except ProtocolError as error:  # without an id there is nothing to answer
-            self._send(console, 0, Refusal(text=described(error)))
+            self._consoles.answer(console, 0, Refusal(text=described(error)))
             raise
         match request:
             case Refusal():
-                self._send(console, request_id, request)
+                self._consoles.answer(console, request_id, request)
             case GetReport():
-                attending = sum(known.attends for known in self._consoles.values())
-                self._send(console, request_id, self._handler.at_once(request, attending))
-            case Follow() | Trace() if console not in self._consoles and len(self._consoles) >= MOST_CONSOLES:
-                self._send(console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are attached: close one"))
+                answer = self._handler.at_once(request, self._consoles.attending())
+                self._consoles.answer(console, request_id, answer)
+            case Follow() | Trace() if not self._consoles.has_room(console):
+                self._consoles.answer(
+                    console, request_id, Refusal(text=f"{MOST_CONSOLES} consoles are attached: close one")
+                )
             case Follow():
-                known = self._consoles.setdefault(console, _Console())
-                known.follows, known.place = True, self._news.last(request.last)
-                self._send(console, request_id, Done())
+                self._consoles.follow(console, request.last)
+                self._consoles.answer(console, request_id, Done())
             case Trace():
-                self._consoles.setdefault(console, _Console()).trace = request if request.on else None
-                self._set_tap()
-                self._send(console, request_id, Done(text="trace on" if request.on else "trace off"))
+                self._consoles.trace(console, request)
+                self._consoles.answer(console, request_id, Done(text="trace on" if request.on else "trace off"))
             case _ if self._at_work >= MOST_AT_WORK or self._at_work_bytes > MOST_AT_WORK_BYTES:
-                self._send(console, request_id, Refusal(text=f"{self._at_work} requests are being served: try again"))
+                self._consoles.answer(
+                    console, request_id, Refusal(text=f"{self._at_work} requests are being served: try again")
+                )
             case _:
                 size = sum(map(len, frames))
                 self._at_work += 1
@@ -289,84 +239,17 @@ class ControlServer:
             lost, self._lost_news = self._lost_news, 0
         if lost:
             logger.warning("{} events were not shown: they came faster than consoles can read them", lost)
-            self._news.lost(lost)
+            self._consoles.lost(lost)
         text = news.progress.text
         if len(text) > LONGEST_TEXT:
             cut = f"{text[:LONGEST_TEXT]}… ({len(text) - LONGEST_TEXT:,} more characters are in the log)"
             news = replace(news, progress=replace(news.progress, text=cut))
-        self._tell_all(news)
-
-    def _tell_all(self, news: AnyNews) -> None:
-        frame = zmq.Frame(encode_answer(0, news))  # one for all: ZeroMQ's queues share it
-        self._news.add(frame, len(frame.buffer))
-        for console, known in list(self._consoles.items()):
-            if known.follows and not known.pause_s:
-                self._pump(console, known)
-
-    def _send(self, console: bytes, request_id: int, body: AnyAnswer) -> None:
-        """Sends an answer, after this console's own queue and before any news."""
-        frame = encode_answer(request_id, body)
-        known = self._consoles.get(console)
-        if known is None:
-            if self._send_frame(console, frame) is not False or len(self._consoles) >= MOST_CONSOLES:
-                return
-            known = self._consoles[console] = _Console()
-        known.own.answer(frame, len(frame))
-        self._pump(console, known)
-
-    def _pump(self, console: bytes, known: _Console) -> bool:
-        """Sends until the console takes no more. Returns whether it took anything."""
-        took = False
-        while (sent := self._send_next(console, known)) is True:
-            took = True
-        if sent is False:
-            known.pause_s = FIRST_PAUSE_S if took else min(LAST_PAUSE_S, 2 * known.pause_s or FIRST_PAUSE_S)
-            known.again_at = time.monotonic() + known.pause_s
-            return took
-        known.pause_s = 0.0
-        if not known.attends:
-            self._consoles.pop(console, None)
-        return took
-
-    def _send_next(self, console: bytes, known: _Console) -> bool | None:
-        """Sends one frame. None: there is nothing, or the console is gone. False: it takes nothing at the moment."""
-        if known.own.items:
-            sent = self._send_frame(console, known.own.items[0][0])
-            if sent:
-                known.own.pop()
-            return sent
-        found = self._news.next(known.place) if known.follows else None
-        if found is None:
-            return None
-        frame: zmq.Frame | bytes = found.item
-        if found.missed:
-            news = decode_answer(found.item.bytes).body
-            if isinstance(news, Shown):
-                frame = encode_answer(0, replace(news, missed=found.missed))
-        sent = self._send_frame(console, frame)
-        if sent:
-            known.place = found.place
-        return sent
-
-    def _send_frame(self, console: bytes, frame: bytes | zmq.Frame) -> bool | None:
-        """Returns whether the console took the frame; None: it is gone, and forgotten."""
-        try:
-            self._socket.send_multipart([console, frame], zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            if self._consoles.pop(console, None) is not None:
-                self._set_tap()
-            return None
-        return True
+        self._consoles.tell(news)
 
     # --- tracing ----------------------------------------------------------------------------------------------------
 
     def _set_tap(self) -> None:
-        wanted = any(known.trace is not None for known in self._consoles.values())
-        self._handler.set_tap(self._tap if wanted else None)
+        self._handler.set_tap(self._tap if self._consoles.tracing() else None)
 
     def _tap(self, envelope: Envelope, body: bytes, lost: str) -> None:
         """Router's thread."""
@@ -388,16 +271,11 @@ class ControlServer:
             lost=lost,
         )
         line = f"{envelope.sender} {envelope.recipient} {envelope.kind}".lower()
-        for console, known in list(self._consoles.items()):
-            trace = known.trace
-            if trace is not None:
-                known.own.missed += not_seen
-            if trace is None or trace.only.lower() not in line or (envelope.kind in _NOISE and not trace.only):
-                continue
-            text = _body_text(body) if trace.bodies else ""
-            frame = encode_answer(0, replace(traced, body=text, missed=known.own.missed))
-            if known.own.trace(frame, len(frame)) and not known.pause_s:
-                self._pump(console, known)
+
+        def wants(trace: Trace) -> bool:
+            return trace.only.lower() in line and (envelope.kind not in _NOISE or bool(trace.only))
+
+        self._consoles.show_trace(traced, wants, lambda: _body_text(body), not_seen)
 
     # --- threads of requests ----------------------------------------------------------------------------------------
 
@@ -416,7 +294,7 @@ class ControlServer:
         def reply() -> None:
             self._at_work -= 1
             self._at_work_bytes -= size
-            self._send(console, request_id, answer)
+            self._consoles.answer(console, request_id, answer)
 
         self._loop.call_soon(reply)
 

@@ -213,7 +213,7 @@ def test_a_console_that_does_not_read_misses_news_and_is_told_how_many(office: O
 
 def held(office: Office) -> int:
     """Bytes of news and answers that the server keeps for consoles."""
-    return office.server._news.size + sum(known.own.size for known in office.server._consoles.values())
+    return office.server._consoles.waiting_bytes()
 
 
 def test_consoles_that_do_not_read_cost_together_what_one_costs(office: Office):
