@@ -8,6 +8,7 @@ and this process ends after them. When it is killed, they stop as well: see link
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import stat
@@ -18,6 +19,9 @@ from typing import Any, cast
 
 from actors.edges import environments
 from actors.errors import UserError
+from actors.text import ForeignJsonError, read_object
+from actors.wire.encoding import to_json
+from shell import output
 from shell.exits import EXIT_COMPLETED
 
 
@@ -35,6 +39,7 @@ def serve(words: Sequence[str]) -> int:
                 "loop acp; see loop acp --help"
             )
     environments.check_open_files(environments.FILES_OF_A_ROOT)
+    logging.basicConfig(handlers=[_Notes()], level=logging.WARNING)
     asyncio.run(_serve(list(words)))
     return EXIT_COMPLETED
 
@@ -45,7 +50,9 @@ async def _serve(words: list[str]) -> None:
 
     from shell.acp.agent import LoopAgent
 
-    reader, writer = await _streams(DEFAULT_STDIO_BUFFER_LIMIT_BYTES)
+    raw, writer = await _streams(DEFAULT_STDIO_BUFFER_LIMIT_BYTES)
+    reader = asyncio.StreamReader(limit=DEFAULT_STDIO_BUFFER_LIMIT_BYTES)
+    reading = asyncio.create_task(_read_objects(raw, reader))
     agent = LoopAgent(words)
     connection = AgentSideConnection(cast("Any", agent), writer, reader, listening=False, use_unstable_protocol=True)
     listening = asyncio.create_task(connection.listen())
@@ -54,9 +61,40 @@ async def _serve(words: list[str]) -> None:
         loop.add_signal_handler(number, listening.cancel)
     with suppress(asyncio.CancelledError):
         await listening
+    reading.cancel()
     await agent.close()
     with suppress(ConnectionError):
         await connection.close()
+
+
+async def _read_objects(raw: asyncio.StreamReader, reader: asyncio.StreamReader) -> None:
+    """Passes on the lines that are JSON objects, made valid. The library would end at another one."""
+    while True:
+        try:
+            line = await raw.readline()
+        except ValueError:
+            output.note("a line of the client was dropped: it is too long")
+            continue
+        if not line:
+            break
+        try:
+            message = read_object(line) if line.strip() else {}
+        except ForeignJsonError as error:
+            output.note(f"a line of the client was dropped: {error}")
+            continue
+        if message:
+            reader.feed_data(f"{to_json(message)}\n".encode())
+    reader.feed_eof()
+
+
+class _Notes(logging.Handler):
+    """What the library logs, in one line each, on stderr: a client shows it, or keeps it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the message with its error, without a traceback."""
+        error = record.exc_info[1] if record.exc_info else None
+        with suppress(OSError):  # nobody reads stderr any more
+            output.note(f"{record.getMessage()}{f': {error!r}' if error else ''}")
 
 
 async def _streams(limit: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -281,9 +281,9 @@ class Session:
             await self._send_all(self._narrator.updates(progress))
 
     async def _show_plan(self, report: Report) -> None:
-        if report.status is None:
-            return
-        await self._send_plan(report, report.status.phase)
+        """The plan of a run that works: one that failed or stopped keeps the last one."""
+        if report.status is not None and report.status.phase not in ("failed", "stopped"):
+            await self._send_plan(report, report.status.phase)
 
     async def _show_end(self, state: str) -> None:
         if self._report is not None and state == "completed":

@@ -69,6 +69,8 @@ class Narrator:
                 yield message(f"_{text}_" if "\n" not in text else text)
             case "typed":
                 yield update_user_message_text(f"{text}\n\n")
+            case "session":
+                yield update_agent_thought_text(f"{who}: session {text}\n")
             case _:
                 yield update_agent_thought_text(f"{who}: {text}\n" if who else f"{text}\n")
 

@@ -1,12 +1,18 @@
 """`loop acp`: a run as the agent of an editor, driven by the official library's client."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 from acp import RequestError
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import TASK, World
+from tests.lab import third_party
 from tests.lab.acp_client import editor
+from tests.lab.world import CHECK, LOOP, SCENARIOS
 
 EMBEDDED = ("--agent", "embedded", "--review-plan", "none", "--check", "true")
 
@@ -208,3 +214,86 @@ def test_what_cannot_start_is_an_error_with_its_cause_and_leaves_nothing(world: 
     asyncio.run(drive())
     assert list((world.home / ".loop" / "runs").glob("*/*")) == []
     world.wait_until_empty(5)
+
+
+def test_a_run_that_cannot_continue_is_an_error_with_its_cause(world: World):
+    scenario = world.base / "no-credit.toml"
+    scenario.write_text('[[turn]]\nwhen = ""\n[[turn.step]]\nfault = {refuses = "billing", times = 99}\n')
+    world.play_embedded(scenario)
+
+    async def drive() -> None:
+        async with editor(world, *EMBEDDED, "--headless") as harness:
+            session = (await harness.agent.new_session(cwd=str(world.project), mcp_servers=[])).session_id
+            with pytest.raises(RequestError, match=r"run 1 failed: planning: .*insufficient_quota") as failed:
+                await harness.prompt(session, "Greet politely")
+            assert failed.value.data["run"] == session
+            assert harness.client.breaches == []
+            assert await harness.gone() == 0
+
+    asyncio.run(drive())
+    world.wait_until_empty(5)
+
+
+MALFORMED = [b"no json", b"{}", b'{"id": 1}', b"[1]", b"\xff", b'{"method": 1, "id": 2}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("line", MALFORMED, ids=range(len(MALFORMED)))
+def test_malformed_input_costs_one_line_and_leaves_nothing(world: World, line: bytes):
+    done = subprocess.run(
+        [*LOOP, "acp", *EMBEDDED],
+        input=line + b"\n", capture_output=True, env=world.environment, cwd=world.project, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+    for each in done.stdout.splitlines():
+        assert json.loads(each)["jsonrpc"] == "2.0"
+    assert world.survivors() == []
+
+
+def test_a_terminal_is_no_client(world: World):
+    done = subprocess.run(
+        [*LOOP, "acp"], stdin=subprocess.DEVNULL, capture_output=True, env=world.environment, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("[loop] error: stdin is no pipe: an editor")
+    assert done.stderr.count("\n") == 1
+
+
+ACPX = third_party.client_in(os.environ)
+
+
+@pytest.mark.skipif(not ACPX.exists(), reason="acpx is not installed: scripts/third-party says why")
+def test_a_client_of_others_runs_a_pair(world: World):
+    play(world)
+    agent = " ".join([sys.executable, "-P", *LOOP[1:], "acp", *EMBEDDED])
+    words = ["--agent", agent, "--cwd", str(world.project), "--format", "json", "--json-strict"]
+    done = subprocess.run(
+        [ACPX, *words, "exec", "Greet politely"],
+        stdin=subprocess.DEVNULL, capture_output=True, env=world.environment, text=True, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["result"]["stopReason"] == "end_turn"
+    assert last["result"]["_meta"]["loop"]["state"] == "completed"
+    world.wait_until_empty(10)
+
+
+@pytest.mark.real_agents
+def test_the_real_codex_and_claude_are_one_agent_of_an_editor(world: World):
+    async def drive() -> None:
+        async with editor(world, "--check", CHECK) as zed:
+            session = (await zed.agent.new_session(cwd=str(world.project), mcp_servers=[])).session_id
+            ended = await zed.prompt(session, TASK)
+            assert (ended.stop_reason, ended.field_meta["loop"]["state"]) == ("end_turn", "completed")
+            assert ended.usage is not None
+            assert ended.usage.total_tokens > 0
+            assert "**codex:**" in zed.client.said
+            assert "**claude:**" in zed.client.said
+            assert CHECK in zed.client.titles
+            assert zed.client.breaches == []
+            assert await zed.gone() == 0
+
+    with world.play_real(SCENARIOS / "bench.toml"):
+        asyncio.run(drive())
+        world.wait_until_empty(10)

@@ -59,6 +59,11 @@ def is_installed(cache: Path) -> bool:
     return (cache / ".installed").is_file()
 
 
+def client_in(base: Mapping[str, str]) -> Path:
+    """The program of the client of `loop acp` that scripts/third-party installs; it may not be there."""
+    return cache_folder(base).parent / "clients" / "node_modules" / ".bin" / "acpx"
+
+
 def prepare_home(home: Path) -> None:
     """Writes the files with which they run in `home`. May be repeated."""
     folder = home / ".gemini"
