@@ -47,6 +47,9 @@ MIGRATIONS: list[Migration] = [m001_events]  # ordered; a name is applied once
 # A message holds 64 MiB; a page stays far below, and a stream of any length can be loaded.
 PAGE_BYTES = 8 * 1024 * 1024
 
+# What sqlite3 raises for a file that is damaged. The second: SQLite's message, or a name in the schema, is not UTF-8.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 LOCK_PATIENCE_S = 10.0  # a killed predecessor is gone within 2 s; longer means that another process owns the run
 
 
@@ -70,7 +73,7 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # FULL survives power loss; NORMAL only process crashes
             _migrate(self._db, path)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             os.close(self._lock)
             raise _trouble(error, f"cannot open the journal {path}") from error
         except LoopError:
@@ -183,7 +186,7 @@ class Journal:
         """Raises `JournalError`, or its subclass `JournalUnusableError` when the journal is damaged."""
         try:
             yield from self._db.execute(query, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _trouble(error, "the journal cannot be read") from error
 
     def _add_lines(self, lines: Sequence[str], source: str | None) -> int:
@@ -218,11 +221,11 @@ class _Transaction:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             self._db.execute("COMMIT" if kind is None else "ROLLBACK")
-        except sqlite3.Error as failure:
+        except SQLITE_ERRORS as failure:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise _trouble(failure, "the journal cannot be written") from failure
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, SQLITE_ERRORS):
             raise _trouble(error, "the journal cannot be written") from error
 
 
@@ -233,7 +236,7 @@ _MAY_CHANGE = {
 }  # fmt: skip
 
 
-def _trouble(error: sqlite3.Error, what: str) -> JournalError:
+def _trouble(error: Exception, what: str) -> JournalError:
     """The error to raise for SQLite's error."""
     code = getattr(error, "sqlite_errorcode", None)  # Python's own errors have none, e.g. for text that is not UTF-8
     kind = JournalError if code is not None and code & 0xFF in _MAY_CHANGE else JournalUnusableError
@@ -285,7 +288,7 @@ def has_events(path: Path, stream: str) -> bool:
             if "events" not in tables:  # its first writer was killed before it had made them
                 return False
             return db.execute("SELECT 1 FROM events WHERE stream = ? LIMIT 1", (stream,)).fetchone() is not None
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise JournalError(f"cannot read the journal {path}: {error}; the run's files are left as they are") from error
 
 

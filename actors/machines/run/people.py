@@ -166,15 +166,16 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
     """The resumed run's settings. `run_uid` never changes: all ids derive from it. With the old task, settings that are
     not typed again keep their values.
 
-    `given` names the typed settings, even those with default values. Configuration files do not count, so a changed
-    file changes no run that has begun. Checks of all sources add up. Whether the user can be asked is always the
-    current value.
+    `given` names the typed settings, even those with default values. A name that this version does not know is passed
+    over. Configuration files do not count, so a changed file changes no run that has begun. Checks of all sources add
+    up. Whether the user can be asked is always the current value.
     """
     if new_task:
         max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
         return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms)
     names = new.given if new.only_given else {*new.given, *_unlike_the_default(new)}
-    typed = {name: getattr(new, name) for name in names if name not in _NEVER_TAKEN}
+    taken = {*names} - {*_NEVER_TAKEN}
+    typed = {name: getattr(new, name) for name in RunSettings.__struct_fields__ if name in taken}
     checks = tuple(dict.fromkeys((*old.checks, *new.checks)))
     return replace(old, **typed, checks=checks, interactive=new.interactive)
 

@@ -207,3 +207,12 @@ def test_a_damaged_page_is_found_when_it_is_read(tmp_path: Path):
     path.write_bytes(content[: len(content) // 2] + b"\xff" * (len(content) - len(content) // 2))
     with pytest.raises(JournalUnusableError, match="the run's files are left as they are"):
         list(Journal(path, generation=2).read("run"))
+
+
+def test_a_schema_that_is_not_utf_8_is_a_damaged_journal(tmp_path: Path):
+    """SQLite quotes it in its message, which Python then cannot decode: that is no `sqlite3.Error`."""
+    path = tmp_path / "journal.sqlite"
+    Journal(path, generation=1).close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CR\xff\xfeTE TABLE"))
+    with pytest.raises(JournalUnusableError, match="cannot open the journal"):
+        Journal(path, generation=2)

@@ -1238,6 +1238,19 @@ def test_an_older_journal_comes_to_the_same_settings() -> None:
         assert story.state.run.max_iterations == expected
 
 
+def test_a_name_that_no_setting_has_changes_no_run_that_has_begun() -> None:
+    """Of a newer version, or in a damaged journal."""
+    story = Run(max_iterations=50)
+    given = ("nothing", "run_uid", "max_iterations")
+    story.happens(run.RunResumed(settings=settings(task="", max_iterations=7, given=given, only_given=True)))
+    assert story.state.run.max_iterations == 7
+
+
+def test_a_run_whose_uid_is_no_uuid_has_turn_ids_all_the_same() -> None:
+    turns = [Run(run_uid=uid).open() for uid in ("a", "b")]
+    assert len({str(uuid.UUID(turn.turn_id)) for turn in turns}) == 2
+
+
 def test_an_open_question_is_not_left_to_nobody_when_the_run_is_reopened_without_a_terminal() -> None:
     story = Run(max_iterations=1, interactive=True)
     story.settle(finished())

@@ -103,7 +103,7 @@ class TurnJob(Job, frozen=True, kw_only=True):
 
     def identity(self, run_uid: str, key: str) -> str:
         """A UUID, since it reaches an agent."""
-        return str(uuid.uuid5(uuid.UUID(run_uid), key))
+        return str(uuid.uuid5(_namespace(run_uid), key))
 
     def interrupted(self, why: str) -> TurnJob:
         """The job, marked as interrupted; its meaning is decided when it has settled."""
@@ -117,3 +117,11 @@ class TurnJob(Job, frozen=True, kw_only=True):
 def agent_label(settings: RunSettings, role: Role) -> str:
     """The name of this session for the user and in notes."""
     return display_names(settings.worker, settings.reviewer)[role]
+
+
+def _namespace(run_uid: str) -> uuid.UUID:
+    """The UUID that the run was given; one made of its text where a damaged journal holds another."""
+    try:
+        return uuid.UUID(run_uid)
+    except ValueError:
+        return uuid.uuid5(uuid.NAMESPACE_OID, run_uid)
