@@ -178,6 +178,7 @@ class RunActor(ProcessActor[StartRun]):
                         continues=command.continues,
                         reminder=command.reminder,
                         within_ms=command.within_ms,
+                        typed=command.typed,
                     )
                 )
             case run.InterruptTurn():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.adapters.acp_replay import Pause, quiet
-from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn, Introduction, discard_event
+from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn, Introduction, Schema, discard_event
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError
 from actors.messages import TurnOutcome
 from actors.text import line
@@ -103,7 +103,14 @@ class AcpAgent:
         self.can_steer = self._session.can_steer
         return opened
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+    async def turn(
+        self,
+        turn_id: str,
+        prompt: str,
+        *,
+        model: str = "",
+        schema: Schema | None = None,  # noqa: ARG002 - the protocol has none
+    ) -> TurnOutcome:
         """Beyond the contract: for an agent that returns no ids, the prompt ends with a marker line."""
         return await self._opened().turn(turn_id, prompt, model=model)
 

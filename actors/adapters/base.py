@@ -7,14 +7,16 @@ An adapter never decides: it does not retry, resend, or choose what comes next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from actors.access import BridgeAccess, PaneAccess
 from actors.messages import FoundTurn as FoundTurn  # part of this contract, a value that machines use too
 from actors.messages import TurnOutcome
+
+Schema: TypeAlias = Mapping[str, object]  # a JSON schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +112,11 @@ class Agent(Protocol):
         """
         ...
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "", schema: Schema | None = None) -> TurnOutcome:
         """Sends `prompt` as a user message whose id, in the agent's own transcript, is `turn_id` (a UUID string).
 
         Returns when the turn is over, background tasks included; may take hours; has no time limit of its own.
+        `schema`: the JSON schema of its answer. An agent that cannot be bound to one turn by turn ignores it.
         """
         ...
 

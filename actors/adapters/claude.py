@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.claude_events import describe, line
 from actors.adapters.claude_pane import ClaudePaneAgent
@@ -134,7 +134,14 @@ class ClaudeAgent:
             )
         return opened
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+    async def turn(
+        self,
+        turn_id: str,
+        prompt: str,
+        *,
+        model: str = "",
+        schema: Schema | None = None,  # noqa: ARG002 - the program takes one for all its turns, or none
+    ) -> TurnOutcome:
         """See the Protocol. A message id that the session already has does not run again: its outcome is looked up."""
         client, process = self._alive()
         if self._conversation.turn is not None:

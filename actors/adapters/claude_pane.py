@@ -16,7 +16,7 @@ import asyncio
 import uuid
 
 from actors.access import PaneAccess
-from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.claude_pane_process import PaneProcess, now_s
 from actors.adapters.claude_pane_steps import ENTER_S, Question
 from actors.adapters.claude_pane_turn import TuiTurn
@@ -61,7 +61,14 @@ class ClaudePaneAgent:
         await self._start()
         return self._session_id
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+    async def turn(
+        self,
+        turn_id: str,
+        prompt: str,
+        *,
+        model: str = "",
+        schema: Schema | None = None,  # noqa: ARG002 - the TUI has none
+    ) -> TurnOutcome:
         """See the Protocol. Waits while the user's own turn runs, or a menu is open."""
         if self._turn is not None:
             raise ProtocolError(f"turn {turn_id} while turn {self._turn.turn_id} is running")

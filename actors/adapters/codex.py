@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
@@ -128,13 +128,18 @@ class CodexAgent:
         self._show()
         return self._thread_id
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
-        """See `base.Agent.turn`. Background terminals of the agent do not delay its end."""
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "", schema: Schema | None = None) -> TurnOutcome:
+        """See `base.Agent.turn`. Background terminals of the agent do not delay its end.
+
+        In its TUI, where the user reads along, no answer is bound to a schema.
+        """
         assert self._turn is None, "one turn at a time"
         link = self._opened()
         turn = self._turn = OpenTurn()
         # A turn's model applies to all later ones as well, so the session's own is named each time.
         params = self._message(turn_id, prompt) | {"model": model or self._model}
+        if schema is not None and self._settings.pane is None:
+            params["outputSchema"] = schema
         try:
             # Codex would add our message to the running turn, which the user has started and may interrupt.
             while self._their_turn and not turn.over.done():

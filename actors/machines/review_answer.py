@@ -115,17 +115,19 @@ def rendered(text: str) -> str:
 
 
 _LAST_LINES = {"pass": REVIEW_PASS, "changes": REVIEW_FAIL}
+_BETWEEN = re.compile(r"(?<=\})\s*\n\n\s*(?=\{)")
 _FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)
 
 
 def _typed(text: str) -> _Typed | None:
+    """The typed answer; the last of several, one after each word of the user in the same turn."""
     bare = text.strip()
     fenced = _FENCED.fullmatch(bare)
     bare = fenced[1].strip() if fenced else bare
     if not (bare.startswith("{") and bare.endswith("}")) or len(bare) > MOST_BYTES:
         return None
     try:
-        return msgspec.convert(read_object(bare), _Typed)
+        return [msgspec.convert(read_object(each), _Typed) for each in _BETWEEN.split(bare)][-1]
     except (ForeignJsonError, msgspec.ValidationError):
         return None
 

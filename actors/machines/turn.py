@@ -57,6 +57,7 @@ class TurnIntended(_Event, frozen=True, kw_only=True):
     continues: str = ""  # the attempt before; `reminder` is sent instead of `prompt` when the session has that one's
     reminder: str = ""
     within_ms: int = 0  # how long it may take; 0: as long as any turn of the session
+    typed: bool = False
 
 
 class TurnSubmitted(_Event, frozen=True, kw_only=True):
@@ -185,6 +186,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0  # how often it was handed over as a turn of its own
     continues: str = ""
     reminder: str = ""
+    typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
     moved: bool = False  # into a new session
     deferrals: int = 0
     waiting_since_ms: int = 0  # of the first deferral, Unix ms
@@ -270,6 +272,7 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
             continues=event.continues,
             reminder=event.reminder,
             within_ms=event.within_ms,
+            typed=event.typed,
         )
         return msgspec.structs.replace(ledger, open={**ledger.open, event.turn_id: entry})
     entry = _entry(ledger, event)

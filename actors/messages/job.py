@@ -20,6 +20,7 @@ class StartTurnRequest(Message, frozen=True, kw_only=True):
     continues: str = ""  # the attempt before: if the session has its prompt, `reminder` is sent instead of `prompt`
     reminder: str = ""
     within_ms: int = 0  # the turn may take this long; 0: as long as any turn of the session
+    typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
 
 
 class TurnSettledReport(Message, frozen=True, kw_only=True):

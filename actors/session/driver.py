@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 
 from loguru import logger
 
@@ -16,6 +17,7 @@ from actors.adapters.base import Agent, AgentEvent, WaitsForBackground
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import prompts, turn
 from actors.machines.durations import span
+from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
 from actors.session.inbox import (
@@ -141,6 +143,7 @@ class Driver:
                     continues=request.continues,
                     reminder=request.reminder,
                     within_ms=request.within_ms,
+                    typed=request.typed,
                 )
             )
 
@@ -404,7 +407,8 @@ class Driver:
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
         outcome: TurnOutcome | None
         try:
-            outcome = await agent.turn(entry.message_id, text, model=entry.model)
+            schema = SCHEMA if entry.typed else None
+            outcome = await agent.turn(entry.message_id, text, model=entry.model, schema=schema)
         except AgentDiedError as error:
             self._report.note(f"the agent was lost: {error}; its session will be resumed")
             outcome = None
@@ -479,5 +483,7 @@ class Driver:
                 self.put(UserAsked(event.text))
             case "ended":
                 self.put(ProgramEnded(event.text))
+            case "say":  # a typed answer, as the text that a user reads
+                self._options.listener.agent_event(replace(event, text=rendered(event.text)))
             case _:
                 self._options.listener.agent_event(event)

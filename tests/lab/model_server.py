@@ -59,7 +59,7 @@ _GEMINI_PATH = re.compile(r"/v1\w*/models/(?P<model>[^/:]+):(?P<method>\w+)")
 class SeenRequest(msgspec.Struct, frozen=True):
     """One request for an answer. `prompt` is the newest user prompt, `results` the number of tool results since then.
 
-    `fault` is what the model did instead of answering; "" for an answer.
+    `fault` is what the model did instead of answering; "" for an answer. `schema`: its answer is bound to one.
     """
 
     role: Role | None
@@ -67,6 +67,7 @@ class SeenRequest(msgspec.Struct, frozen=True):
     prompt: str
     results: int
     fault: str = ""
+    schema: bool = False
 
 
 class ModelServer:
@@ -120,7 +121,7 @@ class ModelServer:
             if not self._news.wait_for(lambda: sum(map(wanted, self._seen)) >= count, timeout_s):
                 raise UndeliverableError(f"no such request within {timeout_s} s; there were: {self._seen}")
 
-    def steps_for(self, role: Role | None, api: Api, entries: list[Entry]) -> tuple[Step, ...]:
+    def steps_for(self, role: Role | None, api: Api, entries: list[Entry], *, schema: bool = False) -> tuple[Step, ...]:
         """The scenario's answer; notes the request and counts a fault."""
         with self._news:
             steps = self.scenario.reply(role, entries, self._spent)
@@ -130,7 +131,7 @@ class ModelServer:
             newest = max((n for n, entry in enumerate(entries) if isinstance(entry, Prompt)), default=0)
             results = sum(isinstance(entry, Result) for entry in entries[newest:])
             prompt = next((entry.text for entry in entries[newest:] if isinstance(entry, Prompt)), "")
-            self._seen.append(SeenRequest(role, api, prompt, results, fault.key if fault else ""))
+            self._seen.append(SeenRequest(role, api, prompt, results, fault.key if fault else "", schema))
             self._news.notify_all()
         return steps
 
@@ -225,7 +226,13 @@ class _Handler(BaseHTTPRequestHandler):
             in_code=responses_api.is_code_mode(request),
             cell=responses_api.running_cell(request),
         )
-        steps = self._steps(role, "openai", entries, offered=responses_api.tool_names(request))
+        steps = self._steps(
+            role,
+            "openai",
+            entries,
+            offered=responses_api.tool_names(request),
+            schema=responses_api.is_bound(request),
+        )
         if not self._failed(steps, responses_api.fault_response):
             self._stream(reply, steps, _headers(steps, responses_api.window_headers))
 
@@ -255,13 +262,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_whole(reply, steps)
 
     def _steps(
-        self, role: Role | None, api: Api, entries: list[Entry], *, offered: tuple[str, ...]
+        self, role: Role | None, api: Api, entries: list[Entry], *, offered: tuple[str, ...], schema: bool = False
     ) -> tuple[Step, ...]:
         # Without tools it is no turn: both TUIs ask for a title of the conversation, quoting the prompt.
         if not offered:
             return TITLE
         self.server.owner.offered[api] = offered
-        return self.server.owner.steps_for(role, api, entries)
+        return self.server.owner.steps_for(role, api, entries, schema=schema)
 
     def _failed(
         self, steps: tuple[Step, ...], error: Callable[[Fault, int], tuple[int, dict[str, str], bytes]]

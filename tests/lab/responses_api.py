@@ -92,6 +92,12 @@ def tool_names(request: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def is_bound(request: Mapping[str, Any]) -> bool:
+    """Whether the answer has to have the form of a JSON schema."""
+    form = (request.get("text") or {}).get("format") or {}
+    return form.get("type") == "json_schema"
+
+
 def is_code_mode(request: Mapping[str, Any]) -> bool:
     """Whether the agent's tools are called in JavaScript, through `exec`."""
     return any(

@@ -183,6 +183,7 @@ def test_requests_are_noted_with_prompt_and_number_of_results(server: ModelServe
         "prompt": "work",
         "results": 1,
         "fault": "",
+        "schema": False,
     }
 
 

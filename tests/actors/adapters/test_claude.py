@@ -30,6 +30,7 @@ from actors.adapters.base import AgentSettings
 from actors.adapters.claude_program import arguments, child_environment, refuse_root
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.machines.review_answer import SCHEMA
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, run
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
@@ -157,6 +158,26 @@ async def until_seen(it: Opened, message_id: str) -> None:
 def transcript(bench: Bench, it: Opened) -> list[dict[str, Any]]:
     [path] = (bench.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
     return [json.loads(row) for row in path.read_text().splitlines()]
+
+
+# --- typed answers ------------------------------------------------------------------------------------------
+
+
+def test_the_program_takes_a_schema_for_all_its_turns_so_it_is_given_none(bench: Bench) -> None:
+    """A reviewer's session has turns of other kinds. With a schema each of them would be asked for a second time."""
+    program = str(claude.locate(bench.settings.environment))
+    command = [program, "-p", "hello", "--json-schema", json.dumps(SCHEMA)]
+    environment = child_environment(bench.settings, new_id())
+    subprocess.run(command, cwd=bench.work, env=environment, capture_output=True, check=False, timeout=60)
+    assert bench.prompts()[0] == "hello"
+    assert bench.prompts()[1].startswith("[structured-output-enforce] You MUST call the StructuredOutput tool")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            assert (await it.agent.turn(new_id(), "hello", schema=SCHEMA)).text == "hello"
+            assert len(bench.prompts()) == 3
+
+    run(play())
 
 
 # --- turns --------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from actors.access import BridgeAccess
 from actors.adapters import codex
 from actors.adapters.base import discard_event
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.machines.review_answer import SCHEMA
 from tests.actors.adapters.acp_rig import is_alive, opened, put_wrapper, run
 from tests.actors.adapters.codex_rig import (
     Bench,
@@ -79,6 +80,17 @@ def test_a_turn_has_its_own_model_and_the_next_one_the_sessions_again(bench: Ben
         async with bench.open(it.session_id, model="chosen") as it:
             await it.agent.turn(new_id(), "hello")
             assert (await thread_of(it))["model"] == "chosen"
+
+    run(play())
+
+
+def test_an_answer_is_bound_to_a_schema_in_its_own_turn_alone(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            assert (await it.agent.turn(new_id(), "hello", schema=SCHEMA)).text == "hello"  # the model's own breach
+            await it.agent.turn(new_id(), "hello")
+            assert [request.schema for request in bench.model.requests] == [False, True, False]
 
     run(play())
 

@@ -58,6 +58,13 @@ def test_what_is_shown_of_a_typed_answer_says_the_same_when_it_is_read_as_a_text
         assert verdict.read_verdict(rendered(text)).kind == read_answer(text).verdict.kind
 
 
+def test_of_several_typed_answers_of_one_turn_the_last_one_counts() -> None:
+    """The user said something in between, and each answer of the turn is bound to the schema."""
+    both = f"{typed('pass')}\n\n{typed('changes', summary='on second thoughts, no')}"
+    assert read_answer(both).verdict.reason == "on second thoughts, no"
+    assert read_answer(f"{typed('pass')}\n\n{{}}").verdict.kind == "inconclusive"
+
+
 def test_a_typed_answer_may_stand_in_a_fence() -> None:
     assert read_answer(f"```json\n{typed('pass')}\n```").verdict.approves
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from actors.adapters.base import AgentEvent, EventSink
+from actors.adapters.base import AgentEvent, EventSink, Schema
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
+from actors.machines.review_answer import SCHEMA
 from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome, Usage
 from actors.session import AgentSession, SessionOptions, SessionStatus
 
@@ -35,6 +37,7 @@ class Program:
         self.begins = ""  # a tool that runs as long as a held turn
         self.asks = ""  # a question to the user, asked in a held turn
         self.background: tuple[str, ...] = ()  # tasks that keep a held turn open
+        self.schemas: list[Schema | None] = []  # of the turns so far
 
 
 class FakeAgent:
@@ -56,7 +59,8 @@ class FakeAgent:
         self.program.sessions.add(name)
         return name
 
-    async def turn(self, turn_id: str, prompt: str, *, model: str = "") -> TurnOutcome:
+    async def turn(self, turn_id: str, prompt: str, *, model: str = "", schema: Schema | None = None) -> TurnOutcome:
+        self.program.schemas.append(schema)
         self.program.transcript[turn_id] = ("unfinished", prompt)
         self.sink(AgentEvent(kind="seen", message_id=turn_id))
         if prompt in self.program.dies_in:
@@ -206,6 +210,17 @@ def test_a_turn_runs_once_however_often_it_is_asked_for(rig: Rig):
         session.want(request("a"))
         assert listener.wait_for("ended")[1:3] == ("a", "finished")
     assert rig.prompts() == ["do a"]
+
+
+def test_a_review_is_asked_for_in_its_form_and_its_typed_answer_is_shown_as_text(rig: Rig):
+    session, listener = rig.start()
+    session.want(replace(request("a", "review"), typed=True))
+    listener.wait_for("ended")
+    session.want(request("b", "review"))
+    listener.wait_for("ended")
+    assert rig.program.schemas == [SCHEMA, None]
+    rig.agents[0].sink(AgentEvent(kind="say", text='{"verdict": "pass", "summary": "All is well."}'))
+    assert listener.wait_for("say")[1] == "All is well.\n<review>PASS</review>"
 
 
 def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
