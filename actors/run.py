@@ -187,7 +187,7 @@ class RunActor(ProcessActor[StartRun]):
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
-            case run.InterruptChecks():
+            case run.InterruptChecks() | run.InterruptHook():
                 self._tell_kept_jobs(command.where)
             case run.AskQuestion():
                 self.context.ref("console").tell(QuestionAsked(question=command.question))

@@ -58,6 +58,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     keeps_checkpoints: bool = False  # each iteration's tree is kept in the repository; needs `binds_to_tree`
     keeps_findings: bool = False  # what reviewers want changed has an id and a state; typed answers are asked for
     on_unavailable: str = ""  # a row of settings; "" in older journals: there, a review that failed costs an iteration
+    hooks: dict[str, str] = {}  # shell commands of the user, by their moments
+    hook_timeout_s: int = 0  # of each hook; 0 = the default
     notify_command: str = ""  # a shell command that gets each notification; "" = none
     notify_webhook: str = ""  # an address that gets each notification; "" = none
     notify_desktop: bool = False  # the desktop shows each notification

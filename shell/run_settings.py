@@ -65,6 +65,7 @@ def settings_of(
         "plan_reviewer": _plan_reviewer(settings, agents),
         **{name: model for name, (model, _) in models.items()},
         "at_limit": _at_limit(settings),
+        "hooks": _hooks(settings),
         "interactive": interactive,
         "open_ended": open_ended,
         "given": _given(settings, {name for name, (_, is_typed) in models.items() if is_typed}, open_ended=open_ended),
@@ -74,6 +75,12 @@ def settings_of(
     if keeps_its_wait and not settings.is_typed("max_wait"):
         others["max_wait_ms"] = None
     return msgspec.convert(as_they_are | others, RunSettings)
+
+
+def _hooks(settings: Settings) -> dict[str, str]:
+    """The commands that are configured, by their moments."""
+    rows = [row for row in TABLE if row.field == "hooks"]
+    return {row.key.partition(".")[2]: settings.text(row.name) for row in rows if settings.text(row.name)}
 
 
 def _given(settings: Settings, models: set[str], *, open_ended: bool) -> tuple[str, ...]:

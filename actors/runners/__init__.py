@@ -20,6 +20,7 @@ from actors.machines.stored import by_stored_name, stored_name
 from actors.messages import JobEnded, StartJob
 from actors.runners.base import Place, Runner
 from actors.runners.checks import ChecksRunner
+from actors.runners.hook import HookRunner
 from actors.runners.plan import PlanRunner
 from actors.runners.pull_request import PullRequestRunner
 from actors.runners.tree import TreeRunner
@@ -35,6 +36,7 @@ TREE: Mapping[type[run.Command], Callable[[Any, Place], Runner]] = {
     run.RunChecks: ChecksRunner,
     run.TakeTree: TreeRunner,
     run.ProbePullRequest: PullRequestRunner,
+    run.RunHook: HookRunner,
 }
 
 _COMMANDS = {command.__name__: command for command in TREE}

@@ -9,7 +9,7 @@ from actors import setting_values, values
 from actors.errors import UserError
 from actors.setting_values import Parse, Value
 
-Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify"]
+Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify", "hooks"]
 Toml = Literal["string", "number", "boolean", "array"]
 
 GROUPS: Mapping[Group, str] = {
@@ -20,6 +20,7 @@ GROUPS: Mapping[Group, str] = {
     "start": "how it starts",
     "output": "input and output",
     "notify": "notifications",
+    "hooks": "hooks",
 }
 
 

@@ -44,6 +44,7 @@ from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
 from actors.machines.run.jobs import job_id
 from actors.machines.run.jobs.base import Command, Event
 from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, InterruptChecks, RunChecks
+from actors.machines.run.jobs.hook import HookEnded, HookFacts, InterruptHook, RunHook
 from actors.machines.run.jobs.plan import PlanRead, ReadPlan
 from actors.machines.run.jobs.pull_request import (
     Missing,
@@ -88,7 +89,10 @@ __all__ = [
     "Event",
     "FindingWaived",
     "Hold",
+    "HookEnded",
+    "HookFacts",
     "InterruptChecks",
+    "InterruptHook",
     "InterruptTurn",
     "Keep",
     "MailReachedWorker",
@@ -107,6 +111,7 @@ __all__ = [
     "ReviewRequested",
     "Rule",
     "RunChecks",
+    "RunHook",
     "RunResumed",
     "RunStarted",
     "RunState",

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import asking, joblist, limits, people, spending, steps
+from actors.machines.run import asking, hooks, joblist, limits, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -59,14 +59,27 @@ def _apply(state: RunState, event: Event) -> RunState:
     if _is_late(state, event):
         return state
     if state.asking and asking.answers(state, event):
-        return hold_takes_effect(state, steps.pass_gates(state, asking.answered(state, event)))
-    rule = TRANSITIONS[state.phase].get(type(event))
-    if rule is None:
+        after = steps.pass_gates(state, asking.answered(state, event))
+        return hold_takes_effect(state, hooks.look(state, after))
+    if TRANSITIONS[state.phase].get(type(event)) is None:
         return people.unfitting(state, event)
     noted = limits.noted(spending.turn_settled(state, event), event) if state.settings is not None else state
-    after = limits.look(state, steps.pass_gates(state, rule.handler(noted, event)))
-    assert after.phase in rule.to, f"{rule.handler.__name__} led from {state.phase} to {after.phase}: not in the table"
-    return hold_takes_effect(state, after)
+    waiting = hooks.waits_for(noted, event)
+    if waiting is not None:
+        return hold_takes_effect(state, steps.pass_gates(state, waiting))
+    return _handled(state, noted, event)
+
+
+def _handled(before: RunState, noted: RunState, event: Event) -> RunState:
+    """The state after the event. An answer that has waited for its hook is handled at once when the hook has ended."""
+    rule = TRANSITIONS[noted.phase][type(event)]
+    after = steps.pass_gates(before, rule.handler(noted, event))
+    if after.answer is not None:
+        answered = replace(after, answer=None)
+        return _handled(answered, answered, after.answer)
+    after = hooks.look(before, limits.look(before, after))
+    assert after.phase in rule.to, f"{rule.handler.__name__} led from {before.phase} to {after.phase}: not in the table"
+    return hold_takes_effect(before, after)
 
 
 def _is_late(state: RunState, event: Event) -> bool:

@@ -12,6 +12,7 @@ from actors.machines.review_answer import Answer, rendered
 from actors.machines.run import joblist, ledger, steps
 from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.checks import ChecksJob
+from actors.machines.run.jobs.hook import HookFacts
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.run.jobs.wait import WaitJob
 from actors.machines.run.state import Hold, Phase, RoundVerdict, RunState
@@ -42,6 +43,11 @@ def start(state: RunState) -> RunState:
         return steps.publish(state)
     number = state.review_round + 1
     state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
+    return steps.hook(state, "before_review", HookFacts()) or ask_reviewers(state)
+
+
+def ask_reviewers(state: RunState) -> RunState:
+    """The reviewers' turns of this round."""
     for role in steps.reviewers(state):
         state = _ask(state, role)
     return state
@@ -110,6 +116,18 @@ def _round_over(state: RunState) -> RunState:
         return overrule_when_free(state)
     if state.jobs:
         return state
+    return steps.hook(state, "after_review", _facts(state)) or round_ended(state)
+
+
+def _facts(state: RunState) -> HookFacts:
+    verdicts = tuple(
+        (agent_label(state.run, each.role), each.verdict.kind, each.verdict.reason) for each in state.verdicts
+    )
+    return HookFacts(outcome="approved" if _all_approve(state) else "changes", verdicts=verdicts)
+
+
+def round_ended(state: RunState) -> RunState:
+    """What the verdicts of a round come to."""
     if not steps.counting_verdicts(state):
         return _nobody_is_left(state)
     if state.run.asks_again and _nobody_wants_changes(state) and not _all_approve(state):

@@ -12,7 +12,7 @@ import msgspec
 
 from actors.machines.prompts import Note
 from actors.machines.run.events import VerdictSubmitted
-from actors.machines.run.jobs.base import Command, Job
+from actors.machines.run.jobs.base import Command, Event, Job
 from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
@@ -130,6 +130,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended
     past: frozenset[str] = frozenset()  # ids whose answers are ignored
+    answer: Event | None = None  # whose hook has ended; None between two events
     once: tuple[Command, ...] = ()  # commands beside jobs, never repeated; empty between two events
 
     @property

@@ -14,6 +14,7 @@ from actors.machines.prompts import Note
 from actors.machines.run import gates, joblist
 from actors.machines.run.commands import Notice
 from actors.machines.run.jobs.base import Job
+from actors.machines.run.jobs.hook import HookFacts, HookJob
 from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import Missing, PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
@@ -191,9 +192,21 @@ def pull_request(state: RunState) -> RunState:
     return take_tree(state, "publish") if state.run.binds_to_tree else publish(state)
 
 
+def hook(state: RunState, moment: str, facts: HookFacts, detail: str = "") -> RunState | None:
+    """The step of this moment waits for the user's hook; None: there is none."""
+    if moment not in state.run.hooks:
+        return None
+    return joblist.add(state, HookJob(label=moment, moment=moment, facts=facts, detail=detail))
+
+
 def publish(state: RunState) -> RunState:
-    """The work is approved: the primary agent publishes it. A probe first finds what is missing here."""
+    """The work is approved: it is published, once the user's hook has ended."""
     state = replace(state, phase=Phase.PULL_REQUEST)
+    return hook(state, "before_done", HookFacts()) or publish_now(state)
+
+
+def publish_now(state: RunState) -> RunState:
+    """The primary agent publishes the work. A probe first finds what is missing here."""
     if not state.run.looks_for_pull_request:
         return ask_for_pull_request(state)
     return joblist.add(state, PullRequestJob(label="pull-request-outlook", ahead=True))
@@ -213,8 +226,13 @@ def look_for_pull_request(state: RunState) -> RunState:
 
 
 def complete(state: RunState, detail: str) -> RunState:
-    """The task is proved done, and so is the run, unless the user may give another task."""
+    """The task is proved done, once the user's hook has ended."""
     detail += taken_over(state)
+    return hook(state, "after_done", HookFacts(detail=detail), detail) or completed(state, detail)
+
+
+def completed(state: RunState, detail: str) -> RunState:
+    """The run is completed, unless the user may give another task."""
     if not state.run.open_ended:
         return end(state, Phase.COMPLETED, detail)
     state = say(replace(state, tasks_done=state.tasks_done + 1), f"completed: {detail}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, ledger, people, review, spending, trees, waits
+from actors.machines.run import answers, hooks, ledger, people, review, spending, trees, waits
 from actors.machines.run.events import (
     ContactChanged,
     FindingWaived,
@@ -26,6 +26,7 @@ from actors.machines.run.events import (
 )
 from actors.machines.run.jobs.base import Event
 from actors.machines.run.jobs.checks import ChecksEnded
+from actors.machines.run.jobs.hook import HookEnded
 from actors.machines.run.jobs.plan import PlanRead
 from actors.machines.run.jobs.pull_request import PullRequestProbed
 from actors.machines.run.jobs.question import QuestionAnswered
@@ -48,6 +49,10 @@ def _rule(handler: Callable[..., RunState], *to: Phase) -> Rule:
 
 _P = Phase
 _AFTER_AN_ITERATION = (_P.COOLDOWN, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED)  # WORKING: no cool-down is wanted
+_AFTER_HOOKS: Mapping[Phase, tuple[Phase, ...]] = {
+    _P.REVIEWING: (_P.PULL_REQUEST, *_AFTER_AN_ITERATION),
+    _P.PULL_REQUEST: (_P.COMPLETED, _P.AWAITING_TASK),
+}
 _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if there is one
 
 
@@ -67,6 +72,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
         ContactChanged: _rule(people.contact_changed, phase),
         UsageGrew: _rule(spending.usage_grew, phase),
+        HookEnded: _rule(hooks.ended, phase, *_AFTER_HOOKS.get(phase, ())),
         FindingWaived: _rule(ledger.waive, phase),
     }
 

@@ -1616,6 +1616,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.TreeTaken: run.TreeTaken(take_id="x", tree=run.Tree()),
         run.PullRequestProbed: run.PullRequestProbed(look_id="x", status=run.PullRequestStatus()),
         run.CooldownEnded: run.CooldownEnded(wait_id="x"),
+        run.HookEnded: run.HookEnded(hook_id="x", exit_code=0),
         run.QuestionAnswered: run.QuestionAnswered(text="x"),
         run.VerdictSubmitted: run.VerdictSubmitted(approved=True),
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
@@ -1667,7 +1668,7 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.RunResumed(settings=settings(max_iterations=3), generation=2))
     written = [(type(event), msgspec.json.encode(event)) for event in story.journal]
     assert run.fold(msgspec.json.decode(body, type=kind) for kind, body in written) == story.state
-    elsewhere = {run.QuestionAnswered, run.PullRequestProbed, run.TreeTaken}  # in the properties
+    elsewhere = {run.QuestionAnswered, run.PullRequestProbed, run.TreeTaken, run.HookEnded}  # in the properties
     assert {kind for kind, _ in written} | elsewhere == set(run.EVENTS)
 
 

@@ -14,6 +14,7 @@ from actors.machines import run
 from actors.machines.run import jobs
 from actors.machines.run.jobs import base
 from actors.machines.run.jobs.checks import ChecksJob
+from actors.machines.run.jobs.hook import HookJob
 from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
@@ -71,6 +72,12 @@ ROWS: dict[type[base.Job], tuple[Callable[[], Run], Callable[[Any], run.Event], 
         lambda it: run.PullRequestProbed(look_id=it.look_id, status=FOUND),
         "worker",
         "git",
+    ),
+    HookJob: (
+        lambda: Run(hooks={"before_turn": "make ready"}),
+        lambda it: run.HookEnded(hook_id=it.hook_id, exit_code=0),
+        "worker",
+        "the hook before_turn",
     ),
     QuestionJob: (
         lambda: Run(task="", open_ended=True),

@@ -14,7 +14,11 @@ from actors.messages import TurnOutcome, Usage, Window
 from actors.settings import RunSettings
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
-ANSWERABLE = (run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.ProbePullRequest, run.StartCooldown)
+ANSWERABLE = (
+    *(run.StartTurn, run.ReadPlan, run.RunChecks, run.TakeTree, run.ProbePullRequest, run.StartCooldown),
+    run.RunHook,
+)
+HOOKS = ("before_turn", "after_turn", "before_check", "after_check", "before_review", "after_review")
 DONE = "<promise>DONE</promise>"
 # A good turn in every phase: says done, passes the review.
 GOOD = {"work": DONE, "review": "<review>PASS</review>"}
@@ -66,6 +70,9 @@ SETTINGS = st.builds(
     looks_at_limits=st.booleans(),
     keeps_findings=st.booleans(),
     on_unavailable=st.sampled_from(["", "ask", "wait", "skip", "other", "fail"]),
+    hooks=st.one_of(
+        st.just({}), st.dictionaries(st.sampled_from([*HOOKS, "before_done", "after_done"]), st.just("make"))
+    ),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
@@ -84,7 +91,7 @@ def identity(command):
     return next(
         (
             getattr(command, field)
-            for field in ("turn_id", "read_id", "checks_id", "take_id", "look_id", "wait_id")
+            for field in ("turn_id", "read_id", "checks_id", "take_id", "look_id", "wait_id", "hook_id")
             if hasattr(command, field)
         ),
         type(command).__name__,
@@ -124,7 +131,9 @@ class RunMachine(RuleBasedStateMachine):
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
 
-    def answer(self, command, outcome=None, exit_code=0, text="the plan", status=None, *, tree="same", timed=True):
+    def answer(
+        self, command, outcome=None, exit_code=0, text="the plan", status=None, *, tree="same", timed=True, hook=0
+    ):
         match command:
             case run.StartTurn():
                 self.settled.add(command.turn_id)
@@ -147,6 +156,8 @@ class RunMachine(RuleBasedStateMachine):
             case run.ProbePullRequest():
                 seen = status or run.PullRequestStatus(found=FOUND)
                 event = run.PullRequestProbed(look_id=command.look_id, status=seen)
+            case run.RunHook():
+                event = run.HookEnded(hook_id=command.hook_id, exit_code=hook, words="no")
             case run.StartCooldown():
                 self.now_ms = max(self.now_ms, command.until_ms)
                 event = run.CooldownEnded(wait_id=command.wait_id)
@@ -164,10 +175,11 @@ class RunMachine(RuleBasedStateMachine):
         status=SIGHTS,
         tree=st.sampled_from(["same", "same", "other", "third", ""]),
         timed=st.booleans(),
+        hook=st.sampled_from([0, 0, 1, 2]),
     )
-    def something_is_answered(self, data, outcome, exit_code, text, *, status, tree, timed):
+    def something_is_answered(self, data, outcome, exit_code, text, *, status, tree, timed, hook):
         command = data.draw(st.sampled_from(self.open(*ANSWERABLE)))
-        self.answer(command, outcome, exit_code, text, status, tree=tree, timed=timed)
+        self.answer(command, outcome, exit_code, text, status, tree=tree, timed=timed, hook=hook)
 
     @precondition(lambda self: self.open(*ANSWERABLE))
     @rule(data=st.data())

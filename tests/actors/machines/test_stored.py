@@ -11,7 +11,7 @@ from actors.machines.stored import by_stored_name, stored_name
 ON_DISK = {
     "run": {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
-        *("CooldownEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
+        *("CooldownEnded", "HookEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
         *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged"),
         "FindingWaived",
     },

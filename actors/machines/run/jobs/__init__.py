@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from actors.machines.run.jobs.base import Command, Event, Job
 from actors.machines.run.jobs.checks import ChecksJob
+from actors.machines.run.jobs.hook import HookJob
 from actors.machines.run.jobs.plan import PlanJob
 from actors.machines.run.jobs.pull_request import PullRequestJob
 from actors.machines.run.jobs.question import QuestionJob
@@ -18,7 +19,7 @@ from actors.machines.run.jobs.tree import TreeJob
 from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
 
-KINDS: tuple[type[Job], ...] = (TurnJob, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob)
+KINDS: tuple[type[Job], ...] = (TurnJob, WaitJob, PlanJob, ChecksJob, TreeJob, PullRequestJob, QuestionJob, HookJob)
 
 _ASKED: Mapping[type[Command], type[Job]] = {kind.asks: kind for kind in KINDS if kind.named_by}
 
