@@ -181,6 +181,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 entry=child.entry,
                 arguments=starts.encode(start),
                 wants_socket=child.wants_socket,
+                imports=child.imports,
                 runtime_dir=options.tree.directory,
                 log_path=options.tree.directory / "log",  # a stray word on the terminal would tear the prompt
             )

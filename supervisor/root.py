@@ -19,7 +19,7 @@ from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
 from supervisor.run_instance import Console, Lease, RootServices, RunInstance, lease_run, run_log, write_end
-from supervisor.run_tree import RunSpec, preload
+from supervisor.run_tree import RunSpec
 from supervisor.tree_protocol import RunResult
 
 __all__ = ["Console", "Ending", "run_root"]
@@ -63,7 +63,7 @@ class _Root:
         self._spec = spec
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        self._services = RootServices(lease.runtime, spec.directory, preload(spec))
+        self._services = RootServices(lease.runtime, spec.directory)
         self._run = RunInstance(self._services, spec, lease, console, ended=self._ended.put)
 
     def run(self) -> Ending:

@@ -140,17 +140,6 @@ class RunSpec:
         return hints.resume(self.run_id, str(self.repository or self.cwd))
 
 
-def preload(spec: RunSpec) -> tuple[str, ...]:
-    """`PRELOAD`, and the agent's library where both actors drive the same agent: one import instead of two.
-
-    It delays no session, since each would wait for its own import. Two different libraries are left to their actors,
-    which import them in parallel.
-    """
-    entries = [find_adapter(agent, spec.configured) for agent in (spec.worker, spec.reviewer)]
-    libraries = {"" if spec.workspace and entry.side else entry.library for entry in entries}
-    return (*libraries, *PRELOAD) if len(libraries) == 1 and "" not in libraries else PRELOAD
-
-
 class RunTree:
     """Specs and start structs of one run's actors.
 
@@ -187,10 +176,21 @@ class RunTree:
                 ChildSpec(id="persistence", entry=ENTRY),
                 *bridge,
                 ChildSpec(id=DRIVER, entry=ENTRY),
-                ChildSpec(id="worker", entry=ENTRY),
-                ChildSpec(id="reviewer", entry=ENTRY),
+                ChildSpec(id="worker", entry=ENTRY, imports=self._shared_library()),
+                ChildSpec(id="reviewer", entry=ENTRY, imports=self._shared_library()),
             )
         )
+
+    def _shared_library(self) -> tuple[str, ...]:
+        """The agent's library where both actors drive the same agent: one import instead of two.
+
+        It delays no session, since each would wait for its own import; the other actors have started before. Two
+        different libraries are left to their actors, which import them in parallel.
+        """
+        spec = self._spec
+        entries = [find_adapter(agent, spec.configured) for agent in (spec.worker, spec.reviewer)]
+        libraries = {"" if spec.workspace and entry.side else entry.library for entry in entries}
+        return tuple(libraries) if len(libraries) == 1 and "" not in libraries else ()
 
     def actor(self, child: str) -> str:
         """The actor class, as "module:Class"."""

@@ -46,6 +46,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     entry: str  # "module:function", called in the child's process as actors.actor_process.main is
     restart: Restart = "permanent"
     significant: bool = False  # ends for good → the supervisor shuts down (OTP: auto_shutdown any_significant)
+    imports: tuple[str, ...] = ()  # modules that it needs, and shares with the next children
     wants_socket: bool = False  # a loopback TCP listening socket that outlives the child's restarts
     ready_within_s: float = 30.0  # started, but not ready by then: the start has failed
     stuck_after_s: float = 60.0  # one message handled for longer than this without progress: hang

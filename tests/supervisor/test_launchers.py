@@ -588,6 +588,17 @@ def test_a_forkserver_does_not_fork_with_threads(make_stage, tmp_path, capfd):
     assert "starts a thread when it is imported" in capfd.readouterr().err
 
 
+def test_a_forkserver_imports_what_an_actor_shares_before_it_forks_it_and_once(make_stage, tmp_path):
+    stage = make_stage(False, preload=())
+    stage.started("describe", child="run/first")  # needs none of it, and waits for none
+    (tmp_path / "is_shared.py").write_text(f"import launched, os; launched.tell({stage.address!r}, pid=os.getpid())")
+    for child in ("run/worker", "run/reviewer"):
+        stage.start("describe", child=child, imports=("is_shared",))
+    assert stage.hear()["pid"] == forkserver_pid(stage)  # the only import
+    actors = {stage.next(Started).pid, stage.next(Started).pid}
+    assert {stage.hear()["pid"], stage.hear()["pid"]} == actors
+
+
 def test_a_module_that_cannot_be_preloaded_costs_only_the_actors_that_need_it(make_stage, capfd):
     stage = make_stage(False, preload=("no_such_module",))
     stage.started("describe")

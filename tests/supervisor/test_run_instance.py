@@ -10,7 +10,7 @@ from actors.adapters import find_adapter
 from actors.edges import run_dir
 from actors.settings import RunSettings
 from supervisor.run_instance import write_end
-from supervisor.run_tree import PRELOAD, RunSpec, preload
+from supervisor.run_tree import RunSpec, RunTree
 from supervisor.tree_protocol import RunResult
 
 
@@ -62,7 +62,9 @@ def test_a_library_that_both_actors_need_is_imported_once_for_both(
 ):
     made = spec(tmp_path)
     made = replace(made, asked=structs.replace(made.asked, worker=worker, reviewer=reviewer), workspace=workspace)
-    assert preload(made) == (*libraries, *PRELOAD)
+    tree = RunTree(made, 1, {}, lambda child: 0, tmp_path)
+    imports = {child.id: child.imports for child in tree.spec().children}
+    assert imports == {**dict.fromkeys(imports, ()), "worker": libraries, "reviewer": libraries}
 
 
 @pytest.mark.parametrize("name", ["claude", "codex", "embedded"])
