@@ -323,6 +323,9 @@ COMMANDS: list[run.Command] = [
     run.RunChecks(checks_id="j", iteration=1, commands=("true",)),
     run.TakeTree(take_id="j", apart=("a",)),
     run.ProbePullRequest(look_id="j", ahead=True),
+    run.RunHook(
+        hook_id="j", moment="before_turn", command="true", timeout_s=0, iteration=1, tree="", facts=run.HookFacts()
+    ),
 ]
 
 
