@@ -101,6 +101,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 retry_ms=start.retry_ms,
                 max_wait_ms=start.max_wait_ms,
                 is_held=True,
+                accounts=max(len(start.program.accounts), 1) if start.program else 1,
             )
         )
         self.session.start()
@@ -252,7 +253,7 @@ class AgentActor(ProcessActor[StartAgent]):
         )
         self._say("typed", text)
 
-    def _make_agent(self, sink: EventSink) -> AgentAdapter:
+    def _make_agent(self, sink: EventSink, account: int) -> AgentAdapter:
         start = self.context.start
         entry = find_adapter(start.agent, {start.agent.lower(): start.program} if start.program else {})
         return entry.factory(
@@ -264,6 +265,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 bridge=start.bridge,
                 options={"role": self.role},
                 pane=start.pane,
+                account=account,
             ),
             sink,
         )

@@ -34,6 +34,7 @@ class AgentProgram(msgspec.Struct, frozen=True, kw_only=True):
 
     command: tuple[str, ...] = ()
     env: dict[str, str] = {}
+    accounts: tuple[dict[str, str], ...] = ()
     peer: str = ""
     model: str = ""
     effort: str = ""

@@ -14,14 +14,19 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.edges import environments
 from actors.edges.programs import Answer, ask
 from actors.errors import LoopError, UserError
 from shell.findings import Finding
 from shell.update_plan import NAME
+
+if TYPE_CHECKING:  # the adapters' base brings msgspec along
+    from actors.adapters import AdapterEntry
+    from actors.adapters.base import AgentSettings
 
 PROGRAM_TIMEOUT_S = 10.0
 MOST_DIFFERENCES = 400  # characters of what differs in an agent's version
@@ -191,8 +196,24 @@ def agent(name: str) -> Check:
         untested, facts["differs"] = _untested(entry.name, facts["version"], entry.tested)
         said = [facts["version"], login, path, untested]
         yield Finding("agents", name, "ok", ", ".join(str(each) for each in said if each), facts=facts)
+        yield from _other_accounts(name, place, entry, settings)
 
     return check
+
+
+def _other_accounts(name: str, place: Place, entry: AdapterEntry, settings: AgentSettings) -> Iterator[Finding]:
+    """A line for each account besides the first. Names its variables, and none of their values."""
+    accounts: Sequence[Mapping[str, str]] = getattr(place.agents.get(name), "accounts", ())
+    for number in range(1, len(accounts)):
+        what = f"{name}, account {number + 1} of {len(accounts)}"
+        variables = ", ".join(accounts[number])
+        try:
+            entry.preflight(replace(settings, account=number))
+        except LoopError as error:
+            remedy = f"log in with the {variables} of this account" if variables else ""
+            yield Finding("agents", what, "problem", str(error), remedy)
+        else:
+            yield Finding("agents", what, "ok", ", ".join(filter(None, ["logged in", variables])))
 
 
 def _untested(name: str, version: object, tested: Sequence[str]) -> tuple[str, list[str]]:

@@ -230,6 +230,7 @@ def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStat
         waiting=len(ledger.open),
         turns=ledger.turns,
         usage=ledger.spent,
+        account=f"account {ledger.account + 1}" if ledger.used_up else "",
     )
 
 

@@ -109,9 +109,9 @@ def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
     agents = list(agents)
     if not agents:
         return []
-    rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage)] for agent in agents]
+    rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage), agent.account] for agent in agents]
     total = spending.together(agent.usage for agent in agents)
-    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *_usage(total)])
+    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *_usage(total), ""])
     return columns(rows)
 
 

@@ -287,6 +287,7 @@ def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:
     return AgentProgram(
         command=agent.command,
         env=dict(agent.env),
+        accounts=tuple(dict(account) for account in agent.accounts),
         peer=agent.peer,
         model=agent.model,
         effort=agent.effort,

@@ -31,6 +31,10 @@ class ConfiguredAgent(Protocol):
         """What is added to its environment."""
 
     @property
+    def accounts(self) -> tuple[Mapping[str, str], ...]:
+        """What each of its accounts adds to that; () = it has the user's own."""
+
+    @property
     def peer(self) -> str:
         """The agent that it is paired with."""
 
@@ -113,10 +117,14 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     def prepare(settings: AgentSettings) -> AgentSettings:
         if agent is None:
             return settings
+        plain = {**settings.environment, **agent.env}
+        accounts = [{**plain, **account} for account in agent.accounts] or [plain]
+        chosen = min(settings.account, len(accounts) - 1)
         return replace(
             settings,
             command=agent.command,
-            environment={**settings.environment, **agent.env},
+            environment=accounts[chosen],
+            elsewhere=tuple(accounts[:chosen] + accounts[chosen + 1 :]),
             model=settings.model or agent.model,
             effort=agent.effort,
             mode=agent.mode,

@@ -37,6 +37,8 @@ class AgentSettings:
     mode: str = ""  # the session mode of an ACP agent; "" = the one that asks least
     options: dict[str, object] = field(default_factory=dict)
     pane: PaneAccess | None = None  # the pane of its own TUI; None: it runs without one
+    account: int = 0  # which of the configured accounts; counts from 0
+    elsewhere: tuple[Mapping[str, str], ...] = ()  # the environments of the others, where its session may be
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from actors.adapters.claude_program import (
     UNATTENDED,
     arguments,
     asking_rules,
+    bring_session,
     child_environment,
     config_folder,
     locate,
@@ -99,6 +100,8 @@ class ClaudeAgent:
         opened = session_id or str(uuid.uuid4())
         if not _is_uuid(opened):  # the program would search for it as a title
             raise SessionNotFoundError(f"claude has no session {opened!r}: its sessions have UUIDs")
+        if session_id is not None:
+            await asyncio.to_thread(bring_session, self._settings, session_id)
         self._transcript = Transcript(config_folder(self._settings.environment), opened)
         if session_id is not None:
             self._conversation = Conversation(await asyncio.to_thread(self._transcript.cost_usd))

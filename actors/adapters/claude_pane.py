@@ -22,7 +22,7 @@ from actors.adapters.claude_pane_steps import ENTER_S, Question
 from actors.adapters.claude_pane_turn import TuiTurn
 from actors.adapters.claude_pane_typist import Typist
 from actors.adapters.claude_pane_watcher import WATCH_S, Watcher
-from actors.adapters.claude_program import asking_rules, config_folder, shell_wait_s
+from actors.adapters.claude_program import asking_rules, bring_session, config_folder, shell_wait_s
 from actors.adapters.claude_transcript import Entry
 from actors.errors import ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
@@ -54,6 +54,7 @@ class ClaudePaneAgent:
         self._typist = Typist(self._process, self._watcher, self._sink)
         transcript = self._watcher.transcript
         if session_id is not None:
+            await asyncio.to_thread(bring_session, self._settings, session_id)
             if not await asyncio.to_thread(lambda: transcript.exists):
                 raise SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
             transcript.skip_to_end()

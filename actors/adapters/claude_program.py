@@ -6,6 +6,7 @@ thread; `preflight` blocks for about 0.4 s.
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import json
 import os
@@ -17,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.access import BridgeAccess
+from actors.adapters import accounts
 from actors.adapters.base import AgentSettings
 from actors.adapters.shapes import UNKNOWN_SHAPE
 from actors.edges import files
@@ -194,6 +196,15 @@ def config_folder(environment: Mapping[str, str]) -> Path:
     if chosen:
         return Path(chosen)
     return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".claude"
+
+
+def bring_session(settings: AgentSettings, session_id: str) -> None:
+    """Makes the session's transcript of another account available in this one. Raises `AgentUnavailableError`."""
+    own, *others = (config_folder(each) for each in (settings.environment, *settings.elsewhere))
+    try:
+        accounts.bring_session(f"projects/*/{glob.escape(session_id)}.jsonl", own, others)
+    except OSError as error:
+        raise AgentUnavailableError(f"claude's session cannot be brought to {own}: {error}") from error
 
 
 # Tools to which another tool's rules apply.

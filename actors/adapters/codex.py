@@ -23,6 +23,7 @@ from actors.adapters.causes import cause_of
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
     KEY_VARIABLE,
+    bring_session,
     child_environment,
     command,
     locate,
@@ -110,6 +111,8 @@ class CodexAgent:
 
     async def open(self, session_id: str | None) -> str:
         """See `base.Agent.open`. 0.2 s."""
+        if session_id is not None:
+            await asyncio.to_thread(bring_session, self._settings, session_id)
         link = await self._start()
         try:
             await link.initialize()

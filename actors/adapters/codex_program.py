@@ -6,6 +6,7 @@ imports no SDK. Blocks for up to `PATIENCE_S`; any thread.
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import json
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from actors.adapters import accounts
 from actors.adapters.base import AgentSettings
 from actors.adapters.codex_protocol import BRIDGE, one_line
 from actors.edges.marked_processes import MARK_VARIABLE
@@ -151,6 +153,20 @@ def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
     if settings.bridge is not None:
         extra[TOKEN_VARIABLE] = settings.bridge.token
     return settings.environment | extra
+
+
+def bring_session(settings: AgentSettings, session_id: str) -> None:
+    """Makes the thread's file of another account available in this one. Raises `AgentUnavailableError`."""
+    own, *others = (_home(each) for each in (settings.environment, *settings.elsewhere))
+    try:
+        accounts.bring_session(f"sessions/*/*/*/rollout-*-{glob.escape(session_id)}.jsonl", own, others)
+    except OSError as error:
+        raise AgentUnavailableError(f"codex's session cannot be brought to {own}: {error}") from error
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    chosen = environment.get("CODEX_HOME")
+    return Path(chosen) if chosen else Path(environment.get("HOME") or Path.home()) / ".codex"
 
 
 def preflight(settings: AgentSettings) -> None:

@@ -15,13 +15,17 @@
     [notify]                            # as the rows of the table whose key begins with "notify."
     desktop = true
 
+    [agents.claude]                     # of claude and codex: where one account has met its limit, the next is used
+    accounts = [{ CLAUDE_CONFIG_DIR = "~/.claude" }, { CLAUDE_CONFIG_DIR = "~/.claude-work" }]
+
 The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
 the user's; so does an agent with the same name. It only reads files, when it is called. An unknown key is refused with
 file, line, key and value, so that typing errors are found. msgspec checks the types, the rows of the table the values.
 
 Cloning a repository does not mean trusting its file. So what the file makes loop run or use counts only if the caller
 `allows` this content: the user first sees every setting in full. A row of the table whose `repository` is "never" is
-for the user's file alone. The file is read once: the hashed and shown bytes are the bytes that are used.
+for the user's file alone, and so are accounts. The file is read once: the hashed and shown bytes are the bytes that are
+used.
 """
 
 from __future__ import annotations
@@ -60,6 +64,7 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
     command: tuple[str, ...] = ()
     env: dict[str, str] = {}
+    accounts: tuple[dict[str, str], ...] = ()
     peer: str = ""
     model: str = ""
     reviewer_model: str = ""
@@ -159,7 +164,10 @@ def read_configuration(
     if not is_allowed:
         own = _Content()
     return Configuration(
-        agents={**user.agents, **own.agents},
+        agents={
+            **user.agents,
+            **{name: _with_accounts(agent, user.agents.get(name)) for name, agent in own.agents.items()},
+        },
         user=user.layer,
         repository=own.layer,
         agent_keys=(*user.agent_keys, *own.agent_keys),
@@ -214,7 +222,8 @@ def _value(file: _File, row: Setting, written: Any) -> Value:
 def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[Sourced]:
     for name, table in tables.items():
         for key, written in table.items():
-            value = tuple(written) if isinstance(written, list | dict) else str(written)
+            rows = [" ".join(each) or "the user's own" for each in written] if key == "accounts" else written
+            value = tuple(rows) if isinstance(rows, list | dict) else str(rows)
             line = file.line("agents", name, key)
             yield Sourced(f"agents.{name.lower()}.{key}", value, file.origin, str(file.path), line)
 
@@ -289,6 +298,9 @@ def _agent(file: _File, name: str, table: dict[str, Any], built_in: Collection[s
     for number, word in enumerate(found.command):
         values.text(f"{place}command[{number}]", word)
     values.environment(f"{place}env.", found.env)
+    accounts = tuple(_account(file, (*key, f"accounts[{n}]"), each) for n, each in enumerate(found.accounts))
+    if accounts and not is_built_in:
+        _refuse(file, (*key, "accounts"), name, "only claude and codex can change accounts: leave it out")
     texts = {
         word: values.text(f"{place}{word}", text)
         for word in ("peer", "model", "reviewer_model", "effort", "mode")
@@ -296,7 +308,21 @@ def _agent(file: _File, name: str, table: dict[str, Any], built_in: Collection[s
     }
     if "peer" in texts:
         texts["peer"] = texts["peer"].lower()
-    return AgentConfiguration(command=found.command, env=found.env, **texts)
+    return AgentConfiguration(command=found.command, env=found.env, accounts=accounts, **texts)
+
+
+def _with_accounts(agent: AgentConfiguration, users: AgentConfiguration | None) -> AgentConfiguration:
+    """The repository's table, with the user's accounts, which it cannot set."""
+    return agent if users is None else msgspec.structs.replace(agent, accounts=users.accounts)
+
+
+def _account(file: _File, key: tuple[str, ...], variables: dict[str, str]) -> dict[str, str]:
+    """The variables of one account; a leading `~/` is the home directory, since no shell reads them."""
+    if file.origin == "repository configuration":
+        _refuse(file, key, list(variables), f"accounts are the user's to set, in ~/{USER_FILE}: leave them out")
+    values.environment(f"{file.place(*key[:-1], 'accounts')}: {'.'.join(key)}.", variables)
+    home = file.path.parent.parent
+    return {name: str(home / value[2:]) if value.startswith("~/") else value for name, value in variables.items()}
 
 
 # --- types ------------------------------------------------------------------------------------------------------------
@@ -314,6 +340,7 @@ class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
     reviewer_model: _Text | UnsetType = UNSET
     effort: _Text | UnsetType = UNSET
     mode: _Text | UnsetType = UNSET
+    accounts: tuple[dict[str, str], ...] = ()
 
 
 _Top = msgspec.defstruct(
@@ -372,6 +399,8 @@ def _is_optional(kind: Any) -> bool:
 def _needed(kind: Any, key: str) -> str:
     if get_origin(kind) is dict:
         return f"a table is needed: [{key}]"
+    if get_args(kind)[:1] == (dict[str, str],):
+        return 'an array of tables is needed, e.g. [{ CLAUDE_CONFIG_DIR = "~/.claude-work" }]'
     names = {_Text: "a string that is not blank", str: "a string", int: "a whole number", bool: "true or false"}
     return f"{names.get(kind, 'an array of strings')} is needed"
 

@@ -119,6 +119,14 @@ class TurnMoved(_Event, frozen=True, kw_only=True):
     silences: int = 0  # as in `TurnCut`
 
 
+class AccountChosen(_Event, frozen=True, kw_only=True):
+    """The agent works in this account from now on; the one `used_up` cannot until then (machines/accounts)."""
+
+    account: int
+    used_up: int
+    until_ms: int
+
+
 class SessionTurnSettled(_Event, frozen=True, kw_only=True):
     """It is over. `remembered`: the agent's transcript certainly has its prompt."""
 
@@ -139,6 +147,7 @@ Event = (
     | TurnCut
     | TurnDeferred
     | TurnMoved
+    | AccountChosen
     | SessionTurnSettled
 )
 EVENTS: tuple[type[_Event], ...] = (
@@ -151,12 +160,13 @@ EVENTS: tuple[type[_Event], ...] = (
     TurnCut,
     TurnDeferred,
     TurnMoved,
+    AccountChosen,
     SessionTurnSettled,
 )
 
 Status = Literal["intended", "submitted", "running"]
 
-# event -> the statuses in which it is legal. TurnIntended and SessionBegan do not act on an entry.
+# event -> the statuses in which it is legal. TurnIntended, SessionBegan and AccountChosen do not act on an entry.
 TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
     {
         TurnSubmitted: ("intended",),
@@ -232,6 +242,8 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     spent: Usage = Usage()
     costs: tuple[Cost, ...] = ()
     answered: str = ""  # id of the last user message that the agent certainly answered in this session
+    account: int = 0  # the agent's account in use
+    used_up: dict[int, int] = {}  # accounts that cannot work, until then, Unix ms
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,6 +272,9 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
     """The ledger after the event. Raises `IllegalEventError`, changing nothing, when the entry does not allow it."""
     if isinstance(event, SessionBegan):
         return _begin_session(ledger, event.session_id)
+    if isinstance(event, AccountChosen):
+        used_up = {**ledger.used_up, event.used_up: event.until_ms}
+        return msgspec.structs.replace(ledger, account=event.account, used_up=used_up)
     if isinstance(event, TurnIntended):
         if knows(ledger, event.turn_id):
             raise IllegalEventError(f"turn {event.turn_id} is intended twice")

@@ -112,6 +112,7 @@ class AgentStatus(Message, frozen=True, kw_only=True):
     turns: int  # that have settled
     usage: Usage  # of all turns so far
     asks: str = ""  # the question that waits for the user in the agent's own TUI; "" = none
+    account: str = ""  # the one in use, by its number; "" = it has one
 
 
 class CheckStatus(Message, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from loguru import logger
 
 from actors.adapters.base import Agent, AgentEvent, WaitsForBackground
 from actors.errors import AgentDiedError, AgentError, LoopError
-from actors.machines import prompts, turn
+from actors.machines import accounts, prompts, turn
 from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
@@ -51,7 +51,7 @@ class Driver:
         self._clock = options.clock
         self._loop = loop
         self._inbox: asyncio.Queue[Item] = asyncio.Queue()
-        self._keeper = Keeper(lambda: options.make_agent(self._on_agent_event), rest=self._rest, note=self._report.note)
+        self._keeper = Keeper(self._make_agent, rest=self._rest, note=self._report.note)
         self._alarm: asyncio.TimerHandle | None = None
         self._ledger = turn.Ledger()
         self._running: str | None = None  # turn id
@@ -64,6 +64,10 @@ class Driver:
         self._ending: silence.Silent | silence.Overdue | None = None  # why the turn is being interrupted
         self._patience = options.patience
         self._sentinel = Sentinel(loop, lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)))
+
+    def _make_agent(self) -> Agent:
+        account = self._ledger.account
+        return self._options.make_agent(self._on_agent_event, account if account < self._options.accounts else 0)
 
     def put(self, item: Item) -> None:
         """Any thread."""
@@ -85,6 +89,7 @@ class Driver:
                     since_ms=self._running_since_ms,
                     can_steer=self._keeper.can_steer,
                     asks=self._asks,
+                    account=accounts.label(self._ledger.account, self._options.accounts),
                 )
                 await self._take(await self._inbox.get())
         finally:
@@ -293,23 +298,41 @@ class Driver:
             await self._move(entry, outcome)
             return
         now_ms = self._clock()
+        choice = accounts.choose(
+            self._ledger.account, self._ledger.used_up, outcome, count=self._options.accounts, now_ms=now_ms
+        )
+        if choice is None:
+            await self._settle_or_defer(entry, outcome, now_ms)
+            return
+        self._report.note(accounts.told(choice, outcome, self._options.accounts))
+        chosen = turn.AccountChosen(account=choice.account, used_up=choice.used_up, until_ms=choice.until_ms)
+        if choice.is_free and outcome.status != "finished":  # the same turn, in the same session
+            cut = turn.TurnCut(
+                turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), remembered=await self._stands(entry)
+            )
+            await self._record(chosen, cut)
+        else:
+            await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
+        await self._drop_agent()  # the next start is in the other account
+
+    async def _settle_or_defer(self, entry: turn.Entry, outcome: TurnOutcome, now_ms: int, *first: turn._Event) -> None:
+        """`first`: events that are recorded with this one."""
         until_ms = turn.deferred_until_ms(
             entry, outcome, now_ms, retry_ms=self._options.retry_ms, max_wait_ms=self._options.max_wait_ms
         )
         unfinished = outcome.status == "limited" or bool(outcome.cause)
         remembered = unfinished and await self._stands(entry)
         if until_ms is None:
-            await self._conclude(entry, outcome, remembered=remembered)
+            await self._conclude(entry, outcome, *first, remembered=remembered)
             return
-        await self._record(
-            turn.TurnDeferred(
-                turn_id=entry.turn_id,
-                next_message_id=str(uuid.uuid4()),
-                at_ms=now_ms,
-                not_before_ms=until_ms,
-                remembered=remembered,
-            )
+        deferred = turn.TurnDeferred(
+            turn_id=entry.turn_id,
+            next_message_id=str(uuid.uuid4()),
+            at_ms=now_ms,
+            not_before_ms=until_ms,
+            remembered=remembered,
         )
+        await self._record(*first, deferred)
         self._keeper.given.discard(entry.message_id)
         if remembered:
             self._report.message(entry.purpose, entry.turn_id, "seen")
@@ -341,8 +364,12 @@ class Driver:
             return False
         return found.state != "absent"
 
-    async def _conclude(self, entry: turn.Entry, outcome: TurnOutcome, *, remembered: bool = False) -> None:
-        await self._record(turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=outcome, remembered=remembered))
+    async def _conclude(
+        self, entry: turn.Entry, outcome: TurnOutcome, *first: turn._Event, remembered: bool = False
+    ) -> None:
+        await self._record(
+            *first, turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=outcome, remembered=remembered)
+        )
         self._keeper.given.discard(entry.message_id)
         self._report.settled(entry, outcome)
 

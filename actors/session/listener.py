@@ -23,6 +23,7 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     turns: int
     usage: Usage
     asks: str
+    account: str
 
 
 class SessionListener(Protocol):

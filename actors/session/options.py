@@ -18,12 +18,12 @@ INTERRUPT_PATIENCE_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
-    """`make_agent` makes a new adapter for each start of the agent's program. `retry_ms` and `max_wait_ms` are for
-    messages during an outage of the provider; the run itself handles its own turns. `is_held`: nothing is sent until
-    `hold` lifts it. `patience`: until `hold` brings another.
+    """`make_agent` makes a new adapter for each start of the agent's program, in one of its `accounts`. `retry_ms` and
+    `max_wait_ms` are for messages during an outage of the provider; the run itself handles its own turns. `is_held`:
+    nothing is sent until `hold` lifts it. `patience`: until `hold` brings another.
     """
 
-    make_agent: Callable[[EventSink], Agent]
+    make_agent: Callable[[EventSink, int], Agent]
     stream: EventStream[turn._Event]
     listener: SessionListener
     first_session_id: str | None = None
@@ -32,4 +32,5 @@ class SessionOptions:
     is_held: bool = False
     patience: Patience = field(default_factory=Patience)
     interrupt_s: float = INTERRUPT_PATIENCE_S
+    accounts: int = 1
     clock: Callable[[], int] = wall_ms

@@ -61,7 +61,9 @@ class Reporter:
         for cost in costs:
             self._listener.usage_grew(cost)
 
-    def status(self, ledger: turn.Ledger, *, running: str | None, since_ms: int, can_steer: bool, asks: str) -> None:
+    def status(
+        self, ledger: turn.Ledger, *, running: str | None, since_ms: int, can_steer: bool, asks: str, account: str
+    ) -> None:
         """Reports the session's status, if it has changed. `running`: id of the running turn, begun at `since_ms`."""
         entry = ledger.open.get(running or "")
         status = SessionStatus(
@@ -74,6 +76,7 @@ class Reporter:
             turns=ledger.turns,
             usage=ledger.spent,
             asks=asks,
+            account=account,
         )
         if status != self._status:
             self._status = status

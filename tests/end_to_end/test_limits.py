@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -130,6 +131,30 @@ def test_a_run_that_is_not_to_wait_fails_with_the_cause_and_the_reset(world: Wor
         rf"iteration 1 of 20: {worker}'s turn was limited: .*limit.*; it resets at .* UTC, in (1 h 59 m|2 h)", last
     )
     assert "--no-wait" in last
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(
+    ("worker", "variable", "own"), [("codex", "CODEX_HOME", ".codex"), ("claude", "CLAUDE_CONFIG_DIR", ".claude")]
+)
+def test_a_session_at_its_limit_continues_in_the_next_account(world: World, worker: str, variable: str, own: str):
+    rest = '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
+    with world.play_real(written(world, LIMIT % 7200 + rest + PLAIN % ""), worker=worker) as server:
+        other = world.home / "work-account"
+        shutil.copytree(world.home / own, other) if (world.home / own).exists() else other.mkdir()
+        (world.home / ".loop").mkdir(mode=0o700, exist_ok=True)
+        accounts = f'[agents.{worker}]\naccounts = [{{}}, {{ {variable} = "~/work-account" }}]\n'
+        (world.home / ".loop" / "config.toml").write_text(accounts)
+        assert f"ok {worker}, account 2 of 2 logged in, {variable}" in " ".join(world.run("doctor").output.split())
+        loop = world.run("--agent", worker, "-p", "TASK.md")
+        assert loop.process.returncode == 0, loop.output
+        heads = [seen.prompt.partition("\n")[0] for seen in server.requests if seen.role == "worker"]
+    assert "account 1 of 2 is at its limit" in loop.output
+    assert "the session continues in account 2 of 2" in loop.output
+    assert heads[0] == "Iteration 1"
+    assert "Iteration 1 (continued)" in heads
+    assert "iteration 2" not in loop.output
+    assert "account 2" in world.run("status").output
 
 
 def waits_until_ms(world: World) -> int:

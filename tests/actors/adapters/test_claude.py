@@ -411,6 +411,23 @@ def test_a_turn_says_how_much_of_the_window_is_used(bench: Bench) -> None:
     run(play())
 
 
+def test_a_session_continues_in_another_account_and_back(bench: Bench) -> None:
+    async def play() -> None:
+        here = bench.settings.environment
+        work = here | {"CLAUDE_CONFIG_DIR": str(bench.home / "work-account")}
+        turn_ids = [new_id(), new_id(), new_id()]
+        async with bench.open() as it:
+            await it.agent.turn(turn_ids[0], "hello")
+        for turn_id, own, other in ((turn_ids[1], work, here), (turn_ids[2], here, work)):
+            async with bench.open(it.session_id, environment=own, elsewhere=(other,)) as it:
+                assert (await it.agent.find_turn(turn_ids[0])).state == "finished"
+                assert (await it.agent.turn(turn_id, "hello")).status == "finished"
+        async with bench.open(it.session_id) as it:
+            assert [(await it.agent.find_turn(each)).state for each in turn_ids] == ["finished"] * 3
+
+    run(play())
+
+
 def test_too_many_requests_are_a_limit_without_a_known_end(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:

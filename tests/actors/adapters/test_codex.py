@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,26 @@ def test_a_turn_says_how_much_of_the_window_is_used(function_bench: Bench) -> No
             assert (window.used_percent, window.name) == (97, "5-hour limit")
             assert asked_s <= window.resets_at_ms // 1000 - 3600 <= time.time()
             assert (await it.agent.turn(new_id(), "reach the limit")).window.used_percent == 100
+
+    run(play())
+
+
+def test_a_thread_continues_in_another_account_and_back(function_bench: Bench) -> None:
+    async def play() -> None:
+        here = function_bench.settings.environment
+        account = function_bench.home / "work-account"
+        account.mkdir()
+        shutil.copy(function_bench.home / ".codex" / "config.toml", account)
+        work = here | {"CODEX_HOME": str(account)}
+        turn_ids = [new_id(), new_id(), new_id()]
+        async with function_bench.open() as it:
+            await it.agent.turn(turn_ids[0], "hello")
+        for turn_id, own, other in ((turn_ids[1], work, here), (turn_ids[2], here, work)):
+            async with function_bench.open(it.session_id, environment=own, elsewhere=(other,)) as it:
+                assert (await it.agent.find_turn(turn_ids[0])).state == "finished"
+                assert (await it.agent.turn(turn_id, "hello")).status == "finished"
+        async with function_bench.open(it.session_id) as it:
+            assert [(await it.agent.find_turn(each)).state for each in turn_ids] == ["finished"] * 3
 
     run(play())
 

@@ -82,6 +82,37 @@ def test_the_hint_at_newer_versions_is_the_users_to_switch_off(tmp_path: Path) -
         read(tmp_path / "third", 'update_hint = "no"')
 
 
+ACCOUNTS = '[agents.claude]\naccounts = [{}, { CLAUDE_CONFIG_DIR = "~/work", X = "1" }]'
+
+
+def test_accounts_are_the_users_and_stay_when_a_repository_configures_the_agent(tmp_path: Path) -> None:
+    home = str(tmp_path / "home" / "work")
+    expected = ({}, {"CLAUDE_CONFIG_DIR": home, "X": "1"})
+    assert read(tmp_path, ACCOUNTS).agents["claude"].accounts == expected
+    found = read(tmp_path / "other", ACCOUNTS, '[agents.claude]\nmodel = "m"').agents["claude"]
+    assert (found.model, len(found.accounts)) == ("m", 2)
+    [shown] = [each.value for each in read(tmp_path / "third", ACCOUNTS).agent_keys]
+    assert shown == ("the user's own", "CLAUDE_CONFIG_DIR X")
+
+
+@pytest.mark.parametrize(
+    ("user", "repository", "words"),
+    [
+        (None, ACCOUNTS, r"\.loop\.toml:2: agents\.claude\.accounts\[0\] = \[\]: accounts are the user's to set"),
+        ('[agents.claude]\naccounts = "work"', None, r"config\.toml:2: .*: an array of tables is needed, e\.g\. "),
+        ('[agents.claude]\naccounts = ["work"]', None, r"config\.toml:2: .*accounts\[0\] = 'work': a table is needed"),
+        ("[agents.claude]\naccounts = [{ X = 1 }]", None, r"config\.toml:2: .*X = 1: a string is needed"),
+        ('[agents.claude]\naccounts = [{ "X=" = "1" }]', None, r"a variable's name is not empty and has no '='"),
+        ('[agents.a]\ncommand = ["a"]\naccounts = [{}]', None, r"agents\.a\.accounts = .*: only claude and codex"),
+    ],
+)
+def test_accounts_that_cannot_be_are_named(
+    tmp_path: Path, user: str | None, repository: str | None, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        read(tmp_path, user, repository)
+
+
 MINE = 'checks = ["mine"]\n[agents.a]\ncommand = ["user-a"]\npeer = "b"\n[agents.b]\ncommand = ["user-b"]'
 THEIRS = 'checks = ["mine", "theirs"]\n[agents.A]\ncommand = ["repo-a"]\nenv = { X = "1 2" }'
 MY_AGENTS = {"a": AgentConfiguration(command=("user-a",), peer="b"), "b": AgentConfiguration(command=("user-b",))}
@@ -139,7 +170,7 @@ def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
 
 def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alone(tmp_path: Path) -> None:
     values = {"number": "7", "boolean": "true", "array": '["x"]', "string": '"90s"'}
-    others = {"review": '"codex"', "review_plan": '"none"'}
+    others = {"review": '"codex"', "review_plan": '"none"', "at_limit": '"swap"', "on_unavailable": '"ask"'}
     alone = {key for key, row in BY_KEY.items() if row.repository == "never"}
     text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].toml])}" for key in BY_KEY if key not in alone)
     found = read(tmp_path, None, text, nobody)

@@ -169,6 +169,7 @@ class Rig:
         self.stream = Stream()
         self.sessions: list[AgentSession] = []
         self.agents: list[FakeAgent] = []
+        self.accounts: list[int] = []  # of each start of the program
 
     def start(self, **options: Any) -> tuple[AgentSession, Listener]:
         listener = Listener()
@@ -184,8 +185,9 @@ class Rig:
         session.start()
         return session, listener
 
-    def _make_agent(self, sink: EventSink) -> FakeAgent:
+    def _make_agent(self, sink: EventSink, account: int) -> FakeAgent:
         self.agents.append(FakeAgent(self.program, sink))
+        self.accounts.append(account)
         return self.agents[-1]
 
     def prompts(self) -> list[str]:
@@ -565,3 +567,38 @@ def test_a_message_that_another_turn_carries_costs_nothing_of_its_own(rig: Rig):
     listener.wait_for("mail", "mail-1", "handled")
     session.deliver("mail-2", "hello again")
     assert listener.wait_for("usage")[1] == "mail-2"
+
+
+LIMITED = TurnOutcome(status="limited", error="limit", resets_at_ms=2**41)
+
+
+def test_a_turn_at_a_limit_continues_in_the_next_account_in_the_same_session_without_its_prompt(rig: Rig):
+    rig.program.outcomes = [LIMITED, DONE]
+    session, listener = rig.start(accounts=2)
+    session.want(request("a"))
+    assert "the session continues in account 2 of 2" in listener.wait_for_note("account")
+    assert listener.wait_for("ended")[1:3] == ("a", "finished")
+    assert rig.accounts == [0, 1]
+    assert [text.partition("\n")[0] for text in rig.prompts()] == ["do a", "do a (continued)"]
+    assert len(rig.program.sessions) == 1
+
+
+def test_a_turn_for_which_every_account_is_limited_waits_and_the_account_that_is_reset_first_is_next(rig: Rig):
+    rig.program.outcomes = [LIMITED, replace(LIMITED, resets_at_ms=2**41 - 1)]
+    session, listener = rig.start(accounts=2)
+    session.want(request("a"))
+    assert "account 2 of 2 is the first to be reset" in listener.wait_for_note("every account")
+    assert listener.wait_for("ended")[1:3] == ("a", "limited")
+    session.want(request("b"))
+    listener.wait_for("ended")
+    session.close(PATIENCE_S)
+    _, listener = rig.start(accounts=2)
+    listener.wait_for("opened")
+    assert rig.accounts == [0, 1, 1, 1]
+
+
+def test_an_account_that_is_not_configured_any_more_is_not_used(rig: Rig):
+    rig.stream.events = [turn.AccountChosen(account=2, used_up=0, until_ms=1)]
+    _, listener = rig.start(accounts=2)
+    listener.wait_for("opened")
+    assert rig.accounts == [0]
