@@ -17,8 +17,6 @@ from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_L
 LINE_LENGTH = 200  # characters
 
 _MARKER = re.compile(r"\(message ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)")
-_BEGIN_A_COMMAND = frozenset("/$!")
-_NOT_A_COMMAND = "Message:"
 _HTTP_ERRORS = range(400, 600)
 AUTHENTICATION_REQUIRED = -32000
 _STOPPED_EARLY = {
@@ -32,16 +30,6 @@ def one_line(text: str) -> str:
     """The text on one line of bounded length, for the user; the raw event is complete."""
     line = " ".join(text.split())
     return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
-
-
-def as_message(text: str) -> str:
-    """The text in a form that always reaches the model.
-
-    Agents treat a message that begins with one of their own commands as that command. The protocol's prefix is "/";
-    Gemini also accepts "$", and skips spaces. Such a message reaches neither the model nor the agent's store: after a
-    crash it would count as never sent.
-    """
-    return f"{_NOT_A_COMMAND}\n{text}" if text.lstrip()[:1] in _BEGIN_A_COMMAND else text
 
 
 def with_marker(message_id: str, prompt: str) -> str:

@@ -25,13 +25,14 @@ from acp.schema import InitializeResponse, ToolCallUpdate
 from pydantic import ValidationError
 
 from actors.adapters.acp_client import AcpClient
-from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, as_message, failed, one_line, stopped, with_marker
+from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, failed, one_line, stopped, with_marker
 from actors.adapters.acp_opening import AcpOpening
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.acp_replay import Pause, quiet
 from actors.adapters.acp_setup import SessionSetup
 from actors.adapters.acp_updates import AcpUpdates
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn
+from actors.adapters.own_commands import as_message
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError
 from actors.messages import TurnOutcome
 from actors.wire.acp_extension import TURN_ID

@@ -37,6 +37,7 @@ from actors.adapters.claude_program import (
 )
 from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
+from actors.adapters.own_commands import as_message
 from actors.adapters.shapes import decides
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
@@ -281,7 +282,7 @@ class ClaudeAgent:
         client, process = self._alive()
         self._unseen.add(message_id)
         try:
-            await client.query(_one_message(message_id, text))
+            await client.query(_one_message(message_id, as_message(text)))
         except Exception as error:  # the SDK's errors differ by where the pipe broke
             raise AgentDiedError(f"claude {process.how_it_ended} ({error})") from error
 

@@ -119,6 +119,21 @@ def test_the_pieces_of_an_answer_become_whole_messages(rig: Rig) -> None:
     rig.run(play())
 
 
+@every_adapter()
+@pytest.mark.parametrize("words", ["/compact", "/clear now", " /context", "!touch spoken", "#remember it", "$HOME"])
+def test_a_message_that_begins_like_an_agents_own_command_is_a_message(rig: Rig, words: str) -> None:
+    async def play() -> None:
+        async with rig.lend() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, words)
+            assert (outcome.status, outcome.text) == ("finished", "hello")
+            assert (await it.agent.find_turn(turn_id, words)).state == "finished"
+            assert (await rig.record(it)).count(turn_id) == 1
+            assert not (rig.work / "spoken").exists()
+
+    rig.run(play())
+
+
 # --- into a running turn --------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """A second ACP agent for the tests: written with the official package, knows nothing of our extension.
 
-Obeys the first line of a prompt. Its sessions are plain lists of (who, text) in HOME, replayed without any `_meta`.
+Obeys the first word of a prompt; says hello where that is no order's name. Its sessions are plain lists of (who, text)
+in HOME, replayed without any `_meta`.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class PlainAgent:
         text = prompt[0].text
         self.store(session_id, "user", text)
         order = text.splitlines()[0]
-        reason = await getattr(self, order.split()[0])(session_id)
+        reason = await getattr(self, word if (word := order.split()[0]).isidentifier() else "hello")(session_id)
         return PromptResponse(stop_reason=reason or "end_turn")
 
     async def say(self, session_id: str, text: str) -> None:

@@ -9,8 +9,8 @@ from acp.schema import AuthMethodAgent, InitializeResponse, ToolCallProgress, To
 from pydantic import TypeAdapter
 
 from actors.adapters import acp_choices, acp_login
-from actors.adapters.acp_history import as_message
 from actors.adapters.acp_tools import ToolCalls
+from actors.adapters.own_commands import as_message
 
 COPILOT = "https://agentclientprotocol.com/protocol/session-modes#"
 
