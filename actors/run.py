@@ -96,7 +96,7 @@ class RunActor(ProcessActor[StartRun]):
         """Handles what happens to the run. Answers users' requests with RunStatus."""
         match message:
             case AnswerQuestionRequest() | ControlRun() | SubmitVerdictRequest() | ReviewRequest():
-                self._happen(_asked(message))
+                self._happen(_asked(message, self.context.clock()))
                 return self._status()
             case TurnSettledReport():
                 self._happen(
@@ -192,6 +192,8 @@ class RunActor(ProcessActor[StartRun]):
             case run.AskQuestion():
                 self.context.ref("console").tell(QuestionAsked(question=command.question))
             case run.EndRun():
+                if command.state == "completed" and self._state.run.keeps_checkpoints:
+                    self.tell_people("note", f"to repeat the checks: loop verify {self.context.run.rpartition('/')[2]}")
                 self._watch_configuration()
                 self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
             case run.Notice():
@@ -246,13 +248,13 @@ def _patience(settings: RunSettings | None) -> Patience:
     return Patience(silence_ms=settings.silence_ms, tool_ms=settings.tool_timeout_ms, turn_ms=settings.turn_timeout_ms)
 
 
-def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest) -> run.Event:
+def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest, at_ms: int) -> run.Event:
     """The events that a user's request makes."""
     match message:
         case AnswerQuestionRequest():
             return run.QuestionAnswered(text=message.text)
         case SubmitVerdictRequest():
-            return run.VerdictSubmitted(approved=message.approved, notes=message.notes)
+            return run.VerdictSubmitted(approved=message.approved, notes=message.notes, at_ms=at_ms)
         case ReviewRequest():
             return run.ReviewRequested()
         case ControlRun(action="stop"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from actors.machines.run.proof import lines as proof_lines
 from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
@@ -47,6 +48,8 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     facts = []
     if report.status is not None:
         facts.append(("task", _first_line(report.status.task)))
+        if report.status.proof is not None:
+            facts += [("proved", each) for each in proof_lines(report.status.proof)]
     question = report.question or (report.status.question if report.status is not None else "")
     if question:
         facts.append(("question", question))

@@ -201,7 +201,9 @@ def verdict_now(number: int) -> str:
     )
 
 
-def pull_request(task: str, lacks: str = "", *, request: str = "", findings: Sequence[str] = ()) -> str:
+def pull_request(
+    task: str, lacks: str = "", *, request: str = "", findings: Sequence[str] = (), verified: Sequence[str] = ()
+) -> str:
     """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
     for the possible part: committed and pushed work is found again, and the user can open the pull request.
     """
@@ -222,6 +224,7 @@ def pull_request(task: str, lacks: str = "", *, request: str = "", findings: Seq
         "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "
         "and how it was verified.",
         finding_prompts.to_list(findings),
+        "How it was verified, for the body:\n" + "\n".join(verified) if verified else "",
         _task(task, request, was=True),
         "Answer with the address of the pull request, or with the reason why there is none.",
     )

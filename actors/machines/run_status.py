@@ -39,6 +39,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         waits_until_ms=min(waits, default=0),
         spent=state.spent,
         notable=notifications.notable(state),
+        proof=state.proof,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages.base import Message
-from actors.messages.values import ProgressKind, Purpose, RunState, Spent, TimeMs, Usage
+from actors.messages.values import ProgressKind, Proof, Purpose, RunState, Spent, TimeMs, Usage
 
 
 class ControlRun(Message, frozen=True, kw_only=True):
@@ -93,6 +93,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
     notable: Notable | None = None  # for a user who is not there
+    proof: Proof | None = None  # of the task that was completed last
 
 
 class AgentStatus(Message, frozen=True, kw_only=True):

@@ -130,6 +130,36 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == "limited" and known
 
 
+class ProvingCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """How a check ended on the tree of a proof."""
+
+    command: str
+    exit_code: int
+
+
+class ProvingVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A reviewer's verdict on the tree of a proof. `verdict`: pass, changes, inconclusive, unavailable or limited."""
+
+    by: str  # what users call the agent
+    verdict: str
+    at_ms: int = 0
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a completed task is proved by. `checks` and `verdicts` are those on its tree. A time of 0 is unknown."""
+
+    tree: str  # "" = unknown: it is bound to none
+    commit: str = ""  # that is checked out with it; "" = there is none
+    branch: str = ""
+    checkpoint: str = ""  # the commit of the tree's checkpoint; "" = there is none
+    checks: tuple[ProvingCheck, ...] = ()
+    checks_at_ms: int = 0
+    review_round: int = 0
+    verdicts: tuple[ProvingVerdict, ...] = ()
+    approved_by: str = ""  # "human"; "" = by the reviewers, or by nobody where there are none
+    approved_at_ms: int = 0
+
+
 class FoundTurn(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent's own transcript shows for a user message id. `outcome` only when finished.
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, ledger, review, steps, trees, waits
+from actors.machines.run import joblist, ledger, proof, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
@@ -132,6 +132,7 @@ def cooldown_over(state: RunState, event: CooldownEnded) -> RunState:
 def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     """All passed: starts the review. Otherwise the next iteration works on their output."""
     state, _ = joblist.take(state, event.checks_id, ChecksJob)
+    state = proof.checked(state, event)
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]

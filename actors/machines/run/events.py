@@ -58,6 +58,7 @@ class VerdictSubmitted(Event, frozen=True, kw_only=True):
 
     approved: bool
     notes: str = ""
+    at_ms: int = 0  # 0 in older journals
 
 
 class FindingWaived(Event, frozen=True, kw_only=True):

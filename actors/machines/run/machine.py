@@ -72,6 +72,7 @@ def _apply(state: RunState, event: Event) -> RunState:
 
 def _handled(before: RunState, noted: RunState, event: Event) -> RunState:
     """The state after the event. An answer that has waited for its hook is handled at once when the hook has ended."""
+    noted = replace(noted, at_ms=getattr(event, "at_ms", 0) or noted.at_ms)
     rule = TRANSITIONS[noted.phase][type(event)]
     after = steps.pass_gates(before, rule.handler(noted, event))
     if after.answer is not None:

@@ -30,7 +30,8 @@ def after_checks(state: RunState) -> RunState:
 
 
 def run_checks(state: RunState) -> RunState:
-    """Checks the current tree; without checks, starts the review."""
+    """Checks the current tree; without checks, starts the review. Earlier approvals do not count."""
+    state = replace(state, approved_by_human=False, approved_at_ms=0)
     if not state.run.checks:
         return start(state)
     return joblist.add(replace(state, phase=Phase.CHECKING), ChecksJob(label=f"checks-{state.iteration}"))
@@ -90,15 +91,24 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
         verdict = replace(verdict, reason=rendered(job.said).strip() if state.run.keeps_findings else job.said.strip())
     if state.overruled is None:
         state = ledger.take_review(state, job.role, answer, verdict.reason)
-    this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=verdict)
-    return _round_over(replace(state, verdicts=(*state.verdicts, this)))
+    return _round_over(_with_verdict(state, job.role, verdict))
+
+
+def _with_verdict(state: RunState, role: Role, verdict: Verdict) -> RunState:
+    """It is one on the tree that is known."""
+    this = RoundVerdict(
+        review_round=state.review_round, role=role, verdict=verdict, tree=state.known_tree, at_ms=state.at_ms
+    )
+    return replace(state, verdicts=(*state.verdicts, this))
 
 
 def leave_out(state: RunState, job: TurnJob, why: str, kind: Literal["unavailable", "limited"]) -> RunState:
     """A reviewer cannot work, and is not waited for: the others decide, or the other agent reviews in its place."""
     label, run = agent_label(state.run, job.role), state.run
     state = steps.say(state, f"{label} does not review: {why} (--on-unavailable {run.on_unavailable})", error=True)
-    this = RoundVerdict(review_round=state.review_round, role=job.role, verdict=Verdict(kind=kind, reason=why))
+    this = RoundVerdict(
+        review_round=state.review_round, role=job.role, verdict=Verdict(kind=kind, reason=why), at_ms=state.at_ms
+    )
     state = replace(state, verdicts=(*state.verdicts, this))
     peer = other(job.role)
     turns = [each.then if isinstance(each, WaitJob) else each for each in state.jobs]

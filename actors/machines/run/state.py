@@ -17,7 +17,7 @@ from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import Finding, Spent, TurnOutcome, Window
+from actors.messages import Finding, Proof, ProvingCheck, Spent, TurnOutcome, Window
 from actors.settings import Role, RunSettings
 
 
@@ -73,6 +73,16 @@ class RoundVerdict(msgspec.Struct, frozen=True, kw_only=True):
     review_round: int
     role: Role
     verdict: Verdict
+    tree: str = ""  # that it is on; "" = it is bound to none
+    at_ms: int = 0
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """How the checks ended last, and on which tree."""
+
+    tree: str
+    results: tuple[ProvingCheck, ...]
+    at_ms: int = 0
 
 
 class RoleWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +122,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()  # of all rounds of the task
     review_wanted: bool = False  # by the user, whether or not the agent reports done
     tree: Tree | None = None  # what checks and verdicts apply to; None: nothing is bound, or nothing was proved yet
+    checked: Checked | None = None  # the last checks; they count for their tree alone
+    approved_by_human: bool = False  # this tree, in place of the reviewers
+    approved_at_ms: int = 0
+    proof: Proof | None = None  # of the task that was completed last
     base: Tree | None = None  # before the first iteration
     apart: tuple[str, ...] = ()  # files that the checks write each time they run
     repeated: bool = False  # the checks have run a second time since they changed the tree
@@ -129,6 +143,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended
+    at_ms: int = 0  # when the last event was that says when it was, Unix ms
     past: frozenset[str] = frozenset()  # ids whose answers are ignored
     answer: Event | None = None  # whose hook has ended; None between two events
     once: tuple[Command, ...] = ()  # commands beside jobs, never repeated; empty between two events

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.machines import findings, prompts
 from actors.machines.prompts import Note
-from actors.machines.run import gates, joblist
+from actors.machines.run import gates, joblist, proof
 from actors.machines.run.commands import Notice
 from actors.machines.run.jobs.base import Job
 from actors.machines.run.jobs.hook import HookFacts, HookJob
@@ -188,7 +188,7 @@ def take_tree(state: RunState, moment: TreeMoment, trouble: str = "") -> RunStat
 
 def pull_request(state: RunState) -> RunState:
     """The user approves the current work."""
-    state = replace(state, phase=Phase.PULL_REQUEST)
+    state = replace(state, phase=Phase.PULL_REQUEST, approved_by_human=True, approved_at_ms=state.at_ms)
     return take_tree(state, "publish") if state.run.binds_to_tree else publish(state)
 
 
@@ -215,7 +215,11 @@ def publish_now(state: RunState) -> RunState:
 def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
     """Asks the primary agent for the pull request; `lacks`: what is missing here."""
     prompt = prompts.pull_request(
-        state.task, lacks, request=request(state), findings=findings.lines(findings.shown(state.findings))
+        state.task,
+        lacks,
+        request=request(state),
+        findings=findings.lines(findings.shown(state.findings)),
+        verified=proof.lines(proof.of(state)) if state.run.binds_to_tree else (),
     )
     return turn(state, "pull-request", state.author, "pull-request", prompt)
 
@@ -233,6 +237,9 @@ def complete(state: RunState, detail: str) -> RunState:
 
 def completed(state: RunState, detail: str) -> RunState:
     """The run is completed, unless the user may give another task."""
+    state = replace(state, proof=proof.of(state))
+    for line in proof.lines(proof.of(state)) if state.run.binds_to_tree else ():
+        state = say(state, line)
     if not state.run.open_ended:
         return end(state, Phase.COMPLETED, detail)
     state = say(replace(state, tasks_done=state.tasks_done + 1), f"completed: {detail}")

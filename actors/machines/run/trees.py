@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from actors.machines import findings, prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, review, steps
+from actors.machines.run import joblist, proof, review, steps
 from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
 from actors.machines.run.state import RunState
 
@@ -41,7 +41,7 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
         case "checked":
             return _after_checks(state, event)
         case "apart":
-            return review.start(replace(state, tree=event.tree))
+            return review.start(proof.same_checks(replace(state, tree=event.tree), event.tree.id))
         case "approval":
             if _same(state.tree, event.tree):
                 return steps.publish(state)
@@ -51,7 +51,7 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
         case "published":
             if not _same(state.tree, event.tree):
                 return _changed(state, event, "while it was published")
-            return _published(replace(state, uncommitted=event.uncommitted), job)
+            return _published(replace(state, tree=event.tree, uncommitted=event.uncommitted), job)
         case "swap":
             assert job.then is not None, "it is looked at for a turn"
             return joblist.add(state, replace(job.then, prompt=prompts.with_tree(job.then.prompt, _facts(event))))
