@@ -24,13 +24,14 @@ from shell.commands.status import STATUS
 from shell.commands.stop import STOP
 from shell.commands.submit import SUBMIT
 from shell.commands.trust import TRUST
+from shell.commands.verify import VERIFY
 from shell.commands.worktree import WORKTREE
 
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
     NOTIFY,
-    *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, WORKTREE),
+    *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 
 

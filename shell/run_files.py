@@ -22,6 +22,7 @@ from supervisor.control.protocol import ActorReport, MailboxReport, Report
 
 if TYPE_CHECKING:
     from actors.machines import turn
+    from actors.machines.run import RunState
     from actors.settings import RunSettings
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
@@ -209,11 +210,17 @@ def _report(found: RunFiles, now_ms: int) -> Report:
 
 def settings_of(directory: Path) -> RunSettings | None:
     """The run's settings from its journal; None when it has not begun. Raises `LoopError`."""
+    state = state_of(directory)
+    return state.settings if state is not None else None
+
+
+def state_of(directory: Path) -> RunState | None:
+    """What the run's journal comes to; None when it has not begun. Raises `LoopError`."""
     from actors.edges.journal_reader import read_streams
     from actors.machines import run
 
     records = read_streams(directory, ("run",))["run"]
-    return run.fold(_events(records, run.EVENTS)).settings if records else None
+    return run.fold(_events(records, run.EVENTS)) if records else None
 
 
 def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStatus:

@@ -2,10 +2,13 @@
 
 It starts the command with `/bin/sh -c`, writes its exit status to FD, and stays while it has children. As a child
 subreaper (Linux) it inherits what the command left behind, daemons included. So its tree is complete, and no zombie
-remains. It imports little, since it starts once per check.
+remains. When the reader of FD is gone, killed for instance, it ends itself and the command's process group: nobody
+waits for the check any more. It imports little, since it starts once per check.
 """
 
+import _thread
 import os
+import select
 import signal
 import sys
 
@@ -23,6 +26,7 @@ def main() -> None:
     # The interpreter ignores these two, and the command would inherit that.
     usual = [signal.SIGPIPE, signal.SIGXFSZ]
     child = os.posix_spawn("/bin/sh", ["/bin/sh", "-c", command], os.environ, setsigdef=usual)
+    _thread.start_new_thread(_end_with_the_reader, (os.dup(status_fd),))
     while True:
         ended, status = os.wait()  # includes what the command left behind, and what ends now
         if ended == child:
@@ -34,6 +38,13 @@ def main() -> None:
             os.wait()
         except ChildProcessError:
             return
+
+
+def _end_with_the_reader(status_fd: int) -> None:
+    watch = select.poll()
+    watch.register(status_fd, 0)  # errors are reported in any case: the other end is closed
+    watch.poll()
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ CACHES = (
 )
 FOLDER = "trees"  # in the run's directory: the store of its trees
 TIMEOUT_S = 300.0  # of one git command; a disk that hangs must not hold the run for ever
+NOT_WORK = "loop verify"  # the lock of a worktree in which nobody works
 MOST_FILES = 20_000  # without git: all of them are read each time
 MOST_BYTES = 512 * 1024 * 1024
 MOST_NAMES = 200  # of changed files that are reported
@@ -211,14 +212,12 @@ def _links(top: Path, variables: dict[str, str]) -> Iterator[str]:
 
 
 def _other_worktrees(top: Path) -> Iterator[str]:
-    """`<path> <commit>` of each other working tree of the repository."""
-    path = ""
-    for line in (git(top, "worktree", "list", "--porcelain") or "").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "worktree":
-            path = value
-        elif name == "HEAD" and Path(path) != top:
-            yield _printable(f"{path} {value}")
+    """`<path> <commit>` of each other working tree of the repository, but for those of `loop verify`."""
+    for block in (git(top, "worktree", "list", "--porcelain") or "").split("\n\n"):
+        facts = dict(line.partition(" ")[::2] for line in block.splitlines())
+        path, head = facts.get("worktree", ""), facts.get("HEAD", "")
+        if path and head and Path(path) != top and facts.get("locked") != NOT_WORK:
+            yield _printable(f"{path} {head}")
 
 
 def _must(answer: Answer) -> str:

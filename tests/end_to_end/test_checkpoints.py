@@ -88,3 +88,51 @@ def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: W
     asked = world.run("diff", cwd=str(plain))
     assert asked.process.returncode == 1
     assert f"run 1 has no checkpoint in {plain}" in asked.output
+
+
+PROVED = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo good > app"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Draft pull request"
+[[turn.step]]
+say = "There is none."
+"""
+
+
+def test_what_a_run_is_proved_by_is_said_at_its_end_and_can_be_repeated(world: World):
+    (world.base / "scenario.toml").write_text(PROVED)
+    (world.project / "TASK.md").write_text("Make app good.")
+    world.play_embedded(world.base / "scenario.toml")
+    ended = world.run("--agent", "embedded", "--check", "grep good app && git status --porcelain", "-p", "TASK.md")
+    assert ended.process.returncode == 0, ended.output
+    said = [line.split("loop       ", 1)[-1] for line in ended.lines]
+    tree = run_git(world.project, "rev-parse", "refs/loop/1/1^{tree}")
+    assert any(line.startswith(f"tree {tree[:12]}, commit ") for line in said)
+    assert any(line.startswith("checks passed: grep good app && git status --porcelain (") for line in said)
+    assert any(line.startswith("review round 1: embedded pass (") for line in said)
+    assert "to repeat the checks: loop verify 1" in said
+    proof = json.loads(loop(world, "status", "1", "--json"))["status"]["proof"]
+    assert (proof["tree"], len(proof["verdicts"])) == (tree, 2)
+    assert (world.run_directory() / "checks" / "checks-1-1.log").read_text().startswith("good\n")
+
+    verified = json.loads(loop(world, "verify", "1", "--json").splitlines()[-1])
+    assert (verified["passed"], verified["approved"], verified["tree"]) == (True, True, tree)
+    assert verified["directory"] == {"path": str(world.project), "same": True, "changed": []}
+    assert f"the check passes in its directory on tree {tree[:12]}" in loop(world, "verify", "1", "--here")
+    (world.project / "app").write_text("bad\n")
+    stale = loop(world, "verify", "1")
+    assert f"the check passes in a temporary worktree on tree {tree[:12]}" in stale
+    assert f"its directory {world.project} has ANOTHER tree now: app" in stale
+    assert "does not have the tree of run 1 any more: app" in loop(world, "verify", "1", "--here", status=1)
+    assert run_git(world.project, "worktree", "list").count("\n") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -183,3 +184,34 @@ def test_a_check_has_the_signals_that_a_shell_gives_it(tmp_path: Path) -> None:
     assert result.exit_code == 0
     ignored = [int(line.split()[1], 16) for line in result.output_tail.splitlines() if line.startswith("SigIgn")]
     assert [each & 0x7FFFFFFF for each in ignored] in ([0], [])  # the two above are the C library's own
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from actors.edges.checks import CheckRun
+
+def tell(progress):
+    if Path("pid").exists() and Path("pid").read_text():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+CheckRun([sys.argv[1]], Path.cwd(), dict(os.environ), progress_s=0.05).run(tell)
+"""
+
+
+def test_a_check_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    command = f'{sys.executable} -c "{SLEEPER}"'
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, command], cwd=tmp_path, env=environment, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    gone, alive = psutil.wait_procs(found(int((tmp_path / "pid").read_text())), timeout=30)
+    assert alive == [], gone
+
+
+def found(pid: int) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return []
