@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from actors.adapters.base import Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
+from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.claude_events import describe, line
 from actors.adapters.claude_pane import ClaudePaneAgent
@@ -189,6 +189,20 @@ class ClaudeAgent:
                 await client.stop_task(task_id)
         self._news.set()
 
+    def background(self) -> tuple[str, ...]:
+        """See `WaitsForBackground`. Not while a subagent works: that ends by itself."""
+        found = self._conversation
+        return tuple(line(found.words[task_id]) for task_id in found.tasks) if found.only_shells_left else ()
+
+    async def stop_background(self) -> None:
+        """See `WaitsForBackground`."""
+        client, _ = self._alive()
+        for task_id in list(self._conversation.tasks):
+            with contextlib.suppress(Exception):  # it has ended meanwhile, as intended
+                await client.stop_task(task_id)
+        self._conversation.leave_tasks()
+        self._news.set()
+
     async def find_turn(
         self,
         message_id: str,
@@ -224,6 +238,9 @@ class ClaudeAgent:
     # --- the program's events ---
 
     def _take(self, event: dict[str, Any], raw: str) -> None:
+        if event.get("type") == "stream_event":  # a piece of a message, which comes whole later
+            self._sink(SIGN_OF_LIFE)
+            return
         self._sink(AgentEvent(kind="raw", raw=raw))
         for shown in describe(event):
             self._sink(shown)
@@ -299,8 +316,13 @@ class ClaudeAgent:
         return ""
 
     async def _until_over(self, process: ClaudeProcess) -> None:
+        told: tuple[str, ...] = ()
         while not self._conversation.over:
             self._news.clear()
+            waits_for = self.background()
+            if waits_for and waits_for != told:
+                told = waits_for
+                self._sink(AgentEvent(kind="note", text=line(f"waits for background tasks: {', '.join(waits_for)}")))
             if process.failure is not None:
                 raise process.failure
             if process.ended:

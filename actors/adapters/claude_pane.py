@@ -170,6 +170,16 @@ class ClaudePaneAgent:
         if self._turn is None and self._watcher.signs.ready and not self._closed:
             self._sink(AgentEvent(kind="ended", text=f"claude {why}"))
 
+    def background(self) -> tuple[str, ...]:
+        """See `WaitsForBackground`. The transcript has only the ids of the tasks."""
+        reading = self._turn.reading if self._turn is not None else None
+        return tuple(sorted(reading.tasks)) if reading is not None and reading.waits_for_tasks else ()
+
+    async def stop_background(self) -> None:
+        """See `WaitsForBackground`. They continue: the TUI has no key that ends them."""
+        if self._turn is not None and self._turn.reading is not None:
+            self._turn.reading.leave_tasks()
+
     # --- a turn ---
 
     def _take(self, entry: Entry) -> None:

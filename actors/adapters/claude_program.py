@@ -30,9 +30,8 @@ TOKEN_VARIABLE = "LOOP_BRIDGE_TOKEN"  # noqa: S105 - the variable's name, not th
 # Every descendant of the program carries this mark, even after setsid or its parent's death.
 LOGIN_CHECK_S = 10.0
 # How long a background *command* may keep a turn open without a sign of life: it may be a server that never ends. The
-# program's own limit at its exit, with its own name and default; 0 is no limit.
+# program's own limit at its exit, with its own name; 0 is no limit. Without it the session decides (actors/session).
 SHELL_WAIT_VARIABLE = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
-SHELL_WAIT_MS = 600_000
 MOST_SETTINGS = 1 << 20  # bytes of a settings file
 UNATTENDED = "bypassPermissions"  # the permission mode that never asks
 
@@ -131,6 +130,7 @@ LEFT_OUT_TOOLS = (
 _HEADLESS = (
     *("--output-format", "stream-json", "--verbose", "--input-format", "stream-json"),
     "--replay-user-messages",
+    "--include-partial-messages",  # signs of life while the model writes a long answer
     *("--settings", '{"disableAllHooks":true}'),
 )
 
@@ -229,5 +229,5 @@ def asking_rules(tool: str, settings: AgentSettings) -> list[str]:
 def shell_wait_s(environment: Mapping[str, str]) -> float | None:
     """How long a turn waits for background commands; None: without a limit."""
     said = environment.get(SHELL_WAIT_VARIABLE, "")
-    wait_ms = int(said) if said.isdecimal() else SHELL_WAIT_MS
+    wait_ms = int(said) if said.isdecimal() else 0
     return wait_ms / 1000 if wait_ms else None

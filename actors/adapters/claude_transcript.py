@@ -151,6 +151,11 @@ class Reading:
         return next(reversed(self._text.values()), "")
 
     @property
+    def waits_for_tasks(self) -> bool:
+        """Whether only background tasks keep the turn open."""
+        return self._last is not None and bool(self.tasks)
+
+    @property
     def only_shells_left(self) -> bool:
         """Whether nothing but background commands keeps the turn open."""
         return self._last is not None and bool(self.tasks) and self.tasks == self.shells

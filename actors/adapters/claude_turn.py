@@ -129,6 +129,7 @@ class Conversation:
         self.turn: OpenTurn | None = None
         self.window: Window | None = None  # as reported last
         self.tasks: dict[str, str] = {}  # background tasks that run: id → type
+        self.words: dict[str, str] = {}  # of each background task
         self.follow_up_owed = False  # a background task ended while idle: the program will report it to the model
         self._state: str | None = None  # running, idle, requires_action; None: this version has no state
         self._cost_usd = cost_usd
@@ -189,7 +190,9 @@ class Conversation:
                 else:
                     self.follow_up_owed = False
             case "system", "task_started" if event.get("task_id") not in self._left:
-                self.tasks[str(event.get("task_id"))] = str(event.get("task_type"))
+                task_id = str(event.get("task_id"))
+                self.tasks[task_id] = str(event.get("task_type"))
+                self.words[task_id] = str(event.get("description") or task_id)
             case "system", "task_notification":
                 self._task_ended(event, event.get("status"))
             case "system", "task_updated":

@@ -351,6 +351,36 @@ def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs
     run(play())
 
 
+def test_a_background_command_is_named_and_can_be_ended(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "start a background command"))
+            note = await it.events.wait(lambda event: event.text.startswith("waits for background tasks: "))
+            (named,) = it.agent.background()
+            assert note.text.endswith(named)
+            await it.agent.stop_background()
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "waiting for it")
+            assert it.agent.background() == ()
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+def test_a_question_about_a_background_command_leaves_the_answer_of_the_turn_as_it_is(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "start a background command"))
+            await it.events.wait(lambda event: event.text.startswith("waits for background tasks: "))
+            assert await it.agent.steer(new_id(), "hello")
+            await it.events.wait(lambda event: (event.kind, event.text) == ("say", "hello"))
+            await it.agent.stop_background()
+            outcome = await turn
+            assert (outcome.status, outcome.text) == ("finished", "waiting for it")
+
+    run(play())
+
+
 @pytest.mark.parametrize("prompt", ["start a background command", "start a background agent"])
 def test_an_interrupt_ends_the_background_tasks_too(bench: Bench, prompt: str) -> None:
     async def play() -> None:
