@@ -51,6 +51,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     tool_timeout_ms: int = 0  # the same while a tool runs
     turn_timeout_ms: int = 0  # how long a turn may take; 0: without a limit
     review_patience_ms: int = 0  # how long a review may take; 0: as long as any turn
+    max_stalled: int = 0  # iterations in a row without progress, before the worker is asked why; 0: any number
+    max_rounds: int = 0  # review rounds of a task; 0: any number
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once

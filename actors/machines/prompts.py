@@ -21,6 +21,7 @@ ROLE_HEADER = "Your part"
 PLAN_HEADER = "Plan"
 PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
+DIAGNOSIS_HEADER = "Diagnosis"
 KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
 _LOOK = "read PLAN.md if there is one, `git status`, `git diff` and `git log -n 20`."
@@ -30,7 +31,7 @@ ENDED_EARLY = "your turn ended before you were through with it"
 SILENT = "for a long time there was no sign of life from you, so the turn was interrupted"
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
-NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place"]
+NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place", "diagnosis"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
 
 
@@ -136,6 +137,19 @@ def iteration(
     )
 
 
+def diagnosis(why: str, *, task: str, request: str = "") -> str:
+    """Asks the worker why there is no progress. `why`: what shows that."""
+    return _join(
+        DIAGNOSIS_HEADER,
+        f"There is no progress: {why}. Do not try again now, and change nothing. Another iteration follows. Answer in "
+        "at most 20 lines, for the user and for the reviewers:",
+        "1. What have you tried, and what came of it?\n"
+        "2. Why does it not work? Name the cause, or what you do not know about it.\n"
+        "3. What would settle it: another approach, a decision, an access or a fact? Say what only the user can give.",
+        _task(task, request),
+    )
+
+
 def review(
     number: int,
     *,
@@ -147,11 +161,12 @@ def review(
     changed: Sequence[str] = (),
     send_notes_to: str | None = None,
     findings: ReviewFindings | None = None,
+    diagnosis: str = "",
 ) -> str:
     """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
 
     `changed`: files changed since the last checks and reviews, which do not count any more. `findings`: the ledger;
-    None: there is none.
+    None: there is none. `diagnosis`: what the worker said when there was no progress.
     """
     return _join(
         review_header(number),
@@ -162,6 +177,7 @@ def review(
         "commands that prove or disprove the claim; take nobody's word for it. Do not change the work yourself.",
         _changed(changed),
         _checks_passed(checks),
+        f"The work had stalled, and the worker was asked why. It said:\n{diagnosis}" if diagnosis else "",
         "For everything that must change, give the file and place, what is wrong, and the command that shows it.",
         f'Send what must change to "{send_notes_to}" with the tool send_message of the MCP server loop-bridge before '
         "you end your review, and repeat it in the review. Never ask the human to pass a message on."

@@ -15,7 +15,7 @@ TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 # billing, login, unavailable: the agent cannot work until the user acts; context: its session is full; silent: nothing
 # was heard from it, also in a new session; overdue: the turn took longer than it may.
 Cause = Literal["", "transient", "billing", "login", "unavailable", "context", "silent", "overdue"]
-Purpose = Literal["brief", "plan", "plan-review", "work", "review", "pull-request", "mail", "human"]
+Purpose = Literal["brief", "plan", "plan-review", "work", "diagnosis", "review", "pull-request", "mail", "human"]
 ROLE_PROMPT: Purpose = "brief"  # its name in journals
 # The kind of a run's line. "raw": an agent's own JSON event; "ready" and "question": of the root.
 ProgressKind = Literal[

@@ -9,6 +9,8 @@ MAX_ITERATIONS = 20
 MOST_ITERATIONS = 1_000_000
 COOLDOWN_MS = 30_000
 RETRY_MS = 5_000
+MAX_STALLED = 3
+MAX_ROUNDS = 10  # of a task: in reports of loops without an end there were 22 to 48, nearly all of them without effect
 SILENCE_MS = 10 * 60_000  # longer than any answer of a model without a sign of life
 TOOL_TIMEOUT_MS = 2 * 3_600_000  # a long build or test run without output
 MAX_WAIT_MS = 12 * 3_600_000  # a night's outage or a five-hour window; what lasts longer needs the user
@@ -57,6 +59,31 @@ ROWS: tuple[Setting, ...] = (
         ("--no-wait",),
         default=False,
         field="at_limit",
+    ),
+    Setting(
+        "max_rounds",
+        "limits",
+        "review rounds of a task before the user is asked; 0: any number",
+        ("--max-rounds",),
+        value="N",
+        parse=setting_values.number(least=0, most=MOST_ITERATIONS),
+        default=MAX_ROUNDS,
+        field="max_rounds",
+        key="max_rounds",
+        toml="number",
+    ),
+    Setting(
+        "max_stalled",
+        "limits",
+        "iterations in a row without progress before the worker is asked for a diagnosis, and then the user; "
+        "0: any number",
+        ("--max-stalled",),
+        value="N",
+        parse=setting_values.number(least=0, most=MOST_ITERATIONS),
+        default=MAX_STALLED,
+        field="max_stalled",
+        key="max_stalled",
+        toml="number",
     ),
     Setting(
         "silence",

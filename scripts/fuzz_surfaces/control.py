@@ -68,7 +68,8 @@ class ControlSurface(Surface):
         scenario = base / "hang.toml"
         scenario.write_text(HANGS)
         self.world.play_embedded(scenario)
-        self.loop = self.world.start("--agent", "embedded", "--max-iterations", "1000000", "wait for ever")
+        words = ("--agent", "embedded", "--max-iterations", "1000000", "--silence", "0", "wait for ever")
+        self.loop = self.world.start(*words)
         self.loop.wait_for("planning: waits for", START_S)
         holder = run_dir.holder(self.world.run_directory())
         assert holder is not None

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, ledger, proof, review, steps, trees, waits
+from actors.machines.run import joblist, ledger, progress, proof, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
 from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestProbed, PullRequestStatus
-from actors.machines.run.jobs.turn import TurnJob, TurnSettled
+from actors.machines.run.jobs.turn import TurnJob, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
 from actors.machines.run.state import Phase, RunState, trouble
 from actors.machines.verdict import says_done
@@ -104,6 +104,8 @@ def _no_plan(state: RunState, event: PlanRead) -> str:
 
 def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """Done or not done? Only a finished turn can say so."""
+    if job.purpose == "diagnosis":
+        return _diagnosed(state, job, outcome)
     if outcome.status != "finished":
         return _work_failed(state, job, outcome)
     # The agent had these notes; later ones are still to be sent.
@@ -114,6 +116,14 @@ def work_settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
         state = steps.say(state, "no review yet: there are notes that the agent has not seen, and they come first")
         return steps.iteration_over(state)
     return review.after_checks(state)
+
+
+def _diagnosed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """The iteration that was due follows, with the diagnosis."""
+    label = agent_label(state.run, job.role)
+    text = outcome.text.strip() if outcome.status == "finished" else ""
+    told = f"{label}'s diagnosis: {text}" if text else f"no diagnosis: {trouble(state, job, outcome)}"
+    return steps.start_iteration(progress.diagnosed(steps.say(state, told, error=not text), outcome))
 
 
 def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
@@ -133,6 +143,7 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     """All passed: starts the review. Otherwise the next iteration works on their output."""
     state, _ = joblist.take(state, event.checks_id, ChecksJob)
     state = proof.checked(state, event)
+    state = progress.checked(state, event.results)
     if [result.command for result in event.results if result.exit_code == 0] == list(state.run.checks):
         return steps.take_tree(state, "checked") if state.run.binds_to_tree else review.start(state)
     failed = [result for result in event.results if result.exit_code != 0]

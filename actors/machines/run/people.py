@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import gates, joblist, review, steps
+from actors.machines.run import gates, joblist, progress, review, steps
 from actors.machines.run.events import (
     ContactChanged,
     FindingWaived,
@@ -42,7 +42,7 @@ def follow_up(state: RunState, event: QuestionAnswered) -> RunState:
     """A blank follow-up stops the run; any other extends the task, and the iterations restart."""
     if not event.text.strip():
         return steps.end(state, Phase.STOPPED, "no follow-up was given", goes_on_in=Phase.FOLLOW_UP)
-    state = joblist.drop(state, *state.jobs)
+    state, _ = progress.answered(joblist.drop(state, *state.jobs), event.text)
     task = f"{state.task}\n\nFollow-up:\n{event.text.strip()}"
     return steps.start_iteration(replace(state, task=task, iteration=0, failures=0))
 
@@ -201,7 +201,7 @@ def _more_iterations(state: RunState) -> RunState:
     if state.iteration >= state.run.max_iterations and state.run.interactive:
         return joblist.release(state) if state.jobs else steps.out_of_iterations(state)
     if state.iteration >= state.run.max_iterations:
-        state = replace(state, iteration=0, failures=0)
+        state = replace(progress.answered(state, "")[0], iteration=0, failures=0)
     state = replace(joblist.drop(state, *state.jobs), hold=None)
     return steps.start_iteration(state)
 

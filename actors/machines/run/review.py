@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from actors.machines import findings, prompts
 from actors.machines.prompts import Note
 from actors.machines.review_answer import Answer, rendered
-from actors.machines.run import joblist, ledger, steps
+from actors.machines.run import joblist, ledger, progress, steps
 from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.checks import ChecksJob
 from actors.machines.run.jobs.hook import HookFacts
@@ -44,6 +44,7 @@ def start(state: RunState) -> RunState:
         return steps.publish(state)
     number = state.review_round + 1
     state = replace(state, phase=Phase.REVIEWING, review_round=number, verdicts=(), peer_wrote=False)
+    state = progress.reviewed(state)
     return steps.hook(state, "before_review", HookFacts()) or ask_reviewers(state)
 
 
@@ -66,6 +67,7 @@ def _ask(state: RunState, role: Role) -> RunState:
         changed=state.moved,
         send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
         findings=ledger.for_reviewer(state, role),
+        diagnosis=state.progress.diagnosis,
     )
     return steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
 

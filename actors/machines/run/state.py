@@ -93,6 +93,21 @@ class RoleWindow(msgspec.Struct, frozen=True, kw_only=True):
     seen_at_ms: int
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What progress.py has counted in this task."""
+
+    trees: tuple[str, ...] = ()  # ids, at the end of each iteration; the newest last
+    worked: int = 0  # the iteration that was counted last (`RunState.worked`)
+    same: int = 0  # iterations in a row whose tree was there before
+    fewest: int | None = None  # failing checks at best; None: all passed, or none ran
+    stalled: int = 0  # rounds of checks in a row in which it did not fall, though the tree changed
+    checked: str = ""  # the tree of the last of them
+    rounds: int = 0  # of reviews
+    asked: bool = False  # the worker was asked for its diagnosis
+    diagnosis: str = ""
+    patience: dict[str, int] = {}  # how many times a finding may be raised, where that is not the usual number
+
+
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of the journalled events. Made by `initial` and `decide` only."""
 
@@ -120,6 +135,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
     findings: tuple[Finding, ...] = ()  # of all rounds of the task
+    progress: Progress = Progress()
     review_wanted: bool = False  # by the user, whether or not the agent reports done
     tree: Tree | None = None  # what checks and verdicts apply to; None: nothing is bound, or nothing was proved yet
     checked: Checked | None = None  # the last checks; they count for their tree alone

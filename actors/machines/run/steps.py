@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.machines import findings, prompts
 from actors.machines.prompts import Note
-from actors.machines.run import gates, joblist, proof
+from actors.machines.run import gates, joblist, progress, proof
 from actors.machines.run.commands import Notice
 from actors.machines.run.jobs.base import Job
 from actors.machines.run.jobs.hook import HookFacts, HookJob
@@ -80,9 +80,19 @@ def start_iteration(state: RunState) -> RunState:
     """Starts the primary agent's turn, with all task and notes so far."""
     if state.run.binds_to_tree and state.base is None:
         return take_tree(replace(state, phase=Phase.WORKING), "begin")
+    if progress.wants_diagnosis(state):
+        return diagnose(state)
     number = state.iteration + 1
     state = replace(state, phase=Phase.WORKING, iteration=number, worked=state.worked + 1, notes_sent=len(state.notes))
     return turn(state, f"iteration-{number}", state.author, "work", work_prompt(state))
+
+
+def diagnose(state: RunState) -> RunState:
+    """Asks the worker why there is no progress, instead of another iteration."""
+    why = progress.why(state)
+    state = say(replace(state, phase=Phase.WORKING), f"no progress: {why}; the worker is asked for a diagnosis")
+    prompt = prompts.diagnosis(why, task=state.task, request=request(state))
+    return turn(state, f"diagnosis-{state.worked}", state.author, "diagnosis", prompt)
 
 
 def work_prompt(state: RunState, *, taken_over: bool = False) -> str:

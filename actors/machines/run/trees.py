@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from actors.machines import findings, prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, proof, review, steps
+from actors.machines.run import joblist, progress, proof, review, steps
 from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
 from actors.machines.run.state import RunState
 
@@ -33,10 +33,12 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
     state = replace(state, findings=findings.code_changed(state.findings, event.changed))
     match job.moment:
         case "begin":
-            return steps.start_iteration(replace(state, base=event.tree))
+            return steps.start_iteration(progress.begun(replace(state, base=event.tree), event.tree))
         case "worked":
+            state = state if job.trouble else progress.worked(state, event.tree)
             return steps.next_iteration(state, job.trouble)
         case "checks":
+            state = progress.worked(state, event.tree)
             return _before_checks(state, event)
         case "checked":
             return _after_checks(state, event)

@@ -98,8 +98,9 @@ class TurnJob(Job, frozen=True, kw_only=True):
         )
 
     def words(self, run: Facts) -> str:
-        """The agent's name."""
-        return agent_label(run.run, self.role)
+        """The agent's name, and what it gives where that is not its phase's."""
+        label = agent_label(run.run, self.role)
+        return f"{label}'s diagnosis" if self.purpose == "diagnosis" else label
 
     def identity(self, run_uid: str, key: str) -> str:
         """A UUID, since it reaches an agent."""
