@@ -43,6 +43,7 @@ from actors.messages import (
     SubmitVerdictRequest,
     TurnSettledReport,
     UsageReport,
+    WaiveFindingRequest,
 )
 from actors.runners.crew import Crew, JobOver
 from actors.settings import Role, RunSettings
@@ -95,6 +96,9 @@ class RunActor(ProcessActor[StartRun]):
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Handles what happens to the run. Answers users' requests with RunStatus."""
         match message:
+            case WaiveFindingRequest():
+                self._happen(run.FindingWaived(finding_id=message.finding_id, reason=message.reason))
+                return self._status()
             case AnswerQuestionRequest() | ControlRun() | SubmitVerdictRequest() | ReviewRequest():
                 self._happen(_asked(message, self.context.clock()))
                 return self._status()

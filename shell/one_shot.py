@@ -8,6 +8,7 @@ from shell.commands.config import CONFIG
 from shell.commands.dashboard import DASHBOARD
 from shell.commands.diff import DIFF
 from shell.commands.doctor import DOCTOR
+from shell.commands.findings import FINDINGS, WAIVE
 from shell.commands.grammar import Invocation
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
@@ -31,7 +32,7 @@ from shell.commands.worktree import WORKTREE
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
     NOTIFY,
-    *(LOGS, MAILBOX, MAIL, DIFF, RESTORE, VERIFY, WORKTREE),
+    *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 
 

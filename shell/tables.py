@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from actors.machines import findings
 from actors.machines.run.proof import lines as proof_lines
-from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
+from actors.messages import AgentStatus, CheckStatus, Finding, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
 from shell import spending
@@ -55,6 +56,9 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         facts.append(("question", question))
     if report.check is not None:
         facts.append(("check", check_line(report.check, now_ms=now_ms)))
+    if report.status is not None and report.status.findings:
+        still_open = sum(each.open for each in report.status.findings)
+        facts.append(("findings", f"{still_open} open of {len(report.status.findings)}"))
     if report.worktree:
         facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))
@@ -121,6 +125,20 @@ def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
 def _usage(usage: Usage) -> list[str]:
     given, got = (spending.tokens(amount, usage) for amount in (usage.input_tokens, usage.output_tokens))
     return [f"{given} tokens in", f"{got} out", spending.money(usage)]
+
+
+def finding_lines(report: Report) -> list[str]:
+    """The findings of the reviews: open ones first; by whom, in which round, and what became of them."""
+    labels = {agent.role: agent.label for agent in report.agents}
+    found = report.status.findings if report.status is not None else ()
+    return columns(
+        [each.id, findings.state_of(each), labels.get(each.by, each.by), f"round {each.last_round}", _asked(each)]
+        for each in found
+    )
+
+
+def _asked(finding: Finding) -> str:
+    return findings.text_of(finding).removeprefix(f"{finding.id} ")
 
 
 def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from actors.machines import notifications, projection, run
+from actors.machines import findings, notifications, projection, run
 from actors.machines.durations import span
 from actors.machines.run.state import HoldKind
 from actors.messages import OpenTurn, RunStatus
@@ -37,6 +37,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         detail=state.detail,
         task=state.task,
         waits_until_ms=min(waits, default=0),
+        findings=findings.shown(state.findings),
         spent=state.spent,
         notable=notifications.notable(state),
         proof=state.proof,

@@ -28,6 +28,7 @@ from actors.messages.control import (
     RunStatus,
     SayToAgent,
     SubmitVerdictRequest,
+    WaiveFindingRequest,
 )
 from actors.messages.job import (
     InterruptTurnRequest,
@@ -178,6 +179,7 @@ __all__ = [
     "Undeliverable",
     "Usage",
     "UsageReport",
+    "WaiveFindingRequest",
     "Window",
 ]
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages.base import Message
-from actors.messages.values import ProgressKind, Proof, Purpose, RunState, Spent, TimeMs, Usage
+from actors.messages.values import Finding, ProgressKind, Proof, Purpose, RunState, Spent, TimeMs, Usage
 
 
 class ControlRun(Message, frozen=True, kw_only=True):
@@ -91,6 +91,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     detail: str  # why it is stopping or has ended
     task: str
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
+    findings: tuple[Finding, ...] = ()  # of the reviews: open ones first, with short descriptions
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
     notable: Notable | None = None  # for a user who is not there
     proof: Proof | None = None  # of the task that was completed last
@@ -148,6 +149,15 @@ class SubmitVerdictRequest(Message, frozen=True, kw_only=True):
 
     approved: bool
     notes: str = ""
+
+
+class WaiveFindingRequest(Message, frozen=True, kw_only=True):
+    """Console -> run: the user does not want what this finding asks for."""
+
+    must_arrive = True
+
+    finding_id: str
+    reason: str = ""
 
 
 class SayToAgent(Message, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ class Invocation(NamedTuple):
     number: str = ""
     since: str = ""
     until: str = ""
+    finding: str = ""
 
 
 class Subcommand(NamedTuple):

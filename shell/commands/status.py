@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from supervisor.control.protocol import Report
 
 
-def _report(found: RunFiles) -> Report:
+def report_of_run(found: RunFiles) -> Report:
     """The root's report; from the files when the run is not running, or ends meanwhile."""
     from actors.clock import wall_ms
     from shell import run_files
@@ -38,7 +38,7 @@ def _status(invocation: Invocation) -> int:
     from shell import run_files, tables
 
     found = run_files.choose(invocation.run, running=False)
-    report = _report(found)
+    report = report_of_run(found)
     if invocation.json:
         output.say_json({"running": bool(report.root_pid), "state": found.state, **builtins(report)})
     else:

@@ -63,6 +63,13 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
         return self.last_event
 
     @property
+    def findings(self) -> str:
+        """Open findings of the reviews, and all: "2/5"; "-" = there are none."""
+        status = self.report.status if self.report is not None else None
+        found = status.findings if status is not None else ()
+        return f"{sum(each.open for each in found)}/{len(found)}" if found else "-"
+
+    @property
     def tokens(self) -> int:
         """Input and output tokens of all agents."""
         return self.usage.input_tokens + self.usage.output_tokens

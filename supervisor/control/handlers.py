@@ -40,6 +40,7 @@ from actors.messages import (
     SayToAgent,
     ShowMail,
     SubmitVerdictRequest,
+    WaiveFindingRequest,
 )
 from actors.remote import RemoteRef
 from actors.settings import Role
@@ -67,6 +68,7 @@ from supervisor.control.protocol import (
     Say,
     Shown,
     SubmitVerdict,
+    WaiveFinding,
 )
 from supervisor.control.server import TraceTap
 from supervisor.control.standing import RunStanding
@@ -195,6 +197,8 @@ class ControlHandler:
                 return self._ask_run(ReviewRequest())
             case SubmitVerdict():
                 return self._ask_run(SubmitVerdictRequest(approved=request.approved, notes=request.notes))
+            case WaiveFinding():
+                return self._ask_run(WaiveFindingRequest(finding_id=request.finding_id, reason=request.reason))
             case ChangeActor():
                 return self._change(request)
             case LookAtMail() | OrderMail():

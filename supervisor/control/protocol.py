@@ -126,6 +126,13 @@ class SubmitVerdict(Request, frozen=True, kw_only=True, tag="Judge"):
     notes: str = ""
 
 
+class WaiveFinding(Request, frozen=True, kw_only=True, tag=True):
+    """Waive a finding of the reviews: its reviewer is not to raise it again."""
+
+    finding_id: str
+    reason: str = ""
+
+
 class ChangeActor(Request, frozen=True, kw_only=True, tag=True):
     """kill: stop it and leave it down. start: up again. restart: both."""
 
@@ -170,6 +177,7 @@ AnyRequest = (
     | AnswerQuestion
     | RequestReview
     | SubmitVerdict
+    | WaiveFinding
     | ChangeActor
     | LookAtMail
     | OrderMail

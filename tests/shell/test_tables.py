@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
+from actors.messages import AgentStatus, CheckStatus, Finding, MailboxItem, RunStatus, Usage
 from shell import tables
 from supervisor.control.protocol import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
 
@@ -213,3 +213,19 @@ def test_the_check_that_runs_is_shown_with_its_time_and_its_last_line():
     assert "(2 of 3: make test for 2 m 10 s)" in tables.toolbar(report(check=check), now_ms=NOW, width=200)
     alone = msgspec.structs.replace(check, number=1, of=1, line="")
     assert tables.check_line(alone, now_ms=NOW) == "make test for 2 m 10 s"
+
+
+def found(number: int, **changes) -> Finding:
+    values = {"id": f"f{number}", "place": "app.py:12", "description": "wrong", "by": "worker", "review_round": 1}
+    return Finding(**(values | changes))
+
+
+def test_findings_are_told_with_their_reviewer_and_their_state():
+    findings = (found(1, times_raised=2, last_round=3, command="pytest"), found(2, state="waived", reason="not now"))
+    of = report(status=status(findings=findings), agents=[agent()])
+    assert tables.finding_lines(of) == [
+        "f1  raised 2 times   codex  round 3  [blocking] app.py:12: wrong (shown by: pytest)",
+        "f2  waived: not now  codex  round 0  [blocking] app.py:12: wrong",
+    ]
+    assert "  findings  1 open of 2" in tables.report_lines(of, now_ms=NOW, state="")
+    assert tables.finding_lines(report()) == []

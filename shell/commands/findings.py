@@ -1,0 +1,94 @@
+"""`findings` and `waive`: what the reviewers want changed, and what of it the user does not want."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import UserError
+from shell import output
+from shell.commands.asking import ask, done, print_text, report_of
+from shell.commands.base import Command, Prompt, needed
+from shell.commands.grammar import MORE, Invocation, Subcommand
+from shell.commands.status import report_of_run
+
+if TYPE_CHECKING:
+    from supervisor.control.protocol import Report
+
+NONE = "the reviews have raised no findings"
+
+
+def _findings(invocation: Invocation) -> int:
+    import msgspec
+
+    from shell import run_files, tables
+
+    found = run_files.choose(invocation.run, running=False)
+    report = report_of_run(found)
+    if invocation.json:
+        known = report.status.findings if report.status is not None else ()
+        output.say_json({"runId": found.run_id, "findings": msgspec.to_builtins(known)})
+    else:
+        output.say_lines(tables.finding_lines(report) or [NONE])
+    return 0
+
+
+def _type_findings(prompt: Prompt, _rest: str) -> str:
+    """What the reviewers want changed, and what became of it: raised, fixed, refused, waived."""
+    from shell import tables
+
+    return "\n".join(tables.finding_lines(report_of(prompt))) or NONE
+
+
+def _known(report: Report, finding_id: str) -> str:
+    """The finding's id. Raises `UserError` when there is none."""
+    known = [each.id for each in report.status.findings] if report.status is not None else []
+    if finding_id.lower() not in known:
+        raise UserError(f"run {report.run_id} has no finding {finding_id!r}: it has {', '.join(known) or 'none'}")
+    return finding_id.lower()
+
+
+def _waive(invocation: Invocation) -> int:
+    from shell import run_files
+    from supervisor.control.protocol import Done, WaiveFinding
+
+    found = run_files.choose(invocation.run, running=True)
+    known = _known(report_of_run(found), invocation.finding)
+    answer = ask(found, WaiveFinding(finding_id=known, reason=invocation.text))
+    assert isinstance(answer, Done)
+    print_text(invocation, found, f"{known} is waived")
+    return 0
+
+
+def _type_waive(prompt: Prompt, rest: str) -> str:
+    """Waives a finding: its reviewer is not to raise it again until that code changes."""
+    from supervisor.control.protocol import WaiveFinding
+
+    finding_id, _, reason = needed(rest, WAIVE.usage).partition(" ")
+    known = _known(report_of(prompt), finding_id)
+    done(prompt, WaiveFinding(finding_id=known, reason=reason.strip()))
+    return f"{known} is waived"
+
+
+FINDINGS = Command(
+    name="findings",
+    typed=_type_findings,
+    row=Subcommand(
+        "findings",
+        "show the findings of the reviews",
+        more="What reviewers want changed, and what became of it: raised, fixed, refused by the worker, waived by you.",
+    ),
+    once=_findings,
+)
+WAIVE = Command(
+    name="waive",
+    arguments="ID [REASON]",
+    typed=_type_waive,
+    row=Subcommand(
+        "waive",
+        "waive a finding of a running run",
+        ("run", "finding", MORE),
+        ("--json",),
+        "A reviewer is not to raise it again until that code changes. loop findings shows the ids.",
+    ),
+    once=_waive,
+)

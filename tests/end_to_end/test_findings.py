@@ -1,0 +1,122 @@
+"""Findings of the reviews, from a reviewer to the pull request; and a reviewer that cannot work."""
+
+import json
+
+import pytest
+
+from tests.end_to_end.conftest import World
+
+CHANGES = {
+    "verdict": "changes",
+    "summary": "Nearly.",
+    "findings": [
+        {"place": "app.py:12", "severity": "blocking", "description": "it divides by zero", "command": "pytest -k zero"}
+    ],
+    "earlier": [],
+}
+SETTLES = {"verdict": "pass", "summary": "Agreed.", "findings": [], "earlier": [{"id": "f1", "became": "accepted"}]}
+
+SCENARIO = """
+[[turn]]
+when = "^Iteration 1"
+[[turn.step]]
+run = "echo x > x"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Iteration 2"
+[[turn.step]]
+SECOND
+
+[[turn]]
+role = "worker"
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+role = "reviewer"
+when = "^Review round 1"
+[[turn.step]]
+FIRST
+
+[[turn]]
+role = "reviewer"
+when = "^Review round 2"
+[[turn.step]]
+say = '''LAST'''
+
+[[turn]]
+when = "^Draft"
+[[turn.step]]
+say = "none"
+"""
+REFUSES = 'say = "REFUSED f1: the caller checks it\\n<promise>DONE</promise>"'
+
+
+def play(world: World, first: str, second: str = REFUSES, last: str = "<review>PASS</review>") -> None:
+    text = SCENARIO.replace("FIRST", first).replace("SECOND", second).replace("LAST", last)
+    (world.base / "findings.toml").write_text(text)
+    (world.project / "TASK.md").write_text("Make x.")
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(("worker", "reviewer"), [("codex", "claude"), ("claude", "codex")])
+def test_a_typed_finding_is_refused_goes_back_and_is_settled(world: World, worker: str, reviewer: str):
+    """Codex is bound to the form in its reviews, and in no other turn; Claude writes it by itself."""
+    play(world, f"say = '''{json.dumps(CHANGES)}'''", last=json.dumps(SETTLES))
+    with world.play_real(world.base / "findings.toml", worker=worker) as server:
+        loop = world.run("--agent", worker, "-p", "TASK.md")
+        assert loop.process.returncode == 0, loop.output
+        prompts = {(request.role, request.prompt.partition("\n")[0]): request for request in server.requests}
+    bound = {header for (_, header), request in prompts.items() if request.schema}
+    assert bound == {"Review round 1", "Review round 2"}
+    assert {role for (role, _), request in prompts.items() if request.schema} == {
+        "worker" if worker == "codex" else "reviewer"
+    }
+    assert "- [blocking] app.py:12: it divides by zero (shown by: pytest -k zero)" in loop.output
+    assert '"verdict"' not in loop.output
+    assert f"{worker} refuses f1: the caller checks it" in loop.output
+    told = prompts["worker", "Iteration 2"].prompt
+    assert "f1 [blocking] app.py:12: it divides by zero (shown by: pytest -k zero) (raised)" in told
+    asked = prompts["reviewer", "Review round 2"].prompt
+    assert "(refused: the caller checks it)" in asked
+    settled = "(refused, and settled: the caller checks it)"
+    assert settled in prompts["worker", "Draft pull request"].prompt
+    [line] = [each for each in world.transcript() if each.get("kind") == "review" and each["status"] == "fail"]
+    assert line["reason"].startswith("Nearly.\n- [blocking] app.py:12")
+    [found] = json.loads(world.run("findings", "1", "--json").output)["findings"]
+    assert (found["id"], found["state"], found["settled"]) == ("f1", "refused", True)
+    shown = world.run("findings", "1").output
+    assert "f1  refused, and settled: the caller checks it" in shown
+    assert f"{reviewer}  round 1  [blocking] app.py:12: it divides by zero" in shown
+    assert "0 open of 1" in world.run("status", "1").output
+
+
+def test_a_finding_is_waived_from_another_terminal_and_an_unknown_one_is_one_line(world: World):
+    play(world, 'say = "FINDING app.py:12 | it divides by zero\\n<review>FAIL</review>"', "fault = { hang = true }")
+    world.play_embedded(world.base / "findings.toml")
+    loop = world.start("--agent", "embedded", "-p", "TASK.md")
+    loop.wait_for("iteration 2 of 20")
+    unknown = world.run("waive", "1", "f7", "not now")
+    assert unknown.process.returncode == 2
+    assert unknown.output.strip().endswith("run 1 has no finding 'f7': it has f1")
+    assert "f1 is waived" in world.run("waive", "1", "f1", "not now").output
+    loop.wait_for("waived: f1")
+    assert "f1  waived: not now" in world.run("findings", "1").output
+    world.run("stop", "1", "--now")
+    loop.wait()
+    assert "f1  waived: not now" in world.run("findings", "1").output
+    assert world.run("waive", "1", "f1").process.returncode != 0
+
+
+@pytest.mark.real_agents
+def test_the_peer_reviews_in_place_of_a_real_reviewer_without_credit_and_the_last_line_says_so(world: World):
+    play(world, "fault = { refuses = 'billing', times = 2 }")
+    with world.play_real(world.base / "findings.toml"):
+        loop = world.run("--review", "claude", "--on-unavailable", "other", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert "codex reviews in place of claude, which is its own work: that review is not independent" in loop.output
+    assert "review approved without claude (not independent: codex reviewed its own work)" in loop.output
+    assert "iteration 2" not in loop.output
