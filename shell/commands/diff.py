@@ -22,7 +22,7 @@ DIFF = Command(
     name="diff",
     row=Subcommand(
         "diff",
-        "show what a run has changed, between its checkpoints",
+        "show what a run has changed",
         ("run", "since", "until"),
         ("--stat",),
         "Checkpoint 0 is the tree before the first iteration, 1 the tree of the first iteration, and so on. "

@@ -22,7 +22,7 @@ RESTORE = Command(
     name="restore",
     row=Subcommand(
         "restore",
-        "put the files of a run back to one of its checkpoints",
+        "put a run's files back to a checkpoint",
         ("run", "number"),
         ("--json",),
         "It refuses while the run is running, and where work that is in no commit and no checkpoint would be lost. "
