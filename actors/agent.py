@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
@@ -47,6 +48,7 @@ from actors.messages import (
     PeerWrote,
     ProgressKind,
     Purpose,
+    RunningUsageReport,
     SayToAgent,
     SessionOpened,
     StartJob,
@@ -181,15 +183,14 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def usage_grew(self, cost: turn.Cost) -> None:
         """Reports it to the run, which counts the cost."""
-        self.context.ref("run").tell(
-            UsageReport(
-                role=self.role,
-                turn_id=cost.turn_id,
-                purpose=cost.purpose,
-                model=cost.model or self.context.start.model,
-                usage=cost.usage,
-            )
-        )
+        self.context.ref("run").tell(UsageReport(role=self.role, **asdict(self._named(cost))))
+
+    def usage_seen(self, cost: turn.Cost) -> None:
+        """Reports it to the run, which shows it, and interrupts the turn when it costs too much."""
+        self.context.ref("run").tell(RunningUsageReport(role=self.role, **asdict(self._named(cost))))
+
+    def _named(self, cost: turn.Cost) -> turn.Cost:
+        return replace(cost, model=cost.model or self.context.start.model)
 
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """Reports it to the bridge, which keeps the mail, and to the run, which does not repeat the peer's notes."""
@@ -223,6 +224,8 @@ class AgentActor(ProcessActor[StartAgent]):
             processes.record(self.context.start.records, event.pid)
         elif event.kind == "typed":
             self._typed(event.text)
+        elif event.kind == "spent":
+            pass  # the session has taken it
         elif event.kind == "cut":
             self._say("note", "interrupted in its own window: the run pauses; to continue: resume")
             self.context.ref("run").tell(ControlRun(action="pause-now", reason="broken off in the agent's own window"))

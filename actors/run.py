@@ -38,6 +38,7 @@ from actors.messages import (
     QuestionAsked,
     ReviewRequest,
     RunEnded,
+    RunningUsageReport,
     RunStatus,
     StartTurnRequest,
     SubmitVerdictRequest,
@@ -46,11 +47,14 @@ from actors.messages import (
     WaiveFindingRequest,
 )
 from actors.runners.crew import Crew, JobOver
+from actors.runners.stopwatch import ClockTicked, Stopwatch
 from actors.settings import Role, RunSettings
 from actors.starts import StartRun
 from actors.stream import EventStream
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
+LEAST_TIME_MS = 1_000  # shorter times are journalled with a later event
+_QUIET = (run.UsageGrew, run.UsageSeen, run.TimePassed, run.ContactChanged)
 
 
 class RunActor(ProcessActor[StartRun]):
@@ -63,6 +67,8 @@ class RunActor(ProcessActor[StartRun]):
         self._crew = Crew(self.tell_self)
         self._happening: deque[run.Event] = deque()
         self._busy = False
+        self._seen: dict[Role, run.UsageSeen] = {}  # of the turns that run, as it was reported last
+        self._stopwatch = Stopwatch(self.tell_self)
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
 
     def on_start(self) -> None:
@@ -85,6 +91,7 @@ class RunActor(ProcessActor[StartRun]):
             self._carry_out([command for command in resumed if isinstance(command, run.Notice)])
         else:
             self._tell_status()
+        self._stopwatch.set(run.next_tick_ms(self._state))
         self._tell_hold()
         self._tell_kept_jobs(*ROLES)
         self._carry_out(run.outstanding(self._state, self.context.clock()))
@@ -92,6 +99,7 @@ class RunActor(ProcessActor[StartRun]):
     def on_stop(self) -> None:
         """Stops the jobs beside the mailbox. The next incarnation issues them again."""
         self._crew.close()
+        self._stopwatch.close()
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Handles what happens to the run. Answers users' requests with RunStatus."""
@@ -103,6 +111,7 @@ class RunActor(ProcessActor[StartRun]):
                 self._happen(_asked(message, self.context.clock()))
                 return self._status()
             case TurnSettledReport():
+                self._forget_usage(message.turn_id)
                 self._happen(
                     run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome, at_ms=self.context.clock())
                 )
@@ -111,8 +120,13 @@ class RunActor(ProcessActor[StartRun]):
             case JobOver():
                 if self._crew.take(message):
                     self._happen(message.answer)
+            case RunningUsageReport():
+                self._see_usage(message)
             case UsageReport():
+                self._forget_usage(message.turn_id)
                 self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
+            case ClockTicked():
+                self._happen_in_time()
             case AgentContact():
                 self._happen(run.ContactChanged(role=message.role, comes=not message.problem))
             case PeerWrote():
@@ -128,13 +142,48 @@ class RunActor(ProcessActor[StartRun]):
         self.context.ref("console").tell(self._status())
 
     def _status(self) -> RunStatus:
-        return run_status(self._state, self.context.clock())
+        seen = self._state
+        if seen.phase not in {run.Phase.NEW, *run.FINAL_PHASES}:
+            for event in self._seen.values():
+                seen = run.usage_seen(seen, event)
+        return run_status(seen, self.context.clock())
+
+    # --- budgets ---
+
+    def _see_usage(self, message: RunningUsageReport) -> None:
+        """The usage of a running turn is shown. It is journalled only where it reaches a budget: there it decides."""
+        event = run.UsageSeen(**msgspec.structs.asdict(message))
+        others = [each for role, each in self._seen.items() if role != message.role]
+        state = self._state
+        for each in others:
+            state = run.usage_seen(state, each)
+        if state.phase is run.Phase.NEW:
+            return
+        self._seen[message.role] = event
+        if run.usage_matters(state, event):
+            for each in (*others, event):
+                self._happen(each)
+        else:
+            self._tell_status()
+
+    def _forget_usage(self, turn_id: str) -> None:
+        self._seen = {role: each for role, each in self._seen.items() if each.turn_id != turn_id}
 
     # --- decide, journal, do ---
 
     def _happen(self, event: run.Event) -> None:
         """Decides, journals and carries out the event and what immediately follows from it, in order."""
-        self._happening.append(event)
+        passed_ms = self._stopwatch.take(at_least_ms=LEAST_TIME_MS)
+        self._happening += [run.TimePassed(ms=passed_ms), event] if passed_ms else [event]
+        self._carry_on()
+
+    def _happen_in_time(self) -> None:
+        if passed_ms := self._stopwatch.take():
+            self._happening.append(run.TimePassed(ms=passed_ms))
+        self._carry_on()
+        self._stopwatch.set(run.next_tick_ms(self._state))
+
+    def _carry_on(self) -> None:
         if self._busy:
             return
         self._busy = True
@@ -159,9 +208,11 @@ class RunActor(ProcessActor[StartRun]):
         self._stream.append([event])
         hold = self._hold
         self._state = after
+        self._stopwatch.set(run.next_tick_ms(after))
         if hold != self._hold:
             self._tell_hold()
-        if not (run.waits_for_tree_alone(after) or isinstance(event, run.UsageGrew | run.ContactChanged)):
+        is_quiet = isinstance(event, _QUIET) and hold == self._hold and not after.asking
+        if not (run.waits_for_tree_alone(after) or is_quiet):
             self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from actors import values
 from actors.errors import UserError
 
-Value = str | int | bool | tuple[str, ...] | None
+Value = str | int | float | bool | tuple[str, ...] | None
 Parse = Callable[[str, str], Value]
 
 MOST_CHECK_TIMEOUT_S = 7 * 24 * 3600
@@ -105,6 +105,32 @@ def duration(*, most: str, most_ms: int, least_ms: int = 0) -> Parse:
         return ms
 
     return parse
+
+
+MOST_DOLLARS = 1_000_000
+MOST_TOKENS = 1_000_000_000_000
+
+
+def dollars(what: str, typed: str) -> float:
+    """`10`, `$2.50`."""
+    word = typed.strip().removeprefix("$")
+    whole, _, rest = word.partition(".")
+    known = word.isascii() and (whole + rest).isdigit() and len(word) <= 16
+    found = float(word) if known else 0.0
+    if not 0 < found <= MOST_DOLLARS:
+        raise UserError(f"{what} takes dollars, such as 10 or 2.50, not {values.shown(typed)}")
+    return found
+
+
+def tokens(what: str, typed: str) -> int:
+    """`500000`, `500k`, `5M`."""
+    word = typed.strip().lower()
+    count = word.rstrip("km")
+    unit = {"": 1, "k": 1_000, "m": 1_000_000}.get(word[len(count) :], 0)
+    found = int(count) * unit if count.isascii() and count.isdigit() and len(count) <= 13 else 0
+    if not 0 < found <= MOST_TOKENS:
+        raise UserError(f"{what} takes a number of tokens, such as 500k or 5M, not {values.shown(typed)}")
+    return found
 
 
 def variable_ms(least: int) -> Callable[[str, str], Value]:

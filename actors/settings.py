@@ -16,6 +16,14 @@ from actors.setting_rows.task import DONE_SIGNAL
 Role = Literal["worker", "reviewer"]  # the two session owners; agent names are data, never compared as literals
 
 
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, in USD per million tokens."""
+
+    input: float
+    output: float
+    cached_input: float | None = None  # None: as `input`
+
+
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The run machine's settings. Texts are final: files have been read, defaults filled in.
 
@@ -53,6 +61,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     review_patience_ms: int = 0  # how long a review may take; 0: as long as any turn
     max_stalled: int = 0  # iterations in a row without progress, before the worker is asked why; 0: any number
     max_rounds: int = 0  # review rounds of a task; 0: any number
+    max_cost_usd: float | None = None  # of the whole run, as the two that follow; None: no limit
+    max_tokens: int | None = None
+    max_time_ms: int | None = None  # in which the run works
+    prices: dict[str, Price] = {}  # by model, or by agent for all its other models
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default
     only_given: bool = False  # `given` names them all; false in older journals: there, a value that differs counts, too
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once

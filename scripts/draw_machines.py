@@ -18,7 +18,7 @@ from pathlib import Path
 
 from actors.machines import run, turn
 from actors.machines.run import jobs
-from actors.messages import TurnOutcome
+from actors.messages import TurnOutcome, Usage
 from scripts.draw_tables import Part, code, draw, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
@@ -58,6 +58,7 @@ def turn_diagram() -> list[str]:
 _TURN_EVENTS = {
     turn.TurnSubmitted: turn.TurnSubmitted(turn_id="t", message_id="m"),
     turn.TurnSeen: turn.TurnSeen(turn_id="t"),
+    turn.TurnSpent: turn.TurnSpent(turn_id="t", usage=Usage()),
     turn.TurnReturned: turn.TurnReturned(turn_id="t"),
     turn.TurnWithdrawn: turn.TurnWithdrawn(turn_id="t"),
     turn.TurnCut: turn.TurnCut(turn_id="t", next_message_id="n"),

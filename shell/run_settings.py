@@ -12,7 +12,7 @@ import msgspec
 
 from actors.errors import UserError
 from actors.setting_rows.proof import BOTH
-from actors.settings import Role, RunSettings
+from actors.settings import Price, Role, RunSettings
 from actors.settings_layers import Settings, described
 from actors.settings_table import TABLE
 
@@ -46,6 +46,7 @@ def settings_of(
     interactive: bool,
     open_ended: bool,
     keeps_its_wait: bool,
+    prices: Mapping[str, Price] | None = None,
 ) -> RunSettings:
     """The run's settings. Raises `UserError` for an agent that the run does not have.
 
@@ -67,6 +68,7 @@ def settings_of(
         "at_limit": _at_limit(settings),
         "hooks": _hooks(settings),
         "interactive": interactive,
+        "prices": prices or {},
         "open_ended": open_ended,
         "given": _given(settings, {name for name, (_, is_typed) in models.items() if is_typed}, open_ended=open_ended),
         "only_given": True,

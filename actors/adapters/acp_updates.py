@@ -151,6 +151,9 @@ class AcpUpdates:
                 self.end_message()
             case UsageUpdate():
                 self._take_cost(update)
+                if self.turn_id is not None and self._cost_of_turn() is not None:
+                    spent = usage_of(None, self._cost_of_turn())
+                    self._sink(AgentEvent(kind="spent", message_id=self.turn_id, usage=spent))
                 self._sink(AgentEvent(kind="usage", text=f"{update.used:,} of {update.size:,} tokens of context"))
             case SessionInfoUpdate() if TURN_ENDED in (update.field_meta or {}):
                 self.end_message()

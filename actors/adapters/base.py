@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from actors.access import BridgeAccess, PaneAccess
 from actors.messages import FoundTurn as FoundTurn  # part of this contract, a value that machines use too
-from actors.messages import TurnOutcome
+from actors.messages import TurnOutcome, Usage
 
 Schema: TypeAlias = Mapping[str, object]  # a JSON schema
 
@@ -56,6 +56,7 @@ class AgentEvent:
     """Something the agent did. `text` is for the user; `raw` is the agent's own JSON event, "" when there is none.
 
     seen: the agent has taken in the user message whose id is `message_id` (evidence: its own echo or transcript).
+    spent: the turn `message_id` has used `usage` so far, with the model `text`, "" = unknown.
     process: a process with `pid` was started for this agent. Lets the owner end it after a crash.
     typed: the user typed this into the agent's own TUI; the agent works on it, and no turn of ours is affected.
     waits: the agent waits for the user's answer in its own TUI; `text` is its question, "" when it waits no longer.
@@ -72,6 +73,7 @@ class AgentEvent:
         "tool",
         "tool-result",
         "usage",
+        "spent",
         "limit",
         "seen",
         "process",
@@ -88,6 +90,7 @@ class AgentEvent:
     pid: int = 0
     begins: str = ""
     ends: str = ""
+    usage: Usage = field(default_factory=Usage)
 
 
 SIGN_OF_LIFE = AgentEvent(kind="raw")

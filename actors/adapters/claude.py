@@ -165,7 +165,7 @@ class ClaudeAgent:
             outcome = msgspec.structs.replace(turn.outcome(), window=self._conversation.window)
         if outcome.status != "interrupted":
             self._finished.add(turn_id)
-        return outcome
+        return msgspec.structs.replace(outcome, model=turn.model)
 
     async def steer(self, message_id: str, text: str) -> bool:
         """See the Protocol. A message that is too late for the running turn is answered after it, within `turn`."""
@@ -249,6 +249,8 @@ class ClaudeAgent:
         with decides(event.get("type"), "claude"):
             self._conversation.take(event)
             message_id = taken_in(event)
+            if event.get("type") in {"assistant", "result"} and (turn := self._conversation.turn) is not None:
+                self._sink(AgentEvent(kind="spent", message_id=turn.turn_id, text=turn.model, usage=turn.usage))
         if message_id:
             self._taken_in.add(message_id)
         self._watch()

@@ -12,6 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from actors.adapters.base import AgentEvent
 from actors.adapters.causes import cause_of, is_limit
 from actors.adapters.shapes import UNKNOWN_SHAPE, as_text, moment_s, money, whole
@@ -116,9 +118,20 @@ def text_of(content: Any) -> str:
 
 def tokens(usage: Mapping[str, Any] | None) -> tuple[int, int]:
     """Tokens in (cached ones included) and out."""
+    found = usage_of(usage)
+    return found.input_tokens, found.output_tokens
+
+
+def usage_of(usage: Mapping[str, Any] | None) -> Usage:
+    """The tokens of a message or a result. Their cost is not known."""
     counted = usage or {}
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    return sum(whole(counted.get(name)) for name in names), whole(counted.get("output_tokens"))
+    found = Usage(
+        input_tokens=sum(whole(counted.get(name)) for name in names),
+        output_tokens=whole(counted.get("output_tokens")),
+        cached_input_tokens=whole(counted.get("cache_read_input_tokens")),
+    )
+    return found if found == Usage() else msgspec.structs.replace(found, cost_known=False)
 
 
 def _assistant(event: RawEvent) -> Iterator[AgentEvent]:

@@ -185,6 +185,10 @@ class ClaudePaneAgent:
     def _take(self, entry: Entry) -> None:
         if self._turn is not None:
             self._turn.take(entry)
+            reading = self._turn.reading
+            if reading is not None and entry.get("type") == "assistant":
+                message_id = self._turn.turn_id
+                self._sink(AgentEvent(kind="spent", message_id=message_id, text=reading.model, usage=reading.usage))
 
     def _stop_late(self, message_id: str) -> None:
         self._typist.stop_late(message_id)

@@ -110,4 +110,6 @@ class TuiTurn:
         return self._cut(reading) if idle_s >= (SETTLE_S if reading.tasks else TRACELESS_S) else None
 
     def _cut(self, reading: Reading) -> TurnOutcome:
-        return TurnOutcome(status="interrupted", text=reading.text, error="interrupted", usage=reading.usage)
+        return TurnOutcome(
+            status="interrupted", text=reading.text, error="interrupted", usage=reading.usage, model=reading.model
+        )

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.adapters.base import FoundTurn
-from actors.adapters.claude_events import refused, text_of, tokens
-from actors.adapters.shapes import UNKNOWN_SHAPE
+from actors.adapters.claude_events import refused, text_of, usage_of
+from actors.adapters.shapes import UNKNOWN_SHAPE, as_text
+from actors.machines.usage import together
 from actors.messages import TurnOutcome, Usage
 from actors.text import ForeignJsonError, read_json
 
@@ -72,7 +73,8 @@ class Reading:
         self.shells: set[str] = set()  # background commands that run; a part of `tasks`
         self._last: Entry | None = None  # the message that ended the turn, if one did
         self._text: dict[str, str] = {}  # API message id → its text; one message is several entries
-        self._tokens: dict[str, tuple[int, int]] = {}
+        self._usages: dict[str, Usage] = {}
+        self.model = ""  # that has answered last
         self.tasks: set[str] = set()  # background tasks that run
         self._report_due = False
 
@@ -102,7 +104,8 @@ class Reading:
             return  # on resuming, the program closes an unfinished turn with its own text
         key = str(message.get("id"))
         self._text[key] = "\n".join(filter(None, (self._text.get(key), text_of(message.get("content")))))
-        self._tokens[key] = tokens(message.get("usage"))
+        self._usages[key] = usage_of(message.get("usage"))
+        self.model = self.model if failed else as_text(message.get("model") or "")
         over = failed or message.get("stop_reason") not in {None, "tool_use", "pause_turn"}
         self._last = entry if over else None
         self.interrupted = False
@@ -142,8 +145,7 @@ class Reading:
     @property
     def usage(self) -> Usage:
         """The usage so far. The transcript has no costs."""
-        counted = self._tokens.values()
-        return Usage(input_tokens=sum(t[0] for t in counted), output_tokens=sum(t[1] for t in counted))
+        return together(self._usages.values())
 
     @property
     def text(self) -> str:
@@ -174,7 +176,7 @@ class Reading:
         usage = self.usage
         text = self._text[str((last.get("message") or {}).get("id"))]
         if not last.get("isApiErrorMessage"):
-            return TurnOutcome(status="finished", text=text, usage=usage)
+            return TurnOutcome(status="finished", text=text, usage=usage, model=self.model)
         error = " ".join(text.split())
         return refused(
             error,

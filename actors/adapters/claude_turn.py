@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.adapters.claude_events import ENDED, RawEvent, refused, text_of, tokens
-from actors.adapters.shapes import moment_s, money
+from msgspec.structs import replace
+
+from actors.adapters.claude_events import ENDED, RawEvent, refused, text_of, usage_of
+from actors.adapters.shapes import as_text, moment_s, money
 from actors.adapters.windows import of_claude
+from actors.machines.usage import together
 from actors.messages import TurnOutcome, Usage, Window
 
 # These end by themselves and are awaited without a limit, as the program does; a shell may be a server.
@@ -22,6 +25,10 @@ AGENT_TASKS = frozenset({"local_agent", "local_workflow"})
 FULL = 100
 # A task that was ended on purpose is not reported to the model in its own turn.
 REPORTED = frozenset({"completed", "failed"})
+
+
+OVER_BUDGET = "error_max_budget_usd"
+BUDGET_MET = "the money that the run gave to claude is used up"
 
 
 class OpenTurn:
@@ -42,8 +49,9 @@ class OpenTurn:
         self._message = ""  # the API's id of the newest message, whose blocks come one by one
         self._said = ""
         self._text = ""
-        self._tokens_in = self._tokens_out = 0
-        self._cost_usd = 0.0
+        self.model = ""  # that has answered last
+        self._counted = Usage()  # by the results so far
+        self._since: dict[str, Usage] = {}  # by the messages since then, under the API's id of each
 
     def interrupt(self, *, work_left: bool) -> None:
         """Notes that the turn is being interrupted. `work_left`: more events follow after its result."""
@@ -72,16 +80,26 @@ class OpenTurn:
             self._said = f"{self._said}\n{text}" if message.get("id") == self._message and self._said else text
         self._message = str(message.get("id"))
 
+    def spends(self, message: RawEvent) -> None:
+        """A message of the model, also of a subagent: its usage is known before the result."""
+        if message.get("model") not in (None, "<synthetic>"):
+            self.model = as_text(message["model"])
+            self._since[str(message.get("id"))] = usage_of(message.get("usage"))
+
+    @property
+    def usage(self) -> Usage:
+        """The usage so far."""
+        total = together([self._counted, *self._since.values()])
+        return replace(total, cost_usd=round(total.cost_usd, 9))
+
     def limited(self, info: RawEvent) -> None:
         """The provider refuses until `resetsAt`."""
         self._resets_at_s = moment_s(info.get("resetsAt"))
 
     def ended(self, result: RawEvent, cost_usd: float) -> None:
         """One `result` event: the turn's own, or that of a message that was steered into it."""
-        tokens_in, tokens_out = tokens(result.get("usage"))
-        self._tokens_in += tokens_in
-        self._tokens_out += tokens_out
-        self._cost_usd += cost_usd
+        whole_turn = replace(usage_of(result.get("usage")), cost_usd=cost_usd, cost_known=True)
+        self._counted, self._since = together([self._counted, whole_turn]), {}
         answered = set(result.get("user_message_uuids") or ()) or set(self.taken)
         # A background task's report is ours, even when a steered message was answered along with it.
         own = self.turn_id in answered or (self._begun and (self.report_due or not answered & self.steered))
@@ -107,7 +125,9 @@ class OpenTurn:
         aborted = str(result.get("terminal_reason") or "").startswith("aborted")
         if not aborted and self.interrupting:
             aborted = result.get("subtype") == "error_during_execution"
-        usage = Usage(input_tokens=self._tokens_in, output_tokens=self._tokens_out, cost_usd=round(self._cost_usd, 9))
+        usage = self.usage
+        if result.get("subtype") == OVER_BUDGET:
+            return TurnOutcome(status="failed", text=self._text, error=BUDGET_MET, usage=usage, cause="budget")
         if aborted or self._cut:
             return TurnOutcome(status="interrupted", text=self._text, error="interrupted", usage=usage)
         if not result.get("is_error"):
@@ -246,6 +266,9 @@ def _note(turn: OpenTurn, event: RawEvent) -> None:
     if message_id:
         turn.take_in(message_id)
         return
+    match event:
+        case {"type": "assistant", "message": dict(message)}:
+            turn.spends(message)
     match event:
         case {"type": "assistant"} if event.get("parent_tool_use_id") is None:
             turn.said(event)

@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.codex_pane import CodexPane
@@ -138,9 +140,9 @@ class CodexAgent:
         """
         assert self._turn is None, "one turn at a time"
         link = self._opened()
-        turn = self._turn = OpenTurn()
+        turn = self._turn = OpenTurn(turn_id, model or self._model)
         # A turn's model applies to all later ones as well, so the session's own is named each time.
-        params = self._message(turn_id, prompt) | {"model": model or self._model}
+        params = self._message(turn_id, prompt) | {"model": turn.model}
         if schema is not None and self._settings.pane is None:
             params["outputSchema"] = schema
         try:
@@ -159,7 +161,7 @@ class CodexAgent:
             self._turn = None
         if isinstance(result, AgentError):
             raise result
-        return result
+        return msgspec.structs.replace(result, model=turn.model)
 
     async def steer(self, message_id: str, text: str) -> bool:
         """See `base.Agent.steer`. Seen at the model's next request: after a tool, or at the end of its answer."""
@@ -377,6 +379,9 @@ class CodexAgent:
         turn = self._turn
         if turn is not None and turn.sent and not turn.over.done():
             turn.take(method, params)
+            if method == "thread/tokenUsage/updated":
+                spent = AgentEvent(kind="spent", message_id=turn.message_id, text=turn.model, usage=turn.progress.usage)
+                self._sink(spent)
             outcome = turn.progress.outcome
             if self._pane is not None and outcome and outcome.status == "interrupted" and not turn.asked_to_end:
                 self._sink(AgentEvent(kind="cut", text="the turn was interrupted in codex's own TUI"))

@@ -321,7 +321,7 @@ class TurnProgress:
         if method == "turn/started" and not self.turn_id:
             self.turn_id = as_text(params["turn"]["id"])
         elif method == "turn/completed" and params["turn"]["id"] == self.turn_id:
-            outcome = turn_outcome(params["turn"], self._said.text, self._usage(), self._limits)
+            outcome = turn_outcome(params["turn"], self._said.text, self.usage, self._limits)
             self.outcome = replace(outcome, window=outcome.window or of_codex(self._limits))
         else:
             with suppress(*UNKNOWN_SHAPE):
@@ -342,11 +342,14 @@ class TurnProgress:
                 self._before = before
             self._total = usage["total"]
 
-    def _usage(self) -> Usage:
+    @property
+    def usage(self) -> Usage:
+        """The usage of the turn so far."""
         before = self._before or {}
         return Usage(
             input_tokens=whole(whole(self._total.get("inputTokens")) - before.get("inputTokens", 0)),
             output_tokens=whole(whole(self._total.get("outputTokens")) - before.get("outputTokens", 0)),
+            cached_input_tokens=whole(whole(self._total.get("cachedInputTokens")) - before.get("cachedInputTokens", 0)),
             cost_known=False,  # the app-server reports only tokens
         )
 

@@ -12,7 +12,9 @@ from actors.messages import TurnOutcome
 class OpenTurn:
     """The running turn: its progress and its waiter. Made and used in the session's loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, message_id: str, model: str) -> None:
+        self.message_id = message_id
+        self.model = model
         self.progress = TurnProgress()
         self.sent = False  # not yet while the user's turn runs
         self.may_be_sent = asyncio.Event()

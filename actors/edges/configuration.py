@@ -17,6 +17,10 @@
 
     [agents.claude]                     # of claude and codex: where one account has met its limit, the next is used
     accounts = [{ CLAUDE_CONFIG_DIR = "~/.claude" }, { CLAUDE_CONFIG_DIR = "~/.claude-work" }]
+    [prices."gpt-5.1-codex"]            # of a model, or of an agent for all its other models: USD per million tokens
+    input = 1.25
+    cached_input = 0.125                # optional; else as input
+    output = 10
 
 The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
 the user's; so does an agent with the same name. It only reads files, when it is called. An unknown key is refused with
@@ -47,11 +51,14 @@ from actors.edges import files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
 from actors.setting_rows.row import Setting, Toml
 from actors.setting_values import Value
+from actors.settings import Price
 from actors.settings_layers import Origin, Sourced
 from actors.settings_table import BY_KEY, TABLES
 
 USER_FILE = Path(".loop") / "config.toml"  # in the home directory
 REPOSITORY_FILE = Path(".loop.toml")
+
+MOST_PRICE = 1_000_000  # USD per million tokens
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -96,6 +103,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     user: tuple[Sourced, ...] = ()  # the layer of the user's file
     repository: tuple[Sourced, ...] = ()  # the layer of the repository's file
     agent_keys: tuple[Sourced, ...] = ()  # of the agents: name `agents.NAME.KEY`; of an environment, the names alone
+    prices: dict[str, Price] = {}  # of the user's file; see `RunSettings.prices`
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
     repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing
     is_allowed: bool = False  # whether what `repository_file` asks for is in here
@@ -136,6 +144,7 @@ class _Content(NamedTuple):
     agents: Mapping[str, AgentConfiguration] = {}
     layer: tuple[Sourced, ...] = ()
     agent_keys: tuple[Sourced, ...] = ()
+    prices: Mapping[str, Price] = {}
 
 
 def nobody(_file: RepositoryFile) -> bool:
@@ -171,6 +180,7 @@ def read_configuration(
         user=user.layer,
         repository=own.layer,
         agent_keys=(*user.agent_keys, *own.agent_keys),
+        prices=dict(user.prices),
         repository_agents=dict(own.agents),
         repository_file=asked,
         is_allowed=is_allowed,
@@ -194,7 +204,24 @@ def _content(file: _File, built_in: Collection[str]) -> _Content:
         for key, row, written in _rows(file)
         if (value := _value(file, row, written)) != ()
     )
-    return _Content(agents, layer, tuple(_agent_keys(file, tables)))
+    prices: dict[str, dict[str, Any]] = getattr(top, "prices")  # noqa: B009 - see above
+    return _Content(
+        agents,
+        layer,
+        tuple(_agent_keys(file, tables)),
+        {name: _price(file, name, each) for name, each in prices.items()},
+    )
+
+
+def _price(file: _File, name: str, table: dict[str, Any]) -> Price:
+    for key in ("input", "output"):
+        if key not in table:
+            raise UserError(f"{file.place('prices', name)}: prices.{name}: has no {key}; give USD per million tokens")
+    price = _converted(file, ("prices", name), table, Price)
+    for key, value in table.items():
+        if not 0 <= value <= MOST_PRICE:
+            _refuse(file, ("prices", name, key), value, f"a price is 0 to {MOST_PRICE} USD per million tokens")
+    return price
 
 
 def _rows(file: _File) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
@@ -229,6 +256,9 @@ def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[S
 
 
 def _refuse_the_users_keys(file: _File) -> None:
+    if "prices" in file.document:
+        why = f"prices are the user's to set, in ~/{USER_FILE}: leave it out"
+        _refuse(file, ("prices",), file.document["prices"], why)
     for key, row, value in _rows(file):
         if row.repository == "never":
             _refuse(file, key, value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
@@ -329,7 +359,13 @@ def _account(file: _File, key: tuple[str, ...], variables: dict[str, str]) -> di
 
 
 _Text = Annotated[str, Meta(pattern=r"\S")]
-_TYPES: Mapping[Toml, Any] = {"string": _Text, "number": int, "boolean": bool, "array": tuple[_Text, ...]}
+_TYPES: Mapping[Toml, Any] = {
+    "string": _Text,
+    "number": int,
+    "decimal": float,
+    "boolean": bool,
+    "array": tuple[_Text, ...],
+}
 
 
 class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -349,6 +385,7 @@ _Top = msgspec.defstruct(
         ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
         *((row.key, _TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
         *((name, dict[str, Any] | UnsetType, UNSET) for name in TABLES),
+        ("prices", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
     ],
     forbid_unknown_fields=True,
 )
@@ -401,7 +438,13 @@ def _needed(kind: Any, key: str) -> str:
         return f"a table is needed: [{key}]"
     if get_args(kind)[:1] == (dict[str, str],):
         return 'an array of tables is needed, e.g. [{ CLAUDE_CONFIG_DIR = "~/.claude-work" }]'
-    names = {_Text: "a string that is not blank", str: "a string", int: "a whole number", bool: "true or false"}
+    names = {
+        _Text: "a string that is not blank",
+        str: "a string",
+        int: "a whole number",
+        bool: "true or false",
+        float: "a number",
+    }
     return f"{names.get(kind, 'an array of strings')} is needed"
 
 

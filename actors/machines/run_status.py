@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.machines import findings, notifications, projection, run
 from actors.machines.durations import span
+from actors.machines.run import budgets
 from actors.machines.run.state import HoldKind
 from actors.messages import OpenTurn, RunStatus
 
@@ -38,6 +39,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         task=state.task,
         waits_until_ms=min(waits, default=0),
         findings=findings.shown(state.findings),
+        budgets=budgets.uses(state),
         spent=state.spent,
         notable=notifications.notable(state),
         proof=state.proof,

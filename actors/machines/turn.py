@@ -75,6 +75,13 @@ class TurnSeen(_Event, frozen=True, kw_only=True):
     turn_id: str
 
 
+class TurnSpent(_Event, frozen=True, kw_only=True):
+    """The agent has reported the usage of this attempt so far."""
+
+    turn_id: str
+    usage: Usage
+
+
 class TurnReturned(_Event, frozen=True, kw_only=True):
     """It was not taken: the agent's transcript does not have it. It waits again."""
 
@@ -142,6 +149,7 @@ Event = (
     | TurnIntended
     | TurnSubmitted
     | TurnSeen
+    | TurnSpent
     | TurnReturned
     | TurnWithdrawn
     | TurnCut
@@ -155,6 +163,7 @@ EVENTS: tuple[type[_Event], ...] = (
     TurnIntended,
     TurnSubmitted,
     TurnSeen,
+    TurnSpent,
     TurnReturned,
     TurnWithdrawn,
     TurnCut,
@@ -171,6 +180,7 @@ TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
     {
         TurnSubmitted: ("intended",),
         TurnSeen: ("submitted", "running"),
+        TurnSpent: ("submitted", "running"),
         TurnReturned: ("submitted", "running"),
         TurnWithdrawn: ("intended",),
         TurnCut: ("submitted", "running"),
@@ -204,6 +214,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     began_ms: int = 0  # when it was first handed over, Unix ms; 0: not yet, or unknown
     within_ms: int = 0  # as in `TurnIntended`
     silences: int = 0  # how many times in a row it was interrupted because nothing was heard
+    spent: Usage = Usage()  # of this attempt, as far as it was reported
+    spent_before: Usage = Usage()  # of the attempts before it
 
 
 # Turns that bring a message, and that the run does not wait for.
@@ -300,9 +312,13 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 carrier=event.carrier,
                 tries=entry.tries + (0 if event.carrier else 1),
                 began_ms=entry.began_ms or (0 if event.carrier else event.at_ms),
+                spent=Usage(),
+                spent_before=usage.together([entry.spent_before, entry.spent]),
             )
         case TurnSeen():
             changed = msgspec.structs.replace(entry, status="running")
+        case TurnSpent():
+            changed = msgspec.structs.replace(entry, spent=event.usage)
         case TurnWithdrawn():
             still_open = {turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id}
             return msgspec.structs.replace(ledger, open=still_open)
@@ -468,8 +484,31 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
     return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome}, standing=standing)
 
 
+def last_usage(entry: Entry, outcome: TurnOutcome) -> Usage:
+    """The usage of the last attempt. An agent that was lost, and a transcript, may report less than was seen before."""
+    last = max((outcome.usage, entry.spent), key=lambda each: (each.input_tokens + each.output_tokens, each.cost_usd))
+    if last.cost_usd < outcome.usage.cost_usd:
+        cost, is_known = outcome.usage.cost_usd, outcome.usage.cost_known
+        return msgspec.structs.replace(last, cost_usd=cost, cost_known=is_known)
+    return last
+
+
+def with_all_attempts(entry: Entry, outcome: TurnOutcome) -> TurnOutcome:
+    """The outcome with the usage of the whole turn."""
+    total = usage.together([entry.spent_before, last_usage(entry, outcome)])
+    return msgspec.structs.replace(outcome, usage=total)
+
+
+def running_cost(entry: Entry) -> Cost:
+    """What the turn has used so far."""
+    total = usage.together([entry.spent_before, entry.spent])
+    return Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model, usage=total)
+
+
 def costs_of(entry: Entry, outcome: TurnOutcome) -> tuple[Cost, ...]:
     """The cost to report: none, if it cost nothing or the run is told of its end anyway."""
     if entry.purpose not in _ITS_OWN_AFFAIR or outcome.usage == Usage():
         return ()
-    return (Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model, usage=outcome.usage),)
+    return (
+        Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model or outcome.model, usage=outcome.usage),
+    )

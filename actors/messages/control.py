@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from actors.messages.base import Message
-from actors.messages.values import Finding, ProgressKind, Proof, Purpose, RunState, Spent, TimeMs, Usage
+from actors.messages.values import BudgetUse, Finding, ProgressKind, Proof, Purpose, RunState, Spent, TimeMs, Usage
 
 
 class ControlRun(Message, frozen=True, kw_only=True):
@@ -92,6 +92,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     task: str
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
     findings: tuple[Finding, ...] = ()  # of the reviews: open ones first, with short descriptions
+    budgets: tuple[BudgetUse, ...] = ()  # the run's own, with what its running turns have used
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
     notable: Notable | None = None  # for a user who is not there
     proof: Proof | None = None  # of the task that was completed last

@@ -68,6 +68,18 @@ class UsageReport(Message, frozen=True, kw_only=True):
     usage: Usage
 
 
+class RunningUsageReport(Message, frozen=True, kw_only=True):
+    """Session owner -> run: the usage so far of any turn that runs. Repeated after a restart."""
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the agent's own default
+    usage: Usage
+
+
 class StartJob(Message, frozen=True, kw_only=True):
     """Run -> owner of the working tree: run this job (actors/runners). Repeating a job_id starts nothing."""
 

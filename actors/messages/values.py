@@ -13,8 +13,9 @@ TimeMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_214_400_000)]
 TurnStatus = Literal["finished", "failed", "interrupted", "limited"]
 # Why a turn failed, where that decides the remedy. transient: the provider or the network, which is waited for;
 # billing, login, unavailable: the agent cannot work until the user acts; context: its session is full; silent: nothing
-# was heard from it, also in a new session; overdue: the turn took longer than it may.
-Cause = Literal["", "transient", "billing", "login", "unavailable", "context", "silent", "overdue"]
+# was heard from it, also in a new session; overdue: the turn took longer than it may; budget: the money that the run
+# has given to it is used up.
+Cause = Literal["", "transient", "billing", "login", "unavailable", "context", "silent", "overdue", "budget"]
 Purpose = Literal["brief", "plan", "plan-review", "work", "diagnosis", "review", "pull-request", "mail", "human"]
 ROLE_PROMPT: Purpose = "brief"  # its name in journals
 # The kind of a run's line. "raw": an agent's own JSON event; "ready" and "question": of the root.
@@ -37,6 +38,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_input_tokens: int = 0  # a part of `input_tokens`
     cost_usd: float = 0.0
     tokens_known: bool = True
     cost_known: bool = True
@@ -109,6 +111,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return self.open and self.severity == "blocking"
 
 
+class BudgetUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of the run, and its use so far: in dollars, tokens or milliseconds. Not `known`: at least so much."""
+
+    kind: Literal["cost", "tokens", "time"]
+    used: float
+    limit: float
+    known: bool = True
+
+
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a turn ended. `text` is the agent's last message; `error` one line when the status is not finished.
 
@@ -122,6 +133,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause = ""  # only for "failed", and only when it is known
     usage: Usage = Usage()
     window: Window | None = None
+    model: str = ""  # that has answered, where the agent says so
 
     @property
     def is_used_up(self) -> bool:

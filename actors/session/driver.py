@@ -18,7 +18,7 @@ from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import accounts, prompts, turn
 from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
-from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
+from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome, Usage
 from actors.session import choices, keeping, silence
 from actors.session.inbox import (
     Alarm,
@@ -31,6 +31,7 @@ from actors.session.inbox import (
     ProgramEnded,
     PromptSeen,
     TurnOver,
+    UsageReported,
     UserAsked,
 )
 from actors.session.keeper import Keeper
@@ -79,6 +80,8 @@ class Driver:
         try:
             for event in await asyncio.to_thread(self._options.stream.load):
                 self._ledger = turn.apply(self._ledger, event)
+            for entry in self._ledger.open.values():
+                self._report.spends(entry)
             self._report.costs(self._ledger.costs)  # their receiver may have missed the last of them
             await self._ready_agent()
             while True:
@@ -111,6 +114,8 @@ class Driver:
                 await self._turn_over(item)
             case PromptSeen():
                 await self._seen(item.message_id)
+            case UsageReported():
+                await self._usage_reported(item)
             case keeping.Rested():
                 self._keeper.rested()
                 await self._ready_agent()
@@ -271,6 +276,9 @@ class Driver:
         interrupting, self._interrupting = self._interrupting, False
         ending, self._ending = self._ending, None
         entry = self._ledger.open[over.turn_id]
+        if over.outcome is not None:  # whatever follows, the attempt has cost this much
+            await self._spends(entry, turn.last_usage(entry, over.outcome), over.outcome.model)
+            entry = self._ledger.open[over.turn_id]
         if ending is not None and silence.ended_it(over.outcome):
             await self._after(ending, entry, over.outcome)
             return
@@ -367,6 +375,7 @@ class Driver:
     async def _conclude(
         self, entry: turn.Entry, outcome: TurnOutcome, *first: turn._Event, remembered: bool = False
     ) -> None:
+        outcome = turn.with_all_attempts(self._ledger.open[entry.turn_id], outcome)
         await self._record(
             *first, turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=outcome, remembered=remembered)
         )
@@ -379,6 +388,16 @@ class Driver:
             return
         await self._record(turn.TurnSeen(turn_id=entry.turn_id))
         self._report.message(entry.purpose, entry.turn_id, "seen")
+
+    async def _usage_reported(self, item: UsageReported) -> None:
+        entry = next((one for one in self._ledger.open.values() if one.message_id == item.message_id), None)
+        if entry is not None and entry.status != "intended":
+            await self._spends(entry, item.usage, item.model)
+
+    async def _spends(self, entry: turn.Entry, usage: Usage, model: str = "") -> None:
+        if entry.spent != usage:
+            await self._record(turn.TurnSpent(turn_id=entry.turn_id, usage=usage))
+            self._report.spends(self._ledger.open[entry.turn_id], model)
 
     async def _advance(self) -> None:
         """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""
@@ -508,6 +527,8 @@ class Driver:
                 if event.text:  # first, so that the question itself is shown before the status
                     self._report.note(event.text)
                 self.put(UserAsked(event.text))
+            case "spent":
+                self.put(UsageReported(event.message_id, event.usage, event.text))
             case "ended":
                 self.put(ProgramEnded(event.text))
             case "say":  # a typed answer, as the text that a user reads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.messages import Patience, Purpose, StartTurnRequest, TurnOutcome
+from actors.messages import Patience, Purpose, StartTurnRequest, TurnOutcome, Usage
 from actors.session import keeping
 
 
@@ -44,6 +44,14 @@ class PromptSeen(msgspec.Struct, frozen=True):
     message_id: str
 
 
+class UsageReported(msgspec.Struct, frozen=True):
+    """The usage so far of the attempt with this message id, and the model that works, where the agent names it."""
+
+    message_id: str
+    usage: Usage
+    model: str
+
+
 class InterruptOverdue(msgspec.Struct, frozen=True):
     """The agent has not ended this turn within the time-out of an interrupt."""
 
@@ -79,6 +87,7 @@ Item = (
     | InterruptRequested
     | TurnOver
     | PromptSeen
+    | UsageReported
     | InterruptOverdue
     | LookDue
     | keeping.Rested

@@ -38,6 +38,9 @@ class SessionListener(Protocol):
     def usage_grew(self, cost: turn.Cost) -> None:
         """The cost of a turn that the run does not wait for. Repeated at each start of the session."""
 
+    def usage_seen(self, cost: turn.Cost) -> None:
+        """What a turn that is not over has used so far."""
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """`state` is accepted, seen, handled or failed (for this `reason`)."""
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from actors.adapters.base import AgentEvent
 from actors.machines import turn
-from actors.messages import Purpose, TurnOutcome
+from actors.messages import Purpose, TurnOutcome, Usage
 from actors.session.listener import SessionListener, SessionStatus
 
 
@@ -55,6 +57,12 @@ class Reporter:
             self._listener.mail_changed(entry.turn_id, "failed" if failed else "handled", outcome.error)
         else:
             self._listener.turn_settled(entry.turn_id, entry.purpose, outcome)
+
+    def spends(self, entry: turn.Entry, model: str = "") -> None:
+        """Reports what an open turn has used so far."""
+        cost = turn.running_cost(entry)
+        if cost.usage != Usage():
+            self._listener.usage_seen(msgspec.structs.replace(cost, model=cost.model or model))
 
     def costs(self, costs: tuple[turn.Cost, ...]) -> None:
         """Reports the costs of turns that the run does not wait for."""

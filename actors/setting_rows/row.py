@@ -10,7 +10,7 @@ from actors.errors import UserError
 from actors.setting_values import Parse, Value
 
 Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify", "hooks"]
-Toml = Literal["string", "number", "boolean", "array"]
+Toml = Literal["string", "number", "decimal", "boolean", "array"]
 
 GROUPS: Mapping[Group, str] = {
     "task": "the task",

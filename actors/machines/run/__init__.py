@@ -25,6 +25,8 @@ into a phase, if the gates allow it. answers, review, trees, waits and people in
 together.
 """
 
+from actors.machines.run.budgets import left_usd, next_tick_ms, usage_seen
+from actors.machines.run.budgets import matters as usage_matters
 from actors.machines.run.commands import EndRun, Notice
 from actors.machines.run.events import (
     EVENTS,
@@ -37,7 +39,9 @@ from actors.machines.run.events import (
     RunResumed,
     RunStarted,
     StopRequested,
+    TimePassed,
     UsageGrew,
+    UsageSeen,
     VerdictSubmitted,
 )
 from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
@@ -119,10 +123,12 @@ __all__ = [
     "StartTurn",
     "StopRequested",
     "TakeTree",
+    "TimePassed",
     "Tree",
     "TreeTaken",
     "TurnSettled",
     "UsageGrew",
+    "UsageSeen",
     "VerdictSubmitted",
     "agent_label",
     "decide",
@@ -130,8 +136,12 @@ __all__ = [
     "fold",
     "initial",
     "job_id",
+    "left_usd",
+    "next_tick_ms",
     "outstanding",
     "place",
     "trouble",
+    "usage_matters",
+    "usage_seen",
     "waits_for_tree_alone",
 ]

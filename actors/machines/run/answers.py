@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from actors.machines import prompts
 from actors.machines.prompts import Note
-from actors.machines.run import joblist, ledger, progress, proof, review, steps, trees, waits
+from actors.machines.run import budgets, joblist, ledger, progress, proof, review, steps, trees, waits
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, ChecksJob
 from actors.machines.run.jobs.plan import PlanJob, PlanRead
 from actors.machines.run.jobs.pull_request import PullRequestJob, PullRequestProbed, PullRequestStatus
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, WaitJob
-from actors.machines.run.state import Phase, RunState, trouble
+from actors.machines.run.state import Hold, Phase, RunState, trouble
 from actors.machines.verdict import says_done
 from actors.messages import TurnOutcome
 
@@ -35,12 +35,20 @@ def when_settled(then: AfterTurn) -> Callable[[RunState, TurnSettled], RunState]
             if state.overruled is not None:
                 return review.overrule_when_free(state)
             return joblist.again(state, job, resumes=job.cut)
+        if event.outcome.cause == "budget":
+            return budget_met(state, job, event.outcome)
         if waits.concerns(event.outcome) or waits.reviewer_failed(state, job, event.outcome):
             return waits.settled(state, job, event)
         return then(state, job, event.outcome)
 
     handler.__name__ = f"when_settled_{then.__name__}"
     return handler
+
+
+def budget_met(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
+    """The agent has used up the money that was handed to it: the user is asked, also where our own count is lower."""
+    hold = Hold(kind="ask", by=budgets.NAME, why=trouble(state, job, outcome), ask=budgets.ASK)
+    return joblist.again(steps.ask(state, hold), job, resumes=budgets.CUT)
 
 
 def left_behind(state: RunState, event: TurnSettled) -> RunState:

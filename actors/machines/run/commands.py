@@ -12,6 +12,7 @@ class EndRun(Command, frozen=True, kw_only=True):
 
     state: Literal["completed", "failed", "stopped"]
     detail: str
+    resume: str = ""  # the options with which it resumes, where a resume without them stops again
 
 
 class Notice(Command, frozen=True, kw_only=True):

@@ -96,6 +96,22 @@ class UsageGrew(Event, frozen=True, kw_only=True):
     usage: Usage
 
 
+class UsageSeen(Event, frozen=True, kw_only=True):
+    """The usage so far of a turn that runs. Journalled only where it reaches a budget."""
+
+    role: Role
+    turn_id: str
+    purpose: Purpose
+    model: str  # "" = the agent's own default
+    usage: Usage
+
+
+class TimePassed(Event, frozen=True, kw_only=True):
+    """The run has worked for this long since the last one. Only in a run with a limit of time."""
+
+    ms: int
+
+
 EVENTS: tuple[type[Event], ...] = (
     RunStarted,
     *(kind.answer for kind in KINDS),
@@ -109,4 +125,6 @@ EVENTS: tuple[type[Event], ...] = (
     MailReachedWorker,
     ContactChanged,
     UsageGrew,
+    UsageSeen,
+    TimePassed,
 )

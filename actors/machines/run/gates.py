@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from actors.machines.run import progress
+from actors.machines.run import budgets, progress
 from actors.machines.run.state import Hold, RunState
 
 Gate: TypeAlias = Callable[[RunState], Hold | None]
@@ -59,10 +59,14 @@ def failures_in_a_row(state: RunState) -> Hold | None:
     return Hold(kind="fail", by="failures", why=f"{state.failures} turns failed in a row; {state.due}")
 
 
-GATES: tuple[Gate, ...] = (max_iterations, failures_in_a_row, progress.gate, progress.rounds)
+GATES: tuple[Gate, ...] = (max_iterations, failures_in_a_row, progress.gate, progress.rounds, budgets.gate)
 
 # What an answer changes in what a gate counts, by the name of the gate (`Hold.by`). The text is "" for a resume.
-ANSWERED: Mapping[str, Answered] = {progress.STALLED: progress.answered, progress.ROUNDS: progress.answered}
+ANSWERED: Mapping[str, Answered] = {
+    progress.STALLED: progress.answered,
+    progress.ROUNDS: progress.answered,
+    budgets.NAME: budgets.answered,
+}
 
 
 def answered(state: RunState, by: str, text: str) -> tuple[RunState, str]:

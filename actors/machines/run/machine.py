@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import asking, hooks, joblist, limits, people, spending, steps
+from actors.machines.run import asking, budgets, hooks, joblist, limits, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -41,10 +41,11 @@ def fold(events: Iterable[Event]) -> RunState:
 def outstanding(state: RunState, now_ms: int) -> list[Command]:
     """All commands without an answer yet; the driver repeats them after a crash."""
     if state.phase in FINAL_PHASES:
-        return [EndRun(state=_END_STATES[state.phase], detail=state.detail)]
+        return [EndRun(state=_END_STATES[state.phase], detail=state.detail, resume=state.resume)]
     issued = [job for job in state.jobs if job.issued]
     interruptions = (job.interruption() for job in issued)
     commands = [*(job.command(state, now_ms) for job in issued), *(each for each in interruptions if each is not None)]
+    commands += budgets.interruptions(state)
     return [*commands, asking.question(state)] if state.asking else commands
 
 
@@ -66,7 +67,7 @@ def _apply(state: RunState, event: Event) -> RunState:
     noted = limits.noted(spending.turn_settled(state, event), event) if state.settings is not None else state
     waiting = hooks.waits_for(noted, event)
     if waiting is not None:
-        return hold_takes_effect(state, steps.pass_gates(state, waiting))
+        return hold_takes_effect(state, _within_budget(steps.pass_gates(state, waiting)))
     return _handled(state, noted, event)
 
 
@@ -80,7 +81,12 @@ def _handled(before: RunState, noted: RunState, event: Event) -> RunState:
         return _handled(answered, answered, after.answer)
     after = hooks.look(before, limits.look(before, after))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {before.phase} to {after.phase}: not in the table"
-    return hold_takes_effect(before, after)
+    return hold_takes_effect(before, _within_budget(after))
+
+
+def _within_budget(state: RunState) -> RunState:
+    """Interrupts the running turns of a run that is over its budget."""
+    return joblist.cut(state, budgets.CUT) if budgets.is_overrun(state) else state
 
 
 def _is_late(state: RunState, event: Event) -> bool:

@@ -159,7 +159,7 @@ def _question_answered(state: RunState) -> RunState:
     asked = state.hold.by if state.hold is not None and state.hold.ask else state.asked
     if asked and not state.run.interactive:
         state, _ = gates.answered(state, asked, "")
-    return replace(state, asked="")
+    return replace(state, asked="", resume="")
 
 
 def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSettings:
@@ -172,12 +172,18 @@ def _successor(old: RunSettings, new: RunSettings, *, new_task: bool) -> RunSett
     """
     if new_task:
         max_wait_ms = old.max_wait_ms if new.max_wait_ms is None else new.max_wait_ms
-        return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms)
+        # A budget is for the whole run.
+        limits = {name: getattr(old, name) for name in _BUDGETS if name not in new.given and getattr(old, name)}
+        prices = old.prices | new.prices
+        return replace(new, run_uid=old.run_uid, max_wait_ms=max_wait_ms, prices=prices, **limits)
     names = new.given if new.only_given else {*new.given, *_unlike_the_default(new)}
     taken = {*names} - {*_NEVER_TAKEN}
     typed = {name: getattr(new, name) for name in RunSettings.__struct_fields__ if name in taken}
     checks = tuple(dict.fromkeys((*old.checks, *new.checks)))
-    return replace(old, **typed, checks=checks, interactive=new.interactive)
+    return replace(old, **typed, checks=checks, interactive=new.interactive, prices=old.prices | new.prices)
+
+
+_BUDGETS = ("max_cost_usd", "max_tokens", "max_time_ms")
 
 
 _NEVER_TAKEN = ("run_uid", "task", "needs_plan", "worker", "reviewer", "paired", "checks", "interactive", "given")

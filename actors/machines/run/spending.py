@@ -10,7 +10,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from actors.machines import usage
-from actors.machines.run.events import UsageGrew
+from actors.machines.run import budgets
+from actors.machines.run.events import TimePassed, UsageGrew
 from actors.machines.run.jobs.base import Event
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled
 from actors.machines.run.state import RunState
@@ -21,11 +22,14 @@ from actors.settings import Role
 
 def turn_settled(state: RunState, event: Event) -> RunState:
     """The state with the cost of the run's own turn, if the event ends one."""
-    if not isinstance(event, TurnSettled) or event.outcome.usage == Usage():
+    if not isinstance(event, TurnSettled):
+        return state
+    state = _ended(state, event.turn_id)
+    if event.outcome.usage == Usage():
         return state
     job = next(job for job in state.jobs if job.id == event.turn_id)
     assert isinstance(job, TurnJob), f"{job.id} is a {type(job).__name__}"
-    return _add(state, job.role, job.model, event.outcome.usage)
+    return _add(state, job.role, job.model or event.outcome.model, event.outcome.usage)
 
 
 def usage_grew(state: RunState, event: UsageGrew) -> RunState:
@@ -36,10 +40,24 @@ def usage_grew(state: RunState, event: UsageGrew) -> RunState:
     others = tuple(each for each in state.counted if each[0] != event.role)
     own = tuple(each for each in state.counted if each[0] == event.role)
     state = replace(state, counted=(*others, *(*own, this)[-MAIL_MEMORY:]))
-    return _add(state, event.role, event.model, event.usage)
+    return _add(_ended(state, event.turn_id), event.role, event.model, event.usage)
+
+
+def time_passed(state: RunState, event: TimePassed) -> RunState:
+    """Adds the time."""
+    return replace(state, time_ms=state.time_ms + event.ms)
+
+
+def _ended(state: RunState, turn_id: str) -> RunState:
+    """What the turn has used is known now."""
+    if not state.running:
+        return state
+    return replace(state, running=tuple(each for each in state.running if each.turn_id != turn_id))
 
 
 def _add(state: RunState, role: Role, model: str, amount: Usage) -> RunState:
+    agent = state.run.worker if role == "worker" else state.run.reviewer
+    amount = budgets.priced(state.run, agent, model, amount)
     row = next((each for each in state.spent if (each.role, each.model) == (role, model)), None)
     if row is None:
         return replace(state, spent=(*state.spent, Spent(role=role, model=model, turns=1, usage=amount)))

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from actors.machines.prompts import Note
-from actors.machines.run.events import VerdictSubmitted
+from actors.machines.run.events import UsageSeen, VerdictSubmitted
 from actors.machines.run.jobs.base import Command, Event, Job
 from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
@@ -64,6 +64,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     by: str = USER  # or the name of the rule that stops the run
     why: str = ""
     ask: str = ""  # of an "ask": what to answer
+    resume: str = ""  # of an "ask": the options with which a resume answers
     until_ms: int | None = None  # when it ends by itself, Unix ms; None: when it is cancelled
 
 
@@ -128,6 +129,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     hold: Hold | None = None
     # An iteration is: what was wrong with the turn before it. None between two events, unless a gate asks.
     due: str | None = None
+    resume: str = ""  # of a run that has ended: the options with which it resumes
     asked: str = ""  # the gate whose question was open when the run ended
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them are in the last work prompt
@@ -156,6 +158,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     swaps: int = 0  # how many times, in this task
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
+    running: tuple[UsageSeen, ...] = ()  # what turns that run have used so far, where it was reported
+    time_ms: int = 0  # for which the run has worked; counted only with a limit of time
     pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
     detail: str = ""  # why it is stopping or has ended

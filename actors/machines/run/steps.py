@@ -42,6 +42,8 @@ def begin(state: RunState) -> RunState:
         spent=state.spent,
         counted=state.counted,
         windows=state.windows,
+        running=state.running,
+        time_ms=state.time_ms,
     )
     if not state.task.strip():
         return ask_for_task(state)
@@ -130,7 +132,7 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
     if state.phase in {Phase.NEW, *FINAL_PHASES}:
         return state
     if state.hold is not None and state.hold.kind == "ask":
-        return state  # the gates decide again when the user has answered
+        return state if before.asking else _asked_now(state, check(state))
     hold = check(state)
     if hold is not None and hold.kind == "ask":
         if hold.by == gates.ITERATIONS:
@@ -138,7 +140,7 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
         if state.phase in USER_IS_ASKED:
             return state  # it asks the user already; the gate asks when there is something to hold
         if not (state.stopping or state.stuck):
-            return _ask(state, hold, new=_new(before, state))
+            return ask(state, hold, new=_new(before, state))
     elif hold is not None and hold.kind == "fail":
         state = replace(state, hold=hold, failures=0)  # a resumed run has as many tries as before
     elif hold is not None and not (state.stopping or state.stuck):
@@ -148,12 +150,18 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
     return state if state.due is None else _after_cooldown(replace(state, due=None))
 
 
+def _asked_now(state: RunState, hold: Hold | None) -> RunState:
+    """Until it is asked, a question says what its gate finds now. After the answer all gates decide again."""
+    assert state.hold is not None, "a gate asks"
+    return state if hold is None or hold.by != state.hold.by else replace(state, hold=hold)
+
+
 def _new(before: RunState, state: RunState) -> list[Job]:
     """The jobs whose commands are not out yet."""
     return [job for job in state.jobs if job not in before.jobs]
 
 
-def _ask(state: RunState, hold: Hold, new: Sequence[Job]) -> RunState:
+def ask(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:
     """Asks the user once nothing runs; see `gates`. A due iteration stays due until the gates let it begin."""
     state = _held(state if state.due is None else replace(state, phase=Phase.COOLDOWN), hold, new)
     return say(state, hold.why, error=True) if any(job.issued for job in state.jobs) else state
@@ -268,6 +276,7 @@ def end(state: RunState, phase: Phase, detail: str, *, goes_on_in: Phase | None 
         phase=phase,
         goes_on_in=goes_on_in,
         detail=detail,
+        resume=state.hold.resume if state.hold is not None else "",
         asked=state.hold.by if state.hold is not None and state.hold.ask else "",
         hold=None,
         jobs=tuple(replace(job, issued=False) for job in state.jobs),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, hooks, ledger, people, review, spending, trees, waits
+from actors.machines.run import answers, budgets, hooks, ledger, people, review, spending, trees, waits
 from actors.machines.run.events import (
     ContactChanged,
     FindingWaived,
@@ -21,7 +21,9 @@ from actors.machines.run.events import (
     RunResumed,
     RunStarted,
     StopRequested,
+    TimePassed,
     UsageGrew,
+    UsageSeen,
     VerdictSubmitted,
 )
 from actors.machines.run.jobs.base import Event
@@ -58,7 +60,15 @@ _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if ther
 
 def _final(phase: Phase, *to: Phase) -> dict[type[Event], Rule]:
     """The events of a finished run: a message's turn may end after it."""
-    return {RunResumed: _rule(people.resumed, *to), UsageGrew: _rule(spending.usage_grew, phase)}
+    return {RunResumed: _rule(people.resumed, *to), **_spending(phase)}
+
+
+def _spending(phase: Phase) -> dict[type[Event], Rule]:
+    return {
+        UsageGrew: _rule(spending.usage_grew, phase),
+        UsageSeen: _rule(budgets.usage_seen, phase),
+        TimePassed: _rule(spending.time_passed, phase),
+    }
 
 
 def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule]:
@@ -71,9 +81,9 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
         ContactChanged: _rule(people.contact_changed, phase),
-        UsageGrew: _rule(spending.usage_grew, phase),
         HookEnded: _rule(hooks.ended, phase, *_AFTER_HOOKS.get(phase, ())),
         FindingWaived: _rule(ledger.waive, phase),
+        **_spending(phase),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from actors.edges.configuration import (
     read_configuration,
 )
 from actors.errors import UserError
+from actors.settings import Price
 from actors.settings_layers import Sourced, merge
 from actors.settings_table import BY_KEY
 
@@ -169,7 +171,7 @@ def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
 
 
 def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alone(tmp_path: Path) -> None:
-    values = {"number": "7", "boolean": "true", "array": '["x"]', "string": '"90s"'}
+    values = {"number": "7", "decimal": "2.5", "boolean": "true", "array": '["x"]', "string": '"90s"'}
     others = {"review": '"codex"', "review_plan": '"none"', "at_limit": '"swap"', "on_unavailable": '"ask"'}
     alone = {key for key, row in BY_KEY.items() if row.repository == "never"}
     text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].toml])}" for key in BY_KEY if key not in alone)
@@ -332,3 +334,35 @@ def test_what_a_repository_says_of_a_built_in_agent_is_shown_before_it_counts(tm
     file = read(tmp_path, repository=text).repository_file
     assert file is not None
     assert file.runs == ("agent claude: ANTHROPIC_BASE_URL=http://elsewhere, model x",)
+
+
+def test_prices_are_the_users_and_are_numbers_of_dollars(tmp_path: Path) -> None:
+    text = '[prices."gpt-5.1"]\ninput = 1.25\ncached_input = 0.125\noutput = 10\n[prices.codex]\ninput = 1\noutput = 0'
+    found = read(tmp_path, text)
+    assert found.prices == {
+        "gpt-5.1": Price(input=1.25, cached_input=0.125, output=10),
+        "codex": Price(input=1, output=0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[prices.x]\ninput = 1", ":1: prices.x: has no output; give USD per million tokens"),
+        ("[prices.x]\ninput = 1\noutput = '2'", ":3: prices.x.output = '2': a number is needed"),
+        ("[prices.x]\ninput = -1\noutput = 2", ":2: prices.x.input = -1: a price is 0 to 1000000 USD"),
+        ("[prices.x]\ninput = nan\noutput = 2", ":2: prices.x.input = nan: a price is 0 to 1000000 USD"),
+        ("[prices.x]\ninput = 1\noutput = 2\ncached = 1", ":4: prices.x.cached = 1: unknown key"),
+        ("prices = 3", ":1: prices = 3: a table is needed: [prices]"),
+        ("max_cost = -2.5", ":1: max_cost takes dollars, such as 10 or 2.50, not '-2.5'"),
+        ("max_tokens = 0", ":1: max_tokens takes a number of tokens, such as 500k or 5M, not '0'"),
+    ],
+)
+def test_a_price_or_budget_that_is_none_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=re.escape(problem)):
+        read(tmp_path, text)
+
+
+def test_a_repository_sets_no_prices(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="prices are the user's to set"):
+        read(tmp_path, None, "[prices.x]\ninput = 0\noutput = 0")

@@ -1623,6 +1623,8 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.FindingWaived: run.FindingWaived(finding_id="f1"),
         run.ContactChanged: run.ContactChanged(role="worker", comes=False),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
+        run.UsageSeen: run.UsageSeen(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
+        run.TimePassed: run.TimePassed(ms=1),
     }
     with pytest.raises(IllegalEventError):
         run.decide(run.initial(), values[kind] if kind in values else kind(), NOW)
@@ -1659,6 +1661,8 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.MailReachedWorker(sender="claude", text="x"))
     story.happens(run.ContactChanged(role="reviewer", comes=False))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
+    story.happens(run.UsageSeen(role="worker", turn_id="y", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
+    story.happens(run.TimePassed(ms=1))
     story.happens(run.ReviewRequested())
     story.happens(run.FindingWaived(finding_id="f1"))
     story.happens(run.VerdictSubmitted(approved=False, notes="x"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.machines import projection, run
+from actors.machines.run import budgets
 from actors.messages import TurnOutcome, Usage, Window
 from actors.settings import RunSettings
 
@@ -37,7 +38,7 @@ OUTCOMES = st.builds(
     text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>", *REVIEWS]),
     error=st.sampled_from(["", "boom"]),
     resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
-    cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context"]),
+    cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context", "budget"]),
     window=st.sampled_from(
         [
             None,
@@ -46,6 +47,7 @@ OUTCOMES = st.builds(
             Window(used_percent=100),
         ]
     ),
+    usage=st.builds(Usage, input_tokens=st.integers(0, 40), cost_usd=st.sampled_from([0.0, 0.5])),
 )
 SETTINGS = st.builds(
     RunSettings,
@@ -74,6 +76,9 @@ SETTINGS = st.builds(
         st.just({}), st.dictionaries(st.sampled_from([*HOOKS, "before_done", "after_done"]), st.just("make"))
     ),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
+    max_cost_usd=st.sampled_from([None, None, 1.0]),
+    max_tokens=st.sampled_from([None, 50]),
+    max_time_ms=st.sampled_from([None, None, 10_000]),
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
 SIGHTS = st.one_of(
@@ -234,6 +239,17 @@ class RunMachine(RuleBasedStateMachine):
         usage = Usage(input_tokens=number)
         self.happens(run.UsageGrew(role=role, turn_id=f"mail-{number}", purpose="mail", model="", usage=usage))
 
+    @precondition(lambda self: self.state.open_turns)
+    @rule(data=st.data(), tokens=st.integers(1, 80))
+    def a_turn_that_runs_costs_something(self, data, tokens):
+        job = data.draw(st.sampled_from(self.state.open_turns))
+        usage = Usage(input_tokens=tokens)
+        self.happens(run.UsageSeen(role=job.role, turn_id=job.id, purpose=job.purpose, model="", usage=usage))
+
+    @rule(ms=st.integers(1, 6_000))
+    def time_passes(self, ms):
+        self.happens(run.TimePassed(ms=ms))
+
     @rule(role=st.sampled_from(["worker", "reviewer"]), comes=st.booleans())
     def an_agent_comes_to_the_bridge_or_does_not(self, role, comes):
         self.happens(run.ContactChanged(role=role, comes=comes))
@@ -269,6 +285,15 @@ class RunMachine(RuleBasedStateMachine):
             assert [type(command) for command in outstanding] == [run.EndRun]
         elif self.state.settings is not None:
             assert bool(outstanding) != self.state.paused
+
+    @invariant()
+    def no_turn_begins_once_a_budget_is_used_up_and_none_runs_beyond_its_tail(self):
+        if self.state.settings is None or budgets.part(self.state) < 1:
+            return
+        turns = self.open(run.StartTurn)
+        assert not turns or self.state.hold is not None, "the next turn would begin"
+        if budgets.is_overrun(self.state):
+            assert {each.turn_id for each in turns} <= {each.turn_id for each in self.open(run.InterruptTurn)}
 
     @invariant()
     def what_is_outstanding_was_issued_and_not_answered(self):
@@ -321,6 +346,8 @@ class RunMachine(RuleBasedStateMachine):
                 return
             if self.state.paused:
                 self.happens(run.ResumeRequested())
+            elif self.state.asking and self.state.hold.by == budgets.NAME:
+                self.happens(run.QuestionAnswered(text="--max-cost 1000 --max-tokens 1M --max-time 1h"))
             elif self.open(run.AskQuestion):
                 self.happens(run.QuestionAnswered(text="more"))
             else:

@@ -13,11 +13,11 @@ ON_DISK = {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
         *("CooldownEnded", "HookEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
         *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged"),
-        "FindingWaived",
+        *("FindingWaived", "UsageSeen", "TimePassed"),
     },
     "turn": {
         *("SessionBegan", "TurnIntended", "TurnSubmitted", "TurnSeen", "TurnReturned", "TurnWithdrawn", "TurnCut"),
-        *("TurnDeferred", "TurnMoved", "AccountChosen", "TurnConcluded"),
+        *("TurnDeferred", "TurnMoved", "AccountChosen", "TurnConcluded", "TurnSpent"),
     },
     "mail": {
         *(

@@ -225,9 +225,30 @@ def test_only_messages_are_put_off_and_only_when_waiting_helps():
     assert until_ms(entry_of(), TurnOutcome(status="finished")) is None
 
 
-def test_every_event_of_the_ledger_can_be_drawn():
+def test_every_event_of_the_ledger_that_leads_elsewhere_can_be_drawn():
     drawn = "\n".join(draw_machines.turn_diagram())
-    assert [event.__name__ for event in turn.TRANSITIONS if event.__name__ not in drawn] == []
+    assert [event for event in turn.TRANSITIONS if event.__name__ not in drawn] == [turn.TurnSpent]
+
+
+def seen_costing(ledger: turn.Ledger, *usages: Usage) -> turn.Ledger:
+    for each in usages:
+        ledger = turn.apply(ledger, turn.TurnSpent(turn_id="t", usage=each))
+    return ledger
+
+
+def test_what_an_attempt_has_used_is_kept_when_the_agent_is_lost_and_counts_once() -> None:
+    ledger = turn.apply(turn.Ledger(), turn.TurnIntended(turn_id="t", purpose="work", prompt="p"))
+    ledger = turn.apply(ledger, turn.TurnSubmitted(turn_id="t", message_id="m1"))
+    ledger = seen_costing(ledger, Usage(input_tokens=5), Usage(input_tokens=8))
+    ledger = turn.apply(ledger, turn.TurnCut(turn_id="t", next_message_id="m2"))
+    assert turn.running_cost(ledger.open["t"]).usage.input_tokens == 8
+    ledger = turn.apply(ledger, turn.TurnSubmitted(turn_id="t", message_id="m2"))
+    ledger = seen_costing(ledger, Usage(input_tokens=3))
+    assert turn.running_cost(ledger.open["t"]).usage.input_tokens == 11
+    told = TurnOutcome(status="finished", usage=Usage(input_tokens=4, cost_usd=0.1))
+    assert turn.with_all_attempts(ledger.open["t"], told).usage == Usage(input_tokens=12, cost_usd=0.1)
+    untold = TurnOutcome(status="interrupted")
+    assert turn.with_all_attempts(ledger.open["t"], untold).usage == Usage(input_tokens=11)
 
 
 def test_the_last_answered_message_is_known_until_another_session_begins() -> None:
