@@ -493,6 +493,13 @@ def last_usage(entry: Entry, outcome: TurnOutcome) -> Usage:
     return last
 
 
+def attempt_spent(entry: Entry, outcome: TurnOutcome) -> tuple[TurnSpent, ...]:
+    """The event before the one that begins another attempt: what this one has used, where that is not known yet."""
+    used = last_usage(entry, outcome)
+    known = used == entry.spent or entry.status == "intended"
+    return () if known else (TurnSpent(turn_id=entry.turn_id, usage=used),)
+
+
 def with_all_attempts(entry: Entry, outcome: TurnOutcome) -> TurnOutcome:
     """The outcome with the usage of the whole turn."""
     total = usage.together([entry.spent_before, last_usage(entry, outcome)])

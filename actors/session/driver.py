@@ -18,7 +18,7 @@ from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import accounts, prompts, turn
 from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
-from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome, Usage
+from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
 from actors.session.inbox import (
     Alarm,
@@ -263,7 +263,7 @@ class Driver:
                 cut = turn.TurnCut(
                     turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
                 )
-                await self._record(cut)
+                await self._record(*turn.attempt_spent(entry, outcome), cut)
             case "new session":
                 await self._move(entry, outcome, silences=silences)
             case "give up":
@@ -276,9 +276,6 @@ class Driver:
         interrupting, self._interrupting = self._interrupting, False
         ending, self._ending = self._ending, None
         entry = self._ledger.open[over.turn_id]
-        if over.outcome is not None:  # whatever follows, the attempt has cost this much
-            await self._spends(entry, turn.last_usage(entry, over.outcome), over.outcome.model)
-            entry = self._ledger.open[over.turn_id]
         if ending is not None and silence.ended_it(over.outcome):
             await self._after(ending, entry, over.outcome)
             return
@@ -318,7 +315,7 @@ class Driver:
             cut = turn.TurnCut(
                 turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), remembered=await self._stands(entry)
             )
-            await self._record(chosen, cut)
+            await self._record(chosen, *turn.attempt_spent(entry, outcome), cut)
         else:
             await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
         await self._drop_agent()  # the next start is in the other account
@@ -340,7 +337,7 @@ class Driver:
             not_before_ms=until_ms,
             remembered=remembered,
         )
-        await self._record(*first, deferred)
+        await self._record(*first, *turn.attempt_spent(entry, outcome), deferred)
         self._keeper.given.discard(entry.message_id)
         if remembered:
             self._report.message(entry.purpose, entry.turn_id, "seen")
@@ -355,7 +352,7 @@ class Driver:
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )
-        await self._record(moved)
+        await self._record(*turn.attempt_spent(entry, outcome), moved)
         what = "is silent" if silences else f"is full ({outcome.error})"
         self._report.note(f"the session {what}: a new one takes the turn over")
         await self._drop_agent()
@@ -391,13 +388,9 @@ class Driver:
 
     async def _usage_reported(self, item: UsageReported) -> None:
         entry = next((one for one in self._ledger.open.values() if one.message_id == item.message_id), None)
-        if entry is not None and entry.status != "intended":
-            await self._spends(entry, item.usage, item.model)
-
-    async def _spends(self, entry: turn.Entry, usage: Usage, model: str = "") -> None:
-        if entry.spent != usage:
-            await self._record(turn.TurnSpent(turn_id=entry.turn_id, usage=usage))
-            self._report.spends(self._ledger.open[entry.turn_id], model)
+        if entry is not None and entry.status != "intended" and entry.spent != item.usage:
+            await self._record(turn.TurnSpent(turn_id=entry.turn_id, usage=item.usage))
+            self._report.spends(self._ledger.open[entry.turn_id], item.model)
 
     async def _advance(self) -> None:
         """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""

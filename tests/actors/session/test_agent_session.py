@@ -130,6 +130,9 @@ class Listener:
     def usage_grew(self, cost: turn.Cost) -> None:
         self.told.put(("usage", cost.turn_id, cost.purpose, cost.usage))
 
+    def usage_seen(self, cost: turn.Cost) -> None:
+        self.told.put(("so far", cost.turn_id, cost.usage))
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         self.told.put(("mail", mail_id, state, reason))
 
