@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.edges import checkpoints, tree
+from actors.edges import checkpoints, tree, whereabouts
 from actors.errors import LoopError
 from actors.machines import run
 from actors.runners.base import Place
@@ -25,6 +25,8 @@ class TreeRunner:
             captured = tree.capture(cwd, store, apart=command.apart)
             taken = captured.tree
             kept, unkept = _keep(captured, command.keep, self._place)
+        if command.remember:
+            whereabouts.remember(cwd, store)
         return run.TreeTaken(
             take_id=command.take_id,
             tree=taken,
@@ -32,6 +34,7 @@ class TreeRunner:
             unkept=unkept,
             changed=tree.changed(cwd, store, command.since, taken.id),
             uncommitted=tree.uncommitted(cwd, store, taken),
+            place=whereabouts.look(cwd, store, command.begun_on, taken) if command.begun_on is not None else None,
         )
 
     def cancel(self) -> None:

@@ -113,3 +113,50 @@ def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_run
     place = world.base / "project-loop-1"
     assert f"the run's directory {place} was missing, and has been created again" in loop.output
     assert (place / "greeting.py").exists()
+
+
+ELSEWHERE = """
+[[turn]]
+when = "^Iteration 1"
+[[turn.step]]
+run = "git switch -q -c aside; echo good > app; git add app; git commit -q -m work; git switch -q main"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Iteration 2"
+[[turn.step]]
+run = "git switch -q --detach aside"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Iteration 3"
+[[turn.step]]
+run = "git switch -q main; git merge -q aside"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "."
+[[turn.step]]
+say = "Done."
+"""
+
+
+def test_work_on_another_branch_is_sent_back_before_anything_is_checked_or_reviewed(world: World):
+    (world.base / "scenario.toml").write_text(ELSEWHERE)
+    (world.project / "TASK.md").write_text("Make app good.")
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert "is as it was before the run began, but there are new commits on aside" in loop.output
+    assert "is on no branch: HEAD is detached; the run's branch is main" in loop.output
+    details = [str(line["detail"]) for line in world.transcript() if line.get("kind") == "status"]
+    assert [each for each in details if each.startswith("review round")] == ["review round 1"]
+    assert loop.output.count("check $") == 1

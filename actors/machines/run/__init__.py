@@ -58,7 +58,7 @@ from actors.machines.run.jobs.pull_request import (
     PullRequestStatus,
 )
 from actors.machines.run.jobs.question import AskQuestion, QuestionAnswered
-from actors.machines.run.jobs.tree import Keep, TakeTree, Tree, TreeTaken
+from actors.machines.run.jobs.tree import Keep, TakeTree, Tree, TreeTaken, Whereabouts
 from actors.machines.run.jobs.turn import InterruptTurn, StartTurn, TurnSettled, agent_label
 from actors.machines.run.jobs.wait import CooldownEnded, StartCooldown
 from actors.machines.run.machine import decide, fold, initial, outstanding
@@ -130,6 +130,7 @@ __all__ = [
     "UsageGrew",
     "UsageSeen",
     "VerdictSubmitted",
+    "Whereabouts",
     "agent_label",
     "decide",
     "describe",

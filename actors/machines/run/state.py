@@ -150,6 +150,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     moves: int = 0  # how many times in this iteration the tree was changed after its checks
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
     kept: str = ""  # the commit of the last checkpoint
+    strayed: str = ""  # what the agent was told last about where its work has to be
     unkept: str = ""  # why the last one that was wanted was not made
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published
     overruled: VerdictSubmitted | None = None  # waits until the turns that it makes pointless have settled
@@ -208,6 +209,11 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     def known_tree(self) -> str:
         """The id of the tree that checks and verdicts apply to; "" = none is known."""
         return self.tree.id if self.tree is not None else ""
+
+    @property
+    def begun_on(self) -> tuple[str, str] | None:
+        """The commit and the branch before the first iteration; None: they are not known yet."""
+        return (self.base.commit, self.base.branch) if self.base is not None else None
 
     @property
     def waits_for(self) -> str:

@@ -13,6 +13,8 @@ An unknown tree binds nothing. A transition from or to a known tree is a change.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from actors.machines import findings, prompts
@@ -51,6 +53,8 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
         case "publish":
             return steps.publish(replace(state, tree=event.tree))
         case "published":
+            if state.base is not None:  # it may have made a branch for the pull request
+                state = replace(state, base=replace(state.base, branch=event.tree.branch))
             if not _same(state.tree, event.tree):
                 return _changed(state, event, "while it was published")
             return _published(replace(state, tree=event.tree, uncommitted=event.uncommitted), job)
@@ -84,13 +88,18 @@ def _facts(event: TreeTaken) -> list[str]:
 
 
 def _before_checks(state: RunState, event: TreeTaken) -> RunState:
+    directory = f", {event.place.directory}" if event.place is not None else ", in which you were started"
     if elsewhere := _elsewhere(state.base, event.tree):
         text = (
             "The run's directory is as it was before the run began, but there is work in another working tree of the "
-            f"repository: {elsewhere}. Checks and reviewers look into the run's directory, in which you were started: "
+            f"repository: {elsewhere}. Checks and reviewers look into the run's directory{directory}: "
             "bring the work there, and work nowhere else."
         )
         state = steps.say(state, f"the work is not in the run's directory, but in {elsewhere}", error=True)
+        return steps.next_iteration(steps.add_note(state, Note(kind="place", source="loop", text=text)))
+    if (strayed := _strayed(state.base, event)) is not None and strayed.found != state.strayed:
+        state = steps.say(replace(state, strayed=strayed.found), strayed.found, error=True)
+        text = f"Before anything is checked: {strayed.found}. {strayed.remedy}"
         return steps.next_iteration(steps.add_note(state, Note(kind="place", source="loop", text=text)))
     if not event.tree.id and (state.base is None or state.base.id or state.iteration == 1):
         state = steps.say(state, f"what is checked and approved is bound to no tree: {event.tree.reason}")
@@ -145,6 +154,37 @@ def _elsewhere(base: Tree | None, now: Tree) -> str:
     if base is None or not base.id or (base.id, base.commit) != (now.id, now.commit):
         return ""
     return ", ".join(each.rpartition(" ")[0] for each in now.worktrees if each not in base.worktrees)
+
+
+class _Strayed(NamedTuple):
+    found: str
+    remedy: str
+
+
+def _strayed(base: Tree | None, event: TreeTaken) -> _Strayed | None:
+    """Work on a branch that is not the run's. The agent is told once; when it leaves it so, that is checked and
+    reviewed.
+
+    A branch that it made on top of where the run began is fine, unless the run has a branch of its own.
+    """
+    place, now = event.place, event.tree
+    if base is None or place is None:
+        return None
+    if base.branch and now.branch != base.branch and not (place.grown and not place.own):
+        where = f"branch {now.branch}" if now.branch else "no branch: HEAD is detached"
+        return _Strayed(
+            f"the run's directory {place.directory} is on {where}; the run's branch is {base.branch}",
+            f"The work has to be in that directory and on {base.branch}: bring it there, commits included, and switch "
+            "back. If it has to be where it is, say why, and say again that you are done.",
+        )
+    if place.moved and (base.id, base.commit) == (now.id, now.commit):
+        return _Strayed(
+            f"the run's directory {place.directory} is as it was before the run began, but there are new commits on "
+            f"{_names(place.moved)}",
+            f"If they are yours, bring them to that directory{f' and to {now.branch}' if now.branch else ''}: that is "
+            "what is checked and reviewed. If they are not, say again that you are done.",
+        )
+    return None
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -50,6 +50,10 @@ class Facts(Protocol):
         """How many iterations all its tasks have had together."""
 
     @property
+    def begun_on(self) -> tuple[str, str] | None:
+        """The commit and the branch before the first iteration; None: they are not known yet."""
+
+    @property
     def apart(self) -> tuple[str, ...]:
         """Files that are excluded from the tree."""
 

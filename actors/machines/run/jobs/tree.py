@@ -25,23 +25,6 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     about: str
 
 
-class TakeTree(Command, frozen=True, kw_only=True):
-    """Read the tree of the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
-
-    `apart`: files that do not count. `keep`: also as a checkpoint; None: not.
-    """
-
-    take_id: str
-    since: str = ""
-    apart: tuple[str, ...] = ()
-    keep: Keep | None = None
-
-    @property
-    def where(self) -> Where:
-        """In the working tree that is looked at."""
-        return "worker"
-
-
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the run's directory: equal ids mean equal content of everything that git does not ignore.
 
@@ -53,6 +36,35 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     branch: str = ""  # "" = on none
     worktrees: tuple[str, ...] = ()
     reason: str = ""
+
+
+class TakeTree(Command, frozen=True, kw_only=True):
+    """Read the tree of the run's directory. Answer: `TreeTaken`, with what has changed since the tree `since`.
+
+    `apart`: files that do not count. `keep`: also as a checkpoint; None: not. `remember`: the branches as
+    well. `begun_on`: the commit and the branch at the beginning, to say where the work is; None: it is not asked for.
+    """
+
+    take_id: str
+    since: str = ""
+    apart: tuple[str, ...] = ()
+    keep: Keep | None = None
+    remember: bool = False
+    begun_on: tuple[str, str] | None = None
+
+    @property
+    def where(self) -> Where:
+        """In the working tree that is looked at."""
+        return "worker"
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the work is, beside the tree. `moved`: other branches with new commits that HEAD lacks."""
+
+    directory: str  # of the run
+    own: bool  # the run has a worktree and a branch of its own
+    grown: bool  # the branch was made since the run began, on top of its first commit
+    moved: tuple[str, ...] = ()
 
 
 class TreeTaken(Event, frozen=True, kw_only=True):
@@ -68,6 +80,7 @@ class TreeTaken(Event, frozen=True, kw_only=True):
     uncommitted: tuple[str, ...] = ()
     kept: str = ""
     unkept: str = ""
+    place: Whereabouts | None = None  # before the checks, if it is known
 
 
 class TreeJob(Job, frozen=True, kw_only=True):
@@ -91,7 +104,14 @@ class TreeJob(Job, frozen=True, kw_only=True):
         if run.run.keeps_checkpoints and self.moment in _KEPT:
             what = checkpoint.about(run.worked, self.moment)
             keep = Keep(run_uid=run.run.run_uid, number=run.worked, about=what)
-        return TakeTree(take_id=self.id, since=self.since or run.known_tree, apart=run.apart, keep=keep)
+        return TakeTree(
+            take_id=self.id,
+            since=self.since or run.known_tree,
+            apart=run.apart,
+            keep=keep,
+            remember=keep is not None and self.moment == "begin",
+            begun_on=run.begun_on if keep is not None and self.moment == "checks" else None,
+        )
 
     def words(self, _run: Facts) -> str:
         """The look."""
