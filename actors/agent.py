@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,7 @@ from actors.adapters.base import AgentEvent, AgentSettings, EventSink
 from actors.edges import files, processes, tree
 from actors.edges.worktree import there_again
 from actors.errors import LoopError
-from actors.machines import turn
+from actors.machines import prompts, turn
 from actors.messages import (
     ROLE_PROMPT,
     AgentStatus,
@@ -103,6 +103,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 retry_ms=start.retry_ms,
                 max_wait_ms=start.max_wait_ms,
                 is_held=True,
+                tree_facts=self._tree_facts,
                 accounts=max(len(start.program.accounts), 1) if start.program else 1,
             )
         )
@@ -255,6 +256,13 @@ class AgentActor(ProcessActor[StartAgent]):
             Note(sender="human", recipient=self.context.start.label, text=text, at_ms=now_ms)
         )
         self._say("typed", text)
+
+    def _tree_facts(self) -> list[str]:
+        with suppress(LoopError, OSError):
+            found = tree.take(self._place.cwd, self._place.store)
+            rest = tree.uncommitted(self._place.cwd, self._place.store, found)
+            return prompts.tree_facts(found.commit, found.branch, uncommitted=rest)
+        return []
 
     def _make_agent(self, sink: EventSink, account: int) -> AgentAdapter:
         start = self.context.start

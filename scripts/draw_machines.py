@@ -64,6 +64,7 @@ _TURN_EVENTS = {
     turn.TurnCut: turn.TurnCut(turn_id="t", next_message_id="n"),
     turn.TurnDeferred: turn.TurnDeferred(turn_id="t", next_message_id="n", at_ms=1, not_before_ms=2),
     turn.TurnMoved: turn.TurnMoved(turn_id="t", next_message_id="n", prompt="p"),
+    turn.TurnHandedOver: turn.TurnHandedOver(turn_id="t", next_message_id="n", prompt="p"),
     turn.SessionTurnSettled: turn.SessionTurnSettled(turn_id="t", outcome=TurnOutcome(status="finished")),
 }
 

@@ -29,6 +29,7 @@ _WHAT_WAS_ASKED = "What you were asked:"
 UNFINISHED = "the turn ended before you were finished"
 ENDED_EARLY = "your turn ended before you were through with it"
 SILENT = "for a long time there was no sign of life from you, so the turn was interrupted"
+_NAMES = 20  # files of the tree that a hand-off names
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place", "diagnosis"]
@@ -278,6 +279,7 @@ def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False) -> st
 
 
 TOO_LONG = "Your session became too long for the model."
+GONE = "Your session does not exist any more."
 NO_SIGN_OF_LIFE = "In your session there was twice no sign of life from you for a long time."
 
 
@@ -317,6 +319,20 @@ def take_over(prompt: str, *, giver: str, said: str = "") -> str:
 def with_tree(prompt: str, facts: Sequence[str]) -> str:
     """The prompt, with what is in the directory at the time of a hand-off."""
     return _join(prompt, "The directory, when this was handed over:\n" + "\n".join(facts) if facts else "")
+
+
+def tree_facts(commit: str, branch: str, *, changed: Sequence[str] = (), uncommitted: Sequence[str] = ()) -> list[str]:
+    """What is in the directory, for `with_tree`."""
+    return [
+        *([f"commit {commit}" + (f" on branch {branch}" if branch else "")] if commit else []),
+        *([f"changed since the run began: {_some(changed)}"] if changed else []),
+        *([f"not committed: {_some(uncommitted)}"] if uncommitted else []),
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _asked(prompt: str) -> tuple[str, str]:

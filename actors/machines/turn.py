@@ -42,9 +42,12 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionBegan(_Event, frozen=True, kw_only=True):
-    """The agent's session has this id. Durable before the first prompt is sent."""
+    """The agent's session has this id. Durable before the first prompt is sent. `replaces_lost`: the one before, which
+    had turns of ours, does not exist any more.
+    """
 
     session_id: str
+    replaces_lost: bool = False
 
 
 class TurnIntended(_Event, frozen=True, kw_only=True):
@@ -126,6 +129,14 @@ class TurnMoved(_Event, frozen=True, kw_only=True):
     silences: int = 0  # as in `TurnCut`
 
 
+class TurnHandedOver(_Event, frozen=True, kw_only=True):
+    """Its session was lost. It continues in the new one, under `next_message_id` and with this prompt."""
+
+    turn_id: str
+    next_message_id: str
+    prompt: str
+
+
 class AccountChosen(_Event, frozen=True, kw_only=True):
     """The agent works in this account from now on; the one `used_up` cannot until then (machines/accounts)."""
 
@@ -155,6 +166,7 @@ Event = (
     | TurnCut
     | TurnDeferred
     | TurnMoved
+    | TurnHandedOver
     | AccountChosen
     | SessionTurnSettled
 )
@@ -169,6 +181,7 @@ EVENTS: tuple[type[_Event], ...] = (
     TurnCut,
     TurnDeferred,
     TurnMoved,
+    TurnHandedOver,
     AccountChosen,
     SessionTurnSettled,
 )
@@ -186,6 +199,7 @@ TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
         TurnCut: ("submitted", "running"),
         TurnDeferred: ("submitted", "running"),
         TurnMoved: ("submitted", "running"),
+        TurnHandedOver: ("intended", "submitted", "running"),
         SessionTurnSettled: ("intended", "submitted", "running"),
     }
 )
@@ -246,6 +260,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     session_id: str = ""
     full: bool = False  # the session is: the next one is new
+    lost: bool = False  # the session before this one was, and nothing is finished since
     standing: frozenset[str] = frozenset()  # ids of the run's unfinished turns in this session
     open: dict[str, Entry] = {}
     settled: dict[str, TurnOutcome] = {}
@@ -283,7 +298,9 @@ def is_settled(ledger: Ledger, turn_id: str) -> bool:
 def apply(ledger: Ledger, event: _Event) -> Ledger:
     """The ledger after the event. Raises `IllegalEventError`, changing nothing, when the entry does not allow it."""
     if isinstance(event, SessionBegan):
-        return _begin_session(ledger, event.session_id)
+        return msgspec.structs.replace(
+            _begin_session(ledger, event.session_id), lost=ledger.lost or event.replaces_lost
+        )
     if isinstance(event, AccountChosen):
         used_up = {**ledger.used_up, event.used_up: event.until_ms}
         return msgspec.structs.replace(ledger, account=event.account, used_up=used_up)
@@ -361,6 +378,18 @@ def apply(ledger: Ledger, event: _Event) -> Ledger:
                 moved=True,
                 silences=event.silences or entry.silences,
             )
+        case TurnHandedOver():
+            changed = msgspec.structs.replace(
+                entry,
+                status="intended",
+                carrier="",
+                message_id=event.next_message_id,
+                prompt=event.prompt,
+                remembered=True,
+                cuts=0,
+                tries=0,
+                continues="",
+            )
         case SessionTurnSettled():
             return _settle(ledger, entry, event.outcome, remembered=event.remembered)
         case _:
@@ -417,6 +446,11 @@ def deferred_until_ms(
 def has_room(entry: Entry, outcome: TurnOutcome) -> bool:
     """Whether to try a new session: once per turn, when the old one is full."""
     return outcome.cause == "context" and not entry.moved
+
+
+def was_begun(entry: Entry) -> bool:
+    """Whether the run's own turn was begun in an earlier session, so that a new one needs a hand-off."""
+    return entry.purpose not in _ITS_OWN_AFFAIR and (entry.status != "intended" or bool(entry.cuts or entry.continues))
 
 
 def may_carry(ledger: Ledger, turn_id: str) -> bool:
@@ -476,6 +510,7 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
         spent=usage.together([ledger.spent, outcome.usage]),
         costs=(*ledger.costs, *costs_of(entry, outcome))[-MAIL_MEMORY:],
         answered=entry.message_id if outcome.status == "finished" and not entry.carrier else ledger.answered,
+        lost=ledger.lost and outcome.status != "finished",
     )
     if entry.purpose in MESSAGES:
         return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])

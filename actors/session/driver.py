@@ -144,11 +144,14 @@ class Driver:
         if outcome is not None:
             self._options.listener.turn_settled(request.turn_id, request.purpose, outcome)
         elif not turn.knows(self._ledger, request.turn_id):
+            prompt = request.prompt
+            if self._ledger.lost and request.continues:
+                prompt = await self._hand_over(prompt, prompts.GONE)
             await self._record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
                     purpose=request.purpose,
-                    prompt=request.prompt,
+                    prompt=prompt,
                     model=request.model,
                     continues=request.continues,
                     reminder=request.reminder,
@@ -348,7 +351,7 @@ class Driver:
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
         why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
-        prompt = prompts.hand_over(entry.prompt, said=outcome.text, why=why)
+        prompt = await self._hand_over(entry.prompt, why, outcome.text)
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )
@@ -469,9 +472,25 @@ class Driver:
             await self._agent_failed(error)
             return False
         if session_id != self._ledger.session_id:
-            await self._record(turn.SessionBegan(session_id=session_id))
+            await self._begin_session(session_id)
         self._report.opened(session_id)
         return True
+
+    async def _begin_session(self, session_id: str) -> None:
+        """Hands the run's open turns over when the session before was lost."""
+        ledger = self._ledger
+        lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
+        events: list[turn._Event] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
+        for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
+            prompt = await self._hand_over(entry.prompt, prompts.GONE)
+            message_id = str(uuid.uuid4())
+            events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
+        await self._record(*events)
+
+    async def _hand_over(self, prompt: str, why: str, said: str = "") -> str:
+        """The prompt for a new session, with what is in the directory."""
+        facts = await asyncio.to_thread(self._options.tree_facts)
+        return prompts.with_tree(prompts.hand_over(prompt, said=said, why=why), facts)
 
     async def _agent_failed(self, error: AgentError) -> None:
         """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""

@@ -120,4 +120,4 @@ def wanted_session(ledger: turn.Ledger, first_session_id: str | None) -> str | N
 
 def is_missed(ledger: turn.Ledger) -> bool:
     """Whether a lost session contained something that the user knows of."""
-    return bool(ledger.settled) or any(entry.status != "intended" for entry in ledger.open.values())
+    return bool(ledger.settled) or any(entry.cuts or entry.status != "intended" for entry in ledger.open.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.adapters.base import Agent, EventSink
@@ -21,6 +21,7 @@ class SessionOptions:
     """`make_agent` makes a new adapter for each start of the agent's program, in one of its `accounts`. `retry_ms` and
     `max_wait_ms` are for messages during an outage of the provider; the run itself handles its own turns. `is_held`:
     nothing is sent until `hold` lifts it. `patience`: until `hold` brings another.
+    `tree_facts`: what is in the directory, for a hand-off to a new session; may take seconds.
     """
 
     make_agent: Callable[[EventSink, int], Agent]
@@ -33,4 +34,5 @@ class SessionOptions:
     patience: Patience = field(default_factory=Patience)
     interrupt_s: float = INTERRUPT_PATIENCE_S
     accounts: int = 1
+    tree_facts: Callable[[], Sequence[str]] = tuple
     clock: Callable[[], int] = wall_ms

@@ -1,6 +1,8 @@
 """A provider that is away in every phase costs time and nothing else; who cannot work is not asked for ever."""
 
 import re
+import shutil
+import signal
 
 import pytest
 
@@ -194,4 +196,39 @@ def test_a_codex_without_a_server_that_it_requires_is_asked_twice(world: World):
     assert re.search(r"run 1 failed: iteration 1 of 20: codex's turn failed: .*tickets", loop.output), loop.output
     assert loop.output.count("; retry 1 in ") == 1
     assert "retry 2" not in loop.output
+    assert "iteration 2" not in loop.output
+
+
+LOST = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo x > x"
+[[turn.step]]
+fault = { hang = true }
+[[turn.step]]
+say = "<promise>DONE</promise>"
+"""
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize(("worker", "sessions"), [("codex", ".codex/sessions"), ("claude", ".claude/projects")])
+def test_a_real_session_that_is_gone_hands_its_turn_to_a_new_one(world: World, worker: str, sessions: str):
+    play_brief(world, "true")
+    scenario = world.base / "brief.toml"
+    scenario.write_text(LOST + scenario.read_text())
+    with world.play_real(scenario, worker=worker) as server:
+        loop = world.start("--agent", worker, "-p", "TASK.md")
+        server.wait_for(lambda seen: bool(seen.fault), 60)
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+        world.wait_until_empty(10)
+        shutil.rmtree(world.home / sessions)
+        loop = world.run("--run-id", "1")
+        assert loop.process.returncode == 0, loop.output
+        prompts = [seen.prompt for seen in server.requests if seen.role == "worker"]
+    assert re.search(r"session \S+ is gone \(.*\); a new one is begun", loop.output), loop.output
+    handed_over = next(prompt for prompt in prompts if prompt.startswith("Iteration 1 (continued)"))
+    for words in ("Your session does not exist any more.", "Make x.", "not committed: TASK.md, x"):
+        assert words in handed_over
     assert "iteration 2" not in loop.output

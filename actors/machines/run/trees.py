@@ -60,7 +60,10 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
             return _published(replace(state, tree=event.tree, uncommitted=event.uncommitted), job)
         case "swap":
             assert job.then is not None, "it is looked at for a turn"
-            return joblist.add(state, replace(job.then, prompt=prompts.with_tree(job.then.prompt, _facts(event))))
+            facts = prompts.tree_facts(
+                event.tree.commit, event.tree.branch, changed=event.changed, uncommitted=event.uncommitted
+            )
+            return joblist.add(state, replace(job.then, prompt=prompts.with_tree(job.then.prompt, facts)))
 
 
 def shown(state: RunState) -> str:
@@ -76,15 +79,6 @@ def _kept(state: RunState, event: TreeTaken) -> RunState:
     if event.unkept and event.unkept != state.unkept:
         state = steps.say(state, f"there is no checkpoint of the tree: {event.unkept}")
     return replace(state, kept=event.kept or state.kept, unkept=event.unkept)
-
-
-def _facts(event: TreeTaken) -> list[str]:
-    tree = event.tree
-    return [
-        *([f"commit {tree.commit}" + (f" on branch {tree.branch}" if tree.branch else "")] if tree.commit else []),
-        *([f"changed since the run began: {_names(event.changed)}"] if event.changed else []),
-        *([f"not committed: {_names(event.uncommitted)}"] if event.uncommitted else []),
-    ]
 
 
 def _before_checks(state: RunState, event: TreeTaken) -> RunState:

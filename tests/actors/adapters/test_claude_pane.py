@@ -646,6 +646,16 @@ def test_a_prompt_after_a_used_up_limit_does_not_go_into_the_menu_that_opens_lat
     run(play())
 
 
+def test_a_session_that_is_too_long_is_said_to_be(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            outcome = await it.agent.turn(new_id(), "be too long")
+            assert (outcome.status, outcome.cause) == ("failed", "context")
+
+    run(play())
+
+
 def test_an_error_of_the_provider_is_the_outcome(shared: Shared) -> None:
     async def play() -> None:
         async with shared.open() as it:

@@ -219,6 +219,16 @@ def test_a_used_up_limit_is_the_outcome_and_stands_on_the_screen(bench: Bench, s
     run(play(), LIMIT_S)
 
 
+def test_a_session_that_is_too_long_is_said_to_be(bench: Bench, screen: Screen) -> None:
+    async def play() -> None:
+        async with bench.open(pane=screen.access) as it:
+            await screen.shows(READY)
+            outcome = await it.agent.turn(new_id(), "be too long")
+            assert (outcome.status, outcome.cause) == ("failed", "context")
+
+    run(play(), LIMIT_S)
+
+
 # --- a person at the keys -----------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ ON_DISK = {
     },
     "turn": {
         *("SessionBegan", "TurnIntended", "TurnSubmitted", "TurnSeen", "TurnReturned", "TurnWithdrawn", "TurnCut"),
-        *("TurnDeferred", "TurnMoved", "AccountChosen", "TurnConcluded", "TurnSpent"),
+        *("TurnDeferred", "TurnMoved", "AccountChosen", "TurnSpent", "TurnHandedOver", "TurnConcluded"),
     },
     "mail": {
         *(

@@ -382,6 +382,59 @@ def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     listener.wait_for("ended", "b", "finished")
 
 
+@pytest.mark.parametrize("state", ["submitted", "running", "cut"])
+def test_a_turn_whose_session_is_gone_is_handed_over_to_a_new_one(rig: Rig, state: str):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="gone"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a\n\nall of it"),
+        turn.TurnSubmitted(turn_id="a", message_id="a"),
+        *([turn.TurnSeen(turn_id="a")] if state != "submitted" else []),
+        *([turn.TurnCut(turn_id="a", next_message_id="a2")] if state == "cut" else []),
+    ]
+    _, listener = rig.start(tree_facts=lambda: ["commit c1"])
+    listener.wait_for("ended", "a", "finished")
+    [prompt] = rig.prompts()
+    assert prompt.startswith("do a (continued)\n\nYour session does not exist any more.")
+    for words in ("nothing of the old conversation is here", "all of it", "commit c1"):
+        assert words in prompt
+
+
+def test_a_turn_that_continues_one_of_a_lost_session_is_handed_over_and_the_next_one_is_not(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="gone"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+        turn.SessionTurnSettled(turn_id="a", outcome=TurnOutcome(status="interrupted"), remembered=True),
+    ]
+    session, listener = rig.start()
+    listener.wait_for("opened")
+    for name, continues in (("b", "a"), ("c", "b")):
+        session.want(
+            StartTurnRequest(turn_id=name, purpose="work", prompt=f"do {name}", continues=continues, reminder="go on")
+        )
+        listener.wait_for("ended", name, "finished")
+    first, second = rig.prompts()
+    assert "Your session does not exist any more." in first
+    assert second == "do c"
+
+
+def test_a_session_that_never_had_a_turn_is_not_called_lost(rig: Rig):
+    rig.stream.events = [
+        turn.SessionBegan(session_id="gone"),
+        turn.TurnIntended(turn_id="a", purpose="work", prompt="do a"),
+    ]
+    _, listener = rig.start()
+    listener.wait_for("ended", "a", "finished")
+    assert rig.prompts() == ["do a"]
+
+
+def test_a_full_session_is_handed_over_with_what_is_in_the_directory(rig: Rig):
+    rig.program.outcomes = [TurnOutcome(status="failed", error="full", cause="context"), DONE]
+    session, listener = rig.start(tree_facts=lambda: ["not committed: a.py"])
+    session.want(request("a"))
+    listener.wait_for("ended", "a", "finished")
+    assert "not committed: a.py" in rig.prompts()[1]
+
+
 def test_a_fenced_session_ends_its_actor(rig: Rig):
     session, listener = rig.start()
     listener.wait_for("opened")
