@@ -33,7 +33,7 @@ VERIFY = Command(
     name="verify",
     row=Subcommand(
         "verify",
-        "repeat the checks of a run on the tree that it ended with",
+        "repeat the checks of a run on its tree",
         ("run",),
         ("--here", "--json"),
         "The checks run in a temporary worktree of that tree, which has no ignored files. --here: in the run's "
