@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -23,6 +24,7 @@ from actors.text import line, printable
 Ledger = tuple[Finding, ...]
 
 MOST_KEPT = 500  # closed ones beyond that are forgotten, the oldest first
+MOST_SHOWN = 50  # in a status or a prompt
 SHOWN_LENGTH = 400  # characters of a description in a prompt or a list
 
 
@@ -178,9 +180,9 @@ def suppressed_ones(ledger: Ledger) -> Ledger:
 
 
 def shown(ledger: Ledger) -> Ledger:
-    """The findings for a status: open ones first, with short descriptions, and only the newest of many."""
-    short = [replace(each, description=_short(each.description)) for each in ledger[-100:]]
-    return tuple(sorted(short, key=lambda each: not each.open))
+    """The findings for a status: open ones first, then the newest, with short descriptions."""
+    ordered = [*open_ones(ledger), *(each for each in reversed(ledger) if not each.open)]
+    return tuple(replace(each, description=_short(each.description)) for each in ordered[:MOST_SHOWN])
 
 
 def text_of(finding: Finding) -> str:
@@ -201,8 +203,10 @@ def state_of(finding: Finding) -> str:
 
 
 def lines(ledger: Sequence[Finding]) -> tuple[str, ...]:
-    """One line for each finding, with its state."""
-    return tuple(f"{text_of(each)} ({state_of(each)})" for each in ledger)
+    """One line for each finding, with its state; of too many the newest."""
+    left_out = len(ledger) - MOST_SHOWN
+    found = [f"{text_of(each)} ({state_of(each)})" for each in ledger[-MOST_SHOWN:]]
+    return (f"({left_out} older ones are not shown)", *found) if left_out > 0 else tuple(found)
 
 
 _LINE_NUMBER = re.compile(r":\d+(?:[-:]\d+)*$")
@@ -214,7 +218,12 @@ def file_of(place: str) -> str:
 
 
 def _key(finding: Finding | SaidFinding) -> tuple[str, str]:
-    return file_of(finding.place), " ".join(re.findall(r"\w+", finding.description.casefold()))
+    return file_of(finding.place), _words(finding.description)
+
+
+@lru_cache(maxsize=2 * MOST_KEPT)  # each review compares each of its findings with all that are kept
+def _words(description: str) -> str:
+    return " ".join(re.findall(r"\w+", description.casefold()))
 
 
 def _short(text: str) -> str:

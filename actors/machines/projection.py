@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from actors.machines import run
 from actors.machines.run import Phase, RunState, TurnSettled
 from actors.machines.verdict import says_done
@@ -39,7 +41,7 @@ def manifest_status(state: ManifestState) -> str:
 
 def project(before: RunState, event: run.Event, after: RunState, at: str) -> list[Line]:
     """The transcript lines for one event, oldest first. `at` is its time, ISO-8601. An ignored event has none."""
-    if before == after or isinstance(event, run.UsageGrew):
+    if before == replace(after, at_ms=before.at_ms) or isinstance(event, run.UsageGrew):
         return []
     return [
         {"at": at, **line}

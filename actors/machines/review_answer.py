@@ -115,7 +115,7 @@ def rendered(text: str) -> str:
 
 
 _LAST_LINES = {"pass": REVIEW_PASS, "changes": REVIEW_FAIL}
-_BETWEEN = re.compile(r"(?<=\})\s*\n\n\s*(?=\{)")
+_BETWEEN = re.compile(r"(?<=\})\n\n(?=\{)")  # of fixed width: any other is slow on a hostile text
 _FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)
 
 

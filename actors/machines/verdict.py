@@ -20,8 +20,8 @@ MALFORMED = "the review's verdict is malformed: the last line must hold the verd
 NOT_LAST = "the review's verdict is followed by more text, so it is not known which of the two counts"
 CONTRADICTORY = "the review holds both verdicts, PASS and FAIL"
 
-MIXED = "the review passes the work, and names findings that block it"
-NOTHING_BLOCKS = "the review asks for changes, but names nothing that blocks: only what is minor, or was settled before"
+MIXED = "the review passes the work and names findings that block it"
+NOTHING_BLOCKS = "the review asks for changes and names nothing that blocks: only what is minor, or was settled before"
 
 VerdictKind = Literal["pass", "changes", "inconclusive", "unavailable", "limited"]
 

@@ -370,7 +370,7 @@ def test_an_answer_that_is_unknown_or_damaged_is_refused(kind: str):
 
 def test_a_wait_that_is_broken_off_has_no_answer():
     wait = runners.HOME[run.StartCooldown](
-        run.StartCooldown(wait_id="w", iteration=1, ms=10**6, until_ms=0, reason="cooldown")
+        run.StartCooldown(wait_id="w", iteration=1, ms=10**6, until_ms=10**15, reason="cooldown")
     )
     wait.cancel()
     assert wait.run() is None

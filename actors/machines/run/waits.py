@@ -112,9 +112,9 @@ def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     why = "no verdict" if broke else "cannot work" if refused else "provider unavailable"
     # An agent that could not even be started has not seen the prompt.
     resumes = job.resumes if outcome.cause == "unavailable" else _BROKE if broke else _AWAY
-    then = replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, resumes=resumes)
+    then = replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, broke=broke, resumes=resumes)
     if broke:  # the provider may have refused the form of the answer
-        then = replace(then, broke=True, typed=False)
+        then = replace(then, typed=False)
     return WaitJob(
         label=f"{job.label}-retry",
         at_least_ms=0 if event.at_ms else ms,

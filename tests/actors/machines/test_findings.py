@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.machines import findings
-from actors.machines.findings import MOST_KEPT, Ledger
+from actors.machines.findings import MOST_KEPT, MOST_SHOWN, Ledger
 from actors.machines.review_answer import Answer, Became, SaidEarlier, SaidFinding
 from actors.machines.verdict import Verdict
 from actors.settings import Role
@@ -116,6 +118,17 @@ def test_the_ledger_forgets_closed_findings_before_it_grows_without_bound() -> N
     assert len(ledger) == MOST_KEPT
     assert ledger[0].id == "f1"
     assert len({each.id for each in ledger}) == MOST_KEPT
+
+
+def test_a_prompt_names_the_newest_of_many_findings_and_a_status_the_open_ones() -> None:
+    ledger: Ledger = reviewed((), asks(ZERO), 1)
+    for number in range(2, 100):
+        ledger = reviewed(ledger, asks(SaidFinding(place=f"{number}.py", description="wrong"), f1="stays"), number)
+        ledger = tuple(msgspec.structs.replace(each, state="fixed") if each.id != "f1" else each for each in ledger)
+    assert len(findings.shown(ledger)) == MOST_SHOWN
+    assert [each.id for each in findings.shown(ledger)][:2] == ["f1", "f99"]
+    assert findings.lines(ledger)[0] == "(49 older ones are not shown)"
+    assert findings.lines(ledger)[-1].startswith("f99 ")
 
 
 def test_a_status_shows_open_findings_first_and_in_one_line() -> None:

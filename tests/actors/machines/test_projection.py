@@ -179,6 +179,8 @@ def test_a_persons_verdict_that_changed_nothing_is_not_told() -> None:
     story = Run()
     story.happens(run.VerdictSubmitted(approved=True))
     assert story.lines == []
+    story.happens(run.VerdictSubmitted(approved=True, at_ms=1_000_000))
+    assert story.lines == []
 
 
 def test_out_of_iterations_with_a_person_waits_for_input() -> None:

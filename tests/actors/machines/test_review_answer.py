@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.machines import verdict
 from actors.machines.review_answer import (
@@ -26,6 +28,11 @@ WRONG = SaidFinding(place="app.py:12", description="it divides by zero", command
 def typed(kind: str = "changes", **fields: object) -> str:
     plain = {"verdict": kind, "summary": "", "findings": [], "earlier": []}
     return json.dumps(plain | fields)
+
+
+def _nested(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    names = st.sampled_from(["verdict", "findings", "earlier", "summary"])
+    return st.lists(inner) | st.dictionaries(names, inner)
 
 
 FINDING = {
@@ -79,6 +86,8 @@ def test_a_typed_answer_may_stand_in_a_fence() -> None:
         typed("pass", findings="none"),
         '{"verdict": "pass", "summary": ' + "[" * 5_000 + "]" * 5_000 + "}",
         typed("pass", summary="x" * 300_000),
+        typed("pass") + "\n" * 250_000 + "}",
+        "- " * 200_000 + "FINDING" + " " * 100_000,
         typed("pass")[:-1],
         "[" + typed("pass") + "]",
     ],
@@ -127,6 +136,13 @@ def test_findings_are_bounded_in_number_and_size_and_printable() -> None:
     assert "\x1b" not in answer.verdict.reason
     lines = "\n".join(f"FINDING a{n}.py | wrong" for n in range(500))
     assert len(read_answer(f"{lines}\n{FAIL}").findings) == MOST_FINDINGS
+
+
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), _nested).map(json.dumps))
+def test_no_answer_is_an_error_and_none_but_the_exact_form_approves(text: str) -> None:
+    answer = read_answer(f"{text}\n")
+    assert not answer.verdict.approves
+    assert rendered(text) == text
 
 
 def test_a_refusal_has_a_reason() -> None:

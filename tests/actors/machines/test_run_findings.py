@@ -63,7 +63,7 @@ def test_a_finding_that_stays_keeps_a_pass_from_counting() -> None:
     judges(story, f"{ZERO}\n{FAIL}")
     story.settle(finished(DONE))
     judges(story, f"STAYS f1\n{PASS}")
-    assert "the review passes the work, and names findings that block it" in story.said()
+    assert "the review passes the work and names findings that block it" in story.said()
     judges(story, PASS)
     assert story.state.phase is Phase.REVIEWING  # the findings are in the review above: asked once more, still mixed
     assert story.state.iteration == 2

@@ -226,6 +226,15 @@ def test_a_review_whose_form_the_provider_may_have_refused_is_asked_for_without_
     assert story.state.phase is Phase.PULL_REQUEST
 
 
+def test_a_review_that_fails_for_another_reason_each_time_is_not_given_up() -> None:
+    story = in_review()
+    for outcome in (failed(), refused(), failed(), refused(), failed()):
+        story.settle(outcome, "reviewer")
+        story.wait()
+    assert story.state.phase is Phase.REVIEWING
+    assert story.open("reviewer").purpose == "review"
+
+
 def test_a_worker_that_cannot_work_is_not_replaced_by_its_reviewer() -> None:
     story = Run(on_unavailable="other")
     story.timed = True
