@@ -16,8 +16,9 @@ import asyncio
 import uuid
 
 from actors.access import PaneAccess
-from actors.adapters.base import AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
+from actors.adapters.base import SIGN_OF_LIFE, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.claude_pane_process import PaneProcess, now_s
+from actors.adapters.claude_pane_screen import tokens_shown
 from actors.adapters.claude_pane_steps import ENTER_S, Question
 from actors.adapters.claude_pane_turn import TuiTurn
 from actors.adapters.claude_pane_typist import Typist
@@ -26,6 +27,8 @@ from actors.adapters.claude_program import asking_rules, bring_session, config_f
 from actors.adapters.claude_transcript import Entry
 from actors.errors import ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
+
+SCREEN_S = 30.0  # how often the screen is read for signs of life
 
 
 class ClaudePaneAgent:
@@ -43,6 +46,8 @@ class ClaudePaneAgent:
         self._turn: TuiTurn | None = None
         self._question = Question()
         self._limit_s = shell_wait_s(settings.environment)
+        self._tokens_shown: tuple[str, ...] = ()
+        self._screen_read_s = 0.0
         self._closed = False
 
     # --- the Protocol ---
@@ -217,7 +222,18 @@ class ClaudePaneAgent:
                 self._sink(AgentEvent(kind="note", text=text))
                 reading.leave_tasks()
             await self._tell_question()
+            await self._look_for_life()
             await process.wait(WATCH_S)
+
+    async def _look_for_life(self) -> None:
+        """Tells that the model writes a long answer, which is in the transcript only when it is whole."""
+        if now_s() - self._screen_read_s < SCREEN_S:
+            return
+        self._screen_read_s = now_s()
+        shown = tokens_shown(await self._process.alive().screen())
+        if shown != self._tokens_shown:
+            self._tokens_shown = shown
+            self._sink(SIGN_OF_LIFE)
 
     async def _tell_question(self) -> None:
         """Reports a question of the program, caused by a user's permission rule; its turn waits for the answer."""

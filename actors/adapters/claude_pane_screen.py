@@ -55,6 +55,14 @@ def limit_menu(screen: str) -> bool:
     return input_box(screen) is None and _LIMIT_MENU in squeeze(screen)
 
 
+_TOKENS = re.compile(r"[\d.,]+k? tokens")
+
+
+def tokens_shown(screen: str) -> tuple[str, ...]:
+    """The counts of tokens on the screen: they grow while the model writes. Its spinner and clock always move."""
+    return tuple(_TOKENS.findall(screen))
+
+
 def input_box(screen: str) -> str | None:
     """The text of the input box, hints included; None when a dialog or menu replaces the box."""
     rows = screen.rstrip().splitlines()

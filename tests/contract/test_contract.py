@@ -98,6 +98,19 @@ def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(rig: Rig) ->
 
 
 @every_adapter()
+def test_every_tool_that_begins_ends_under_the_same_id(rig: Rig) -> None:
+    async def play() -> None:
+        async with rig.lend() as it:
+            await it.agent.turn(new_id(), "use a tool")
+            await it.events.wait(lambda event: bool(event.ends))
+            begun = [event.begins for event in it.events.all if event.kind == "tool"]
+            assert len(begun) == 1
+            assert begun == [event.ends for event in it.events.all if event.ends]
+
+    rig.run(play())
+
+
+@every_adapter()
 def test_each_turn_has_the_usage_of_its_own(rig: Rig) -> None:
     async def play() -> None:
         async with rig.lend() as it:

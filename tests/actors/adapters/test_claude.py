@@ -26,7 +26,7 @@ import pytest
 
 from actors.access import BridgeAccess
 from actors.adapters import claude
-from actors.adapters.base import AgentSettings
+from actors.adapters.base import SIGN_OF_LIFE, AgentSettings
 from actors.adapters.claude_program import arguments, child_environment, refuse_root
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
@@ -350,6 +350,17 @@ def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs
             assert (outcome.status, outcome.text) == ("finished", "waiting for it")
             assert "1 background commands continue after this turn" in it.events.texts("note")
             assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+
+    run(play())
+
+
+def test_the_pieces_of_an_answer_are_signs_of_life_and_nothing_else(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+            assert SIGN_OF_LIFE in it.events.all
+            assert it.events.texts("say") == ["hello"]
+            assert not any("stream_event" in event.raw for event in it.events.all)
 
     run(play())
 

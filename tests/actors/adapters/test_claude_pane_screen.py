@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.adapters.claude_pane_screen import answer, input_box
+from actors.adapters.claude_pane_screen import answer, input_box, tokens_shown
 
 MARK = "\N{HEAVY RIGHT-POINTING ANGLE QUOTATION MARK ORNAMENT}"
 RULE = "─" * 40
@@ -77,3 +77,15 @@ def test_a_dialog_is_answered_step_by_step(screen: str, keys: tuple[str, ...]) -
 )
 def test_the_input_box_is_what_stands_between_the_last_two_rules(screen: str, box: str | None) -> None:
     assert input_box(screen) == box
+
+
+@pytest.mark.parametrize(
+    ("screen", "shown"),
+    [
+        ("✽ Thinking… (12m 3s · ↓ 1.2k tokens · esc to interrupt)", ("1.2k tokens",)),
+        ("✻ Thinking… (12m 4s · ↓ 1.2k tokens · esc to interrupt)", ("1.2k tokens",)),
+        ("✻ Reading… (3s · esc to interrupt)", ()),
+    ],
+)
+def test_the_count_of_tokens_is_read_from_the_screen_without_its_clock(screen: str, shown: tuple[str, ...]) -> None:
+    assert tokens_shown(screen) == shown
