@@ -32,7 +32,7 @@ SILENT = "for a long time there was no sign of life from you, so the turn was in
 _NAMES = 20  # files of the tree that a hand-off names
 _SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
-NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place", "diagnosis"]
+NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place", "diagnosis", "overdue"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
 
 

@@ -158,7 +158,7 @@ def given_up(why: Silent, outcome: TurnOutcome) -> TurnOutcome:
 
 def ended_it(outcome: TurnOutcome | None) -> bool:
     """Whether our interruption ended the turn, and not the agent itself at that moment. None: the agent was lost."""
-    return outcome is None or outcome.status in {"interrupted", "failed"}
+    return outcome is None or outcome.status == "interrupted" or (outcome.status == "failed" and not outcome.cause)
 
 
 def overdue(entry: turn.Entry, limit_ms: int, outcome: TurnOutcome) -> TurnOutcome:

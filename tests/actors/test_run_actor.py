@@ -29,6 +29,7 @@ from actors.messages import (
     Load,
     Loaded,
     Message,
+    Patience,
     PauseTurns,
     PeerWrote,
     Progress,
@@ -172,6 +173,15 @@ def test_a_new_incarnation_of_the_owner_of_the_tree_gets_its_jobs_and_the_review
     assert driver.post.told("reviewer", StartJob) == []
     driver.hears(ActorUp(name="worker", incarnation=2), "supervisor")
     assert driver.post.told("worker", StartJob) == [checks]
+
+
+def test_both_sessions_are_told_how_long_they_wait_for_their_agents_and_a_review_has_its_own_time():
+    driver = Driver(silence_ms=1, tool_timeout_ms=2, turn_timeout_ms=3, review_patience_ms=4, checks=())
+    waits = PauseTurns(held=False, patience=Patience(silence_ms=1, tool_ms=2, turn_ms=3))
+    assert [driver.post.told(role, PauseTurns)[-1] for role in ("worker", "reviewer")] == [waits, waits]
+    assert driver.turn().within_ms == 0
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=DONE))
+    assert driver.turn("reviewer").within_ms == 4
 
 
 def test_a_run_that_pauses_has_the_turn_that_it_waits_for_taken_up_and_nothing_once_it_is_paused():

@@ -138,6 +138,9 @@ def _work_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunStat
     """Keeps notes for the next iteration. A user's interruption is not a failure, but it uses up the iteration."""
     state = replace(state, failures=state.failures + (outcome.status == "failed"))
     what = trouble(state, job, outcome)
+    if outcome.cause == "overdue":
+        text = f"{outcome.error}. Look at what is there, and go in smaller steps: a turn may not take longer."
+        state = steps.add_note(state, Note(kind="overdue", source="loop", text=text))
     return steps.iteration_over(steps.say(state, what, error=True, resume_hint=True), what)
 
 

@@ -213,10 +213,11 @@ def test_a_review_that_takes_too_long_twice_is_no_approval() -> None:
 
 
 def test_a_work_turn_that_takes_too_long_has_failed_and_is_not_waited_for() -> None:
-    story = Run()
+    story = Run(cooldown_ms=0)
     late = TurnOutcome(status="failed", error="the work turn took longer than 1 h", cause="overdue")
     story.settle(late)
-    assert (story.state.phase, story.state.failures) == (run.Phase.COOLDOWN, 1)
+    assert (story.state.iteration, story.state.failures) == (2, 1)
+    assert "[loop] the work turn took longer than 1 h. Look at what is there" in story.open().prompt
 
 
 def test_a_silent_agent_holds_the_run_at_once_and_its_turn_resumes() -> None:
