@@ -1,4 +1,7 @@
-"""Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it."""
+"""A test run ends what it has started, however it ends itself.
+
+Tests that drive a real tmux are left out, and say so, where there is none: scripts/programs installs it.
+"""
 
 import os
 import shutil
@@ -6,6 +9,11 @@ import signal
 import sys
 
 import pytest
+
+from tests.lab import reaper
+
+# A run of tests that is killed leaves nothing behind.
+reaper.watch()
 
 # An installed program is compiled. Where this is set, as in many containers, each of some thousand processes would
 # compile our modules again: 0.1 to 0.3 s each.

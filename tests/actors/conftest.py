@@ -19,6 +19,7 @@ from actors import starts
 from actors.actor_process import Sender
 from actors.messages import ActorDown, ActorUp, Heartbeat, Message, Note, Ready
 from supervisor.router import LocalEndpoint, Router
+from tests.lab import reaper
 
 RUN = "sample-12ab/1"
 PATIENCE_S = 20.0
@@ -110,6 +111,7 @@ class World:
                 pass_fds=[theirs],
                 env={
                     "PATH": os.environ["PATH"],
+                    **reaper.inherited(),
                     "HOME": str(self.directory),
                     "PYTHONPATH": str(Path(__file__).parent),
                     "SAMPLE_API_KEY": "sk-very-secret-0123",

@@ -31,6 +31,7 @@ from actors.embedded.agent import STATE_FOLDER
 from actors.embedded.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened
 from tests.actors.adapters.codex_rig import itself, user_messages
+from tests.lab import reaper
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 
@@ -428,7 +429,7 @@ class Acp(Rig):
     login = "agent 'acp' is not logged in: "
 
     def prepare(self) -> AgentSettings:
-        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"]}
+        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], **reaper.inherited()}
         return AgentSettings(name="acp", cwd=self.work, environment=environment, command=self.command())
 
     def command(self, *flags: str) -> tuple[str, ...]:
@@ -495,7 +496,7 @@ class Embedded(Rig):
 
     def prepare(self) -> AgentSettings:
         (self.home / "scenario.toml").write_text(SCENARIO)
-        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"]}
+        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], **reaper.inherited()}
         return AgentSettings(name="embedded", cwd=self.work, environment=environment, options=self.plays("scenario"))
 
     def plays(self, name: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actors.settings import Role
+from tests.lab import reaper
 
 # A subscription's token, not an API key: only then does Claude Code say when a usage limit ends. The server checks
 # neither; no other host is contacted (seen with a logging proxy).
@@ -64,16 +65,20 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
     `role` is the one that Claude plays; None: both.
     """
     kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
-    return kept | {
-        "HOME": str(home),
-        "ANTHROPIC_BASE_URL": _with_role(url, role),
-        "NO_PROXY": "127.0.0.1",  # without it, requests would go to the user's proxy
-        "no_proxy": "127.0.0.1",
-        "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`
-        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its fallback after a broken stream is a retry as well
-    }
+    return (
+        kept
+        | reaper.inherited()
+        | {
+            "HOME": str(home),
+            "ANTHROPIC_BASE_URL": _with_role(url, role),
+            "NO_PROXY": "127.0.0.1",  # without it, requests would go to the user's proxy
+            "no_proxy": "127.0.0.1",
+            "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`
+            "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",  # its fallback after a broken stream is a retry as well
+        }
+    )
 
 
 def _with_role(url: str, role: Role | None) -> str:

@@ -29,7 +29,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 from actors.edges import processes, run_dir
 from actors.embedded.scenario_file import load_scenario
 from actors.settings import Role
-from tests.lab import third_party
+from tests.lab import reaper, third_party
 from tests.lab.demo_repo import make_demo_repository
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
@@ -59,7 +59,7 @@ def orderly_end() -> Iterator[None]:
     runs.
 
     Later ones are ignored: they would interrupt the ending. A signal that is ignored already, as SIGHUP under `nohup`,
-    stays ignored. Main thread only.
+    stays ignored. What a SIGKILL leaves, the reaper ends. Main thread only.
     """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
@@ -67,6 +67,7 @@ def orderly_end() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
+    reaper.watch()
     heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in heard}
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from actors.adapters.base import AgentEvent, AgentFactory, AgentSettings
+from tests.lab import reaper
 
 PATIENCE_S = 20.0
 
@@ -30,7 +31,7 @@ def run(coroutine: Coroutine[Any, Any, None], limit_s: float = 60) -> None:
 def settings(home: Path, **changes: Any) -> AgentSettings:
     work = home / "work"
     work.mkdir(exist_ok=True)
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], **reaper.inherited()}
     return AgentSettings(**{"name": "tester", "cwd": work, "environment": environment, **changes})
 
 
