@@ -10,8 +10,8 @@ from typing import Any
 
 from acp.schema import AgentMessageChunk, PromptResponse, SessionInfoUpdate, ToolCallStart, UserMessageChunk
 
-from actors.adapters.causes import cause_of
-from actors.messages import FoundTurn, TurnOutcome, Usage
+from actors.adapters.causes import cause_of, said_limit
+from actors.messages import FoundTurn, TurnOutcome, Usage, Window
 from actors.wire.acp_extension import RESETS_AT_MS, TURN_ENDED, TURN_ID, USAGE_LIMIT_CODE
 
 LINE_LENGTH = 200  # characters
@@ -132,7 +132,8 @@ def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
     """The outcome of a turn that the agent answered with a JSON-RPC error."""
     detail = data.get("details") or data.get("message") if isinstance(data, dict) else data
     error = one_line(f"{message}: {detail}" if isinstance(detail, str) else message)
-    if code != USAGE_LIMIT_CODE:
+    said = said_limit(error)
+    if code != USAGE_LIMIT_CODE and said is None:
         # An HTTP status as the code is not a JSON-RPC error, and is more precise than the text.
         cause = cause_of(error, code if code in _HTTP_ERRORS else None)
         if code == AUTHENTICATION_REQUIRED:
@@ -141,9 +142,12 @@ def failed(code: int, message: str, data: Any, text: str) -> TurnOutcome:
     if cause_of(error) == "billing":
         return TurnOutcome(status="failed", text=text, error=error, cause="billing")
     resets_at_ms = data.get(RESETS_AT_MS) if isinstance(data, dict) else None
-    return TurnOutcome(
-        status="limited", text=text, error=error, resets_at_ms=resets_at_ms if isinstance(resets_at_ms, int) else None
-    )
+    if said is not None and said.resets_at_s:
+        resets_at_ms = said.resets_at_s * 1_000
+    if not isinstance(resets_at_ms, int):
+        resets_at_ms = None
+    window = Window(used_percent=100, resets_at_ms=resets_at_ms) if said is not None and said.is_window else None
+    return TurnOutcome(status="limited", text=text, error=error, resets_at_ms=resets_at_ms, window=window)
 
 
 class History:

@@ -8,6 +8,7 @@ cause is "": the turn has just failed.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from actors.messages import Cause
 
@@ -100,6 +101,31 @@ def cause_of(text: str, status: int | None = None) -> Cause:
         return "transient"
     # Any other status is a refusal: its text may mention a timeout, but a retry gets the same answer.
     return _STATUSES.get(status, "" if found == "transient" else found)
+
+
+# An agent that names no code says it in words only. The first group: a window is used up; else the provider throttles.
+_LIMIT_WORDS = re.compile(
+    r"(usage[ _]limit|hit your [\w\s-]{0,20}limit|\b(?:session|weekly|five[- ]hour|5[- ]hour) limit (?:reached|hit))"
+    r"|rate[ _-]?limit|too many requests|resource[ _]exhausted|\b(?:status|error|code|http)\D{0,12}429\b",
+    re.IGNORECASE,
+)
+_RESETS_AT = re.compile(r"limit reached\|(\d{10})\b")  # Unix s
+
+
+class SaidLimit(NamedTuple):
+    """A limit that only an error's text tells of. `is_window`: of a window, which is used up."""
+
+    is_window: bool
+    resets_at_s: int | None
+
+
+def said_limit(text: str) -> SaidLimit | None:
+    """The limit in an error's text; None when it is about something else."""
+    found = _LIMIT_WORDS.search(text)
+    if found is None or cause_of(text) in ("billing", "context", "login"):
+        return None
+    ends = _RESETS_AT.search(text)
+    return SaidLimit(found[1] is not None, int(ends[1]) if ends else None)
 
 
 def is_limit(text: str, status: int | None) -> bool:

@@ -18,7 +18,7 @@ from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
 from actors.messages import Finding, Proof, ProvingCheck, Spent, TurnOutcome, Window
-from actors.settings import Role, RunSettings
+from actors.settings import Role, RunSettings, other
 
 
 class Phase(enum.Enum):
@@ -288,4 +288,10 @@ def describe(state: RunState) -> str:
     if state.hold is not None and not state.asking:
         pauses = "paused, " if state.paused else "pausing, "
         held = pauses if state.hold.kind in {"pause", "ask"} else "stopping, "
-    return f"{held}{place(state)}: waits for {state.waits_for}"
+    return f"{held}{place(state)}: waits for {state.waits_for}{_instead(state)}"
+
+
+def _instead(state: RunState) -> str:
+    """In whose place an agent works, after a swap."""
+    works = any(job.role == state.author and job.purpose != "review" for job in state.open_turns)
+    return f" (in {agent_label(state.run, other(state.author))}'s place)" if state.is_swapped and works else ""

@@ -107,8 +107,30 @@ def test_codex_says_why(info: object, message: str, expected: tuple[str, str]):
         (-32603, "Internal error", {"details": "prompt is too long: 210000 tokens"}, ("failed", "context")),
         (-32000, "Authentication required", None, ("failed", "login")),
         (-32603, "Internal error", None, ("failed", "")),
+        (-32603, "Internal error", {"details": "You've hit your 5-hour limit · resets 2:37am (UTC)"}, ("limited", "")),
+        (-32603, "Internal error", {"message": "You've hit your usage limit. Try again in 2 hours."}, ("limited", "")),
+        (-32603, "Claude AI usage limit reached|1795917480", None, ("limited", "")),
+        (-32603, "Internal error", "429 Too Many Requests", ("limited", "")),
+        (-32603, "RESOURCE_EXHAUSTED: slow down", None, ("limited", "")),
+        (-32603, "usage limit: your credit balance is too low", None, ("failed", "billing")),
+        (-32603, "request 1429 is bad", None, ("failed", "")),
     ],
 )
 def test_an_acp_agent_says_why(code: int, message: str, data: object, expected: tuple[str, str]):
     outcome = failed(code, message, data, "")
     assert (outcome.status, outcome.cause) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "used_up", "resets_at_ms"),
+    [
+        ("You've hit your 5-hour limit · resets 2:37am (UTC)", True, None),
+        ("You've hit your limit", True, None),
+        ("Claude AI usage limit reached|1795917480", True, 1_795_917_480_000),
+        ("Rate limit exceeded. Try again later.", False, None),
+        ("429 Too Many Requests", False, None),
+    ],
+)
+def test_an_acp_agent_says_in_words_whether_a_window_is_used_up(message: str, used_up: bool, resets_at_ms: int | None):
+    outcome = failed(-32603, message, None, "")
+    assert (outcome.status, outcome.is_used_up, outcome.resets_at_ms) == ("limited", used_up, resets_at_ms)

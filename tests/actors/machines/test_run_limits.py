@@ -212,6 +212,7 @@ def test_the_other_agent_takes_the_work_over_with_a_hand_off() -> None:
     ):
         assert words in prompt
     assert story.state.iteration == 1
+    assert run.describe(story.state) == "iteration 1 of 20: waits for claude (in codex's place)"
 
 
 def test_the_hand_off_names_what_is_in_the_directory() -> None:
