@@ -21,7 +21,7 @@ from actors.edges.configuration import (
 from actors.errors import UserError
 from actors.settings import Price
 from actors.settings_layers import Sourced, merge
-from actors.settings_table import BY_KEY
+from actors.settings_table import BY_KEY, TABLES
 
 BUILT_IN = ("claude", "codex")
 
@@ -172,7 +172,7 @@ def test_a_link_stands_for_what_it_leads_to(tmp_path: Path) -> None:
 
 def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alone(tmp_path: Path) -> None:
     values = {"number": "7", "decimal": "2.5", "boolean": "true", "array": '["x"]', "string": '"90s"'}
-    others = {"review": '"codex"', "review_plan": '"none"', "at_limit": '"swap"', "on_unavailable": '"ask"'}
+    others = {key: f'"{row.choices[-1]}"' for key, row in BY_KEY.items() if row.choices}
     alone = {key for key, row in BY_KEY.items() if row.repository == "never"}
     text = "\n".join(f"{key} = {others.get(key, values[BY_KEY[key].toml])}" for key in BY_KEY if key not in alone)
     found = read(tmp_path, None, text, nobody)
@@ -185,6 +185,34 @@ def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alo
     assert {each.name for each in read(tmp_path / "2", None, text).repository} == {
         BY_KEY[key].name for key in BY_KEY
     } - alone
+
+
+def test_every_key_of_a_table_is_shown_before_it_counts(tmp_path: Path) -> None:
+    values = {"boolean": "true", "string": '"90s"'}
+    others = {"notify.webhook": '"https://example.org/topic"'}
+    rows = [row for table in TABLES.values() for row in table.values()]
+    text = "\n".join(f"{row.key} = {others.get(row.key, values[row.toml])}" for row in rows)
+    found = read(tmp_path, None, text, nobody)
+    assert found.repository == ()
+    assert found.repository_file is not None
+    assert [line.partition(" = ")[0] for line in found.repository_file.runs] == [row.key for row in rows]
+    assert {each.name for each in read(tmp_path / "2", None, text).repository} == {row.name for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("notify = 3", r"config\.toml:1: notify = 3: a table is needed: \[notify\]"),
+        ("[notify]\ncomand = 'x'", r"config\.toml:2: notify\.comand = 'x': unknown key.*did you mean .*command"),
+        ("[notify]\ndesktop = 'yes'", r"config\.toml:2: notify\.desktop = 'yes': true or false is needed"),
+        ("[notify]\nwebhook = 'ftp://x'", r"config\.toml:2: notify\.webhook takes an address .*, not 'ftp://x'"),
+        ("[hooks]\nbefore_lunch = 'x'", r"config\.toml:2: hooks\.before_lunch = 'x': unknown key"),
+        ("[hooks]\ntimeout = '0'", r"config\.toml:2: hooks\.timeout must be a time"),
+    ],
+)
+def test_a_mistake_in_a_table_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, text)
 
 
 def test_a_setting_keeps_its_origin_with_file_and_line(tmp_path: Path) -> None:
