@@ -74,6 +74,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     on_unavailable: str = ""  # a row of settings; "" in older journals: there, a review that failed costs an iteration
     hooks: dict[str, str] = {}  # shell commands of the user, by their moments
     hook_timeout_s: int = 0  # of each hook; 0 = the default
+    prompts: dict[str, str] = {}  # the user's texts in place of built-in prompts, by name
     notify_command: str = ""  # a shell command that gets each notification; "" = none
     notify_webhook: str = ""  # an address that gets each notification; "" = none
     notify_desktop: bool = False  # the desktop shows each notification

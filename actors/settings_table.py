@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actors.setting_rows import agents, hooks, limits, notify, output, proof, start, task
+from actors.setting_rows import agents, hooks, limits, notify, output, prompts, proof, start, task
 from actors.setting_rows.row import Setting
 
 TABLE: tuple[Setting, ...] = (
     *(*task.ROWS, *agents.ROWS, *proof.ROWS, *limits.ROWS, *start.ROWS, *output.ROWS),
-    *(*notify.ROWS, *hooks.ROWS),
+    *(*notify.ROWS, *hooks.ROWS, *prompts.ROWS),
 )
 
 SETTINGS: Mapping[str, Setting] = {row.name: row for row in TABLE}
@@ -25,5 +25,5 @@ BY_KEY: Mapping[str, Setting] = {row.key: row for row in TABLE if row.key and ".
 # The keys of the tables that a configuration file may have, by table; `[agents.NAME]` has a reader of its own.
 TABLES: Mapping[str, Mapping[str, Setting]] = {
     table: {row.key.partition(".")[2]: row for row in TABLE if row.key.startswith(f"{table}.")}
-    for table in ("notify", "hooks")
+    for table in ("notify", "hooks", "prompts")
 }

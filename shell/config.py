@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, run_dir, trust
 from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, escaped, read_configuration
+from actors.setting_rows.prompts import WHAT as PROMPTS
 from actors.setting_rows.proof import BOTH, CHECK_TIMEOUT_S
 from actors.setting_rows.row import Setting
 from actors.setting_values import Value
@@ -136,6 +137,7 @@ def _of_run(before: RunSettings) -> Iterable[Sourced]:
         ),
         "only": before.worker,
     }
+    computed |= {f"prompt_{name}": "as the run began with it" if name in before.prompts else None for name in PROMPTS}
     absent = {"exit", *(["only"] if before.paired else ["peer", "review"]), *([] if computed["models"] else ["models"])}
     for row in TABLE:
         if (row.field or row.name in computed) and row.name not in absent and not row.fresh:

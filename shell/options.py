@@ -236,7 +236,7 @@ def help_text(invocation: Invocation | None = None) -> str:
         "",
         "  loop                        loop --tmux; without tmux: a loop> prompt",
         "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
-        *(f"  {each.words:<27} {each.help}" for each in SUBCOMMANDS.values()),
+        *(line for each in SUBCOMMANDS.values() for line in _help_of_command(each.words, each.help)),
         "                              RUN: a run id; else the newest active run here",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
@@ -253,6 +253,12 @@ def help_text(invocation: Invocation | None = None) -> str:
         "agents run with full permissions: use a virtual machine or a container",
     ]
     return "\n".join(lines)
+
+
+def _help_of_command(words: str, what: str) -> Iterable[str]:
+    """One line, or the words on a line of their own where both do not fit."""
+    line = f"  {words:<27} {what}"
+    return [line] if len(line) <= 80 else [f"  {words}", *_wrapped(what, indent=30, width=80)]
 
 
 def _help_of(row: Setting) -> Iterable[str]:

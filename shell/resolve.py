@@ -77,6 +77,7 @@ def resolve_run(
         open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),
         keeps_its_wait=resumed.begun,
         prices=configuration.prices,
+        prompts=configuration.prompts,
     )
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
     _preflight(agents, configuration, cwd, environment)

@@ -47,11 +47,12 @@ def settings_of(
     open_ended: bool,
     keeps_its_wait: bool,
     prices: Mapping[str, Price] | None = None,
+    prompts: Mapping[str, str] | None = None,
 ) -> RunSettings:
     """The run's settings. Raises `UserError` for an agent that the run does not have.
 
     `reviewer_models` are those of the configuration, by agent. `keeps_its_wait`: a begun run keeps its wait for a
-    provider, also with a new task, unless a wait was typed.
+    provider, also with a new task, unless a wait was typed. `prompts`: the texts in place of built-in ones.
     """
     as_they_are = {row.field: settings.value(row.name) for row in TABLE if row.field}
     models = _models(settings, agents, reviewer_models)
@@ -67,6 +68,7 @@ def settings_of(
         **{name: model for name, (model, _) in models.items()},
         "at_limit": _at_limit(settings),
         "hooks": _hooks(settings),
+        "prompts": dict(prompts or {}),
         "interactive": interactive,
         "prices": prices or {},
         "open_ended": open_ended,

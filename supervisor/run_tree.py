@@ -278,7 +278,8 @@ class RunTree:
         if not spec.workspace or spec.settings is None or not spec.settings.task:
             return None
         turn_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"loop:{spec.key}/brief"))
-        return StartTurnRequest(turn_id=turn_id, purpose=ROLE_PROMPT, prompt=prompts.role_prompt(spec.labels["worker"]))
+        prompt = prompts.role_prompt(spec.labels["worker"], template=spec.settings.prompts.get("role", ""))
+        return StartTurnRequest(turn_id=turn_id, purpose=ROLE_PROMPT, prompt=prompt)
 
 
 def _program(agent: ConfiguredAgent | None) -> AgentProgram | None:

@@ -15,6 +15,9 @@
     [notify]                            # as the rows of the table whose key begins with "notify."
     desktop = true
 
+    [prompts]                           # files in place of built-in prompts, relative to this one
+    work = "work.txt"
+
     [agents.claude]                     # of claude and codex: where one account has met its limit, the next is used
     accounts = [{ CLAUDE_CONFIG_DIR = "~/.claude" }, { CLAUDE_CONFIG_DIR = "~/.claude-work" }]
     [prices."gpt-5.1-codex"]            # of a model, or of an agent for all its other models: USD per million tokens
@@ -47,7 +50,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from actors import settings_layers, values
-from actors.edges import files, toml_lines
+from actors.edges import files, prompt_files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
 from actors.setting_rows.row import Setting, Toml
 from actors.setting_values import Value
@@ -106,6 +109,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     prices: dict[str, Price] = {}  # of the user's file; see `RunSettings.prices`
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
     repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing
+    prompts: dict[str, str] = {}  # the texts in place of built-in prompts, by name
     is_allowed: bool = False  # whether what `repository_file` asks for is in here
 
     @property
@@ -145,6 +149,7 @@ class _Content(NamedTuple):
     layer: tuple[Sourced, ...] = ()
     agent_keys: tuple[Sourced, ...] = ()
     prices: Mapping[str, Price] = {}
+    prompts: Mapping[str, str] = {}
 
 
 def nobody(_file: RepositoryFile) -> bool:
@@ -168,7 +173,7 @@ def read_configuration(
     for file, content in ((user_file, user), (own_file, own)):
         if file is not None:
             _refuse_unknown_peers(file, content.agents, {*user.agents, *own.agents, *built_in})
-    asked = _asked(own_file)
+    asked = _asked(own_file, own.prompts)
     is_allowed = asked is not None and allows(asked)
     if not is_allowed:
         own = _Content()
@@ -182,6 +187,7 @@ def read_configuration(
         agent_keys=(*user.agent_keys, *own.agent_keys),
         prices=dict(user.prices),
         repository_agents=dict(own.agents),
+        prompts={**user.prompts, **own.prompts},
         repository_file=asked,
         is_allowed=is_allowed,
     )
@@ -210,6 +216,7 @@ def _content(file: _File, built_in: Collection[str]) -> _Content:
         layer,
         tuple(_agent_keys(file, tables)),
         {name: _price(file, name, each) for name, each in prices.items()},
+        _prompts(file, layer),
     )
 
 
@@ -222,6 +229,21 @@ def _price(file: _File, name: str, table: dict[str, Any]) -> Price:
         if not 0 <= value <= MOST_PRICE:
             _refuse(file, ("prices", name, key), value, f"a price is 0 to {MOST_PRICE} USD per million tokens")
     return price
+
+
+def _prompts(file: _File, layer: Iterable[Sourced]) -> dict[str, str]:
+    """The texts of the files that the file names in place of built-in prompts, by prompt."""
+    inside = file.origin == "repository configuration"
+    names = {row.name: key for key, row in TABLES["prompts"].items()}
+    found = {}
+    for each in layer:
+        if each.name in names:
+            key = names[each.name]
+            try:
+                found[key] = prompt_files.read(key, file.path.parent, str(each.value), inside=inside)
+            except UserError as error:
+                raise UserError(f"{file.place('prompts', key)}: prompts.{key}: {error}") from None
+    return found
 
 
 def _rows(file: _File) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
@@ -274,20 +296,30 @@ def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration],
 # --- what a repository requests ---------------------------------------------------------------------------------------
 
 
-def _asked(file: _File | None) -> RepositoryFile | None:
-    lines = tuple(escaped(line) for line in _asked_lines(file.document)) if file is not None else ()
-    if file is None or not lines:
+def _asked(file: _File | None, prompts: Mapping[str, str]) -> RepositoryFile | None:
+    """What the file asks for. The content of prompts that it names is part of its own."""
+    if file is None:
         return None
-    return RepositoryFile(path=file.path, sha256=hashlib.sha256(file.content).hexdigest(), runs=lines)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(prompts.items())}
+    lines = tuple(escaped(line) for line in _asked_lines(file.document, digests))
+    if not lines:
+        return None
+    whole = file.content + "".join(f"\0{name} {digest}" for name, digest in digests.items()).encode()
+    return RepositoryFile(path=file.path, sha256=hashlib.sha256(whole).hexdigest(), runs=lines)
 
 
-def _asked_lines(document: dict[str, Any]) -> Iterable[str]:
+def _asked_lines(document: dict[str, Any], digests: Mapping[str, str]) -> Iterable[str]:
     """One line per key, so that none is missed: a new row of the table needs no line here."""
     for key, written in document.items():
         if key == "agents":
             yield from _runs_of_agents(written)
         elif key == "checks":
             yield from (f"check {command}" for command in written)
+        elif key == "prompts":
+            yield from (
+                f"prompts.{name} = {json.dumps(path, ensure_ascii=False)}, sha256 {digests[name]}"
+                for name, path in written.items()
+            )
         elif key in TABLES:
             yield from (f"{key}.{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in written.items())
         else:

@@ -1,5 +1,7 @@
 """Every prompt that the loop sends to an agent, from typed inputs. Pure.
 
+The text of those that a user may replace is in prompt_templates. `template` is the user's; "" = the built-in one.
+
 The first line of each names its kind ("Iteration 2", "Review round 1", ...), for readers of a transcript and for
 scripted agents. `peer` is the name of the other agent of a pair. None: there is no pair, so no prompt mentions another
 agent or a bridge. Each agent of a pair gets the bridge at its start (over HTTP, else over stdio). So a prompt of a pair
@@ -15,6 +17,7 @@ import msgspec
 
 from actors.machines import finding_prompts
 from actors.machines.finding_prompts import ReviewFindings
+from actors.machines.prompt_templates import filled
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
 ROLE_HEADER = "Your part"
@@ -58,48 +61,29 @@ def review_header(number: int) -> str:
     return f"Review round {number}"
 
 
-def role_prompt(primary: str) -> str:
+def role_prompt(primary: str, *, template: str = "") -> str:
     """The role prompt: tells the peer of a workspace its part, before its first task."""
-    return _join(
-        ROLE_HEADER,
-        f'You work as a pair with another agent, "{primary}", in this repository. "{primary}" is the primary worker: '
-        "it plans, implements and verifies. You are its peer: do not take the work over, and change nothing that you "
-        "are not asked to change.",
-        "You will be asked for reviews: then approve what is done and proved, or give findings that can be acted upon. "
-        f'"{primary}" may write to you in between; you reach it with the tool send_message of the MCP server '
-        "loop-bridge. Never ask the human to pass a message on.",
-        "There is nothing to do now. Answer with one line that you are ready.",
-    )
+    return _join(ROLE_HEADER, filled("role", template, {"worker": primary}))
 
 
-def plan(task: str, *, proof: str, refused: str = "") -> str:
+def plan(task: str, *, proof: str, refused: str = "", template: str = "") -> str:
     """Asks for PLAN.md and nothing else. `refused`: why the result of an earlier turn is not a plan."""
-    return _join(
-        PLAN_HEADER,
-        f"The task:\n{task.strip()}",
-        _proof_unless_in(task, proof),
-        "Write a plan for this task to the file PLAN.md in the current directory; when the file exists, bring it up to "
-        "date. The plan names the steps in order, the files that each step touches, and how each step will be "
-        "verified. Look into the repository as much as you need, but change no other file now: the work itself "
-        "starts later, from this plan.",
+    again = (
         f"You were asked for this before, but {refused}. Write the plan for the task above to the file PLAN.md now. "
         "Only if the PLAN.md that is there is that plan, word for word, leave it, and end your answer with this line, "
         f"alone, as the last one:\n{KEEP_PLAN}"
-        if refused
-        else "",
     )
+    parts = {
+        "task": _task(task, ""),
+        "proof": _proof_unless_in(task, proof),
+        "refused": again if refused else "",
+    }
+    return _join(PLAN_HEADER, filled("plan", template, parts))
 
 
-def plan_review(task: str) -> str:
+def plan_review(task: str, *, template: str = "") -> str:
     """Asks a reviewer to check PLAN.md and to correct it in place."""
-    return _join(
-        PLAN_REVIEW_HEADER,
-        f"The task:\n{task.strip()}",
-        "PLAN.md in the current directory is the plan for it. Check the plan against the task and against the "
-        "repository: wrong assumptions, steps missing or in the wrong order, results that nobody would verify.",
-        "Correct PLAN.md directly where it needs it, and leave it alone where it is good. Change no other file: "
-        "the work itself has not started.",
-    )
+    return _join(PLAN_REVIEW_HEADER, filled("plan_review", template, {"task": _task(task, "")}))
 
 
 def iteration(
@@ -115,27 +99,31 @@ def iteration(
     checks: Sequence[str] = (),
     peer: str | None = None,
     findings: Sequence[str] = (),
+    template: str = "",
 ) -> str:
     """The work prompt. `unanimous`: there were several reviewers, and none of them passed the work.
 
     `request`: the user's own words, when the task is a plan made from them.
     """
-    return _join(
-        iteration_header(number),
+    opening = (
         f"This is iteration {number} of at most {of}. Work on the task below in the current repository; what earlier "
         "iterations did is already there."
         if number > 1
-        else f"Work on the task below in the current repository. You have at most {of} iterations.",
-        _task(task, request),
-        _notes(notes, unanimous=unanimous),
-        finding_prompts.open_findings(findings),
-        _proof_unless_in(task, proof),
-        _checks_to_come(checks),
-        _bridge(peer),
-        "When everything is finished, and you have verified it yourself and seen the proof, end your answer with this "
-        f"line, alone, as the last one:\n{done_signal}\n"
-        "Leave that line out as long as anything is open or unverified: another iteration follows then.",
+        else f"Work on the task below in the current repository. You have at most {of} iterations."
     )
+    parts = {
+        "opening": opening,
+        "iteration": str(number),
+        "max_iterations": str(of),
+        "task": _task(task, request),
+        "notes": _notes(notes, unanimous=unanimous),
+        "findings": finding_prompts.open_findings(findings),
+        "proof": _proof_unless_in(task, proof),
+        "checks": _checks_to_come(checks),
+        "peer": _bridge(peer),
+        "done_signal": done_signal,
+    }
+    return _join(iteration_header(number), filled("work", template, parts))
 
 
 def diagnosis(why: str, *, task: str, request: str = "") -> str:
@@ -163,32 +151,34 @@ def review(
     send_notes_to: str | None = None,
     findings: ReviewFindings | None = None,
     diagnosis: str = "",
+    template: str = "",
 ) -> str:
     """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
 
     `changed`: files changed since the last checks and reviews, which do not count any more. `findings`: the ledger;
     None: there is none. `diagnosis`: what the worker said when there was no progress.
     """
-    return _join(
-        review_header(number),
-        "The work on the task below is said to be done. Find out whether that is true, in the current repository.",
-        _task(task, request),
-        f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
-        "Look first at what has changed: `git status`, `git diff`, and the commits of this branch. Run the tests and "
-        "commands that prove or disprove the claim; take nobody's word for it. Do not change the work yourself.",
-        _changed(changed),
-        _checks_passed(checks),
-        f"The work had stalled, and the worker was asked why. It said:\n{diagnosis}" if diagnosis else "",
-        "For everything that must change, give the file and place, what is wrong, and the command that shows it.",
+    notes_to = (
         f'Send what must change to "{send_notes_to}" with the tool send_message of the MCP server loop-bridge before '
         "you end your review, and repeat it in the review. Never ask the human to pass a message on."
         if send_notes_to
-        else "",
-        *([] if findings is None else finding_prompts.to_settle(findings)),
-        "The last line of your answer is your verdict, alone and without any decoration: "
-        f"{REVIEW_PASS} when the task is done and proved, {REVIEW_FAIL} when anything must change. "
-        f"Write only one of the two, nothing after it, and nowhere the line {done_signal}.",
+        else ""
     )
+    stalled = f"The work had stalled, and the worker was asked why. It said:\n{diagnosis}"
+    parts = {
+        "round": str(number),
+        "task": _task(task, request),
+        "proof": f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
+        "changed": _changed(changed),
+        "checks": _checks_passed(checks),
+        "diagnosis": stalled if diagnosis else "",
+        "peer": notes_to,
+        "findings": "" if findings is None else _join(*finding_prompts.to_settle(findings)),
+        "pass": REVIEW_PASS,
+        "fail": REVIEW_FAIL,
+        "done_signal": done_signal,
+    }
+    return _join(review_header(number), filled("review", template, parts))
 
 
 _WITHOUT = {
@@ -197,14 +187,10 @@ _WITHOUT = {
 }
 
 
-def verdict(number: int, why: str) -> str:
+def verdict(number: int, why: str, *, template: str = "") -> str:
     """Asks a reviewer for only the last line of its review; `why`: the fault of the line it gave."""
-    return _join(
-        f"{review_header(number)}: verdict",
-        f"Your review is read, but {why}. Do not review again, and change nothing. Answer with your verdict alone, one "
-        f"line without any decoration: {REVIEW_PASS} when the task is done and proved, {REVIEW_FAIL} when anything "
-        "must change.",
-    )
+    parts = {"why": why, "pass": REVIEW_PASS, "fail": REVIEW_FAIL}
+    return _join(f"{review_header(number)}: verdict", filled("verdict", template, parts))
 
 
 def verdict_now(number: int) -> str:
@@ -219,32 +205,33 @@ def verdict_now(number: int) -> str:
 
 
 def pull_request(
-    task: str, lacks: str = "", *, request: str = "", findings: Sequence[str] = (), verified: Sequence[str] = ()
+    task: str,
+    lacks: str = "",
+    *,
+    request: str = "",
+    findings: Sequence[str] = (),
+    verified: Sequence[str] = (),
+    template: str = "",
 ) -> str:
     """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
-    for the possible part: committed and pushed work is found again, and the user can open the pull request.
+    for the possible part, in built-in words: committed and pushed work is found again, and the user can open the pull
+    request.
     """
-    commit = "Commit what is not committed yet, on a branch of its own if you are on the default branch"
+    told = _task(task, request, was=True)
     if lacks in _WITHOUT:
         return _join(
             PULL_REQUEST_HEADER,
-            f"The work below is done and approved. {commit}{_WITHOUT[lacks]}",
-            _task(task, request, was=True),
+            "The work below is done and approved. Commit what is not committed yet, on a branch of its own if you are "
+            f"on the default branch{_WITHOUT[lacks]}",
+            told,
             "Answer with the name of the branch.",
         )
-    return _join(
-        PULL_REQUEST_HEADER,
-        "The work below is done and approved. Publish it:",
-        f"1. {commit}, and push.\n"
-        "2. Look whether this branch has an open pull request (`gh pr view`). If it has, the follow-up commit that you "
-        "pushed is all that is needed: do not open a second one.\n"
-        "3. Otherwise open one with `gh pr create --draft`: a title that says what changed, and a body that says why "
-        "and how it was verified.",
-        finding_prompts.to_list(findings),
-        "How it was verified, for the body:\n" + "\n".join(verified) if verified else "",
-        _task(task, request, was=True),
-        "Answer with the address of the pull request, or with the reason why there is none.",
-    )
+    parts = {
+        "task": told,
+        "findings": finding_prompts.to_list(findings),
+        "verified": "How it was verified, for the body:\n" + "\n".join(verified) if verified else "",
+    }
+    return _join(PULL_REQUEST_HEADER, filled("pull_request", template, parts))
 
 
 def continuation(prompt: str, *, why: str = UNFINISHED) -> str:

@@ -9,7 +9,7 @@ from actors import setting_values, values
 from actors.errors import UserError
 from actors.setting_values import Parse, Value
 
-Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify", "hooks"]
+Group = Literal["task", "agents", "proof", "limits", "start", "output", "notify", "hooks", "prompts"]
 Toml = Literal["string", "number", "decimal", "boolean", "array"]
 
 GROUPS: Mapping[Group, str] = {
@@ -21,6 +21,7 @@ GROUPS: Mapping[Group, str] = {
     "output": "input and output",
     "notify": "notifications",
     "hooks": "hooks",
+    "prompts": "prompts",
 }
 
 

@@ -95,7 +95,8 @@ def plan_read(state: RunState, event: PlanRead) -> RunState:
         state, reviewer = steps.say(state, "the plan is not reviewed: its author has no peer at the moment"), None
     if state.phase is Phase.READING_PLAN and reviewer is not None:
         state = replace(state, phase=Phase.PLAN_REVIEW)
-        return steps.turn(state, "plan-review", reviewer, "plan-review", prompts.plan_review(state.run.task))
+        prompt = prompts.plan_review(state.run.task, template=state.run.prompts.get("plan_review", ""))
+        return steps.turn(state, "plan-review", reviewer, "plan-review", prompt)
     planned = state.run.asks_again
     return steps.start_iteration(replace(state, task=(event.text or "").strip(), planned=planned))
 

@@ -68,6 +68,7 @@ def _ask(state: RunState, role: Role) -> RunState:
         send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
         findings=ledger.for_reviewer(state, role),
         diagnosis=state.progress.diagnosis,
+        template=run.prompts.get("review", ""),
     )
     return steps.turn(state, f"review-{number}-{role}", role, "review", prompt)
 
@@ -86,7 +87,7 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
         label = agent_label(state.run, job.role)
         if not job.asked_again:
             state = steps.say(state, f"{label}'s verdict is asked for once more: {verdict.reason}")
-            prompt = prompts.verdict(state.review_round, verdict.reason)
+            prompt = prompts.verdict(state.review_round, verdict.reason, template=state.run.prompts.get("verdict", ""))
             return _ask_again(state, job, outcome.text, prompt)
         state = steps.say(state, f"{label}'s verdict counts neither way: {verdict.reason}, twice", error=True)
     if verdict.kind == "changes" and job.said.strip():  # the findings are above the malformed verdict

@@ -69,7 +69,9 @@ def plan(state: RunState, refused: str = "") -> RunState:
     state = replace(state, phase=Phase.PLANNING)
     if state.run.asks_again and state.plan_before is None:
         return joblist.add(state, PlanJob(label="plan-before", ahead=True))
-    prompt = prompts.plan(state.run.task, proof=state.run.proof, refused=refused)
+    prompt = prompts.plan(
+        state.run.task, proof=state.run.proof, refused=refused, template=state.run.prompts.get("plan", "")
+    )
     return turn(state, "plan", state.author, "plan", prompt)
 
 
@@ -112,6 +114,7 @@ def work_prompt(state: RunState, *, taken_over: bool = False) -> str:
         checks=run.checks,
         peer=agent_name(run, other(state.author)) if run.paired and state.author not in state.absent else None,
         findings=findings.lines(findings.open_ones(state.findings)),
+        template=run.prompts.get("work", ""),
     )
 
 
@@ -238,6 +241,7 @@ def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
         request=request(state),
         findings=findings.lines(findings.shown(state.findings)),
         verified=proof.lines(proof.of(state)) if state.run.binds_to_tree else (),
+        template=state.run.prompts.get("pull_request", ""),
     )
     return turn(state, "pull-request", state.author, "pull-request", prompt)
 

@@ -34,8 +34,8 @@ def read(
     tmp_path: Path, user: str | None = None, repository: str | None = None, allows: Allows = anybody
 ) -> Configuration:
     home, repo = tmp_path / "home", tmp_path / "repo"
-    (home / ".loop").mkdir(parents=True)
-    repo.mkdir()
+    (home / ".loop").mkdir(parents=True, exist_ok=True)
+    repo.mkdir(exist_ok=True)
     if user is not None:
         (home / ".loop" / "config.toml").write_text(user)
     if repository is not None:
@@ -190,13 +190,73 @@ def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alo
 def test_every_key_of_a_table_is_shown_before_it_counts(tmp_path: Path) -> None:
     values = {"boolean": "true", "string": '"90s"'}
     others = {"notify.webhook": '"https://example.org/topic"'}
-    rows = [row for table in TABLES.values() for row in table.values()]
+    rows = [row for name, table in TABLES.items() for row in table.values() if name != "prompts"]
     text = "\n".join(f"{row.key} = {others.get(row.key, values[row.toml])}" for row in rows)
     found = read(tmp_path, None, text, nobody)
     assert found.repository == ()
     assert found.repository_file is not None
     assert [line.partition(" = ")[0] for line in found.repository_file.runs] == [row.key for row in rows]
     assert {each.name for each in read(tmp_path / "2", None, text).repository} == {row.name for row in rows}
+
+
+WORK = "{task} {notes} {findings} {done_signal}"
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_text_of_a_prompt_is_read_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    put(tmp_path / "home" / ".loop" / "p" / "work.md", f"mine {WORK}\r\n")
+    put(tmp_path / "repo" / "p" / "plan.md", "theirs {task} {refused} PLAN.md")
+    found = read(tmp_path, '[prompts]\nwork = "p/work.md"', '[prompts]\nplan = "p/plan.md"')
+    assert found.prompts == {"work": f"mine {WORK}\n", "plan": "theirs {task} {refused} PLAN.md"}
+
+
+def test_a_repositorys_prompt_counts_once_its_content_is_allowed_and_a_changed_one_is_another_content(
+    tmp_path: Path,
+) -> None:
+    path = put(tmp_path / "repo" / "work.md", WORK)
+    text = '[prompts]\nwork = "work.md"'
+    before = read(tmp_path, None, text, nobody)
+    assert before.prompts == {}
+    assert before.repository_file is not None
+    digest = hashlib.sha256(WORK.encode()).hexdigest()
+    assert before.repository_file.runs == (f'prompts.work = "work.md", sha256 {digest}',)
+    path.write_text(f"{WORK} and more")
+    after = read(tmp_path, None, text, nobody)
+    assert after.repository_file is not None
+    assert after.repository_file.sha256 != before.repository_file.sha256
+
+
+def test_a_repositorys_prompt_is_inside_the_repository(tmp_path: Path) -> None:
+    put(tmp_path / "work.md", WORK)
+    with pytest.raises(UserError, match=r"\.loop\.toml:2: prompts\.work: .*work\.md: it is outside the repository"):
+        read(tmp_path, None, '[prompts]\nwork = "../work.md"')
+    (tmp_path / "repo" / "link.md").symlink_to(tmp_path / "work.md")
+    with pytest.raises(UserError, match="outside the repository"):
+        read(tmp_path, None, '[prompts]\nwork = "link.md"')
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "it does not exist"),
+        (b"\xff", "it is not UTF-8 text"),
+        (b"x" * 200_000, "it is larger than 100,000 bytes"),
+        (b"{task}\n{tsk}", r"work\.md:2: unknown placeholder {tsk} \(did you mean {task}\?\)"),
+        (b"{task}", r"work\.md: lacks {notes}"),
+    ],
+)
+def test_a_prompt_that_cannot_be_used_is_named_with_both_files(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        put(tmp_path / "home" / ".loop" / "work.md", "").write_bytes(content)
+    with pytest.raises(UserError, match=rf"config\.toml:2: prompts\.work: .*{said}"):
+        read(tmp_path, '[prompts]\nwork = "work.md"')
 
 
 @pytest.mark.parametrize(
