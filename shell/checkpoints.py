@@ -9,10 +9,10 @@ from pathlib import Path
 from actors import values
 from actors.edges import checkpoints, run_dir, tree
 from actors.edges.restore import InTheWayError, Restored, restore
-from actors.errors import OperationalError, UserError
+from actors.errors import LoopError, OperationalError, UserError
 from actors.machines import checkpoint
 from actors.machines.checkpoint import Checkpoint
-from shell import elsewhere, run_files
+from shell import elsewhere, run_files, tables
 from shell.run_files import RunFiles
 
 SHOWN = 5  # names in a line
@@ -41,6 +41,28 @@ def place(found: RunFiles) -> Place:
             "worktree, or no iteration has ended since it was started with this version"
         )
     return Place(cwd=where, own=where == cwd, known=known)
+
+
+def all_of(found: RunFiles, cwd: Path) -> list[Checkpoint]:
+    """The run's checkpoints in the repository of `cwd`; none where its journal cannot be read."""
+    try:
+        settings = run_files.settings_of(found.directory)
+    except LoopError:
+        return []
+    return list(checkpoints.of_run(cwd, found.run_id, settings.run_uid).values()) if settings is not None else []
+
+
+def left_behind(cwd: Path) -> list[Checkpoint]:
+    """The checkpoints of runs that are no more; none where it is not certain which runs there are."""
+    run_uids = set()
+    for directory in run_dir.directories(run_files.home_runs(), levels=2):
+        try:
+            settings = run_files.settings_of(directory)
+        except (LoopError, OSError):
+            return []
+        if settings is not None:
+            run_uids.add(settings.run_uid)
+    return checkpoints.left_behind(cwd, run_uids)
 
 
 def pair(found: RunFiles, since: str, until: str) -> tuple[Path, Checkpoint, Checkpoint]:
@@ -72,7 +94,7 @@ class PutBack:
     def line(self) -> str:
         """For the user."""
         names, links = self.restored.names, self.restored.submodules
-        what = f"{_count(len(names), 'file')} changed: {listed(names)}" if names else "nothing differs"
+        what = f"{tables.counted(len(names), 'file')} changed: {listed(names)}" if names else "nothing differs"
         left = f"; submodules that differ are left as they are: {listed(links)}" if links else ""
         return (
             f"run {self.run_id}: checkpoint {self.target.number} ({self.target.about}) is restored in {self.cwd}, "
@@ -125,7 +147,3 @@ def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

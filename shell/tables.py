@@ -29,6 +29,11 @@ def duration(ms: int) -> str:
     return f"{seconds // 3_600} h {seconds % 3_600 // 60} m"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:
     """Left-aligned, two blanks between columns; the last one is as long as it is. A cell is one printable line."""
     rows = [[line(cell) for cell in row] for row in rows]

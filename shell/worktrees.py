@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.edges import checkpoints as checkpoint_refs
 from actors.edges import git, run_dir, worktree_prune
 from actors.edges.worktree import Registered, registered
 from actors.edges.worktree_prune import Contents
 from actors.errors import UserError
-from shell import run_files, tables
+from shell import checkpoints, run_files, tables
 from shell.run_files import RunFiles
 from supervisor import submissions
 
@@ -43,6 +44,7 @@ class Cleaned:
     removed: bool
     branch: str  # its own branch
     branch_deleted: bool
+    checkpoints: int  # that went along
     kept: tuple[str, ...]
 
 
@@ -156,6 +158,7 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
             return _cleaned(now, removed=False, kept=reasons)
         tip = git.git(cwd, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}") or ""
         why_branch = _why_branch_stays(cwd, now, tip, _branches(runs)) if tip else ""
+        own = checkpoints.all_of(now.run, cwd)
         if not dry_run:
             try:
                 worktree_prune.remove(cwd, tree)
@@ -163,10 +166,11 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
                 return _cleaned(now, removed=False, kept=[str(error)])
             if tip and not why_branch:
                 why_branch = worktree_prune.delete_branch(cwd, branch, tip)
+            checkpoint_refs.remove(cwd, own)
     kept = [f"branch {branch}, {why_branch}"] if why_branch else []
     if tree.branch not in ("", branch):
         kept.append(f"branch {tree.branch}, which loop did not create")
-    return _cleaned(now, removed=True, deleted=bool(tip) and not why_branch, kept=kept)
+    return _cleaned(now, removed=True, deleted=bool(tip) and not why_branch, kept=kept, with_checkpoints=len(own))
 
 
 def _users(each: RunWorktree, runs: list[RunFiles], *, held: bool) -> list[str]:
@@ -228,13 +232,16 @@ def _checked_out(cwd: Path, but_in: Path) -> set[str]:
     }
 
 
-def _cleaned(each: RunWorktree, *, removed: bool, kept: Sequence[str], deleted: bool = False) -> Cleaned:
+def _cleaned(
+    each: RunWorktree, *, removed: bool, kept: Sequence[str], deleted: bool = False, with_checkpoints: int = 0
+) -> Cleaned:
     return Cleaned(
         run_id=each.run.run_id,
         path=str(each.tree.path),
         removed=removed,
         branch=each.tree.path.name,
         branch_deleted=deleted,
+        checkpoints=with_checkpoints,
         kept=tuple(kept),
     )
 
@@ -246,7 +253,14 @@ def sweep(run_ids: list[str]) -> list[str]:
         place = _place(each)
         if place is not None and (not run_ids or each.run_id in run_ids) and worktree_prune.sweep(place):
             swept.append(f"run {each.run_id}: finished a removal that was killed half-way: {place}")
-    return swept
+    return swept if run_ids else [*swept, *_without_a_run()]
+
+
+def _without_a_run() -> list[str]:
+    """Removes the checkpoints of runs that the user has removed."""
+    left = checkpoints.left_behind(Path.cwd())
+    gone = checkpoint_refs.remove(Path.cwd(), left)
+    return [f"removed {tables.counted(gone, 'checkpoint')} of runs that are no more"] if gone else []
 
 
 def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
@@ -255,6 +269,7 @@ def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
     if not each.removed:
         return f"run {each.run_id}: {keeps} {each.path}: {'; '.join(each.kept)}"
     what = f" and branch {each.branch}" if each.branch_deleted else ""
+    what += f", with {tables.counted(each.checkpoints, 'checkpoint')}" if each.checkpoints else ""
     kept = f"; kept {'; '.join(each.kept)}" if each.kept else ""
     return f"run {each.run_id}: {removed} {each.path}{what}{kept}"
 
@@ -267,6 +282,7 @@ def cleaned_json(each: Cleaned, *, dry_run: bool) -> dict[str, Any]:
         "removed": each.removed,
         "branch": each.branch,
         "branchDeleted": each.branch_deleted,
+        "checkpoints": each.checkpoints,
         "kept": list(each.kept),
         "dryRun": dry_run,
     }

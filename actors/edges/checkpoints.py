@@ -10,10 +10,12 @@ in the way was left by a killed process, and is removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from actors.edges import environments, run_dir
 from actors.edges.git import ask
 from actors.errors import OperationalError
 from actors.machines import checkpoint
@@ -37,7 +39,7 @@ def keep(top: Path, tree: str, *, run_id: str, run_uid: str, number: int, about:
     before = old or max((each for each in known.values() if each.number < number), key=_number, default=None)
     head = ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").output
     parents = dict.fromkeys(each for each in (before and before.commit, head) if each)
-    text = checkpoint.message(run_id, run_uid, number, about)
+    text = checkpoint.message(run_id, run_uid, number, about, home())
     options = (word for parent in parents for word in ("-p", parent))
     commit = _must(top, *_IDENTITY, "commit-tree", tree, *options, given=text)
     _point(top, f"{base}/{number}", commit, old.commit if old is not None else "")
@@ -47,6 +49,17 @@ def keep(top: Path, tree: str, *, run_id: str, run_uid: str, number: int, about:
 def of_run(cwd: Path, run_id: str, run_uid: str) -> dict[int, Checkpoint]:
     """The run's checkpoints, by number; none outside a repository."""
     return checkpoint.of_run(run_id, run_uid, _in(cwd, checkpoint.bases(run_id, run_uid)))
+
+
+def left_behind(cwd: Path, run_uids: Collection[str]) -> list[Checkpoint]:
+    """Those of runs of our home that are no more: the user has removed their directories."""
+    return checkpoint.left_behind(_in(cwd, (checkpoint.ROOT.rstrip("/"),)), home(), run_uids)
+
+
+def home() -> str:
+    """A digest of where our runs are; not their place, as a commit can travel."""
+    place = run_dir.runs_root(environments.home())
+    return hashlib.sha256(str(place).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def remove(cwd: Path, unwanted: Iterable[Checkpoint]) -> int:

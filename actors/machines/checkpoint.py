@@ -11,11 +11,12 @@ uid>`. `base` decides that; with the same refs it always decides the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 ROOT = "refs/loop/"
 _OWNER = "Loop-Run: "
+_HOME = "Loop-Home: "
 _UID_DIGITS = 8
 
 
@@ -30,6 +31,7 @@ class Checkpoint:
     at_s: int  # Unix time
     about: str  # e.g. "after iteration 2"
     owner: str  # the uid of its run; "" = not one of ours
+    home: str = ""  # a digest of where the runs are that it belongs to
 
     @property
     def ref(self) -> str:
@@ -45,9 +47,9 @@ def about(number: int, moment: str) -> str:
     return f"iteration {number}{after.get(moment, '')}"
 
 
-def message(run_id: str, run_uid: str, number: int, what: str) -> str:
+def message(run_id: str, run_uid: str, number: int, what: str, home: str) -> str:
     """The message of its commit."""
-    return f"Checkpoint {number} of run {run_id}: {what}\n\n{_OWNER}{run_uid}\n"
+    return f"Checkpoint {number} of run {run_id}: {what}\n\n{_OWNER}{run_uid}\n{_HOME}{home}\n"
 
 
 def read(ref: str, facts: tuple[str, str, str], subject: str, body: str) -> Checkpoint | None:
@@ -58,7 +60,6 @@ def read(ref: str, facts: tuple[str, str, str], subject: str, body: str) -> Chec
     commit, tree, at_s = facts
     if not (number.isascii() and number.isdecimal() and len(number) < 10 and tree):
         return None
-    owners = [line.removeprefix(_OWNER) for line in body.splitlines() if line.startswith(_OWNER)]
     return Checkpoint(
         base=base,
         number=int(number),
@@ -66,8 +67,14 @@ def read(ref: str, facts: tuple[str, str, str], subject: str, body: str) -> Chec
         tree=tree,
         at_s=int(at_s) if at_s.isdecimal() else 0,
         about=subject.partition(": ")[2],
-        owner=owners[-1].strip() if owners else "",
+        owner=_trailer(body, _OWNER),
+        home=_trailer(body, _HOME),
     )
+
+
+def _trailer(body: str, name: str) -> str:
+    found = [line.removeprefix(name).strip() for line in body.splitlines() if line.startswith(name)]
+    return found[-1] if found else ""
 
 
 def bases(run_id: str, run_uid: str) -> tuple[str, str]:
@@ -87,6 +94,11 @@ def of_run(run_id: str, run_uid: str, found: Iterable[Checkpoint]) -> dict[int, 
     where = base(run_id, run_uid, found)
     mine = [each for each in found if each.base == where and each.owner == run_uid]
     return {each.number: each for each in sorted(mine, key=lambda each: each.number)}
+
+
+def left_behind(found: Iterable[Checkpoint], home: str, run_uids: Collection[str]) -> list[Checkpoint]:
+    """Those of runs of this home that are no more. `run_uids`: of all runs that there are."""
+    return [each for each in found if each.owner and each.home == home and each.owner not in run_uids]
 
 
 def which(known: Mapping[int, Checkpoint], word: str) -> Checkpoint | None:

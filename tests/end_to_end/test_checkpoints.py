@@ -1,6 +1,7 @@
 """The trees of a run, as a user compares them and goes back to one of them."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -136,3 +137,24 @@ def test_what_a_run_is_proved_by_is_said_at_its_end_and_can_be_repeated(world: W
     assert f"its directory {world.project} has ANOTHER tree now: app" in stale
     assert "does not have the tree of run 1 any more: app" in loop(world, "verify", "1", "--here", status=1)
     assert run_git(world.project, "worktree", "list").count("\n") == 0
+
+
+def test_checkpoints_go_with_the_worktree_of_their_run_or_with_the_run(world: World):
+    (world.base / "scenario.toml").write_text(PROVED)
+    (world.project / "TASK.md").write_text("Make app good.")
+    run_git(world.project, "add", "TASK.md")
+    run_git(world.project, "commit", "-q", "-m", "task")
+    world.play_embedded(world.base / "scenario.toml")
+    for words in ((), ("--worktree",)):
+        ended = world.run("--agent", "embedded", "-p", "TASK.md", *words)
+        assert ended.process.returncode == 0, ended.output
+    place = world.base / "project-loop-2"
+    (place / "app").unlink()
+    said = f"run 2: removed {place} and branch project-loop-2, with 2 checkpoints"
+    assert loop(world, "worktree", "clean", "--dry-run").strip() == said.replace("removed", "would remove")
+    assert loop(world, "worktree", "clean").strip() == said
+    refs = ["for-each-ref", "--format=%(refname)", "refs/loop"]
+    assert run_git(world.project, *refs).split() == ["refs/loop/1/0", "refs/loop/1/1"]
+    shutil.rmtree(world.run_directory("1"))
+    assert loop(world, "worktree", "clean").strip() == "removed 2 checkpoints of runs that are no more"
+    assert run_git(world.project, *refs) == ""

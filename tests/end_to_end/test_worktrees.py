@@ -151,14 +151,15 @@ def test_list_and_clean_tell_a_run_that_works_from_one_that_is_done(world: World
     ]
     assert both["1"]["branch"] == "polite"
     places = {run_id: world.base / f"project-loop-{run_id}" for run_id in "12"}
+    stays = "kept branch polite, which loop did not create"
     assert said(world, "clean") == [
         f"run 2: kept {places['2']}: run 2 is running in it",
-        f"run 1: removed {places['1']} and branch project-loop-1; kept branch polite, which loop did not create",
+        f"run 1: removed {places['1']} and branch project-loop-1, with 2 checkpoints; {stays}",
     ]
     assert [path.exists() for path in places.values()] == [False, True]
     assert run_git(world.project, "branch", "--format=%(refname:short)").split() == ["main", "polite", "project-loop-2"]
     stop(live, world)
-    assert said(world, "clean", "2") == [f"run 2: removed {places['2']} and branch project-loop-2"]
+    assert said(world, "clean", "2") == [f"run 2: removed {places['2']} and branch project-loop-2, with 1 checkpoint"]
     assert said(world, "list") == ["no run of this repository has a worktree"]
 
 

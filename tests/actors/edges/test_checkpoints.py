@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from actors.edges import checkpoints, tree
-from actors.machines.checkpoint import Checkpoint
+from actors.machines.checkpoint import Checkpoint, left_behind
 from tests.actors.edges.test_tree import Place, run_git
 
 UID = "0e9f3a34-8c28-4a34-9d6b-1f4e3f0d8a11"
@@ -190,3 +191,20 @@ def test_a_ref_that_somebody_else_put_there_is_no_checkpoint(repository: Place) 
 def test_outside_a_repository_there_are_none(tmp_path: Path) -> None:
     assert checkpoints.of_run(tmp_path, "7", UID) == {}
     assert tree.capture(tmp_path, tmp_path.parent / "store").whole == ""
+
+
+def test_checkpoints_of_a_run_that_is_no_more_are_found(repository: Place) -> None:
+    keep(repository, 0)
+    keep(repository, 0, OTHER_UID, run_id="8")
+    left = checkpoints.left_behind(repository.top, {UID})
+    assert [each.ref for each in left] == ["refs/loop/8/0"]
+    assert checkpoints.remove(repository.top, left) == 1
+    assert run_git(repository.top, "for-each-ref", "--format=%(refname)", "refs/loop") == "refs/loop/7/0"
+
+
+def test_checkpoints_of_another_home_and_what_is_none_of_ours_are_not_left_behind(repository: Place) -> None:
+    mine = keep(repository, 0)
+    found = [replace(mine, home="another"), replace(mine, owner=""), mine]
+    assert left_behind(found, checkpoints.home(), set()) == []
+    known = checkpoints.of_run(repository.top, "7", UID)[0]
+    assert left_behind([known], checkpoints.home(), set()) == [known]
