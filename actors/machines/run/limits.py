@@ -27,6 +27,10 @@ from actors.machines.run.state import RoleWindow, RunState
 from actors.messages import Purpose, Window
 from actors.settings import Role, other
 
+# There and back: then the turn waits where it is. Two providers that name no time, or a past one, are asked with a
+# growing back-off, and not in turns without one.
+MOST_IN_A_ROW = 2
+
 # Turns that the other agent can take over. A review is not one of them: it is of the other's work.
 _WORK: frozenset[Purpose] = frozenset({"plan", "work", "pull-request"})
 
@@ -44,7 +48,9 @@ def noted(state: RunState, event: Event) -> RunState:
     windows = tuple(each for each in state.windows if each.role != job.role or window is None)
     if window is not None:
         windows = (*windows, RoleWindow(role=job.role, window=window, seen_at_ms=event.at_ms))
-    return replace(state, windows=tuple(each for each in windows if not _is_over(each.window, event.at_ms)))
+    in_a_row = 0 if event.outcome.status == "finished" and job.role == state.author else state.swaps_in_a_row
+    windows = tuple(each for each in windows if not _is_over(each, event.at_ms))
+    return replace(state, windows=windows, swaps_in_a_row=in_a_row)
 
 
 def forget(state: RunState, role: Role) -> RunState:
@@ -80,18 +86,23 @@ def _may_swap(state: RunState, job: TurnJob) -> bool:
     run = state.run
     if run.at_limit != "swap" or not run.paired or job.purpose not in _WORK or job.role != state.author:
         return False
-    own, others = full_window(state, job.role), full_window(state, other(job.role))
-    if others is None:
+    if state.swaps_in_a_row >= MOST_IN_A_ROW:
+        return False
+    if not any(each.role == other(job.role) and each.window.is_full for each in state.windows):
         return True
-    own_ms = own.window.resets_at_ms if own is not None else None
-    return own_ms is None or (others.window.resets_at_ms or 0) < own_ms
+    own, others = full_window(state, job.role), full_window(state, other(job.role))
+    if own is None or others is None:  # nobody knows which one is first
+        return False
+    return (others.window.resets_at_ms or 0) < (own.window.resets_at_ms or 0)
 
 
 def _swap(state: RunState, job: TurnJob, *, said: str, now_ms: int) -> RunState:
     taker, giver = agent_label(state.run, other(job.role)), agent_label(state.run, job.role)
     own = full_window(state, job.role)
     resets_at_ms = own.window.resets_at_ms if own is not None else None
-    state = replace(state, is_swapped=not state.is_swapped, swaps=state.swaps + 1)
+    state = replace(
+        state, is_swapped=not state.is_swapped, swaps=state.swaps + 1, swaps_in_a_row=state.swaps_in_a_row + 1
+    )
     state = steps.say(
         state,
         f"{giver} is at its limit ({_reset(resets_at_ms, now_ms)}): {taker} takes the work over. Nobody else looks at "
@@ -161,5 +172,8 @@ def _reset(resets_at_ms: int | None, now_ms: int) -> str:
     return f"it resets at {when}" + (f", in {span(resets_at_ms - now_ms)}" if 0 < now_ms < resets_at_ms else "")
 
 
-def _is_over(window: Window, at_ms: int) -> bool:
-    return window.resets_at_ms is not None and window.resets_at_ms <= at_ms
+def _is_over(known: RoleWindow, at_ms: int) -> bool:
+    resets_at_ms = known.window.resets_at_ms
+    if resets_at_ms is None:
+        return at_ms - known.seen_at_ms > backoff.BACKOFF_LAST_MS
+    return resets_at_ms <= at_ms

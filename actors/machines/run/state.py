@@ -157,6 +157,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     windows: tuple[RoleWindow, ...] = ()  # at most one for each agent
     is_swapped: bool = False  # the two agents have changed places, at a limit: the reviewer works
     swaps: int = 0  # how many times, in this task
+    swaps_in_a_row: int = 0  # without a finished turn of the agent that works
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     running: tuple[UsageSeen, ...] = ()  # what turns that run have used so far, where it was reported

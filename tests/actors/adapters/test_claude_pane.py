@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket as unix_socket
 import subprocess
@@ -652,6 +653,23 @@ def test_a_session_that_is_too_long_is_said_to_be(bench: Bench) -> None:
             await it.agent.turn(new_id(), "hello")
             outcome = await it.agent.turn(new_id(), "be too long")
             assert (outcome.status, outcome.cause) == ("failed", "context")
+
+    run(play())
+
+
+def test_a_session_continues_in_another_account(bench: Bench) -> None:
+    async def play() -> None:
+        here = bench.settings.environment
+        account = bench.home / "work-account"
+        account.mkdir()
+        shutil.copy(bench.home / ".claude.json", account)
+        turn_id = new_id()
+        async with bench.open() as it:
+            await it.agent.turn(turn_id, "hello")
+        work = here | {"CLAUDE_CONFIG_DIR": str(account)}
+        async with bench.open(it.session_id, environment=work, elsewhere=(here,)) as it:
+            assert (await it.agent.find_turn(turn_id)).state == "finished"
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())
 

@@ -286,6 +286,23 @@ def test_both_are_limited_the_one_that_is_back_first_works() -> None:
     assert turns(other) == [("reviewer", "work")]
 
 
+@pytest.mark.parametrize("resets_at_ms", [None, NOW - 1])
+def test_two_agents_whose_resets_are_not_known_are_asked_with_a_back_off_and_not_in_turns(
+    resets_at_ms: int | None,
+) -> None:
+    story = swapping()
+    asked = 0
+    outcome = TurnOutcome(status="limited", error="limit", resets_at_ms=resets_at_ms, window=Window(used_percent=100))
+    began_ms = story.now_ms
+    while story.now_ms < began_ms + HOUR_MS:
+        if waits(story):
+            story.wait()
+        [(role, _)] = turns(story)
+        story.settle(outcome, role)
+        asked += 1
+    assert asked <= 16
+
+
 def test_the_work_is_given_away_before_a_turn_that_would_end_inside_the_window() -> None:
     story = swapping()
     story.settle(used(98))
