@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from actors.machines.review_answer import EXAMPLE, EXAMPLE_REASON
+
 
 class ReviewFindings(msgspec.Struct, frozen=True, kw_only=True):
     """What a reviewer is told of earlier findings: one line each."""
@@ -20,11 +22,12 @@ class ReviewFindings(msgspec.Struct, frozen=True, kw_only=True):
 
 REFUSE = (
     "A finding that you think is wrong, or not part of the task, you may refuse. Write a line of this form into your "
-    "answer, with the finding's id; its reviewer reads the reason and settles it:\nREFUSED f1: the reason"
+    "answer, with the finding's id; its reviewer reads the reason and settles it:\n"
+    f"REFUSED f1: {EXAMPLE_REASON}"
 )
 FORM = (
     "Name few findings, the most important first, each once, on one line of this form:\n"
-    "FINDING blocking | app.py:12 | what is wrong | the command that shows it\n"
+    f"FINDING blocking | {EXAMPLE.place} | {EXAMPLE.description} | {EXAMPLE.command}\n"
     "Write `minor` in place of `blocking` for what does not keep the task from being done: that tests could be "
     "added, alone, is minor. What is only minor does not need another iteration."
 )

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from actors.machines import run
 from actors.machines.run import Phase, RunState, TurnSettled
+from actors.machines.run.steps import uncounted_verdicts
 from actors.machines.verdict import says_done
 from actors.messages import RunState as ManifestState
 
@@ -66,8 +67,9 @@ def _claim_of_done(before: RunState, event: run.Event) -> list[Line]:
 
 def _reviews(before: RunState, event: run.Event, after: RunState) -> list[Line]:
     lines: list[Line] = []
+    left_out = uncounted_verdicts(after)
     for each in after.verdicts:
-        if each not in before.verdicts:
+        if each not in before.verdicts and each not in left_out:
             name = run.agent_label(after.run, each.role)
             lines.append(_review(name, approved=each.verdict.approves, reason=each.verdict.reason))
     if isinstance(event, run.VerdictSubmitted):

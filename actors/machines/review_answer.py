@@ -96,6 +96,11 @@ SCHEMA: Mapping[str, object] = {
 }
 
 
+# What the prompts show as examples. An agent that repeats one says nothing by it.
+EXAMPLE = SaidFinding(place="app.py:12", description="what is wrong", command="the command that shows it")
+EXAMPLE_REASON = "the reason"
+
+
 def read_answer(text: str) -> Answer:
     """Reads a finished review."""
     typed = _typed(text)
@@ -169,7 +174,7 @@ def _bounded(findings: Iterable[SaidFinding]) -> tuple[SaidFinding, ...]:
         )
         for each in findings
     )
-    return tuple(each for each in cut if each.description)[:MOST_FINDINGS]
+    return tuple(each for each in cut if each.description and each != EXAMPLE)[:MOST_FINDINGS]
 
 
 # --- the form of lines --------------------------------------------------------------------------------------------
@@ -212,6 +217,7 @@ def read_refusals(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in text.splitlines():
         said = _REFUSED.match(_BULLET.sub("", row))
-        if said and said[2].strip("` ") and len(found) < MOST_EARLIER:
-            found[said[1]] = line(said[2]).strip("` ")[:REASON_LENGTH]
+        reason = line(said[2]).strip("` ")[:REASON_LENGTH] if said else ""
+        if said and reason and reason != EXAMPLE_REASON and len(found) < MOST_EARLIER:
+            found[said[1]] = reason
     return found

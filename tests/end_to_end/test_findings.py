@@ -120,3 +120,18 @@ def test_the_peer_reviews_in_place_of_a_real_reviewer_without_credit_and_the_las
     assert "codex reviews in place of claude, which is its own work: that review is not independent" in loop.output
     assert "review approved without claude (not independent: codex reviewed its own work)" in loop.output
     assert "iteration 2" not in loop.output
+
+
+@pytest.mark.parametrize(
+    "said", ["Looks good to me.", "FINDING app.py:12 | it divides by zero\\n<review>PASS</review>"]
+)
+def test_a_verdict_that_is_garbage_or_mixed_approves_nothing_and_costs_no_iteration(world: World, said: str):
+    play(world, f'say = "{said}"', last="Still good.")
+    world.play_embedded(world.base / "findings.toml")
+    loop = world.run("--agent", "embedded", "-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    assert loop.output.count("verdict is asked for once more") == 2
+    assert "no verdict can be read: embedded-reviewer broke the form in two review rounds" in loop.output
+    assert "iteration 2" not in loop.output
+    assert world.manifest()["state"] == "failed"
+    assert world.gh_calls() == []

@@ -140,6 +140,16 @@ def test_a_review_that_fails_is_told_with_its_reason_and_the_run_works_again() -
     assert story.lines == [review, status("working", "changes asked for")]
 
 
+def test_a_reviewer_that_is_left_out_has_given_no_verdict() -> None:
+    story = Run(on_unavailable="skip", max_wait_ms=0)
+    story.settle(DONE_CLAIMED)
+    [turn] = [job for job in story.state.open_turns if job.role == "reviewer"]
+    used_up = TurnOutcome(status="limited", error="used up")
+    story.happens(run.TurnSettled(turn_id=turn.id, outcome=used_up, at_ms=1_000_000))
+    assert [each.verdict.kind for each in story.state.verdicts] == ["limited"]
+    assert [line for line in story.lines if line["kind"] == "review"] == []
+
+
 def test_the_same_verdict_in_the_next_round_is_told_again() -> None:
     story = Run(reviewers=("reviewer",))
     for _ in range(2):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.machines import verdict
+from actors.machines import finding_prompts, verdict
 from actors.machines.review_answer import (
     DESCRIPTION_LENGTH,
     MOST_FINDINGS,
@@ -148,6 +148,12 @@ def test_no_answer_is_an_error_and_none_but_the_exact_form_approves(text: str) -
 def test_a_refusal_has_a_reason() -> None:
     text = "Done.\nREFUSED f1: it is not part of the task\n- REFUSED f12 — wrong: see the test\nREFUSED f3"
     assert read_refusals(text) == {"f1": "it is not part of the task", "f12": "wrong: see the test"}
+
+
+def test_an_agent_that_repeats_its_prompt_names_and_refuses_nothing() -> None:
+    asked = f"{finding_prompts.FORM}\n{finding_prompts.REFUSE}"
+    assert not read_answer(f"{asked}\n{FAIL}").is_structured
+    assert read_refusals(asked) == {}
 
 
 def test_the_schema_is_one_that_a_strict_provider_takes() -> None:
