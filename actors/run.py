@@ -250,7 +250,9 @@ class RunActor(ProcessActor[StartRun]):
                 if command.state == "completed" and self._state.run.keeps_checkpoints:
                     self.tell_people("note", f"to repeat the checks: loop verify {self.context.run.rpartition('/')[2]}")
                 self._watch_configuration()
-                self.context.ref("supervisor").tell(RunEnded(state=command.state, detail=command.detail))
+                self.context.ref("supervisor").tell(
+                    RunEnded(state=command.state, detail=command.detail, resume=command.resume)
+                )
             case run.Notice():
                 self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:

@@ -60,7 +60,7 @@ def _follow(spec: RunSpec, options: Options) -> int:
         return EXIT_COMPLETED
     # The user's shell is still in the repository; the reader of a pane may be anywhere.
     resume = spec.resume_anywhere if spec.tmux_session else hints.resume(spec.run_id)
-    output.note(f"to resume: {resume}")
+    output.note(f"to resume: {resume} {result.resume}".rstrip())
     return EXIT_INTERRUPTED if ending.interrupted or console.interrupted else EXIT_NOT_DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shell.commands.acp import ACP
 from shell.commands.agents import AGENTS
 from shell.commands.config import CONFIG
+from shell.commands.cost import COST
 from shell.commands.dashboard import DASHBOARD
 from shell.commands.diff import DIFF
 from shell.commands.doctor import DOCTOR
@@ -32,7 +33,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
-    *(NOTIFY, PROMPTS),
+    *(COST, NOTIFY, PROMPTS),
     *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 

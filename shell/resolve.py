@@ -17,9 +17,9 @@ from actors.adapters.base import AgentSettings
 from actors.edges import environments, git, run_dir, trust, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
-from actors.settings import Role
+from actors.settings import Role, RunSettings
 from actors.settings_layers import from_environment, merge
-from shell import elsewhere, output
+from shell import countable, elsewhere, output, run_files
 from shell.known_agents import with_known
 from shell.options import Options
 from shell.pairing import agents_of, named_agents
@@ -81,6 +81,14 @@ def resolve_run(
     )
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
     _preflight(agents, configuration, cwd, environment)
+    has_own_windows = bool(place and place.workspace) or (options.tmux and _have_tuis(agents, configuration))
+    countable.check(
+        run_settings,
+        limit_usd=_limit_usd(run_settings, resumed),
+        reports_cost=lambda name: find_adapter(name, configuration.agents).reports_cost and not has_own_windows,
+        models={name: agent.model for name, agent in configuration.agents.items()},
+        tell=output.note,
+    )
     if resumed.directory is not None and resumed.directory.parent != repo_runs:
         output.note(f"run {resumed.directory.name} was in another place, which is gone: it continues here, in {cwd}")
         resumed = replace(resumed, directory=elsewhere.bring(resumed.directory, repo_runs))
@@ -138,6 +146,14 @@ def resolve_run(
             tmux_session=place.session if place else "",
             workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
         )
+
+
+def _limit_usd(settings: RunSettings, resumed: Resumed) -> float | None:
+    """The money that the run may cost; of a run that has begun, its own limit, unless one was typed."""
+    if not resumed.begun or resumed.directory is None or "max_cost_usd" in settings.given:
+        return settings.max_cost_usd
+    before = run_files.settings_of(resumed.directory)
+    return before.max_cost_usd if before is not None else None
 
 
 def _have_tuis(agents: Agents, configuration: Configuration) -> bool:

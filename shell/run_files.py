@@ -187,7 +187,7 @@ def _report(found: RunFiles, now_ms: int) -> Report:
     status: RunStatus | None = None
     agents: list[AgentStatus] = []
     if streams["run"]:
-        state = run.fold(_events(streams["run"], run.EVENTS))
+        state = run.fold(events(streams["run"], run.EVENTS))
         status = run_status(state, now_ms)
         names: dict[Role, str] = {"worker": state.run.worker, "reviewer": state.run.reviewer}
         agents = [_agent(role, names, _ledger(streams[f"turns/{role}"])) for role in ROLES]
@@ -220,7 +220,7 @@ def state_of(directory: Path) -> RunState | None:
     from actors.machines import run
 
     records = read_streams(directory, ("run",))["run"]
-    return run.fold(_events(records, run.EVENTS)) if records else None
+    return run.fold(events(records, run.EVENTS)) if records else None
 
 
 def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStatus:
@@ -277,12 +277,13 @@ def _ledger(records: list[Record]) -> turn.Ledger:
     from actors.machines import turn
 
     ledger = turn.Ledger()
-    for event in _events(records, turn.EVENTS):
+    for event in events(records, turn.EVENTS):
         ledger = turn.apply(ledger, event)
     return ledger
 
 
-def _events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
+def events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
+    """The events of these records. Raises `OperationalError` for one of another version."""
     from actors.machines.stored import by_stored_name
 
     known = by_stored_name(types)

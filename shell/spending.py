@@ -7,12 +7,16 @@ lower bound: "1,200+".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from actors.machines.run.budgets import amount
 from actors.machines.usage import together
-from actors.messages import Usage
+from actors.messages import AgentStatus, BudgetUse, Usage
 
-__all__ = ["money", "together", "tokens", "unknown_as_null"]
+if TYPE_CHECKING:
+    from supervisor.control.protocol import Report
+
+__all__ = ["amount", "budget", "money", "of_agent", "of_run", "together", "tokens", "unknown_as_null"]
 
 
 def tokens(amount: int, usage: Usage, shown: Callable[[int], str] = "{:,}".format) -> str:
@@ -36,6 +40,27 @@ def unknown_as_null(value: Any) -> Any:
         if read.get(known) is False and not any(read.get(name) for name in names):
             read |= dict.fromkeys(names)
     return read
+
+
+def budget(use: BudgetUse) -> str:
+    """What is left of a budget: `$3.75 of $5.00 left`."""
+    left, limit = (amount(use.kind, each) for each in (max(0.0, use.limit - use.used), use.limit))
+    return f"{'' if use.known else 'at most '}{left} of {limit} left"
+
+
+def of_run(report: Report) -> Usage:
+    """The usage of all sessions of the run: see `of_agent`."""
+    return together(of_agent(agent, report) for agent in report.agents)
+
+
+def of_agent(agent: AgentStatus, report: Report | None) -> Usage:
+    """The usage of one session: as its run counts it, with prices and with what its running turn has used so far; else
+    as the session reports it.
+    """
+    status = report.status if report is not None else None
+    counted = (*status.spent, *status.running) if status is not None else ()
+    own = [each.usage for each in counted if each.role == agent.role]
+    return together(own) if own else agent.usage
 
 
 def _least(shown: str, amount: float, *, known: bool) -> str:

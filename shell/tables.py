@@ -64,6 +64,8 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     if report.status is not None and report.status.findings:
         still_open = sum(each.open for each in report.status.findings)
         facts.append(("findings", f"{still_open} open of {len(report.status.findings)}"))
+    if report.status is not None and report.status.budgets:
+        facts.append(("budget", ", ".join(map(spending.budget, report.status.budgets))))
     if report.worktree:
         facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))
@@ -77,7 +79,7 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     lines += [f"  {each}" for each in columns(facts)]
     if report.root_pid:
         lines += [f"  {each}" for each in actor_lines(report.actors, now_ms=now_ms)]
-    lines += [f"  {each}" for each in cost_lines(report.agents)]
+    lines += [f"  {each}" for each in cost_lines(report.agents, report)]
     return lines
 
 
@@ -116,18 +118,23 @@ def _doing(actor: ActorReport, now_ms: int) -> list[str]:
     return found
 
 
-def cost_lines(agents: Iterable[AgentStatus]) -> list[str]:
-    """Tokens and money by agent, and in total."""
+def cost_lines(agents: Iterable[AgentStatus], report: Report | None = None) -> list[str]:
+    """Tokens and money by agent, and in total. `report`: of their run, which knows prices and what runs."""
     agents = list(agents)
     if not agents:
         return []
-    rows = [[agent.label, f"{agent.turns} turns", *_usage(agent.usage), agent.account] for agent in agents]
-    total = spending.together(agent.usage for agent in agents)
-    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *_usage(total), ""])
+    usages = [spending.of_agent(agent, report) for agent in agents]
+    rows = [
+        [agent.label, f"{agent.turns} turns", *usage_cells(usage), agent.account]
+        for agent, usage in zip(agents, usages, strict=True)
+    ]
+    total = spending.together(usages)
+    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *usage_cells(total), ""])
     return columns(rows)
 
 
-def _usage(usage: Usage) -> list[str]:
+def usage_cells(usage: Usage) -> list[str]:
+    """The cells of a usage: tokens in, tokens out, money."""
     given, got = (spending.tokens(amount, usage) for amount in (usage.input_tokens, usage.output_tokens))
     return [f"{given} tokens in", f"{got} out", spending.money(usage)]
 
@@ -222,9 +229,10 @@ def toolbar(report: Report | None, *, now_ms: int, width: int) -> str:
     for actor in reversed(report.actors):  # the agents' first
         busy = f" {duration(now_ms - actor.doing_since_ms)}" if actor.state == "busy" else ""
         parts.append(f"{actor.name} {actor.state}{busy}")
-    spent = spending.together(agent.usage for agent in report.agents)
+    spent = spending.of_run(report)
     tokens = spending.tokens(spent.input_tokens + spent.output_tokens, spent)
     parts.append(f"{tokens} tokens {spending.money(spent)}")
+    parts += [spending.budget(each) for each in (report.status.budgets if report.status is not None else ())]
     return "\n".join(
         [*_within(f"run {report.run_id} | {stands}".split(" "), " ", width), *_within(parts, " | ", width)]
     )

@@ -130,7 +130,7 @@ class _Step:
                 self._set(name, heartbeat=message, heard_ms=at.now_ms, heard_at_ms=at.unix_ms)
                 self._kill_if_it_hangs(name)
             case RunEnded() if name == self.tree.driver:
-                self._end(RunResult(message.state, message.detail))
+                self._end(RunResult(message.state, message.detail, message.resume))
             case _:
                 pass
 

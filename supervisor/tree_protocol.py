@@ -20,6 +20,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
     state: str
     detail: str
+    resume: str = ""  # the options with which it resumes
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ class AdapterEntry:
     `probe` starts the agent for its `Introduction`, within seconds, or raises the same; None: no probe is needed.
     `locate` returns the program to start, or raises the same. `peer`: its default pair. `side`: the place of its own
     TUI in a workspace of two; "" = no drivable TUI. `tested`: the tested versions of its program. `library`: the module
-    imported when a session opens without its TUI: 0.6 to 1 s of CPU.
+    imported when a session opens without its TUI: 0.6 to 1 s of CPU. `reports_cost`: without its TUI, it reports the
+    money of each turn.
     """
 
     name: str
@@ -71,6 +72,7 @@ class AdapterEntry:
     side: Literal["left", "right", ""] = ""
     tested: tuple[str, ...] = ()
     library: str = ""
+    reports_cost: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class _BuiltIn:
     peer: str
     library: str
     side: Literal["left", "right", ""] = ""
+    reports_cost: bool = False
     tested: tuple[str, ...] = ()  # the SDK's, and the current newest of npm: scripts/test --newest
 
 
@@ -90,6 +93,7 @@ _BUILT_IN = {
         peer="codex",
         library="actors.adapters.claude_process",
         side="left",
+        reports_cost=True,
         tested=("2.1.330", "2.1.332"),
     ),
     "codex": _BuiltIn(
@@ -99,7 +103,7 @@ _BUILT_IN = {
         side="right",
         tested=("0.163.0", "0.171.0"),
     ),
-    "embedded": _BuiltIn("actors.adapters.embedded", peer="embedded", library=_ACP_LIBRARY),
+    "embedded": _BuiltIn("actors.adapters.embedded", peer="embedded", library=_ACP_LIBRARY, reports_cost=True),
 }
 
 BUILT_IN_NAMES = frozenset(_BUILT_IN)
@@ -134,7 +138,13 @@ def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> Adapte
     if key in _BUILT_IN:
         built_in = _BUILT_IN[key]
         entry = _entry(key, built_in.module, own_peer or built_in.peer, prepare)
-        return replace(entry, side=built_in.side, tested=built_in.tested, library=built_in.library)
+        return replace(
+            entry,
+            side=built_in.side,
+            tested=built_in.tested,
+            library=built_in.library,
+            reports_cost=built_in.reports_cost,
+        )
     if agent is None:
         known = ", ".join(sorted({*_BUILT_IN, *configured}))
         raise UserError(

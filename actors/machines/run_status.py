@@ -13,7 +13,7 @@ from actors.machines import findings, notifications, projection, run
 from actors.machines.durations import span
 from actors.machines.run import budgets
 from actors.machines.run.state import HoldKind
-from actors.messages import OpenTurn, RunStatus
+from actors.messages import OpenTurn, RunStatus, Spent
 
 # The consoles' words. A run that ends because it cannot continue is stopping, like one that the user stops.
 _HOLDS: Mapping[HoldKind, Literal["pause", "stop"]] = {"pause": "pause", "ask": "pause", "stop": "stop", "fail": "stop"}
@@ -40,6 +40,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         waits_until_ms=min(waits, default=0),
         findings=findings.shown(state.findings),
         budgets=budgets.uses(state),
+        running=tuple(Spent(role=each.role, model=each.model, turns=0, usage=each.usage) for each in state.running),
         spent=state.spent,
         notable=notifications.notable(state),
         proof=state.proof,

@@ -36,6 +36,7 @@ class RunEnded(Message, frozen=True, kw_only=True):
 
     state: RunState
     detail: str
+    resume: str = ""  # the options with which it resumes
 
 
 class Progress(Message, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     waits_until_ms: int = 0  # when the first wait for a provider ends, Unix ms; 0 = no wait
     findings: tuple[Finding, ...] = ()  # of the reviews: open ones first, with short descriptions
     budgets: tuple[BudgetUse, ...] = ()  # the run's own, with what its running turns have used
+    running: tuple[Spent, ...] = ()  # of the turns that run, as far as it was reported
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
     notable: Notable | None = None  # for a user who is not there
     proof: Proof | None = None  # of the task that was completed last

@@ -41,6 +41,7 @@ class Invocation(NamedTuple):
     since: str = ""
     until: str = ""
     finding: str = ""
+    all: bool = False
 
 
 class Subcommand(NamedTuple):
@@ -65,6 +66,7 @@ class Subcommand(NamedTuple):
 
 
 _HELP = {
+    "--all": "--all",
     "--json": "--json",
     "--run": "--run RUN",
     "--follow": "-f",

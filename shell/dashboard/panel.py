@@ -139,6 +139,7 @@ RUN_COLUMNS: tuple[Column[RunView], ...] = (
     Column("agents", lambda run, _: "+".join(dict.fromkeys(run.agents.values())) or "-", 8, 8, 24),
     Column("tokens", lambda run, _: spending.tokens(run.tokens, run.usage, count) if run.report else "-", 6, 5, 6),
     Column("cost", lambda run, _: spending.money(run.usage) if run.report else "-", 6, 6, 9),
+    Column("budget", lambda run, _: run.budget, 6, 11, 32),
     Column("findings", lambda run, _: run.findings, 8, 10, 8),
     Column("cwd", lambda run, _: run.cwd, 20, 9, 60),
     Column("what", lambda run, _: run.line, 20, 4),

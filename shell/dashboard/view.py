@@ -81,8 +81,14 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> Usage:
-        """Of all agents, as they say."""
-        return spending.together(agent.usage for agent in (self.report.agents if self.report is not None else ()))
+        """Of all agents, as the run counts it."""
+        return spending.of_run(self.report) if self.report is not None else Usage()
+
+    @property
+    def budget(self) -> str:
+        """What is left of the run's budgets; "-" = it has none."""
+        status = self.report.status if self.report is not None else None
+        return ", ".join(map(spending.budget, status.budgets if status is not None else ())) or "-"
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,9 @@ def question(state: RunState) -> AskQuestion:
 
 def leave_open(state: RunState) -> RunState:
     """Ends a run whose user cannot be asked. A resume answers."""
-    return steps.end(state, Phase.STOPPED, _open(state).why, goes_on_in=state.phase)
+    hold = _open(state)
+    how = f"; resume with {hold.resume}" if hold.resume else ""
+    return steps.end(state, Phase.STOPPED, f"{hold.why}{how}", goes_on_in=state.phase)
 
 
 def answers(state: RunState, event: Event) -> bool:

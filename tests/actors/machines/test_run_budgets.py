@@ -40,7 +40,10 @@ def test_without_a_user_the_run_stops_and_says_how_it_resumes() -> None:
     story = Run(max_cost_usd=5.0, cooldown_ms=0)
     story.settle(costing(usd=5.02))
     end = story.one(run.EndRun)
-    assert (end.state, end.detail) == ("stopped", "the budget is used up: $5.02 of --max-cost $5.00")
+    assert (end.state, end.detail) == (
+        "stopped",
+        "the budget is used up: $5.02 of --max-cost $5.00; resume with --max-cost 10",
+    )
     assert end.resume == "--max-cost 10"
 
 
