@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
+from actors.machines.run import budgets
 from actors.machines.run.jobs.turn import TurnJob
 from actors.machines.run.jobs.wait import WaitJob
 from actors.machines.run.state import USER, Hold, Phase, RunState, count
@@ -21,7 +22,7 @@ from actors.messages import Notable, NotableEvent
 
 MOST_DETAIL = 2_000  # characters
 # The rules that have an event of their own, by their names (`Hold.by`).
-_OF_RULES: Mapping[str, NotableEvent] = {"budget": "budget", "limit": "limited"}
+_OF_RULES: Mapping[str, NotableEvent] = {budgets.NAME: "budget"}
 _WORDS: Mapping[NotableEvent, str] = {
     "completed": "completed",
     "failed": "failed",
@@ -82,6 +83,8 @@ def notable(state: RunState) -> Notable | None:
             return Notable(event="failed", detail=state.detail, key="failed")
         case Phase.STOPPED if state.goes_on_in is Phase.FOLLOW_UP and not state.run.interactive:
             return Notable(event="input-required", detail=state.detail, key="out-of-iterations")
+        case Phase.STOPPED if state.asked and not state.run.interactive:
+            return _of_rule(state.asked, state.detail)
         case Phase.NEW | Phase.STOPPED | Phase.AWAITING_TASK:
             return None
         case Phase.FOLLOW_UP:
@@ -111,18 +114,19 @@ def _of_hold(state: RunState, hold: Hold | None) -> Notable | None:
     """Nothing for a hold of the user. A rule's hold counts once nothing runs, unless it has an event of its own."""
     if hold is None or hold.by == USER or hold.kind == "stop":
         return None
-    event = _OF_RULES.get(hold.by)
-    if event is not None:
-        return Notable(event=event, detail=hold.why, key=f"{event}:{hold.by}")
-    if any(job.issued for job in state.jobs):
+    if hold.by not in _OF_RULES and any(job.issued for job in state.jobs):
         return None
-    return Notable(event="input-required", detail=hold.why, key=f"held:{hold.by}")
+    return _of_rule(hold.by, hold.why)
+
+
+def _of_rule(by: str, why: str) -> Notable:
+    return Notable(event=_OF_RULES.get(by, "input-required"), detail=why, key=f"held:{by}")
 
 
 def _of_limit(state: RunState) -> Notable | None:
     """A row of waits for one limit is one change, with the attempts between them."""
     for job in state.jobs:
-        if isinstance(job, WaitJob) and job.then is not None and job.then.limits:
+        if isinstance(job, WaitJob) and job.then is not None and not job.then.tries:
             return _limited(job.then, job.what)
         if isinstance(job, TurnJob) and job.limits:
             return _limited(job, "a turn is tried again after a limit")

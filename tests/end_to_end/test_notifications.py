@@ -59,6 +59,25 @@ def test_each_change_is_told_once_by_command_and_webhook_also_over_a_kill_of_the
         assert said(got).count(("1/2", "completed")) == 1
 
 
+def test_a_queued_run_tells_each_change_once_also_over_a_kill_of_its_server(world: World):
+    (world.base / "limits.toml").write_text(LIMITED)
+    world.play_embedded(world.base / "limits.toml")
+    (world.project / "TASK.md").write_text("Make x.")
+    with Webhook() as hook:
+        configure(world, f'webhook = "{hook.url}"')
+        assert world.run("submit", "--agent", "embedded", "-p", "TASK.md").process.returncode == 0
+        serve = world.start("serve")
+        hook.wait_for(1)
+        serve.signal(signal.SIGKILL)
+        serve.wait()
+        serve = world.start("serve")
+        hook.wait_for(2)
+        serve.wait_for("over: completed")
+        serve.signal(signal.SIGTERM)
+        assert serve.wait() == 0, serve.output
+        assert [(each["id"], each["event"]) for each in hook.bodies] == [("1/1", "limited"), ("1/2", "completed")]
+
+
 def test_a_notification_that_does_not_arrive_costs_a_line_of_the_log_and_is_shown_by_doctor(world: World):
     play_brief(world, "true")
     with Webhook(answers=(500,)) as hook:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from actors.machines import run
 from actors.machines.notifications import Notified, next_of, notable, notification
 from actors.machines.run.state import Hold
-from actors.messages import Notable
+from actors.messages import Notable, TurnOutcome, Usage, Window
 from tests.actors.machines.test_run import DONE, PASS, Run, failed, finished, limited
 
 
@@ -80,13 +80,30 @@ def test_a_hold_of_a_rule_needs_a_person_once_nothing_runs() -> None:
     assert notable(held) == Notable(event="input-required", detail="no verdict can be read", key="held:verdicts")
 
 
-def test_a_budget_and_a_limit_have_events_of_their_own_while_the_last_turn_runs() -> None:
-    story = Run()
-    assert story.state.open_turns
-    for by, event in (("budget", "budget"), ("limit", "limited")):
-        new = notable(replace(story.state, hold=Hold(kind="pause", by=by, why="spent")))
+def test_a_budget_has_an_event_of_its_own_once_also_when_its_run_has_nobody_to_ask() -> None:
+    spent = TurnOutcome(status="finished", usage=Usage(input_tokens=2_000, output_tokens=10))
+    for interactive in (True, False):
+        story = Run(max_tokens=1_000, interactive=interactive, cooldown_ms=0)
+        story.settle(spent)
+        assert events(story) == ["budget"]
+        new = notable(story.state)
         assert new is not None
-        assert (new.event, new.detail) == (event, "spent")
+        assert "token" in new.detail
+
+
+def test_a_look_at_a_limit_that_makes_a_turn_wait_is_a_limit() -> None:
+    story = Run(looks_at_limits=True, at_limit="wait", cooldown_ms=0)
+    story.timed = True
+    window = Window(used_percent=97, resets_at_ms=story.now_ms + 600_000)
+    story.settle(TurnOutcome(status="finished", window=window))
+    assert events(story) == ["limited"]
+
+
+def test_an_outage_is_waited_for_without_a_notification() -> None:
+    story = Run()
+    story.settle(TurnOutcome(status="failed", error="away", cause="transient"))
+    assert story.all(run.StartCooldown)
+    assert events(story) == []
 
 
 def test_a_row_of_waits_for_one_limit_notifies_once_and_the_next_limit_again() -> None:
