@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from loguru import logger
 
-from actors.adapters.base import Agent, AgentEvent, WaitsForBackground
+from actors.adapters.base import Agent, AgentEvent
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import accounts, prompts, turn
 from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
+from actors.session.guard import STEER_PATIENCE_S, Guard
 from actors.session.inbox import (
     Alarm,
     HoldChanged,
@@ -37,10 +38,6 @@ from actors.session.inbox import (
 from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
 from actors.session.reporter import Reporter
-from actors.session.sentinel import Sentinel
-
-# Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
-STEER_PATIENCE_S = 10.0
 
 
 class Driver:
@@ -62,9 +59,12 @@ class Driver:
         self._finishing = False
         self._asks = ""  # the agent's question to the user in its own TUI
         self._interrupting = False
-        self._ending: silence.Silent | silence.Overdue | None = None  # why the turn is being interrupted
-        self._patience = options.patience
-        self._sentinel = Sentinel(loop, lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)))
+        self._guard = Guard(
+            loop,
+            options.patience,
+            note=self._report.note,
+            wake=lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)),
+        )
 
     def _make_agent(self) -> Agent:
         account = self._ledger.account
@@ -106,7 +106,7 @@ class Driver:
                 await self._take_message(item)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
-                self._patience = item.patience or self._patience
+                self._guard.patience = item.patience or self._guard.patience
                 await self._watch()
             case InterruptRequested():
                 await self._interrupt(item)
@@ -208,7 +208,7 @@ class Driver:
         if self._running != entry.turn_id or agent is None:
             await self._conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
-        self._ending = None  # its owner's decision counts
+        self._guard.ending = None  # its owner's decision counts
         await self._end_turn(agent, entry)
 
     async def _end_turn(self, agent: Agent, entry: turn.Entry) -> None:
@@ -218,35 +218,12 @@ class Driver:
             await asyncio.wait_for(agent.interrupt(), self._options.interrupt_s)
 
     async def _watch(self) -> None:
-        """Judges whether the agent of the running turn is silent: see `silence`."""
+        """Interrupts the running turn when its agent is silent, or takes too long."""
         agent, entry = self._keeper.agent, self._ledger.open.get(self._running or "")
         if agent is None or entry is None or self._interrupting:
             return
-        waiting = agent.background() if isinstance(agent, WaitsForBackground) else ()
-        finding = self._sentinel.look(self._patience, asks=bool(self._asks), background=bool(waiting))
-        match finding:
-            case silence.NoOutput():
-                await self._tell_no_output(agent, finding, waiting)
-            case silence.Silent() if waiting and isinstance(agent, WaitsForBackground):
-                self._report.note(f"{finding.why}; it is ended: {', '.join(waiting)}")
-                await agent.stop_background()
-            case silence.Silent() | silence.Overdue():
-                self._ending = finding
-                self._report.note(silence.told(finding, entry, self._limit_ms(entry)))
-                await self._end_turn(agent, entry)
-            case silence.Again():
-                pass
-
-    async def _tell_no_output(self, agent: Agent, finding: silence.NoOutput, waiting: tuple[str, ...]) -> None:
-        """Tells the user once. The agent is asked about background tasks: it may have forgotten a server."""
-        self._report.note(silence.no_output(finding, self._patience))
-        if waiting:
-            with suppress(AgentError, TimeoutError):
-                text = prompts.background(waiting)
-                await asyncio.wait_for(agent.steer(str(uuid.uuid4()), text), STEER_PATIENCE_S)
-
-    def _limit_ms(self, entry: turn.Entry) -> int:
-        return silence.shortest(self._patience.turn_ms, entry.within_ms)
+        if await self._guard.look(agent, entry, asks=bool(self._asks)):
+            await self._end_turn(agent, entry)
 
     async def _after(
         self, why: silence.Silent | silence.Overdue, entry: turn.Entry, outcome: TurnOutcome | None
@@ -256,10 +233,10 @@ class Driver:
             await self._drop_agent()
             outcome = TurnOutcome(status="interrupted")
         if isinstance(why, silence.Overdue):
-            failed = silence.overdue(entry, self._limit_ms(entry), outcome)
+            failed = silence.overdue(entry, self._guard.limit_ms(entry), outcome)
             await self._conclude(entry, failed, remembered=await self._stands(entry))
             return
-        silences = silence.count(entry.silences, self._sentinel.lived_s)
+        silences = self._guard.silences(entry)
         match silence.remedy(silences):
             case "same session":
                 next_id, remembered = str(uuid.uuid4()), await self._stands(entry)
@@ -275,9 +252,8 @@ class Driver:
 
     async def _turn_over(self, over: TurnOver) -> None:
         self._running, self._turn_task = None, None
-        self._sentinel.end()
+        ending = self._guard.end()
         interrupting, self._interrupting = self._interrupting, False
-        ending, self._ending = self._ending, None
         entry = self._ledger.open[over.turn_id]
         if ending is not None and silence.ended_it(over.outcome):
             await self._after(ending, entry, over.outcome)
@@ -441,8 +417,7 @@ class Driver:
         now_ms = self._clock()
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms))
         self._running, self._running_since_ms = entry.turn_id, now_ms
-        left_ms = silence.time_left_ms(self._limit_ms(entry), entry.began_ms, now_ms)
-        self._sentinel.begin(entry.turn_id, self._patience, left_ms)
+        self._guard.begin(entry, now_ms)
         self._report.heard(entry, "turn")
         self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self._ledger, entry)))
 
@@ -531,7 +506,7 @@ class Driver:
             task.cancel()
 
     def _on_agent_event(self, event: AgentEvent) -> None:
-        self._sentinel.hear(event)
+        self._guard.hear(event)
         match event.kind:
             case "seen":
                 self.put(PromptSeen(event.message_id))
