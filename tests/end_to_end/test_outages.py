@@ -1,5 +1,6 @@
 """A provider that is away in every phase costs time and nothing else; who cannot work is not asked for ever."""
 
+import os
 import re
 import shutil
 import signal
@@ -231,4 +232,22 @@ def test_a_real_session_that_is_gone_hands_its_turn_to_a_new_one(world: World, w
     handed_over = next(prompt for prompt in prompts if prompt.startswith("Iteration 1 (continued)"))
     for words in ("Your session does not exist any more.", "Make x.", "not committed: TASK.md, x"):
         assert words in handed_over
+    assert "iteration 2" not in loop.output
+
+
+def test_a_session_that_is_gone_hands_its_turn_to_a_new_one(world: World):
+    word = world.base / "word"
+    os.mkfifo(word)
+    play_brief(world, "true", work=f"test -e x || (touch x; cat {word})")
+    loop = world.start("--agent", "embedded", "-p", "TASK.md")
+    with word.open("w"):  # opens when it is read
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+    world.wait_until_empty(10)
+    shutil.rmtree(world.home / ".loop-embedded")
+    loop = world.run("--run-id", "1")
+    assert loop.process.returncode == 0, loop.output
+    assert re.search(r"session \S+ is gone \(.*\); a new one is begun", loop.output), loop.output
+    prompts = "\n".join(path.read_text() for path in (world.home / ".loop-embedded").glob("*.jsonl"))
+    assert "Your session does not exist any more." in prompts
     assert "iteration 2" not in loop.output
