@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from actors.machines import findings
+from actors.machines.review_answer import words
 from actors.machines.run.proof import lines as proof_lines
-from actors.messages import AgentStatus, CheckStatus, Finding, MailboxItem, RunStatus, Usage
+from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
 from shell import spending
@@ -144,13 +145,9 @@ def finding_lines(report: Report) -> list[str]:
     labels = {agent.role: agent.label for agent in report.agents}
     found = report.status.findings if report.status is not None else ()
     return columns(
-        [each.id, findings.state_of(each), labels.get(each.by, each.by), f"round {each.last_round}", _asked(each)]
+        [each.id, findings.state_of(each), labels.get(each.by, each.by), f"round {each.last_round}", words(each)]
         for each in found
     )
-
-
-def _asked(finding: Finding) -> str:
-    return findings.text_of(finding).removeprefix(f"{finding.id} ")
 
 
 def mailbox_lines(report: MailboxReport, *, now_ms: int, stacks: bool = False) -> list[str]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from actors.machines.review_answer import DESCRIPTION_LENGTH, Answer, SaidFinding
+from actors.machines.review_answer import DESCRIPTION_LENGTH, Answer, SaidFinding, words
 from actors.messages import Finding
 from actors.settings import Role
 from actors.text import line, printable
@@ -187,19 +187,17 @@ def shown(ledger: Ledger) -> Ledger:
 
 def text_of(finding: Finding) -> str:
     """One line about a finding, without its state: "f1 [blocking] app.py:12: what is wrong (shown by: pytest)"."""
-    place = f" {finding.place}:" if finding.place else ""
-    command = f" (shown by: {finding.command})" if finding.command else ""
-    return f"{finding.id} [{finding.severity}]{place} {_short(finding.description)}{command}"
+    return f"{finding.id} {words(replace(finding, description=_short(finding.description)))}"
 
 
 def state_of(finding: Finding) -> str:
     """Its state for the user: "raised for the 3rd time", "refused, and settled: not needed"."""
-    words: str = finding.state
+    state: str = finding.state
     if finding.settled:
-        words += ", and settled"
+        state += ", and settled"
     if finding.state == "raised" and finding.times_raised > 1:
-        words = f"raised {finding.times_raised} times"
-    return f"{words}: {finding.reason}" if finding.reason else words
+        state = f"raised {finding.times_raised} times"
+    return f"{state}: {finding.reason}" if finding.reason else state
 
 
 def lines(ledger: Sequence[Finding]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from actors.machines.verdict import MIXED, NO_REASON, REVIEW_FAIL, REVIEW_PASS, Verdict, read_verdict
-from actors.messages.values import Severity
+from actors.messages.values import Finding, Severity
 from actors.text import ForeignJsonError, line, printable, read_object
 
 MOST_FINDINGS = 20  # of one answer: they are ordered, so the rest matters less
@@ -156,11 +156,11 @@ def _readable(typed: _Typed) -> str:
     return printable("\n".join(filter(None, lines)))
 
 
-def words(said: SaidFinding) -> str:
+def words(said: SaidFinding | Finding) -> str:
     """One finding on one line: "[blocking] app.py:12: what is wrong (shown by: pytest)"."""
     place = f" {said.place}:" if said.place else ""
     command = f" (shown by: {said.command})" if said.command else ""
-    return f"[{said.severity}]{place} {line(said.description)}{command}"
+    return f"[{said.severity}]{place} {' '.join(line(said.description).split())}{command}"
 
 
 def _bounded(findings: Iterable[SaidFinding]) -> tuple[SaidFinding, ...]:
