@@ -1,0 +1,55 @@
+"""`findings` and `waive` at the prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.messages import Finding
+from shell.at_prompt import execute
+from supervisor.control.protocol import AnyAnswer, Done, GetReport, Request, WaiveFinding
+from tests.shell.test_tables import report, status
+
+
+class FakePrompt:
+    """A prompt of a run with these findings."""
+
+    own = False
+    directory = Path("/nowhere")
+
+    def __init__(self, *findings: Finding) -> None:
+        self.asked: list[Request] = []
+        self._findings = findings
+
+    def ask(self, request: Request) -> AnyAnswer:
+        if isinstance(request, GetReport):
+            return report(status=status(findings=self._findings))
+        self.asked.append(request)
+        return Done(text="iteration 2 of 20: waits for codex")
+
+    def leave(self) -> None:
+        raise AssertionError("nobody leaves")
+
+
+ZERO = Finding(id="f1", place="app.py:12", description="it fails", by="reviewer", review_round=1, last_round=1)
+
+
+def test_findings_are_listed_and_a_run_without_any_says_so() -> None:
+    assert execute(FakePrompt(ZERO), "findings") == "f1  raised  reviewer  round 1  [blocking] app.py:12: it fails"
+    assert execute(FakePrompt(), "findings") == "the reviews have raised no findings"
+
+
+def test_a_finding_is_waived_with_a_reason_or_without() -> None:
+    prompt = FakePrompt(ZERO)
+    assert execute(prompt, "waive F1 not in this release") == "f1 is waived"
+    assert execute(prompt, "waive f1") == "f1 is waived"
+    assert prompt.asked == [
+        WaiveFinding(finding_id="f1", reason="not in this release"),
+        WaiveFinding(finding_id="f1"),
+    ]
+
+
+def test_a_finding_that_is_not_there_is_named_and_nothing_is_asked() -> None:
+    prompt = FakePrompt(ZERO)
+    assert execute(prompt, "waive f7") == "error: run 3 has no finding 'f7': it has f1"
+    assert execute(prompt, "waive") == "error: waive needs an argument: waive ID [REASON]"
+    assert prompt.asked == []
