@@ -211,7 +211,7 @@ class AgentActor(ProcessActor[StartAgent]):
         if how == "settled" and detail:
             self._say("error", f"your message's turn ended: {detail}")
         if how == "settled" and self.context.start.bridge is not None:
-            self.context.ref("bridge").tell(OtherWorkDone(what="a person's message was dealt with"))
+            self.context.ref("bridge").tell(OtherWorkDone(what="a message from the user was handled"))
 
     def session_changed(self, status: SessionStatus) -> None:
         """To the consoles."""

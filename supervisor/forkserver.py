@@ -299,7 +299,7 @@ def main() -> NoReturn:
         case ["actor", link_fd, *modules]:
             forked = _single(_inherited(link_fd), modules)
         case other:
-            raise ProtocolError(f"forkserver started with {other}: it is a part of loop, not a program for people")
+            raise ProtocolError(f"forkserver started with {other}: it is a part of loop: run loop instead")
     if forked:
         _become(forked)
     sys.exit(0)

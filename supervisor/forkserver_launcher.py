@@ -55,7 +55,7 @@ class ForkserverLauncher:
         """See `Launcher.start`."""
         with self._lock:
             if self._closed:
-                raise ProtocolError(f"{request.child}#{request.incarnation} ordered from a launcher that is closed")
+                raise ProtocolError(f"{request.child}#{request.incarnation} requested from a closed launcher")
             listening = self._sockets.of(request)
             if not self._forkserver.start(request, listening):
                 self._forkserver = self._make_forkserver()

@@ -57,7 +57,7 @@ class PortableLauncher:
         """See `Launcher.start`."""
         with self._lock:
             if self._closed:
-                raise ProtocolError(f"{request.child}#{request.incarnation} ordered from a launcher that is closed")
+                raise ProtocolError(f"{request.child}#{request.incarnation} requested from a closed launcher")
             key = (request.child, request.incarnation)
             listening = self._sockets.of(request)
             fresh: _Fresh | OSError

@@ -354,23 +354,23 @@ class _Step:
         if child is None:
             return AnswerChange(f"no actor {name!r}: there are {', '.join(self.tree.children)}", refused=True)
         if self.tree.result is not None:
-            return AnswerChange("the run is ending: its actors are not changed any more", refused=True)
+            return AnswerChange("the run is ending: its actors can no longer be changed", refused=True)
         if self.tree.question:
             return self._answer(change.action, name)
         up = self._is_up(name)
         match change.action:
             case "kill" if not up and not child.restart_due:
                 self._set(name, held=True)
-                return AnswerChange(f"{name} is down already, and stays down until: start {name}")
+                return AnswerChange(f"{name} is already down, and stays down until you type: start {name}")
             case "kill":
                 self._set(name, held=True, restart_due=False, restart_wanted=False)
-                self._ask_to_stop(name, "a person wants it")
-                return AnswerChange(f"{name} is being stopped, and stays down until: start {name}")
+                self._ask_to_stop(name, "the user asks for it")
+                return AnswerChange(f"{name} is being stopped, and stays down until you type: start {name}")
             case "start" if up:
-                return AnswerChange(f"{name} is up already; restart {name} makes a new one", refused=True)
+                return AnswerChange(f"{name} is already up; restart {name} replaces it", refused=True)
             case "restart" if up:
                 self._set(name, held=False, restart_wanted=True)
-                self._ask_to_stop(name, "a person wants it")
+                self._ask_to_stop(name, "the user asks for it")
                 return AnswerChange(f"{name} is being restarted")
             case _:
                 self._set(name, held=False)
@@ -381,7 +381,7 @@ class _Step:
         """Carries out a change by hand. While the tree is suspended, the change concerns all children."""
         if action == "kill":
             self._set(name, held=True)
-            return AnswerChange(f"{name} stays down when the others are started, until: start {name}")
+            return AnswerChange(f"{name} stays down when the others are started, until you type: start {name}")
         self._set(name, held=False)
         self.tree = replace(self.tree, answered=True)
         if self.tree.phase == "suspended":

@@ -50,7 +50,7 @@ class AcpClient:
     async def create_elicitation(self, message: str, mode: Any, **_meta: Any) -> DeclineElicitationResponse:
         """Declines the question: we never offered to answer."""
         del mode
-        self._note(f"the agent asks {one_line(message)!r}: declined, as nobody is there to answer")
+        self._note(f"the agent asks {one_line(message)!r}: declined, because the run is unattended")
         return DeclineElicitationResponse(action="decline")
 
     async def complete_elicitation(self, elicitation_id: str, **_meta: Any) -> None:

@@ -202,7 +202,7 @@ class AcpOpening:
         """Logs in when the agent requires it during a session. The turn can then continue as after a cut."""
         try:
             if await self.log_in():
-                told = "the agent had to be logged in again, and is"
+                told = "the agent was logged in again"
                 return msgspec.structs.replace(outcome, cause="transient", error=told)
         except AgentUnavailableError as error:
             return msgspec.structs.replace(outcome, cause="login", error=str(error))

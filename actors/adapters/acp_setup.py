@@ -87,7 +87,7 @@ class SessionSetup:
         if acp_choices.is_full(self._choices):
             self._note(f"its mode is {self._shown()}: it asks for nothing")
         elif mode is not None:
-            self._note(f"its mode is {self._shown()}; none asks for nothing, so what it asks for is granted")
+            self._note(f"its mode is {self._shown()}; no mode works without questions, so every permission is granted")
 
     async def _want(self, picked: Callable[[], Pick | None]) -> None:
         try:
@@ -139,10 +139,10 @@ class SessionSetup:
             return
         left = f"the agent has left mode {before}: its mode is {self._shown()}"
         if self._times_put_back >= MOST_PUT_BACK:
-            self._note(f"{left} and may ask; it has left it too often to be put back")
+            self._note(f"{left} and may ask; it left its mode too often to be set back")
         elif self._putting_back is None or self._putting_back.done():
             self._times_put_back += 1
-            self._note(f"{left}; it is put back")
+            self._note(f"{left}; setting it back")
             # Not awaited: the connection's reader calls this, and has to read the answer.
             self._putting_back = asyncio.get_running_loop().create_task(self._put_back())
 
@@ -162,7 +162,7 @@ class SessionSetup:
             if pick is not None:
                 await self._apply(pick)
         except (RequestError, UnknownChoiceError, ValidationError) as error:
-            self._note(f"the agent cannot be put back: {one_line(str(error))}")
+            self._note(f"its mode cannot be set back: {one_line(str(error))}")
         except ConnectionError:  # it is gone, which its turn reports
             pass
 

@@ -266,7 +266,7 @@ class ClaudeAgent:
             return
         self._refused.add(tool)
         rules = asking_rules(tool, self._settings)
-        why = f"its settings have the rule {', '.join(rules)} in permissions.ask, and nobody can be asked"
+        why = f"its settings have the rule {', '.join(rules)} in permissions.ask, and the run is unattended"
         text = f"claude may not use {tool}: {why if rules else words}; it was told so"
         self._sink(AgentEvent(kind="note", text=line(text)))
 

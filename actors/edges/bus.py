@@ -169,7 +169,7 @@ class Bus:
             self._flush_by_ms = min(limits)
         left = self.channel.unacknowledged() + len(self._unsent)
         if left and now_ms >= self._flush_by_ms:
-            logger.warning("ended with {} messages that nobody acknowledged", left)
+            logger.warning("ended with {} unacknowledged messages", left)
         return End.STOPPED if not left or now_ms >= self._flush_by_ms else None
 
     def _pause_ms(self, now_ms: int, heartbeat_at_ms: int) -> int:

@@ -150,8 +150,7 @@ def waived(ledger: Ledger, finding_id: str, reason: str) -> Ledger:
 def after_approval(ledger: Ledger) -> Ledger:
     """The ledger after the user has approved the work in place of the reviewers."""
     return tuple(
-        replace(each, state="waived", reason="the work was approved by a person") if each.blocks else each
-        for each in ledger
+        replace(each, state="waived", reason="the user approved the work") if each.blocks else each for each in ledger
     )
 
 

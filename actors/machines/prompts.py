@@ -259,7 +259,7 @@ def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False) -> st
     header, body = _asked(prompt)
     return _join(
         header + CONTINUED,
-        f"Your work on this was cut short: {why}. What was asked stands further up in this conversation. Look at what "
+        f"Your work on this was cut short: {why}. The request is earlier in this conversation. Look at what "
         "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
         f"This is the message that is meant; it was sent once:\n\n{body}" if quoted and body else "",
     )

@@ -218,7 +218,7 @@ class ControlHandler:
         except UndeliverableError:
             driver.tell(message)
             state = self._actor(DRIVER).state
-            return Done(text=f"{DRIVER} is {state}: it is told as soon as it listens")
+            return Done(text=f"{DRIVER} is {state}: it gets the request as soon as it is ready")
         if not isinstance(answer, RunStatus):
             return Refusal(text=f"{DRIVER} answered {type(answer).__name__}", in_doubt=True)
         self.note(answer)
@@ -240,7 +240,7 @@ class ControlHandler:
 
     def _say(self, request: Say) -> AnyAnswer:
         if not request.text.strip():
-            raise UserError("there is nothing to say: give a text")
+            raise UserError("empty message: give some text")
         role = self._role(request.agent) if request.agent else self._at_work()
         label = self._spec.labels[role]
         heard: Future[HumanHeard] = Future()
@@ -321,7 +321,7 @@ class ControlHandler:
     def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
         """Asks the bridge. A request without an answer may have been carried out; its id makes a repetition safe."""
         if not self._spec.paired:
-            raise UserError("one agent alone has nobody to write to: there is no mail in this run")
+            raise UserError("this run has a single agent: there is no mail")
         bridge = self._ref(self._up(BRIDGE).name)
         match request:
             case LookAtMail(mail_id=""):

@@ -159,7 +159,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("pause", "pausing, iteration 2 of 2")
     own.ask("resume", "iteration 2 of 2: waits for embedded")
     own.ask("pause now", "pausing")
-    own.expect("paused, iteration 2 of 2: waits for a person to resume it")
+    own.expect("paused, iteration 2 of 2: waits for the user to resume it")
     own.ask("say embedded one more thing", "it waits for the run to resume")
     own.ask("resume", "iteration 2 of 2")
     own.expect("I hear you")
@@ -169,7 +169,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     gate.open()
     own.expect("question: iteration 2 of 2 is over")
     own.expect(r"f\S*llow-up>")  # only what differs from "loop>" is drawn
-    own.ask("/status", "waits for a person's answer[\\s\\S]*total")
+    own.ask("/status", "waits for the user's answer[\\s\\S]*total")
     own.ask("actors", r"worker +running")  # a word that is a command is meant as one, though any text is an answer
     own.ask("statsu", "error: unknown command 'statsu' .did you mean status..; .*: followup statsu")
     own.type("stop shouting, and add a test")
@@ -573,7 +573,7 @@ def test_an_actor_that_is_stopped_is_shown_as_stuck_and_delays_nobody(world: Wor
     assert "no sign of life" in report["actors"][2]["why"]
     answers = orders(world, "mailbox reviewer", "pause")
     assert "reviewer (running)" in answers
-    assert "run is stuck: it is told as soon as it listens" in answers
+    assert "run is stuck: it gets the request as soon as it is ready" in answers
     os.kill(decider, signal.SIGCONT)
     running.wait_for("(pausing|paused), iteration 1")
     assert loop(world, "stop")[0] == 0

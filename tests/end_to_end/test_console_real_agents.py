@@ -97,7 +97,7 @@ def test_a_person_talks_to_both_agents_pauses_interrupts_and_approves(own: Termi
     own.expect("iteration 3 of 3")
     own.expect("-e later")
     own.ask("pause now", "pausing|paused")
-    own.expect("paused, iteration 3 of 3: waits for a person to resume it")
+    own.expect("paused, iteration 3 of 3: waits for the user to resume it")
     own.ask("resume", f"iteration 3 of 3: waits for {worker}")
 
     # a review before the agent says that it is done, and a person who decides

@@ -109,7 +109,7 @@ def own(world: World) -> Iterator[Terminal]:
 def test_a_person_talks_to_copilot_and_to_its_reviewer_pauses_and_resumes(own: Terminal, world: World):
     own.expect("copilot +session ")
     own.expect("-e first")
-    own.ask("pause now", "paused, iteration 1 of 20: waits for a person to resume it")
+    own.ask("pause now", "paused, iteration 1 of 20: waits for the user to resume it")
     own.ask("say copilot please use tabs", "copilot gets it later: it waits for the run to resume")
     own.ask("resume", "iteration 1 of 20: waits for copilot")
     own.ask("say claude please be strict", "claude +I hear you")

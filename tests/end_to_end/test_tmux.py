@@ -91,7 +91,7 @@ def test_without_a_task_it_waits_for_one_and_then_for_the_next(embedded: World, 
     wait_for_the_screen(tmux, "task>")
     assert embedded.manifest()["state"] == "input-required"
     tmux("send-keys", "-t", "project-loop-1", TASK, "Enter")
-    wait_for_the_screen(tmux, "1 task completed: waits for a person's answer")
+    wait_for_the_screen(tmux, "1 task completed: waits for the user's answer")
     assert embedded.manifest()["state"] == "input-required"
     tmux("send-keys", "-t", "project-loop-1", "/stop", "Enter")
     wait_for_the_process(tmux)

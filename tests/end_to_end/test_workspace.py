@@ -128,7 +128,7 @@ def test_two_tuis_talk_survive_and_finish_a_task_and_stay_for_the_next_until_ctr
     workspace.shows("left", "Review round 1 (continued)")
     workspace.open_gate()
     world = workspace.world
-    workspace.shows("console", "1 task completed: waits for a person's answer")
+    workspace.shows("console", "1 task completed: waits for the user's answer")
     workspace.shows("console", "task>")
     assert world.manifest()["state"] == "input-required"
     workspace.type("right", "is it open?")

@@ -51,5 +51,5 @@ def test_a_report_names_the_run_and_says_how_it_stands(handler: ControlHandler) 
 
 
 def test_there_is_no_mail_where_one_agent_works_alone(handler: ControlHandler) -> None:
-    with pytest.raises(UserError, match="one agent alone has nobody to write to: there is no mail in this run"):
+    with pytest.raises(UserError, match="this run has a single agent: there is no mail"):
         handler.serve(LookAtMail())

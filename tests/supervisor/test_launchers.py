@@ -298,7 +298,7 @@ def test_closing_ends_everything_and_no_event_comes_after_that(stage):
     assert not any(processes.is_running(pid) for one in facts for pid in [one["pid"], *one["below"].values()])
     stage.launcher.close()
     assert stage.events.empty()
-    with pytest.raises(ProtocolError, match="run/worker#1 ordered from a launcher that is closed"):
+    with pytest.raises(ProtocolError, match="run/worker#1 requested from a closed launcher"):
         stage.start("tree")
 
 

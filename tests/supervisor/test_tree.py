@@ -303,7 +303,7 @@ def test_any_child_that_is_started_by_the_user_starts_all_of_them(action, name: 
 def test_a_child_that_the_user_kills_while_all_are_down_stays_down_when_the_others_are_started():
     rig = suspended()
     assert rig.change("kill", "reviewer") == AnswerChange(
-        "reviewer stays down when the others are started, until: start reviewer"
+        "reviewer stays down when the others are started, until you type: start reviewer"
     )
     rig.change("restart", "bridge")
     assert started(rig.last) == ["persistence", "bridge", "run", "worker"]
@@ -386,11 +386,11 @@ def left() -> Rig:
     return rig
 
 
-STOPS = "bridge is being stopped, and stays down until: start bridge"
-IS_UP = "bridge is up already; restart bridge makes a new one"
+STOPS = "bridge is being stopped, and stays down until you type: start bridge"
+IS_UP = "bridge is already up; restart bridge replaces it"
 RESTARTS = "bridge is being restarted"
 STARTS = "bridge is being started"
-STAYS_DOWN = "bridge is down already, and stays down until: start bridge"
+STAYS_DOWN = "bridge is already down, and stays down until you type: start bridge"
 
 
 @pytest.mark.parametrize(

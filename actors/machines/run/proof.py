@@ -62,7 +62,7 @@ def lines(proof: Proof) -> list[str]:
         names = ", ".join(f"{each.by} {each.verdict}{_when(each.at_ms)}" for each in proof.verdicts)
         found.append(f"review round {proof.review_round}: {names}")
     if proof.approved_by:
-        found.append(f"approved by a person{_when(proof.approved_at_ms)}")
+        found.append(f"approved by the user{_when(proof.approved_at_ms)}")
     elif not proof.verdicts:
         found.append("reviews: none")
     return found

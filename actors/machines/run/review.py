@@ -195,7 +195,7 @@ def human_verdict_on_review(state: RunState, event: VerdictSubmitted) -> RunStat
         state = replace(state, hold=None)
     state = replace(state, overruled=event)
     state = joblist.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
-    return overrule_when_free(joblist.cut(state, "a person has decided"))
+    return overrule_when_free(joblist.cut(state, "the user has decided"))
 
 
 def human_verdict_on_checks(state: RunState, event: VerdictSubmitted) -> RunState:
@@ -231,5 +231,5 @@ def _note_verdicts(state: RunState) -> RunState:
 
 def note_by_human(state: RunState, event: VerdictSubmitted) -> RunState:
     """The user's requested changes, for the next iteration."""
-    text = event.notes.strip() or "a person has turned the work down without giving a reason"
+    text = event.notes.strip() or "the user rejected the work without a reason"
     return steps.add_note(state, Note(kind="human", source="human", text=text))

@@ -224,9 +224,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
         if self.phase in FINAL_PHASES:
             return ""
         if self.paused:
-            return f"a person to resume it ({self.stuck})" if self.stuck else "a person to resume it"
+            return f"the user to resume it ({self.stuck})" if self.stuck else "the user to resume it"
         if self.asking:
-            return f"a person's answer ({self.stuck})"
+            return f"the user's answer ({self.stuck})"
         return ", ".join(job.words(self) for job in self.jobs if job.issued)
 
 

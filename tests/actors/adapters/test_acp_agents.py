@@ -85,7 +85,7 @@ def test_the_mode_that_asks_least_is_chosen_and_said(tmp_path: Path) -> None:
             assert it.events.texts("note") == ["its mode is bypassPermissions: it asks for nothing"]
             await it.agent.turn(new_id(), "go")
             assert it.events.texts("note")[1:] == [
-                "the agent has left mode bypassPermissions: its mode is plan; it is put back"
+                "the agent has left mode bypassPermissions: its mode is plan; setting it back"
             ]
         # Whether it is put back before it is closed is chance: the test of that waits for it.
         assert asked(tmp_path, "session/set_mode")[0] == {"sessionId": "bare-1", "modeId": "bypassPermissions"}
@@ -294,11 +294,11 @@ def test_a_mode_that_the_agent_leaves_is_put_back_and_both_are_said(tmp_path: Pa
             for _ in range(MOST_PUT_BACK):
                 it.events.all.clear()
                 await it.agent.turn(new_id(), "go")
-                await it.events.wait(lambda e: "the agent has left mode yolo: its mode is default; it is put" in e.text)
+                await it.events.wait(lambda e: "the agent has left mode yolo: its mode is default; setting" in e.text)
                 await it.agent._session._setup._putting_back
             assert [each["modeId"] for each in asked(tmp_path, "session/set_mode")] == ["yolo"] * (1 + MOST_PUT_BACK)
             await it.agent.turn(new_id(), "go")
-            assert it.events.texts("note")[-1].endswith("may ask; it has left it too often to be put back")
+            assert it.events.texts("note")[-1].endswith("may ask; it left its mode too often to be set back")
         assert len(asked(tmp_path, "session/set_mode")) == 1 + MOST_PUT_BACK
 
     run(play())

@@ -194,7 +194,7 @@ def test_a_tool_that_a_rule_asks_a_person_for_is_refused_and_said_so_once(bench:
             for _ in range(2):
                 outcome = await it.agent.turn(new_id(), "use a tool")
                 assert (outcome.status, outcome.text) == ("finished", "all done")
-            why = "its settings have the rule Bash(echo:*) in permissions.ask, and nobody can be asked"
+            why = "its settings have the rule Bash(echo:*) in permissions.ask, and the run is unattended"
             assert it.events.texts("note") == [f"claude may not use Bash: {why}; it was told so"]
             told = it.events.texts("tool-result")
             assert len(told) == 2

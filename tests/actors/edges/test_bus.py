@@ -164,7 +164,7 @@ def test_what_nobody_acknowledges_does_not_hold_up_a_stop_for_long(peer) -> None
     peer.answers()
     peer.send(StopActor(reason="test", grace_s=5), sender="supervisor#1")
     assert peer.child.exit_code() == 0
-    assert "ended with 1 messages that nobody acknowledged" in peer.child.log()
+    assert "ended with 1 unacknowledged messages" in peer.child.log()
 
 
 def test_an_idle_process_sleeps(peer) -> None:

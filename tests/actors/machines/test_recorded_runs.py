@@ -39,8 +39,15 @@ def run_events(directory: Path) -> list[Record]:
     return read_streams(directory, ("run",))["run"]
 
 
+# Words for the user, which a version may say better.
+REWORDED = {"a person to resume it": "the user to resume it"}
+
+
 def told(recorded: Path) -> dict[str, Any]:
-    folded: dict[str, Any] = json.loads((recorded / "folded.json").read_text())
+    text = (recorded / "folded.json").read_text()
+    for before, now in REWORDED.items():
+        text = text.replace(before, now)
+    folded: dict[str, Any] = json.loads(text)
     return folded
 
 

@@ -152,7 +152,7 @@ def test_an_open_ended_run_waits_for_the_next_task_when_one_is_completed() -> No
     approve(story)
     assert story.state.phase is Phase.AWAITING_TASK
     assert story.said() == "completed: review approved"
-    assert run.describe(story.state) == "1 task completed: waits for a person's answer"
+    assert run.describe(story.state) == "1 task completed: waits for the user's answer"
     story.happens(run.QuestionAnswered(text="Now the lexer."))
     story.settle(finished("planned"))
     assert story.state.phase is Phase.READING_PLAN
@@ -1417,7 +1417,7 @@ def test_a_person_can_turn_the_work_down_before_the_checks_are_through() -> None
     story = Run(checks=("pytest",), cooldown_ms=0)
     story.settle(finished(DONE))
     story.happens(run.VerdictSubmitted(approved=False))
-    assert "[human] a person has turned the work down" in story.one(run.StartTurn).prompt
+    assert "[human] the user rejected the work" in story.one(run.StartTurn).prompt
 
 
 def test_a_person_can_approve_in_the_cool_down() -> None:
@@ -1537,7 +1537,7 @@ def asking() -> Run:
         (stopping(), run.ResumeRequested(), "is stopping"),
         (ended(), run.PauseRequested(), "is stopped already"),
         (ended(), run.StopRequested(), "is stopped already"),
-        (asking(), run.VerdictSubmitted(approved=False, notes=" "), "waits for a person's answer"),
+        (asking(), run.VerdictSubmitted(approved=False, notes=" "), "waits for the user's answer"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value.replace(" ", "-"),
 )
@@ -1683,7 +1683,7 @@ def test_a_status_line_says_where_the_run_is_and_what_it_waits_for() -> None:
     story.happens(run.PauseRequested())
     assert run.describe(story.state) == "pausing, iteration 1 of 20: waits for codex"
     story.settle(limited())
-    assert run.describe(story.state) == "paused, iteration 1 of 20: waits for a person to resume it"
+    assert run.describe(story.state) == "paused, iteration 1 of 20: waits for the user to resume it"
     story.happens(run.ResumeRequested())
     assert run.describe(story.state) == "iteration 1 of 20: waits for the end of codex's limit"
     story.wait()

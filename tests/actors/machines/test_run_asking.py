@@ -40,7 +40,7 @@ def test_the_user_is_asked_with_the_gates_own_words() -> None:
     state = due(interactive=True)
     assert run.outstanding(state, NOW) == [run.AskQuestion(question=f"{WORDS}. {HOLD.ask}")]
     assert projection.manifest_state(state) == "input-required"
-    assert run.describe(state) == f"iteration 1 of 20: waits for a person's answer ({WORDS})"
+    assert run.describe(state) == f"iteration 1 of 20: waits for the user's answer ({WORDS})"
     assert run_status(state, NOW).question.startswith(WORDS)
 
 

@@ -130,7 +130,7 @@ def test_the_users_own_approval_waives_what_is_open_and_blocks() -> None:
     story.happens(run.VerdictSubmitted(approved=True))
     story.settle(finished(PASS))
     assert story.state.phase is Phase.PULL_REQUEST
-    assert states(story) == ["f1 waived: the work was approved by a person"]
+    assert states(story) == ["f1 waived: the user approved the work"]
 
 
 def test_a_free_text_reaches_the_worker_word_for_word_and_is_one_finding() -> None:

@@ -83,7 +83,7 @@ ROWS: dict[type[base.Job], tuple[Callable[[], Run], Callable[[Any], run.Event], 
         lambda: Run(task="", open_ended=True),
         lambda _it: run.QuestionAnswered(text="Fix the parser."),
         "home",
-        "a person's answer",
+        "the user's answer",
     ),
 }
 

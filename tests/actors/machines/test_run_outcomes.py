@@ -65,7 +65,7 @@ def test_a_person_is_asked_when_there_is_one() -> None:
     story.settle(finished(PASS))
     cannot_work(story)
     assert is_undecided(story)
-    assert run.describe(story.state).startswith("paused, review round 1: waits for a person to resume it")
+    assert run.describe(story.state).startswith("paused, review round 1: waits for the user to resume it")
     assert "login is wrong" in run.describe(story.state)
 
 

@@ -96,7 +96,7 @@ def test_what_a_person_approves_before_the_checks_is_not_called_checked_or_revie
     found = proof_of(story)
     assert (found.checks, found.verdicts, found.approved_by, found.approved_at_ms) == ((), (), "human", AT + 5_000)
     assert "checks: none ran on this tree" in story.said()
-    assert "approved by a person (2027-01-15 08:00:05 UTC)" in story.said()
+    assert "approved by the user (2027-01-15 08:00:05 UTC)" in story.said()
 
 
 def test_an_approval_by_a_person_does_not_outlast_a_change_of_its_tree() -> None:

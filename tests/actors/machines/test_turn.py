@@ -120,7 +120,7 @@ def test_a_steered_mail_that_the_model_was_not_asked_with_is_taken_up_by_a_remin
     action = turn.next_action(state)
     assert isinstance(action, turn.Send)
     assert (action.entry.message_id, action.entry.carrier) == ("new", "")
-    assert "stands further up" in turn.text_of(state, action.entry)
+    assert "is earlier in this conversation" in turn.text_of(state, action.entry)
 
 
 @pytest.mark.parametrize(("purpose", "is_shown"), [("mail", True), ("human", True), ("work", False)])

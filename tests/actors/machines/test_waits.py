@@ -107,7 +107,7 @@ def test_the_retry_reminds_of_the_prompt_that_the_session_has_and_is_no_second_p
     again = story.open()
     assert again.continues == first.turn_id
     assert "Fix the parser." not in again.reminder
-    assert "stands further up" in again.reminder
+    assert "is earlier in this conversation" in again.reminder
 
 
 def test_the_waits_grow_from_seconds_to_minutes_and_no_further() -> None:

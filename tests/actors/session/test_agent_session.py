@@ -492,7 +492,7 @@ def test_mail_whose_provider_is_away_is_put_off_and_not_given_twice(rig: Rig):
     first, *more = rig.prompts()
     assert first == "Message from claude"
     assert [text.splitlines()[0] for text in more] == ["Message from claude (continued)"] * 2
-    assert all("stands further up" in text for text in more)
+    assert all("is earlier in this conversation" in text for text in more)
 
 
 def test_a_persons_words_wait_for_the_provider_and_she_is_told(rig: Rig):

@@ -39,4 +39,4 @@ class QuestionJob(Job, frozen=True, kw_only=True):
 
     def words(self, _run: Facts) -> str:
         """The answer."""
-        return "a person's answer"
+        return "the user's answer"
