@@ -10,6 +10,8 @@ console  the same for each command that can be typed, as the prompt carries it o
 mail     how long a console waits for the list of the agents' mail, with little mail and with much
 messages  what one more mail costs the bridge, and the journal with it, after 10 and after 100,000 of them
 commands `loop status` and its like as programs, meanwhile, against `python -c pass`
+checkpoint  the look at a tree that keeps it, as at the end of each iteration, against `git add -A` there, with 300
+       and with 30,000 files of which ten have changed
 neighbours  a mail beside 2,000 idle connections to the bridge's port, and a page of the dashboard beside as many to
        its port, each against without; and the root's memory with 200 consoles that do not read 3,000 messages of
        100 kB, against without, with the longest wait for a status meanwhile
@@ -19,6 +21,7 @@ A signal, or the end of the terminal, ends it and everything that it has started
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -39,7 +42,7 @@ import msgspec
 import psutil
 import zmq
 
-from actors.edges import run_dir
+from actors.edges import checkpoints, run_dir, tree
 from actors.edges.journal import FILE_NAME, Journal
 from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
@@ -391,6 +394,34 @@ SAY = """[
 ] and None"""
 
 
+def bench_checkpoint() -> None:
+    for count in (300, 30_000):
+        with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder:
+            top, numbers = Path(folder) / "tool", itertools.count()
+            for number in range(count):
+                path = top / f"d{number // 100}" / f"f{number}.py"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"print({number})\n" * 20)
+            identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+            for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "first"]):
+                quiet("git", "-C", str(top), *words)
+
+            def change(top: Path = top, numbers: Iterator[int] = numbers) -> None:
+                for number in range(10):
+                    (top / "d0" / f"f{number}.py").write_text(f"{next(numbers)}\n")
+
+            def keep(top: Path = top, store: Path = Path(folder) / "store", numbers: Iterator[int] = numbers) -> None:
+                change()
+                captured = tree.capture(top, store)
+                checkpoints.keep(top, captured.whole, run_id="1", run_uid="bench", number=next(numbers), about="")
+
+            def add(top: Path = top) -> None:
+                change()
+                quiet("git", "-C", str(top), "add", "-A")
+
+            compare(f"{count:,} files", keep, add, rounds=10)
+
+
 def bench_neighbours() -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 10_000), limit))
@@ -552,6 +583,7 @@ ROWS = {
     "mail": bench_mail,
     "messages": bench_messages,
     "commands": bench_commands,
+    "checkpoint": bench_checkpoint,
     "neighbours": bench_neighbours,
 }
 

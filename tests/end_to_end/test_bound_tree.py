@@ -74,6 +74,58 @@ def test_a_turn_that_breaks_the_work_while_it_publishes_it_is_not_the_end(world:
     assert_proved_after_all(world, loop.output, "while it was published")
 
 
+ANSWERS = """
+import os, socket, subprocess, sys, time
+place = os.path.abspath("../answers")
+def ask():
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(place)
+        return client.recv(100)
+if sys.argv[1:] == ["serve"]:
+    answer = open("app", "rb").read()  # as it is when the server starts
+    if os.path.exists(place):
+        os.unlink(place)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(place)
+        server.listen()
+        while True:
+            client, _ = server.accept()
+            client.send(answer)
+            client.close()
+try:
+    found = ask()
+except OSError:
+    subprocess.Popen([sys.executable, __file__, "serve"], start_new_session=True)
+    while True:
+        try:
+            found = ask()
+            break
+        except OSError:
+            time.sleep(0.05)
+sys.exit(found.strip() != b"good")
+"""
+
+
+def test_a_server_that_an_earlier_check_has_left_does_not_answer_for_a_tree_that_is_broken_by_now(world: World):
+    (world.project / "answers.py").write_text(ANSWERS)
+    subprocess.run(["git", "add", "answers.py"], cwd=world.project, check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "answers"], cwd=world.project, check=True)
+    scenario(world, in_review=ONCE.format(name="review"))
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--check", "python3 answers.py", "-p", "TASK.md")
+    assert loop.process.returncode == 0, loop.output
+    assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
+
+
+def test_a_reviewer_that_breaks_the_work_each_time_it_passes_it_is_never_approved(world: World):
+    scenario(world, in_review="echo bad $(date +%N) > app")
+    world.play_embedded(world.base / "scenario.toml")
+    loop = world.run("--agent", "embedded", "--check", CHECK, "-m", "2", "-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    assert world.manifest()["state"] == "stopped"
+    assert [line for line in world.transcript() if line.get("detail") == "draft pull request"] == []
+
+
 @pytest.mark.real_agents
 @pytest.mark.parametrize("role", ["worker", "reviewer"])
 def test_neither_codex_nor_claude_gets_broken_work_approved(world: World, role: str):
