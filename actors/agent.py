@@ -103,6 +103,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 retry_ms=start.retry_ms,
                 max_wait_ms=start.max_wait_ms,
                 is_held=True,
+                left_usd=start.left_usd,
                 tree_facts=self._tree_facts,
                 accounts=max(len(start.program.accounts), 1) if start.program else 1,
             )

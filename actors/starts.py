@@ -88,6 +88,7 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     first_session_id: str | None = None  # to resume, where the journal knows none
     retry_ms: int  # the first wait for a provider that does not answer a message
     max_wait_ms: int | None  # how long a message may wait for its provider; None: no limit
+    left_usd: float | None = None  # what a new run may cost; None: without a limit
     raw_output: bool = False
     role_prompt: StartTurnRequest | None = None  # the role prompt, which the agent gets first
 

@@ -19,6 +19,7 @@ from actors.edges.configuration import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
 from actors.machines import backoff, hints, prompts
+from actors.machines.run.budgets import whole_usd
 from actors.messages import ROLE_PROMPT, StartTurnRequest
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
@@ -253,6 +254,7 @@ class RunTree:
             first_session_id=spec.session_ids.get(role),
             retry_ms=spec.settings.retry_ms if spec.settings else backoff.RETRY_FIRST_MS,
             max_wait_ms=_max_wait_ms(spec.settings),
+            left_usd=whole_usd(spec.settings) if spec.settings else None,
             raw_output=spec.raw_output,
         )
 

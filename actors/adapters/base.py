@@ -163,6 +163,19 @@ class WaitsForBackground(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesMoney(Protocol):
+    """An agent that stops by itself once it has spent what it was given; the turn then fails with cause "budget"."""
+
+    def give(self, usd: float | None) -> None:
+        """Before `open`: the most that it may spend until it is closed; None: without a limit."""
+        ...
+
+    def money_left(self) -> float | None:
+        """What it may still spend."""
+        ...
+
+
 AgentFactory = Callable[[AgentSettings, EventSink], Agent]
 
 

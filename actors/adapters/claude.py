@@ -77,6 +77,7 @@ class ClaudeAgent:
         self._process: ClaudeProcess | None = None
         self._conversation = Conversation()
         self._transcript: Transcript | None = None
+        self._given_usd: float | None = None
         self._model = settings.model
         self._news = asyncio.Event()
         self._unseen: set[str] = set()  # sent, and not yet in the transcript
@@ -90,6 +91,14 @@ class ClaudeAgent:
         self._limit_s = shell_wait_s(settings.environment)
 
     # --- the Protocol ---
+
+    def give(self, usd: float | None) -> None:
+        """See `base.TakesMoney`. The program counts what it spends itself, also in a session that it resumes."""
+        self._given_usd = usd
+
+    def money_left(self) -> float | None:
+        """See `base.TakesMoney`."""
+        return None if self._given_usd is None else self._given_usd - self._conversation.spent_usd
 
     async def open(self, session_id: str | None) -> str:
         """See the Protocol. Does not check the login: `preflight` does, and a turn reports it as well."""
@@ -111,6 +120,7 @@ class ClaudeAgent:
             program,
             model=self._settings.model,
             effort=self._settings.effort,
+            max_usd=self._given_usd,
             bridge=self._settings.bridge,
             new_session="" if session_id else opened,
             resume=session_id or "",

@@ -144,6 +144,7 @@ def arguments(
     resume: str = "",
     effort: str = "",
     tui: tuple[str, ...] = (),
+    max_usd: float | None = None,
 ) -> list[str]:
     """The unattended command line; exactly one of the two session ids is given. `tui` replaces the headless arguments.
 
@@ -169,6 +170,8 @@ def arguments(
         line += ["--mcp-config", json.dumps({"mcpServers": {"loop-bridge": server}})]
     if model:
         line += ["--model", model]
+    if max_usd is not None:
+        line.append(f"--max-budget-usd={max_usd:.6f}")
     if effort:
         line += ["--effort", effort]
     # One argument each: --resume has an optional value, so a separate one might be misread.

@@ -98,7 +98,10 @@ class OpenTurn:
 
     def ended(self, result: RawEvent, cost_usd: float) -> None:
         """One `result` event: the turn's own, or that of a message that was steered into it."""
-        whole_turn = replace(usage_of(result.get("usage")), cost_usd=cost_usd, cost_known=True)
+        # The result of a turn that met its limit lacks the last message.
+        told = (usage_of(result.get("usage")), together(self._since.values()))
+        most = max(told, key=lambda each: each.input_tokens + each.output_tokens)
+        whole_turn = replace(most, cost_usd=cost_usd, cost_known=True)
         self._counted, self._since = together([self._counted, whole_turn]), {}
         answered = set(result.get("user_message_uuids") or ()) or set(self.taken)
         # A background task's report is ours, even when a steered message was answered along with it.
@@ -153,6 +156,7 @@ class Conversation:
         self.follow_up_owed = False  # a background task ended while idle: the program will report it to the model
         self._state: str | None = None  # running, idle, requires_action; None: this version has no state
         self._cost_usd = cost_usd
+        self.spent_usd = 0.0  # by this program
         self._left: set[str] = set()
 
     def begin(self, turn_id: str) -> OpenTurn:
@@ -248,6 +252,7 @@ class Conversation:
         if total:
             cost = total - self._cost_usd if total >= self._cost_usd else total  # it restarts after a reset
             self._cost_usd = total
+            self.spent_usd += cost
         self.turn.ended(event, cost)
 
 

@@ -19,6 +19,7 @@ class StartTurnRequest(Message, frozen=True, kw_only=True):
     model: str = ""  # "" = the session's own
     continues: str = ""  # the attempt before: if the session has its prompt, `reminder` is sent instead of `prompt`
     reminder: str = ""
+    left_usd: float | None = None  # what the run may still cost; None: without a limit
     within_ms: int = 0  # the turn may take this long; 0: as long as any turn of the session
     typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from loguru import logger
 
-from actors.adapters.base import Agent, AgentEvent
+from actors.adapters.base import Agent, AgentEvent, TakesMoney
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import accounts, prompts, turn
 from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
-from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome
+from actors.messages import ROLE_PROMPT, FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
 from actors.session.guard import STEER_PATIENCE_S, Guard
 from actors.session.inbox import (
@@ -37,6 +37,7 @@ from actors.session.inbox import (
 )
 from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
+from actors.session.purse import Purse
 from actors.session.reporter import Reporter
 
 
@@ -55,6 +56,7 @@ class Driver:
         self._running: str | None = None  # turn id
         self._running_since_ms = 0  # Unix time
         self._turn_task: asyncio.Task[None] | None = None
+        self._purse = Purse(options.left_usd)
         self._held = options.is_held
         self._finishing = False
         self._asks = ""  # the agent's question to the user in its own TUI
@@ -68,7 +70,10 @@ class Driver:
 
     def _make_agent(self) -> Agent:
         account = self._ledger.account
-        return self._options.make_agent(self._on_agent_event, account if account < self._options.accounts else 0)
+        agent = self._options.make_agent(self._on_agent_event, account if account < self._options.accounts else 0)
+        if isinstance(agent, TakesMoney):
+            agent.give(self._purse.left(self._ledger.spent.cost_usd))
+        return agent
 
     def put(self, item: Item) -> None:
         """Any thread."""
@@ -140,6 +145,8 @@ class Driver:
             self._ledger = turn.apply(self._ledger, event)
 
     async def _intend(self, request: StartTurnRequest) -> None:
+        if request.purpose != ROLE_PROMPT:  # that one is the root's, which does not know
+            self._purse = Purse(request.left_usd, self._ledger.spent.cost_usd)
         outcome = self._ledger.settled.get(request.turn_id)
         if outcome is not None:
             self._options.listener.turn_settled(request.turn_id, request.purpose, outcome)
@@ -376,8 +383,14 @@ class Driver:
         while (action := self._next_step()) is not None and await self._ready_agent():
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
+            elif not self._has_its_money(self._keeper.agent):
+                await self._drop_agent()  # it is opened again, with what is left
             else:
                 await self._send(action.entry)
+
+    def _has_its_money(self, agent: object) -> bool:
+        spent_usd = self._ledger.spent.cost_usd
+        return not isinstance(agent, TakesMoney) or self._purse.fits(agent.money_left(), spent_usd)
 
     def _next_step(self) -> turn.Send | turn.Look | None:
         self._set_alarm()

@@ -31,6 +31,7 @@ class SessionOptions:
     retry_ms: int = backoff.RETRY_FIRST_MS
     max_wait_ms: int | None = backoff.MAX_WAIT_MS
     is_held: bool = False
+    left_usd: float | None = None  # what the run may still cost; None: without a limit
     patience: Patience = field(default_factory=Patience)
     interrupt_s: float = INTERRUPT_PATIENCE_S
     accounts: int = 1

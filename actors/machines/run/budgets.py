@@ -91,8 +91,13 @@ def is_overrun(state: RunState) -> bool:
 
 
 def left_usd(state: RunState) -> float | None:
-    """The money that is left; None: the run has no such budget."""
-    return next((max(0.0, each.limit - each.used) for each in uses(state) if each.kind == "cost"), None)
+    """The money that is left for the next turn, up to the tail of the budget; None: the run has no such budget."""
+    return next((max(0.0, each.limit * TAIL - each.used) for each in uses(state) if each.kind == "cost"), None)
+
+
+def whole_usd(settings: RunSettings) -> float | None:
+    """What is left at the start of a new run."""
+    return None if settings.max_cost_usd is None else settings.max_cost_usd * TAIL
 
 
 def priced(settings: RunSettings, agent: str, model: str, amount: Usage) -> Usage:

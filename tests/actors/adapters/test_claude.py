@@ -26,7 +26,7 @@ import pytest
 
 from actors.access import BridgeAccess
 from actors.adapters import claude
-from actors.adapters.base import SIGN_OF_LIFE, AgentSettings
+from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentFactory, AgentSettings, EventSink
 from actors.adapters.claude_program import arguments, child_environment, refuse_root
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
@@ -789,3 +789,27 @@ def test_settings_that_forbid_unattended_work_are_named(bench: Bench) -> None:
                 pass
 
     run(play())
+
+
+def given(usd: float) -> AgentFactory:
+    def factory(settings: AgentSettings, sink: EventSink) -> Agent:
+        agent = claude.ClaudeAgent(settings, sink)
+        agent.give(usd)
+        return agent
+
+    return factory
+
+
+def test_the_money_that_it_was_given_ends_its_turn_and_the_next_program_has_its_own(bench: Bench) -> None:
+    async def story() -> None:
+        async with opened(given(0.0001), bench.settings) as it:
+            outcome = await it.agent.turn(new_id(), "use a tool")
+            assert (outcome.status, outcome.cause) == ("failed", "budget")
+            assert outcome.usage.input_tokens == 20, "the result lacks the last message"
+            assert it.agent.money_left() == pytest.approx(0.0001 - outcome.usage.cost_usd)
+        async with opened(given(1.0), bench.settings, it.session_id) as again:
+            outcome = await again.agent.turn(new_id(), "go on")
+            assert (outcome.status, outcome.cause) == ("finished", "")
+            assert 0 < outcome.usage.cost_usd < 0.0005, "what the session had cost before is not counted again"
+
+    run(story())

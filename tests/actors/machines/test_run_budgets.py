@@ -55,7 +55,7 @@ def test_a_resume_without_more_stops_again_and_one_with_more_resumes() -> None:
     more = settings(max_cost_usd=10.0, given=("max_cost_usd",), only_given=True)
     story.happens(run.RunResumed(settings=more))
     assert story.one(run.StartTurn).prompt.startswith("Iteration 2\n")
-    assert budgets.left_usd(story.state) == 5.0
+    assert budgets.left_usd(story.state) == 6.0
 
 
 @pytest.mark.parametrize("answer", ["200", "--max-tokens 200", "200 Use a table."])
