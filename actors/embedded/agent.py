@@ -75,6 +75,7 @@ class EmbeddedAgent:
 
     def __init__(self, scenario: Scenario, role: Role, state: Path, send: Callable[[Json], None]) -> None:
         self._scenario = scenario
+        self._everywhere = scenario.counted_everywhere()
         self._role = role
         self._state = state
         self._send = send
@@ -173,7 +174,14 @@ class EmbeddedAgent:
             self._fail(request_id, failure)
         else:
             self._record(session, "end", id=turn_id, stop_reason="end_turn")
-            self._answer(request_id, {"stopReason": "end_turn"})
+            self._answer(request_id, {"stopReason": "end_turn", **self._usage()})
+
+    def _usage(self) -> Json:
+        """What a turn has used, if the scenario says so: most of it for reading."""
+        total = self._scenario.tokens_per_turn
+        output = total // 10
+        usage = {"totalTokens": total, "inputTokens": total - output, "outputTokens": output}
+        return {"usage": usage} if total else {}
 
     async def _play(self, session: Session) -> None:
         """Plays steps until none is left. The next step follows from the transcript alone."""
@@ -181,7 +189,7 @@ class EmbeddedAgent:
         while not over:
             over = True  # unless the last step is a call, whose result needs a reaction
             conversation = session.transcript.conversation()
-            for step in self._scenario.reply(self._role, conversation, session.transcript.spent()):
+            for step in self._scenario.reply(self._role, conversation, session.transcript.spent(self._everywhere)):
                 await asyncio.sleep(step.delay_ms / 1000)
                 over = await self._step(session, step)
 

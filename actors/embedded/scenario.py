@@ -52,7 +52,8 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """The model fails instead of answering, `times` times; after that the step is skipped.
+    """The model fails instead of answering, `times` times; after that the step is skipped. The embedded agent counts in
+    each session, or `everywhere` in all of them together, as the scripted model does.
 
     Exactly one of: `status` (an HTTP error; 429 with `resets_in_s` is a usage limit that ends then), `drop`
     (the connection breaks in the middle of the answer), `hang` (no answer until the client goes away), `refuses`
@@ -66,6 +67,7 @@ class Fault(msgspec.Struct, frozen=True):
     hang: bool = False
     times: int = 1
     refuses: Literal["", "context", "billing"] = ""
+    everywhere: bool = False
 
 
 Call = Run | BridgeCall | ToolCall
@@ -126,10 +128,18 @@ Entry = Prompt | Result | Answer
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """The rules of one file, in order. `name` is for messages to the user."""
+    """The rules of one file, in order. `name` is for messages to the user. `tokens_per_turn`: what the embedded agent
+    reports for a turn that it finishes.
+    """
 
     rules: tuple[Rule, ...]
     name: str = ""
+    tokens_per_turn: int = 0
+
+    def counted_everywhere(self) -> frozenset[str]:
+        """The faults that are counted in all sessions together."""
+        actions = (step.action for rule in self.rules for step in rule.steps)
+        return frozenset(action.key for action in actions if isinstance(action, Fault) and action.everywhere)
 
     def rule_for(self, role: Role | None, prompt: str) -> Rule | None:
         """The first rule that fits, or None. A caller that does not know its role (None) fits every rule's."""

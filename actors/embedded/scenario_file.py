@@ -2,6 +2,8 @@
 
 The format is TOML:
 
+    tokens_per_turn = 1000     # what an embedded agent reports for each turn; left out: 0
+
     [[turn]]
     role = "worker"            # or "reviewer"; left out: any role
     when = "^Iteration 1"      # regular expression, searched in the prompt
@@ -24,7 +26,8 @@ The format is TOML:
     used = {percent = 97, resets_in_s = 60}                    # what the answer says of the provider's window
     [[turn.step]]
     fault = {status = 429, resets_in_s = 60, times = 1}        # or status = 529, drop = true, hang = true,
-                                                               # refuses = "context" or "billing"
+                                                               # refuses = "context" or "billing"; counted in each
+                                                               # session, with everywhere = true in all together
 
 A call that was interrupted or killed is repeated, so write commands that tolerate it.
 """
@@ -77,6 +80,7 @@ class _FileFault(msgspec.Struct, forbid_unknown_fields=True):
     hang: bool | None = None
     refuses: Literal["context", "billing"] | None = None
     times: int = 1
+    everywhere: bool = False
 
 
 class _FileBridge(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,6 +119,7 @@ class _FileTurn(msgspec.Struct, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     turn: list[_FileTurn]
+    tokens_per_turn: int = 0
 
 
 def parse_scenario(text: str, name: str) -> Scenario:
@@ -130,7 +135,8 @@ def parse_scenario(text: str, name: str) -> Scenario:
         file = msgspec.convert(document, _File)
     except msgspec.ValidationError as error:
         raise UserError(f"{name}: {_with_value(str(error), document)}") from error
-    return Scenario(tuple(_rule(turn, f"{name}: turn[{n}]", n) for n, turn in enumerate(file.turn)), name)
+    rules = tuple(_rule(turn, f"{name}: turn[{n}]", n) for n, turn in enumerate(file.turn))
+    return Scenario(rules, name, file.tokens_per_turn)
 
 
 def _with_value(error: str, document: object) -> str:
@@ -202,6 +208,7 @@ def _fault(fault: _FileFault, place: str, key: str) -> Fault:
         fault.hang is True,
         fault.times,
         fault.refuses or "",
+        fault.everywhere,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,13 +71,22 @@ class Transcript:
                 case "end" if line.get("stop_reason") == "end_turn":
                     yield Answer(said)
 
-    def spent(self) -> dict[str, int]:
-        """How often each fault has struck."""
-        spent: dict[str, int] = {}
-        for line in self.lines:
-            if line["kind"] == "fault":
-                spent[line["key"]] = spent.get(line["key"], 0) + 1
-        return spent
+    def spent(self, everywhere: frozenset[str] = frozenset()) -> dict[str, int]:
+        """How often each fault has struck: in this session; those of `everywhere` in all sessions of the folder."""
+        spent = Counter(line["key"] for line in self.lines if line["kind"] == "fault")
+        if everywhere:
+            others = (path for path in self.path.parent.glob("*.jsonl") if path != self.path)
+            spent.update(key for path in others for key in _struck(path) if key in everywhere)
+        return dict(spent)
+
+
+def _struck(path: Path) -> Iterator[str]:
+    """The faults of another session; its agent may be writing."""
+    content = path.read_bytes()
+    for text in content[: content.rfind(b"\n") + 1].splitlines():
+        line = json.loads(text)
+        if line["kind"] == "fault":
+            yield line["key"]
 
 
 def updates(line: Json, index: int) -> Iterator[Json]:

@@ -325,6 +325,32 @@ def test_a_fault_strikes_as_often_as_it_says_also_over_restarts(tmp_path: Path) 
     run(play())
 
 
+def test_a_fault_that_is_counted_everywhere_strikes_in_one_session_alone(tmp_path: Path) -> None:
+    scenario = SCENARIO.replace("fault = { status = 529 }", "fault = { status = 529, everywhere = true }")
+
+    async def play() -> None:
+        ended = []
+        for _ in range(2):
+            found = embedded_settings(tmp_path)
+            (tmp_path / "scenario.toml").write_text(scenario)
+            async with opened(embedded.factory, found) as it:
+                ended.append((await it.agent.turn(new_id(), "busy?")).status)
+        assert ended == ["failed", "finished"]
+
+    run(play())
+
+
+def test_a_turn_uses_the_tokens_that_the_scenario_says(tmp_path: Path) -> None:
+    async def play() -> None:
+        found = embedded_settings(tmp_path)
+        (tmp_path / "scenario.toml").write_text(f"tokens_per_turn = 1000\n{SCENARIO}")
+        async with opened(embedded.factory, found) as it:
+            usage = (await it.agent.turn(new_id(), "work on it")).usage
+            assert (usage.input_tokens, usage.output_tokens) == (900, 100)
+
+    run(play())
+
+
 def test_a_session_that_it_does_not_have_is_reported_as_such(tmp_path: Path) -> None:
     async def play() -> None:
         with pytest.raises(SessionNotFoundError, match="no session 'nowhere'"):
