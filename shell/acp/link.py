@@ -129,6 +129,7 @@ class Link:
             answer = await process.answer()
         except asyncio.CancelledError:
             process.let_go()
+            await process.wait()
             raise
         if not isinstance(answer, Opened):
             raise OperationalError("the run's process answered with another word than its address")

@@ -107,6 +107,7 @@ class Session:
         """Stops the run if it is ours, and waits for it. A session without a prompt leaves nothing behind."""
         if self._starting is not None:
             self._starting.cancel()
+            await asyncio.wait([self._starting])
         if self._link is not None:
             await self._link.close()
         with suppress(OSError):  # it is not empty: the run has begun
@@ -137,7 +138,7 @@ class Session:
                     await self._send(update_tool_call(call, status="completed"))
                 elif not asking.done():
                     continue
-                elif not await self._take_answer(link, asked, asking, call):
+                elif not await self._take_answer(link, asked, asking, call) and not self._is_cancelled:
                     return self._response("end_turn")
                 asking = asked = None
                 continue
@@ -161,7 +162,10 @@ class Session:
     async def _reach(self, text: str) -> Link:
         """The run, with the text brought to it."""
         link = self._link
-        if link is None or link.is_over:
+        if link is not None and link.is_over:  # it has ended between two prompts
+            await link.close()
+            link = self._link = None
+        if link is None:
             holder = run_dir.holder(self._directory)
             if holder is None or not holder.endpoint:
                 return await self._start(text)

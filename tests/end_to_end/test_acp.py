@@ -11,7 +11,7 @@ from acp import RequestError
 
 from tests.end_to_end.conftest import TASK, World
 from tests.lab import third_party
-from tests.lab.acp_client import editor
+from tests.lab.acp_client import WAIT, editor
 from tests.lab.world import CHECK, LOOP, SCENARIOS
 
 EMBEDDED = ("--agent", "embedded", "--review-plan", "none", "--check", "true")
@@ -155,6 +155,23 @@ def test_a_cancelled_run_stops_in_order_and_the_next_prompt_resumes_it(world: Wo
 
     asyncio.run(drive())
     world.wait_until_empty(5)
+
+
+def test_a_question_that_is_open_at_a_cancel_is_no_answer(world: World):
+    play(world, verdict="FAIL")
+
+    async def drive() -> None:
+        async with editor(world, *EMBEDDED, "--max-iterations", "1", answers=[WAIT]) as zed:
+            session = (await zed.agent.new_session(cwd=str(world.project), mcp_servers=[])).session_id
+            turn = asyncio.create_task(zed.prompt(session, "Greet politely"))
+            await zed.client.wait_for(lambda: zed.client.questions != [])
+            await zed.agent.cancel(session_id=session)
+            zed.client.closing.set()
+            assert (await turn).stop_reason == "cancelled"
+            assert world.manifest()["state"] == "stopped"
+            assert await zed.gone() == 0
+
+    asyncio.run(drive())
 
 
 @pytest.mark.parametrize("how", ["kill", "end of input"])

@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from tests.lab.world import World
 
 PATIENCE_S = 90.0
+WAIT = "(wait)"
 _MODELS: dict[str, type[BaseModel]] = {
     "session/update": SessionNotification,
     "session/request_permission": RequestPermissionRequest,
@@ -41,7 +42,9 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 class RecordingClient:
-    """Keeps what the agent sends. `answers` are the options that it chooses, in turn; "" cancels the dialog."""
+    """Keeps what the agent sends. `answers` are the options that it chooses, in turn; "" closes the dialog, and `WAIT`
+    leaves it open until `closing` is set.
+    """
 
     def __init__(self, answers: list[str]) -> None:
         self.updates: list[dict[str, Any]] = []
@@ -49,6 +52,7 @@ class RecordingClient:
         self.offered: list[list[str]] = []
         self.breaches: list[str] = []
         self.methods: list[str] = []
+        self.closing = asyncio.Event()
         self._answers = answers
         self._asked: dict[Any, str] = {}
         self._news = asyncio.Condition()
@@ -71,6 +75,9 @@ class RecordingClient:
         if not self._answers:
             raise RequestError.method_not_found("session/request_permission")
         answer = self._answers.pop(0)
+        if answer == WAIT:
+            await self.closing.wait()
+            answer = ""
         if not answer:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=answer))
