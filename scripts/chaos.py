@@ -18,70 +18,25 @@ the campaign, without a table.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import resource
-import signal
 import statistics
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from scripts import chaos_trouble
+from scripts.chaos_players import Player
 from scripts.chaos_run import POINTS, Report, planned, play
+from scripts.chaos_trouble import TroubleReport
 from tests.lab import third_party
 from tests.lab.world import Interrupted, orderly_end
 
 GROUPS = list(dict.fromkeys(group for _, group in POINTS))
-SPAWN = multiprocessing.get_context("spawn")
-
-
-class Player:
-    """One run, in a process of its own: it follows its run line by line, which must not delay other runs.
-
-    It ends its world and then itself on request, and when the campaign is gone.
-    """
-
-    def __init__(self, seed: int, number: int, limit: int, options: argparse.Namespace) -> None:
-        self.seed, self.number, self.limit = seed, number, limit
-        self.report, sender = SPAWN.Pipe(duplex=False)
-        self._process = SPAWN.Process(target=play_apart, args=(sender, seed, number, limit, options))
-        self._process.start()
-        sender.close()  # only the player holds it now, so its end is noticed
-
-    def result(self) -> tuple[Report, Path | None]:
-        """Waits for the player's report."""
-        try:
-            return self.report.recv()
-        except EOFError:
-            self._process.join()
-            return Report(troubles=[f"its player ended with exit status {self._process.exitcode}"]), None
-        finally:
-            self.end()
-
-    def end(self) -> None:
-        """Ends the player with its world, if it still plays."""
-        if self._process.is_alive():
-            self._process.terminate()
-        self._process.join()
-
-
-def play_apart(sender: Connection, seed: int, number: int, limit: int, options: argparse.Namespace) -> None:
-    """The main function of a player."""
-    with orderly_end():
-        threading.Thread(target=end_with_campaign, daemon=True).start()
-        sender.send(play(seed, number, options.agents, limit, keep=options.keep))
-
-
-def end_with_campaign() -> None:
-    """Waits for the campaign's end, and then has the main thread end this player gracefully."""
-    campaign = multiprocessing.parent_process()
-    assert campaign is not None
-    campaign.join()
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path | None]]:
@@ -93,7 +48,7 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
     playing: dict[Connection, Player] = {}
 
     def start(seed: int, number: int, limit: int) -> None:
-        player = Player(seed, number, limit, options)
+        player = Player(seed, number, limit, partial(play, seed, number, options.agents, limit, keep=options.keep))
         playing[player.report] = player
 
     try:
@@ -111,6 +66,30 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
                 report, base = player.result()
                 if report.well and options.run is None:  # not every strike finds a victim
                     left[player.seed] += player.limit - len(report.strikes)
+                yield player, report, base
+    finally:
+        for player in playing.values():
+            player.end()
+
+
+def trouble_campaign(options: argparse.Namespace) -> Iterator[tuple[Player, TroubleReport, Path | None]]:
+    """Yields runs with troubles as they end, `jobs` at a time. Closed early, it ends the running players."""
+    due = [(seed, number) for number in range(1, options.runs + 1) for seed in options.seeds][: options.runs]
+    if options.run is not None:
+        due = [(options.seeds[0], options.run)]
+    playing: dict[Connection, Player] = {}
+    try:
+        while playing or due:
+            while len(playing) < options.jobs and due:
+                seed, number = due.pop(0)
+                player = Player(seed, number, 0, partial(chaos_trouble.play, seed, number, keep=options.keep))
+                playing[player.report] = player
+            for ended in wait(list(playing)):
+                player = playing.pop(ended)
+                report, base = player.result()
+                if not isinstance(report, TroubleReport):  # its player has died
+                    names = chaos_trouble.planned(player.seed, player.number).names
+                    report = TroubleReport(troubles=report.troubles, names=names)
                 yield player, report, base
     finally:
         for player in playing.values():
@@ -192,6 +171,36 @@ def show_run(player: Player, report: Report) -> None:
         print(f"    {trouble}", flush=True)
 
 
+def show_troubled_run(player: Player, report: TroubleReport) -> None:
+    """Prints a line for the run, and what is wrong."""
+    kills = "".join(f", {hit.row} killed@{hit.group}" for hit in report.strikes)
+    word = "ok" if report.well else "NOT WELL"
+    place = f"seed {player.seed}, run {player.number}"
+    print(f"{place}: {word}, {report.seconds:.0f} s: {'; '.join(report.names)}{kills}: {report.end[:200]}", flush=True)
+    for trouble in report.troubles:
+        print(f"    {trouble}", flush=True)
+
+
+def play_troubles(options: argparse.Namespace) -> int:
+    """The campaign of troubles. Returns an exit status."""
+    reports: list[TroubleReport] = []
+    failures: list[str] = []
+    status = 0
+    try:
+        with orderly_end(), closing(trouble_campaign(options)) as runs:
+            for player, report, base in runs:
+                reports.append(report)
+                show_troubled_run(player, report)
+                if not report.well:
+                    again = f"scripts/chaos --trouble --seed {player.seed} --run {player.number} --keep"
+                    failures.append(f"not well: its world: {base}; to play it again: {again}")
+    except Interrupted as interrupted:  # the results so far still count
+        status = int(interrupted.code or 0)
+    chaos_trouble.show_table(reports)
+    print("\n".join(failures), flush=True)
+    return status or bool(failures)
+
+
 def show_failures(failures: list[tuple[Player, Report, Path | None]], agents: str) -> None:
     """Prints all failures at the end, each with its world and the command that plays it again."""
     for player, report, base in failures:
@@ -254,6 +263,10 @@ def main() -> int:
         metavar="NAMES",
         help="embedded, real (codex and claude), or a worker and a reviewer such as gemini,copilot (embedded)",
     )
+    parser.add_argument(
+        "--trouble", action="store_true", help="runs that meet troubles, and a few kills; embedded agents"
+    )
+    parser.add_argument("--runs", type=positive, default=60, help="how many runs with --trouble, over all seeds (60)")
     parser.add_argument("--jobs", type=positive, default=1, help="how many runs side by side (1)")
     parser.add_argument("--keep", action="store_true", help="leave all worlds where they are")
     parser.add_argument("--run", type=positive, help="play only the run with this number, of one seed")
@@ -263,6 +276,8 @@ def main() -> int:
     if not hasattr(resource, "prlimit"):
         print("[chaos] needs Linux: prlimit and /proc", file=sys.stderr)
         return 2
+    if options.trouble:
+        return play_troubles(options)
     reports: list[Report] = []
     failures: list[tuple[Player, Report, Path | None]] = []
     status = 0

@@ -34,6 +34,18 @@ def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_noth
 
 
 @LINUX
+@pytest.mark.timeout(300)
+def test_runs_with_troubles_end_as_their_troubles_explain():
+    command = [*CHAOS, "--trouble", "--runs", "2", "--seeds", "6,19", "--jobs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^seed 6, run 1: ok, .*: failed: .*--no-wait", done.stdout, re.MULTILINE)
+    assert re.search(r"^seed 19, run 1: ok, .*: completed: review approved", done.stdout, re.MULTILINE)
+    assert "2 runs, 2 ended as their troubles explain, " in done.stdout
+    assert "0 lost, 0 repeated, 0 orphans" in done.stdout
+
+
+@LINUX
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

@@ -27,6 +27,7 @@ _MAIL_HEAD = "Message from "
 _VERDICT = re.compile(r"(worker|reviewer)-verdict-(\d+)")
 _ROUND = re.compile(r"Review round (\d+)")
 _ASKED_AGAIN = re.compile(r"Review round \d+: verdict")  # asks a review without a verdict again: the same review
+_LEFT_OUT = re.compile(r"review round \d+: .*'s turn (?:failed|was limited): ")  # no review: its reviewer cannot work
 _ITERATION = re.compile(r"Iteration (\d+)")
 _MARKER = re.compile(r"\s*\(message ([0-9a-f-]{36})\)\s*$")  # in a prompt to an agent that does not keep our ids
 _ADDED_BY_CODEX = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<turn_aborted>")
@@ -354,6 +355,7 @@ def _verdicts(streams: dict[str, list[Event]], directory: Path, found: Findings)
             if said and (not asked or said.groups() != (role, asked[1])):
                 found.broken.append(f"the {role} answered {turn['prompt'][:20]!r} with {said[0]}")
     lines = [line for line in run_dir.read_transcript(directory) if line.get("kind") == "review"]
+    lines = [line for line in lines if not _LEFT_OUT.match(str(line.get("reason", "")))]
     if len(lines) != reviews:
         found.broken.append(f"transcript.jsonl has {len(lines)} reviews, the sessions {reviews}")
     named = [hit[0] for line in lines if (hit := _VERDICT.search(str(line.get("reason", ""))))]
