@@ -65,7 +65,7 @@ class AgentEvent:
     raw without `raw`: a sign of life, such as a piece of an answer or of a tool's output.
 
     `begins`: from now on something runs under this id, which may take long without any event: a tool, a background
-    task. `ends`: it is over.
+    task. `ends`: it is over. `is_heartbeat`: it comes with the clock, and is no sign of life.
     """
 
     kind: Literal[
@@ -90,6 +90,7 @@ class AgentEvent:
     pid: int = 0
     begins: str = ""
     ends: str = ""
+    is_heartbeat: bool = False
     usage: Usage = field(default_factory=Usage)
 
 

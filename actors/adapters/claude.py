@@ -20,7 +20,7 @@ import msgspec
 
 from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
-from actors.adapters.claude_events import describe, line
+from actors.adapters.claude_events import describe, is_heartbeat, line
 from actors.adapters.claude_pane import ClaudePaneAgent
 from actors.adapters.claude_program import (
     UNATTENDED,
@@ -251,7 +251,7 @@ class ClaudeAgent:
         if event.get("type") == "stream_event":  # a piece of a message, which comes whole later
             self._sink(SIGN_OF_LIFE)
             return
-        self._sink(AgentEvent(kind="raw", raw=raw))
+        self._sink(AgentEvent(kind="raw", raw=raw, is_heartbeat=is_heartbeat(event)))
         for shown in describe(event):
             self._sink(shown)
         if event.get("subtype") == "permission_denied":

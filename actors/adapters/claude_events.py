@@ -28,6 +28,11 @@ ENDED = frozenset({"completed", "failed", "killed", "stopped"})  # states of a b
 RawEvent = Mapping[str, Any]
 
 
+def is_heartbeat(event: RawEvent) -> bool:
+    """Whether the program only reports, each 30 s, that a tool still runs, whether or not it does anything."""
+    return event.get("type") == "tool_progress"
+
+
 def describe(event: RawEvent) -> Iterator[AgentEvent]:
     """The user's events for one raw event of a known shape.
 

@@ -61,6 +61,8 @@ class Sentinel:
 
     def hear(self, event: AgentEvent) -> None:
         """An event of the agent."""
+        if event.is_heartbeat:
+            return
         self._heard_s = self._clock()
         if event.begins:
             self._running[event.begins] = event.text

@@ -62,14 +62,15 @@ def test_turns_without_effect_lead_to_one_diagnosis_and_then_to_a_person(world: 
     assert details[-1].endswith("diagnosis: The port is taken, and only you can free it")
 
 
-# Its tool is silent for longer than an agent may be. Codex itself waits ten seconds for a command.
+# Its tool is silent for longer than an agent may be. Codex itself waits ten seconds for a command; Claude reports the
+# command once more after three.
 SILENT = """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
 fault = { hang = true }
 [[turn.step]]
-run = "python3 -c 'import time; time.sleep(6)'; echo x > app"
+run = "python3 -c 'import time; time.sleep(9)'; echo x > app"
 [[turn.step]]
 say = "<promise>DONE</promise>"
 """

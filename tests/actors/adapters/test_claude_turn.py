@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.adapters.claude_events import is_heartbeat
 from actors.adapters.claude_turn import Conversation
 
 Event = dict[str, Any]
@@ -238,3 +239,8 @@ def test_a_limit_is_told_from_other_errors() -> None:
     assert other.turn.outcome().error == "Credit is low"
     overage = begun(echo("t"), rejected, says("on credits"), result("t"))
     assert outcome(overage) == ("finished", "on credits")
+
+
+def test_the_report_that_a_tool_still_runs_is_a_heartbeat_and_an_answer_is_none() -> None:
+    assert is_heartbeat({"type": "tool_progress", "tool_use_id": "toolu_1-heartbeat-0", "tool_name": "Bash"})
+    assert not is_heartbeat({"type": "assistant", "message": {}})

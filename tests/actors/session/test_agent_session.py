@@ -35,6 +35,7 @@ class Program:
         self.can_steer = True
         self.is_deaf = False  # its first program does not answer an interruption
         self.begins = ""  # a tool that runs as long as a held turn
+        self.beats = False  # a held turn has a heartbeat
         self.asks = ""  # a question to the user, asked in a held turn
         self.background: tuple[str, ...] = ()  # tasks that keep a held turn open
         self.schemas: list[Schema | None] = []  # of the turns so far
@@ -71,6 +72,9 @@ class FakeAgent:
             self.sink(AgentEvent(kind="say", text=f"holding {prompt}"))
             if self.program.begins:
                 self.sink(AgentEvent(kind="tool", text=self.program.begins, begins="call"))
+            while self.program.beats and not self._interrupted.is_set():
+                self.sink(AgentEvent(kind="raw", is_heartbeat=True))
+                await asyncio.sleep(0)
             if self.program.asks:
                 self.sink(AgentEvent(kind="waits", text=self.program.asks))
             await self._interrupted.wait()

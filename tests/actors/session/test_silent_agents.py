@@ -85,6 +85,15 @@ def test_a_tool_that_runs_without_output_is_told_once_and_is_not_silence(rig: Ri
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
 
 
+def test_a_heartbeat_is_no_sign_of_life(rig: Rig) -> None:
+    rig.program.holds = {"do a"}
+    rig.program.beats = True
+    session, listener = rig.start(patience=SHORT)
+    session.want(request("a"))
+    listener.wait_for_note("nothing was heard from it")
+    assert listener.wait_for("ended")[1:3] == ("a", "finished")
+
+
 def test_a_question_to_the_user_is_not_silence(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.asks = "may I?"
