@@ -49,6 +49,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     worker_model: str = ""  # "" = the agent's own default
     worker_review_model: str = ""  # "" = worker_model
     reviewer_model: str = ""  # "" = the agent's own default
+    reviewer_work_model: str = ""  # when it takes the work over; "" = reviewer_model
     interactive: bool = False  # a human can be asked for a follow-up
     open_ended: bool = False  # after a completed task the user may give the next; started without one, `task` is ""
     max_wait_ms: int | None = None  # how long one turn may wait for its provider; None: no limit

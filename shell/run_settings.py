@@ -147,5 +147,6 @@ def _models(settings: Settings, agents: Agents, reviewer_models: Mapping[str, st
     return {
         "worker_model": (worker, bool(worker)),
         "worker_review_model": reviewing(agents.worker, ""),
+        "reviewer_work_model": (peer := work.get(agents.reviewer, ""), bool(peer)),
         "reviewer_model": reviewing(agents.reviewer, work.get(agents.reviewer, "")),
     }

@@ -121,6 +121,24 @@ def test_a_window_that_is_nearly_used_up_is_waited_for_before_the_turn_and_a_kil
 
 
 @pytest.mark.real_agents
+@pytest.mark.parametrize("worker", ["codex", "claude"])
+def test_a_limit_is_waited_out_to_the_same_moment_over_a_kill_of_the_root(world: World, worker: str):
+    rest = '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
+    with world.play_real(written(world, LIMIT % 9 + rest + PLAIN % ""), worker=worker) as server:
+        loop = world.start("--agent", worker, "-p", "TASK.md")
+        loop.wait_for(f"waits for the end of {worker}'s limit in ")
+        before = waits_until_ms(world)
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+        loop = world.start("--run-id", "1")
+        loop.wait_for(f"waits for the end of {worker}'s limit in ")
+        assert waits_until_ms(world) == before
+        assert loop.wait() == 0, loop.output
+        asked = [seen.prompt.partition("\n")[0] for seen in server.requests if seen.prompt.startswith("Iteration")]
+    assert asked == ["Iteration 1", "Iteration 1 (continued)"]
+
+
+@pytest.mark.real_agents
 def test_a_run_that_is_not_to_wait_fails_with_the_cause_and_the_reset(world: World):
     worker = "claude"
     with world.play_real(written(world, LIMIT % 7200 + PLAIN % ""), worker=worker):

@@ -325,7 +325,7 @@ def model_for(state: RunState, role: Role, purpose: Purpose) -> str:
     reviewing = purpose in {"review", "plan-review"}
     if role == "worker":
         return (run.worker_review_model or run.worker_model) if reviewing else run.worker_model
-    return run.reviewer_model
+    return run.reviewer_model if reviewing else run.reviewer_work_model or run.reviewer_model
 
 
 def add_note(state: RunState, note: Note) -> RunState:

@@ -67,7 +67,7 @@ step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}
 when = "^use most of it"
 step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
 [[turn]]
-when = "^(be too long|CRITICAL: Respond with TEXT ONLY)"
+when = "^be too long"
 step = [{fault = {refuses = "context", times = 99}}]
 [[turn]]
 when = "^ask too often"

@@ -320,6 +320,13 @@ def test_a_plan_is_taken_over_too_and_its_author_does_not_review_it() -> None:
     assert "the plan is not reviewed" in story.said()
 
 
+@pytest.mark.parametrize(("own", "model"), [("opus", "opus"), ("", "haiku")])
+def test_the_agent_that_takes_over_works_with_its_model_for_work(own: str, model: str) -> None:
+    story = swapping(reviewer_model="haiku", reviewer_work_model=own)
+    story.settle(limited(RESET))
+    assert story.open("reviewer").model == model
+
+
 def test_a_limited_reviewer_is_waited_for_since_a_review_is_not_given_to_the_author() -> None:
     story = swapping()
     story.settle(finished(DONE))
