@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from actors import run_states
 from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
@@ -170,7 +171,7 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         self._manifest = {
             **self._manifest,
             "state": state,
-            "status": projection.manifest_status(state),
+            "status": run_states.status_of(state),
             "updatedAt": run_dir.iso(self.context.clock()),
         }
         self._manifest.pop("pullRequest", None)  # a new task has none of its own yet

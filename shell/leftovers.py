@@ -20,10 +20,11 @@ from pathlib import Path
 from actors.clock import wall_ms
 from actors.edges import processes, run_dir
 from actors.errors import OperationalError
+from actors.run_states import FINAL_STATES
 from shell.checkups import Place
 from shell.run_files import resume_command
 from supervisor import stale_processes, submissions
-from supervisor.run_instance import FINAL_STATES, clear, runtime_base, runtimes_of
+from supervisor.run_instance import clear, runtime_base, runtimes_of
 
 # A starting root creates its directory first, and its lock in there a moment later.
 YOUNG_S = 60.0

@@ -15,7 +15,7 @@ from actors.edges import environments, git, run_dir
 from actors.errors import LoopError, OperationalError, UserError, described
 from actors.machines import hints
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
-from actors.settings import Role
+from actors.settings import Role, display_names
 from shell import tables
 from supervisor import submissions
 from supervisor.control.protocol import ActorReport, MailboxReport, Report
@@ -190,7 +190,8 @@ def _report(found: RunFiles, now_ms: int) -> Report:
         state = run.fold(events(streams["run"], run.EVENTS))
         status = run_status(state, now_ms)
         names: dict[Role, str] = {"worker": state.run.worker, "reviewer": state.run.reviewer}
-        agents = [_agent(role, names, _ledger(streams[f"turns/{role}"])) for role in ROLES]
+        labels = display_names(state.run.worker, state.run.reviewer)
+        agents = [_agent(role, names[role], labels[role], _ledger(streams[f"turns/{role}"])) for role in ROLES]
     return Report(
         at_ms=now_ms,
         run_id=found.run_id,
@@ -223,12 +224,11 @@ def state_of(directory: Path) -> RunState | None:
     return run.fold(events(records, run.EVENTS)) if records else None
 
 
-def _agent(role: Role, names: dict[Role, str], ledger: turn.Ledger) -> AgentStatus:
-    same = names["worker"] == names["reviewer"]
+def _agent(role: Role, name: str, label: str, ledger: turn.Ledger) -> AgentStatus:
     return AgentStatus(
         role=role,
-        agent=names[role],
-        label=f"{names[role]}-reviewer" if same and role == "reviewer" else names[role],
+        agent=name,
+        label=label,
         session_id=ledger.session_id,
         can_steer=False,
         turn_id="",

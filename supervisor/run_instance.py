@@ -21,6 +21,7 @@ from actors.clock import wall_ms
 from actors.edges import environments, run_dir
 from actors.errors import LoopError, UserError
 from actors.messages import Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
+from actors.run_states import FINAL_STATES
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -42,8 +43,6 @@ ALLOWED = "allowedConfiguration"
 SEEN = "seenConfiguration"
 
 LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
-
-FINAL_STATES = ("completed", "failed", "stopped")
 
 
 class Console(Protocol):

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors import text, values
+from actors import run_states, text, values
 from actors.edges import files
 from actors.errors import BadFileError, MissingFileError, UserError
 from actors.text import ForeignJsonError
@@ -94,8 +94,7 @@ def _manifest(directory: Path) -> Manifest:
         if not isinstance(named, dict) or not all(isinstance(each, str) for each in named.values()):
             raise BadFileError(path, f"{key} is {values.shown(named)}, and an object of texts is needed")
     if "state" not in manifest:
-        from_status = {"done": "completed", "failed": "failed", "stopped": "stopped"}
-        manifest["state"] = from_status.get(str(manifest.get("status", "")), "working")
+        manifest["state"] = run_states.state_of(str(manifest.get("status", "")))
     return manifest
 
 
@@ -170,7 +169,7 @@ def set_state(directory: Path, state: str, at_ms: int) -> None:
     """
     manifest = read_manifest(directory)
     if manifest is not None and manifest.get("state") != state:
-        status = {"completed": "done", "failed": "failed", "stopped": "stopped"}.get(state, "running")
+        status = run_states.status_of(state)
         write_manifest(directory, {**manifest, "state": state, "status": status, "updatedAt": iso(at_ms)})
 
 

@@ -27,17 +27,11 @@ _STATES: Mapping[Phase, ManifestState] = {
     Phase.FAILED: "failed",
     Phase.STOPPED: "stopped",
 }
-_STATUSES: Mapping[ManifestState, str] = {"completed": "done", "failed": "failed", "stopped": "stopped"}
 
 
 def manifest_state(state: RunState) -> ManifestState:
     """The manifest's `state`. A paused run waits for the user, hence "input-required"; so does a gate that asks."""
     return "input-required" if state.paused or state.asking else _STATES.get(state.phase, "working")
-
-
-def manifest_status(state: ManifestState) -> str:
-    """The manifest's `status`, the coarser word that older readers know."""
-    return _STATUSES.get(state, "running")
 
 
 def project(before: RunState, event: run.Event, after: RunState, at: str) -> list[Line]:

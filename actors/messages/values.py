@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from actors.run_states import RunState as RunState
+
 # A number of items that a console or client asks for.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 # Unix ms of a time that a calendar can show: up to the year 9999.
@@ -27,7 +29,6 @@ ProgressKind = Literal[
 # waived: the user does not want it.
 FindingState = Literal["raised", "fixed", "refused", "waived"]
 Severity = Literal["blocking", "minor"]
-RunState = Literal["submitted", "working", "reviewing", "input-required", "completed", "failed", "stopped"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

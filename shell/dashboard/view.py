@@ -13,11 +13,11 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.messages import Usage
+from actors.run_states import FINAL_STATES
 from shell import spending
 from supervisor.control.protocol import Report
 
 ACTIVE_MS = 15_000  # an agent whose last event is not older is at work
-FINAL_STATES = ("completed", "failed", "stopped")
 FINISHED_SHOWN = 20  # ended sessions of agents, newest first
 
 

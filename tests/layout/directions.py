@@ -23,6 +23,7 @@ RANKS = {
     "actors.errors": 0,
     "actors.messages": 0,
     "actors.setting_values": 0,
+    "actors.run_states": 0,
     "actors.setting_rows": 0,
     "actors.settings": 0,
     "actors.settings_layers": 0,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from actors.machines.run.jobs.base import Command
+from actors.run_states import FinalState
 
 
 class EndRun(Command, frozen=True, kw_only=True):
     """The run is over: report it with `detail`, and end."""
 
-    state: Literal["completed", "failed", "stopped"]
+    state: FinalState
     detail: str
     resume: str = ""  # the options with which it resumes, where a resume without them stops again
 

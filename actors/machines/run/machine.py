@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -15,6 +14,7 @@ from actors.machines.run.jobs import NAMED
 from actors.machines.run.jobs.base import Command, Event
 from actors.machines.run.state import FINAL_PHASES, USER_IS_ASKED, Phase, RunState
 from actors.machines.run.table import TRANSITIONS
+from actors.run_states import FinalState
 
 
 def initial() -> RunState:
@@ -49,7 +49,7 @@ def outstanding(state: RunState, now_ms: int) -> list[Command]:
     return [*commands, asking.question(state)] if state.asking else commands
 
 
-_END_STATES: Mapping[Phase, Literal["completed", "failed", "stopped"]] = {
+_END_STATES: Mapping[Phase, FinalState] = {
     Phase.COMPLETED: "completed",
     Phase.FAILED: "failed",
     Phase.STOPPED: "stopped",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors import run_states
 from actors.machines import projection, run
 from actors.messages import TurnOutcome
 from actors.settings import RunSettings
@@ -315,4 +316,4 @@ def test_a_run_that_has_not_started_is_submitted() -> None:
     ],
 )
 def test_older_readers_get_their_own_word(state: Any, word: str) -> None:
-    assert projection.manifest_status(state) == word
+    assert run_states.status_of(state) == word

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from actors import run_states
 from actors.machines import projection, run
 from actors.machines.run import budgets
 from actors.messages import TurnOutcome, Usage, Window
@@ -330,7 +331,7 @@ class RunMachine(RuleBasedStateMachine):
     @invariant()
     def people_can_be_told_where_it_is(self):
         assert run.describe(self.state)
-        assert projection.manifest_status(projection.manifest_state(self.state)) in {
+        assert run_states.status_of(projection.manifest_state(self.state)) in {
             "running",
             "done",
             "failed",
