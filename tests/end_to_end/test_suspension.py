@@ -36,6 +36,9 @@ def kill_too_often(loop: Loop, run_id: str = "1") -> str:
 
 def test_under_serve_a_run_is_suspended_and_takes_no_place_until_a_user_restarts_it(hanging: World):
     world = hanging
+    (world.home / ".loop").mkdir(mode=0o700)
+    notified = world.base / "notified"
+    (world.home / ".loop" / "config.toml").write_text(f"[notify]\ncommand = 'echo $LOOP_RUN $LOOP_EVENT >> {notified}'")
     for _ in range(2):
         assert world.run("submit", *RUN).process.returncode == 0
     serve = world.start("serve", "--max-runs", "1")
@@ -70,3 +73,4 @@ def test_under_serve_a_run_is_suspended_and_takes_no_place_until_a_user_restarts
     serve.signal(signal.SIGTERM)
     assert serve.wait(10) == 0
     assert world.survivors() == []
+    assert notified.read_text() == "1 input-required\n"

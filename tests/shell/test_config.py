@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from actors.edges.configuration import read_configuration
 from actors.settings_table import BY_KEY
 from shell import run_files
@@ -63,6 +65,24 @@ def test_a_run_to_resume_keeps_its_own_settings_but_those_that_are_typed(tmp_pat
     assert of(found, "proof") == [("x", "command line", 0, "")]
     assert of(found, "update_hint") == [(False, "user configuration", 3, "")]
     assert ("new", "user configuration", 1, "") in of(found, "checks")
+
+
+def test_a_run_to_resume_takes_the_notifications_and_hooks_of_now_and_keeps_its_prompts(tmp_path: Path):
+    before = run_files.settings_of(FINISHED)
+    assert before is not None
+    before = replace(before, prompts={"plan": "x"}, hooks={"before_turn": "old"}, notify_command="old")
+    (tmp_path / ".loop").mkdir(mode=0o700)
+    (tmp_path / ".loop" / "work.md").write_text("{task} {notes} {findings} {done_signal}")
+    text = "[notify]\ndesktop = true\n[hooks]\nafter_turn = 'new'\n[prompts]\nwork = 'work.md'\n"
+    (tmp_path / ".loop" / "config.toml").write_text(text)
+    configuration = read_configuration(tmp_path, None, ("claude", "codex"))
+    found = list(rows_of(configuration, {}, parse(["config"]), before))
+    assert of(found, "notify.desktop") == [(True, "user configuration", 2, "")]
+    assert of(found, "notify.command") == [(None, "default", 0, "")]
+    assert of(found, "hooks.after_turn") == [("new", "user configuration", 4, "")]
+    assert of(found, "hooks.before_turn") == [(None, "default", 0, "")]
+    assert of(found, "prompts.plan") == [("as the run began with it", "this run before", 0, "")]
+    assert of(found, "prompts.work") == [(None, "this run before", 0, "")]
 
 
 def loop(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
