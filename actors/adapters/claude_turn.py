@@ -10,6 +10,7 @@ our messages are used, which come when a message is accepted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -229,9 +230,9 @@ class Conversation:
                 _note(turn, event)
 
     def _windows(self, event: RawEvent) -> None:
-        info = event.get("rate_limit_info") or {}
+        info = event.get("rate_limit_info")
         self.window = of_claude(info)
-        if self.turn is not None and info.get("status") == "rejected":
+        if self.turn is not None and isinstance(info, Mapping) and info.get("status") == "rejected":
             self.turn.limited(info)
 
     def _task_ended(self, event: RawEvent, status: Any) -> None:

@@ -1,17 +1,19 @@
 """The windows of a provider's allowance, as the agents report them. Pure.
 
 Only what an agent reports is known. Where the provider lets the work continue at extra cost (credits, overage), no
-window ends it, so nothing is reported then.
+window ends it, so nothing is reported then. A report of unknown shape says nothing, and ends no turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from actors.adapters.shapes import moment_s, money, whole
+from actors.adapters.shapes import UNKNOWN_SHAPE, moment_s, money, whole
 from actors.messages import FULL_PERCENT, Window
 
+MOST_LETTERS = 40  # of a window's name
 _GOES_ON = frozenset({"allowed", "allowed_warning"})
 
 
@@ -24,8 +26,21 @@ def decisive(windows: Iterable[Window]) -> Window | None:
     )
 
 
-def of_claude(info: Mapping[str, Any]) -> Window | None:
+def of_claude(info: Any) -> Window | None:
     """From a `rate_limit_info`: its windows, and what it says of the one that decided."""
+    with suppress(*UNKNOWN_SHAPE):
+        return _of_claude(info)
+    return None
+
+
+def of_codex(limits: Any) -> Window | None:
+    """From a snapshot of `account/rateLimits`."""
+    with suppress(*UNKNOWN_SHAPE):
+        return _of_codex(limits)
+    return None
+
+
+def _of_claude(info: Mapping[str, Any]) -> Window | None:
     if info.get("isUsingOverage") or (info.get("status") == "rejected" and info.get("overageStatus") in _GOES_ON):
         return None
     named = [
@@ -42,8 +57,7 @@ def of_claude(info: Mapping[str, Any]) -> Window | None:
     return decisive(named)
 
 
-def of_codex(limits: Mapping[str, Any]) -> Window | None:
-    """From a snapshot of `account/rateLimits`."""
+def _of_codex(limits: Mapping[str, Any]) -> Window | None:
     paid = limits.get("credits") or {}
     if paid.get("hasCredits") or paid.get("unlimited"):
         return None
@@ -60,5 +74,5 @@ def of_codex(limits: Mapping[str, Any]) -> Window | None:
 
 def _window(kind: str, used_percent: float, resets_at_s: Any) -> Window:
     ends = moment_s(resets_at_s)
-    name = f"{kind.replace('_', '-')} limit" if kind else "limit"
+    name = f"{kind[:MOST_LETTERS].replace('_', '-')} limit" if kind else "limit"
     return Window(used_percent=used_percent, resets_at_ms=ends * 1_000 if ends else None, name=name)

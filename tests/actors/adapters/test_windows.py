@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from actors.adapters.claude_turn import Conversation
+from actors.adapters.codex_protocol import TurnProgress
 from actors.adapters.windows import decisive, of_claude, of_codex
 from actors.messages import Window
 
@@ -71,3 +73,18 @@ def test_claude_says_it_in_an_event(info: dict[str, Any], expected: tuple[float,
 def test_codex_says_it_in_a_snapshot(limits: dict[str, Any], expected: tuple[float, int | None, str] | None) -> None:
     found = of_codex(limits)
     assert (None if found is None else (found.used_percent, found.resets_at_ms, found.name)) == expected
+
+
+@pytest.mark.parametrize("odd", [None, [], "much", 7, {"unifiedWindows": [1]}, {"credits": "many"}, {"primary": 3}])
+def test_a_report_of_unknown_shape_says_nothing(odd: object) -> None:
+    assert of_claude(odd) is None
+    assert of_codex(odd) is None
+    conversation = Conversation()
+    conversation.begin("1")
+    conversation.take({"type": "rate_limit_event", "rate_limit_info": odd})
+    assert conversation.window is None
+    progress = TurnProgress()
+    progress.turn_id = "1"
+    progress.take("account/rateLimits/updated", {"rateLimits": odd})
+    progress.take("turn/completed", {"turn": {"id": "1", "status": "completed"}})
+    assert progress.outcome is not None
