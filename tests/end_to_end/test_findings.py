@@ -135,3 +135,48 @@ def test_a_verdict_that_is_garbage_or_mixed_approves_nothing_and_costs_no_iterat
     assert "iteration 2" not in loop.output
     assert world.manifest()["state"] == "failed"
     assert world.gh_calls() == []
+
+
+OSCILLATES = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "date +%s%N >> x"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+role = "worker"
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+
+[[turn]]
+when = "^Review round [13579]"
+[[turn.step]]
+say = "FIXED f2\\nFINDING app.py:12 | it divides by zero\\n<review>FAIL</review>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "FIXED f1\\nFINDING app.py:20 | it is too slow\\n<review>FAIL</review>"
+
+[[turn]]
+when = "^Diagnosis"
+[[turn.step]]
+say = "Each of the two findings undoes the other: decide which one counts."
+"""
+
+
+def test_findings_that_come_and_go_end_in_a_diagnosis_and_not_in_a_review_without_end(world: World):
+    (world.base / "findings.toml").write_text(OSCILLATES)
+    (world.project / "TASK.md").write_text("Make x.")
+    world.play_embedded(world.base / "findings.toml")
+    loop = world.run("--agent", "embedded", "-m", "12", "-p", "TASK.md")
+    assert loop.process.returncode == 1, loop.output
+    assert "Each of the two findings undoes the other" in loop.output
+    assert "iteration 12" not in loop.output
+    last = [line for line in world.transcript() if line.get("kind") == "result"][-1]
+    assert "a reviewer said more than once that this is not fixed: f" in last["detail"]
+    found = json.loads(world.run("findings", "1", "--json").output)["findings"]
+    assert min((each["id"], each["times_raised"]) for each in found) == ("f1", 3)
