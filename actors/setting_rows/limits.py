@@ -15,6 +15,8 @@ SILENCE_MS = 10 * 60_000  # longer than any answer of a model without a sign of 
 TOOL_TIMEOUT_MS = 2 * 3_600_000  # a long build or test run without output
 MAX_WAIT_MS = 12 * 3_600_000  # a night's outage or a five-hour window; what lasts longer needs the user
 
+_TIME = setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS)
+
 ROWS: tuple[Setting, ...] = (
     Setting(
         "max_iterations",
@@ -34,7 +36,7 @@ ROWS: tuple[Setting, ...] = (
         "how long a turn may wait for its provider, at a limit or in an outage, before the run stops; 0: not at all",
         ("--max-wait",),
         value="TIME",
-        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        parse=_TIME,
         default=MAX_WAIT_MS,
         field="max_wait_ms",
         key="max_wait",
@@ -91,7 +93,7 @@ ROWS: tuple[Setting, ...] = (
         "how long an agent may be silent in a turn, before it is interrupted and tried again; 0: without a limit",
         ("--silence",),
         value="TIME",
-        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        parse=_TIME,
         default=SILENCE_MS,
         field="silence_ms",
         key="silence",
@@ -103,7 +105,7 @@ ROWS: tuple[Setting, ...] = (
         "how long a tool or background task may run without output, before that counts as silence; 0: without a limit",
         ("--tool-timeout",),
         value="TIME",
-        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        parse=_TIME,
         default=TOOL_TIMEOUT_MS,
         field="tool_timeout_ms",
         key="tool_timeout",
@@ -115,7 +117,7 @@ ROWS: tuple[Setting, ...] = (
         "how long a turn may take, before it is interrupted and counts as failed",
         ("--turn-timeout",),
         value="TIME",
-        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        parse=_TIME,
         default=0,
         shown="no limit",
         field="turn_timeout_ms",
@@ -127,7 +129,7 @@ ROWS: tuple[Setting, ...] = (
         "how long a review may take, before the reviewer is interrupted and asked for its verdict alone",
         ("--review-patience",),
         value="TIME",
-        parse=setting_values.duration(most="a year", most_ms=setting_values.LONGEST_MS),
+        parse=_TIME,
         default=0,
         shown="--turn-timeout",
         field="review_patience_ms",
