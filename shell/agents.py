@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from actors.adapters import BUILT_IN_NAMES
+from actors.adapters import BUILT_IN_NAMES, WORKING_NAMES
 from actors.edges import agent_registry, environments, files, trust
 from actors.edges.agent_registry import Registry
 from actors.edges.configuration import USER_FILE, read_configuration
@@ -95,7 +95,7 @@ def _list(invocation: Invocation, home: Path) -> int:
     configuration = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
     here = [known for known in registry.agents if installed(known, path)]
     complete = with_known(configuration, [known.id for known in here], home, path)
-    names = [*sorted(BUILT_IN_NAMES - {"embedded"}), *complete.agents]
+    names = [*sorted(WORKING_NAMES), *complete.agents]
     place = Place(home, cwd, environment, complete.agents)
     with ThreadPoolExecutor(len(names)) as pool:
         rows = list(pool.map(lambda name: _row(name, place), names))

@@ -15,9 +15,9 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from actors.edges import environments
 from actors.errors import LoopError, UserError
@@ -27,6 +27,7 @@ from shell.commands.grammar import Invocation
 from shell.findings import Finding, as_object, lines, verdict
 
 if TYPE_CHECKING:
+    from actors.adapters import ConfiguredAgent
     from actors.edges.configuration import RepositoryFile
 
 PATIENCE_S = 30.0  # of all checks together; each program has less
@@ -72,9 +73,9 @@ def examine(invocation: Invocation) -> int:
     return os.EX_OK if judged.can_start else 1
 
 
-def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str], list[Finding]]:
+def _configuration(home: Path, cwd: Path) -> tuple[Mapping[str, ConfiguredAgent], dict[str, str], list[Finding]]:
     """Reads the configuration as a run does: agents with a table, the peer of each agent, and faults of the files."""
-    from actors.adapters import BUILT_IN_NAMES, find_adapter
+    from actors.adapters import BUILT_IN_NAMES, WORKING_NAMES, find_adapter
     from actors.edges import trust
     from actors.setting_rows.agents import DEFAULT_AGENT
     from actors.settings_layers import merge
@@ -90,8 +91,7 @@ def _configuration(home: Path, cwd: Path) -> tuple[dict[str, Any], dict[str, str
     except UserError as error:
         agents = {}
         bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
-    # The embedded agent plays scenarios; it takes no task.
-    names = dict.fromkeys((first, *sorted(BUILT_IN_NAMES - {"embedded"}), *sorted(agents)))
+    names = dict.fromkeys((first, *sorted(WORKING_NAMES), *sorted(agents)))
     return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
 
 
@@ -163,7 +163,7 @@ def _leftovers(place: Place) -> Iterator[Finding]:
         yield Finding(LEFTOVERS, "dead runs", "ok", "nothing was left behind")
 
 
-def _clean_up(invocation: Invocation, place: Place, panel: _Panel) -> list[dict[str, Any]]:
+def _clean_up(invocation: Invocation, place: Place, panel: _Panel) -> list[dict[str, object]]:
     """Looks for leftovers again, since the user may have waited; cleans with --fix or after consent."""
     if not invocation.fix and not panel.can_ask:
         return []

@@ -86,7 +86,9 @@ def lines(finding: Finding, *, width: int | None, colour: bool) -> list[str]:
     return [head + first, *(f"{' ' * _INDENT}{each}" for each in rest)]
 
 
-def as_object(findings: Sequence[Finding], judged: Verdict, cleaned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def as_object(
+    findings: Sequence[Finding], judged: Verdict, cleaned: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
     """The object that --json prints."""
     return {
         "can_start": judged.can_start,

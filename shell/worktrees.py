@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from actors.edges import checkpoints as checkpoint_refs
 from actors.edges import git, run_dir, worktree_prune
@@ -96,7 +95,7 @@ def lines(found: list[RunWorktree]) -> list[str]:
     )
 
 
-def as_json(each: RunWorktree) -> dict[str, Any]:
+def as_json(each: RunWorktree) -> dict[str, object]:
     """One of `loop worktree list --json`."""
     inside = each.contents
     return {
@@ -274,7 +273,7 @@ def cleaned_line(each: Cleaned, *, dry_run: bool) -> str:
     return f"run {each.run_id}: {removed} {each.path}{what}{kept}"
 
 
-def cleaned_json(each: Cleaned, *, dry_run: bool) -> dict[str, Any]:
+def cleaned_json(each: Cleaned, *, dry_run: bool) -> dict[str, object]:
     """One of `loop worktree clean --json`."""
     return {
         "runId": each.run_id,

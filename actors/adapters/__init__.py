@@ -107,6 +107,7 @@ _BUILT_IN = {
 }
 
 BUILT_IN_NAMES = frozenset(_BUILT_IN)
+WORKING_NAMES = BUILT_IN_NAMES - {"embedded"}  # that one plays scenarios; it takes no task
 
 
 def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> AdapterEntry:

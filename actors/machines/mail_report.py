@@ -6,7 +6,7 @@ They state only what is known: "delivered" only after evidence from the recipien
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -112,7 +112,7 @@ def _waits_for(state: State, mail_id: str, box: Box, peer: str) -> str:
     )
 
 
-def _box(box: Box) -> dict[str, Any]:
+def _box(box: Box) -> dict[str, object]:
     in_flight = box.in_flight
     return {
         "queued": _ids(box.waiting),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shell import output
 from shell.commands.base import Prompt
@@ -81,7 +81,7 @@ def print_text(invocation: Invocation, found: RunFiles, text: str) -> None:
         output.say(text)
 
 
-def builtins(struct: msgspec.Struct) -> dict[str, Any]:
+def builtins(struct: msgspec.Struct) -> dict[str, object]:
     """The struct's fields, for JSON."""
     import msgspec
 
