@@ -25,8 +25,8 @@ def tokens(amount: int, usage: Usage, shown: Callable[[int], str] = "{:,}".forma
 
 
 def money(usage: Usage) -> str:
-    """The cost of this usage in dollars."""
-    return _least(f"${usage.cost_usd:.2f}", usage.cost_usd, known=usage.cost_known)
+    """The cost of this usage in dollars; four digits of less than a cent."""
+    return _least(amount("cost", usage.cost_usd), usage.cost_usd, known=usage.cost_known)
 
 
 def unknown_as_null(value: Any) -> Any:

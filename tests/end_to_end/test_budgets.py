@@ -1,0 +1,64 @@
+"""A run with the real agents reaches its budget, is killed, and resumes with more: nothing counts twice, or is lost."""
+
+import json
+import signal
+
+import pytest
+
+from tests.end_to_end.conftest import CHECK, DEMO, TASK, World
+
+ONE_ANSWER = 15  # tokens of each answer of the scripted model
+
+
+def used(world: World) -> int:
+    """The tokens of the run, as its status counts them."""
+    [budget] = json.loads(world.run("status", "1", "--json").output)["status"]["budgets"]
+    return round(budget["used"])
+
+
+@pytest.mark.real_agents
+def test_a_budget_of_tokens_holds_over_resumes_and_a_kill(world: World):
+    with world.play_real(DEMO, "scripted") as model:
+        loop = world.run("--max-tokens", "100", "--check", CHECK, TASK)
+        assert loop.process.returncode == 1, loop.output
+        assert loop.lines[-1] == "[loop] to resume: loop --run-id 1 --max-tokens 200"
+        assert "run 1 stopped: the budget is used up: " in loop.output
+        first = used(world)
+        assert 100 <= first <= 110 + ONE_ANSWER
+
+        killed = world.start("--run-id", "1", "--max-tokens", "200")
+        killed.wait_for(r": waits for (codex|claude)")
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+        before = used(world)
+        assert first <= before
+        more = world.run("--run-id", "1", "--max-tokens", "201")
+        assert more.process.returncode == 1, more.output
+        assert 201 <= used(world) <= 221 + ONE_ANSWER, "the kill has not reset it"
+
+        rest = world.run("--run-id", "1", "--max-tokens", "1M")
+        assert rest.process.returncode == 0, rest.output
+        total = used(world)
+        assert 300 < total <= ONE_ANSWER * len(model.requests), "no answer counts twice"
+        [cost] = json.loads(world.run("cost", "1", "--json").output)["runs"]
+        assert sum(row["usage"]["input_tokens"] + row["usage"]["output_tokens"] for row in cost["rows"]) == total
+        assert {row["agent"] for row in cost["rows"]} == {"codex", "claude"}
+        assert {row["usage"]["cost_usd"] for row in cost["rows"] if row["agent"] == "codex"} == {None}
+        assert f"1: {1_000_000 - total:,} of 1,000,000 left" in world.run("cost").output
+
+
+def test_money_that_cannot_be_counted_is_refused_before_anything_begins(world: World):
+    with world.play_real(DEMO, "scripted"):
+        loop = world.run("--max-cost", "5", TASK)
+    assert (loop.process.returncode, len(loop.lines)) == (2, 1)
+    assert "--max-cost 5: the cost of codex cannot be counted without [prices.codex]" in loop.lines[0]
+    assert not list((world.home / ".loop").glob("runs/*/*"))
+
+
+def test_time_ends_a_turn_that_would_never_end(hanging: World):
+    loop = hanging.run("--agent", "embedded", "--max-time", "1s", TASK)
+    assert loop.process.returncode == 1, loop.output
+    loop.wait_for(r"run 1 stopped: the budget is used up: \d+s of --max-time 1s; resume with --max-time 2s")
+    assert hanging.manifest()["state"] == "stopped"
+    again = hanging.run("--run-id", "1")
+    again.wait_for(r"run 1 stopped: the budget is used up: \d+s of --max-time 1s")
