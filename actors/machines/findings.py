@@ -23,7 +23,7 @@ from actors.text import line, printable
 
 Ledger = tuple[Finding, ...]
 
-MOST_KEPT = 500  # closed ones beyond that are forgotten, the oldest first
+MOST_KEPT = 500  # beyond that closed ones are forgotten, the oldest first; of open ones no more are kept
 MOST_SHOWN = 50  # in a status or a prompt
 SHOWN_LENGTH = 400  # characters of a description in a prompt or a list
 
@@ -237,4 +237,4 @@ def _kept(ledger: Ledger) -> Ledger:
     if spare <= 0:
         return ledger
     forgotten = {each.id for each in [each for each in ledger[:-1] if not each.open][:spare]}
-    return tuple(each for each in ledger if each.id not in forgotten)
+    return tuple(each for each in ledger if each.id not in forgotten)[:MOST_KEPT]

@@ -120,6 +120,16 @@ def test_the_ledger_forgets_closed_findings_before_it_grows_without_bound() -> N
     assert len({each.id for each in ledger}) == MOST_KEPT
 
 
+def test_a_reviewer_that_raises_findings_without_end_fills_the_ledger_and_no_more() -> None:
+    ledger: Ledger = ()
+    for number in range(1, 40):
+        said = (SaidFinding(place=f"{number}/{n}.py", description="wrong") for n in range(20))
+        ledger = reviewed(ledger, asks(*said), number)
+    assert len(ledger) == MOST_KEPT
+    assert all(each.open for each in ledger)
+    assert len({each.id for each in ledger}) == MOST_KEPT
+
+
 def test_a_prompt_names_the_newest_of_many_findings_and_a_status_the_open_ones() -> None:
     ledger: Ledger = reviewed((), asks(ZERO), 1)
     for number in range(2, 100):
