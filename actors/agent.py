@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -53,17 +54,20 @@ from actors.messages import (
     SessionOpened,
     StartJob,
     StartTurnRequest,
+    TreeParcel,
+    TreeTakenIn,
     TurnOutcome,
     TurnSettledReport,
     UsageReport,
 )
+from actors.runners.base import CHECKS, Runner
+from actors.runners.courier import AwayCourier, WithTree
 from actors.runners.crew import Crew, JobOver
 from actors.session import AgentSession, SessionOptions, SessionStatus
 from actors.starts import StartAgent
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
-CHECKS = "checks"  # folder in the run's directory: what checks have printed
 PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may want to make the working directory again
 
 
@@ -78,6 +82,9 @@ class AgentActor(ProcessActor[StartAgent]):
         self.role = start.role
         self._session_id = ""  # in the session's thread only
         self._crew = Crew(self.tell_self)
+        run_ref = context.ref("run")
+        self._courier = AwayCourier(start.cwd, start.directory, run_ref.tell) if start.place else None
+        self._journeys = ThreadPoolExecutor(max_workers=1)  # of the tree, one after the other
         self._place = runners.Place(
             cwd=start.cwd,
             run_id=start.run_id,
@@ -132,7 +139,9 @@ class AgentActor(ProcessActor[StartAgent]):
                 self.session.say(message.message_id, message.text)
             case StartJob():
                 self._make_place()  # without it the job reports what is wrong
-                self._crew.start(message.job_id, lambda: runners.runner_for(message, self._place))
+                self._crew.start(message.job_id, lambda: self._runner(message))
+            case TreeParcel() | TreeTakenIn() if self._courier is not None:
+                self._courier.take(message)
             case KeepJobs():
                 self._crew.keep(message.job_ids)
             case JobOver():
@@ -142,10 +151,25 @@ class AgentActor(ProcessActor[StartAgent]):
                 pass  # notices that this actor has no use for
         return None
 
+    def _runner(self, message: StartJob) -> Runner:
+        runner = runners.runner_for(message, self._place)
+        return runner if self._courier is None else WithTree(runner, self._courier)
+
     def _want(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
-        if gone := self._make_place():
+        if self._courier is not None:
+            self._journeys.submit(self._want_with_tree, request, self._courier)
+        elif gone := self._make_place():
             self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=gone))
+        else:
+            self.session.want(request)
+
+    def _want_with_tree(self, request: StartTurnRequest, courier: AwayCourier) -> None:
+        """Starts the turn when home's tree is here."""
+        try:
+            courier.bring()
+        except (LoopError, OSError) as error:
+            self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=str(error)))
         else:
             self.session.want(request)
 
@@ -154,7 +178,7 @@ class AgentActor(ProcessActor[StartAgent]):
         there.
         """
         start = self.context.start
-        if start.cwd.is_dir():
+        if start.cwd.is_dir() or self._courier is not None:
             return ""
         try:
             with _alone(start.directory / PLACE_LOCK):
@@ -176,12 +200,29 @@ class AgentActor(ProcessActor[StartAgent]):
         self._say("session", session_id)
 
     def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        """Reports it to the run, except for role prompts; the bridge then counts hops from 0."""
-        if purpose != ROLE_PROMPT:
-            self._report(turn_id, purpose, outcome)
-        if self.context.start.bridge is not None:
-            finished_in = self._session_id if outcome.status == "finished" else ""
-            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
+        """Reports it to the run, except for role prompts; the bridge then counts hops from 0. On another host the
+        agent's work comes home first.
+        """
+        finished_in = self._session_id if outcome.status == "finished" else ""
+
+        def report() -> None:
+            if purpose != ROLE_PROMPT:
+                self._report(turn_id, purpose, outcome)
+            if self.context.start.bridge is not None:
+                done = OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in)
+                self.context.ref("bridge").tell(done)
+
+        if self._courier is None:
+            report()
+        else:
+            self._journeys.submit(self._after_home, report, self._courier)
+
+    def _after_home(self, report: Callable[[], None], courier: AwayCourier) -> None:
+        try:
+            courier.send()
+        except (LoopError, OSError) as error:  # the next journey takes it home
+            self.tell_people("error", f"{self.context.start.place}: what was done there has not come home: {error}")
+        report()
 
     def usage_grew(self, cost: turn.Cost) -> None:
         """Reports it to the run, which counts the cost."""

@@ -18,6 +18,7 @@ from loguru import logger
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
+from actors.edges import tree
 from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
 from actors.machines import run
@@ -28,6 +29,7 @@ from actors.messages import (
     AgentContact,
     AnswerQuestionRequest,
     ControlRun,
+    FetchTree,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -42,10 +44,13 @@ from actors.messages import (
     RunStatus,
     StartTurnRequest,
     SubmitVerdictRequest,
+    TreeParcel,
     TurnSettledReport,
     UsageReport,
     WaiveFindingRequest,
 )
+from actors.runners.base import CHECKS
+from actors.runners.courier import HomeCourier
 from actors.runners.crew import Crew, JobOver
 from actors.runners.stopwatch import ClockTicked, Stopwatch
 from actors.settings import Role, RunSettings
@@ -69,6 +74,17 @@ class RunActor(ProcessActor[StartRun]):
         self._busy = False
         self._seen: dict[Role, run.UsageSeen] = {}  # of the turns that run, as it was reported last
         self._stopwatch = Stopwatch(self.tell_self)
+        self._courier = (
+            HomeCourier(
+                context.start.cwd,
+                context.start.directory / tree.FOLDER,
+                salvage=f"refs/loop/{context.start.run_id}/salvage",
+                tell=lambda role, message: context.ref(role).tell(message),
+                say=self.tell_people,
+            )
+            if context.start.away
+            else None
+        )
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
 
     def on_start(self) -> None:
@@ -132,6 +148,8 @@ class RunActor(ProcessActor[StartRun]):
             case PeerWrote():
                 if sender.name == self._state.author:
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
+            case FetchTree() | TreeParcel() if self._courier is not None:
+                self._courier.take(sender.name, message)
             case ActorUp(name="worker" | "reviewer" as role):
                 self._issue_again_to(role)
             case _:
@@ -258,10 +276,30 @@ class RunActor(ProcessActor[StartRun]):
                 self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:
                     self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
+            case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self.context.start.away:
+                job = runners.start_job(
+                    command
+                )  # what an agent has done away has come home before its turn has settled
+                self._crew.start(job.job_id, lambda: runners.runner_for(job, self._place))
             case _:
                 if isinstance(command, run.RunChecks):
                     self._watch_configuration()
                 self.context.ref(command.where).tell(runners.start_job(command))
+
+    @property
+    def _place(self) -> runners.Place:
+        """Home's tree, for the short jobs of an actor that is away."""
+        start = self.context.start
+        return runners.Place(
+            cwd=start.cwd,
+            run_id=start.run_id,
+            environment=start.environment,
+            store=start.directory / tree.FOLDER,
+            outputs=start.directory / CHECKS,
+            created_at=start.created_at,
+            tell=self.tell_people,
+            report=self.context.ref("console").tell,
+        )
 
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""

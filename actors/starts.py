@@ -66,6 +66,12 @@ class StartRun(msgspec.Struct, frozen=True, kw_only=True):
     resume: str  # the command that resumes the run
     tree: Path  # a working tree, whose `.loop.toml` is watched
     tree_sha256: str  # of that file; "" = there is none
+    away: tuple[Role, ...] = ()  # the agents' actors on other hosts; the following is for their trees, which live here
+    cwd: Path = Path()
+    directory: Path = Path()  # of the run
+    environment: dict[str, str] = {}
+    run_id: str = ""
+    created_at: str = ""
 
 
 class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +96,7 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     max_wait_ms: int | None  # how long a message may wait for its provider; None: no limit
     left_usd: float | None = None  # what a new run may cost; None: without a limit
     raw_output: bool = False
+    place: str = ""  # the host where it runs; "" = the root's
     role_prompt: StartTurnRequest | None = None  # the role prompt, which the agent gets first
 
 

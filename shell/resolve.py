@@ -17,6 +17,7 @@ from actors.adapters.base import AgentSettings
 from actors.edges import environments, git, run_dir, trust, worktree
 from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
+from actors.hosts import Host, placed
 from actors.settings import Role, RunSettings
 from actors.settings_layers import from_environment, merge
 from shell import countable, elsewhere, output, run_files
@@ -64,6 +65,7 @@ def resolve_run(
     settings = merge(configuration.user, configuration.repository, from_environment(environment), options.layer())
     configuration = with_known(configuration, named_agents(settings, resumed), home, environment.get("PATH"))
     agents = agents_of(settings, configuration, resumed)
+    places = placed((*resumed.places, *settings.texts("places")), configuration.hosts)
     task = read_task(options, cwd, home, resumed)
     has_prompt = _has_prompt(options)
     run_settings = settings_of(
@@ -80,7 +82,7 @@ def resolve_run(
         prompts=configuration.prompts,
     )
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
-    _preflight(agents, configuration, cwd, environment)
+    _preflight(agents, places, configuration, cwd, environment)
     has_own_windows = bool(place and place.workspace) or (options.tmux and _have_tuis(agents, configuration))
     countable.check(
         run_settings,
@@ -130,6 +132,7 @@ def resolve_run(
             headless=options.headless or not sys.stdin.isatty(),
             has_prompt=has_prompt,
             configured=dict(configuration.agents),
+            places=places,
             carried_agents={
                 name: configuration.agents[name]
                 for name in (agents.worker, agents.reviewer)
@@ -183,8 +186,12 @@ def _has_prompt(options: Options) -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and options.is_interactive
 
 
-def _preflight(agents: Agents, configuration: Configuration, cwd: Path, environment: dict[str, str]) -> None:
-    for name in dict.fromkeys((agents.worker, agents.reviewer)):
+def _preflight(
+    agents: Agents, places: dict[Role, Host], configuration: Configuration, cwd: Path, environment: dict[str, str]
+) -> None:
+    """Refuses agents that cannot start here; what a host lacks is said when the actor starts there."""
+    here: dict[Role, str] = {"worker": agents.worker, "reviewer": agents.reviewer}
+    for name in dict.fromkeys(name for role, name in here.items() if role not in places):
         find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
 
 

@@ -27,6 +27,12 @@ class Resumed:
         """The manifest at the first access; empty when there is none."""
         return (run_dir.read_manifest(self.directory) if self.directory is not None else None) or {}
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its agents worked, as `--place` names it."""
+        places = self.manifest.get("places")
+        return tuple(f"{role}={name}" for role, name in places.items()) if isinstance(places, dict) else ()
+
     @cached_property
     def begun(self) -> bool:
         """Whether there is a journal to resume from. A run of the original has none, nor has one that never started."""

@@ -13,8 +13,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from loguru import logger
 
 from actors.actor_process import Sender
 from actors.clock import wall_ms
@@ -28,10 +31,12 @@ from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop
 from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import Ended, Shown
 from supervisor.control.server import ControlServer
+from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
 from supervisor.notifier import Notifier
 from supervisor.router import Router
-from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, launch_name
+from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
 from supervisor.tree_protocol import RunResult
 
 # A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
@@ -106,7 +111,7 @@ class RootServices:
     def __init__(self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD) -> None:
         self._runs: dict[str, RunInstance] = {}
         self.router = Router(runtime)
-        self.launcher = make_launcher(self._from_launcher, runtime_dir=records, preload=preload)
+        self.launcher = PlacingLauncher(make_launcher(self.from_launcher, runtime_dir=records, preload=preload))
         self.notifier = Notifier()
 
     def add(self, key: str, run: RunInstance) -> None:
@@ -126,7 +131,8 @@ class RootServices:
         self.launcher.close()
         self.router.close()
 
-    def _from_launcher(self, event: Event) -> None:
+    def from_launcher(self, event: Event) -> None:
+        """Any launcher's thread: hands the event to its run."""
         run = self._runs.get(event.child.rpartition("/")[0])
         if run is not None:
             run.from_launcher(event)
@@ -168,6 +174,7 @@ class RunInstance:
         self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
         services.add(key, self)
+        self._hosts = self._place(lease.runtime)
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=key,
@@ -206,8 +213,43 @@ class RunInstance:
     def close(self, result: RunResult | None) -> None:
         """Tells the consoles that the run has ended, and closes. Main thread, once."""
         self._supervisor.stop(block=False)
+        for host in self._hosts:
+            host.close()
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
         self._services.remove(self._spec.key)
+
+    def _place(self, runtime: Path) -> list[HostLauncher]:
+        """Makes the launcher of each host, and hands its actors to it. A link is made when the first of them starts."""
+        spec, services = self._spec, self._services
+        found: dict[str, HostLauncher] = {}
+        for role, host in spec.places.items():
+            side = HomeSide(
+                key=spec.key,
+                run_id=spec.run_id,
+                repository_id=spec.repo_id,
+                bus=Path(services.router.endpoint.removeprefix("ipc://")),
+                bridge_port=self._bridge_port,
+                runtime=runtime,
+                tell=lambda text: self.announce("note", text),
+                log=partial(_log_from, host.name),
+                given_up=partial(self._replace, host.name),
+            )
+            if host.name not in found:
+                found[host.name] = HostLauncher(services.from_launcher, host, side)
+            services.launcher.place(launch_name(spec.key, role), found[host.name])
+        return list(found.values())
+
+    def _replace(self, host: str) -> None:
+        """The host's launcher's thread: its actors are placed at home."""
+        moved = [role for role, place in self._spec.places.items() if place.name == host]
+        for role in moved:
+            del self._spec.places[role]
+            self._services.launcher.place(launch_name(self._spec.key, role), None)
+        self.announce("error", f"host {host} is given up: {' and '.join(moved)} continue at home, in new sessions")
+
+    def _bridge_port(self) -> int:
+        spec = self._spec
+        return self._services.launcher.listening_port(bridge_of(spec.key)) if spec.paired else 0
 
     def _stop_from_console(self, reason: str, now: bool) -> None:
         self._on_purpose()
@@ -255,6 +297,11 @@ class RunInstance:
         self._control.publish(Shown(progress=progress))
 
 
+def _log_from(host: str, line: str) -> None:
+    """A line that a program on a host has printed."""
+    logger.bind(actor=host).info("{}", line)
+
+
 def run_log(spec: RunSpec) -> LogSettings:
     """Where and how a run logs: all its processes write into one file."""
     return LogSettings(stderr=False, file=str(spec.directory / "log"))
@@ -293,6 +340,7 @@ def first_manifest(spec: RunSpec) -> dict[str, object]:
         **({ALLOWED: spec.allowed_sha256} if spec.allowed_sha256 else {}),
         **({"tmuxSession": spec.tmux_session} if spec.tmux_session else {}),
         **({"workspace": True} if spec.workspace else {}),
+        **({"places": {role: host.name for role, host in spec.places.items()}} if spec.places else {}),
         "agents": spec.agents,
     }
 

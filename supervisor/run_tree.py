@@ -18,6 +18,7 @@ from actors.adapters import ConfiguredAgent, find_adapter
 from actors.edges.configuration import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
+from actors.hosts import Host
 from actors.machines import backoff, hints, prompts
 from actors.machines.run.budgets import whole_usd
 from actors.messages import ROLE_PROMPT, StartTurnRequest
@@ -66,6 +67,11 @@ def launch_name(key: str, child: str) -> str:
     return f"{key}/{child}"
 
 
+def bridge_of(key: str) -> str:
+    """The launcher's name of the run's bridge, whose socket agents reach."""
+    return launch_name(key, "bridge")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """Everything that starts one run. The command line creates it after every check has passed."""
@@ -81,6 +87,7 @@ class RunSpec:
     raw_output: bool = False
     headless: bool = False  # no terminal attached
     has_prompt: bool = False  # the user can type where it runs
+    places: dict[Role, Host] = field(default_factory=dict)  # of the actors that are not at home
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     # The run's agents that are not in the user's file: defined by a repository, or known by name.
     carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)
@@ -223,6 +230,12 @@ class RunTree:
                     resume=spec.resume_anywhere,
                     tree=spec.tree or spec.cwd,
                     tree_sha256=spec.tree_sha256,
+                    away=tuple(spec.places),
+                    cwd=spec.cwd,
+                    directory=spec.directory,
+                    environment=spec.environment if spec.places else {},
+                    run_id=spec.run_id,
+                    created_at=str(self._manifest.get("createdAt", "")),
                 )
             case "worker":
                 return self._start_agent("worker", spec.worker, spec.worker_model)
@@ -234,7 +247,7 @@ class RunTree:
         spec = self._spec
         bridge = None
         if spec.paired:
-            url = bridge_url(self._port_of(launch_name(spec.key, "bridge")))
+            url = bridge_url(self._port_of(bridge_of(spec.key)))
             bridge = BridgeAccess(url=url, token=self._tokens[role])
         return StartAgent(
             role=role,
@@ -252,6 +265,7 @@ class RunTree:
             pane=self._pane(role, agent),
             program=_program(spec.configured.get(agent.lower())),
             first_session_id=spec.session_ids.get(role),
+            place=spec.places[role].name if role in spec.places else "",
             retry_ms=spec.settings.retry_ms if spec.settings else backoff.RETRY_FIRST_MS,
             max_wait_ms=_max_wait_ms(spec.settings),
             left_usd=whole_usd(spec.settings) if spec.settings else None,
@@ -261,7 +275,7 @@ class RunTree:
     def _pane(self, role: Role, agent: str) -> PaneAccess | None:
         spec = self._spec
         side = find_adapter(agent, spec.configured).side
-        if not spec.workspace or not side:
+        if not spec.workspace or not side or role in spec.places:
             return None
         return PaneAccess(
             server=spec.environment["TMUX"].partition(",")[0],  # "socket,pid,session"; tmux(1)

@@ -75,7 +75,7 @@ Request = SpawnRequest | SignalRequest
 Event = Started | Exited | StartFailed
 
 
-def frame(message: Request | Event) -> bytes:
+def frame(message: msgspec.Struct) -> bytes:
     """Encodes the message for a stream: its length, then msgpack."""
     body = msgspec.msgpack.encode(message, enc_hook=str)  # the only foreign type is Path
     return len(body).to_bytes(_LENGTH_BYTES) + body

@@ -18,6 +18,9 @@
     [prompts]                           # files in place of built-in prompts, relative to this one
     work = "work.txt"
 
+    [hosts.big]                         # of the user's file alone: where agents can run (actors.hosts)
+    ssh = "me@big.example"
+
     [agents.claude]                     # of claude and codex: where one account has met its limit, the next is used
     accounts = [{ CLAUDE_CONFIG_DIR = "~/.claude" }, { CLAUDE_CONFIG_DIR = "~/.claude-work" }]
     [prices."gpt-5.1-codex"]            # of a model, or of an agent for all its other models: USD per million tokens
@@ -52,6 +55,7 @@ from msgspec import UNSET, Meta, UnsetType
 from actors import settings_layers, values
 from actors.edges import files, prompt_files, toml_lines
 from actors.errors import BadFileError, MissingFileError, UserError
+from actors.hosts import Host
 from actors.setting_rows.row import Setting, Toml
 from actors.setting_values import Value
 from actors.settings import Price
@@ -106,6 +110,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     user: tuple[Sourced, ...] = ()  # the layer of the user's file
     repository: tuple[Sourced, ...] = ()  # the layer of the repository's file
     agent_keys: tuple[Sourced, ...] = ()  # of the agents: name `agents.NAME.KEY`; of an environment, the names alone
+    hosts: dict[str, Host] = {}  # of the user's file
     prices: dict[str, Price] = {}  # of the user's file; see `RunSettings.prices`
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
     repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing
@@ -150,6 +155,7 @@ class _Content(NamedTuple):
     agent_keys: tuple[Sourced, ...] = ()
     prices: Mapping[str, Price] = {}
     prompts: Mapping[str, str] = {}
+    hosts: Mapping[str, Host] = {}
 
 
 def nobody(_file: RepositoryFile) -> bool:
@@ -186,6 +192,7 @@ def read_configuration(
         repository=own.layer,
         agent_keys=(*user.agent_keys, *own.agent_keys),
         prices=dict(user.prices),
+        hosts=dict(user.hosts),
         repository_agents=dict(own.agents),
         prompts={**user.prompts, **own.prompts},
         repository_file=asked,
@@ -211,13 +218,23 @@ def _content(file: _File, built_in: Collection[str]) -> _Content:
         if (value := _value(file, row, written)) != ()
     )
     prices: dict[str, dict[str, Any]] = getattr(top, "prices")  # noqa: B009 - see above
+    hosts: dict[str, dict[str, Any]] = getattr(top, "hosts")  # noqa: B009 - see above
     return _Content(
         agents,
         layer,
         tuple(_agent_keys(file, tables)),
         {name: _price(file, name, each) for name, each in prices.items()},
         _prompts(file, layer),
+        {name: _host(file, name, each) for name, each in hosts.items()},
     )
+
+
+def _host(file: _File, name: str, table: dict[str, Any]) -> Host:
+    found = _converted(file, ("hosts", name), table, _HostTable)
+    try:
+        return Host(name=name, **{key: value for key in table if (value := getattr(found, key)) is not UNSET})
+    except UserError as error:
+        raise UserError(f"{file.place('hosts', name)}: {error}") from None
 
 
 def _price(file: _File, name: str, table: dict[str, Any]) -> Price:
@@ -278,9 +295,10 @@ def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[S
 
 
 def _refuse_the_users_keys(file: _File) -> None:
-    if "prices" in file.document:
-        why = f"prices are the user's to set, in ~/{USER_FILE}: leave it out"
-        _refuse(file, ("prices",), file.document["prices"], why)
+    for name in ("prices", "hosts"):
+        if name in file.document:
+            why = f"{name} are the user's to set, in ~/{USER_FILE}: leave it out"
+            _refuse(file, (name,), file.document[name], why)
     for key, row, value in _rows(file):
         if row.repository == "never":
             _refuse(file, key, value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
@@ -411,6 +429,16 @@ class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
     accounts: tuple[dict[str, str], ...] = ()
 
 
+_HostTable = msgspec.defstruct(
+    "_HostTable",
+    [
+        *((key, _Text | UnsetType, UNSET) for key in ("ssh", "root", "python", "prepare")),
+        ("ssh_command", tuple[_Text, ...] | UnsetType, UNSET),
+        *((key, float | UnsetType, UNSET) for key in ("stop_after_s", "lost_after_s")),
+    ],
+    forbid_unknown_fields=True,
+)
+
 _Top = msgspec.defstruct(
     "_Top",
     [
@@ -418,6 +446,7 @@ _Top = msgspec.defstruct(
         *((row.key, _TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
         *((name, dict[str, Any] | UnsetType, UNSET) for name in TABLES),
         ("prices", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
+        ("hosts", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
     ],
     forbid_unknown_fields=True,
 )

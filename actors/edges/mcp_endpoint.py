@@ -148,7 +148,7 @@ class McpEndpoint:
             json_response=True,
             stateless_http=True,
             transport_security=TransportSecuritySettings(
-                allowed_hosts=[f"{host}:{self._port}" for host in ("127.0.0.1", "localhost", "[::1]")]
+                allowed_hosts=[f"{host}:*" for host in ("127.0.0.1", "localhost", "[::1]")]
             ),
         )
 

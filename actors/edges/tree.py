@@ -141,11 +141,12 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
     with tempfile.TemporaryDirectory(dir=store) as folder:
         index = Path(folder) / "index"
         variables = {"GIT_INDEX_FILE": str(index.resolve())} if keep else _variables(top, store, index)
-        settings = (*_QUIET, "-c", f"core.excludesFile={_excludes(top, Path(folder))}")
+        options = settings(top, Path(folder))
         if index_path.is_file():
             shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
         added = ask(
-            *(top, *settings, "add", "-A", "--ignore-errors"),
+            top,
+            *(*options, "add", "-A", "--ignore-errors"),
             variables=variables,
             timeout_s=TIMEOUT_S,
             private=not keep,
@@ -154,7 +155,7 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
             raise UnknownTreeError(added.reason)
 
         def write_tree() -> str:
-            return _must(ask(top, *settings, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=not keep))
+            return _must(ask(top, *options, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=not keep))
 
         whole = write_tree() if keep else ""
         parts = []
@@ -167,7 +168,7 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
             _must(
                 ask(
                     top,
-                    *(*settings, "update-index", "--force-remove", "-z", "--stdin"),
+                    *(*options, "update-index", "--force-remove", "-z", "--stdin"),
                     given="".join(f"{name}\0" for name in leave_out),
                     variables=variables,
                     timeout_s=TIMEOUT_S,
@@ -190,6 +191,11 @@ def _variables(top: Path, store: Path, index: Path | None) -> dict[str, str]:
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
     }
     return found if index is None else found | {"GIT_INDEX_FILE": str(index.resolve())}
+
+
+def settings(top: Path, folder: Path) -> tuple[str, ...]:
+    """Git's options by which the files that do not count stay out of an index. Writes a file to `folder`."""
+    return (*_QUIET, "-c", f"core.excludesFile={_excludes(top, folder)}")
 
 
 def _excludes(top: Path, folder: Path) -> Path:

@@ -74,6 +74,7 @@ from actors.messages.mail import (
     OtherWorkDone,
     ShowMail,
 )
+from actors.messages.travel import FetchTree, TreeParcel, TreeTakenIn
 from actors.messages.values import (
     FULL_PERCENT,
     ROLE_PROMPT,
@@ -122,6 +123,7 @@ __all__ = [
     "ControlRun",
     "Count",
     "DeliverMail",
+    "FetchTree",
     "Finding",
     "FindingState",
     "FoundTurn",
@@ -177,6 +179,8 @@ __all__ = [
     "StopActor",
     "SubmitVerdictRequest",
     "TimeMs",
+    "TreeParcel",
+    "TreeTakenIn",
     "TurnOutcome",
     "TurnSettledReport",
     "TurnStatus",

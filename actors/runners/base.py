@@ -10,6 +10,8 @@ from typing import Protocol
 from actors.machines import run
 from actors.messages import CheckStatus, ProgressKind
 
+CHECKS = "checks"  # folder in the run's directory: what checks have printed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from actors import setting_values
 from actors.setting_rows.row import Setting
 
 ROWS: tuple[Setting, ...] = (
+    Setting(
+        "places",
+        "start",
+        "where an agent works: worker=HOST or reviewer=HOST, a host that ssh knows, or home; can be repeated",
+        ("--place",),
+        value="ACTOR=HOST",
+        parse=setting_values.line,
+        default=(),
+        shown="home",
+        adds=True,
+    ),
     Setting(
         "run_id",
         "start",

@@ -30,6 +30,7 @@ RANKS = {
     "actors.settings_table": 0,
     "actors.text": 0,
     "actors.values": 0,
+    "actors.hosts": 1,
     "actors.machines": 1,
     "actors.wire": 1,
     "actors.starts": 1,

@@ -30,14 +30,15 @@ STARTERS = {
     *("execvp", "execv", "execl", "execlp", "posix_spawnp", "system", "popen", "spawnv", "create_subprocess_shell"),
 }
 STARTING_MODULES = {"subprocess", "asyncio", "os"}
-INHERITS = "actors.embedded.actions"  # an agent: its commands have the environment that it was given
+# An agent's commands have the environment that it was given; the first program on a host has that of its login.
+INHERIT = {"actors.embedded.actions", "supervisor.hosts.stage1"}
 
 
 def test_whatever_starts_a_program_says_with_which_environment():
     unsaid = [
         at(name, call)
         for name in MODULES
-        if name != INHERITS
+        if name not in INHERIT
         for call in calls(name)
         if isinstance(call.func, ast.Attribute) and call.func.attr in STARTERS
         and (
@@ -80,6 +81,8 @@ def test_foreign_text_is_made_valid_where_it_enters():
 
 # The user is asked with words of ours.
 ASK_THE_USER = {"shell.doctor", "shell.dashboard.app"}
+# Frames between our own programs.
+WRITE_FRAMES = {"supervisor.forkserver", "supervisor.hosts.shim", "supervisor.hosts.stage1"}
 WRITES = {"print", "os.write"}
 STREAMS = tuple(f"sys.{stream}.write" for stream in ("stdout", "stderr", "__stdout__", "__stderr__"))
 
@@ -91,7 +94,7 @@ def test_everything_that_is_printed_goes_through_the_one_way_out():
         for name in MODULES
         if name.startswith(("shell", "supervisor")) and name != "shell.output"
         for call in calls(name)
-        if (called(call) in WRITES and name != "supervisor.forkserver")
+        if (called(call) in WRITES and name not in WRITE_FRAMES)
         or called(call).startswith(STREAMS)
         or (called(call) == "input" and name not in ASK_THE_USER)
     ]

@@ -1,0 +1,244 @@
+"""Brings a run's tree to an agent on another host, and its work home again (edges/travel).
+
+Home's tree is the one that counts. Before a turn or a job the host gets home's tree; after it, home follows what was
+changed. Home follows only a tree that began with what home still has. Another one is kept under `refs/loop/…/salvage`
+and the user is told: nothing is merged by itself, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from loguru import logger
+from msgspec.structs import replace
+
+from actors.edges import travel
+from actors.edges.travel import Snapshot, Synced
+from actors.errors import LoopError, OperationalError
+from actors.machines import run
+from actors.messages import FetchTree, Message, ProgressKind, TreeParcel, TreeTakenIn
+from actors.runners.base import Runner
+
+PART_BYTES = 8 * 1024 * 1024
+ASK_AGAIN_S = 30.0  # the run may have been restarted meanwhile
+PATIENCE_S = 900.0
+
+
+def parcels(request_id: str, snapshot: Snapshot, data: bytes, base: str = "") -> Iterator[TreeParcel]:
+    """The tree in parts; one part without data where nothing has to travel."""
+    count = max(1, -(-len(data) // PART_BYTES))
+    for number in range(1, count + 1):
+        yield TreeParcel(
+            request_id=request_id,
+            number=number,
+            of=count,
+            data=data[(number - 1) * PART_BYTES : number * PART_BYTES],
+            commit=snapshot.commit,
+            tree=snapshot.tree,
+            head=snapshot.head,
+            branch=snapshot.branch,
+            base=base,
+        )
+
+
+def snapshot_in(parcel: TreeParcel) -> Snapshot:
+    """The snapshot that the parcel is a part of."""
+    return Snapshot(commit=parcel.commit, tree=parcel.tree, head=parcel.head, branch=parcel.branch)
+
+
+class Parts:
+    """Collects the parts of each tree. Parts may come twice."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[int, bytes]] = {}
+
+    def add(self, parcel: TreeParcel) -> bytes | None:
+        """The data of the whole tree once all parts are here."""
+        parts = self._found.setdefault(parcel.request_id, {})
+        parts[parcel.number] = parcel.data
+        if len(parts) < parcel.of:
+            return None
+        del self._found[parcel.request_id]
+        return b"".join(parts[number] for number in range(1, parcel.of + 1))
+
+
+class HomeCourier:
+    """Home's side, in a thread of its own: `take` is for the mailbox's thread. `tell` sends a message to an actor."""
+
+    def __init__(
+        self,
+        cwd: Path,
+        store: Path,
+        *,
+        salvage: str,
+        tell: Callable[[str, Message], None],
+        say: Callable[[ProgressKind, str], None],
+    ) -> None:
+        self._cwd, self._store = cwd, store
+        self._salvage = salvage  # the ref's beginning
+        self._tell, self._say = tell, say
+        self._parts = Parts()
+        self._work: queue.SimpleQueue[tuple[str, FetchTree | TreeParcel]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="courier", daemon=True).start()
+
+    def take(self, role: str, message: FetchTree | TreeParcel) -> None:
+        """Serves the message soon."""
+        self._work.put((role, message))
+
+    def _serve(self) -> None:
+        while True:
+            role, message = self._work.get()
+            try:
+                if isinstance(message, FetchTree):
+                    self._send(role, message)
+                elif (data := self._parts.add(message)) is not None:
+                    self._tell(
+                        role, TreeTakenIn(request_id=message.request_id, reason=self._bring_in(role, message, data))
+                    )
+            except (LoopError, OSError) as error:
+                logger.warning("the tree of {}: {}", role, error)
+                self._refuse(role, message, str(error))
+
+    def _refuse(self, role: str, message: FetchTree | TreeParcel, reason: str) -> None:
+        if isinstance(message, FetchTree):
+            self._tell(role, TreeParcel(request_id=message.request_id, number=1, of=1, reason=reason))
+        else:
+            self._tell(role, TreeTakenIn(request_id=message.request_id, reason=reason))
+
+    def _send(self, role: str, message: FetchTree) -> None:
+        now = travel.snapshot(self._cwd, self._store, role)
+        data = b"" if now.commit in message.have else travel.pack(self._cwd, role, message.have)
+        author = travel.author(self._cwd)
+        for parcel in parcels(message.request_id, now, data):
+            self._tell(role, replace(parcel, author=author))
+
+    def _bring_in(self, role: str, parcel: TreeParcel, data: bytes) -> str:
+        """Returns why home does not follow; "" = it does."""
+        arrived = snapshot_in(parcel)
+        if data:
+            travel.unpack(self._cwd, data)
+        now = travel.snapshot(self._cwd, self._store, role)
+        if now.same(arrived):
+            return ""
+        why = f"{self._cwd} has changed meanwhile"
+        if now.commit == parcel.base:
+            why = travel.follow(self._cwd, now, arrived)
+        if why:
+            ref = f"{self._salvage}/{role}-{arrived.commit[:12]}"
+            travel.keep(self._cwd, ref, arrived.commit)
+            self._say(
+                "error",
+                f"what {role} has done on its host is not taken over, since {why}; it is kept: git diff HEAD {ref}",
+            )
+        return why
+
+
+class AwayCourier:
+    """The host's side. `bring` and `send` block, in any thread but the mailbox's; `take` is for that one."""
+
+    def __init__(self, cwd: Path, directory: Path, tell: Callable[[Message], None]) -> None:
+        self._cwd = cwd
+        self._store = directory / "trees"
+        self._synced = Synced(directory / f"synced-{cwd.name}")
+        self._tell = tell
+        self._busy = threading.Lock()
+        self._parts = Parts()
+        self._answers: queue.SimpleQueue[TreeParcel | TreeTakenIn] = queue.SimpleQueue()
+
+    def take(self, message: TreeParcel | TreeTakenIn) -> None:
+        """An answer of the run."""
+        self._answers.put(message)
+
+    def bring(self) -> None:
+        """Makes this tree home's. What is here and not at home goes home first. Raises `LoopError`."""
+        with self._busy:
+            known = self._synced.read()
+            if known is not None:
+                self._send(known)
+                known = self._synced.read()
+            else:
+                travel.begin(self._cwd)
+            have = tuple(each for each in (known and known.commit, known and known.head) if each)
+            request_id = str(uuid.uuid4())
+            data, parcel = self._asked(FetchTree(request_id=request_id, have=have))
+            arrived = snapshot_in(parcel)
+            if data:
+                travel.unpack(self._cwd, data)
+            travel.sign(self._cwd, parcel.author)
+            if known is None or not arrived.same(known):
+                travel.put(self._cwd, arrived)
+            now = travel.snapshot(self._cwd, self._store, "here")
+            if now.tree != arrived.tree:
+                raise OperationalError(f"the tree that has come is {now.tree[:12]}, and home's is {arrived.tree[:12]}")
+            self._synced.write(arrived)
+
+    def send(self) -> None:
+        """Takes home what has changed since `bring`. Raises `LoopError`."""
+        with self._busy:
+            known = self._synced.read()
+            if known is not None:
+                self._send(known)
+
+    def _send(self, known: Snapshot) -> None:
+        now = travel.snapshot(self._cwd, self._store, "here")
+        if now.same(known):
+            return
+        data = b"" if now.commit == known.commit else travel.pack(self._cwd, "here", (known.commit, known.head))
+        request_id = str(uuid.uuid4())
+
+        def tell() -> None:
+            for parcel in parcels(request_id, now, data, base=known.commit):
+                self._tell(parcel)
+
+        tell()
+        answer = self._next(request_id, tell)
+        if isinstance(answer, TreeTakenIn) and answer.reason:
+            logger.warning("home does not follow this tree: {}", answer.reason)
+        self._synced.write(now)
+
+    def _asked(self, question: FetchTree) -> tuple[bytes, TreeParcel]:
+        self._tell(question)
+        while True:
+            parcel = self._next(question.request_id, lambda: self._tell(question))
+            if not isinstance(parcel, TreeParcel):
+                continue
+            if parcel.reason:
+                raise OperationalError(f"home's tree cannot come: {parcel.reason}")
+            data = self._parts.add(parcel)
+            if data is not None:
+                return data, parcel
+
+    def _next(self, request_id: str, ask: Callable[[], None]) -> TreeParcel | TreeTakenIn:
+        """The next answer to this request. Asks again from time to time: a restarted run does not know it."""
+        for _ in range(round(PATIENCE_S / ASK_AGAIN_S)):
+            try:
+                while (answer := self._answers.get(timeout=ASK_AGAIN_S)).request_id != request_id:
+                    continue
+            except queue.Empty:
+                ask()
+            else:
+                return answer
+        raise OperationalError(f"home does not answer within {PATIENCE_S / 60:.0f} minutes")
+
+
+class WithTree:
+    """A runner on another host: home's tree comes before it, and goes home after it."""
+
+    def __init__(self, runner: Runner, courier: AwayCourier) -> None:
+        self._runner = runner
+        self._courier = courier
+
+    def run(self) -> run.Event | None:
+        """See `Runner.run`."""
+        self._courier.bring()
+        answer = self._runner.run()
+        self._courier.send()
+        return answer
+
+    def cancel(self) -> None:
+        """See `Runner.cancel`."""
+        self._runner.cancel()

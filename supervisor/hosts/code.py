@@ -1,0 +1,60 @@
+"""Our own code as a wheel, for hosts that do not have it, and the digest by which two installations are the same."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+
+PACKAGES = ("actors", "shell", "supervisor")
+NAME = "pairloop"
+_TOP = Path(__file__).parents[2]
+
+
+def _sources() -> Iterator[tuple[str, bytes]]:
+    for package in PACKAGES:
+        for path in sorted((_TOP / package).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix in {".py", ".toml", ".sql", ".typed"}:
+                yield path.relative_to(_TOP).as_posix(), path.read_bytes()
+
+
+@cache
+def digest() -> str:
+    """Of names and contents of all our files: 20 hex digits."""
+    found = hashlib.sha256()
+    for name, content in _sources():
+        found.update(f"{name}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()[:20]
+
+
+def wheel_name() -> str:
+    """As pip needs it."""
+    return f"{NAME}-{distribution(NAME).version}-py3-none-any.whl"
+
+
+def wheel() -> bytes:
+    """A wheel of this installation, an editable one included."""
+    info = distribution(NAME)
+    folder = f"{NAME}-{info.version}.dist-info"
+    entries = [
+        *_sources(),
+        (f"{folder}/METADATA", (info.read_text("METADATA") or "").encode()),
+        (f"{folder}/WHEEL", b"Wheel-Version: 1.0\nGenerator: loop\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+        (f"{folder}/entry_points.txt", (info.read_text("entry_points.txt") or "").encode()),
+    ]
+    rows = [f"{name},sha256={_hash(content)},{len(content)}" for name, content in entries]
+    entries.append((f"{folder}/RECORD", "\n".join([*rows, f"{folder}/RECORD,,", ""]).encode()))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def _hash(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -1,0 +1,260 @@
+"""The launcher of one run's actors on one host: keeps the link, hands requests to the shim there, grants its lease.
+
+Lives in the root process. It restarts no actor. A link that has ended is made again: the next shim ends what the lost
+one has left, and then the exits are reported. If the host does not come back, they are reported when its lease has
+certainly ended. So an incarnation is never reported as ended while it may still write.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from actors.errors import LoopError, ProtocolError
+from actors.hosts import Host
+from actors.machines.durations import span
+from actors.machines.lease import Granted
+from supervisor.hosts.host_protocol import VERSION, Begin, Begun, FromShim, LeaseAsked, LeaseGranted, Reach
+from supervisor.hosts.ssh_link import HostUnreachableError, SshLink
+from supervisor.launcher_parts import OnEvent, Reporter
+from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
+
+BEGIN_S = 30.0  # from our first words to the shim's
+RETRY_S = (0.5, 1.0, 2.0, 5.0)  # between two attempts to reach a host again; the last one counts for all further ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeSide:
+    """What the host reaches of home, and what the shim is told of the run."""
+
+    key: str
+    run_id: str
+    repository_id: str
+    bus: Path  # the router's socket
+    bridge_port: Callable[[], int]  # 0 = the run has no bridge
+    runtime: Path  # for the control socket of ssh
+    tell: Callable[[str], None]  # a line for the user; any thread
+    log: Callable[[str], None]  # what programs on the host print; any thread
+    given_up: Callable[[], None]  # the host did not come back: its actors start at home from now on
+
+
+@dataclass(kw_only=True)
+class _Link:
+    """One link with its shim, while it lasts."""
+
+    ssh: SshLink
+    reader: Frames = field(default_factory=lambda: Frames(FromShim))
+    granted: Granted
+
+
+class HostLauncher:
+    """See `supervisor.launchers.Launcher`. Two threads: one carries requests out, one reads what the shim says."""
+
+    def __init__(self, on_event: OnEvent, host: Host, home: HomeSide) -> None:
+        self.host = host
+        self._home = home
+        self._reporter = Reporter(on_event)
+        self._work: queue.SimpleQueue[SpawnRequest | SignalRequest | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()
+        self._link: _Link | None = None
+        self._links = 0
+        self._connecting = threading.Lock()
+        self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
+        self._closed = threading.Event()
+        self._serving = threading.Thread(target=self._serve, name=f"host {host.name}", daemon=True)
+        self._serving.start()
+
+    # --- any thread ---------------------------------------------------------------------------------------------
+
+    def start(self, request: SpawnRequest) -> None:
+        """See `Launcher.start`."""
+        self._work.put(request)
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        """See `Launcher.kill`."""
+        self._work.put(SignalRequest(child=child, incarnation=incarnation, signal=number))
+
+    def listening_port(self, child: str) -> int:
+        """No actor that listens is placed on a host."""
+        raise ProtocolError(f"{child} wants a socket, and runs on {self.host.name}")
+
+    def forget(self, child: str) -> None:
+        """Nothing is held for a child."""
+
+    def close(self) -> None:
+        """See `Launcher.close`."""
+        self._reporter.silence()
+        self._closed.set()
+        self._work.put(None)
+        with self._guard:
+            link = self._link
+        if link is not None:
+            link.ssh.close()
+        self._serving.join(3.0)
+
+    @property
+    def state(self) -> str:
+        """For the user: "connected", or what is wrong."""
+        with self._guard:
+            return "connected" if self._link is not None else "not connected"
+
+    # --- the serving thread -------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while (request := self._work.get()) is not None and not self._closed.is_set():
+            match request:
+                case SpawnRequest():
+                    self._spawn(request)
+                case SignalRequest():
+                    self._send(frame(request))
+
+    def _spawn(self, request: SpawnRequest) -> None:
+        try:
+            self._connect()
+        except LoopError as error:
+            self._reporter.report(failed(request, str(error)))
+            return
+        with self._guard:
+            self._children[request.child, request.incarnation] = request
+        if not self._send(frame(request)):
+            self._forget(request.child, request.incarnation)
+            self._reporter.report(failed(request, f"host {self.host.name}: the link has just ended"))
+
+    def _send(self, data: bytes) -> bool:
+        with self._guard:
+            link = self._link
+        if link is None:
+            return False
+        try:
+            link.ssh.send(data)
+        except OSError:  # its reader sees the end
+            return False
+        return True
+
+    def _connect(self) -> None:
+        """Makes the link if there is none. Raises `HostUnreachableError`."""
+        with self._connecting:
+            self._connect_alone()
+
+    def _connect_alone(self) -> None:
+        with self._guard:
+            if self._link is not None:
+                return
+            self._links += 1
+            control = self._home.runtime / f"ssh-{self.host.name[:20]}-{self._links}"
+        begun_s = time.monotonic()
+        ssh = SshLink(self.host, control, self._home.log)
+        ssh.open()
+        link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
+        try:
+            begun, early = self._begin(link)
+            ssh.forward_socket(f"{begun.directory}/bus.sock", self._home.bus)
+            port = self._home.bridge_port()
+            ssh.send(frame(Reach(bridge_port=ssh.forward_port(port) if port else 0)))
+        except OSError as error:
+            raise HostUnreachableError(ssh.ended()) from error
+        except LoopError:
+            ssh.close()
+            raise
+        for message in early:
+            self._take(link, message)
+        with self._guard:
+            self._link = link
+        took = time.monotonic() - begun_s
+        logger.info(
+            "host {} is connected after {:.2f} s; {} of a lost link were ended there", self.host.name, took, begun.ended
+        )
+        threading.Thread(target=self._read, args=(link,), name=f"from {self.host.name}", daemon=True).start()
+        if self._closed.is_set():
+            ssh.close()
+
+    def _begin(self, link: _Link) -> tuple[Begun, list[object]]:
+        home, host = self._home, self.host
+        begin = Begin(
+            key=home.key,
+            root=host.root,
+            stop_after_s=host.stop_after_s,
+            repository_id=home.repository_id,
+            run_id=home.run_id,
+        )
+        link.ssh.send(frame(begin))
+        late = threading.Timer(BEGIN_S, link.ssh.close)
+        late.start()
+        try:
+            while data := link.ssh.read():
+                messages = list(link.reader.feed(data))
+                if not messages:
+                    continue
+                if not isinstance(messages[0], Begun) or messages[0].version != VERSION:
+                    raise ProtocolError(f"host {host.name} begins with {messages[0]!r}")
+                return messages[0], messages[1:]
+        finally:
+            late.cancel()
+        raise HostUnreachableError(link.ssh.ended())
+
+    # --- the reading thread -------------------------------------------------------------------------------------
+
+    def _read(self, link: _Link) -> None:
+        try:
+            while data := link.ssh.read():
+                for message in link.reader.feed(data):
+                    self._take(link, message)
+        except ProtocolError as error:
+            logger.error("host {}: {}", self.host.name, error)
+        reason = link.ssh.ended()
+        with self._guard:
+            self._link = None
+        if not self._closed.is_set():
+            self._lost(link, reason)
+
+    def _take(self, link: _Link, message: object) -> None:
+        match message:
+            case LeaseAsked():
+                link.granted.at_s = time.monotonic()
+                try:
+                    link.ssh.send(frame(LeaseGranted(number=message.number)))
+                except OSError:
+                    return
+            case Started():
+                self._reporter.report(message)
+            case Exited() | StartFailed():
+                self._forget(message.child, message.incarnation)
+                self._reporter.report(message)
+            case _:
+                raise ProtocolError(f"host {self.host.name} says {message!r}")
+
+    def _lost(self, link: _Link, reason: str) -> None:
+        """Reaches the host again, or waits until nothing can live there; then reports the exits."""
+        with self._guard:
+            children = list(self._children.values())
+        if not children:
+            return
+        wait_s = link.granted.given_up_in_s(time.monotonic())
+        self._home.tell(f"{reason}; its actors are given up in {span(round(wait_s * 1_000))} unless it comes back")
+        attempt = 0
+        while (left_s := link.granted.given_up_in_s(time.monotonic())) > 0 and not self._closed.is_set():
+            try:
+                self._connect()
+            except LoopError as error:
+                logger.info("{}", error)
+            else:
+                self._home.tell(f"host {self.host.name} is back")
+                break
+            self._closed.wait(min(left_s, RETRY_S[min(attempt, len(RETRY_S) - 1)]))
+            attempt += 1
+        else:
+            self._home.given_up()
+        for request in children:
+            self._forget(request.child, request.incarnation)
+            self._reporter.report(lost(request))
+
+    def _forget(self, child: str, incarnation: int) -> None:
+        with self._guard:
+            self._children.pop((child, incarnation), None)

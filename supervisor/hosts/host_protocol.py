@@ -1,0 +1,56 @@
+"""What home and the shim of a host say to each other over its stdin and stdout, beside supervisor.spawning. Pure.
+
+The shim asks for its lease, and home answers. So the shim knows how old an answer may be: its lease runs from the
+moment at which it asked. An answer that the network has kept for a minute prolongs nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from supervisor.spawning import Exited, SignalRequest, SpawnRequest, Started, StartFailed
+
+VERSION = 1
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Home's first words: what the shim serves. A shim of the same run that still lives there is ended first."""
+
+    version: int = VERSION
+    key: str  # of the run, unique on the host
+    root: str  # the directory of loop on the host; "~" is the home directory there
+    stop_after_s: float  # how long the shim lives on without its lease
+    repository_id: str
+    run_id: str
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The shim's first words. `directory` is private, empty and short enough for sockets."""
+
+    version: int
+    directory: str
+    python: str
+    pid: int
+    ended: int = 0  # how many processes of a predecessor were ended
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Home has made the ways back: the socket of the bus in `Begun.directory`, and a loopback port for the bridge."""
+
+    bridge_port: int  # 0 = the run has no bridge
+
+
+class LeaseAsked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Shim to home: may I go on?"""
+
+    number: int
+
+
+class LeaseGranted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Home to shim: yes, for `Begin.stop_after_s` from the moment at which you asked."""
+
+    number: int
+
+
+ToShim = Begin | Reach | LeaseGranted | SpawnRequest | SignalRequest
+FromShim = Begun | LeaseAsked | Started | Exited | StartFailed

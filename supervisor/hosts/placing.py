@@ -1,0 +1,51 @@
+"""The launcher of a root: hands each child to the launcher of its place. Lives in the root process; decides nothing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from supervisor.launchers import Launcher
+from supervisor.spawning import SpawnRequest
+
+
+class PlacingLauncher:
+    """See `supervisor.launchers.Launcher`. A child without a place is at home."""
+
+    def __init__(self, home: Launcher) -> None:
+        self._home = home
+        self._guard = threading.Lock()
+        self._places: dict[str, Launcher] = {}
+
+    def place(self, child: str, launcher: Launcher | None) -> None:
+        """From the next start on, the child runs there; None: at home."""
+        with self._guard:
+            if launcher is None:
+                self._places.pop(child, None)
+            else:
+                self._places[child] = launcher
+
+    def _of(self, child: str) -> Launcher:
+        with self._guard:
+            return self._places.get(child, self._home)
+
+    def start(self, request: SpawnRequest) -> None:
+        """See `Launcher.start`."""
+        self._of(request.child).start(request)
+
+    def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
+        """See `Launcher.kill`."""
+        self._of(child).kill(child, incarnation, number)
+
+    def listening_port(self, child: str) -> int:
+        """See `Launcher.listening_port`."""
+        return self._home.listening_port(child)
+
+    def forget(self, child: str) -> None:
+        """See `Launcher.forget`."""
+        self._home.forget(child)
+        self.place(child, None)
+
+    def close(self) -> None:
+        """See `Launcher.close`. The launchers of places are closed by those who made them."""
+        self._home.close()

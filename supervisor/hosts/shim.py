@@ -1,0 +1,216 @@
+"""The program of a host: starts and ends the actors that home places there. Runs on the host, one for each run.
+
+Its stdin is its lifeline, and its lease the second one: when either ends, it ends every actor with all that it has
+started. It decides nothing else. Home's start arguments name paths of home; `placed` puts those of the host in their
+place, with the host's own environment: no variable of home travels.
+
+stdout carries frames alone; what anybody prints goes to stderr, which ssh brings home.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from loguru import logger
+from msgspec.structs import replace
+
+from actors import starts
+from actors.access import BridgeAccess, bridge_url
+from actors.edges import environments, files, processes
+from actors.errors import LoopError, ProtocolError, UserError
+from actors.machines.lease import Held
+from supervisor.hosts.host_protocol import VERSION, Begin, Begun, LeaseAsked, LeaseGranted, Reach, ToShim
+from supervisor.launchers import Launcher, make_launcher
+from supervisor.private_socket import MAX_PATH_BYTES
+from supervisor.spawning import Event, Frames, SignalRequest, SpawnRequest, failed, frame
+
+_READ_BYTES = 65_536
+EXIT_LEASE_ENDED = 3
+PRELOAD = ("actors.actor_process", "actors.agent")
+
+
+class Shim:
+    """Serves home until its lifeline or its lease ends. Created and used in the main thread."""
+
+    def __init__(self, begin: Begin, reader: int, writer: int) -> None:
+        if begin.version != VERSION:
+            raise ProtocolError(f"home speaks version {begin.version} of the hosts' protocol, this host {VERSION}")
+        self._begin = begin
+        self._reader, self._writer = reader, writer
+        self._root = Path(begin.root).expanduser()
+        self.run = self._root / "runs" / quote(begin.key, safe="")
+        files.make_private(self.run)
+        self._lock, ended = _take_over(self.run / "shim.lock")
+        self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._write, name="to home", daemon=True).start()
+        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=_socket_base()))
+        self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD)
+        self._bridge_port = 0
+        now_s = time.monotonic()
+        self._lease = Held(begin.stop_after_s, now_s + begin.stop_after_s)
+        self._say(
+            frame(
+                Begun(
+                    version=VERSION,
+                    directory=str(self._sockets),
+                    python=sys.version.split()[0],
+                    pid=os.getpid(),
+                    ended=ended,
+                )
+            )
+        )
+
+    def serve(self, rest: Frames) -> int:
+        """Blocks; returns the exit status."""
+        try:
+            while True:
+                now_s = time.monotonic()
+                if now_s >= self._lease.until_s:
+                    logger.warning("the lease of {} has ended: ending its actors", self._begin.key)
+                    return EXIT_LEASE_ENDED
+                if self._lease.next_ask_s(now_s) <= 0:
+                    self._say(frame(LeaseAsked(number=self._lease.ask(now_s))))
+                patience_s = min(self._lease.next_ask_s(now_s), self._lease.until_s - now_s)
+                if not select.select([self._reader], [], [], max(0.0, patience_s))[0]:
+                    continue
+                data = os.read(self._reader, _READ_BYTES)
+                if not data:
+                    return 0
+                for message in rest.feed(data):
+                    self._take(message)
+        finally:
+            self._launcher.close()
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            os.close(self._lock)
+
+    def _take(self, message: ToShim) -> None:
+        match message:
+            case LeaseGranted():
+                self._lease.granted(message.number)
+            case Reach():
+                self._bridge_port = message.bridge_port
+            case SpawnRequest():
+                try:
+                    request = self._placed(message)
+                except (LoopError, OSError) as error:
+                    self._report(failed(message, str(error)))
+                else:
+                    self._launcher.start(request)
+            case SignalRequest():
+                self._launcher.kill(message.child, message.incarnation, message.signal)
+            case Begin():
+                raise ProtocolError("home has begun twice")
+
+    def _placed(self, request: SpawnRequest) -> SpawnRequest:
+        """The request with the paths, the environment and the addresses of this host."""
+        process = starts.decode(request.arguments)
+        start = starts.typed(process.start, starts.StartAgent)
+        cwd = self._root / "trees" / quote(self._begin.repository_id, safe="") / self._begin.run_id / start.role
+        cwd.mkdir(parents=True, exist_ok=True)
+        bridge = start.bridge and BridgeAccess(url=bridge_url(self._bridge_port), token=start.bridge.token)
+        start = replace(
+            start,
+            cwd=cwd,
+            directory=self.run,
+            records=self.run / "processes" / f"of {quote(request.child, safe='')}",
+            environment=environments.handed_on(),
+            repository=None,
+            bridge=bridge,
+            pane=None,
+        )
+        process = replace(
+            process,
+            endpoint=f"ipc://{self._sockets}/bus.sock",
+            start=start,
+            log=replace(process.log, stderr=True, file=""),  # ssh brings it home
+        )
+        return replace(request, arguments=starts.encode(process), log_path=None, runtime_dir=self.run)
+
+    def _report(self, event: Event) -> None:
+        self._say(frame(event))
+
+    def _say(self, data: bytes) -> None:
+        self._outgoing.put(data)
+
+    def _write(self) -> None:
+        with suppress(OSError):  # home is gone: the lifeline tells
+            while True:
+                data = self._outgoing.get()
+                while data:
+                    data = data[os.write(self._writer, data) :]
+
+
+def _socket_base() -> Path:
+    base = Path(tempfile.gettempdir()) / f"loop-{os.getuid()}"
+    if len(os.fsencode(base)) > MAX_PATH_BYTES - 30:
+        base = Path("/tmp") / f"loop-{os.getuid()}"  # noqa: S108 - private, and its owner is checked
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = base.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise UserError(f"{base} must be yours, and not writable by others: remove it on the host")
+    return base
+
+
+def _take_over(path: Path) -> tuple[int, int]:
+    """Takes the lock of the run on this host; ends a predecessor that still holds it. Returns how many it has ended."""
+    descriptor = files.open_own(path, os.O_RDWR)
+    ended = 0
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, _, started = os.pread(descriptor, 100, 0).decode(errors="replace").partition(" ")
+            if pid.isdecimal() and processes.end_stale(int(pid), started):
+                ended = 1
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # released with the last of them
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {processes.start_time(os.getpid())}".encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, ended
+
+
+def main() -> int:
+    """Reads `Begin`, then serves."""
+    reader, writer = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    frames = Frames(ToShim)
+    begin: object = None
+    while begin is None:
+        data = os.read(reader, _READ_BYTES)
+        if not data:
+            return 0
+        for message in frames.feed(data):
+            begin = message
+            break
+    if not isinstance(begin, Begin):
+        raise ProtocolError(f"home begins with {type(begin).__name__}")
+    return Shim(begin, reader, writer).serve(frames)
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LoopError as error:
+        logger.error("{}", error)
+        sys.exit(1)
