@@ -114,3 +114,8 @@ def test_the_machines_are_drawn_as_they_are():
     page = draw_machines.PAGE.read_text("utf-8")
     assert page == drawn(page, draw_machines.PARTS)
     assert all(f"<!-- {part}: " in page for part in draw_machines.PARTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_mark_of_a_conflict_is_left(document: str):
+    assert [line for line in text_of(document).splitlines() if re.match(r"<{7} |={7}$|>{7} ", line)] == []
