@@ -148,6 +148,7 @@ def review(
     done_signal: str,
     checks: Sequence[str] = (),
     changed: Sequence[str] = (),
+    compared: tuple[str, str] | None = None,
     send_notes_to: str | None = None,
     findings: ReviewFindings | None = None,
     diagnosis: str = "",
@@ -155,8 +156,9 @@ def review(
 ) -> str:
     """The review prompt of one round. `send_notes_to`: name of the primary agent when the reviewer is its peer.
 
-    `changed`: files changed since the last checks and reviews, which do not count any more. `findings`: the ledger;
-    None: there is none. `diagnosis`: what the worker said when there was no progress.
+    `changed`: files changed since the last checks and reviews, which do not count any more; `compared`: the commits
+    before and after. `findings`: the ledger; None: there is none. `diagnosis`: what the worker said when there was no
+    progress.
     """
     notes_to = (
         f'Send what must change to "{send_notes_to}" with the tool send_message of the MCP server loop-bridge before '
@@ -169,7 +171,7 @@ def review(
         "round": str(number),
         "task": _task(task, request),
         "proof": f"Proof that is asked for:\n{proof.strip()}" if proof.strip() else "",
-        "changed": _changed(changed),
+        "changed": _changed(changed, compared),
         "checks": _checks_passed(checks),
         "diagnosis": stalled if diagnosis else "",
         "peer": notes_to,
@@ -403,11 +405,13 @@ def _checks_to_come(checks: Sequence[str]) -> str:
     return "Once you say that you are done, these commands are run, and each must exit with 0:\n" + "\n".join(checks)
 
 
-def _changed(names: Sequence[str]) -> str:
+def _changed(names: Sequence[str], compared: tuple[str, str] | None) -> str:
     if not names:
         return ""
-    return "Files were changed during the last review, so no verdict of it counts. Review the work as it is now:\n" + (
-        "\n".join(names)
+    how = f" `git diff {compared[0]} {compared[1]}` shows what was changed:" if compared is not None else ""
+    return (
+        "Files were changed during the last review, so no verdict of it counts. Review the work as it is now"
+        f"{'.' if how else ':'}{how}\n" + "\n".join(names)
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -158,3 +159,35 @@ def test_checkpoints_go_with_the_worktree_of_their_run_or_with_the_run(world: Wo
     shutil.rmtree(world.run_directory("1"))
     assert loop(world, "worktree", "clean").strip() == "removed 2 checkpoints of runs that are no more"
     assert run_git(world.project, *refs) == ""
+
+
+def test_a_verification_that_is_killed_or_ended_leaves_nothing_and_the_next_one_works(world: World):
+    (world.base / "scenario.toml").write_text(PROVED)
+    (world.project / "TASK.md").write_text("Make app good.")
+    world.play_embedded(world.base / "scenario.toml")
+    hold = world.base / "hold"
+    check = f"touch {world.base}/begun; while [ -e {hold} ]; do sleep 0.05; done"
+    ended = world.run("--agent", "embedded", "--check", check, "-p", "TASK.md")
+    assert ended.process.returncode == 0, ended.output
+    hold.touch()
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        (world.base / "begun").unlink()
+        verifying = world.start("verify", "1")
+        assert verifying.wait_until((world.base / "begun").exists, 30)
+        assert "locked loop verify" in run_git(world.project, "worktree", "list", "--porcelain")
+        verifying.signal(number)
+        verifying.wait()
+        world.wait_until_empty(30)
+    assert run_git(world.project, "worktree", "list").count("\n") == 0
+    hold.unlink()
+    assert "the check passes in a temporary worktree" in loop(world, "verify", "1")
+
+
+def test_a_run_that_is_running_is_not_put_back_and_is_compared_all_the_same(hanging: World):
+    (hanging.project / "TASK.md").write_text("Make x.")
+    live = hanging.start("--agent", "embedded", "-p", "TASK.md")
+    live.wait_for("iteration 1 of 20: waits for")
+    assert "run 1 is running: loop stop 1 ends it; then restore, and resume it" in loop(
+        hanging, "restore", "1", "0", status=1
+    )
+    assert loop(hanging, "diff", "1") == ""

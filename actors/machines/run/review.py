@@ -20,6 +20,8 @@ from actors.machines.verdict import Verdict, unavailable
 from actors.messages import TurnOutcome
 from actors.settings import Role, other
 
+_DIGITS = 12  # of a commit
+
 
 def after_checks(state: RunState) -> RunState:
     """Runs our own checks first: a failure there saves the reviewers' time."""
@@ -65,6 +67,7 @@ def _ask(state: RunState, role: Role) -> RunState:
         done_signal=run.done_signal,
         checks=run.checks,
         changed=state.moved,
+        compared=(state.kept_before[:_DIGITS], state.kept[:_DIGITS]) if state.kept_before else None,
         send_notes_to=author if run.paired and role != state.author and role not in state.absent else None,
         findings=ledger.for_reviewer(state, role),
         diagnosis=state.progress.diagnosis,

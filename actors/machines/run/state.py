@@ -150,6 +150,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     moves: int = 0  # how many times in this iteration the tree was changed after its checks
     moved: tuple[str, ...] = ()  # what was changed then, for the next reviews
     kept: str = ""  # the commit of the last checkpoint
+    kept_before: str = ""  # the commit of the checkpoint that the change of `moved` replaced
     strayed: str = ""  # what the agent was told last about where its work has to be
     unkept: str = ""  # why the last one that was wanted was not made
     uncommitted: tuple[str, ...] = ()  # files of the tree that were not committed when it was published

@@ -78,7 +78,10 @@ def _kept(state: RunState, event: TreeTaken) -> RunState:
     """Says once, for each reason, that there is no checkpoint: it costs the run nothing."""
     if event.unkept and event.unkept != state.unkept:
         state = steps.say(state, f"there is no checkpoint of the tree: {event.unkept}")
-    return replace(state, kept=event.kept or state.kept, unkept=event.unkept)
+    if not event.kept:  # a look that keeps nothing, or could not
+        return replace(state, unkept=event.unkept, kept_before="" if event.unkept else state.kept_before)
+    before = state.kept if event.kept != state.kept else ""
+    return replace(state, kept=event.kept, kept_before=before, unkept="")
 
 
 def _before_checks(state: RunState, event: TreeTaken) -> RunState:

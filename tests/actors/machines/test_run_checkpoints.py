@@ -111,3 +111,17 @@ def test_an_older_run_keeps_none() -> None:
     story = Bound()
     story.settle(finished("not yet"))
     assert story.open().prompt.startswith("Iteration 2\n")
+
+
+def test_a_reviewer_is_told_how_to_see_what_was_changed_after_the_checks() -> None:
+    story = keeping(checks=("make test",))
+    story.settle(finished(DONE))
+    story.happens(run.TreeTaken(take_id=look(story).take_id, tree=run.Tree(id="work"), kept="a" * 40))
+    story.checks(0)
+    story.sees_tree("work")
+    story.reviews(PASS, PASS)
+    moved = run.TreeTaken(take_id=look(story).take_id, tree=run.Tree(id="other"), changed=("x.py",), kept="b" * 40)
+    story.happens(moved)
+    story.checks(0)
+    story.sees_tree("other")
+    assert f"`git diff {'a' * 12} {'b' * 12}` shows what was changed:\nx.py" in story.open().prompt
