@@ -266,28 +266,29 @@ class RunInstance:
             case QuestionAsked():
                 self._show_question(message.question)
             case _:
-                if isinstance(message, RunStatus):
-                    self._services.notifier.note(self._spec, message.notable)
-                    if self._begun is not None:
-                        self._begun()
-                        self._begun = None
+                if isinstance(message, RunStatus) and self._begun is not None:
+                    self._begun()
+                    self._begun = None
                 self._handler.note(message)
+                self._handler.tell_notable(self._notify)
 
     def _done(self, result: RunResult) -> None:
         """Supervisor's thread. A run that its supervisor gave up has no state that says so."""
         if result.state == "failed":
-            self._services.notifier.note(self._spec, Notable(event="failed", detail=result.detail, key="failed"))
+            self._notify(Notable(event="failed", detail=result.detail, key="failed"))
         self._ended(result)
 
     def _asks(self, question: str) -> None:
         """Supervisor's thread. No actor runs while a question is open."""
         self._handler.asks(question)
+        self._handler.tell_notable(self._notify)
         if question:
             write_state(self._spec.directory, "input-required")
-            asked = Notable(event="input-required", detail=question, key="suspended")
-            self._services.notifier.note(self._spec, asked)
             self._show_question(question)
         self._suspended(bool(question))
+
+    def _notify(self, notable: Notable | None) -> None:
+        self._services.notifier.note(self._spec, notable)
 
     def _show_question(self, question: str) -> None:
         where = "" if self._spec.has_prompt else f" Answer in: loop shell {self._spec.key}"

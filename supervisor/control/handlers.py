@@ -32,6 +32,7 @@ from actors.messages import (
     MailList,
     MailShown,
     Message,
+    Notable,
     Peek,
     Peeked,
     Progress,
@@ -133,6 +134,12 @@ class ControlHandler:
         """Supervisor's thread: the run is suspended until this question is answered; "": it is not suspended."""
         with self._guard:
             self._standing.asks(question)
+
+    def tell_notable(self, tell: Callable[[Notable | None], None]) -> None:
+        """Any thread: calls `tell` with what there is to tell a user who is not there, once that is known."""
+        with self._guard:
+            if self._standing.is_known:
+                tell(self._standing.notable())
 
     # --- what the server asks -----------------------------------------------------------------------------------------
 

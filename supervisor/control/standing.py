@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from actors.errors import OperationalError, UserError
 from actors.machines.run_status import counted_down
-from actors.messages import AgentContact, AgentStatus, CheckStatus, Message, Progress, RunStatus
+from actors.messages import AgentContact, AgentStatus, CheckStatus, Message, Notable, Progress, RunStatus
 from supervisor.children import SILENCE_S
 from supervisor.control.protocol import ActorReport
 
@@ -88,8 +88,26 @@ class RunStanding:
 
     def _asking(self, status: RunStatus) -> RunStatus:
         """Shows that the run waits while an agent waits for the user in its own window, where no console can answer."""
+        asked = self._asked(status)
+        return _waits_for_user(status, asked) if asked else status
+
+    def _asked(self, status: RunStatus) -> str:
         asked = next((agent.asks for agent in self._agents.values() if agent.asks), "")
-        return _waits_for_user(status, asked) if asked and status.state in ("working", "reviewing") else status
+        return asked if status.state in ("working", "reviewing") else ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the run has reported itself, or is suspended."""
+        return self._status is not None or bool(self.question)
+
+    def notable(self) -> Notable | None:
+        """What there is to tell a user who is not there. Call it once the standing `is_known`."""
+        if self.question:
+            return Notable(event="input-required", detail=self.question, key="suspended")
+        status = self._status
+        if status is not None and (asked := self._asked(status)):
+            return Notable(event="input-required", detail=asked, key=f"asks:{asked}")
+        return status.notable if status is not None else None
 
     def agents(self) -> list[AgentStatus]:
         """The agents' reports."""

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.errors import OperationalError, UserError
-from actors.messages import AgentContact, AgentStatus, CheckStatus, Progress, RunStatus, Usage
+from actors.messages import AgentContact, AgentStatus, CheckStatus, Notable, Progress, RunStatus, Usage
 from supervisor.control.protocol import ActorReport
 from supervisor.control.standing import SILENT_MS, RunStanding
 
@@ -99,6 +99,22 @@ def test_a_run_whose_agent_waits_for_the_user_in_its_window_says_so_until_it_is_
     standing.note(replace(STATUS, asks=asked))
     standing.children([worker(2)])
     assert run(standing) == ("working", WORKING.line, "")
+
+
+def test_a_user_who_is_not_there_is_told_what_waits_for_one(standing: RunStanding) -> None:
+    assert not RunStanding(checks_in="worker").is_known
+    assert standing.is_known
+    assert standing.notable() is None
+    limited = Notable(event="limited", detail="waits", key="limited:1")
+    standing.note(replace(WORKING, notable=limited))
+    assert standing.notable() == limited
+    asked = "claude waits for your permission in its pane: Bash: make"
+    standing.note(replace(STATUS, asks=asked))
+    assert standing.notable() == Notable(event="input-required", detail=asked, key=f"asks:{asked}")
+    standing.asks("restart worker, or stop?")
+    assert standing.notable() == Notable(event="input-required", detail="restart worker, or stop?", key="suspended")
+    standing.asks("")
+    assert standing.notable() == limited
 
 
 def test_no_turn_runs_in_a_run_that_is_suspended(standing: RunStanding) -> None:
