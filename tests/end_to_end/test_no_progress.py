@@ -53,7 +53,7 @@ say = "The port is taken, and only you can free it."
 @pytest.mark.parametrize("agent", AGENTS)
 def test_turns_without_effect_lead_to_one_diagnosis_and_then_to_a_person(world: World, agent: str) -> None:
     output = play(world, NO_OP, agent, "--max-stalled", "2")
-    assert output.count("the worker is asked for a diagnosis") == 1
+    assert output.count("the worker is asked for a diagnosis") == 1, output
     assert "diagnosis: The port is taken, and only you can free it." in output
     assert "iteration 4" not in output
     assert world.manifest()["state"] == "stopped"
@@ -148,3 +148,38 @@ def test_a_reviewer_that_takes_too_long_is_asked_for_its_verdict(world: World) -
     output = play(world, SLOW_REVIEW + REVIEW, "embedded", "--review-patience", "3s")
     assert "verdict is asked for now: the review turn took longer than 3 s, and was interrupted" in output
     assert world.manifest()["state"] == "completed"
+
+
+OSCILLATES = """
+[[turn]]
+when = "^Iteration"
+[[turn.step]]
+run = "echo x >> app"
+[[turn.step]]
+say = "<promise>DONE</promise>"
+
+[[turn]]
+when = "^Diagnosis"
+[[turn.step]]
+say = "I cannot see what is wrong."
+
+[[turn]]
+when = "^Review round 1\\\\b"
+[[turn.step]]
+say = "FINDING blocking | app:1 | it is wrong | cat app\\n<review>FAIL</review>"
+
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "STAYS f1\\n<review>FAIL</review>"
+"""
+
+
+def test_a_finding_that_stays_and_stays_ends_in_a_question_to_the_user(world: World) -> None:
+    output = play(world, OSCILLATES, "embedded")
+    assert output.count("the worker is asked for a diagnosis") == 1, output
+    assert "iteration 5" not in output
+    assert world.manifest()["state"] == "stopped"
+    details = [line["detail"] for line in world.transcript() if line.get("kind") == "status"]
+    assert details[-1].startswith("no progress: a reviewer said more than once that this is not fixed: f1: ")
+    assert details[-1].endswith("diagnosis: I cannot see what is wrong")

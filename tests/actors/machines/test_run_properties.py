@@ -39,7 +39,9 @@ OUTCOMES = st.builds(
     text=st.sampled_from(["", DONE, DONE, "<review>PASS</review>", "x\n<review>FAIL</review>", *REVIEWS]),
     error=st.sampled_from(["", "boom"]),
     resets_at_ms=st.sampled_from([None, 0, 5_000_000]),
-    cause=st.sampled_from(["", "", "transient", "billing", "login", "unavailable", "context", "budget"]),
+    cause=st.sampled_from(
+        ["", "", "transient", "billing", "login", "unavailable", "context", "budget", "silent", "overdue"],
+    ),
     window=st.sampled_from(
         [
             None,
@@ -77,6 +79,8 @@ SETTINGS = st.builds(
         st.just({}), st.dictionaries(st.sampled_from([*HOOKS, "before_done", "after_done"]), st.just("make"))
     ),
     max_wait_ms=st.sampled_from([None, 0, 60_000, 86_400_000]),
+    max_stalled=st.sampled_from([0, 0, 1, 2]),
+    max_rounds=st.sampled_from([0, 0, 1, 2]),
     max_cost_usd=st.sampled_from([None, None, 1.0]),
     max_tokens=st.sampled_from([None, 50]),
     max_time_ms=st.sampled_from([None, None, 10_000]),
