@@ -75,10 +75,9 @@ LIMIT = '[[turn]]\nrole = "worker"\nwhen = "^Iteration"\n[[turn.step]]\nfault = 
 
 
 @pytest.mark.real_agents
-@pytest.mark.parametrize(("worker", "peer"), [("codex", "claude"), ("claude", "codex")])
-def test_the_peer_takes_the_work_over_and_the_limited_agent_reviews_it_when_it_is_back(
-    world: World, worker: str, peer: str
-):
+def test_the_peer_takes_the_work_over_and_the_limited_agent_reviews_it_when_it_is_back(world: World):
+    """The other way round: test_workspace_limits."""
+    worker, peer = "codex", "claude"
     limited_worker = LIMIT % 8 + '[[turn.step]]\nsay = "The worker is back too early."\n'
     with world.play_real(written(world, limited_worker + PLAIN % ""), worker=worker) as server:
         loop = world.run("--agent", worker, "--at-limit", "swap", "-p", "TASK.md")
