@@ -76,6 +76,35 @@ class LedgerAndAgent(RuleBasedStateMachine):
     def seen(self):
         self.record(turn.TurnSeen(turn_id=self.running))
 
+    @rule(crash=st.booleans())
+    @precondition(lambda self: self.running is not None)
+    def change_accounts(self, crash: bool):
+        """At a limit: one append, so a crash comes before it or after it."""
+        entry = self.ledger.open[self.running]
+        self.transcript[entry.message_id] = "finished"  # with an error, which is no end of the turn
+        self.next_id += 1
+        self.record(turn.AccountChosen(account=self.next_id % 2, used_up=1 - self.next_id % 2, until_ms=self.next_id))
+        self.record(turn.TurnCut(turn_id=entry.turn_id, next_message_id=f"account-{self.next_id}"))
+        self.running = None
+        if crash:
+            self.crash()
+
+    @rule()
+    def lose_the_session(self):
+        """Its file is gone, and a new session begins."""
+        self.crash()
+        self.transcript.clear()
+        self.next_id += 1
+        begun = [entry.turn_id for entry in self.ledger.open.values() if turn.was_begun(entry)]
+        self.record(turn.SessionBegan(session_id=f"session-{self.next_id}", replaces_lost=True))
+        for turn_id in begun:
+            self.record(
+                turn.TurnHandedOver(
+                    turn_id=turn_id, next_message_id=f"new-{self.next_id}-{turn_id}", prompt="all of it"
+                )
+            )
+        assert all(self.ledger.open[turn_id].status == "intended" for turn_id in begun)
+
     @rule()
     def crash(self):
         self.running = None
