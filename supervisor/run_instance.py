@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
+from msgspec import structs
 
 from actors.actor_process import Sender
 from actors.clock import wall_ms
@@ -29,7 +30,7 @@ from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.control.handlers import ControlHandler
-from supervisor.control.protocol import Ended, Shown
+from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
 from supervisor.hosts.placing import PlacingLauncher
@@ -168,8 +169,14 @@ class RunInstance:
         key = spec.key
         mail = services.router.open_local(key, "supervisor", self._to_supervisor)
         console_mail = services.router.open_local(key, "console", self._to_console)
+        self._hosts: list[HostLauncher] = []
         self._handler = ControlHandler(
-            spec, services.router, ref=console_mail.ref, stop=self._stop_from_console, show=self._show
+            spec,
+            services.router,
+            ref=console_mail.ref,
+            stop=self._stop_from_console,
+            show=self._show,
+            hosts=self._host_reports,
         )
         self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
@@ -246,6 +253,14 @@ class RunInstance:
             del self._spec.places[role]
             self._services.launcher.place(launch_name(self._spec.key, role), None)
         self.announce("error", f"host {host} is given up: {' and '.join(moved)} continue at home, in new sessions")
+
+    def _host_reports(self) -> list[HostReport]:
+        reports = [host.report() for host in self._hosts]
+        placed = {
+            name: [role for role, host in self._spec.places.items() if host.name == name]
+            for name in (report.name for report in reports)
+        }
+        return [structs.replace(report, actors=placed[report.name]) for report in reports if placed[report.name]]
 
     def _bridge_port(self) -> int:
         spec = self._spec

@@ -56,6 +56,7 @@ from supervisor.control.protocol import (
     DeadLetterReport,
     Done,
     GetReport,
+    HostReport,
     Inspect,
     Interrupt,
     LookAtMail,
@@ -100,6 +101,7 @@ class ControlHandler:
         ref: Callable[[str], RemoteRef],
         stop: Callable[[str, bool], None],
         show: Callable[[Progress], None],
+        hosts: Callable[[], list[HostReport]] = list,
     ) -> None:
         self._spec = spec
         self._log = logger.bind(run=spec.key)
@@ -107,6 +109,7 @@ class ControlHandler:
         self._ref = ref
         self._stop = stop
         self._show = show
+        self._hosts = hosts
         self._supervisor: pykka.ActorRef[Any] | None = None
         self._started_at_ms = wall_ms()
         self._standing = RunStanding(checks_in=WORKER)
@@ -163,6 +166,7 @@ class ControlHandler:
                 dead_letters=sum(not letter.kept for letter in self._router.dead_letters(spec.key)),
                 consoles=consoles,
                 question=self._standing.question,
+                hosts=self._hosts(),
                 problems=self._standing.problems(),
             )
 

@@ -45,6 +45,16 @@ class ActorReport(msgspec.Struct, frozen=True, kw_only=True):
     last_event_at_ms: int = 0
 
 
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Another host on which actors of the run are placed."""
+
+    name: str
+    actors: list[str]
+    state: Literal["starting", "connected", "away"]
+    since_ms: int  # Unix ms
+    why: str = ""  # of "away": how the link has ended
+
+
 class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):
     """A message that was not delivered."""
 
@@ -227,6 +237,7 @@ class Report(Answer, frozen=True, kw_only=True, tag=True):
     question: str = ""
     check: CheckStatus | None = None  # that runs now
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
+    hosts: list[HostReport] = msgspec.field(default_factory=list)
     problems: list[str] = msgspec.field(default_factory=list)  # that do not stop the run, for the user
 
 

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loguru import logger
+from msgspec.structs import replace
 
+from actors.clock import wall_ms
 from actors.errors import LoopError, ProtocolError
 from actors.hosts import Host
 from actors.machines.durations import span
 from actors.machines.lease import Granted
+from supervisor.control.protocol import HostReport
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, FromShim, LeaseAsked, LeaseGranted, Reach
 from supervisor.hosts.ssh_link import HostUnreachableError, SshLink
 from supervisor.launcher_parts import OnEvent, Reporter
@@ -65,6 +68,7 @@ class HostLauncher:
         self._guard = threading.Lock()
         self._link: _Link | None = None
         self._links = 0
+        self._report = HostReport(name=host.name, actors=[], state="starting", since_ms=wall_ms())
         self._connecting = threading.Lock()
         self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
         self._closed = threading.Event()
@@ -99,11 +103,10 @@ class HostLauncher:
             link.ssh.close()
         self._serving.join(3.0)
 
-    @property
-    def state(self) -> str:
-        """For the user: "connected", or what is wrong."""
+    def report(self) -> HostReport:
+        """For the user, without the actors."""
         with self._guard:
-            return "connected" if self._link is not None else "not connected"
+            return self._report
 
     # --- the serving thread -------------------------------------------------------------------------------------
 
@@ -167,6 +170,7 @@ class HostLauncher:
             self._take(link, message)
         with self._guard:
             self._link = link
+            self._report = replace(self._report, state="connected", since_ms=wall_ms(), why="")
         took = time.monotonic() - begun_s
         logger.info(
             "host {} is connected after {:.2f} s; {} of a lost link were ended there", self.host.name, took, begun.ended
@@ -211,6 +215,7 @@ class HostLauncher:
         reason = link.ssh.ended()
         with self._guard:
             self._link = None
+            self._report = replace(self._report, state="away", since_ms=wall_ms(), why=reason)
         if not self._closed.is_set():
             self._lost(link, reason)
 

@@ -3,7 +3,7 @@ import pytest
 
 from actors.messages import AgentStatus, CheckStatus, Finding, MailboxItem, RunStatus, Usage
 from shell import tables
-from supervisor.control.protocol import ActorReport, DeadLetterReport, MailboxReport, Report, Traced
+from supervisor.control.protocol import ActorReport, DeadLetterReport, HostReport, MailboxReport, Report, Traced
 
 NOW = 10_000_000
 
@@ -90,6 +90,14 @@ def test_a_report_shows_the_question_and_dead_letters_when_there_are_some():
 
 def test_a_report_shows_what_the_run_lives_with():
     assert "note   claude has not contacted the bridge" in shown(problems=["claude has not contacted the bridge"])
+
+
+def test_a_report_shows_each_host_with_its_actors_and_its_link():
+    big = HostReport(name="big", actors=["worker", "reviewer"], state="connected", since_ms=NOW - 60_000)
+    far = HostReport(name="far", actors=["reviewer"], state="away", since_ms=NOW - 5_000, why="it does not answer")
+    text = shown(hosts=[big, far])
+    assert "host   big: worker, reviewer, connected for 1 m 0 s" in text
+    assert "host   far: reviewer, not connected for 5 s: it does not answer" in text
 
 
 def test_a_run_that_is_not_running_is_said_not_to_be():
