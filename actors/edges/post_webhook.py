@@ -1,10 +1,11 @@
 """Posts one notification: `python -I -S post_webhook.py`. A program; no module imports it.
 
-Standard input is JSON: `url`, and `body` as text. It tries `TRIES` times while the fault may pass, and ends with 0, or
-with 1 and the reason as the last line of standard error. A redirect is a fault: it could lead anywhere. Whoever starts
-it limits its time.
+Standard input is JSON: `url`, and `body` as text. It tries `TRIES` times while the fault may pass. It ends with 0, or
+with 1 and the reason as the last line of standard error. A redirect is a fault: it could lead anywhere. The caller
+limits its time.
 """
 
+import http.client
 import json
 import sys
 import time
@@ -49,7 +50,7 @@ def main() -> int:
                 reason += ", a redirect: give the address that it leads to"
             if error.code < 500 and error.code not in _MAY_PASS:
                 break
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         else:
             return 0

@@ -1,7 +1,7 @@
 """Reads the files that stand in place of built-in prompts. Any process; never blocks.
 
 A prompt tells an agent with full permissions what to do. So a repository's file has to be inside the repository, and is
-part of what the user allows (edges/configuration): it is read once, and the read text is the one that is used.
+part of what the user allows (edges/configuration). It is read once, and the text that was read is used.
 """
 
 from __future__ import annotations

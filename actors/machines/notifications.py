@@ -1,6 +1,6 @@
 """What the user is notified of: derived from a run's state, at most once per change. Pure.
 
-A notification is for a user who is not there: the run is over, waits for a person or a limit, or reached its budget.
+A notification is for a user who is not there. The run is over, waits for a person or a limit, or reached its budget.
 What the user did at a prompt (a pause, a stop) is no news. `notable` says what the state has to tell; `next_of`
 compares that with what the user knows already. Two equal keys in a row are one change. So a restart, which sees the
 same state again, notifies of nothing.

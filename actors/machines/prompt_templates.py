@@ -1,8 +1,8 @@
 """The text of each prompt, as a template: the built-in one, or the user's in its place. Pure.
 
 A template is paragraphs with placeholders such as `{task}`. A paragraph of which nothing is left is dropped. `{{task}}`
-stands for the text `{task}`. Any other brace is text. The first line of a prompt, which names its kind, is not part of
-a template: readers of transcripts and continued turns need it as it is.
+stands for the text `{task}`. Any other brace is text. The first line of a prompt names its kind. It is not part of a
+template: readers of transcripts, and turns that continue, need it as it is.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ TEMPLATES: Mapping[str, Template] = {
             "iteration": "its number",
             "max_iterations": "how many there are at most",
             "task": _TASK,
-            "notes": "what reviews, checks and people found so far",
+            "notes": "what reviews, checks and the user found so far",
             "findings": "open findings, and how one is refused",
             "proof": _PROOF,
             "checks": "the check commands that run afterwards",

@@ -1,7 +1,7 @@
 """Hooks: commands of the user before and after a turn, checks, a review round, and the end. Pure.
 
-A hook is a job, so it is journalled when it has ended: a hook whose end is in the journal never runs again. One that a
-kill, a pause or a stop breaks off runs again from its start: at least once.
+A hook is a job. It is journalled when it has ended, and then never runs again. One that a kill, a pause or a stop
+breaks off runs again from its start: at least once.
 
 - Before a turn or checks: their job is out only when the hook has ended. Each attempt of a turn has its hook.
 - After a turn or checks: their answer waits for the hook, and is then handled as if it came now. A turn that waits for

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socketserver
+import threading
 from pathlib import Path
 
 from actors.edges import notify, processes
@@ -49,6 +51,20 @@ def test_a_webhook_gets_each_notification_and_is_tried_again_while_the_fault_may
     with Webhook(answers=(404,)) as hook:
         assert deliver(tmp_path, webhook=hook.url) == {"webhook": "it answered with HTTP 404"}
         assert len(hook.bodies) == 1
+
+
+def test_a_webhook_that_speaks_no_http_or_does_not_listen_is_a_reason_in_one_line(tmp_path: Path) -> None:
+    class Greeting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"SSH-2.0-x\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        assert deliver(tmp_path, webhook=url) == {"webhook": "SSH-2.0-x"}
+        server.shutdown()
+    assert "refused" in deliver(tmp_path, webhook=url)["webhook"]
 
 
 def test_a_webhook_is_never_followed_to_another_address(tmp_path: Path) -> None:

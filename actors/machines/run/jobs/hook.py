@@ -70,8 +70,8 @@ class HookEnded(Event, frozen=True, kw_only=True):
 
 
 class HookJob(Job, frozen=True, kw_only=True):
-    """A hook, and what follows it: a job (`then`), an answer that waits, with its job (`waiting`, `answered`), or else
-    the step of its moment.
+    """A hook, and what follows it: a job (`then`), or an answer that waits, with its job (`waiting`, `answered`).
+    Without either, the step of its moment follows.
     """
 
     asks: ClassVar[type[Command]] = RunHook
