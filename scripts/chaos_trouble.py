@@ -27,6 +27,9 @@ COMPLETED = r"completed: .*"
 STEP = "[[turn.step]]\n"
 TOKENS_PER_TURN = 1_000
 MAX_TOKENS = 6_500
+# The turn that crosses the budget, and one of each agent that runs then, or begins in that instant. Embedded agents
+# say what a turn has used at its end alone.
+TAIL_TURNS = 3
 FORGIVING = 0.6  # how often a run has none but troubles that it must survive
 END = re.compile(r"^\[loop\] run \S+ ((?:completed|failed|stopped|input-required).*)$")
 STATES = ("completed", "failed", "stopped", "input-required")
@@ -315,9 +318,7 @@ def _inspect(world: World, run: TroubledRun, plan: Plan, found: TroubleReport) -
     if status is not None:
         spent = together(each.usage for each in status.spent)
         found.tokens = spent.input_tokens + spent.output_tokens
-    if (
-        "budget of tokens" in plan.names and found.tokens > MAX_TOKENS + 2 * TOKENS_PER_TURN
-    ):  # two agents' turns may run
+    if "budget of tokens" in plan.names and found.tokens > MAX_TOKENS + TAIL_TURNS * TOKENS_PER_TURN:
         found.troubles.append(f"{found.tokens} tokens were used, and the budget was {MAX_TOKENS}")
 
 
