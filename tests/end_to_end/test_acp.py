@@ -207,6 +207,29 @@ def test_a_client_that_is_gone_leaves_a_stopped_run_that_another_client_loads(wo
     world.wait_until_empty(5)
 
 
+def test_a_run_of_a_terminal_is_attached_to_and_continues_without_the_client(world: World):
+    play(world, work="while [ ! -e go ]; do sleep 0.05; done; echo done > done")
+    loop = world.start(*EMBEDDED, "Greet politely")
+    loop.wait_for(r"\$ shell while")
+
+    async def drive() -> None:
+        async with editor(world, *EMBEDDED) as zed:
+            await zed.agent.load_session(cwd=str(world.project), session_id="1", mcp_servers=[])
+            turn = asyncio.create_task(zed.prompt("1", "Use a comma"))
+            await zed.client.wait_for(lambda: "Use a comma" in zed.client.thought)
+            assert not turn.done()
+            assert await zed.gone() == 0
+            with pytest.raises((ConnectionError, RequestError)):
+                await turn
+            assert zed.client.breaches == []
+
+    asyncio.run(drive())
+    (world.project / "go").touch()
+    assert loop.wait() == 0, loop.output
+    assert "you -> embedded: Use a comma" in loop.output
+    assert "Understood." in loop.output
+
+
 def test_what_cannot_start_is_an_error_with_its_cause_and_leaves_nothing(world: World):
     play(world)
 

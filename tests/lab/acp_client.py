@@ -114,9 +114,15 @@ class RecordingClient:
     @property
     def said(self) -> str:
         """What the agent said, as a client shows it."""
-        return "".join(
-            each["content"]["text"] for each in self.updates if each["sessionUpdate"] == "agent_message_chunk"
-        )
+        return self._text("agent_message_chunk")
+
+    @property
+    def thought(self) -> str:
+        """What the agent thought."""
+        return self._text("agent_thought_chunk")
+
+    def _text(self, kind: str) -> str:
+        return "".join(each["content"]["text"] for each in self.updates if each["sessionUpdate"] == kind)
 
     @property
     def titles(self) -> list[str]:
