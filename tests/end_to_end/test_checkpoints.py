@@ -1,6 +1,7 @@
 """The trees of a run, as a user compares them and goes back to one of them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -165,15 +166,15 @@ def test_a_verification_that_is_killed_or_ended_leaves_nothing_and_the_next_one_
     (world.base / "scenario.toml").write_text(PROVED)
     (world.project / "TASK.md").write_text("Make app good.")
     world.play_embedded(world.base / "scenario.toml")
-    hold = world.base / "hold"
-    check = f"touch {world.base}/begun; while [ -e {hold} ]; do sleep 0.05; done"
+    hold, begun = world.base / "hold", world.base / "begun"
+    os.mkfifo(begun)
+    check = f"[ ! -e {hold} ] || echo x > {begun}; while [ -e {hold} ]; do sleep 0.05; done"
     ended = world.run("--agent", "embedded", "--check", check, "-p", "TASK.md")
     assert ended.process.returncode == 0, ended.output
     hold.touch()
     for number in (signal.SIGKILL, signal.SIGTERM):
-        (world.base / "begun").unlink()
         verifying = world.start("verify", "1")
-        assert verifying.wait_until((world.base / "begun").exists, 30)
+        assert begun.read_text() == "x\n"
         assert "locked loop verify" in run_git(world.project, "worktree", "list", "--porcelain")
         verifying.signal(number)
         verifying.wait()
