@@ -49,8 +49,9 @@ _LINK_TO_A_REPOSITORY = "160000"
 # Runs no hook or monitor of the user; skips unreadable files, as git does everywhere.
 _QUIET = (
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "core.untrackedCache=false"),
-    *("-c", "core.looseCompression=0", "-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false"),
+    *("-c", "core.safecrlf=false", "-c", "advice.addEmbeddedRepo=false"),
 )
+_FAST = ("-c", "core.looseCompression=0")  # for objects of the store, which goes with the run
 
 
 class UnknownTreeError(LoopError):
@@ -141,7 +142,7 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
     with tempfile.TemporaryDirectory(dir=store) as folder:
         index = Path(folder) / "index"
         variables = {"GIT_INDEX_FILE": str(index.resolve())} if keep else _variables(top, store, index)
-        options = settings(top, Path(folder))
+        options = (*(() if keep else _FAST), *settings(top, Path(folder)))
         if index_path.is_file():
             shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
         added = ask(

@@ -37,10 +37,12 @@ def worktree_of(repository: Path, directory: Path, commit: str) -> Iterator[Path
         place = folder / (Path(top).name if top else "tree")
         try:
             _remove(repository, place)
-            add = ("worktree", "add", "--detach", "--lock", "--reason", REASON, str(place), commit)
-            answer = ask(repository, *_QUIET, *add, timeout_s=tree.TIMEOUT_S)
-            if answer.output is None:
-                raise OperationalError(f"cannot make a worktree of {commit[:12]}: {answer.reason}")
+            add = ("worktree", "add", "--detach", str(place), commit)
+            lock_it = ("worktree", "lock", "--reason", REASON, str(place))  # git before 2.33 takes no reason with `add`
+            for words in (add, lock_it):
+                answer = ask(repository, *_QUIET, *words, timeout_s=tree.TIMEOUT_S)
+                if answer.output is None:
+                    raise OperationalError(f"cannot make a worktree of {commit[:12]}: {answer.reason}")
             yield place
         finally:
             _remove(repository, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,7 @@ from actors.messages import (
     AgentContact,
     Append,
     Appended,
+    CheckStatus,
     ControlRun,
     InterruptTurnRequest,
     JobEnded,
@@ -364,6 +366,41 @@ def test_a_job_travels_to_the_tree_and_its_answer_back(command: run.Command, tmp
     report = runners.report(order.job_id, answer)
     assert report.job_id == "j"
     assert runners.answer_in(report) == answer
+
+
+def test_the_check_that_runs_is_reported_and_that_none_runs_any_more(tmp_path: Path):
+    seen: list[CheckStatus] = []
+    here = replace(place(tmp_path), report=seen.append)
+    order = runners.start_job(run.RunChecks(checks_id="checks-1", iteration=1, commands=("true", "echo x; false")))
+    answer = runners.runner_for(order, here).run()
+    assert [(each.number, each.of, each.command) for each in seen] == [
+        *((1, 2, "true"), (2, 2, "echo x; false"), (0, 0, "")),
+    ]
+    assert isinstance(answer, run.ChecksEnded)
+    assert answer.at_ms >= seen[1].since_ms > 0
+    assert Path(answer.results[1].output).read_text() == "x\n"
+
+
+def test_a_look_at_the_tree_keeps_it_or_says_why_not(tmp_path: Path):
+    keep = run.Keep(run_uid="u", number=3, about="iteration 3")
+    order = runners.start_job(run.TakeTree(take_id="j", keep=keep))
+    top = tmp_path / "tool"
+    top.mkdir()
+    answers = [runners.runner_for(order, replace(place(top), store=tmp_path / "trees")).run()]
+    subprocess.run(["git", "init", "-q"], cwd=top, check=True)
+    answers.append(runners.runner_for(order, replace(place(top), store=tmp_path / "trees")).run())
+    plain, kept = answers
+    assert isinstance(plain, run.TreeTaken)
+    assert isinstance(kept, run.TreeTaken)
+    assert (plain.kept, plain.unkept) == ("", f"{top} is not in a git repository")
+    refs = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname) %(objectname)"],
+        cwd=top,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert refs == f"refs/loop/7/3 {kept.kept}\n"
 
 
 @pytest.mark.parametrize("kind", ["Dig", "StartTurn", "ReadPlan"])
