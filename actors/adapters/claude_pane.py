@@ -24,7 +24,7 @@ from actors.adapters.claude_pane_turn import TuiTurn
 from actors.adapters.claude_pane_typist import Typist
 from actors.adapters.claude_pane_watcher import WATCH_S, Watcher
 from actors.adapters.claude_program import asking_rules, bring_session, config_folder, shell_wait_s
-from actors.adapters.claude_transcript import Entry
+from actors.adapters.claude_reading import Entry
 from actors.errors import ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
 

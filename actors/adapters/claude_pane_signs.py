@@ -15,7 +15,7 @@ import msgspec
 from actors.adapters.base import AgentEvent
 from actors.adapters.claude_events import call_text, describe, limit_text, line
 from actors.adapters.claude_pane_turn import identify, is_report, message_in
-from actors.adapters.claude_transcript import Entry
+from actors.adapters.claude_reading import Entry
 
 IDLE = frozenset({"idle", "shell"})  # shell: a background command runs
 SHOWN = frozenset({"user", "assistant", "system"})  # entries of the transcript that show what happened

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from actors.adapters.claude_events import text_of
-from actors.adapters.claude_transcript import Entry, Reading
+from actors.adapters.claude_reading import Entry, Reading
 from actors.messages import TurnOutcome
 
 # The TUI marks longer pastes as such, and its model follows them only as far as typed words ask it to. So this line is

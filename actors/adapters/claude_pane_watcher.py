@@ -16,7 +16,8 @@ from actors.adapters.claude_pane_box import LOOK_S
 from actors.adapters.claude_pane_process import PaneProcess, now_s
 from actors.adapters.claude_pane_signs import BegunLate, SessionLeft, Sign, Signs
 from actors.adapters.claude_pane_turn import identify
-from actors.adapters.claude_transcript import Entry, Transcript
+from actors.adapters.claude_reading import Entry
+from actors.adapters.claude_transcript import Transcript
 from actors.text import ForeignJsonError, read_object
 
 WATCH_S = 0.25  # transcript and status, while the program works

@@ -1,7 +1,7 @@
-"""Reads what Claude Code's own transcript shows of our messages.
+"""The file of Claude Code's own transcript of a session.
 
-`find` is pure. `Transcript` reads one session's file, which the program appends to about 100 ms behind what it does;
-it never writes. Any thread, one at a time.
+The program appends to it about 100 ms behind what it does; this only reads. Any thread, one at a time. What the entries
+mean is in claude_reading.py.
 
 The SDK's get_session_messages is not used: it reads below the HOME of *this* process, and omits steered messages (they
 are attachments). It shows neither interruptions nor errors.
@@ -9,182 +9,12 @@ are attachments). It shows neither interruptions nor errors.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from actors.adapters.base import FoundTurn
-from actors.adapters.claude_events import refused, text_of, usage_of
-from actors.adapters.shapes import UNKNOWN_SHAPE, as_text
-from actors.machines.usage import together
-from actors.messages import TurnOutcome, Usage
+from actors.adapters.claude_reading import Entry, Identify, find, message_id
 from actors.text import ForeignJsonError, read_json
-
-Entry = Mapping[str, Any]
-
-_INTERRUPTED = "[Request interrupted by user"
-_NOTIFICATION = "<task-notification>"
-_TASK_ID = re.compile(r"<task-id>(.*?)</task-id>")
-# The program does not report a task that was stopped on purpose.
-_STOPPED = re.compile(r"<status>(?:killed|stopped)</status>")
-
-
-def message_id(entry: Entry) -> str:
-    """The id of a sent user message, or "" for any other entry."""
-    if entry.get("isSidechain"):
-        return ""
-    if entry.get("type") == "user":
-        return str(entry.get("uuid") or "")
-    attachment = entry.get("attachment")
-    if isinstance(attachment, Mapping) and attachment.get("type") == "queued_command":
-        return str(attachment.get("source_uuid") or "")  # steered into a running turn
-    return ""
-
-
-# Returns the id of an entry's message, or "".
-Identify = Callable[[Entry], str]
-
-
-def find(entries: Iterable[Entry], wanted: str, identify: Identify = message_id) -> FoundTurn:
-    """The fate of the message `wanted`.
-
-    finished: the model's last message after it ends the turn (or reports the API's refusal), and nothing later revokes
-    that: an interruption, an open background task, an unanswered report. The next prompt ends the search, unless
-    background tasks of the turn were running then.
-    """
-    reading: Reading | None = None
-    for entry in entries:
-        if reading is None:
-            reading = Reading() if identify(entry) == wanted else None
-        elif not reading.take(entry):
-            break
-    if reading is None:
-        return FoundTurn(state="absent")
-    outcome = reading.outcome()
-    return FoundTurn(state="finished" if outcome else "unfinished", outcome=outcome)
-
-
-class Reading:
-    """One pass over a turn's entries, from the one after its prompt."""
-
-    def __init__(self) -> None:
-        self.interrupted = False  # the newest message of it
-        self.shells: set[str] = set()  # background commands that run; a part of `tasks`
-        self._last: Entry | None = None  # the message that ended the turn, if one did
-        self._text: dict[str, str] = {}  # API message id → its text; one message is several entries
-        self._usages: dict[str, Usage] = {}
-        self.model = ""  # that has answered last
-        self.tasks: set[str] = set()  # background tasks that run
-        self._report_due = False
-
-    def take(self, entry: Entry) -> bool:
-        """Notes the next entry; skips unknown shapes. False: it starts another turn."""
-        try:
-            return self._take(entry)
-        except UNKNOWN_SHAPE:
-            return True
-
-    def _take(self, entry: Entry) -> bool:
-        if entry.get("isSidechain"):
-            return True
-        match entry.get("type"):
-            case "assistant":
-                self._assistant(entry)
-            case "user":
-                return self._user(entry)
-            case "queue-operation" if entry.get("operation") == "enqueue":
-                self._report(str(entry.get("content") or ""))
-        return True
-
-    def _assistant(self, entry: Entry) -> None:
-        message = entry.get("message") or {}
-        failed = bool(entry.get("isApiErrorMessage"))
-        if message.get("model") == "<synthetic>" and not failed:
-            return  # on resuming, the program closes an unfinished turn with its own text
-        key = str(message.get("id"))
-        self._text[key] = "\n".join(filter(None, (self._text.get(key), text_of(message.get("content")))))
-        self._usages[key] = usage_of(message.get("usage"))
-        self.model = self.model if failed else as_text(message.get("model") or "")
-        over = failed or message.get("stop_reason") not in {None, "tool_use", "pause_turn"}
-        self._last = entry if over else None
-        self.interrupted = False
-        if over:
-            self._report_due = False
-
-    def _user(self, entry: Entry) -> bool:
-        content = (entry.get("message") or {}).get("content")
-        if isinstance(content, list) and any(block.get("type") == "tool_result" for block in content):
-            self._task_started(entry.get("toolUseResult"))
-            return True
-        text = text_of(content).lstrip()
-        if text.startswith(_INTERRUPTED):
-            self._last = None
-            self.interrupted = True
-            return True
-        # Reports of background tasks, reminders and summaries are the program's own, not prompts.
-        if text.startswith(_NOTIFICATION) or entry.get("isMeta") or entry.get("isCompactSummary"):
-            return True
-        return bool(self.tasks or self._report_due)  # then it was steered into a turn that continued
-
-    def _task_started(self, result: Any) -> None:
-        if isinstance(result, Mapping):
-            shell = result.get("backgroundTaskId")
-            if shell:
-                self.shells.add(str(shell))
-            started = shell or (result.get("isAsync") and result.get("agentId"))
-            if started:
-                self.tasks.add(str(started))
-
-    def _report(self, text: str) -> None:
-        if text.startswith(_NOTIFICATION):
-            self.tasks -= set(_TASK_ID.findall(text))
-            self.shells &= self.tasks
-            self._report_due = _STOPPED.search(text) is None
-
-    @property
-    def usage(self) -> Usage:
-        """The usage so far. The transcript has no costs."""
-        return together(self._usages.values())
-
-    @property
-    def text(self) -> str:
-        """The newest message."""
-        return next(reversed(self._text.values()), "")
-
-    @property
-    def waits_for_tasks(self) -> bool:
-        """Whether only background tasks keep the turn open."""
-        return self._last is not None and bool(self.tasks)
-
-    @property
-    def only_shells_left(self) -> bool:
-        """Whether nothing but background commands keeps the turn open."""
-        return self._last is not None and bool(self.tasks) and self.tasks == self.shells
-
-    def leave_tasks(self) -> None:
-        """Stops waiting for the background tasks."""
-        self.tasks.clear()
-        self.shells.clear()
-        self._report_due = False
-
-    def outcome(self) -> TurnOutcome | None:
-        """How the turn ended, or None when it did not."""
-        last = self._last
-        if last is None or self.tasks or self._report_due:
-            return None
-        usage = self.usage
-        text = self._text[str((last.get("message") or {}).get("id"))]
-        if not last.get("isApiErrorMessage"):
-            return TurnOutcome(status="finished", text=text, usage=usage, model=self.model)
-        error = " ".join(text.split())
-        return refused(
-            error,
-            kind=str(last.get("error") or ""),
-            status=last.get("apiErrorStatus"),
-            resets_at_s=(last.get("quotaLimits") or {}).get("resetsAt"),
-            usage=usage,
-        )
 
 
 class Transcript:

@@ -26,7 +26,7 @@ from actors.access import PaneAccess
 from actors.adapters import acp, claude, codex, embedded
 from actors.adapters.base import AgentFactory, AgentSettings
 from actors.adapters.claude_pane_turn import identify
-from actors.adapters.claude_transcript import message_id
+from actors.adapters.claude_reading import message_id
 from actors.embedded.agent import STATE_FOLDER
 from actors.embedded.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors.adapters.claude_events import text_of
-from actors.adapters.claude_transcript import message_id
+from actors.adapters.claude_reading import message_id
 from actors.edges import run_dir
 from actors.machines.prompts import CONTINUED
 from actors.settings import Role

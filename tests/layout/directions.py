@@ -189,7 +189,6 @@ OUTER_METHODS = {
 PURE_FOLDERS = ("actors.machines", "actors.wire")
 # What a pure module may use of one that does more. The list shrinks; nothing is added.
 PARTLY_PURE = {
-    "actors.adapters.claude_transcript",  # `find` and `Reading`; `Transcript` beside them reads a file
     "shell.one_shot",  # rows of the grammar; what the commands do is beside them, with late imports
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.adapters.claude_transcript import Transcript, find
+from actors.adapters.claude_reading import find
+from actors.adapters.claude_transcript import Transcript
 
 Row = dict[str, Any]
 

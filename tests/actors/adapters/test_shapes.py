@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from actors.adapters import acp_messages, claude_events, codex_protocol, shapes
-from actors.adapters.claude_transcript import Reading
+from actors.adapters.claude_reading import Reading
 from actors.adapters.claude_turn import Conversation
 from actors.errors import AgentBreachError
 from actors.text import read_json
