@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 from actors.adapters import BUILT_IN_NAMES, WORKING_NAMES
 from actors.edges import agent_registry, environments, files, trust
 from actors.edges.agent_registry import Registry
-from actors.edges.configuration import USER_FILE, read_configuration
+from actors.edges.config_file import USER_FILE
+from actors.edges.configuration import read_configuration
 from actors.errors import MissingFileError, UserError
 from shell import output
 from shell.checkups import Place

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, run_dir, trust
-from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, escaped, read_configuration
+from actors.edges.config_file import REPOSITORY_FILE, USER_FILE
+from actors.edges.configuration import Configuration, escaped, read_configuration
 from actors.setting_rows.prompts import WHAT as PROMPTS
 from actors.setting_rows.proof import BOTH, CHECK_TIMEOUT_S
 from actors.setting_rows.row import Setting

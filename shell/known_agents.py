@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import agent_registry
 from actors.edges.agent_registry import KnownAgent
-from actors.edges.configuration import AgentConfiguration, Configuration
+from actors.edges.agent_tables import AgentConfiguration
+from actors.edges.configuration import Configuration
 from actors.errors import UserError
 
 

@@ -15,7 +15,8 @@ from typing import Literal
 from actors import text
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import environments, git, trust
-from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile, escaped, read_configuration
+from actors.edges.config_file import REPOSITORY_FILE
+from actors.edges.configuration import RepositoryFile, escaped, read_configuration
 from actors.errors import OperationalError, UserError
 from shell import output
 from shell.commands.grammar import Invocation

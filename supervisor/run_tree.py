@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from actors.access import BridgeAccess, PaneAccess, bridge_url
 from actors.adapters import ConfiguredAgent, find_adapter
-from actors.edges.configuration import AgentConfiguration
+from actors.edges.agent_tables import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
 from actors.hosts import Host

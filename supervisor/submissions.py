@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from actors import values
 from actors.edges import files, git, run_dir
-from actors.edges.configuration import AgentConfiguration, read_configuration
+from actors.edges.agent_tables import AgentConfiguration
+from actors.edges.configuration import read_configuration
 from actors.errors import BadFileError, UserError
 from actors.settings import Role, RunSettings
 

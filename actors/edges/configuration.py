@@ -42,48 +42,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shlex
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from actors import settings_layers, values
-from actors.edges import files, prompt_files, toml_lines
-from actors.errors import BadFileError, MissingFileError, UserError
+from actors.edges import files, prompt_files
+from actors.edges.agent_tables import AgentConfiguration, agent_of, with_accounts
+from actors.edges.config_file import REPOSITORY_FILE, TYPES, USER_FILE, ConfigFile, Text, converted, read_file, refuse
+from actors.errors import UserError
 from actors.hosts import Host
-from actors.setting_rows.row import Setting, Toml
+from actors.setting_rows.row import Setting
 from actors.setting_values import Value
 from actors.settings import Price
-from actors.settings_layers import Origin, Sourced
+from actors.settings_layers import Sourced
 from actors.settings_table import BY_KEY, TABLES
 
-USER_FILE = Path(".loop") / "config.toml"  # in the home directory
-REPOSITORY_FILE = Path(".loop.toml")
-
 MOST_PRICE = 1_000_000  # USD per million tokens
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-Struct = TypeVar("Struct", bound=msgspec.Struct)
-
-
-class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """One table `[agents.NAME]`; a missing value is "". `command` is empty for a built-in agent. `peer` is in lower
-    case.
-    """
-
-    command: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    accounts: tuple[dict[str, str], ...] = ()
-    peer: str = ""
-    model: str = ""
-    reviewer_model: str = ""
-    effort: str = ""
-    mode: str = ""
 
 
 class RepositoryFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,25 +107,6 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         return settings_layers.merge(self.user).switch("update_hint")
 
 
-class _File(NamedTuple):
-    """One existing file. `lines` maps each key, by its parts, to its line."""
-
-    path: Path
-    origin: Origin
-    content: bytes
-    document: dict[str, Any]
-    lines: Mapping[tuple[str, ...], int]
-
-    def place(self, *key: str) -> str:
-        """The file, and the line of this key or else of its table."""
-        line = self.line(*key)
-        return f"{self.path}:{line}" if line else str(self.path)
-
-    def line(self, *key: str) -> int:
-        """0 = not known."""
-        return next((self.lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in self.lines), 0)
-
-
 class _Content(NamedTuple):
     """One file's content, checked."""
 
@@ -156,6 +116,38 @@ class _Content(NamedTuple):
     prices: Mapping[str, Price] = {}
     prompts: Mapping[str, str] = {}
     hosts: Mapping[str, Host] = {}
+
+
+_HostTable = msgspec.defstruct(
+    "_HostTable",
+    [
+        *((key, Text | UnsetType, UNSET) for key in ("ssh", "root", "python", "prepare")),
+        ("ssh_command", tuple[Text, ...] | UnsetType, UNSET),
+        *((key, float | UnsetType, UNSET) for key in ("stop_after_s", "lost_after_s")),
+    ],
+    forbid_unknown_fields=True,
+)
+
+_Top = msgspec.defstruct(
+    "_Top",
+    [
+        ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
+        *((row.key, TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
+        *((name, dict[str, Any] | UnsetType, UNSET) for name in TABLES),
+        ("prices", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
+        ("hosts", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
+    ],
+    forbid_unknown_fields=True,
+)
+
+_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    name: msgspec.defstruct(
+        f"_{name}",
+        [(key, TYPES[row.toml] | UnsetType, UNSET) for key, row in rows.items()],
+        forbid_unknown_fields=True,
+    )
+    for name, rows in TABLES.items()
+}
 
 
 def nobody(_file: RepositoryFile) -> bool:
@@ -173,8 +165,8 @@ def read_configuration(
     """
     user_path = home / USER_FILE
     files.check_private(user_path.parent)
-    user_file = _file(user_path, "user configuration")
-    own_file = _file(repository / REPOSITORY_FILE, "repository configuration") if repository is not None else None
+    user_file = read_file(user_path, "user configuration")
+    own_file = read_file(repository / REPOSITORY_FILE, "repository configuration") if repository is not None else None
     user, own = (_content(file, built_in) if file is not None else _Content() for file in (user_file, own_file))
     for file, content in ((user_file, user), (own_file, own)):
         if file is not None:
@@ -186,7 +178,7 @@ def read_configuration(
     return Configuration(
         agents={
             **user.agents,
-            **{name: _with_accounts(agent, user.agents.get(name)) for name, agent in own.agents.items()},
+            **{name: with_accounts(agent, user.agents.get(name)) for name, agent in own.agents.items()},
         },
         user=user.layer,
         repository=own.layer,
@@ -200,18 +192,18 @@ def read_configuration(
     )
 
 
-def _content(file: _File, built_in: Collection[str]) -> _Content:
+def _content(file: ConfigFile, built_in: Collection[str]) -> _Content:
     if file.origin == "repository configuration":
         _refuse_the_users_keys(file)
-    top = _converted(file, (), file.document, _Top)
+    top = converted(file, (), file.document, _Top)
     tables: dict[str, dict[str, Any]] = getattr(top, "agents")  # noqa: B009 - the struct is made of the table's rows
     agents = {}
     for name, table in tables.items():
         if sum(other.lower() == name.lower() for other in tables) > 1:
-            _refuse(file, ("agents", name), table, "another agent has this name in other letters")
-        agents[name.lower()] = _agent(file, name, table, built_in)
+            refuse(file, ("agents", name), table, "another agent has this name in other letters")
+        agents[name.lower()] = agent_of(file, name, table, built_in)
     for name, kind in _TABLES.items():
-        _converted(file, (name,), file.document.get(name, {}), kind)
+        converted(file, (name,), file.document.get(name, {}), kind)
     layer = tuple(
         Sourced(row.name, value, file.origin, str(file.path), file.line(*key))
         for key, row, written in _rows(file)
@@ -229,26 +221,26 @@ def _content(file: _File, built_in: Collection[str]) -> _Content:
     )
 
 
-def _host(file: _File, name: str, table: dict[str, Any]) -> Host:
-    found = _converted(file, ("hosts", name), table, _HostTable)
+def _host(file: ConfigFile, name: str, table: dict[str, Any]) -> Host:
+    found = converted(file, ("hosts", name), table, _HostTable)
     try:
         return Host(name=name, **{key: value for key in table if (value := getattr(found, key)) is not UNSET})
     except UserError as error:
         raise UserError(f"{file.place('hosts', name)}: {error}") from None
 
 
-def _price(file: _File, name: str, table: dict[str, Any]) -> Price:
+def _price(file: ConfigFile, name: str, table: dict[str, Any]) -> Price:
     for key in ("input", "output"):
         if key not in table:
             raise UserError(f"{file.place('prices', name)}: prices.{name}: has no {key}; give USD per million tokens")
-    price = _converted(file, ("prices", name), table, Price)
+    price = converted(file, ("prices", name), table, Price)
     for key, value in table.items():
         if not 0 <= value <= MOST_PRICE:
-            _refuse(file, ("prices", name, key), value, f"a price is 0 to {MOST_PRICE} USD per million tokens")
+            refuse(file, ("prices", name, key), value, f"a price is 0 to {MOST_PRICE} USD per million tokens")
     return price
 
 
-def _prompts(file: _File, layer: Iterable[Sourced]) -> dict[str, str]:
+def _prompts(file: ConfigFile, layer: Iterable[Sourced]) -> dict[str, str]:
     """The texts of the files that the file names in place of built-in prompts, by prompt."""
     inside = file.origin == "repository configuration"
     names = {row.name: key for key, row in TABLES["prompts"].items()}
@@ -263,7 +255,7 @@ def _prompts(file: _File, layer: Iterable[Sourced]) -> dict[str, str]:
     return found
 
 
-def _rows(file: _File) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
+def _rows(file: ConfigFile) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
     """The settings of the table that the file has: the parts of the key, the row, and the written value."""
     tables: Mapping[str, Mapping[str, Setting]] = {"": BY_KEY, **TABLES}
     for name, rows in tables.items():
@@ -273,7 +265,7 @@ def _rows(file: _File) -> Iterable[tuple[tuple[str, ...], Setting, Any]]:
                 yield ((name, key) if name else (key,)), row, written[key]
 
 
-def _value(file: _File, row: Setting, written: Any) -> Value:
+def _value(file: ConfigFile, row: Setting, written: Any) -> Value:
     """The checked value of a setting. Its type is right already."""
     if isinstance(written, bool):
         return written
@@ -285,7 +277,7 @@ def _value(file: _File, row: Setting, written: Any) -> Value:
         raise UserError(f"{file.place(*row.key.split('.'))}: {error}") from None
 
 
-def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[Sourced]:
+def _agent_keys(file: ConfigFile, tables: Mapping[str, dict[str, Any]]) -> Iterable[Sourced]:
     for name, table in tables.items():
         for key, written in table.items():
             rows = [" ".join(each) or "the user's own" for each in written] if key == "accounts" else written
@@ -294,27 +286,27 @@ def _agent_keys(file: _File, tables: Mapping[str, dict[str, Any]]) -> Iterable[S
             yield Sourced(f"agents.{name.lower()}.{key}", value, file.origin, str(file.path), line)
 
 
-def _refuse_the_users_keys(file: _File) -> None:
+def _refuse_the_users_keys(file: ConfigFile) -> None:
     for name in ("prices", "hosts"):
         if name in file.document:
             why = f"{name} are the user's to set, in ~/{USER_FILE}: leave it out"
-            _refuse(file, (name,), file.document[name], why)
+            refuse(file, (name,), file.document[name], why)
     for key, row, value in _rows(file):
         if row.repository == "never":
-            _refuse(file, key, value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
+            refuse(file, key, value, f"this is the user's to set, in ~/{USER_FILE}: leave it out")
 
 
-def _refuse_unknown_peers(file: _File, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
+def _refuse_unknown_peers(file: ConfigFile, agents: Mapping[str, AgentConfiguration], known: Collection[str]) -> None:
     for name, agent in agents.items():
         if agent.peer and agent.peer not in known:
             why = f"unknown agent{values.meant(agent.peer, known)}; the known agents are {', '.join(sorted(known))}"
-            _refuse(file, ("agents", name, "peer"), agent.peer, why)
+            refuse(file, ("agents", name, "peer"), agent.peer, why)
 
 
 # --- what a repository requests ---------------------------------------------------------------------------------------
 
 
-def _asked(file: _File | None, prompts: Mapping[str, str]) -> RepositoryFile | None:
+def _asked(file: ConfigFile | None, prompts: Mapping[str, str]) -> RepositoryFile | None:
     """What the file asks for. The content of prompts that it names is part of its own."""
     if file is None:
         return None
@@ -355,178 +347,3 @@ def _runs_of_agents(tables: dict[str, dict[str, Any]]) -> Iterable[str]:
 def escaped(text: str) -> str:
     """The text on one line, with an escape for each character that a terminal does not show as it is. Lossless."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-# --- agents -----------------------------------------------------------------------------------------------------------
-
-
-def _agent(file: _File, name: str, table: dict[str, Any], built_in: Collection[str]) -> AgentConfiguration:
-    key = ("agents", name)
-    if not _NAME.fullmatch(name):
-        _refuse(file, key, name, "a name is letters, digits, - and _, beginning with a letter or digit")
-    found = _converted(file, key, table, _AgentTable)
-    is_built_in = name.lower() in built_in
-    if is_built_in and "command" in table:
-        _refuse(file, (*key, "command"), table["command"], "this agent is built in: leave it out, or rename it")
-    if is_built_in and "mode" in table:
-        _refuse(file, (*key, "mode"), table["mode"], "this agent is built in, and works unattended: leave it out")
-    if not is_built_in and "command" not in table:
-        raise UserError(f'{file.place(*key)}: agents.{name}: has no command; add e.g. command = ["{name}", "--acp"]')
-    if not (found.command or is_built_in):
-        _refuse(file, (*key, "command"), [], "give the program and its arguments")
-    place = f"{file.place(*key)}: agents.{name}."
-    for number, word in enumerate(found.command):
-        values.text(f"{place}command[{number}]", word)
-    values.environment(f"{place}env.", found.env)
-    accounts = tuple(_account(file, (*key, f"accounts[{n}]"), each) for n, each in enumerate(found.accounts))
-    if accounts and not is_built_in:
-        _refuse(file, (*key, "accounts"), name, "only claude and codex can change accounts: leave it out")
-    texts = {
-        word: values.text(f"{place}{word}", text)
-        for word in ("peer", "model", "reviewer_model", "effort", "mode")
-        if (text := getattr(found, word)) is not UNSET
-    }
-    if "peer" in texts:
-        texts["peer"] = texts["peer"].lower()
-    return AgentConfiguration(command=found.command, env=found.env, accounts=accounts, **texts)
-
-
-def _with_accounts(agent: AgentConfiguration, users: AgentConfiguration | None) -> AgentConfiguration:
-    """The repository's table, with the user's accounts, which it cannot set."""
-    return agent if users is None else msgspec.structs.replace(agent, accounts=users.accounts)
-
-
-def _account(file: _File, key: tuple[str, ...], variables: dict[str, str]) -> dict[str, str]:
-    """The variables of one account; a leading `~/` is the home directory, since no shell reads them."""
-    if file.origin == "repository configuration":
-        _refuse(file, key, list(variables), f"accounts are the user's to set, in ~/{USER_FILE}: leave them out")
-    values.environment(f"{file.place(*key[:-1], 'accounts')}: {'.'.join(key)}.", variables)
-    home = file.path.parent.parent
-    return {name: str(home / value[2:]) if value.startswith("~/") else value for name, value in variables.items()}
-
-
-# --- types ------------------------------------------------------------------------------------------------------------
-
-
-_Text = Annotated[str, Meta(pattern=r"\S")]
-_TYPES: Mapping[Toml, Any] = {
-    "string": _Text,
-    "number": int,
-    "decimal": float,
-    "boolean": bool,
-    "array": tuple[_Text, ...],
-}
-
-
-class _AgentTable(msgspec.Struct, forbid_unknown_fields=True):
-    command: tuple[_Text, ...] = ()
-    env: dict[str, str] = {}
-    peer: _Text | UnsetType = UNSET
-    model: _Text | UnsetType = UNSET
-    reviewer_model: _Text | UnsetType = UNSET
-    effort: _Text | UnsetType = UNSET
-    mode: _Text | UnsetType = UNSET
-    accounts: tuple[dict[str, str], ...] = ()
-
-
-_HostTable = msgspec.defstruct(
-    "_HostTable",
-    [
-        *((key, _Text | UnsetType, UNSET) for key in ("ssh", "root", "python", "prepare")),
-        ("ssh_command", tuple[_Text, ...] | UnsetType, UNSET),
-        *((key, float | UnsetType, UNSET) for key in ("stop_after_s", "lost_after_s")),
-    ],
-    forbid_unknown_fields=True,
-)
-
-_Top = msgspec.defstruct(
-    "_Top",
-    [
-        ("agents", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
-        *((row.key, _TYPES[row.toml] | UnsetType, UNSET) for row in BY_KEY.values()),
-        *((name, dict[str, Any] | UnsetType, UNSET) for name in TABLES),
-        ("prices", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
-        ("hosts", dict[str, dict[str, Any]], msgspec.field(default_factory=dict)),
-    ],
-    forbid_unknown_fields=True,
-)
-
-_TABLES: Mapping[str, type[msgspec.Struct]] = {
-    name: msgspec.defstruct(
-        f"_{name}",
-        [(key, _TYPES[row.toml] | UnsetType, UNSET) for key, row in rows.items()],
-        forbid_unknown_fields=True,
-    )
-    for name, rows in TABLES.items()
-}
-
-
-def _converted(file: _File, prefix: tuple[str, ...], table: dict[str, Any], kind: type[Struct]) -> Struct:
-    """The table as this struct. Raises `UserError` for the first key that is unknown or has a value of another type."""
-    try:
-        return msgspec.convert(table, kind)
-    except msgspec.ValidationError:
-        known = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        for key, value in table.items():
-            if key not in known:
-                why = f"unknown key{values.meant(key, known)}; the known keys are {', '.join(known)}"
-                _refuse(file, (*prefix, key), value, why)
-            _refuse_other_types(file, (*prefix, key), value, known[key])
-        raise
-
-
-def _refuse_other_types(file: _File, key: tuple[str, ...], value: Any, kind: Any) -> None:
-    """Raises for the innermost value that is not of this type."""
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        kind = next((each for each in get_args(kind) if each is not UnsetType), kind) if _is_optional(kind) else kind
-        if get_origin(kind) is dict and isinstance(value, dict):
-            for name, each in value.items():
-                _refuse_other_types(file, (*key, name), each, get_args(kind)[1])
-        if get_origin(kind) is tuple and isinstance(value, list):
-            for number, each in enumerate(value):
-                _refuse_other_types(file, (*key[:-1], f"{key[-1]}[{number}]"), each, get_args(kind)[0])
-        _refuse(file, key, value, _needed(kind, ".".join(key)))
-
-
-def _is_optional(kind: Any) -> bool:
-    return UnsetType in get_args(kind)
-
-
-def _needed(kind: Any, key: str) -> str:
-    if get_origin(kind) is dict:
-        return f"a table is needed: [{key}]"
-    if get_args(kind)[:1] == (dict[str, str],):
-        return 'an array of tables is needed, e.g. [{ CLAUDE_CONFIG_DIR = "~/.claude-work" }]'
-    names = {
-        _Text: "a string that is not blank",
-        str: "a string",
-        int: "a whole number",
-        bool: "true or false",
-        float: "a number",
-    }
-    return f"{names.get(kind, 'an array of strings')} is needed"
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _file(path: Path, origin: Origin) -> _File | None:
-    try:
-        content = files.read_bytes(path)
-        text = files.decoded(path, content)
-        document = tomllib.loads(text)
-    except MissingFileError:
-        return None
-    except (BadFileError, OSError) as error:
-        reason = error.reason if isinstance(error, BadFileError) else error
-        raise UserError(f"{path}: cannot be read: {reason}") from error
-    except (ValueError, RecursionError) as error:  # ValueError: also for a number of thousands of digits
-        raise UserError(f"{path}: not a TOML file: {error}") from error
-    return _File(path, origin, content, document, toml_lines.lines_of(text))
-
-
-def _refuse(file: _File, key: tuple[str, ...], value: object, why: str) -> NoReturn:
-    plain = tuple(part.partition("[")[0] for part in key)
-    raise UserError(f"{file.place(*plain)}: {'.'.join(key)} = {values.shown(value)}: {why}")

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.edges import files, git
-from actors.edges.configuration import REPOSITORY_FILE, Configuration, RepositoryFile, escaped, read_configuration
+from actors.edges.config_file import REPOSITORY_FILE
+from actors.edges.configuration import Configuration, RepositoryFile, escaped, read_configuration
 from actors.errors import UserError
 
 

@@ -21,7 +21,8 @@ import msgspec
 
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import run_dir
-from actors.edges.configuration import REPOSITORY_FILE, USER_FILE, Configuration, read_configuration
+from actors.edges.config_file import REPOSITORY_FILE, USER_FILE
+from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import LoopError
 from actors.settings_layers import merge
 from actors.settings_table import BY_FLAG

@@ -14,7 +14,8 @@ import pytest
 
 from actors.adapters import BUILT_IN_NAMES
 from actors.edges import agent_registry
-from actors.edges.configuration import AgentConfiguration, Configuration, read_configuration
+from actors.edges.agent_tables import AgentConfiguration
+from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import OperationalError, UserError
 from actors.settings_layers import merge
 from shell import agents

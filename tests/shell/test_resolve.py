@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges.configuration import AgentConfiguration, Configuration
+from actors.edges.agent_tables import AgentConfiguration
+from actors.edges.configuration import Configuration
 from actors.errors import UserError
 from actors.settings import RunSettings
 from actors.settings_layers import Settings, Sourced, from_environment, merge

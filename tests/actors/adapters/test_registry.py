@@ -11,7 +11,7 @@ import pytest
 
 from actors.adapters import BUILT_IN_NAMES, find_adapter
 from actors.adapters.base import AgentSettings
-from actors.edges.configuration import AgentConfiguration
+from actors.edges.agent_tables import AgentConfiguration
 from actors.errors import AgentUnavailableError, UserError
 from tests.actors.adapters.acp_rig import opened, run, settings
 

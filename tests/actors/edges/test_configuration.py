@@ -8,16 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges.configuration import (
-    REPOSITORY_FILE,
-    AgentConfiguration,
-    Allows,
-    Configuration,
-    RepositoryFile,
-    escaped,
-    nobody,
-    read_configuration,
-)
+from actors.edges.agent_tables import AgentConfiguration
+from actors.edges.config_file import REPOSITORY_FILE
+from actors.edges.configuration import Allows, Configuration, RepositoryFile, escaped, nobody, read_configuration
 from actors.errors import UserError
 from actors.settings import Price
 from actors.settings_layers import Sourced, merge

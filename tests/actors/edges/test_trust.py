@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors.edges import trust
-from actors.edges.configuration import REPOSITORY_FILE, RepositoryFile
+from actors.edges.config_file import REPOSITORY_FILE
+from actors.edges.configuration import RepositoryFile
 
 
 def file(repository: Path, sha256: str = "a" * 64) -> RepositoryFile:
