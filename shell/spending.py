@@ -43,9 +43,10 @@ def unknown_as_null(value: Any) -> Any:
 
 
 def budget(use: BudgetUse) -> str:
-    """What is left of a budget: `$3.75 of $5.00 left`."""
+    """What is left of a budget: `$3.75 of $5.00 left`, `400 of 5,000 tokens left`."""
     left, limit = (amount(use.kind, each) for each in (max(0.0, use.limit - use.used), use.limit))
-    return f"{'' if use.known else 'at most '}{left} of {limit} left"
+    unit = " tokens" if use.kind == "tokens" else ""
+    return f"{'' if use.known else 'at most '}{left} of {limit}{unit} left"
 
 
 def of_run(report: Report) -> Usage:

@@ -44,7 +44,7 @@ def test_a_budget_of_tokens_holds_over_resumes_and_a_kill(world: World):
         assert sum(row["usage"]["input_tokens"] + row["usage"]["output_tokens"] for row in cost["rows"]) == total
         assert {row["agent"] for row in cost["rows"]} == {"codex", "claude"}
         assert {row["usage"]["cost_usd"] for row in cost["rows"] if row["agent"] == "codex"} == {None}
-        assert f"1: {1_000_000 - total:,} of 1,000,000 left" in world.run("cost").output
+        assert f"1: {1_000_000 - total:,} of 1,000,000 tokens left" in world.run("cost").output
 
 
 def test_money_that_cannot_be_counted_is_refused_before_anything_begins(world: World):
