@@ -227,3 +227,10 @@ def test_a_silent_agent_holds_the_run_at_once_and_its_turn_resumes() -> None:
     assert "the agent is silent" in story.state.stuck
     story.happens(run.ResumeRequested())
     assert story.open().prompt.startswith("Iteration 1 (continued)")
+
+
+def test_a_silent_reviewer_is_left_out_at_once_where_the_settings_say_so() -> None:
+    story = in_review(on_unavailable="skip")
+    story.settle(TurnOutcome(status="failed", error="the agent is silent", cause="silent"), "reviewer")
+    assert "claude does not review" in story.said()
+    assert [each.verdict.kind for each in story.state.verdicts] == ["unavailable"]
