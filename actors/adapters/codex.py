@@ -4,7 +4,8 @@ Runs in the session's asyncio thread. Never retries, resends or decides what com
 cheap: what speaks to the app-server is imported by `open`.
 
 Related modules: codex_program (which binary, how to start it, is it usable), codex_link (the process and the connection
-to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol (interprets Codex's messages; pure).
+to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol and codex_events (interpret Codex's messages;
+pure).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 
 from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
+from actors.adapters.codex_events import events
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
     KEY_VARIABLE,
@@ -37,7 +39,6 @@ from actors.adapters.codex_protocol import (
     Json,
     RequestRefusedError,
     bridge_status,
-    events,
     find_turn,
     has_without_id,
     is_conversation,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from actors.adapters.codex_events import events
 from actors.adapters.codex_protocol import (
     TurnProgress,
-    events,
     find_turn,
     is_conversation,
     one_line,

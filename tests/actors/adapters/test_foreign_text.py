@@ -18,8 +18,9 @@ from actors.adapters import claude
 from actors.adapters.base import AgentSettings
 from actors.adapters.claude_process import ClaudeProcess
 from actors.adapters.claude_transcript import Transcript
+from actors.adapters.codex_events import events
 from actors.adapters.codex_link import CodexLink
-from actors.adapters.codex_protocol import Json, events
+from actors.adapters.codex_protocol import Json
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.embedded.scenario import Rule, Say, Step
 from actors.embedded.scenario_file import parse_scenario

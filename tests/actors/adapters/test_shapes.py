@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.adapters import acp_messages, claude_events, codex_protocol, shapes
+from actors.adapters import acp_messages, claude_events, codex_events, codex_protocol, shapes
 from actors.adapters.claude_reading import Reading
 from actors.adapters.claude_turn import Conversation
 from actors.errors import AgentBreachError
@@ -66,7 +66,7 @@ def test_a_result_of_claude_in_an_unknown_shape_is_a_breach_that_names_it():
     ],
 )
 def test_a_notification_of_codex_in_an_unknown_shape_is_raw_alone(params: dict):
-    told = codex_protocol.events({"method": "item/completed", "params": params}, "")
+    told = codex_events.events({"method": "item/completed", "params": params}, "")
     assert [event.kind for event in told] == ["raw"]
 
 
