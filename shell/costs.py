@@ -42,6 +42,7 @@ class RunCost(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     budgets: tuple[BudgetUse, ...] = ()
     rows: tuple[TurnCost, ...] = ()
+    is_known: bool = True  # false of a run without a journal
 
     @property
     def usage(self) -> Usage:
@@ -59,7 +60,7 @@ def read(directory: Path, name: str, prices: Mapping[str, Price], zone: tzinfo |
 
     streams = read_streams(directory, ("run", *(f"turns/{role}" for role in ROLES)))
     if not streams["run"]:
-        return RunCost(run=name)
+        return RunCost(run=name, is_known=False)
     state = run.fold(events(streams["run"], run.EVENTS))
     settings = replace(state.run, prices={**prices, **state.run.prices})
     rows = [row for role in ROLES for row in of_session(streams[f"turns/{role}"], settings, role, zone)]

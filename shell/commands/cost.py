@@ -75,9 +75,9 @@ def _prices() -> dict[str, Price]:
 def _lines(found: Iterable[RunCost]) -> list[str]:
     from shell import costs, spending, tables
 
-    found = [each for each in found if each.rows or each.budgets]
+    found = [each for each in found if each.is_known]
     rows = [row for each in found for row in each.rows]
-    if not rows:
+    if not found:
         return [NONE]
     cells = [
         [by, name or "its default", f"{turns} turns", *tables.usage_cells(usage)]
