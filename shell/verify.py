@@ -41,7 +41,7 @@ class Verified:
 
     def lines(self) -> list[str]:
         """For the user."""
-        found = [f"{each.command}: {each.error or f'exited with {each.exit_code}'}" for each in self.results]
+        found = [f"{each.command}: {_how(each)}" for each in self.results]
         passing = "the check passes" if self.wanted == 1 else f"all {self.wanted} checks pass"
         verdict = passing if self.passed else "the checks FAIL"
         where = "in its directory" if self.here else "in a temporary worktree"
@@ -86,6 +86,12 @@ class Verified:
                 for each in self.results
             ],
         }
+
+
+def _how(result: CheckResult) -> str:
+    if result.exit_code == 0:
+        return "passed"
+    return result.error or f"exited with {result.exit_code}"
 
 
 def verify(found: RunFiles, *, here: bool, tell: Callable[[str], None]) -> Verified:
