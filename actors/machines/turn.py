@@ -19,14 +19,28 @@ turn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import ClassVar, Literal
-
 import msgspec
 
 from actors.errors import IllegalEventError
 from actors.machines import backoff, prompts, usage
+from actors.machines.turn_events import EVENTS as EVENTS
+from actors.machines.turn_events import TRANSITIONS as TRANSITIONS
+from actors.machines.turn_events import AccountChosen as AccountChosen
+from actors.machines.turn_events import Event as Event
+from actors.machines.turn_events import LedgerEvent as LedgerEvent
+from actors.machines.turn_events import SessionBegan as SessionBegan
+from actors.machines.turn_events import SessionTurnSettled as SessionTurnSettled
+from actors.machines.turn_events import Status as Status
+from actors.machines.turn_events import TurnCut as TurnCut
+from actors.machines.turn_events import TurnDeferred as TurnDeferred
+from actors.machines.turn_events import TurnHandedOver as TurnHandedOver
+from actors.machines.turn_events import TurnIntended as TurnIntended
+from actors.machines.turn_events import TurnMoved as TurnMoved
+from actors.machines.turn_events import TurnReturned as TurnReturned
+from actors.machines.turn_events import TurnSeen as TurnSeen
+from actors.machines.turn_events import TurnSpent as TurnSpent
+from actors.machines.turn_events import TurnSubmitted as TurnSubmitted
+from actors.machines.turn_events import TurnWithdrawn as TurnWithdrawn
 from actors.messages import ROLE_PROMPT, FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often in the same turn is killed by the turn itself.
@@ -35,174 +49,6 @@ MAX_TRIES = 6
 # The bridge has one delivery in flight per recipient, so only the last settled mail can come again. Some more are
 # kept; not all of them, because the cost of a mail must stay flat over 100,000 of them.
 MAIL_MEMORY = 64
-
-
-class _Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the ledger's events."""
-
-
-class SessionBegan(_Event, frozen=True, kw_only=True):
-    """The agent's session has this id. Durable before the first prompt is sent. `replaces_lost`: the one before, which
-    had turns of ours, does not exist any more.
-    """
-
-    session_id: str
-    replaces_lost: bool = False
-
-
-class TurnIntended(_Event, frozen=True, kw_only=True):
-    """A turn is to be run; it certainly has not been sent."""
-
-    turn_id: str
-    purpose: Purpose
-    prompt: str
-    model: str = ""
-    continues: str = ""  # the attempt before; `reminder` is sent instead of `prompt` when the session has that one's
-    reminder: str = ""
-    within_ms: int = 0  # how long it may take; 0: as long as any turn of the session
-    typed: bool = False
-
-
-class TurnSubmitted(_Event, frozen=True, kw_only=True):
-    """It is about to be handed to the agent as user message `message_id`, alone or into the running `carrier`."""
-
-    turn_id: str
-    message_id: str
-    carrier: str = ""
-    at_ms: int = 0  # Unix ms; 0 in older journals
-
-
-class TurnSeen(_Event, frozen=True, kw_only=True):
-    """Evidence that the agent has the user message."""
-
-    turn_id: str
-
-
-class TurnSpent(_Event, frozen=True, kw_only=True):
-    """The agent has reported the usage of this attempt so far."""
-
-    turn_id: str
-    usage: Usage
-
-
-class TurnReturned(_Event, frozen=True, kw_only=True):
-    """It was not taken: the agent's transcript does not have it. It waits again."""
-
-    turn_id: str
-
-
-class TurnWithdrawn(_Event, frozen=True, kw_only=True):
-    """A message that was never submitted and will not be; its sender may bring it again."""
-
-    turn_id: str
-
-
-class TurnCut(_Event, frozen=True, kw_only=True):
-    """The agent had it but did not finish it; it continues under `next_message_id`.
-
-    `remembered`: the agent's transcript has it. False when the agent was killed before it wrote down what it had begun
-    (Claude Code writes 50-150 ms late): the next message then repeats the prompt.
-    """
-
-    turn_id: str
-    next_message_id: str
-    remembered: bool = True
-    silences: int = 0  # it was interrupted because nothing was heard: how many times in a row; 0: for another reason
-
-
-class TurnDeferred(_Event, frozen=True, kw_only=True):
-    """A message met a limit or an outage: it continues under `next_message_id`, not before this time."""
-
-    turn_id: str
-    next_message_id: str
-    at_ms: int
-    not_before_ms: int
-    remembered: bool = True  # as in `TurnCut`
-
-
-class TurnMoved(_Event, frozen=True, kw_only=True):
-    """Its session is full, or silent. It continues in a new one, under `next_message_id` and with this prompt."""
-
-    turn_id: str
-    next_message_id: str
-    prompt: str
-    silences: int = 0  # as in `TurnCut`
-
-
-class TurnHandedOver(_Event, frozen=True, kw_only=True):
-    """Its session was lost. It continues in the new one, under `next_message_id` and with this prompt."""
-
-    turn_id: str
-    next_message_id: str
-    prompt: str
-
-
-class AccountChosen(_Event, frozen=True, kw_only=True):
-    """The agent works in this account from now on; the one `used_up` cannot until then (machines/accounts)."""
-
-    account: int
-    used_up: int
-    until_ms: int
-
-
-class SessionTurnSettled(_Event, frozen=True, kw_only=True):
-    """It is over. `remembered`: the agent's transcript certainly has its prompt."""
-
-    stored_as: ClassVar[str] = "TurnConcluded"
-
-    turn_id: str
-    outcome: TurnOutcome
-    remembered: bool = False
-
-
-Event = (
-    SessionBegan
-    | TurnIntended
-    | TurnSubmitted
-    | TurnSeen
-    | TurnSpent
-    | TurnReturned
-    | TurnWithdrawn
-    | TurnCut
-    | TurnDeferred
-    | TurnMoved
-    | TurnHandedOver
-    | AccountChosen
-    | SessionTurnSettled
-)
-EVENTS: tuple[type[_Event], ...] = (
-    SessionBegan,
-    TurnIntended,
-    TurnSubmitted,
-    TurnSeen,
-    TurnSpent,
-    TurnReturned,
-    TurnWithdrawn,
-    TurnCut,
-    TurnDeferred,
-    TurnMoved,
-    TurnHandedOver,
-    AccountChosen,
-    SessionTurnSettled,
-)
-
-Status = Literal["intended", "submitted", "running"]
-
-# event -> the statuses in which it is legal. TurnIntended, SessionBegan and AccountChosen do not act on an entry.
-TRANSITIONS: Mapping[type[_Event], tuple[Status, ...]] = MappingProxyType(
-    {
-        TurnSubmitted: ("intended",),
-        TurnSeen: ("submitted", "running"),
-        TurnSpent: ("submitted", "running"),
-        TurnReturned: ("submitted", "running"),
-        TurnWithdrawn: ("intended",),
-        TurnCut: ("submitted", "running"),
-        TurnDeferred: ("submitted", "running"),
-        TurnMoved: ("submitted", "running"),
-        TurnHandedOver: ("intended", "submitted", "running"),
-        SessionTurnSettled: ("intended", "submitted", "running"),
-    }
-)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,7 +141,7 @@ def is_settled(ledger: Ledger, turn_id: str) -> bool:
     return turn_id in ledger.settled or turn_id in ledger.settled_mail
 
 
-def apply(ledger: Ledger, event: _Event) -> Ledger:
+def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
     """The ledger after the event. Raises `IllegalEventError`, changing nothing, when the entry does not allow it."""
     if isinstance(event, SessionBegan):
         return msgspec.structs.replace(
@@ -459,7 +305,7 @@ def may_carry(ledger: Ledger, turn_id: str) -> bool:
     return entry is not None and entry.purpose not in UNDISTURBED
 
 
-def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: bool = False) -> _Event:
+def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: bool = False) -> LedgerEvent:
     """The event for what the agent's transcript shows of a submitted or running entry.
 
     `left_alone`: it was steered into a turn that is over, and the program that had it is gone. If it came too late for
@@ -480,7 +326,7 @@ def found(entry: Entry, answer: FoundTurn, next_message_id: str, *, left_alone: 
     return TurnCut(turn_id=entry.turn_id, next_message_id=next_message_id, remembered=answer.state != "absent")
 
 
-def _entry(ledger: Ledger, event: _Event) -> Entry:
+def _entry(ledger: Ledger, event: LedgerEvent) -> Entry:
     turn_id = getattr(event, "turn_id", "")
     entry = ledger.open.get(turn_id)
     status = "settled" if is_settled(ledger, turn_id) else "unknown"

@@ -138,7 +138,7 @@ class Driver:
                 if self._running == item.turn_id:
                     await self._drop_agent()
 
-    async def _record(self, *events: turn._Event) -> None:
+    async def _record(self, *events: turn.LedgerEvent) -> None:
         """Write-ahead: durable first, then true here."""
         await asyncio.to_thread(self._options.stream.append, events)
         for event in events:
@@ -306,7 +306,9 @@ class Driver:
             await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
         await self._drop_agent()  # the next start is in the other account
 
-    async def _settle_or_defer(self, entry: turn.Entry, outcome: TurnOutcome, now_ms: int, *first: turn._Event) -> None:
+    async def _settle_or_defer(
+        self, entry: turn.Entry, outcome: TurnOutcome, now_ms: int, *first: turn.LedgerEvent
+    ) -> None:
         """`first`: events that are recorded with this one."""
         until_ms = turn.deferred_until_ms(
             entry, outcome, now_ms, retry_ms=self._options.retry_ms, max_wait_ms=self._options.max_wait_ms
@@ -356,7 +358,7 @@ class Driver:
         return found.state != "absent"
 
     async def _conclude(
-        self, entry: turn.Entry, outcome: TurnOutcome, *first: turn._Event, remembered: bool = False
+        self, entry: turn.Entry, outcome: TurnOutcome, *first: turn.LedgerEvent, remembered: bool = False
     ) -> None:
         outcome = turn.with_all_attempts(self._ledger.open[entry.turn_id], outcome)
         await self._record(
@@ -468,7 +470,7 @@ class Driver:
         """Hands the run's open turns over when the session before was lost."""
         ledger = self._ledger
         lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
-        events: list[turn._Event] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
+        events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
         for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
             prompt = await self._hand_over(entry.prompt, prompts.GONE)
             message_id = str(uuid.uuid4())

@@ -25,7 +25,7 @@ class SessionOptions:
     """
 
     make_agent: Callable[[EventSink, int], Agent]
-    stream: EventStream[turn._Event]
+    stream: EventStream[turn.LedgerEvent]
     listener: SessionListener
     first_session_id: str | None = None
     retry_ms: int = backoff.RETRY_FIRST_MS

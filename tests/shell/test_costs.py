@@ -17,7 +17,7 @@ RUNS = Path(__file__).parent.parent / "recordings" / "runs"
 DAY_MS = 86_400_000
 
 
-def record(event: turn._Event, day: int = 0) -> Record:
+def record(event: turn.LedgerEvent, day: int = 0) -> Record:
     name = getattr(event, "stored_as", type(event).__name__)
     return Record(event_id="e", at_ms=day * DAY_MS, kind=name, body=msgspec.json.encode(event).decode())
 

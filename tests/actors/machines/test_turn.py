@@ -9,7 +9,7 @@ from scripts import draw_machines
 DONE = TurnOutcome(status="finished", text="did it")
 
 
-def ledger(*events: turn._Event) -> turn.Ledger:
+def ledger(*events: turn.LedgerEvent) -> turn.Ledger:
     state = turn.Ledger()
     for event in events:
         state = turn.apply(state, event)
@@ -184,7 +184,7 @@ ILLEGAL = [
 
 
 @pytest.mark.parametrize(("before", "event"), ILLEGAL)
-def test_an_illegal_event_raises_and_changes_nothing(before: list[turn._Event], event: turn._Event):
+def test_an_illegal_event_raises_and_changes_nothing(before: list[turn.LedgerEvent], event: turn.LedgerEvent):
     state = ledger(*before)
     with pytest.raises(IllegalEventError, match="a"):
         turn.apply(state, event)

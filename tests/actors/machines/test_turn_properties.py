@@ -15,7 +15,7 @@ class LedgerAndAgent(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.journal: list[turn._Event] = []
+        self.journal: list[turn.LedgerEvent] = []
         self.ledger = turn.Ledger()
         self.transcript: dict[str, str] = {}  # message id -> unfinished | finished
         self.received: list[tuple[str, str]] = []  # (turn id, message id) as the agent took them in
@@ -23,7 +23,7 @@ class LedgerAndAgent(RuleBasedStateMachine):
         self.running: str | None = None
         self.next_id = 0
 
-    def record(self, event: turn._Event) -> None:
+    def record(self, event: turn.LedgerEvent) -> None:
         self.journal.append(event)
         self.ledger = turn.apply(self.ledger, event)
 

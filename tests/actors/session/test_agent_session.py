@@ -111,9 +111,9 @@ class Stream:
     """A journal in memory."""
 
     def __init__(self) -> None:
-        self.events: list[turn._Event] = []
+        self.events: list[turn.LedgerEvent] = []
 
-    def load(self) -> list[turn._Event]:
+    def load(self) -> list[turn.LedgerEvent]:
         return list(self.events)
 
     def append(self, events: Any) -> None:
