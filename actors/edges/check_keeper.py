@@ -43,8 +43,8 @@ def main() -> None:
 def _end_with_the_reader(status_fd: int) -> None:
     watch = select.poll()
     watch.register(status_fd, 0)  # errors are reported in any case: the other end is closed
-    watch.poll()
-    os.killpg(0, signal.SIGKILL)
+    if any(found & (select.POLLERR | select.POLLHUP) for _, found in watch.poll()):
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
