@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from tests.end_to_end.conftest import CHECK, DEMO, TASK, World
+from tests.end_to_end.terminal import Terminal
 
 ONE_ANSWER = 15  # tokens of each answer of the scripted model
 
@@ -62,3 +63,16 @@ def test_time_ends_a_turn_that_would_never_end(hanging: World):
     assert hanging.manifest()["state"] == "stopped"
     again = hanging.run("--run-id", "1")
     again.wait_for(r"run 1 stopped: the budget is used up: \d+s of --max-time 1s")
+
+
+def test_a_user_at_a_terminal_is_asked_for_a_higher_limit_and_the_turn_resumes(hanging: World):
+    own = Terminal(hanging, "--agent", "embedded", "--max-time", "1s", TASK)
+    try:
+        own.expect(r"question: the budget is used up: \d+s of --max-time 1s. Type a higher limit")
+        own.ask("go on please", "error: --max-time takes a time of up to a year")
+        own.ask("1h", "planning: waits for embedded")
+        own.type("stop now")
+        assert own.wait() == 1
+    finally:
+        own.end()
+    assert hanging.manifest()["state"] == "stopped"

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from actors.messages import AgentStatus, CheckStatus, Finding, MailboxItem, RunStatus, Usage
+from actors.messages import AgentStatus, BudgetUse, CheckStatus, Finding, MailboxItem, RunStatus, Spent, Usage
 from shell import tables
 from supervisor.control.protocol import ActorReport, DeadLetterReport, HostReport, MailboxReport, Report, Traced
 
@@ -237,3 +237,17 @@ def test_findings_are_told_with_their_reviewer_and_their_state():
     ]
     assert "  findings  1 open of 2" in tables.report_lines(of, now_ms=NOW, state="")
     assert tables.finding_lines(report()) == []
+
+
+def test_what_is_left_of_the_budget_is_shown_with_what_a_running_turn_has_used() -> None:
+    used = (
+        BudgetUse(kind="cost", used=1.25, limit=5.0, known=False),
+        BudgetUse(kind="tokens", used=900, limit=1_000),
+        BudgetUse(kind="time", used=3_600_000, limit=7_200_000),
+    )
+    running = (Spent(role="worker", model="", turns=0, usage=Usage(input_tokens=7, cost_usd=0.5, cost_known=False)),)
+    now = status(budgets=used, running=running)
+    left = "at most $3.75 of $5.00 left, 100 of 1,000 tokens left, 1h of 2h left"
+    assert f"budget  {left}" in " ".join(shown(status=now).split(" ")).replace("   ", "  ")
+    bar = tables.toolbar(report(status=now, agents=[agent()]), now_ms=NOW, width=250)
+    assert bar.endswith("7 tokens $0.50+ | at most $3.75 of $5.00 left | 100 of 1,000 tokens left | 1h of 2h left")
