@@ -42,6 +42,7 @@ from actors.adapters.codex_protocol import (
     find_turn,
     has_without_id,
     is_conversation,
+    one_line,
     user_text,
     with_bridge_hint,
 )
@@ -107,6 +108,7 @@ class CodexAgent:
         self._turn: OpenTurn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
         self._our_messages: set[str] = set()
+        self._at_work: dict[str, str] = {}  # tools that run: id → words
         self._bridge_settled = asyncio.Event()  # its tools are available, or never will be
         self._limit = ""  # as last reported
         self._is_open = False
@@ -162,6 +164,11 @@ class CodexAgent:
             self._turn = None
         if isinstance(result, AgentError):
             raise result
+        if result.status != "finished":
+            self._at_work.clear()  # an interruption need not end them one by one
+        elif self._at_work:
+            what = one_line(", ".join(self._at_work.values()))
+            self._sink(AgentEvent(kind="note", text=f"background terminals continue after this turn: {what}"))
         return msgspec.structs.replace(result, model=turn.model)
 
     async def steer(self, message_id: str, text: str) -> bool:
@@ -349,6 +356,9 @@ class CodexAgent:
         if not shown:
             self._sink(SIGN_OF_LIFE)
         for event in shown:
+            if event.begins:
+                self._at_work[event.begins] = event.text
+            self._at_work.pop(event.ends, None)
             if event.kind == "limit" and event.text == self._limit:  # every answer of the model repeats it
                 self._sink(AgentEvent(kind="raw", raw=event.raw))
                 continue

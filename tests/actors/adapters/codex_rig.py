@@ -39,6 +39,12 @@ SCENARIO = """
 when = "^use a tool"
 step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
 [[turn]]
+when = "^leave a terminal"
+[[turn.step]]
+tool = {name = "exec_command", input = {cmd = "mkfifo word; cat word", yield_time_ms = 250}}
+[[turn.step]]
+say = "left it"
+[[turn]]
 when = "^hang"
 step = [{fault = {hang = true}}, {say = "went on"}]
 [[turn]]

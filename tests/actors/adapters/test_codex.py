@@ -96,6 +96,18 @@ def test_an_answer_is_bound_to_a_schema_in_its_own_turn_alone(bench: Bench) -> N
     run(play())
 
 
+def test_a_terminal_that_is_left_running_is_named_and_does_not_keep_the_turn_open(function_bench: Bench) -> None:
+    async def play() -> None:
+        async with function_bench.open() as it:
+            assert (await it.agent.turn(new_id(), "leave a terminal")).text == "left it"
+            note = "background terminals continue after this turn: shell mkfifo word; cat word"
+            assert note in it.events.texts("note")
+            await it.agent.turn(new_id(), "use a tool")
+            assert it.events.texts("note").count(note) == 2
+
+    run(play())
+
+
 def test_a_goal_that_the_agent_sets_starts_no_turns_of_its_own(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open() as it:
