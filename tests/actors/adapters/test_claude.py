@@ -11,13 +11,10 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +29,7 @@ from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.machines.review_answer import SCHEMA
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, run
+from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 
@@ -600,62 +598,6 @@ def test_a_session_that_never_had_a_prompt_is_unknown(bench: Bench) -> None:
 
 
 # --- the bridge ---------------------------------------------------------------------------------------------
-
-
-class _Mcp(BaseHTTPRequestHandler):
-    """A stateless MCP server with the one tool that the scenario calls."""
-
-    server: Any
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.calls.append((request["method"], self.headers["authorization"], request.get("params")))
-        match request["method"]:
-            case "initialize":
-                version = request["params"]["protocolVersion"]
-                info = {"name": "loop-bridge", "version": "1"}
-                self._answer(request, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
-            case "tools/list":
-                schema = {"type": "object", "properties": {"target": {"type": "string"}, "message": {"type": "string"}}}
-                tool = {"name": "send_message", "description": "sends", "inputSchema": schema}
-                self._answer(request, {"tools": [tool]})
-            case "tools/call":
-                self._answer(request, {"content": [{"type": "text", "text": "queued as 7"}]})
-            case _ if "id" in request:
-                error = {"code": -32601, "message": "no such method"}
-                self._send(200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode())
-            case _:
-                self._send(202, b"")
-
-    def do_GET(self) -> None:
-        self._send(405, b"")
-
-    def _answer(self, request: dict[str, Any], result: dict[str, Any]) -> None:
-        self._send(200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def mcp_server() -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Mcp)
-    server.calls = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/mcp", server.calls
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:

@@ -29,7 +29,8 @@ from actors.adapters.claude_pane_turn import identify
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Opened, opened
-from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, mcp_server, new_id, write_what_a_user_has
+from tests.actors.adapters.stand_in_bridge import mcp_server
+from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, new_id, write_what_a_user_has
 from tests.drawn import Drawn
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
