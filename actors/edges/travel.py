@@ -22,7 +22,7 @@ from actors.edges.git import ask
 from actors.errors import OperationalError
 
 TIMEOUT_S = 600.0  # of one git command: a large tree, a slow disk
-_REF = "refs/loop/travel"
+_REF = "refs/loop-travel"  # beside those of runs, whose ids may be any word
 _QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
 _STAMP = {
     "GIT_AUTHOR_NAME": "loop", "GIT_AUTHOR_EMAIL": "loop@localhost", "GIT_AUTHOR_DATE": "@0 +0000",
