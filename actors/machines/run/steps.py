@@ -160,8 +160,9 @@ def _asked_now(state: RunState, hold: Hold | None) -> RunState:
 
 
 def _new(before: RunState, state: RunState) -> list[Job]:
-    """The jobs whose commands are not out yet."""
-    return [job for job in state.jobs if job not in before.jobs]
+    """The jobs whose commands are not out yet. A job whose command is out may have been interrupted meanwhile."""
+    out = {job.id for job in before.jobs if job.issued}
+    return [job for job in state.jobs if job.id not in out]
 
 
 def ask(state: RunState, hold: Hold, new: Sequence[Job] = ()) -> RunState:

@@ -78,7 +78,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         PauseRequested: _rule(people.pause, phase),
         ResumeRequested: _rule(people.resume, phase),
         StopRequested: _rule(people.stop, phase),
-        RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_FIRST_STEPS),
+        RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_AFTER_AN_ITERATION, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
         ContactChanged: _rule(people.contact_changed, phase),
         HookEnded: _rule(hooks.ended, phase, *_AFTER_HOOKS.get(phase, ())),
@@ -193,5 +193,5 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     ),
     _P.COMPLETED: _final(_P.COMPLETED, _P.COMPLETED, *_FIRST_STEPS),
     _P.FAILED: _final(_P.FAILED, _P.PLAN_REVIEW, _P.COOLDOWN, _P.REVIEWING, _P.PULL_REQUEST, *_FIRST_STEPS),
-    _P.STOPPED: _final(_P.STOPPED, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value)),
+    _P.STOPPED: _final(_P.STOPPED, _P.STOPPED, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value)),
 }

@@ -222,3 +222,23 @@ def test_the_status_says_how_much_is_left() -> None:
     story = in_review(max_tokens=100)
     story.settle(costing(70, text=PASS))
     assert run_status(story.state, NOW).budgets == (BudgetUse(kind="tokens", used=70, limit=100),)
+
+
+def test_a_resume_with_more_stops_again_when_no_iteration_is_left_either() -> None:
+    story = Run(max_tokens=50, max_iterations=1, cooldown_ms=0)
+    seen(story, 50)
+    story.settle(costing(50))
+    assert story.state.phase is run.Phase.STOPPED
+    more = settings(max_tokens=1_000, max_iterations=1, given=("max_tokens",), only_given=True)
+    story.happens(run.RunResumed(settings=more))
+    assert story.state.phase is run.Phase.STOPPED
+    assert "iteration 1 of 1 is over" in story.state.detail
+
+
+def test_a_turn_that_a_new_task_interrupts_is_waited_for_also_when_the_budget_is_used_up() -> None:
+    story = Run(max_tokens=50, cooldown_ms=0)
+    seen(story, 50)
+    turn = story.open().turn_id
+    story.happens(run.RunResumed(settings=settings(task="Another one.", max_tokens=50, only_given=True)))
+    assert [job.id for job in story.state.open_turns] == [turn]
+    assert story.one(run.InterruptTurn).turn_id == turn
