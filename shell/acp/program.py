@@ -1,8 +1,8 @@
 """The process of one run that `loop acp` drives: the root of that run. `python -m shell.acp.program`.
 
-It takes one order (orders.py) and resolves it in its own working directory, as `loop` does. The run belongs to whoever
-holds its stdin. At the end of stdin the run stops like one that gets SIGTERM: the turns are interrupted, the stop is
-journalled, and the run can be resumed. So no run outlives a client that was killed.
+It takes one order (orders.py) and resolves it in its own working directory, as `loop` does. The run belongs to the
+process that holds its stdin. At the end of stdin the run stops like one that gets SIGTERM: the turns are interrupted,
+the stop is journalled, and the run can be resumed. So no run outlives a client that was killed.
 """
 
 from __future__ import annotations
