@@ -310,7 +310,7 @@ class RunActor(ProcessActor[StartRun]):
 
     @property
     def _hold(self) -> PauseTurns:
-        """Holds the sessions while the run is held or over: queued turns do not start.
+        """Holds the sessions while the run is held or over, or its budget used up: queued turns do not start.
 
         A pausing run waits for its running turn: a turn whose agent was lost is resumed.
         """
@@ -319,7 +319,8 @@ class RunActor(ProcessActor[StartRun]):
         takes_effect = self._state.paused or self._state.asking
         pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
         patience = _patience(self._state.settings)
-        return PauseTurns(held=hold is not None or over, finishing=pauses, patience=patience)
+        held = hold is not None or over or run.is_used_up(self._state)
+        return PauseTurns(held=held, finishing=pauses, patience=patience)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:

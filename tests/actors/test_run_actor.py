@@ -37,11 +37,13 @@ from actors.messages import (
     Progress,
     Record,
     RunEnded,
+    RunningUsageReport,
     RunStatus,
     StartJob,
     StartTurnRequest,
     TurnOutcome,
     TurnSettledReport,
+    Usage,
 )
 from actors.run import RunActor
 from actors.runners.crew import Crew, JobOver
@@ -474,3 +476,34 @@ def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tm
 
 def texts(told: Iterable[list[Progress]]) -> list[str]:
     return [line.text for lines in told for line in lines]
+
+
+# --- budgets ---
+
+
+def running(driver: Driver, tokens: int) -> RunningUsageReport:
+    usage = Usage(input_tokens=tokens)
+    return RunningUsageReport(role="worker", turn_id=driver.turn().turn_id, purpose="work", model="", usage=usage)
+
+
+def test_what_a_running_turn_uses_is_shown_at_once_and_journalled_only_where_it_reaches_a_budget():
+    driver = Driver(max_tokens=100)
+    before = driver.kinds()
+    driver.hears(running(driver, 40))
+    status = driver.post.told("console", RunStatus)[-1]
+    assert ([each.used for each in status.budgets], driver.kinds()) == ([40], before)
+    driver.hears(running(driver, 110))
+    assert driver.kinds() == [*before, "UsageSeen"]
+    assert driver.post.told("worker", InterruptTurnRequest)
+    done = TurnOutcome(status="interrupted", usage=Usage(input_tokens=112))
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=done))
+    assert [each.used for each in driver.post.told("console", RunStatus)[-1].budgets] == [112]
+    assert driver.post.told("supervisor", RunEnded)[-1].resume == "--max-tokens 200"
+
+
+def test_no_mail_starts_a_turn_once_the_budget_is_used_up_although_the_checks_run():
+    driver = Driver(max_tokens=100)
+    done = TurnOutcome(status="finished", text=DONE.text, usage=Usage(input_tokens=100))
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=done))
+    assert driver.post.told("worker", StartJob)
+    assert [driver.post.told(role, PauseTurns)[-1].held for role in ("worker", "reviewer")] == [True, True]

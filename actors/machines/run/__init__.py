@@ -25,7 +25,7 @@ into a phase, if the gates allow it. answers, review, trees, waits and people in
 together.
 """
 
-from actors.machines.run.budgets import left_usd, next_tick_ms, usage_seen
+from actors.machines.run.budgets import is_used_up, left_usd, next_tick_ms, usage_seen
 from actors.machines.run.budgets import matters as usage_matters
 from actors.machines.run.commands import EndRun, Notice
 from actors.machines.run.events import (
@@ -136,6 +136,7 @@ __all__ = [
     "describe",
     "fold",
     "initial",
+    "is_used_up",
     "job_id",
     "left_usd",
     "next_tick_ms",

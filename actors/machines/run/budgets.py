@@ -85,6 +85,11 @@ def part(state: RunState) -> float:
     return max((each.used / each.limit for each in uses(state)), default=0.0)
 
 
+def is_used_up(state: RunState) -> bool:
+    """Whether no further turn begins, mail included."""
+    return part(state) >= 1
+
+
 def is_overrun(state: RunState) -> bool:
     """Whether running turns are interrupted."""
     return part(state) >= TAIL
