@@ -29,11 +29,11 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from scripts import chaos_trouble
+from scripts import chaos_hosts, chaos_trouble
 from scripts.chaos_players import Player
 from scripts.chaos_run import POINTS, Report, planned, play
 from scripts.chaos_trouble import TroubleReport
-from tests.lab import third_party
+from tests.lab import ssh_hosts, third_party
 from tests.lab.world import Interrupted, orderly_end
 
 GROUPS = list(dict.fromkeys(group for _, group in POINTS))
@@ -48,7 +48,10 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
     playing: dict[Connection, Player] = {}
 
     def start(seed: int, number: int, limit: int) -> None:
-        player = Player(seed, number, limit, partial(play, seed, number, options.agents, limit, keep=options.keep))
+        one = partial(play, seed, number, options.agents, limit, keep=options.keep)
+        if options.hosts:
+            one = partial(chaos_hosts.play, seed, number, options.hosts, limit, keep=options.keep)
+        player = Player(seed, number, limit, one)
         playing[player.report] = player
 
     try:
@@ -58,7 +61,10 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
         while playing or any(count > 0 for count in left.values()):
             while len(playing) < options.jobs and (seed := next((s for s in left if left[s] > 0), None)) is not None:
                 last[seed] += 1
-                limit = min(left[seed], len(planned(seed, last[seed])[0]))
+                plan = (
+                    chaos_hosts.planned(seed, last[seed], options.hosts) if options.hosts else planned(seed, last[seed])
+                )
+                limit = min(left[seed], len(plan[0]))
                 left[seed] -= limit
                 start(seed, last[seed], limit)
             for ended in wait(list(playing)):
@@ -201,13 +207,13 @@ def play_troubles(options: argparse.Namespace) -> int:
     return status or bool(failures)
 
 
-def show_failures(failures: list[tuple[Player, Report, Path | None]], agents: str) -> None:
+def show_failures(failures: list[tuple[Player, Report, Path | None]], words: str) -> None:
     """Prints all failures at the end, each with its world and the command that plays it again."""
     for player, report, base in failures:
         again = f"scripts/chaos --seed {player.seed} --run {player.number} --kills {player.limit}"
         why = " ".join(report.troubles[0].split())
         print(f"not well: seed {player.seed}, run {player.number}: {why[:300]}")
-        print(f"    its world: {base}; to play it again: {again} --agents {agents} --keep", flush=True)
+        print(f"    its world: {base}; to play it again: {again} {words} --keep", flush=True)
 
 
 # --- the command line -------------------------------------------------------------------------------------------
@@ -263,6 +269,7 @@ def main() -> int:
         metavar="NAMES",
         help="embedded, real (codex and claude), or a worker and a reviewer such as gemini,copilot (embedded)",
     )
+    parser.add_argument("--hosts", type=positive, help="place the agents on that many other hosts, and hit those too")
     parser.add_argument(
         "--trouble", action="store_true", help="runs that meet troubles, and a few kills; embedded agents"
     )
@@ -273,6 +280,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.run is not None and len(options.seeds) > 1:
         parser.error(f"--run {options.run} is a run of one seed, and there are {len(options.seeds)}: give one --seed")
+    if options.hosts and (options.trouble or options.agents != "embedded"):
+        parser.error("--hosts is for the embedded agents: give neither --trouble nor --agents")
+    if options.hosts and (reason := ssh_hosts.missing()):
+        parser.error(f"--hosts is not possible here: {reason}")
     if not hasattr(resource, "prlimit"):
         print("[chaos] needs Linux: prlimit and /proc", file=sys.stderr)
         return 2
@@ -291,7 +302,7 @@ def main() -> int:
     except Interrupted as interrupted:  # the results so far still count
         status = int(interrupted.code or 0)
     show_table(reports)
-    show_failures(failures, options.agents)
+    show_failures(failures, f"--hosts {options.hosts}" if options.hosts else f"--agents {options.agents}")
     return status or bool(failures)
 
 

@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -204,6 +204,8 @@ def with_fault(text: str, chance: random.Random) -> str:
 class Run:
     """One run in a world of its own, with its plan. `server` is the real agents' model."""
 
+    orphan_patience_s = 5.0
+
     def __init__(self, world: World, agents: str, strikes: list[Strike]) -> None:
         self.world = world
         self.words = words_for(agents)
@@ -268,14 +270,23 @@ class Run:
     def _carry_out(self, strike: Strike) -> None:
         if self.loop.process.poll() is not None:
             return  # too late
-        cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "forkserver") else 0
-        cost += strike.what == "kill at start"
+        cost = self._cost(strike)
         now = time.time()
         if cost and sum(at > now - 61 for at in self._restarts) + cost > RESTARTS_PER_MINUTE:
             strike.what, strike.whom = "kill", "root"
         if strike.whom == "root":
             self._kill_root(strike)
             return
+        self._hit(strike)
+        if strike.at:
+            self._restarts += [time.time()] * cost
+
+    def _cost(self, strike: Strike) -> int:
+        """How many restarts it causes."""
+        cost = RESTARTS.get(strike.whom, 1) if (strike.what, strike.whom) != ("stop", "forkserver") else 0
+        return cost + (strike.what == "kill at start")
+
+    def _hit(self, strike: Strike) -> None:
         victim = self._victim(strike.whom)
         if victim is None:
             return
@@ -288,8 +299,6 @@ class Run:
             else:
                 victim.send_signal(number)
                 self._struck(strike)
-        if strike.at:
-            self._restarts += [time.time()] * cost
 
     def _struck(self, strike: Strike) -> None:
         strike.at = time.time()
@@ -319,6 +328,10 @@ class Run:
     def _actor(self, name: str) -> psutil.Process | None:
         ready = [pid for _, actor, pid in readies(self._log()) if actor == name]
         return psutil.Process(ready[-1]) if ready else None
+
+    def homes(self) -> list[Path]:
+        """All home directories that have agents' sessions; the run's is the first."""
+        return [self.world.home]
 
     def _log(self) -> str:
         found = [path for path in self.world.home.glob(".loop/runs/*/*/log") if path.exists()]
@@ -376,7 +389,7 @@ class Run:
 
     def _check_orphans(self) -> None:
         try:
-            self.world.wait_until_empty(5)
+            self.world.wait_until_empty(self.orphan_patience_s)
         except AssertionError:
             self._report_orphans(self.world.survivors())
 
@@ -391,6 +404,10 @@ class Run:
 
     # --- afterwards ---
 
+    def awaited(self, strike: Strike) -> tuple[str, ...]:
+        """The actors that have to be ready again after the strike."""
+        return ACTORS if strike.whom in {"root", "forkserver"} else (strike.whom,)
+
     def inspect(self) -> None:
         """Checks what the run has left, and measures the recoveries."""
         self._check_orphans()
@@ -399,7 +416,7 @@ class Run:
             self.report.troubles.append("there is no run")
             return
         directory = self.world.run_directory(run_id)
-        found = inspect(self.world.home, directory, MAILS)
+        found = inspect(self.world.home, directory, MAILS, self.homes()[1:])
         self.report.troubles += list(found)
         self.report.lost, self.report.repeated = len(found.lost), len(found.repeated)
         if spent := spent_iterations(directory):
@@ -407,15 +424,16 @@ class Run:
         log = self._log()
         lines = self.lines()
         for strike in self.report.strikes:
-            strike.recovery_s = recovery(strike, log, lines, self.names)
+            strike.recovery_s = recovery(strike, log, lines, self.names, self.awaited(strike))
 
 
-def played_faults(scenario: Scenario, home: Path, server: ModelServer | None) -> list[PlayedFault]:
+def played_faults(scenario: Scenario, homes: list[Path], server: ModelServer | None) -> list[PlayedFault]:
     """The faults that were played, each as often as it was: the model's record, or the embedded agents' own."""
     if server is not None:
         keys = [request.fault for request in server.requests if request.fault]
     else:
-        lines = [line for path in home.glob(".loop-embedded/*.jsonl") for line in path.read_bytes().splitlines()]
+        paths = [path for home in homes for path in home.glob(".loop-embedded/*.jsonl")]
+        lines = [line for path in paths for line in path.read_bytes().splitlines()]
         keys = [entry["key"] for line in lines if (entry := read_line(line)).get("kind") == "fault"]
     known = {
         step.action.key: (rule.when.pattern, step.action)
@@ -446,10 +464,12 @@ def readies(log: str) -> Iterator[tuple[float, str, int]]:
         yield datetime.fromisoformat(stamp).timestamp(), actor, int(pid)
 
 
-def recovery(strike: Strike, log: str, lines: list[tuple[float, str]], names: tuple[str, str]) -> float | None:
+def recovery(
+    strike: Strike, log: str, lines: list[tuple[float, str]], names: tuple[str, str], wanted: tuple[str, ...]
+) -> float | None:
     """Seconds until the victim was ready again. None: it was not needed again, or did not have to return.
 
-    `names`: of the worker and the reviewer, as lines have them.
+    `names`: of the worker and the reviewer, as lines have them. `wanted`: the actors that have to be ready again.
     """
     if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "forkserver"):
         return None
@@ -458,10 +478,9 @@ def recovery(strike: Strike, log: str, lines: list[tuple[float, str]], names: tu
         back = [at for at, line in lines if at > strike.at and re.match(rf"\S+ {name} +session ", line)]
         return back[0] - strike.at if back else None
     after = [(at, actor) for at, actor, _ in readies(log) if at > strike.at]
-    wanted = ACTORS if strike.whom in {"root", "forkserver"} else (strike.whom,)
     firsts = [next((at for at, actor in after if actor == name), None) for name in wanted]
     known = [at for at in firsts if at is not None]
-    return max(known) - strike.at if len(known) == len(wanted) else None
+    return max(known) - strike.at if known and len(known) == len(wanted) else None
 
 
 def is_agent(child: psutil.Process) -> bool:
@@ -502,10 +521,15 @@ def play(seed: int, number: int, agents: str, limit: int, *, keep: bool) -> tupl
     strikes, scenario_text = planned(seed, number)
     if "gemini" in agents:  # Gemini CLI takes half an answer for a whole one, without an error
         scenario_text = scenario_text.replace(FAULTS[DROPPED], FURTHER_FAULTS["model: HTTP 503"])
+    return in_a_world(lambda base: play_in(base, agents, strikes[:limit], scenario_text), keep=keep)
+
+
+def in_a_world(play_there: Callable[[Path], Report], *, keep: bool) -> tuple[Report, Path]:
+    """Plays in a directory of its own, which is removed again if all is well."""
     base = Path(tempfile.mkdtemp(prefix="loop-chaos-"))
     report: Report | None = None
     try:
-        report = play_in(base, agents, strikes[:limit], scenario_text)
+        report = play_there(base)
     finally:
         if not keep and (report is None or report.well):  # None: interrupted, which says nothing about the run
             shutil.rmtree(base, ignore_errors=True)
@@ -524,7 +548,7 @@ def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) 
             try:
                 report = run.play()
                 run.inspect()
-                report.faults = played_faults(load_scenario(scenario), world.home, server)
+                report.faults = played_faults(load_scenario(scenario), run.homes(), server)
             finally:
                 (base / "lines").write_text("\n".join(f"{at:.3f} {line}" for at, line in run.lines()))
                 world.end()  # before the model, which remaining agents would ask

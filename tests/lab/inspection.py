@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,10 +67,11 @@ class Event(NamedTuple):
     body: dict[str, Any]
 
 
-def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> Findings:
+def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None, away: Sequence[Path] = ()) -> Findings:
     """Inspects the finished run in `directory`.
 
-    `mails`: the texts that must have been sent, once each. None: the agents may have restarted turns.
+    `mails`: the texts that must have been sent, once each. None: the agents may have restarted turns. `away`: the home
+    directories on other hosts.
     """
     found = Findings()
     journal = directory / "journal.sqlite"
@@ -83,7 +84,7 @@ def inspect(home: Path, directory: Path, mails: Iterable[str] | None = None) -> 
             found.broken.append(f"journal: {damage}")
         lines = [row[0] for row in db.execute("SELECT line FROM transcript ORDER BY number")]
         streams = {name: list(_events(db, name)) for name in ("run", "mail", *(f"turns/{role}" for role in ROLES))}
-    prompts = {role: list(_prompts(home, streams[f"turns/{role}"])) for role in ROLES}
+    prompts = {role: list(_prompts((home, *away), streams[f"turns/{role}"])) for role in ROLES}
     _files(directory, lines, found)
     for role in ROLES:
         _turns(role, streams[f"turns/{role}"], prompts[role], found)
@@ -141,10 +142,11 @@ def _events(db: sqlite3.Connection, stream: str) -> Iterator[Event]:
 # --- what the agents were told ------------------------------------------------------------------------------
 
 
-def _prompts(home: Path, turns: Iterable[Event]) -> Iterator[Prompt]:
+def _prompts(homes: Sequence[Path], turns: Iterable[Event]) -> Iterator[Prompt]:
     """All user messages in all sessions that this role has had, in order."""
     for session_id in dict.fromkeys(event.body["session_id"] for event in turns if event.kind == "SessionBegan"):
-        yield from told(home, session_id)
+        for home in homes:
+            yield from told(home, session_id)
 
 
 def told(home: Path, session_id: str) -> Iterator[Prompt]:
@@ -169,7 +171,7 @@ def told(home: Path, session_id: str) -> Iterator[Prompt]:
 def told_in_run(home: Path, directory: Path) -> dict[Role, list[Prompt]]:
     """All user messages in all sessions of each role of the run in `directory`, in order."""
     with closing(sqlite3.connect(f"file:{directory / 'journal.sqlite'}?mode=ro", uri=True)) as db:
-        return {role: list(_prompts(home, list(_events(db, f"turns/{role}")))) for role in ROLES}
+        return {role: list(_prompts((home,), list(_events(db, f"turns/{role}")))) for role in ROLES}
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

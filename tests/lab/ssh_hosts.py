@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
+from actors.edges import processes
 from actors.hosts import Host
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -50,7 +52,15 @@ class SshHost:
     folder: Path
     namespace: str
     cable: str
-    sshd: subprocess.Popen[bytes] | None
+    address: str
+    near: str  # our end of the cable: what listens there can be reached from the host
+    environment: dict[str, str]
+    sshd: subprocess.Popen[bytes] | None = None
+
+    @property
+    def home(self) -> Path:
+        """The home directory on the host."""
+        return self.folder / "home"
 
     def cut(self) -> None:
         run("ip", "link", "set", self.cable, "down")
@@ -62,12 +72,15 @@ class SshHost:
         """As a router that forgets them: what sshd has started for a connection ends, sshd itself stays."""
         self.kill("sshd: ")
 
-    def kill(self, sign: str) -> None:
-        """Kills each process in its network whose command line has these words."""
+    def kill(self, sign: str) -> int:
+        """Kills each process in its network whose command line has these words. Returns how many."""
+        count = 0
         for pid in self.pids():
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 if sign in " ".join(psutil.Process(pid).cmdline()) and (self.sshd is None or pid != self.sshd.pid):
                     os.kill(pid, signal.SIGKILL)
+                    count += 1
+        return count
 
     def pids(self) -> list[int]:
         """All processes in its network."""
@@ -75,6 +88,62 @@ class SshHost:
             ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, errors="replace", check=False
         )
         return [int(pid) for pid in found.stdout.split()]
+
+    def commands(self) -> list[str]:
+        """The command line of each process in its network."""
+        found = []
+        for pid in self.pids():
+            with suppress(psutil.NoSuchProcess):
+                found.append(" ".join(psutil.Process(pid).cmdline()))
+        return found
+
+    def start_sshd(self, **variables: str) -> None:
+        """Starts it, again with more variables for what it starts. Returns when it listens."""
+        self.end_sshd()
+        self.environment |= variables
+        settings = [
+            "Port 2222",
+            f"ListenAddress {self.address}",
+            f"HostKey {self.folder}/host_key",
+            f"AuthorizedKeysFile {self.folder}/keys",
+            "StrictModes no",
+            "UsePAM no",
+            "PasswordAuthentication no",
+            "PidFile none",
+            "PermitRootLogin yes",
+            "SetEnv " + " ".join(f'"{key}={value}"' for key, value in self.environment.items()),
+        ]
+        (self.folder / "sshd_config").write_text("\n".join(settings) + "\n")
+        command = ["ip", "netns", "exec", self.namespace, SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        self.sshd = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert self.sshd.stderr is not None
+        while b"Server listening" not in (line := self.sshd.stderr.readline()):
+            assert line, "sshd has ended"
+        threading.Thread(target=_drain, args=(self.sshd.stderr,), daemon=True).start()
+
+    def end_sshd(self) -> None:
+        """Kills the one that listens; connections stay."""
+        if self.sshd is not None:
+            self.sshd.kill()
+            self.sshd.wait()
+            self.sshd = None
+
+    def end_all(self) -> None:
+        """Kills everything in its network, as the end of a machine does, until there is nothing."""
+        self.end_sshd()
+        while pids := self.pids():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                processes.wait_ended(pid, 5.0)
+
+
+def _drain(stream: IO[bytes]) -> None:
+    with stream:
+        while stream.read(65_536):
+            pass
 
 
 @contextmanager
@@ -87,9 +156,23 @@ def ssh_host(
     namespace, cable, far_cable = f"loop-{mark}", f"lh{mark}", f"lf{mark}"
     net = f"10.{200 + int(mark[:2], 16) % 50}.{int(mark[2:4], 16)}"
     address, near = f"{net}.2", f"{net}.1"
+    host = SshHost(
+        name=name,
+        host=Host(
+            name=name,
+            ssh_command=("ssh", "-F", str(folder / "ssh_config")),
+            root=str(folder / "loop"),
+            python=sys.executable,
+            **changes,  # type: ignore[arg-type]
+        ),
+        folder=folder,
+        namespace=namespace,
+        cable=cable,
+        address=address,
+        near=near,
+        environment={"HOME": str(folder / "home"), "PATH": os.environ["PATH"], **environment},
+    )
     run("ip", "netns", "add", namespace)
-    sshd: subprocess.Popen[bytes] | None = None
-    reader: threading.Thread | None = None
     try:
         run("ip", "link", "add", cable, "type", "veth", "peer", "name", far_cable, "netns", namespace)
         run("ip", "addr", "add", f"{near}/24", "dev", cable)
@@ -103,20 +186,6 @@ def ssh_host(
         for key in ("host_key", "user_key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key))
         (folder / "home").mkdir()
-        variables = {"HOME": str(folder / "home"), "PATH": os.environ["PATH"], **environment}
-        settings = [
-            "Port 2222",
-            f"ListenAddress {address}",
-            f"HostKey {folder}/host_key",
-            f"AuthorizedKeysFile {folder}/keys",
-            "StrictModes no",
-            "UsePAM no",
-            "PasswordAuthentication no",
-            "PidFile none",
-            "PermitRootLogin yes",
-            "SetEnv " + " ".join(f'"{key}={value}"' for key, value in variables.items()),
-        ]
-        (folder / "sshd_config").write_text("\n".join(settings) + "\n")
         (folder / "keys").write_text((folder / "user_key.pub").read_text())
         kind, key, *_ = (folder / "host_key.pub").read_text().split()
         (folder / "known_hosts").write_text(f"[{address}]:2222 {kind} {key}\n")
@@ -125,30 +194,17 @@ def ssh_host(
             f" IdentitiesOnly yes\n UserKnownHostsFile {folder}/known_hosts\n GlobalKnownHostsFile /dev/null\n"
         )
         Path("/run/sshd").mkdir(exist_ok=True)
-        command = ["ip", "netns", "exec", namespace, SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
-        sshd = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert sshd.stderr is not None
-        while b"Server listening" not in (line := sshd.stderr.readline()):
-            assert line, "sshd has ended"
-        reader = threading.Thread(target=sshd.stderr.read, daemon=True)
-        reader.start()
-        host = Host(
-            name=name,
-            ssh_command=("ssh", "-F", str(folder / "ssh_config")),
-            root=str(folder / "loop"),
-            python=sys.executable,
-            **changes,  # type: ignore[arg-type]
-        )
-        yield SshHost(name, host, folder, namespace, cable, sshd)
+        host.start_sshd()
+        yield host
     finally:
-        if sshd is not None:
-            sshd.kill()
-            sshd.wait()
-        for pid in SshHost(name, Host(name=name), folder, namespace, cable, sshd).pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if reader is not None:
-            reader.join(10)
-        if sshd is not None and sshd.stderr is not None:
-            sshd.stderr.close()
+        host.end_all()
         run("ip", "netns", "del", namespace)
+
+
+def configured(*hosts: SshHost, **lease: float) -> str:
+    """Their tables for the user's configuration."""
+    tables = []
+    for each in hosts:
+        rows = {"ssh_command": list(each.host.ssh_command), "root": each.host.root, "python": each.host.python, **lease}
+        tables.append(f"[hosts.{each.name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in rows.items()))
+    return "\n".join(tables)
