@@ -85,6 +85,7 @@ class AgentActor(ProcessActor[StartAgent]):
         run_ref = context.ref("run")
         self._courier = AwayCourier(start.cwd, start.directory, run_ref.tell) if start.place else None
         self._journeys = ThreadPoolExecutor(max_workers=1)  # of the tree, one after the other
+        self._brought: set[str] = set()  # turns that have their tree; in the journeys' thread only
         self._place = runners.Place(
             cwd=start.cwd,
             run_id=start.run_id,
@@ -165,9 +166,11 @@ class AgentActor(ProcessActor[StartAgent]):
             self.session.want(request)
 
     def _want_with_tree(self, request: StartTurnRequest, courier: AwayCourier) -> None:
-        """Starts the turn when home's tree is here."""
+        """Starts the turn when home's tree is here. A turn that is asked for twice has it: its agent works there."""
         try:
-            courier.bring()
+            if request.turn_id not in self._brought:
+                courier.bring()
+                self._brought.add(request.turn_id)
         except (LoopError, OSError) as error:
             self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=str(error)))
         else:

@@ -105,6 +105,8 @@ def put(cwd: Path, arrived: Snapshot) -> None:
         _must(top, *tree.settings(top, Path(folder)), "add", "-A", "--ignore-errors")
     _must(top, "read-tree", "--reset", "-u", arrived.commit)
     if not arrived.head:
+        if arrived.branch:
+            _must(top, "symbolic-ref", "HEAD", f"refs/heads/{arrived.branch}")
         return
     if arrived.branch:
         _must(top, "symbolic-ref", "HEAD", f"refs/heads/{arrived.branch}")

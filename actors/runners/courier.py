@@ -26,6 +26,7 @@ from actors.runners.base import Runner
 PART_BYTES = 8 * 1024 * 1024
 ASK_AGAIN_S = 30.0  # the run may have been restarted meanwhile
 PATIENCE_S = 900.0
+ATTEMPTS = 5
 
 
 def parcels(request_id: str, snapshot: Snapshot, data: bytes, base: str = "") -> Iterator[TreeParcel]:
@@ -156,25 +157,35 @@ class AwayCourier:
     def bring(self) -> None:
         """Makes this tree home's. What is here and not at home goes home first. Raises `LoopError`."""
         with self._busy:
+            for _ in range(ATTEMPTS):
+                if self._bring():
+                    return
+            raise OperationalError(f"home's tree cannot come, since somebody keeps writing to {self._cwd}")
+
+    def _bring(self) -> bool:
+        """False: something here was written meanwhile, and has to go home before."""
+        known = self._synced.read()
+        if known is not None:
+            self._send(known)
             known = self._synced.read()
-            if known is not None:
-                self._send(known)
-                known = self._synced.read()
-            else:
-                travel.begin(self._cwd)
-            have = tuple(each for each in (known and known.commit, known and known.head) if each)
-            request_id = str(uuid.uuid4())
-            data, parcel = self._asked(FetchTree(request_id=request_id, have=have))
-            arrived = snapshot_in(parcel)
-            if data:
-                travel.unpack(self._cwd, data)
-            travel.sign(self._cwd, parcel.author)
-            if known is None or not arrived.same(known):
-                travel.put(self._cwd, arrived)
-            now = travel.snapshot(self._cwd, self._store, "here")
-            if now.tree != arrived.tree:
-                raise OperationalError(f"the tree that has come is {now.tree[:12]}, and home's is {arrived.tree[:12]}")
-            self._synced.write(arrived)
+        else:
+            travel.begin(self._cwd)
+        have = tuple(each for each in (known and known.commit, known and known.head) if each)
+        data, parcel = self._asked(FetchTree(request_id=str(uuid.uuid4()), have=have))
+        arrived = snapshot_in(parcel)
+        if data:
+            travel.unpack(self._cwd, data)
+        travel.sign(self._cwd, parcel.author)
+        if arrived.same(known):
+            return True  # it has been compared, and an agent may be at work in it
+        if known is not None and not travel.snapshot(self._cwd, self._store, "here").same(known):
+            return False
+        travel.put(self._cwd, arrived)
+        now = travel.snapshot(self._cwd, self._store, "here")
+        if now.tree != arrived.tree:
+            raise OperationalError(f"the tree that has come is {now.tree[:12]}, and home's is {arrived.tree[:12]}")
+        self._synced.write(arrived)
+        return True
 
     def send(self) -> None:
         """Takes home what has changed since `bring`. Raises `LoopError`."""

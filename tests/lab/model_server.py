@@ -73,22 +73,24 @@ class SeenRequest(msgspec.Struct, frozen=True):
 class ModelServer:
     """Serves `scenario` while the context is open. `port` 0: a free one. `url` has no slash at its end.
 
+    `address`: where it listens; loopback, or our end of the cable to a host of the test.
+
     The end of the context ends hanging requests and all threads. Any thread may use it.
     """
 
-    def __init__(self, scenario: Scenario, port: int = 0) -> None:
+    def __init__(self, scenario: Scenario, port: int = 0, address: str = "127.0.0.1") -> None:
         self.scenario = scenario
         self.offered: dict[Api, tuple[str, ...]] = {}  # the tools of the newest turn
         self._seen: list[SeenRequest] = []
         self._spent: Counter[str] = Counter()
         self._news = threading.Condition()
         try:
-            self._http = _HttpServer(("127.0.0.1", port), _Handler)
+            self._http = _HttpServer((address, port), _Handler)
         except OSError as error:
             raise UserError(f"port {port} cannot be used: {error}: give another, or 0 for a free one") from error
         self._http.owner = self
         self._stop_reader, self._stop_writer = socket.socketpair()
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.url = f"http://{address}:{self._http.server_address[1]}"
         self._thread = threading.Thread(
             target=self._http.serve_forever,
             kwargs={"poll_interval": 0.1},  # how long the end may take; the library only polls

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from actors.settings import Role
 from tests.lab import reaper
@@ -65,14 +66,15 @@ def agent_environment(home: Path, url: str, role: Role | None, base: Mapping[str
     `role` is the one that Claude plays; None: both.
     """
     kept = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    own = ",".join(dict.fromkeys(("127.0.0.1", urlsplit(url).hostname or "")))
     return (
         kept
         | reaper.inherited()
         | {
             "HOME": str(home),
             "ANTHROPIC_BASE_URL": _with_role(url, role),
-            "NO_PROXY": "127.0.0.1",  # without it, requests would go to the user's proxy
-            "no_proxy": "127.0.0.1",
+            "NO_PROXY": own,  # without it, requests would go to the user's proxy
+            "no_proxy": own,
             "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_MAX_RETRIES": "0",  # as for Codex: see `_codex_config`

@@ -121,14 +121,19 @@ class World:
 
     @contextmanager
     def play_real(
-        self, scenario: Path, codex_model: str = "", worker: str = "codex", reviewer: str = ""
+        self,
+        scenario: Path,
+        codex_model: str = "",
+        worker: str = "codex",
+        reviewer: str = "",
+        address: str = "127.0.0.1",
     ) -> Iterator[ModelServer]:
         """Inside the block the real agents talk to a model that plays the scenario, as `worker` and `reviewer`.
 
         The reviewer is the worker's usual peer unless another is given. Codex has its own default model unless another
-        is given: see `prepare_home`. Installed third-party agents are available as well.
+        is given: see `prepare_home`. Installed third-party agents are available as well. `address`: of the model.
         """
-        with ModelServer(load_scenario(scenario)) as server:
+        with ModelServer(load_scenario(scenario), address=address) as server:
             roles = roles_of(worker, reviewer)
             prepare_home(self.home, server.url, roles.get("codex", "worker"), codex_model=codex_model)
             third_party.prepare_home(self.home)

@@ -1,0 +1,106 @@
+"""The two couriers of a tree, with real git, and no actors between them."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.messages import FetchTree, Message, TreeParcel, TreeTakenIn
+from actors.runners.courier import AwayCourier, HomeCourier
+
+
+class Pair:
+    """Home and a host. `on_fetch` is called when the host asks for home's tree."""
+
+    def __init__(self, base: Path) -> None:
+        self.home, self.away = base / "home", base / "away"
+        self.home.mkdir()
+        (base / "run").mkdir()
+        for words in (
+            ("init", "-q", "-b", "main"),
+            ("config", "user.name", "Ada"),
+            ("config", "user.email", "ada@example.org"),
+        ):
+            subprocess.run(["git", *words], cwd=self.home, check=True)
+        (self.home / "a.txt").write_text("one\n")
+        self.said: list[str] = []
+        self.on_fetch: Callable[[], None] = lambda: None
+        self._of_home = HomeCourier(
+            self.home,
+            base / "store",
+            salvage="refs/loop/salvage",
+            tell=self._to_host,
+            say=lambda _kind, text: self.said.append(text),
+        )
+        self.courier = AwayCourier(self.away, base / "run", self._to_home)
+
+    def git(self, *words: str) -> str:
+        """What git says at home."""
+        return subprocess.run(["git", *words], cwd=self.home, capture_output=True, text=True, check=True).stdout
+
+    def _to_host(self, _role: str, message: Message) -> None:
+        assert isinstance(message, TreeParcel | TreeTakenIn)
+        self.courier.take(message)
+
+    def _to_home(self, message: Message) -> None:
+        assert isinstance(message, FetchTree | TreeParcel)
+        if isinstance(message, FetchTree):
+            self.on_fetch()
+        self._of_home.take("worker", message)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return Pair(tmp_path)
+
+
+def test_what_is_done_on_the_host_is_at_home_afterwards_and_the_other_way_round(pair: Pair):
+    pair.courier.bring()
+    assert (pair.away / "a.txt").read_text() == "one\n"
+    (pair.away / "b.txt").write_text("of the agent\n")
+    pair.courier.send()
+    assert (pair.home / "b.txt").read_text() == "of the agent\n"
+    (pair.home / "a.txt").write_text("two\n")
+    pair.courier.bring()
+    assert (pair.away / "a.txt").read_text() == "two\n"
+    assert pair.said == []
+
+
+def test_a_journey_while_the_agent_writes_fails_nothing_and_overwrites_nothing(pair: Pair):
+    """A turn that is asked for twice makes a second journey while the first one's agent works."""
+
+    def write() -> None:
+        (pair.away / "b.txt").write_text("half")
+
+    pair.courier.bring()
+    pair.on_fetch = write
+    pair.courier.bring()
+    assert (pair.away / "b.txt").read_text() == "half"
+    pair.courier.send()
+    assert (pair.home / "b.txt").read_text() == "half"
+
+
+def test_what_is_written_while_another_tree_arrives_goes_home_first(pair: Pair):
+    def write() -> None:
+        (pair.away / "b.txt").write_text("late")
+
+    pair.courier.bring()
+    (pair.home / "a.txt").write_text("two\n")
+    pair.on_fetch = write
+    pair.courier.bring()
+    assert (pair.away / "a.txt").read_text() == "two\n"
+    (line,) = pair.said
+    ref = line.rsplit(" ", 1)[1]
+    assert pair.git("show", f"{ref}:b.txt") == "late"
+
+
+def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
+    pair.courier.bring()
+    (pair.away / "a.txt").write_text("of the agent\n")
+    (pair.home / "a.txt").write_text("of the user\n")
+    pair.courier.send()
+    assert (pair.home / "a.txt").read_text() == "of the user\n"
+    (line,) = pair.said
+    ref = line.rsplit(" ", 1)[1]
+    assert pair.git("show", f"{ref}:a.txt") == "of the agent\n"
