@@ -2,18 +2,17 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from actors.edges import run_dir
-from tests.lab.ssh_hosts import SshHost, missing, ssh_host
-from tests.lab.world import CHECK, Loop, World
+from tests.lab.inspection import inspect
+from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
+from tests.lab.world import CHECK, MARK, Loop, World
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -28,14 +27,14 @@ def world_with_host(base: Path, **lease: float) -> Iterator[tuple[World, SshHost
         world.play_embedded(SCENARIO)
         there = {name: value for name, value in world.environment.items() if name.startswith("LOOP_")}
         with ssh_host(base / "big", environment=there) as host:
-            folder = world.home / ".loop"
-            folder.mkdir(mode=0o700)
-            rows = {
-                "ssh_command": list(host.host.ssh_command), "root": host.host.root, "python": sys.executable, **lease
-            }  # fmt: skip
-            text = "\n".join(f"{key} = {value!r}" for key, value in rows.items())
-            (folder / "config.toml").write_text(f"[hosts.big]\n{text}\n")
+            configure(world, host, **lease)
             yield world, host
+
+
+def configure(world: World, host: SshHost, **lease: float) -> None:
+    folder = world.home / ".loop"
+    folder.mkdir(mode=0o700)
+    (folder / "config.toml").write_text(configured(host, **lease))
 
 
 def start(world: World, *places: str) -> Loop:
@@ -43,38 +42,52 @@ def start(world: World, *places: str) -> Loop:
     return world.start("--agent", "embedded", *words, "--check", CHECK, TASK)
 
 
-def runs_on(host: SshHost) -> list[str]:
-    """The command lines of all that runs in the host's network."""
-    pids = subprocess.run(["ip", "netns", "pids", host.namespace], capture_output=True, text=True, check=True).stdout
-    return [" ".join(psutil.Process(int(pid)).cmdline()) for pid in pids.split()]
+def left_on(host: SshHost) -> list[str]:
+    """The command lines of all that runs in the host's network, but for its ssh server."""
+    return [words for words in host.commands() if "sshd" not in words]
 
 
-def prompts_twice(world: World) -> list[str]:
-    """Prompts that stand more than once in an agent's own session file, in any home."""
-    found = []
-    for path in (*world.home.rglob("*.jsonl"), *(world.base / "big" / "home").rglob("*.jsonl")):
-        if "embedded" in path.parts:
-            lines = [line for line in path.read_text().splitlines() if '"prompt"' in line]
-            found += [line for line in set(lines) if lines.count(line) > 1]
-    return found
+def wrong(world: World, host: SshHost) -> list[str]:
+    """What was lost, or repeated, in the agents' own session files of both homes."""
+    found = inspect(world.home, world.run_directory(), None, [host.home])
+    return [*found.lost, *found.repeated, *found.broken]
 
 
-@pytest.mark.parametrize("places", [("reviewer=big",), ("worker=big", "reviewer=big")], ids=str)
-def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path: Path, places: tuple[str, ...]):
+def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path: Path):
+    places = ("worker=big", "reviewer=big")
     with world_with_host(tmp_path) as (world, host):
         loop = start(world, *places)
         loop.wait_for("are ready")
-        agents = [line for line in runs_on(host) if "actors.embedded.agent" in line]
+        agents = [line for line in left_on(host) if "actors.embedded.agent" in line]
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, there and back
         assert "Understood: the empty name is mine to handle" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         assert len(agents) <= len(places)
-        assert [line for line in runs_on(host) if "sshd" not in line] == []
+        assert left_on(host) == []
         manifest = run_dir.read_manifest(world.run_directory())
         assert manifest is not None
         assert manifest["places"] == dict(place.split("=") for place in places)
+
+
+@pytest.mark.real_agents
+@pytest.mark.parametrize("place", ["reviewer=big", "worker=big"])
+def test_the_real_codex_and_claude_finish_a_task_with_one_of_them_on_a_host(tmp_path: Path, place: str):
+    with World(tmp_path) as world, ssh_host(tmp_path / "big") as host:
+        configure(world, host)
+        with world.play_real(SCENARIO, address=host.near) as server:
+            prepare_home(host.home, server.url, "worker", codex_model="")
+            there = agent_environment(host.home, server.url, "reviewer", {"IS_SANDBOX": "1", MARK: world.mark})
+            host.start_sshd(**there)
+            loop = world.start("--place", place, "--check", CHECK, TASK)
+            assert loop.wait() == 0, loop.output
+            assert "completed: review approved" in loop.output
+            assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
+            claude, codex = (host.home / ".claude" / "projects").is_dir(), (host.home / ".codex" / "sessions").is_dir()
+            assert (claude, codex) == (place == "reviewer=big", place == "worker=big")
+            assert wrong(world, host) == []
+            assert left_on(host) == []
 
 
 def test_a_link_that_comes_back_costs_no_turn(tmp_path: Path):
@@ -85,7 +98,7 @@ def test_a_link_that_comes_back_costs_no_turn(tmp_path: Path):
         loop.wait_for("host big is back")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
-        assert prompts_twice(world) == []
+        assert wrong(world, host) == []
 
 
 def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_there_any_more(tmp_path: Path):
@@ -94,7 +107,7 @@ def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_the
         loop.wait_for("iteration 1 of 20: waits for embedded")
         host.cut()
         loop.wait_for("host big is given up: worker continue")
-        assert [line for line in runs_on(host) if "sshd" not in line] == []  # its lease ended before
+        assert left_on(host) == []  # its lease ended before
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
@@ -116,18 +129,8 @@ def test_a_kill_costs_nothing(tmp_path: Path, what: str):
             loop = world.start("--agent", "embedded", "--run-id", "1")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
-        assert [line for line in runs_on(host) if "sshd" not in line] == []
-        assert prompts_twice(world) == []
-
-
-def test_what_an_agent_does_while_home_changes_is_kept_and_not_merged(tmp_path: Path):
-    with world_with_host(tmp_path) as (world, _host):
-        loop = start(world, "worker=big")
-        loop.wait_for("plan review: waits for embedded")
-        loop.wait_for("iteration 1 of 20: waits for embedded")
-        (world.project / "notes.txt").write_text("of the user\n")
-        loop.wait()
-        assert (world.project / "notes.txt").read_text() == "of the user\n"
+        assert left_on(host) == []
+        assert wrong(world, host) == []
 
 
 @pytest.mark.parametrize(
