@@ -79,6 +79,12 @@ def cut(state: RunState, why: str) -> RunState:
     )
 
 
+def turns(state: RunState) -> list[TurnJob]:
+    """All turns that have not settled for good: also those behind a wait, and before or after their hooks."""
+    inside = [getattr(job, name, None) for job in state.jobs for name in ("then", "answered")]
+    return [job for job in (*state.jobs, *inside) if isinstance(job, TurnJob)]
+
+
 def release(state: RunState) -> RunState:
     """Issues the held jobs: nothing holds the run any more."""
     return replace(state, hold=None, jobs=tuple(replace(job, issued=True) for job in state.jobs))

@@ -60,8 +60,8 @@ def _apply(state: RunState, event: Event) -> RunState:
     if _is_late(state, event):
         return state
     if state.asking and asking.answers(state, event):
-        after = steps.pass_gates(state, asking.answered(state, event))
-        return hold_takes_effect(state, hooks.look(state, after))
+        after = steps.pass_gates(state, asking.answered(_at(state, event), event))
+        return hold_takes_effect(state, hooks.look(state, limits.look(state, after)))
     if TRANSITIONS[state.phase].get(type(event)) is None:
         return people.unfitting(state, event)
     noted = limits.noted(spending.turn_settled(state, event), event) if state.settings is not None else state
@@ -73,7 +73,7 @@ def _apply(state: RunState, event: Event) -> RunState:
 
 def _handled(before: RunState, noted: RunState, event: Event) -> RunState:
     """The state after the event. An answer that has waited for its hook is handled at once when the hook has ended."""
-    noted = replace(noted, at_ms=getattr(event, "at_ms", 0) or noted.at_ms)
+    noted = _at(noted, event)
     rule = TRANSITIONS[noted.phase][type(event)]
     after = steps.pass_gates(before, rule.handler(noted, event))
     if after.answer is not None:
@@ -82,6 +82,10 @@ def _handled(before: RunState, noted: RunState, event: Event) -> RunState:
     after = hooks.look(before, limits.look(before, after))
     assert after.phase in rule.to, f"{rule.handler.__name__} led from {before.phase} to {after.phase}: not in the table"
     return hold_takes_effect(before, _within_budget(after))
+
+
+def _at(state: RunState, event: Event) -> RunState:
+    return replace(state, at_ms=getattr(event, "at_ms", 0) or state.at_ms)
 
 
 def _within_budget(state: RunState) -> RunState:

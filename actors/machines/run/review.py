@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from actors.machines import findings, prompts
+from actors.machines import prompts
 from actors.machines.prompts import Note
 from actors.machines.review_answer import Answer, rendered
 from actors.machines.run import joblist, ledger, progress, steps
@@ -14,7 +14,6 @@ from actors.machines.run.events import VerdictSubmitted
 from actors.machines.run.jobs.checks import ChecksJob
 from actors.machines.run.jobs.hook import HookFacts
 from actors.machines.run.jobs.turn import TurnJob, agent_label
-from actors.machines.run.jobs.wait import WaitJob
 from actors.machines.run.state import Hold, Phase, RoundVerdict, RunState
 from actors.machines.verdict import Verdict, unavailable
 from actors.messages import TurnOutcome
@@ -117,8 +116,7 @@ def leave_out(state: RunState, job: TurnJob, why: str, kind: Literal["unavailabl
     )
     state = replace(state, verdicts=(*state.verdicts, this))
     peer = other(job.role)
-    turns = [each.then if isinstance(each, WaitJob) else each for each in state.jobs]
-    asked = {each.role for each in state.verdicts} | {each.role for each in turns if isinstance(each, TurnJob)}
+    asked = {each.role for each in state.verdicts} | {turn.role for turn in joblist.turns(state)}
     if run.on_unavailable == "other" and run.paired and peer not in asked:
         own = ", which is its own work: that review is not independent" if peer == state.author else ""
         state = steps.say(state, f"{agent_label(run, peer)} reviews in place of {label}{own}")
@@ -194,7 +192,7 @@ def _review_again(state: RunState) -> RunState:
 
 def human_verdict_on_review(state: RunState, event: VerdictSubmitted) -> RunState:
     """Interrupts the reviews, which are pointless now. The user's last verdict counts."""
-    if state.stuck:  # it waits for the user, who is here
+    if state.stuck and not state.stopping:  # it waits for the user, who is here
         state = replace(state, hold=None)
     state = replace(state, overruled=event)
     state = joblist.drop(state, *(job for job in state.jobs if not (isinstance(job, TurnJob) and job.issued)))
@@ -215,7 +213,7 @@ def overrule_when_free(state: RunState) -> RunState:
     assert event is not None, "nobody has decided anything"
     state = replace(state, overruled=None)
     if event.approved:
-        return steps.pull_request(replace(state, findings=findings.after_approval(state.findings)))
+        return steps.pull_request(state)
     return steps.next_iteration(note_by_human(_note_verdicts(state), event))
 
 

@@ -134,6 +134,8 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
     """The result of an event, after the gates. The only caller of the gates."""
     if state.phase in {Phase.NEW, *FINAL_PHASES}:
         return state
+    if before.asking and state.stopping:
+        return state  # nothing runs: the stop takes effect now, and what is due stays due
     if state.hold is not None and state.hold.kind == "ask":
         return state if before.asking else _asked_now(state, check(state))
     hold = check(state)
@@ -155,6 +157,7 @@ def pass_gates(before: RunState, state: RunState, check: gates.Gate = gates.chec
 
 def _asked_now(state: RunState, hold: Hold | None) -> RunState:
     """Until it is asked, a question says what its gate finds now. After the answer all gates decide again."""
+    state = state if state.due is None else replace(state, phase=Phase.COOLDOWN)
     assert state.hold is not None, "a gate asks"
     return state if hold is None or hold.by != state.hold.by else replace(state, hold=hold)
 
@@ -209,8 +212,9 @@ def take_tree(state: RunState, moment: TreeMoment, trouble: str = "") -> RunStat
 
 
 def pull_request(state: RunState) -> RunState:
-    """The user approves the current work."""
+    """The user approves the current work, whatever reviewers have found in it."""
     state = replace(state, phase=Phase.PULL_REQUEST, approved_by_human=True, approved_at_ms=state.at_ms)
+    state = replace(state, findings=findings.after_approval(state.findings))
     return take_tree(state, "publish") if state.run.binds_to_tree else publish(state)
 
 

@@ -55,6 +55,7 @@ _AFTER_HOOKS: Mapping[Phase, tuple[Phase, ...]] = {
     _P.REVIEWING: (_P.PULL_REQUEST, *_AFTER_AN_ITERATION),
     _P.PULL_REQUEST: (_P.COMPLETED, _P.AWAITING_TASK),
 }
+_WHERE_IT_WAS = sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value)
 _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if there is one
 
 
@@ -192,6 +193,6 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         {TurnSettled: _rule(answers.left_behind, _P.CLEARING, *_FIRST_STEPS)},
     ),
     _P.COMPLETED: _final(_P.COMPLETED, _P.COMPLETED, *_FIRST_STEPS),
-    _P.FAILED: _final(_P.FAILED, _P.PLAN_REVIEW, _P.COOLDOWN, _P.REVIEWING, _P.PULL_REQUEST, *_FIRST_STEPS),
-    _P.STOPPED: _final(_P.STOPPED, _P.STOPPED, *sorted(LIVE_PHASES - {_P.CLEARING}, key=lambda phase: phase.value)),
+    _P.FAILED: _final(_P.FAILED, *_WHERE_IT_WAS),
+    _P.STOPPED: _final(_P.STOPPED, _P.STOPPED, *_WHERE_IT_WAS),  # STOPPED: the gate holds it again
 }

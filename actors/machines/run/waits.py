@@ -7,7 +7,8 @@ turn resumes in the same session, after a wait:
 - without a provider (`cause` transient), after a back-off from seconds to minutes, for hours;
 - with an agent that cannot work (`PERMANENT`), one retry: the fault may be transient after all.
 
-A review that ended without a verdict and without a known cause is retried once in the same way.
+A review that ended without a verdict and without a known cause is retried once in the same way. One that took too long
+is first asked for its verdict alone (`review`); a second time it counts as one of an agent that cannot work.
 
 A silent agent is not waited for: its session has tried the turn again (actors/session/silence). For the others, the
 wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless
@@ -47,15 +48,20 @@ def concerns(outcome: TurnOutcome) -> bool:
 
 
 def reviewer_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> bool:
-    """Whether a review ended without a verdict and without a known cause. In older journals that cost an iteration."""
-    ended = outcome.status in ("failed", "interrupted") and outcome.cause != "overdue"
+    """Whether a review ended without a verdict and without a known cause, or took too long a second time. In older
+    journals that cost an iteration.
+    """
+    asked_first = outcome.cause == "overdue" and not job.asked_again
+    ended = outcome.status in ("failed", "interrupted") and not asked_first
     return bool(state.run.on_unavailable) and job.purpose == "review" and ended
 
 
 def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
     """Waits, then resumes the turn; or gives up. Only for outcomes that it `concerns`."""
     outcome = event.outcome
-    refused_twice = outcome.cause == "silent" or (job.refused == outcome.cause and outcome.cause in PERMANENT)
+    refused_twice = outcome.cause in ("silent", "overdue") or (
+        job.refused == outcome.cause and outcome.cause in PERMANENT
+    )
     broke_twice = job.broke and outcome.status != "limited" and not outcome.cause
     if (refused_twice or broke_twice) and state.run.on_unavailable != "wait":
         return _give_up(state, job, outcome, trouble(state, job, outcome))
@@ -109,7 +115,7 @@ def _back_off(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     not_before_ms = event.at_ms + ms if event.at_ms else None
     refused: Cause = outcome.cause if outcome.cause in PERMANENT else ""
     broke = reviewer_failed(state, job, outcome) and not outcome.cause
-    why = "no verdict" if broke else "cannot work" if refused else "provider unavailable"
+    why = "no verdict" if broke or outcome.cause == "overdue" else "cannot work" if refused else "provider unavailable"
     # An agent that could not even be started has not seen the prompt.
     resumes = job.resumes if outcome.cause == "unavailable" else _BROKE if broke else _AWAY
     then = replace(_continued(job, not_before_ms), tries=job.tries + 1, refused=refused, broke=broke, resumes=resumes)
