@@ -32,7 +32,7 @@ import msgspec
 from actors.access import bridge_url
 from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.errors import ProtocolError, UndeliverableError
-from actors.machines import mail, mail_report, mail_view, prompts
+from actors.machines import mail, mail_news, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
 from actors.messages import (
     ActorUp,
@@ -261,29 +261,14 @@ class BridgeActor(ProcessActor[StartBridge]):
         self._alarm.start()
 
     def _show(self, event: mail.Event) -> None:
+        kind, text = mail_news.news(event, self._names)
         match event:
             case mail.MailQueued():
-                sender, target = self._names[event.sender], self._names[event.target]
                 self._note(event)
-                self.tell_people("mail", f"{sender} -> {target}: {event.text}", agent=sender)
-            case mail.MailSuppressed():
-                sender, target = self._names[event.sender], self._names[event.target]
-                self.tell_people("note", f"{sender} only sent {target}'s own message back: not delivered")
-            case mail.DeliveryFailed():
-                self.tell_people("note", f"mail {event.mail_id} was not delivered ({event.reason}); retrying")
-            case mail.MailDied():
-                self.tell_people("error", f"mail {event.mail_id} is a dead letter: {event.reason}")
-            case mail.MailHeld():
-                self.tell_people("note", f"mail {event.mail_id} is held by the user")
-            case mail.MailReleased():
-                self.tell_people("note", f"mail {event.mail_id} was released by the user")
-            case mail.MailEdited():
-                self.tell_people("note", f"mail {event.mail_id} was edited by the user: {event.text}")
+                self.tell_people(kind, text, agent=self._names[event.sender])
             case mail.MailRequeued():
                 self._note(event)
-                self.tell_people("note", f"mail {event.mail_id} was queued again by the user: it was {event.was}")
-            case mail.MailDropped():
-                self.tell_people("note", f"mail {event.mail_id} was dropped by the user: {event.reason}")
+                self.tell_people(kind, text)
             case mail.AgentAbsent():
                 problem = self._absent_text(event.role)
                 self.tell_people("note", problem)
@@ -291,6 +276,8 @@ class BridgeActor(ProcessActor[StartBridge]):
             case mail.AgentCame() if self._state.contacts[event.role].told:
                 self.tell_people("note", f"{self._names[event.role]} has contacted the bridge")
                 self._tell_contact(event.role, "")
+            case _ if text:
+                self.tell_people(kind, text)
             case _:
                 pass  # for the journal only
 
