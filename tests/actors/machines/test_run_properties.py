@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors import run_states
 from actors.machines import projection, run
-from actors.machines.run import budgets
+from actors.machines.run import budgets, joblist
+from actors.machines.run import state as run_state
 from actors.messages import TurnOutcome, Usage, Window
 from actors.settings import RunSettings
 
@@ -61,7 +62,7 @@ SETTINGS = st.builds(
     worker=st.just("codex"),
     reviewer=st.sampled_from(["claude", "codex"]),
     paired=st.booleans(),
-    reviewers=st.sampled_from([("worker", "reviewer"), ("reviewer",), ("worker",), ()]),
+    reviewers=st.sampled_from([("worker", "reviewer"), ("worker", "reviewer"), ("reviewer",), ("worker",), ()]),
     plan_reviewer=st.sampled_from(["reviewer", "worker", None]),
     checks=st.sampled_from([(), ("pytest", "ruff")]),
     max_iterations=st.integers(1, 7),
@@ -84,6 +85,21 @@ SETTINGS = st.builds(
     max_cost_usd=st.sampled_from([None, None, 1.0]),
     max_tokens=st.sampled_from([None, 50]),
     max_time_ms=st.sampled_from([None, None, 10_000]),
+    review_patience_ms=st.sampled_from([0, 60_000]),
+)
+TYPED_AGAIN = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_cost_usd": st.sampled_from([None, 0.5, 100.0]),
+        "max_tokens": st.sampled_from([None, 1, 1_000]),
+        "max_rounds": st.integers(0, 3),
+        "max_stalled": st.integers(0, 2),
+        "at_limit": st.sampled_from(["wait", "swap", "stop"]),
+        "on_unavailable": st.sampled_from(["ask", "wait", "skip", "other", "fail"]),
+        "hooks": st.sampled_from([{}, {"before_turn": "make"}, {"after_review": "make"}]),
+        "binds_to_tree": st.booleans(),
+        "reviewers": st.sampled_from([("worker", "reviewer"), ("reviewer",), ()]),
+    },
 )
 FOUND = run.PullRequest(url="https://example.org/pull/1", state="OPEN", is_draft=True, branch="polite")
 SIGHTS = st.one_of(
@@ -129,6 +145,7 @@ class RunMachine(RuleBasedStateMachine):
     def happens(self, event):
         before = self.state
         self.state, commands = run.decide(before, event, self.now_ms)
+        self.looks_at_approval(before)
         self.journal.append((type(event), msgspec.json.encode(event)))
         for line in projection.project(before, event, self.state, "2026-01-01T00:00:00.000Z"):
             assert {"at", "kind"} <= set(json.loads(json.dumps(line)))
@@ -137,6 +154,29 @@ class RunMachine(RuleBasedStateMachine):
                 assert command.turn_id not in self.issued, "a turn was started twice"
             if isinstance(command, ANSWERABLE):
                 self.issued[identity(command)] = command
+
+    def looks_at_approval(self, before):
+        """The work is approved by the user, or as the settings say: here, by each reviewer that they name."""
+        after = self.state
+        begins = after.phase is run.Phase.PULL_REQUEST and before.phase not in {
+            *(run.Phase.PULL_REQUEST, run.Phase.STOPPED, run.Phase.FAILED),
+        }
+        if not begins or after.approved_by_human:
+            return
+        of, tree = after.run, after.known_tree
+        if of.checks and tree:
+            assert after.checked is not None
+            assert after.checked.tree == tree, "the checks were of another tree"
+            assert not any(each.exit_code for each in after.checked.results), "the checks had failed"
+        if not of.reviewers:
+            return
+        passed = {each.role for each in after.verdicts if each.verdict.approves}
+        assert passed, "nobody approved it"
+        assert {each.review_round for each in after.verdicts} == {after.review_round}
+        assert {each.tree for each in after.verdicts if each.verdict.approves} <= {tree}
+        if of.on_unavailable not in {"skip", "other"}:
+            assert passed >= set(of.reviewers), "a reviewer is left out"
+            assert passed != {after.author} or after.author == "worker", "its author alone approved it"
 
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
@@ -263,13 +303,19 @@ class RunMachine(RuleBasedStateMachine):
     def the_peer_writes(self):
         self.happens(run.MailReachedWorker(sender="claude"))
 
-    @rule(task=st.sampled_from([None, "", "Fix it.", "Fix that."]), interactive=st.booleans(), needs_plan=st.booleans())
-    def a_new_root_opens_the_run(self, task, interactive, needs_plan):
+    @rule(
+        task=st.sampled_from([None, "", "Fix it.", "Fix that."]),
+        interactive=st.booleans(),
+        needs_plan=st.booleans(),
+        more=st.one_of(st.just({}), TYPED_AGAIN),
+    )
+    def a_new_root_opens_the_run(self, task, interactive, needs_plan, more):
         new = None
         if task is not None:
             new = msgspec.structs.replace(
-                self.state.run, task=task, interactive=interactive, needs_plan=needs_plan, run_uid=""
+                self.state.run, task=task, interactive=interactive, needs_plan=needs_plan, run_uid="", **more
             )
+            new = msgspec.structs.replace(new, given=tuple(more), only_given=True)
         self.happens(run.RunResumed(settings=new))
 
     @rule()
@@ -321,6 +367,34 @@ class RunMachine(RuleBasedStateMachine):
     def every_finding_has_an_id_of_its_own(self):
         ids = [each.id for each in self.state.findings]
         assert len(ids) == len(set(ids))
+
+    @invariant()
+    def whatever_holds_it_has_words(self):
+        hold = self.state.hold
+        if hold is not None and hold.by != run_state.USER:
+            assert hold.why.strip(), "nobody knows why it is held"
+        if hold is not None and hold.kind == "ask":
+            assert hold.ask.strip()
+        if self.state.phase in {run.Phase.STOPPED, run.Phase.FAILED}:
+            assert self.state.detail.strip()
+            assert self.state.goes_on_in is not None
+
+    @invariant()
+    def nothing_waits_between_two_events_but_what_a_gate_asks_about(self):
+        held = self.state.hold is not None and self.state.hold.kind == "ask"
+        assert self.state.answer is None
+        assert self.state.due is None or held or self.state.phase in run.FINAL_PHASES
+        assert (
+            held
+            or self.state.hold is not None
+            or all(job.issued for job in self.state.jobs)
+            or (self.state.phase in run.FINAL_PHASES)
+        )
+
+    @invariant()
+    def no_role_has_two_turns_even_behind_a_wait_or_a_hook(self):
+        roles = [turn.role for turn in joblist.turns(self.state)]
+        assert len(roles) == len(set(roles))
 
     @invariant()
     def no_session_has_two_turns_at_once(self):
