@@ -29,6 +29,7 @@ from shell.findings import Finding, as_object, lines, verdict
 if TYPE_CHECKING:
     from actors.adapters import ConfiguredAgent
     from actors.edges.configuration import RepositoryFile
+    from actors.hosts import Host
 
 PATIENCE_S = 30.0  # of all checks together; each program has less
 QUIET_S = 1.0  # after that it says what it waits for
@@ -42,7 +43,7 @@ def examine(invocation: Invocation) -> int:
     home = environments.home()
     cwd = Path.cwd()
     wrong = _safely("supervisor", "loop", checkups.own_packages, Place(home, cwd, environment))
-    agents, peers, bad = _configuration(home, cwd)
+    agents, peers, hosts, bad = _configuration(home, cwd)
     place = Place(home, cwd, environment, agents)
     checks: list[tuple[str, str, Check]] = [
         ("loop", "Python", checkups.python),
@@ -56,6 +57,10 @@ def examine(invocation: Invocation) -> int:
         ("places", "files", checkups.files),
         ("places", "ports", checkups.ports),
     ]
+    if hosts and not wrong:
+        from shell import host_checkups
+
+        checks += [("hosts", name, host_checkups.host(each)) for name, each in hosts.items()]
     if not wrong:  # the other checks need our own package
         checks += [("places", "sockets", checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
     with _Panel(invocation) as panel:
@@ -73,8 +78,12 @@ def examine(invocation: Invocation) -> int:
     return os.EX_OK if judged.can_start else 1
 
 
-def _configuration(home: Path, cwd: Path) -> tuple[Mapping[str, ConfiguredAgent], dict[str, str], list[Finding]]:
-    """Reads the configuration as a run does: agents with a table, the peer of each agent, and faults of the files."""
+def _configuration(
+    home: Path, cwd: Path
+) -> tuple[Mapping[str, ConfiguredAgent], dict[str, str], Mapping[str, Host], list[Finding]]:
+    """Reads the configuration as a run does: agents with a table, the peer of each agent, hosts, and faults of the
+    files.
+    """
     from actors.adapters import BUILT_IN_NAMES, WORKING_NAMES, find_adapter
     from actors.edges import trust
     from actors.setting_rows.agents import DEFAULT_AGENT
@@ -83,16 +92,16 @@ def _configuration(home: Path, cwd: Path) -> tuple[Mapping[str, ConfiguredAgent]
     bad, first = [], DEFAULT_AGENT
     try:
         found = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
-        agents = found.agents
+        agents, hosts = found.agents, found.hosts
         wanted = merge(found.user, found.repository).text("agent").lower()
         first = wanted if wanted in {*BUILT_IN_NAMES, *agents} else first
         if (file := found.repository_file) is not None:
             bad = [_trust_of(file, is_trusted=found.is_allowed, has_changed=trust.has_trusted(home, cwd))]
     except UserError as error:
-        agents = {}
+        agents, hosts = {}, {}
         bad = [Finding("loop", "configuration", "problem", str(error), "correct it, or remove the line", blocks=True)]
     names = dict.fromkeys((first, *sorted(WORKING_NAMES), *sorted(agents)))
-    return dict(agents), {name: find_adapter(name, agents).peer for name in names}, bad
+    return dict(agents), {name: find_adapter(name, agents).peer for name in names}, hosts, bad
 
 
 def _trust_of(file: RepositoryFile, *, is_trusted: bool, has_changed: bool) -> Finding:

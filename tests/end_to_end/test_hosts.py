@@ -1,5 +1,6 @@
 """Agents' actors on another host: a real sshd in a network namespace of the test's own, and embedded agents."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -131,6 +132,17 @@ def test_a_kill_costs_nothing(tmp_path: Path, what: str):
         assert "completed: review approved" in loop.output
         assert left_on(host) == []
         assert wrong(world, host) == []
+
+
+def test_doctor_says_of_each_host_what_an_agent_would_find_there(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        config = world.home / ".loop" / "config.toml"
+        away = configured(host).replace("[hosts.big]", "[hosts.fresh]").replace("python =", "ssh = 'big'\nprepare =")
+        config.write_text(f"{config.read_text()}\n{away}\n[hosts.gone]\nssh = 'nowhere.invalid'\n")
+        found = {each["subject"]: each for each in json.loads(world.run("doctor", "--json").output)["findings"]}
+        assert "reachable, this version of loop is there; Python 3." in found["big"]["text"]
+        assert "loop will be installed there" in found["fresh"]["text"]
+        assert (found["gone"]["level"], "there is no such host" in found["gone"]["text"]) == ("problem", True)
 
 
 @pytest.mark.parametrize(
