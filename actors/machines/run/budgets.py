@@ -197,7 +197,9 @@ def answered(state: RunState, text: str) -> tuple[RunState, str]:
     The words after them are for the agents.
     """
     words = text.split()
-    full = [each.kind for each in uses(state) if each.used >= each.limit]
+    full: list[Kind] = [each.kind for each in uses(state) if each.used >= each.limit]
+    if not full and words and words[0].lstrip("$").replace(".", "", 1).isdecimal():
+        full = ["cost"]  # the agent has counted more than the run: that can be money alone
     flags = {row.flag: kind for kind, row in _KINDS.items()}
     given: dict[str, object] = {}
     try:

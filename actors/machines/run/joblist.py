@@ -41,7 +41,15 @@ def take(state: RunState, job_id: str, kind: type[J]) -> tuple[RunState, J]:
 
 
 def drop(state: RunState, *unwanted: Job) -> RunState:
-    """Drops these jobs; late answers to them are ignored from now on."""
+    """Drops these jobs; late answers to them are ignored from now on. A turn that waited behind one of them never gets
+    its id again: its hook may have run under it.
+    """
+    behind = {each.id for job in unwanted if (each := getattr(job, "then", None)) is not None and each.id}
+    state = _ended(state, *unwanted)
+    return replace(state, past=state.past | behind)
+
+
+def _ended(state: RunState, *unwanted: Job) -> RunState:
     issued = [job for job in unwanted if job.issued]
     ends = (job.withdrawal() for job in issued)
     return replace(
@@ -57,7 +65,7 @@ def withdraw(state: RunState, *kinds: type[Job]) -> RunState:
     assert state.hold is not None, "what nobody holds would go out again at once"
     for job in state.jobs:
         if job.issued and isinstance(job, kinds):
-            state = add(drop(state, job), job)
+            state = add(_ended(state, job), job)
     return state
 
 

@@ -147,3 +147,19 @@ def test_a_turn_that_a_gates_question_held_does_not_start_inside_a_window_that_i
     story.happens(run.QuestionAnswered(text="1000"))
     assert outstanding(story, run.StartTurn) == []
     assert story.one(run.StartCooldown).until_ms > NOW + 600_000
+
+
+def test_the_first_turn_of_a_new_task_has_its_hook_though_that_of_the_old_task_was_ended() -> None:
+    story = Run(hooks={"before_turn": "make"})
+    old = story.one(run.RunHook).facts.turn
+    story.happens(run.RunResumed(settings=settings(task="Another task.", hooks={"before_turn": "make"})))
+    assert outstanding(story, run.StartTurn) == []
+    assert story.one(run.RunHook).facts.turn != old
+
+
+def test_a_bare_number_is_more_money_where_only_the_agent_has_counted_the_budget_as_used_up() -> None:
+    story = Run(max_cost_usd=5.0, interactive=True)
+    story.settle(TurnOutcome(status="failed", cause="budget", error="the budget is used up"))
+    story.happens(run.QuestionAnswered(text="10 Use a table."))
+    assert story.state.run.max_cost_usd == 10.0
+    assert story.state.task.endswith("Follow-up:\nUse a table.")
