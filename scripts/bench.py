@@ -15,6 +15,7 @@ checkpoint  the look at a tree that keeps it, as at the end of each iteration, a
 neighbours  a mail beside 2,000 idle connections to the bridge's port, and a page of the dashboard beside as many to
        its port, each against without; and the root's memory with 200 consoles that do not read 3,000 messages of
        100 kB, against without, with the longest wait for a status meanwhile
+hosts  an agent on another host (bench_hosts.py); needs root, so it only runs when it is named
 
 A signal, or the end of the terminal, ends it and everything that it has started.
 """
@@ -48,6 +49,7 @@ from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
 from actors.machines.stored import stored_name
 from actors.messages import Record
+from scripts.bench_hosts import bench_hosts
 from shell.at_prompt import execute
 from shell.attached import Pipe
 from shell.control_client import ControlClient, control_endpoint
@@ -585,11 +587,12 @@ ROWS = {
     "commands": bench_commands,
     "checkpoint": bench_checkpoint,
     "neighbours": bench_neighbours,
+    "hosts": bench_hosts,
 }
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or list(ROWS)
+    wanted = sys.argv[1:] or [row for row in ROWS if row != "hosts"]
     unknown = [row for row in wanted if row not in ROWS]
     if unknown:
         print(f"[bench] error: no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
