@@ -69,6 +69,7 @@ class StartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     child: str
     incarnation: int
     reason: str
+    permanent: bool = False  # no further start can succeed
 
 
 Request = SpawnRequest | SignalRequest

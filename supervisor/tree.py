@@ -179,7 +179,7 @@ class _Step:
             case Started():
                 self._set(name, pid=event.pid)
             case StartFailed():
-                self._gone(child, "start-failed", event.reason)
+                self._gone(child, "permanent" if event.permanent else "start-failed", event.reason)
             case Exited():
                 exit_class = policy.classify(
                     code=event.code,

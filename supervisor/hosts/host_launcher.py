@@ -19,7 +19,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.errors import LoopError, ProtocolError
+from actors.errors import LoopError, PermanentError, ProtocolError
 from actors.hosts import Host
 from actors.machines.durations import span
 from actors.machines.lease import Granted
@@ -122,7 +122,9 @@ class HostLauncher:
         try:
             self._connect()
         except LoopError as error:
-            self._reporter.report(failed(request, str(error)))
+            is_first = self._report.state == "starting"  # what once worked may work again
+            permanent = is_first and isinstance(error, PermanentError)
+            self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
             return
         with self._guard:
             self._children[request.child, request.incarnation] = request

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actors.edges import environments, processes
 from actors.edges.programs import ask
-from actors.errors import LoopError, OperationalError
+from actors.errors import LoopError, OperationalError, PermanentError
 from actors.hosts import Host
 from actors.text import read_object, valid
 from supervisor.hosts import code, stage1
@@ -36,23 +36,35 @@ def read(n):
     return s
 exec(read(int(read(8))))"""
 
-# What ssh says, and what the user can do about it.
+# What ssh says, and what the user can do about it. The first `LASTING` do not pass by themselves.
 _WORDS = (
     ("could not resolve", "there is no such host: correct its name, or ssh in [hosts.{name}]"),
     ("host key verification failed", "its key is not known: run ssh {to} once, and compare the key"),
     ("remote host identification has changed", "its key has changed: if that is right, run ssh-keygen -R {to}"),
     ("permission denied", "it refuses the login without a password: set up a key, and try ssh -o BatchMode=yes {to}"),
+    ("command not found", "python3 is not installed there: install Python 3.11 or newer"),
+    ("python3: not found", "python3 is not installed there: install Python 3.11 or newer"),
     ("connection refused", "no ssh server answers there: start sshd, or correct the port"),
     ("connection timed out", "it does not answer: is it on, and reachable from here?"),
     ("no route to host", "it cannot be reached from here: is the network, or the VPN, up?"),
     ("network is unreachable", "it cannot be reached from here: is the network, or the VPN, up?"),
-    ("command not found", "python3 is not installed there: install Python 3.11 or newer"),
-    ("python3: not found", "python3 is not installed there: install Python 3.11 or newer"),
 )
+LASTING = 6
 
 
 class HostUnreachableError(OperationalError):
     """The host cannot be used now. The text is one line: what is wrong, and what to do."""
+
+
+class HostUnusableError(HostUnreachableError, PermanentError):
+    """The host cannot be used before the user has changed something."""
+
+
+def failure(host: Host, code: int | None, words: list[str]) -> HostUnreachableError:
+    """The error for a connection that has ended. Pure."""
+    text = "\n".join(words).lower()
+    is_lasting = any(sign in text for sign, _ in _WORDS[:LASTING])
+    return (HostUnusableError if is_lasting else HostUnreachableError)(why(host, code, words))
 
 
 def why(host: Host, code_: int | None, words: list[str]) -> str:
@@ -146,7 +158,7 @@ class SshLink:
                     wheel = code.wheel()
                     self.send(f"{len(wheel)}\n".encode() + wheel)
                 case {"fail": str(text)}:
-                    raise HostUnreachableError(f"host {host.name}: {valid(text)}")
+                    raise HostUnusableError(f"host {host.name}: {valid(text)}")
                 case {"go": _}:
                     return
 
@@ -223,7 +235,8 @@ class SshLink:
             process.wait(CONNECT_S)
         except subprocess.TimeoutExpired:
             self.close()
-        return HostUnreachableError(self.ended())
+        self.close()
+        return failure(self.host, process.returncode, list(self._words))
 
     def _hear(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None

@@ -1,7 +1,8 @@
 import pytest
 
+from actors.errors import PermanentError
 from actors.hosts import Host
-from supervisor.hosts.ssh_link import why
+from supervisor.hosts.ssh_link import failure, why
 
 BIG = Host(name="big", ssh="me@big.example")
 
@@ -26,3 +27,18 @@ def test_each_way_to_fail_is_one_line_with_the_next_step(code, said, words):
     assert line.startswith("host big: ")
     assert words in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("said", "is_lasting"),
+    [
+        ("ssh: Could not resolve hostname big", True),
+        ("Permission denied (publickey).", True),
+        ("exec: python3: not found", True),
+        ("Connection refused", False),
+        ("Connection timed out", False),
+        ("something else", False),
+    ],
+)
+def test_only_what_the_user_must_change_is_not_tried_again(said, is_lasting):
+    assert isinstance(failure(BIG, 255, [said]), PermanentError) == is_lasting

@@ -89,6 +89,12 @@ def test_a_process_that_could_not_be_made_is_tried_again():
     assert started(rig.wake(RestartDue)) == ["bridge"]
 
 
+def test_a_process_that_can_never_be_made_is_not_tried_again():
+    rig = Rig().begun()
+    rig.feed(StartFailed(child="r/1/bridge", incarnation=1, reason="no such host", permanent=True))
+    assert rig.tree.phase != "running"
+
+
 def test_a_pid_is_known_from_the_start_until_the_end(up: Rig):
     up.started("worker")
     assert up.tree.children["worker"].pid == 7
