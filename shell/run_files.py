@@ -289,7 +289,12 @@ def events(records: list[Record], types: tuple[type[Any], ...]) -> list[Any]:
     known = by_stored_name(types)
     try:
         return [msgspec.json.decode(record.body, type=known[record.kind]) for record in records]
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except KeyError as error:
+        raise OperationalError(
+            f"the run's journal cannot be read: the event {error} is unknown to this version of loop: "
+            "update loop, then resume"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise OperationalError(f"the journal was written by another version of loop ({error})") from error
 
 

@@ -73,11 +73,26 @@ def test_a_journal_of_a_newer_version_is_refused_in_one_line_and_nothing_is_chan
     assert contents(directory) == before
 
 
+def test_a_run_with_an_event_of_another_version_is_refused_before_anything_starts(embedded: World):
+    directory = run_directory(embedded)
+    shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
+    with closing(sqlite3.connect(directory / journal.FILE_NAME)) as db, db:
+        db.execute("UPDATE events SET kind = 'Martian' WHERE stream = 'run'")
+    before = contents(directory)
+    loop = embedded.run("--agent", "embedded", "--run-id", "1")
+    assert loop.process.returncode == 1
+    assert len(loop.lines) == 1
+    assert "the event 'Martian' is unknown to this version of loop: update loop, then resume" in loop.lines[0]
+    assert contents(directory) == before
+
+
 def test_a_start_failure_that_cannot_change_ends_the_run_at_once_with_its_cause(embedded: World):
     directory = run_directory(embedded)
     shutil.copy(RECORDINGS / "journal-m001.sqlite", directory / journal.FILE_NAME)
     with closing(sqlite3.connect(directory / journal.FILE_NAME)) as db, db:
-        db.execute("UPDATE events SET kind = 'Martian' WHERE seq = 1")
+        db.execute(
+            "UPDATE events SET kind = 'Martian' WHERE seq = (SELECT min(seq) FROM events WHERE stream = 'turns/worker')"
+        )
     loop = embedded.run("--agent", "embedded", "--run-id", "1")
     assert loop.process.returncode == 1
     (last,) = [line for line in loop.lines if line.startswith("[loop] run 1 failed: ")]

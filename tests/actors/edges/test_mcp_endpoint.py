@@ -256,7 +256,7 @@ def test_without_a_token_of_this_run_there_is_only_a_401(endpoint, desk, authori
         ("Host", "evil.example", 421),
         ("Host", "evil.example:80", 421),
         ("Host", "127.0.0.1.evil.example", 421),
-        ("Host", "127.0.0.1:1", 421),
+        ("Host", "192.0.2.1:80", 421),
         ("Origin", "http://evil.example", 403),
         ("Origin", "http://localhost:3000", 403),
         ("Content-Type", "text/plain", 400),
