@@ -28,7 +28,7 @@ from actors.adapters.base import Agent as AgentAdapter
 from actors.adapters.base import AgentEvent, AgentSettings, EventSink
 from actors.edges import files, processes, tree
 from actors.edges.worktree import there_again
-from actors.errors import LoopError
+from actors.errors import LoopError, PermanentError
 from actors.machines import prompts, turn
 from actors.messages import (
     ROLE_PROMPT,
@@ -282,8 +282,12 @@ class AgentActor(ProcessActor[StartAgent]):
             self._say(event.kind, event.text)
 
     def session_crashed(self, error: BaseException) -> None:
-        """Crash-only: the supervisor starts a new incarnation, which resumes from the journal."""
-        self.context.crash("agent session", error)
+        """Crash-only: a new incarnation resumes from the journal, unless that cannot help."""
+        if isinstance(error, PermanentError):
+            self.context.start_failed(error)
+            self.context.ended()
+        else:
+            self.context.crash("agent session", error)
 
     # --- any thread ---
 

@@ -99,9 +99,9 @@ def classify(*, code: int | None, signal: int | None, ready: bool, asked_to_stop
         return "lost"
     if code == 0:
         return "normal"
-    if ready:
-        return "crash"
-    return "permanent" if code == EXIT_PERMANENT else "start-failed"
+    if code == EXIT_PERMANENT:  # said on purpose, also by an actor that found it out after it was ready
+        return "permanent"
+    return "crash" if ready else "start-failed"
 
 
 def decide(

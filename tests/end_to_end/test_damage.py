@@ -96,7 +96,7 @@ def test_a_start_failure_that_cannot_change_ends_the_run_at_once_with_its_cause(
     loop = embedded.run("--agent", "embedded", "--run-id", "1")
     assert loop.process.returncode == 1
     (last,) = [line for line in loop.lines if line.startswith("[loop] run 1 failed: ")]
-    assert "cannot start: event kind 'Martian'" in last
+    assert "worker cannot start: event kind 'Martian'" in last
     assert "unknown to this version of loop: update loop" in last
     assert not [line for line in loop.lines if "restart" in line or "giving up" in line]
     assert "#2" not in (directory / "log").read_text()

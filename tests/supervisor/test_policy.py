@@ -246,7 +246,7 @@ def test_with_the_defaults_a_child_that_dies_at_every_start_is_given_up(start_ta
         (1, None, set(), "start-failed"),
         (71, None, set(), "start-failed"),
         (125, None, set(), "permanent"),
-        (125, None, {"ready"}, "crash"),
+        (125, None, {"ready"}, "permanent"),
         (125, None, {"asked_to_stop"}, "shutdown"),
         (125, None, {"stuck"}, "hang"),
         (None, 11, set(), "start-failed"),
