@@ -83,7 +83,13 @@ class AgentActor(ProcessActor[StartAgent]):
         self._session_id = ""  # in the session's thread only
         self._crew = Crew(self.tell_self)
         run_ref = context.ref("run")
-        self._courier = AwayCourier(start.cwd, start.directory, run_ref.tell) if start.place else None
+        self._courier = (
+            AwayCourier(
+                *(start.cwd, start.directory, run_ref.tell), prepare=start.prepare, environment=start.environment
+            )
+            if start.place
+            else None
+        )
         self._journeys = ThreadPoolExecutor(max_workers=1)  # of the tree, one after the other
         self._brought: set[str] = set()  # turns that have their tree; in the journeys' thread only
         self._place = runners.Place(

@@ -24,7 +24,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     ssh_command: tuple[str, ...] = ("ssh",)  # the program, with options
     root: str = "~/.loop/hosts"  # on the host: our code, and working trees
     python: str = ""  # on the host, with loop installed; "" = one is made below `root`
-    prepare: str = ""  # a shell command, run in a tree that has just arrived for the first time
+    prepare: str = ""  # a shell command, run once in a tree that has arrived for the first time
     stop_after_s: float = lease.STOP_AFTER_S
     lost_after_s: float = lease.LOST_AFTER_S
 

@@ -97,6 +97,7 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     left_usd: float | None = None  # what a new run may cost; None: without a limit
     raw_output: bool = False
     place: str = ""  # the host where it runs; "" = the root's
+    prepare: str = ""  # a shell command, run once in the tree of that host; "" = none
     role_prompt: StartTurnRequest | None = None  # the role prompt, which the agent gets first
 
 

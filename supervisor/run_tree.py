@@ -266,6 +266,7 @@ class RunTree:
             program=_program(spec.configured.get(agent.lower())),
             first_session_id=spec.session_ids.get(role),
             place=spec.places[role].name if role in spec.places else "",
+            prepare=spec.places[role].prepare if role in spec.places else "",
             retry_ms=spec.settings.retry_ms if spec.settings else backoff.RETRY_FIRST_MS,
             max_wait_ms=_max_wait_ms(spec.settings),
             left_usd=whole_usd(spec.settings) if spec.settings else None,

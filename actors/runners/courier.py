@@ -7,16 +7,19 @@ and the user is told: nothing is merged by itself, and nothing is lost.
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from loguru import logger
 from msgspec.structs import replace
 
-from actors.edges import travel
+from actors.edges import files, travel
+from actors.edges.programs import ask
 from actors.edges.travel import Snapshot, Synced
 from actors.errors import LoopError, OperationalError
 from actors.machines import run
@@ -26,6 +29,7 @@ from actors.runners.base import Runner
 PART_BYTES = 8 * 1024 * 1024
 ASK_AGAIN_S = 30.0  # the run may have been restarted meanwhile
 PATIENCE_S = 900.0
+PREPARE_S = 1_800.0
 ATTEMPTS = 5
 
 
@@ -139,9 +143,23 @@ class HomeCourier:
 
 
 class AwayCourier:
-    """The host's side. `bring` and `send` block, in any thread but the mailbox's; `take` is for that one."""
+    """The host's side. `bring` and `send` block, in any thread but the mailbox's; `take` is for that one.
 
-    def __init__(self, cwd: Path, directory: Path, tell: Callable[[Message], None]) -> None:
+    `prepare` is a shell command, run once in a tree that has come for the first time.
+    """
+
+    def __init__(
+        self,
+        cwd: Path,
+        directory: Path,
+        tell: Callable[[Message], None],
+        *,
+        prepare: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = prepare
+        self._environment = environment or {}
+        self._prepared = directory / f"prepared-{cwd.name}"
         self._cwd = cwd
         self._store = directory / "trees"
         self._synced = Synced(directory / f"synced-{cwd.name}")
@@ -159,8 +177,24 @@ class AwayCourier:
         with self._busy:
             for _ in range(ATTEMPTS):
                 if self._bring():
+                    self._prepare()
                     return
             raise OperationalError(f"home's tree cannot come, since somebody keeps writing to {self._cwd}")
+
+    def _prepare(self) -> None:
+        """Runs the host's command once in this tree; again when it is another one, or has failed."""
+        command = self._command
+        done = hashlib.sha256(command.encode()).digest()
+        with suppress(OSError):
+            if self._prepared.read_bytes() == done:
+                return
+        if not command:
+            return
+        ran = ask(("sh", "-c", command), environment=self._environment, cwd=self._cwd, timeout_s=PREPARE_S)
+        if ran.code != 0:
+            last = ((ran.out + ran.err).strip().splitlines() or ["without a word"])[-1]
+            raise OperationalError(f"prepare on this host failed ({command}): {last}")
+        files.replace(self._prepared, done)
 
     def _bring(self) -> bool:
         """False: something here was written meanwhile, and has to go home before."""

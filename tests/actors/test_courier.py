@@ -1,11 +1,13 @@
 """The two couriers of a tree, with real git, and no actors between them."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from actors.errors import OperationalError
 from actors.messages import FetchTree, Message, TreeParcel, TreeTakenIn
 from actors.runners.courier import AwayCourier, HomeCourier
 
@@ -13,7 +15,7 @@ from actors.runners.courier import AwayCourier, HomeCourier
 class Pair:
     """Home and a host. `on_fetch` is called when the host asks for home's tree."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, prepare: str = "") -> None:
         self.home, self.away = base / "home", base / "away"
         self.home.mkdir()
         (base / "run").mkdir()
@@ -33,7 +35,9 @@ class Pair:
             tell=self._to_host,
             say=lambda _kind, text: self.said.append(text),
         )
-        self.courier = AwayCourier(self.away, base / "run", self._to_home)
+        self.courier = AwayCourier(
+            *(self.away, base / "run", self._to_home), prepare=prepare, environment=dict(os.environ)
+        )
 
     def git(self, *words: str) -> str:
         """What git says at home."""
@@ -104,3 +108,20 @@ def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
     (line,) = pair.said
     ref = line.rsplit(" ", 1)[1]
     assert pair.git("show", f"{ref}:a.txt") == "of the agent\n"
+
+
+def test_a_tree_that_has_come_for_the_first_time_is_prepared_once(tmp_path: Path):
+    pair = Pair(tmp_path, prepare=f"cat a.txt >> {tmp_path}/prepared")
+    pair.courier.bring()
+    (pair.home / "a.txt").write_text("two\n")
+    pair.courier.bring()
+    assert (tmp_path / "prepared").read_text() == "one\n"
+
+
+def test_a_tree_that_cannot_be_prepared_is_said_to_be_and_is_tried_again(tmp_path: Path):
+    pair = Pair(tmp_path, prepare=f"test -e {tmp_path}/ready || {{ echo no compiler >&2; exit 3; }}")
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="no compiler"):
+            pair.courier.bring()
+    (tmp_path / "ready").touch()
+    pair.courier.bring()
