@@ -35,7 +35,8 @@ def test_a_budget_of_tokens_holds_over_resumes_and_a_kill(world: World):
         assert first <= before
         more = world.run("--run-id", "1", "--max-tokens", "201")
         assert more.process.returncode == 1, more.output
-        assert 201 <= used(world) <= 221 + ONE_ANSWER, "the kill has not reset it"
+        most = max(before, 221) + 2 * ONE_ANSWER  # both agents may be in the middle of an answer
+        assert 201 <= used(world) <= most, f"the kill has reset it: {before}, then {used(world)}"
 
         rest = world.run("--run-id", "1", "--max-tokens", "1M")
         assert rest.process.returncode == 0, rest.output

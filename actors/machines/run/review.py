@@ -144,6 +144,9 @@ def round_ended(state: RunState) -> RunState:
     """What the verdicts of a round come to."""
     if not steps.counting_verdicts(state):
         return _nobody_is_left(state)
+    unasked = {*steps.reviewers(state)} - {each.role for each in state.verdicts}
+    if unasked and state.run.keeps_findings and _all_approve(state):  # named by a resume in the middle of the round
+        return start(state)
     if state.run.asks_again and _nobody_wants_changes(state) and not _all_approve(state):
         return _review_again(state)
     state = _note_verdicts(state)

@@ -163,3 +163,15 @@ def test_a_bare_number_is_more_money_where_only_the_agent_has_counted_the_budget
     story.happens(run.QuestionAnswered(text="10 Use a table."))
     assert story.state.run.max_cost_usd == 10.0
     assert story.state.task.endswith("Follow-up:\nUse a table.")
+
+
+def test_a_reviewer_that_a_resume_names_in_the_middle_of_a_round_reviews_before_the_approval() -> None:
+    story = Run(reviewers=("reviewer",), keeps_findings=True, asks_again=True, cooldown_ms=0)
+    story.settle(finished(DONE))
+    both = settings(task="", reviewers=("worker", "reviewer"), given=("reviewers",), only_given=True)
+    story.happens(run.RunResumed(settings=both))
+    story.settle(finished(PASS), "reviewer")
+    assert story.state.phase is Phase.REVIEWING
+    assert {each.role for each in outstanding(story, run.StartTurn)} == {"worker", "reviewer"}
+    story.reviews(PASS, PASS)
+    assert story.state.phase is Phase.PULL_REQUEST
