@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ from actors.hosts import Host
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
+@cache
 def missing() -> str:
     """Why there can be no hosts here; "" = there can."""
     if os.geteuid() != 0:
@@ -35,6 +37,11 @@ def missing() -> str:
         return "no sshd: apt-get install openssh-server"
     if shutil.which("ip") is None:
         return "no ip: apt-get install iproute2"
+    name = f"loop-try-{uuid.uuid4().hex[:6]}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, errors="replace", check=False)
+    if tried.returncode:
+        return f"no network namespace can be made here: {tried.stderr.strip()}"
+    run("ip", "netns", "del", name)
     return ""
 
 
