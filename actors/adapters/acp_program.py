@@ -143,7 +143,8 @@ class AgentProgram:
         self._lines.put_nowait(None)
         if self._is_read:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._read_to_end.wait(), _READ_TO_END_S)
+                async with asyncio.timeout(_READ_TO_END_S):
+                    await self._read_to_end.wait()
             await asyncio.sleep(0)  # the reader's own last step
 
     # --- its output ---

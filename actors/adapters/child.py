@@ -116,7 +116,8 @@ class Child(asyncio.SubprocessProtocol):
     async def exits_within(self, patience_s: float) -> bool:
         """Waits for its end. Returns whether it has ended."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._exited.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self._exited.wait()
         return self._exited.is_set()
 
     # --- its input and output ---
@@ -212,7 +213,8 @@ class Child(asyncio.SubprocessProtocol):
             self._will_be_over.cancel()
         transport.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._released.wait(), RELEASE_S)
+            async with asyncio.timeout(RELEASE_S):
+                await self._released.wait()
         self._over()
 
     def _family(self) -> set[Identity]:

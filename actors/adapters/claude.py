@@ -340,7 +340,8 @@ class ClaudeAgent:
             if process.ended:
                 raise AgentDiedError(f"claude {process.how_it_ended}")
             try:
-                await asyncio.wait_for(self._news.wait(), self._patience_s())
+                async with asyncio.timeout(self._patience_s()):
+                    await self._news.wait()
             except TimeoutError:
                 if self._conversation.follow_up_owed:
                     self._conversation.follow_up_owed = False

@@ -111,7 +111,8 @@ class PaneProcess:
         """Waits until something has happened, or that long."""
         self.changed.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self.changed.wait()
 
     async def _until_ready(self, program: Path, session_id: str, is_ready: Callable[[], bool]) -> None:
         starting, screen = Starting(now_s()), ""

@@ -149,4 +149,5 @@ class Watcher:
             if now_s() - quiet_since > FLUSH_S:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), WATCH_S)
+                async with asyncio.timeout(WATCH_S):
+                    await self._news.wait()

@@ -277,7 +277,8 @@ class CodexAgent:
         """
         if self._settings.bridge is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._bridge_settled.wait(), BRIDGE_PATIENCE_S)
+                async with asyncio.timeout(BRIDGE_PATIENCE_S):
+                    await self._bridge_settled.wait()
 
     async def _resume(self, link: CodexLink, session_id: str) -> None:
         params = await self._thread_settings(link) | {"threadId": session_id, "excludeTurns": True}

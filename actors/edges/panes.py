@@ -82,7 +82,8 @@ class Pane:
         try:
             _write_private(path, json.dumps(start))
             await self._tmux("respawn-pane", "-k", "-t", self._id, "-c", str(cwd), program)
-            self._pid = await asyncio.wait_for(hello, START_PATIENCE_S)
+            async with asyncio.timeout(START_PATIENCE_S):
+                self._pid = await hello
         except TimeoutError as error:
             raise AgentDiedError(
                 f"{self._label} did not start in its tmux pane within {START_PATIENCE_S:.0f} s"

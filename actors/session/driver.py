@@ -198,7 +198,8 @@ class Driver:
         await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
         self._keeper.given.add(entry.message_id)
         try:
-            taken = await asyncio.wait_for(agent.steer(entry.message_id, entry.prompt), STEER_PATIENCE_S)
+            async with asyncio.timeout(STEER_PATIENCE_S):
+                taken = await agent.steer(entry.message_id, entry.prompt)
         except (AgentError, TimeoutError):
             return  # in doubt: looked up in the transcript when the carrier is over
         if taken:
@@ -222,7 +223,8 @@ class Driver:
         self._interrupting = True
         self._loop.call_later(self._options.interrupt_s, self._inbox.put_nowait, InterruptOverdue(entry.turn_id))
         with suppress(AgentError, TimeoutError):  # a dead agent's turn is over as well; its task reports it
-            await asyncio.wait_for(agent.interrupt(), self._options.interrupt_s)
+            async with asyncio.timeout(self._options.interrupt_s):
+                await agent.interrupt()
 
     async def _watch(self) -> None:
         """Interrupts the running turn when its agent is silent, or takes too long."""

@@ -63,7 +63,8 @@ class Guard:
                 if waiting:  # the agent may have forgotten a server
                     with suppress(AgentError, TimeoutError):
                         asked = agent.steer(str(uuid.uuid4()), prompts.background(waiting))
-                        await asyncio.wait_for(asked, STEER_PATIENCE_S)
+                        async with asyncio.timeout(STEER_PATIENCE_S):
+                            await asked
             case silence.Silent() if waiting and isinstance(agent, WaitsForBackground):
                 self._note(f"{finding.why}; it is ended: {', '.join(waiting)}")
                 with suppress(AgentError):  # a dead agent's turn is over as well; its task reports it

@@ -171,7 +171,8 @@ class Link:
     async def changed(self, most_s: float) -> None:
         """Waits until something has happened, at most so long."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), most_s)
+            async with asyncio.timeout(most_s):
+                await self._changed.wait()
         self._changed.clear()
 
     def wake(self) -> None:

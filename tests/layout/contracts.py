@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from functools import cache
 
-from tests.layout.house import MODULES, PACKAGES, called, calls, imports, nodes, source, tree, walked
+from tests.layout.house import MODULES, PACKAGES, at, called, calls, imports, nodes, source, tree, walked
 
 # --- names ------------------------------------------------------------------------------------------------------
 
@@ -194,3 +194,11 @@ def test_one_module_makes_the_zeromq_context():
 def test_msgpack_of_others_is_decoded_in_one_place():
     decoding = ("msgpack.Decoder", "msgpack.decode")
     assert [name for name in MODULES if any(word in source(name) for word in decoding)] == ["actors.wire.unpack"]
+
+
+def test_no_wait_swallows_its_cancellation():
+    """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with what it waits for; a task that is
+    to end then goes on for ever. `asyncio.timeout` loses none.
+    """
+    waiting = [at(name, call) for name in MODULES for call in calls(name) if called(call) == "asyncio.wait_for"]
+    assert waiting == []
