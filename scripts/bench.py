@@ -43,7 +43,7 @@ import msgspec
 import psutil
 import zmq
 
-from actors.edges import checkpoints, run_dir, tree
+from actors.edges import checkpoints, run_dir, run_lock, tree
 from actors.edges.journal import FILE_NAME, Journal
 from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
@@ -247,7 +247,7 @@ def hanging_run(**changes: str) -> Iterator[World]:
 @contextmanager
 def console(world: World) -> Iterator[ControlClient]:
     directory = world.run_directory()
-    client = ControlClient(control_endpoint(directory), alive=lambda: run_dir.is_active(directory))
+    client = ControlClient(control_endpoint(directory), alive=lambda: run_lock.is_active(directory))
     try:
         yield client
     finally:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.edges import run_dir
+from actors.edges import run_lock
 from shell.control_client import ControlClient, control_endpoint
 from supervisor.control.protocol import LookIntoMailbox
 from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
@@ -92,7 +92,7 @@ def one_round(world: World, host: SshHost, found: Times, *, last: bool) -> None:
 def messages(world: World) -> None:
     """Times answers of both actors in turn."""
     directory = world.run_directory()
-    client = ControlClient(control_endpoint(directory), alive=lambda: run_dir.is_active(directory))
+    client = ControlClient(control_endpoint(directory), alive=lambda: run_lock.is_active(directory))
     times: dict[str, list[float]] = {"worker": [], "reviewer": []}
     try:
         for _ in range(MESSAGES):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from actors.edges import run_dir
+from actors.edges import run_lock
 from shell import output
 from shell.at_prompt import execute
 from shell.control_client import ControlClient, control_endpoint
@@ -27,7 +27,7 @@ def attach(found: RunFiles) -> int:
     ended = Repl(endpoint, found.directory, own=False).run()
     if ended is not None:
         output.say(f"[loop] run {found.run_id} {ended.state}{': ' + ended.detail if ended.detail else ''}")
-    elif not run_dir.is_active(found.directory):
+    elif not run_lock.is_active(found.directory):
         output.say(f"[loop] run {found.run_id} is no longer running")
     return 0
 
@@ -53,7 +53,7 @@ class Pipe:
 
 def _follow_orders(endpoint: str, found: RunFiles) -> int:
     """Without a terminal: runs each line of the input as a command."""
-    client = ControlClient(endpoint, alive=lambda: run_dir.is_active(found.directory))
+    client = ControlClient(endpoint, alive=lambda: run_lock.is_active(found.directory))
     pipe = Pipe(client, found.directory)
     try:
         for line in sys.stdin:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors import values
-from actors.edges import checkpoints, run_dir, tree
+from actors.edges import checkpoints, run_dir, run_lock, tree
 from actors.edges.restore import InTheWayError, Restored, restore
 from actors.errors import LoopError, OperationalError, UserError
 from actors.machines import checkpoint
@@ -123,7 +123,7 @@ def put_back(found: RunFiles, number: str) -> PutBack:
             f"the directory of run {found.run_id} is gone: {found.text('cwd')}; "
             f"{run_files.resume_hint(found)}, or see git show --stat {target.ref}"
         )
-    with run_dir.held_quietly(found.directory) as held:
+    with run_lock.held_quietly(found.directory) as held:
         if not held:
             raise OperationalError(
                 f"run {found.run_id} is running: loop stop {found.run_id} ends it; then restore, and resume it"

@@ -363,7 +363,7 @@ def files(place: Place) -> Iterator[Finding]:
 def sockets(_place: Place) -> Iterator[Finding]:
     """Checks the directory for sockets: its path is short enough, and no other user can write to it."""
     from supervisor.private_socket import MAX_PATH_BYTES
-    from supervisor.run_instance import check_base, runtime_base, runtime_path
+    from supervisor.runtime_dirs import check_base, runtime_base, runtime_path
 
     base = runtime_base()
     longest = runtime_path(Path("any"), 999_999) / "console.sock"

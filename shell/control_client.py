@@ -13,7 +13,7 @@ from pathlib import Path
 
 import zmq
 
-from actors.edges import environments, run_dir
+from actors.edges import environments, run_dir, run_lock
 from actors.edges.socket_loop import SocketLoop
 from actors.errors import OperationalError, ProtocolError, UndeliverableError, UserError
 from shell.run_files import resume_command
@@ -33,7 +33,7 @@ class RunEndedError(OperationalError):
 
 def control_endpoint(directory: Path) -> str:
     """The control server's address of the run in `directory`. Raises `OperationalError` when no root holds the run."""
-    holder = run_dir.holder(directory)
+    holder = run_lock.holder(directory)
     if holder is None or not holder.endpoint:
         how = resume_command(directory, run_dir.read_manifest(directory) or {})
         raise OperationalError(f"run {directory.name} is not running; to resume it: {how}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from actors.edges import files, git, run_dir
+from actors.edges import files, git, run_dir, run_lock
 from actors.errors import UserError
 from actors.machines import hints
 
@@ -23,7 +23,7 @@ def moved_run(repo_runs: Path, run_id: str) -> Path | None:
     found = [
         directory
         for directory, place in _of_others(repo_runs, run_id)
-        if directory.parent.name.rpartition("-")[0] == name and not place.is_dir() and not run_dir.is_active(directory)
+        if directory.parent.name.rpartition("-")[0] == name and not place.is_dir() and not run_lock.is_active(directory)
     ]
     return found[0] if len(found) == 1 and not (repo_runs / run_id).exists() else None
 
@@ -68,7 +68,7 @@ def neighbours(repo_runs: Path, cwd: Path, own: Path) -> list[str]:
     tree, added = git.top_level(cwd) or cwd, str(git.linked_worktree(cwd) or "")
     found = []
     for directory in sorted(run_dir.directories(repo_runs)):
-        if directory != own and run_dir.is_active(directory):
+        if directory != own and run_lock.is_active(directory):
             manifest = run_dir.read_manifest(directory) or {}
             place = Path(str(manifest.get("cwd", "")))
             if tree in (place, *place.parents) and manifest.get("worktree", "") == added:

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.clock import wall_ms
-from actors.edges import processes, run_dir
+from actors.edges import processes, run_dir, run_lock
 from actors.errors import OperationalError
 from actors.run_states import FINAL_STATES
 from shell.checkups import Place
 from shell.run_files import resume_command
 from supervisor import stale_processes, submissions
-from supervisor.run_instance import clear, runtime_base, runtimes_of
+from supervisor.run_instance import clear
+from supervisor.runtime_dirs import runtime_base, runtimes_of
 
 # A starting root creates its directory first, and its lock in there a moment later.
 YOUNG_S = 60.0
@@ -51,7 +52,7 @@ def _held(home: Path) -> dict[Path, bool]:
     """Every run's directory, and the one of `loop serve`, each with whether a root holds it now."""
     serve = submissions.serve_directory(home)
     directories = run_dir.directories(run_dir.runs_root(home), levels=2)
-    return {each: run_dir.is_active(each) for each in [*directories, *([serve] if serve.is_dir() else [])]}
+    return {each: run_lock.is_active(each) for each in [*directories, *([serve] if serve.is_dir() else [])]}
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ def _is_over(place: Place, tmux: str, name: str, run: str) -> bool:
     form = "#{pane_dead} #{session_attached} #{@loop_run}"
     panes = place.ask(tmux, "list-panes", "-s", "-t", f"={name}", "-F", form)
     rows = set(panes.out.splitlines())
-    return panes.code == 0 and rows == {f"1 0 {run}"} and not run_dir.is_active(Path(run))
+    return panes.code == 0 and rows == {f"1 0 {run}"} and not run_lock.is_active(Path(run))
 
 
 def _ender(place: Place, tmux: str, name: str, run: str) -> Callable[[], str]:

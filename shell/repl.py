@@ -23,7 +23,7 @@ from prompt_toolkit.application import in_terminal
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from actors.clock import wall_ms
-from actors.edges import environments, run_dir
+from actors.edges import environments, run_lock
 from actors.errors import LoopError, UndeliverableError
 from actors.machines.mail import short
 from actors.messages import Progress
@@ -74,7 +74,7 @@ class Repl:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._refresh = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = ControlClient(endpoint, alive=lambda: run_dir.is_active(directory), on_news=self._take)
+        self._client = ControlClient(endpoint, alive=lambda: run_lock.is_active(directory), on_news=self._take)
         self._input = RawInput(sys.stdin)
         self._session: PromptSession[str] = PromptSession(
             self._message,

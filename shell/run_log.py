@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from actors.edges import files, run_dir
+from actors.edges import files, run_lock
 from actors.errors import UserError
 from shell import log_lines
 from shell.log_lines import LogRecord
@@ -17,7 +17,7 @@ FIRST_REACH = 200_000  # bytes: a thousand lines
 
 def read_log(directory: Path, *, follow: bool, pause: Callable[[], None] = lambda: None) -> Iterator[LogRecord]:
     """The records of the run's log; with `follow` also future ones, until its root is gone. `pause` waits a while."""
-    yield from log_lines.records(_lines(_log_of(directory), lambda: follow and run_dir.is_active(directory), pause))
+    yield from log_lines.records(_lines(_log_of(directory), lambda: follow and run_lock.is_active(directory), pause))
 
 
 def last_records(directory: Path, count: int, wanted: Callable[[LogRecord], bool]) -> list[LogRecord]:

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from actors.edges import environments, run_dir
+from actors.edges import environments, run_dir, run_lock
 from actors.errors import OperationalError
 from shell import output
 from shell.installation import installation
@@ -60,8 +60,8 @@ def _version_now(python: str) -> str:
 
 def _live_runs(home: Path) -> list[str]:
     """The live runs of all repositories, and loop serve."""
-    held = [each for each in run_dir.directories(run_dir.runs_root(home), levels=2) if run_dir.is_active(each)]
+    held = [each for each in run_dir.directories(run_dir.runs_root(home), levels=2) if run_lock.is_active(each)]
     serve = home / ".loop" / "serve"
     return [f"run {each.parent.name}/{each.name}" for each in held] + (
-        ["loop serve"] if run_dir.is_active(serve) else []
+        ["loop serve"] if run_lock.is_active(serve) else []
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import checkpoints as checkpoint_refs
-from actors.edges import git, run_dir, worktree_prune
+from actors.edges import git, run_lock, worktree_prune
 from actors.edges.worktree import Registered, registered
 from actors.edges.worktree_prune import Contents
 from actors.errors import UserError
@@ -146,7 +146,7 @@ def clean(each: RunWorktree, *, dry_run: bool, with_ignored: bool) -> Cleaned:
     can resume the run.
     """
     cwd, branch = Path.cwd(), each.tree.path.name
-    with run_dir.held_quietly(each.run.directory) as held:
+    with run_lock.held_quietly(each.run.directory) as held:
         runs = run_files.all_runs(run_files.runs_here())
         tree = _tree_of(each.run, registered(cwd))
         if tree is None:

@@ -6,10 +6,8 @@ endpoints. What one run does, or how it ends, does not affect the others. Neithe
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +20,8 @@ from msgspec import structs
 
 from actors.actor_process import Sender
 from actors.clock import wall_ms
-from actors.edges import environments, run_dir
-from actors.errors import LoopError, UserError
+from actors.edges import run_dir, run_lock
+from actors.errors import LoopError
 from actors.messages import Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.run_states import FINAL_STATES
 from actors.starts import LogSettings
@@ -38,10 +36,8 @@ from supervisor.launchers import Event, make_launcher
 from supervisor.notifier import Notifier
 from supervisor.router import Router
 from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
+from supervisor.runtime_dirs import make_runtime, runtime_path, runtimes_of
 from supervisor.tree_protocol import RunResult
-
-# A socket's path has room for 107 bytes, 103 on macOS, whose own temporary directory has 49.
-LONGEST_BASE = 60
 
 # Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the content in its
 # working tree.
@@ -65,7 +61,7 @@ class Console(Protocol):
 class Lease:
     """A locked directory of a run or of `loop serve`, and a directory for sockets that belongs to this root alone."""
 
-    lock: run_dir.RunLock
+    lock: run_lock.RunLock
     runtime: Path
 
     def release(self) -> None:
@@ -76,7 +72,9 @@ class Lease:
 
 def lease_run(directory: Path) -> Lease:
     """Locks the run, and ends what a killed root has left of it. Raises `UserError` when another root holds it."""
-    lock = run_dir.lock_run(directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}")
+    lock = run_lock.lock_run(
+        directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}"
+    )
     try:
         stale_processes.kill(stale_processes.records_root(directory))
         return Lease(lock=lock, runtime=make_runtime(directory, lock.generation))
@@ -92,7 +90,7 @@ def clear(directory: Path, then: Callable[[], None]) -> list[int]:
     The run can be resumed afterwards. `then` is called while the lock is still held. Returns the pids that were ended.
     Raises `UserError` when a root holds it.
     """
-    lock = run_dir.lock_run(directory, lambda _generation: "")
+    lock = run_lock.lock_run(directory, lambda _generation: "")
     try:
         ended = stale_processes.kill(stale_processes.records_root(directory))
         for stale in runtimes_of(directory):
@@ -359,53 +357,6 @@ def first_manifest(spec: RunSpec) -> dict[str, object]:
         **({"places": {role: host.name for role, host in spec.places.items()}} if spec.places else {}),
         "agents": spec.agents,
     }
-
-
-# --- where sockets are ----------------------------------------------------------------------------------------------
-
-
-def runtime_path(held: Path, generation: int) -> Path:
-    """A directory of this root alone, so that an actor of a killed predecessor does not find our socket under its old
-    name.
-    """
-    stem = hashlib.sha256(str(held.resolve()).encode()).hexdigest()[:10]
-    return runtime_base() / f"{stem}-{generation}"
-
-
-def make_runtime(held: Path, generation: int) -> Path:
-    """Creates the directory, and removes those of predecessors. This process holds the lock of `held`."""
-    path = runtime_path(held, generation)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_base(path.parent)
-    for stale in runtimes_of(held):
-        shutil.rmtree(stale, ignore_errors=True)
-    path.mkdir(mode=0o700)
-    return path
-
-
-def runtimes_of(held: Path) -> list[Path]:
-    """The existing runtime directories of all roots that have ever held it."""
-    path = runtime_path(held, 0)
-    return sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*"))
-
-
-def check_base(base: Path) -> None:
-    """Raises `UserError` when other users could replace our sockets by theirs."""
-    status = base.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise UserError(
-            f"{base} must be yours, and not writable by others, because commands pass through it: remove it"
-        )
-
-
-def runtime_base() -> Path:
-    """The directory for sockets: short, private, gone after a reboot. A socket's path has room for about 100 bytes."""
-    given, usual = environments.own("XDG_RUNTIME_DIR").get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()
-    if given and len(given) < LONGEST_BASE and os.access(given, os.W_OK):
-        base = given
-    else:
-        base = usual if len(usual) < LONGEST_BASE else "/tmp"  # noqa: S108 - what we create in it is private
-    return Path(base) / f"loop-{os.getuid()}"
 
 
 def _control_path(runtime: Path) -> Path:

@@ -24,24 +24,15 @@ from loguru import logger
 
 from actors import logs
 from actors.clock import wall_ms
-from actors.edges import files, run_dir
+from actors.edges import files, run_lock
 from actors.errors import LoopError, UserError
 from actors.messages import Progress, ProgressKind
 from actors.starts import LogSettings
 from supervisor import submissions
 from supervisor.root import handled
-from supervisor.run_instance import (
-    Lease,
-    RootServices,
-    RunInstance,
-    lease_run,
-    make_runtime,
-    run_log,
-    runtime_path,
-    write_end,
-    write_state,
-)
+from supervisor.run_instance import Lease, RootServices, RunInstance, lease_run, run_log, write_end, write_state
 from supervisor.run_tree import RunSpec
+from supervisor.runtime_dirs import make_runtime, runtime_path
 from supervisor.tree_protocol import RunResult
 
 # A Procfile manager kills after 5 s. We kill the rest before that; a resume then only has to read a transcript.
@@ -66,7 +57,7 @@ def serve(home: Path, environment: dict[str, str], max_runs: int, console: Serve
     """
     directory = submissions.serve_directory(home)
     files.make_private(directory)
-    lock = run_dir.lock_directory(
+    lock = run_lock.lock_directory(
         directory,
         lambda generation: str(_notify_socket_path(runtime_path(directory, generation))),
         lambda holder: f"loop serve is already active in process {holder} for {home}: submit to it, or end it first",

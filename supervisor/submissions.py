@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors import values
-from actors.edges import files, git, run_dir
+from actors.edges import files, git, run_dir, run_lock
 from actors.edges.agent_tables import AgentConfiguration
 from actors.edges.configuration import read_configuration
 from actors.errors import BadFileError, UserError
@@ -64,7 +64,7 @@ def submit(spec: RunSpec, home: Path, manifest: Mapping[str, object]) -> int | N
 
     Returns the pid of the notified `loop serve`, or None when none runs. Raises `UserError` when the run is active.
     """
-    if (holder := run_dir.holder(spec.directory)) is not None:
+    if (holder := run_lock.holder(spec.directory)) is not None:
         raise UserError(
             f"run {spec.run_id} is already active in process {holder.pid}: end it first with loop stop {spec.run_id}"
         )
@@ -181,7 +181,7 @@ def _encoded(submission: Submission) -> bytes:
 
 def _notify(home: Path) -> int | None:
     """Wakes the `loop serve` of this home by a datagram to its notify socket. Else the server polls the queue."""
-    holder = run_dir.holder(serve_directory(home))
+    holder = run_lock.holder(serve_directory(home))
     if holder is None:
         return None
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:

@@ -25,7 +25,7 @@ def check(name: str, stop_after_s: float, lost_after_s: float) -> None:
     if lost_after_s < stop_after_s + MARGIN_S:
         raise UserError(
             f"hosts.{name}.lost_after_s is {lost_after_s:g}: it must be at least stop_after_s + {MARGIN_S:g}, "
-            f"{stop_after_s + MARGIN_S:g}, so that nobody works there any more when home goes on"
+            f"{stop_after_s + MARGIN_S:g}, so that nobody works there any more when home continues"
         )
 
 

@@ -186,23 +186,17 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
             still_open = {turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id}
             return msgspec.structs.replace(ledger, open=still_open)
         case TurnReturned():
-            changed = msgspec.structs.replace(entry, status="intended", carrier="")
+            changed = _waits_again(entry, entry.message_id)
         case TurnCut():
             changed = msgspec.structs.replace(
-                entry,
-                status="intended",
-                carrier="",
-                message_id=event.next_message_id,
+                _waits_again(entry, event.next_message_id),
                 remembered=event.remembered,
                 cuts=entry.cuts + 1,
                 silences=event.silences or entry.silences,
             )
         case TurnDeferred():
             changed = msgspec.structs.replace(
-                entry,
-                status="intended",
-                carrier="",
-                message_id=event.next_message_id,
+                _waits_again(entry, event.next_message_id),
                 remembered=event.remembered,
                 cuts=entry.cuts + 1,
                 tries=0,  # the agent was not lost
@@ -212,35 +206,26 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
             )
         case TurnMoved():
             ledger = msgspec.structs.replace(ledger, full=True)
-            changed = msgspec.structs.replace(
-                entry,
-                status="intended",
-                carrier="",
-                message_id=event.next_message_id,
-                prompt=event.prompt,
-                cuts=0,
-                tries=0,
-                continues="",
-                moved=True,
-                silences=event.silences or entry.silences,
-            )
+            changed = _in_new_session(entry, event)
+            changed = msgspec.structs.replace(changed, moved=True, silences=event.silences or entry.silences)
         case TurnHandedOver():
-            changed = msgspec.structs.replace(
-                entry,
-                status="intended",
-                carrier="",
-                message_id=event.next_message_id,
-                prompt=event.prompt,
-                remembered=True,
-                cuts=0,
-                tries=0,
-                continues="",
-            )
+            changed = msgspec.structs.replace(_in_new_session(entry, event), remembered=True)
         case SessionTurnSettled():
             return _settle(ledger, entry, event.outcome, remembered=event.remembered)
         case _:
             raise IllegalEventError(f"{type(event).__name__} is no event of the turn ledger")
     return msgspec.structs.replace(ledger, open={**ledger.open, entry.turn_id: changed})
+
+
+def _waits_again(entry: Entry, message_id: str) -> Entry:
+    """The entry, to be submitted under this id."""
+    return msgspec.structs.replace(entry, status="intended", carrier="", message_id=message_id)
+
+
+def _in_new_session(entry: Entry, event: TurnMoved | TurnHandedOver) -> Entry:
+    """The entry with the prompt for another session, in which nothing was tried."""
+    entry = _waits_again(entry, event.next_message_id)
+    return msgspec.structs.replace(entry, prompt=event.prompt, cuts=0, tries=0, continues="")
 
 
 def text_of(ledger: Ledger, entry: Entry) -> str:

@@ -23,7 +23,7 @@ class Stopwatch:
     def __init__(self, tick: Callable[[ClockTicked], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tick = tick
         self._clock = clock
-        self._since: float | None = None  # what is before it was taken; None: it stands still
+        self._since: float | None = None  # what is before it was taken; None: it is stopped
         self._timer: threading.Timer | None = None
 
     def set(self, next_ms: int | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import zmq
 
-from actors.edges import run_dir
+from actors.edges import run_lock
 from actors.errors import ProtocolError
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
@@ -71,7 +71,7 @@ class ControlSurface(Surface):
         words = ("--agent", "embedded", "--max-iterations", "1000000", "--silence", "0", "wait for ever")
         self.loop = self.world.start(*words)
         self.loop.wait_for("planning: waits for", START_S)
-        holder = run_dir.holder(self.world.run_directory())
+        holder = run_lock.holder(self.world.run_directory())
         assert holder is not None
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.MAXMSGSIZE, -1)

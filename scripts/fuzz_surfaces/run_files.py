@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from actors import persistence
-from actors.edges import git, run_dir
+from actors.edges import git, run_dir, run_lock
 from actors.edges.journal import FILE_NAME, Journal
 from actors.errors import LoopError
 from actors.machines import mail, projection, run, turn
@@ -232,7 +232,7 @@ def _show(directory: Path) -> None:
 def _take_up(directory: Path) -> None:
     """Does what a root and its persistence actor do with a resumed run."""
     stale_processes.left(stale_processes.records_root(directory))
-    _refusable(lambda: run_dir.lock_run(directory, lambda generation: f"ipc://{generation}").release())
+    _refusable(lambda: run_lock.lock_run(directory, lambda generation: f"ipc://{generation}").release())
     with suppress(LoopError):
         journal = Journal(directory / FILE_NAME, generation=5)
         with closing(journal):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.edges import environments, run_dir
+from actors.edges import environments, run_lock
 from actors.errors import LoopError, OperationalError, UndeliverableError, UserError
 from actors.messages import Progress
 from shell import backlog
@@ -146,7 +146,7 @@ class Link:
     async def connect(self, endpoint: str, last: int) -> None:
         """Follows the run from now on, and from its last news."""
         self._client = await asyncio.to_thread(
-            lambda: ControlClient(endpoint, alive=lambda: run_dir.is_active(self._directory), on_news=self._take)
+            lambda: ControlClient(endpoint, alive=lambda: run_lock.is_active(self._directory), on_news=self._take)
         )
         with suppress(LoopError):  # `report` notices that it is over, or is late
             await self.ask(Follow(last=last))

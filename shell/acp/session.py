@@ -31,7 +31,7 @@ from acp.schema import (
     Usage,
 )
 
-from actors.edges import files, run_dir
+from actors.edges import files, run_lock
 from actors.errors import BadFileError, LoopError, OperationalError
 from actors.machines.usage import together
 from shell import output, run_files
@@ -166,7 +166,7 @@ class Session:
             await link.close()
             link = self._link = None
         if link is None:
-            holder = run_dir.holder(self._directory)
+            holder = run_lock.holder(self._directory)
             if holder is None or not holder.endpoint:
                 return await self._start(text)
             link = self._link = await Link.attach(self._directory, holder.endpoint)

@@ -44,11 +44,11 @@ def client(found: RunFiles, on_news: Callable[[AnyNews], None] = lambda _news: N
     """A client that is connected to the run; the caller closes it. Raises `OperationalError` when the run is not
     running.
     """
-    from actors.edges import run_dir
+    from actors.edges import run_lock
     from shell.control_client import ControlClient, control_endpoint
 
     return ControlClient(
-        control_endpoint(found.directory), alive=lambda: run_dir.is_active(found.directory), on_news=on_news
+        control_endpoint(found.directory), alive=lambda: run_lock.is_active(found.directory), on_news=on_news
     )
 
 

@@ -17,7 +17,7 @@ def _stop(invocation: Invocation) -> int:
     import time
 
     from actors.clock import wall_ms
-    from actors.edges import run_dir
+    from actors.edges import run_dir, run_lock
     from shell import run_files
     from supervisor import submissions
     from supervisor.control.protocol import Control, Ended, Follow
@@ -36,7 +36,7 @@ def _stop(invocation: Invocation) -> int:
         asking.ask(Follow())
         asking.ask(Control(action="stop-now" if invocation.now else "stop"))
         deadline = time.monotonic() + STOP_PATIENCE_S
-        while run_dir.is_active(found.directory):
+        while run_lock.is_active(found.directory):
             if time.monotonic() > deadline:
                 raise UndeliverableError(f"run {found.run_id} is still stopping: loop stop --now {found.run_id}")
             time.sleep(LOOK_AGAIN_S)

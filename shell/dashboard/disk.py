@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actors.clock import wall_ms
-from actors.edges import files, run_dir
+from actors.edges import files, run_dir, run_lock
 from actors.edges.processes import RECORD_SUFFIX
 from actors.errors import BadFileError, LoopError
 from shell import run_files
@@ -80,7 +80,7 @@ class Disk:
         lock = stamp(directory / "root.lock")
         if lock != known.lock or not lock:
             # Taking a lock changes the file: an unheld lock that has not changed is still unheld.
-            holder = run_dir.holder(directory)
+            holder = run_lock.holder(directory)
             known.lock = lock if holder is None else ()
         now = stamp(directory / "manifest.json", directory / "transcript.jsonl")
         if now != known.stamp:

@@ -29,11 +29,11 @@ from msgspec.structs import replace
 from actors import starts
 from actors.access import BridgeAccess, bridge_url
 from actors.edges import environments, files, processes
-from actors.errors import LoopError, ProtocolError, UserError
+from actors.errors import LoopError, ProtocolError
 from actors.machines.lease import Held
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, LeaseAsked, LeaseGranted, Reach, ToShim
 from supervisor.launchers import Launcher, make_launcher
-from supervisor.private_socket import MAX_PATH_BYTES
+from supervisor.runtime_dirs import make_base
 from supervisor.spawning import Event, Frames, SignalRequest, SpawnRequest, failed, frame
 
 _READ_BYTES = 65_536
@@ -55,7 +55,7 @@ class Shim:
         self._lock, ended = _take_over(self.run / "shim.lock")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
-        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=_socket_base()))
+        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
         self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD)
         self._bridge_port = 0
         now_s = time.monotonic()
@@ -150,17 +150,6 @@ class Shim:
                 data = self._outgoing.get()
                 while data:
                     data = data[os.write(self._writer, data) :]
-
-
-def _socket_base() -> Path:
-    base = Path(tempfile.gettempdir()) / f"loop-{os.getuid()}"
-    if len(os.fsencode(base)) > MAX_PATH_BYTES - 30:
-        base = Path("/tmp") / f"loop-{os.getuid()}"  # noqa: S108 - private, and its owner is checked
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = base.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise UserError(f"{base} must be yours, and not writable by others: remove it on the host")
-    return base
 
 
 def _take_over(path: Path) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def test_a_turn_that_breaks_the_work_while_it_publishes_it_is_not_the_end(world:
 
 
 ANSWERS = """
-import os, socket, subprocess, sys, time
+import os, socket, subprocess, sys
 place = os.path.abspath("../answers")
 def ask():
     with socket.socket(socket.AF_UNIX) as client:
@@ -88,6 +88,7 @@ if sys.argv[1:] == ["serve"]:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(place)
         server.listen()
+        print("listens", flush=True)
         while True:
             client, _ = server.accept()
             client.send(answer)
@@ -95,13 +96,9 @@ if sys.argv[1:] == ["serve"]:
 try:
     found = ask()
 except OSError:
-    subprocess.Popen([sys.executable, __file__, "serve"], start_new_session=True)
-    while True:
-        try:
-            found = ask()
-            break
-        except OSError:
-            time.sleep(0.05)
+    command = [sys.executable, __file__, "serve"]
+    subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE).stdout.readline()
+    found = ask()
 sys.exit(found.strip() != b"good")
 """
 

@@ -390,7 +390,7 @@ from supervisor.control.protocol import Ended, Follow, Shown
 def say(line):
     os.write(1, (line + "\\n").encode())  # whole, also when two threads say something
 directory = Path(sys.argv[1])
-client = ControlClient(control_endpoint(directory), alive=lambda: run_dir.is_active(directory),
+client = ControlClient(control_endpoint(directory), alive=lambda: run_lock.is_active(directory),
                     on_news=lambda news: say("ended" if isinstance(news, Ended) else news.progress.text))
 client.ask(Follow(last=500), timeout_s=60)
 say("follows")

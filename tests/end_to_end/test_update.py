@@ -19,7 +19,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from actors.edges import run_dir
+from actors.edges import run_lock
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = "0.1.0", "0.2.0"
@@ -191,7 +191,7 @@ def test_a_venv_is_updated_by_its_pip_with_command_output_and_versions_shown(pla
 def test_a_run_that_is_live_is_named_as_going_on_with_the_old_version(place: Place):
     directory = place.home / ".loop" / "runs" / "project-1" / "7"
     directory.mkdir(parents=True)
-    lock = run_dir.lock_run(directory, lambda _generation: "")
+    lock = run_lock.lock_run(directory, lambda _generation: "")
     try:
         done = place.loop("update")
     finally:

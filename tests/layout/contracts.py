@@ -198,7 +198,7 @@ def test_msgpack_of_others_is_decoded_in_one_place():
 
 def test_no_wait_swallows_its_cancellation():
     """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with what it waits for; a task that is
-    to end then goes on for ever. `asyncio.timeout` loses none.
+    to end then runs for ever. `asyncio.timeout` loses none.
     """
     waiting = [at(name, call) for name in MODULES for call in calls(name) if called(call) == "asyncio.wait_for"]
     assert waiting == []

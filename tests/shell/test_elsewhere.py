@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges import git, run_dir
+from actors.edges import git, run_dir, run_lock
 from shell import elsewhere
 
 
@@ -68,7 +68,7 @@ def test_a_run_is_left_where_it_is_when_it_may_be_anothers(home: Path, here: Pat
     assert elsewhere.moved_run(runs_of(home, renamed), "3") is None
     assert "which no longer exists; see " in str(elsewhere.unknown_run(runs_of(home, renamed), "3"))
     moved = renamed.rename(tmp_path / "project")
-    lock = run_dir.lock_run(directory, lambda _generation: "ipc://x")
+    lock = run_lock.lock_run(directory, lambda _generation: "ipc://x")
     assert elsewhere.moved_run(runs_of(home, moved), "3") is None
     lock.release()
     assert elsewhere.moved_run(runs_of(home, moved), "3") == directory
@@ -92,7 +92,7 @@ def test_the_session_of_another_repositorys_run_is_named_with_what_to_type(
 @pytest.fixture
 def live(home: Path, here: Path) -> Iterator[Path]:
     directory = run(home, here, "1", worktree="")
-    lock = run_dir.lock_run(directory, lambda _generation: "ipc://x")
+    lock = run_lock.lock_run(directory, lambda _generation: "ipc://x")
     yield directory
     lock.release()
 

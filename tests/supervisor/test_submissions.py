@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges import run_dir
+from actors.edges import run_dir, run_lock
 from actors.errors import UserError
 from actors.settings import RunSettings
 from supervisor import submissions
@@ -109,7 +109,7 @@ def test_what_has_begun_and_was_withdrawn_does_not_come_back(home: Path):
 
 def test_a_run_that_is_active_is_not_submitted(home: Path):
     made = spec(home, "1")
-    lock = run_dir.lock_run(made.directory, lambda _generation: "ipc://nowhere")
+    lock = run_lock.lock_run(made.directory, lambda _generation: "ipc://nowhere")
     try:
         with pytest.raises(UserError, match="already active in process"):
             submissions.submit(made, home, {})
@@ -149,7 +149,7 @@ def test_whoever_serves_is_told(home: Path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(bell))
         listening.settimeout(5)
-        lock = run_dir.lock_directory(directory, lambda _generation: str(bell), lambda pid: pid)
+        lock = run_lock.lock_directory(directory, lambda _generation: str(bell), lambda pid: pid)
         try:
             made = spec(home, "1")
             assert submissions.submit(made, home, {}) is not None

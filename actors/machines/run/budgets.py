@@ -8,7 +8,7 @@ nothing and are not held back. The user then gives a higher limit, or stops the 
 Money comes from the agents, and from the prices in the settings where an agent reports tokens alone. Without a price
 the cost is unknown, and the sum a lower bound; no price is guessed.
 
-Time is the time in which the run works, or waits by itself. It stands still while the run is paused, stopped, or waits
+Time is the time in which the run works, or waits by itself. It stops while the run is paused, stopped, or waits
 for the user. It is counted only in a run with a limit of time (`TimePassed`).
 """
 
@@ -153,7 +153,7 @@ def counts_time(state: RunState) -> bool:
 
 
 def next_tick_ms(state: RunState) -> int | None:
-    """When the passed time is to be reported next, from now; None: time stands still."""
+    """When the passed time is to be reported next, from now; None: the time is stopped."""
     limit = state.run.max_time_ms if counts_time(state) else None
     if limit is None:
         return None

@@ -30,7 +30,7 @@ def of(state: RunState) -> Proof:
     """What stands for the tree now."""
     tree, found = state.tree, state.checked
     verdicts = [each for each in state.verdicts if each.tree == state.known_tree]
-    verdicts.sort(key=lambda each: each.role, reverse=True)  # the worker's first, whoever was faster
+    verdicts.sort(key=lambda each: each.role, reverse=True)  # the worker's first, whichever was faster
     is_checked = found is not None and found.tree == state.known_tree
     return Proof(
         tree=state.known_tree,

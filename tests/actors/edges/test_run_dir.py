@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.edges import run_dir
+from actors.edges import run_dir, run_lock
 from actors.errors import UserError
 
 
@@ -121,7 +121,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from actors.edges import run_dir
-run_dir.lock_run(Path(sys.argv[1]), "ipc:///x-{}".format)
+run_lock.lock_run(Path(sys.argv[1]), "ipc:///x-{}".format)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -134,19 +134,19 @@ def test_a_run_has_one_root_and_the_second_is_told_who_holds_it(tmp_path: Path):
         assert holder.stdout is not None
         assert holder.stdin is not None
         holder.stdout.readline()
-        assert run_dir.is_active(tmp_path)
-        assert run_dir.holder(tmp_path) == run_dir.Holder(pid=holder.pid, endpoint="ipc:///x-1")
+        assert run_lock.is_active(tmp_path)
+        assert run_lock.holder(tmp_path) == run_lock.Holder(pid=holder.pid, endpoint="ipc:///x-1")
         with pytest.raises(UserError, match=f"already active in process {holder.pid}: attach .* loop shell"):
-            run_dir.lock_run(tmp_path, "ipc:///y-{}".format)
+            run_lock.lock_run(tmp_path, "ipc:///y-{}".format)
         holder.stdin.close()
         holder.wait()
-    assert not run_dir.is_active(tmp_path)
-    lock = run_dir.lock_run(tmp_path, "ipc:///y-{}".format)
+    assert not run_lock.is_active(tmp_path)
+    lock = run_lock.lock_run(tmp_path, "ipc:///y-{}".format)
     assert lock.generation == 2
     lock.release()
-    assert not run_dir.is_active(tmp_path)
+    assert not run_lock.is_active(tmp_path)
 
 
 def test_a_run_that_never_had_a_root_is_not_active(tmp_path: Path):
-    assert not run_dir.is_active(tmp_path)
+    assert not run_lock.is_active(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -191,7 +191,7 @@ def test_time_holds_the_run_and_interrupts_it_like_money() -> None:
     assert story.one(run.InterruptTurn)
     story.settle(INTERRUPTED)
     assert "11m of --max-time 10m" in story.one(run.AskQuestion).question
-    assert run.next_tick_ms(story.state) is None, "time stands still while the user is asked"
+    assert run.next_tick_ms(story.state) is None, "the time is stopped while the user is asked"
 
 
 def test_time_stands_still_in_a_pause_and_in_a_run_without_a_limit_of_it() -> None:
