@@ -16,7 +16,6 @@ from loguru import logger
 from actors.adapters.base import Agent, AgentEvent, TakesMoney
 from actors.errors import AgentDiedError, AgentError, LoopError
 from actors.machines import accounts, prompts, turn
-from actors.machines.durations import span
 from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import ROLE_PROMPT, FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
@@ -39,6 +38,7 @@ from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
 from actors.session.purse import Purse
 from actors.session.reporter import Reporter
+from actors.session.settlement import Settlement
 
 
 class Driver:
@@ -52,7 +52,7 @@ class Driver:
         self._inbox: asyncio.Queue[Item] = asyncio.Queue()
         self._keeper = Keeper(self._make_agent, rest=self._rest, note=self._report.note)
         self._alarm: asyncio.TimerHandle | None = None
-        self._ledger = turn.Ledger()
+        self.ledger = turn.Ledger()
         self._running: str | None = None  # turn id
         self._running_since_ms = 0  # Unix time
         self._turn_task: asyncio.Task[None] | None = None
@@ -67,12 +67,13 @@ class Driver:
             note=self._report.note,
             wake=lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)),
         )
+        self._settlement = Settlement(self, options, self._keeper, self._guard, self._report)
 
     def _make_agent(self) -> Agent:
-        account = self._ledger.account
+        account = self.ledger.account
         agent = self._options.make_agent(self._on_agent_event, account if account < self._options.accounts else 0)
         if isinstance(agent, TakesMoney):
-            agent.give(self._purse.left(self._ledger.spent.cost_usd))
+            agent.give(self._purse.left(self.ledger.spent.cost_usd))
         return agent
 
     def put(self, item: Item) -> None:
@@ -84,24 +85,24 @@ class Driver:
         """Runs until it is cancelled, which also ends the agent's program."""
         try:
             for event in await asyncio.to_thread(self._options.stream.load):
-                self._ledger = turn.apply(self._ledger, event)
-            for entry in self._ledger.open.values():
+                self.ledger = turn.apply(self.ledger, event)
+            for entry in self.ledger.open.values():
                 self._report.spends(entry)
-            self._report.costs(self._ledger.costs)  # their receiver may have missed the last of them
+            self._report.costs(self.ledger.costs)  # their receiver may have missed the last of them
             await self._ready_agent()
             while True:
                 await self._advance()
                 self._report.status(
-                    self._ledger,
+                    self.ledger,
                     running=self._running,
                     since_ms=self._running_since_ms,
                     can_steer=self._keeper.can_steer,
                     asks=self._asks,
-                    account=accounts.label(self._ledger.account, self._options.accounts),
+                    account=accounts.label(self.ledger.account, self._options.accounts),
                 )
                 await self._take(await self._inbox.get())
         finally:
-            await self._drop_agent()
+            await self.drop_agent()
 
     async def _take(self, item: Item) -> None:
         match item:
@@ -136,25 +137,25 @@ class Driver:
                     await self._watch()
             case InterruptOverdue():
                 if self._running == item.turn_id:
-                    await self._drop_agent()
+                    await self.drop_agent()
 
-    async def _record(self, *events: turn.LedgerEvent) -> None:
+    async def record(self, *events: turn.LedgerEvent) -> None:
         """Write-ahead: durable first, then true here."""
         await asyncio.to_thread(self._options.stream.append, events)
         for event in events:
-            self._ledger = turn.apply(self._ledger, event)
+            self.ledger = turn.apply(self.ledger, event)
 
     async def _intend(self, request: StartTurnRequest) -> None:
         if request.purpose != ROLE_PROMPT:  # that one is the root's, which does not know
-            self._purse = Purse(request.left_usd, self._ledger.spent.cost_usd)
-        outcome = self._ledger.settled.get(request.turn_id)
+            self._purse = Purse(request.left_usd, self.ledger.spent.cost_usd)
+        outcome = self.ledger.settled.get(request.turn_id)
         if outcome is not None:
             self._options.listener.turn_settled(request.turn_id, request.purpose, outcome)
-        elif not turn.knows(self._ledger, request.turn_id):
+        elif not turn.knows(self.ledger, request.turn_id):
             prompt = request.prompt
-            if self._ledger.lost and request.continues:
-                prompt = await self._hand_over(prompt, prompts.GONE)
-            await self._record(
+            if self.ledger.lost and request.continues:
+                prompt = await self.hand_over(prompt, prompts.GONE)
+            await self.record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
                     purpose=request.purpose,
@@ -169,13 +170,13 @@ class Driver:
 
     async def _take_message(self, brought: MessageBrought) -> None:
         message_id = brought.message_id
-        if turn.is_settled(self._ledger, message_id):
+        if turn.is_settled(self.ledger, message_id):
             self._report.message(brought.purpose, message_id, "handled")
             return
-        if not turn.knows(self._ledger, message_id):
-            await self._record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
+        if not turn.knows(self.ledger, message_id):
+            await self.record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
         self._report.message(brought.purpose, message_id, "accepted")
-        entry = self._ledger.open[message_id]
+        entry = self.ledger.open[message_id]
         if entry.status == "running":
             self._report.message(brought.purpose, message_id, "seen")
         if entry.status == "intended" and not entry.cuts:  # one that was cut has its prompt in the transcript
@@ -185,7 +186,7 @@ class Driver:
         """Steers the message into the running turn, if one accepts it; else it waits for its own."""
         agent, carrier = self._keeper.agent, self._running
         why = choices.why_not_steered(
-            self._ledger,
+            self.ledger,
             running=carrier,
             has_agent=agent is not None,
             can_steer=self._keeper.can_steer,
@@ -195,7 +196,7 @@ class Driver:
             if why:
                 self._report.heard(entry, "waits", why)
             return
-        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
+        await self.record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
         self._keeper.given.add(entry.message_id)
         try:
             async with asyncio.timeout(STEER_PATIENCE_S):
@@ -205,16 +206,16 @@ class Driver:
         if taken:
             self._report.heard(entry, "steered")
         else:
-            await self._record(turn.TurnReturned(turn_id=entry.turn_id))
+            await self.record(turn.TurnReturned(turn_id=entry.turn_id))
             self._report.heard(entry, "waits", "the turn's end")
 
     async def _interrupt(self, request: InterruptRequested) -> None:
-        entry = self._ledger.open.get(request.turn_id)
+        entry = self.ledger.open.get(request.turn_id)
         if entry is None:
             return  # it has settled, and its outcome is on its way
         agent = self._keeper.agent
         if self._running != entry.turn_id or agent is None:
-            await self._conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
+            await self._settlement.conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
         self._guard.ending = None  # its owner's decision counts
         await self._end_turn(agent, entry)
@@ -228,159 +229,52 @@ class Driver:
 
     async def _watch(self) -> None:
         """Interrupts the running turn when its agent is silent, or takes too long."""
-        agent, entry = self._keeper.agent, self._ledger.open.get(self._running or "")
+        agent, entry = self._keeper.agent, self.ledger.open.get(self._running or "")
         if agent is None or entry is None or self._interrupting:
             return
         if await self._guard.look(agent, entry, asks=bool(self._asks)):
             await self._end_turn(agent, entry)
 
-    async def _after(
-        self, why: silence.Silent | silence.Overdue, entry: turn.Entry, outcome: TurnOutcome | None
-    ) -> None:
-        """A silent turn is tried again, first in the same session, then in a new one; one that is overdue fails."""
-        if outcome is None:
-            await self._drop_agent()
-            outcome = TurnOutcome(status="interrupted")
-        if isinstance(why, silence.Overdue):
-            failed = silence.overdue(entry, self._guard.limit_ms(entry), outcome)
-            await self._conclude(entry, failed, remembered=await self._stands(entry))
-            return
-        silences = self._guard.silences(entry)
-        match silence.remedy(silences):
-            case "same session":
-                next_id, remembered = str(uuid.uuid4()), await self._stands(entry)
-                cut = turn.TurnCut(
-                    turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
-                )
-                await self._record(*turn.attempt_spent(entry, outcome), cut)
-            case "new session":
-                await self._move(entry, outcome, silences=silences)
-            case "give up":
-                failed = silence.given_up(why, outcome)
-                await self._conclude(entry, failed, remembered=await self._stands(entry))
-
     async def _turn_over(self, over: TurnOver) -> None:
         self._running, self._turn_task = None, None
         ending = self._guard.end()
         interrupting, self._interrupting = self._interrupting, False
-        entry = self._ledger.open[over.turn_id]
+        entry = self.ledger.open[over.turn_id]
         if ending is not None and silence.ended_it(over.outcome):
-            await self._after(ending, entry, over.outcome)
+            await self._settlement.take_interrupted(ending, entry, over.outcome)
             return
         if over.outcome is not None:
             self._keeper.answered()
             if interrupting and ending is None:
-                await self._conclude(entry, over.outcome)
+                await self._settlement.conclude(entry, over.outcome)
             else:
-                await self._take_outcome(entry, over.outcome)
+                await self._settlement.take(entry, over.outcome)
             return
-        await self._drop_agent()
+        await self.drop_agent()
         if interrupting:
-            await self._conclude(entry, TurnOutcome(status="interrupted", error="the agent had to be killed"))
+            await self._settlement.conclude(
+                entry, TurnOutcome(status="interrupted", error="the agent had to be killed")
+            )
         else:
             self._keeper.lost()
 
     async def _ended(self, why: str) -> None:
         if self._running is None and self._keeper.agent is not None:  # else the turn reports it
-            await self._drop_agent()
+            await self.drop_agent()
             self._keeper.ended(why)
 
-    async def _take_outcome(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
-        """Records the turn's outcome, which need not be its end: see the ledger."""
-        if turn.has_room(entry, outcome):
-            await self._move(entry, outcome)
-            return
-        now_ms = self._clock()
-        choice = accounts.choose(
-            self._ledger.account, self._ledger.used_up, outcome, count=self._options.accounts, now_ms=now_ms
-        )
-        if choice is None:
-            await self._settle_or_defer(entry, outcome, now_ms)
-            return
-        self._report.note(accounts.told(choice, outcome, self._options.accounts))
-        chosen = turn.AccountChosen(account=choice.account, used_up=choice.used_up, until_ms=choice.until_ms)
-        if choice.is_free and outcome.status != "finished":  # the same turn, in the same session
-            cut = turn.TurnCut(
-                turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), remembered=await self._stands(entry)
-            )
-            await self._record(chosen, *turn.attempt_spent(entry, outcome), cut)
-        else:
-            await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
-        await self._drop_agent()  # the next start is in the other account
-
-    async def _settle_or_defer(
-        self, entry: turn.Entry, outcome: TurnOutcome, now_ms: int, *first: turn.LedgerEvent
-    ) -> None:
-        """`first`: events that are recorded with this one."""
-        until_ms = turn.deferred_until_ms(
-            entry, outcome, now_ms, retry_ms=self._options.retry_ms, max_wait_ms=self._options.max_wait_ms
-        )
-        unfinished = outcome.status == "limited" or bool(outcome.cause)
-        remembered = unfinished and await self._stands(entry)
-        if until_ms is None:
-            await self._conclude(entry, outcome, *first, remembered=remembered)
-            return
-        deferred = turn.TurnDeferred(
-            turn_id=entry.turn_id,
-            next_message_id=str(uuid.uuid4()),
-            at_ms=now_ms,
-            not_before_ms=until_ms,
-            remembered=remembered,
-        )
-        await self._record(*first, *turn.attempt_spent(entry, outcome), deferred)
-        self._keeper.given.discard(entry.message_id)
-        if remembered:
-            self._report.message(entry.purpose, entry.turn_id, "seen")
-        why = f"{outcome.error}: retry {entry.deferrals + 1} in {span(until_ms - now_ms)}"
-        self._report.note(f"the {entry.purpose} turn is put off: {why}")
-        self._report.heard(entry, "waits", why)
-
-    async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
-        """Moves the turn into a new session, which starts with the old session's request."""
-        why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
-        prompt = await self._hand_over(entry.prompt, why, outcome.text)
-        moved = turn.TurnMoved(
-            turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
-        )
-        await self._record(*turn.attempt_spent(entry, outcome), moved)
-        what = "is silent" if silences else f"is full ({outcome.error})"
-        self._report.note(f"the session {what}: a new one takes the turn over")
-        await self._drop_agent()
-
-    async def _stands(self, entry: turn.Entry) -> bool:
-        """Whether the prompt is in the agent's transcript."""
-        if entry.status == "running":
-            return True
-        if self._keeper.agent is None:
-            return False
-        try:
-            found = await self._found(self._keeper.agent, entry)
-        except AgentError:
-            return False
-        return found.state != "absent"
-
-    async def _conclude(
-        self, entry: turn.Entry, outcome: TurnOutcome, *first: turn.LedgerEvent, remembered: bool = False
-    ) -> None:
-        outcome = turn.with_all_attempts(self._ledger.open[entry.turn_id], outcome)
-        await self._record(
-            *first, turn.SessionTurnSettled(turn_id=entry.turn_id, outcome=outcome, remembered=remembered)
-        )
-        self._keeper.given.discard(entry.message_id)
-        self._report.settled(entry, outcome)
-
     async def _seen(self, message_id: str) -> None:
-        entry = next((one for one in self._ledger.open.values() if one.message_id == message_id), None)
+        entry = next((one for one in self.ledger.open.values() if one.message_id == message_id), None)
         if entry is None or entry.status != "submitted":
             return
-        await self._record(turn.TurnSeen(turn_id=entry.turn_id))
+        await self.record(turn.TurnSeen(turn_id=entry.turn_id))
         self._report.message(entry.purpose, entry.turn_id, "seen")
 
     async def _usage_reported(self, item: UsageReported) -> None:
-        entry = next((one for one in self._ledger.open.values() if one.message_id == item.message_id), None)
+        entry = next((one for one in self.ledger.open.values() if one.message_id == item.message_id), None)
         if entry is not None and entry.status != "intended" and entry.spent != item.usage:
-            await self._record(turn.TurnSpent(turn_id=entry.turn_id, usage=item.usage))
-            self._report.spends(self._ledger.open[entry.turn_id], item.model)
+            await self.record(turn.TurnSpent(turn_id=entry.turn_id, usage=item.usage))
+            self._report.spends(self.ledger.open[entry.turn_id], item.model)
 
     async def _advance(self) -> None:
         """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""
@@ -388,18 +282,18 @@ class Driver:
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
             elif not self._has_its_money(self._keeper.agent):
-                await self._drop_agent()  # it is opened again, with what is left
+                await self.drop_agent()  # it is opened again, with what is left
             else:
                 await self._send(action.entry)
 
     def _has_its_money(self, agent: object) -> bool:
-        spent_usd = self._ledger.spent.cost_usd
+        spent_usd = self.ledger.spent.cost_usd
         return not isinstance(agent, TakesMoney) or self._purse.fits(agent.money_left(), spent_usd)
 
     def _next_step(self) -> turn.Send | turn.Look | None:
         self._set_alarm()
         return choices.next_step(
-            self._ledger,
+            self.ledger,
             self._clock(),
             is_running=self._running is not None,
             is_resting=self._keeper.is_resting,
@@ -411,32 +305,33 @@ class Driver:
         agent = self._keeper.agent
         assert agent is not None
         try:
-            answer = await self._found(agent, entry)
+            answer = await self.found(agent, entry)
         except AgentError as error:
             await self._agent_failed(error)
             return
-        left_alone = entry.carrier not in self._ledger.open and entry.message_id not in self._keeper.given
+        left_alone = entry.carrier not in self.ledger.open and entry.message_id not in self._keeper.given
         event = turn.found(entry, answer, str(uuid.uuid4()), left_alone=left_alone)
         if answer.state != "absent":
             self._report.message(entry.purpose, entry.turn_id, "seen")
         if isinstance(event, turn.SessionTurnSettled):
-            await self._take_outcome(entry, event.outcome)
+            await self._settlement.take(entry, event.outcome)
         else:
-            await self._record(event)
+            await self.record(event)
 
-    async def _found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
-        text = turn.text_of(self._ledger, entry)
-        return await agent.find_turn(entry.message_id, text, answered=self._ledger.answered)
+    async def found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
+        """What the agent's transcript has of the entry."""
+        text = turn.text_of(self.ledger, entry)
+        return await agent.find_turn(entry.message_id, text, answered=self.ledger.answered)
 
     async def _send(self, entry: turn.Entry) -> None:
         agent = self._keeper.agent
         assert agent is not None
         now_ms = self._clock()
-        await self._record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms))
+        await self.record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms))
         self._running, self._running_since_ms = entry.turn_id, now_ms
         self._guard.begin(entry, now_ms)
         self._report.heard(entry, "turn")
-        self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self._ledger, entry)))
+        self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self.ledger, entry)))
 
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
         outcome: TurnOutcome | None
@@ -457,48 +352,48 @@ class Driver:
         """Starts the agent's program when there is none. False: it failed, and is retried after a rest."""
         if self._keeper.agent is not None:
             return True
-        wanted = keeping.wanted_session(self._ledger, self._options.first_session_id)
+        wanted = keeping.wanted_session(self.ledger, self._options.first_session_id)
         try:
-            session_id = await self._keeper.open(wanted, is_missed=keeping.is_missed(self._ledger))
+            session_id = await self._keeper.open(wanted, is_missed=keeping.is_missed(self.ledger))
         except AgentError as error:
             await self._agent_failed(error)
             return False
-        if session_id != self._ledger.session_id:
+        if session_id != self.ledger.session_id:
             await self._begin_session(session_id)
         self._report.opened(session_id)
         return True
 
     async def _begin_session(self, session_id: str) -> None:
         """Hands the run's open turns over when the session before was lost."""
-        ledger = self._ledger
+        ledger = self.ledger
         lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
         events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
         for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
-            prompt = await self._hand_over(entry.prompt, prompts.GONE)
+            prompt = await self.hand_over(entry.prompt, prompts.GONE)
             message_id = str(uuid.uuid4())
             events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
-        await self._record(*events)
+        await self.record(*events)
 
-    async def _hand_over(self, prompt: str, why: str, said: str = "") -> str:
+    async def hand_over(self, prompt: str, why: str, said: str = "") -> str:
         """The prompt for a new session, with what is in the directory."""
         facts = await asyncio.to_thread(self._options.tree_facts)
         return prompts.with_tree(prompts.hand_over(prompt, said=said, why=why), facts)
 
     async def _agent_failed(self, error: AgentError) -> None:
         """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""
-        await self._drop_agent()
+        await self.drop_agent()
         if not self._keeper.failed(error):
             return
-        for entry in list(self._ledger.open.values()):
+        for entry in list(self.ledger.open.values()):
             match keeping.fate(entry):
                 case "failed":
-                    await self._conclude(entry, choices.outcome_of(error))
+                    await self._settlement.conclude(entry, choices.outcome_of(error))
                 case "withdrawn":
-                    await self._record(turn.TurnWithdrawn(turn_id=entry.turn_id))
+                    await self.record(turn.TurnWithdrawn(turn_id=entry.turn_id))
                     self._report.withdrawn(entry, str(error))
                 case "in doubt":
                     pass
-        if self._ledger.open:
+        if self.ledger.open:
             self._keeper.leave_in_doubt()
 
     def _set_alarm(self) -> None:
@@ -506,7 +401,7 @@ class Driver:
             self._alarm.cancel()
             self._alarm = None
         now_ms = self._clock()
-        at_ms = turn.next_alarm_ms(self._ledger, now_ms)
+        at_ms = turn.next_alarm_ms(self.ledger, now_ms)
         if at_ms is not None:
             self._alarm = self._loop.call_later((at_ms - now_ms) / 1_000, self._inbox.put_nowait, Alarm())
 
@@ -514,7 +409,8 @@ class Driver:
         """Pauses; the inbox is served meanwhile."""
         self._loop.call_later(delay_s, self._inbox.put_nowait, keeping.Rested())
 
-    async def _drop_agent(self) -> None:
+    async def drop_agent(self) -> None:
+        """Closes the agent's program, and waits for its turn."""
         self._asks = ""
         await self._keeper.close()
         if self._turn_task is not None and asyncio.current_task() is not self._turn_task:

@@ -9,7 +9,7 @@ from actors.embedded.scenario_file import SHIPPED
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.world import CHECK, Loop, World
 
-__all__ = ["CHECK", "TASK", "Loop", "World", "play_brief"]
+__all__ = ["CHECK", "TASK", "Loop", "World", "play_brief", "play_task"]
 
 TASK = DEMO_TASK
 DEMO = SHIPPED / "demo.toml"
@@ -34,6 +34,13 @@ run = "%s"
 [[turn.step]]
 say = "%s"
 """
+
+
+def play_task(world: World, scenario: str, task: str) -> None:
+    """From now on embedded agents play the scenario, which `scenario.toml` has, and TASK.md has the task."""
+    (world.base / "scenario.toml").write_text(scenario)
+    (world.project / "TASK.md").write_text(task)
+    world.play_embedded(world.base / "scenario.toml")
 
 
 def play_brief(world: World, publish: str, answer: str = "It is published.", work: str = "true") -> None:

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import World, play_task
 
 CHECK = "grep -q good app"
 # `once NAME` is true the first time; its mark is outside the repository.
@@ -41,8 +41,7 @@ say = "It is published."
 
 def scenario(world: World, *, role: str = "reviewer", in_review: str = "true", in_publication: str = "true") -> None:
     text = SCENARIO.format(role=role, in_review=in_review, in_publication=in_publication)
-    (world.base / "scenario.toml").write_text(text)
-    (world.project / "TASK.md").write_text("Make app good.")
+    play_task(world, text, "Make app good.")
 
 
 def assert_proved_after_all(world: World, output: str, when: str) -> None:
@@ -60,7 +59,6 @@ def assert_proved_after_all(world: World, output: str, when: str) -> None:
 
 def test_a_reviewer_that_breaks_the_work_and_passes_it_does_not_get_it_approved(world: World):
     scenario(world, in_review=ONCE.format(name="review"))
-    world.play_embedded(world.base / "scenario.toml")
     loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
@@ -68,7 +66,6 @@ def test_a_reviewer_that_breaks_the_work_and_passes_it_does_not_get_it_approved(
 
 def test_a_turn_that_breaks_the_work_while_it_publishes_it_is_not_the_end(world: World):
     scenario(world, in_publication=ONCE.format(name="publication"))
-    world.play_embedded(world.base / "scenario.toml")
     loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert_proved_after_all(world, loop.output, "while it was published")
@@ -108,7 +105,6 @@ def test_a_server_that_an_earlier_check_has_left_does_not_answer_for_a_tree_that
     subprocess.run(["git", "add", "answers.py"], cwd=world.project, check=True)
     subprocess.run(["git", "commit", "-q", "-m", "answers"], cwd=world.project, check=True)
     scenario(world, in_review=ONCE.format(name="review"))
-    world.play_embedded(world.base / "scenario.toml")
     loop = world.run("--agent", "embedded", "--check", "python3 answers.py", "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
@@ -116,7 +112,6 @@ def test_a_server_that_an_earlier_check_has_left_does_not_answer_for_a_tree_that
 
 def test_a_reviewer_that_breaks_the_work_each_time_it_passes_it_is_never_approved(world: World):
     scenario(world, in_review="echo bad $(date +%N) > app")
-    world.play_embedded(world.base / "scenario.toml")
     loop = world.run("--agent", "embedded", "--check", CHECK, "-m", "2", "-p", "TASK.md")
     assert loop.process.returncode == 1, loop.output
     assert world.manifest()["state"] == "stopped"
@@ -154,9 +149,7 @@ say = "Done."
 
 
 def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_runs_in_it(world: World):
-    (world.base / "scenario.toml").write_text(REMOVED.format(project=world.project))
-    (world.project / "TASK.md").write_text("Tidy up.")
-    world.play_embedded(world.base / "scenario.toml")
+    play_task(world, REMOVED.format(project=world.project), "Tidy up.")
     loop = world.run("--agent", "embedded", "--worktree", "--check", "test -e greeting.py", "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     place = world.base / "project-loop-1"
@@ -199,9 +192,7 @@ say = "Done."
 
 
 def test_work_on_another_branch_is_sent_back_before_anything_is_checked_or_reviewed(world: World):
-    (world.base / "scenario.toml").write_text(ELSEWHERE)
-    (world.project / "TASK.md").write_text("Make app good.")
-    world.play_embedded(world.base / "scenario.toml")
+    play_task(world, ELSEWHERE, "Make app good.")
     loop = world.run("--agent", "embedded", "--check", CHECK, "-p", "TASK.md")
     assert loop.process.returncode == 0, loop.output
     assert "is as it was before the run began, but there are new commits on aside" in loop.output

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import World, play_task
 
 SCENARIO = """
 [[turn]]
@@ -49,9 +49,7 @@ def loop(world: World, *words: str, status: int = 0) -> str:
 
 
 def test_a_run_is_compared_and_put_back_iteration_by_iteration(world: World):
-    (world.base / "scenario.toml").write_text(SCENARIO)
-    (world.project / "TASK.md").write_text("Make app.")
-    world.play_embedded(world.base / "scenario.toml")
+    play_task(world, SCENARIO, "Make app.")
     ended = world.run("--agent", "embedded", "-p", "TASK.md")
     assert ended.process.returncode == 0, ended.output
     refs = run_git(world.project, "for-each-ref", "--format=%(refname) %(contents:subject)", "refs/loop").splitlines()
@@ -114,9 +112,7 @@ say = "There is none."
 
 
 def test_what_a_run_is_proved_by_is_said_at_its_end_and_can_be_repeated(world: World):
-    (world.base / "scenario.toml").write_text(PROVED)
-    (world.project / "TASK.md").write_text("Make app good.")
-    world.play_embedded(world.base / "scenario.toml")
+    play_task(world, PROVED, "Make app good.")
     ended = world.run("--agent", "embedded", "--check", "grep good app && git status --porcelain", "-p", "TASK.md")
     assert ended.process.returncode == 0, ended.output
     said = [line.split("loop       ", 1)[-1] for line in ended.lines]
@@ -163,9 +159,7 @@ def test_checkpoints_go_with_the_worktree_of_their_run_or_with_the_run(world: Wo
 
 
 def test_a_verification_that_is_killed_or_ended_leaves_nothing_and_the_next_one_works(world: World):
-    (world.base / "scenario.toml").write_text(PROVED)
-    (world.project / "TASK.md").write_text("Make app good.")
-    world.play_embedded(world.base / "scenario.toml")
+    play_task(world, PROVED, "Make app good.")
     hold, begun = world.base / "hold", world.base / "begun"
     os.mkfifo(begun)
     check = f"[ ! -e {hold} ] || echo x > {begun}; while [ -e {hold} ]; do sleep 0.05; done"

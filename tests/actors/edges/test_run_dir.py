@@ -120,7 +120,7 @@ def test_a_transcript_with_a_bad_line_is_read_around_it(tmp_path: Path):
 HOLDER = """
 import sys
 from pathlib import Path
-from actors.edges import run_dir
+from actors.edges import run_lock
 run_lock.lock_run(Path(sys.argv[1]), "ipc:///x-{}".format)
 print("held", flush=True)
 sys.stdin.read()

@@ -17,7 +17,7 @@ JOURNAL = Path(__file__).parents[2] / "recordings" / "journal-m001.sqlite"
 HOLD = """
 import sys
 from pathlib import Path
-from actors.edges.run_dir import lock_run
+from actors.edges.run_lock import lock_run
 lock_run(Path(sys.argv[1]), lambda generation: f"ipc:///tmp/control-{generation}")
 print("held", flush=True)
 sys.stdin.read()
