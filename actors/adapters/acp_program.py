@@ -73,7 +73,7 @@ class AgentProgram:
 
     async def exit_text(self, patience_s: float) -> str:
         """How it ended, for the user, with its last output; waits a little for a pending exit."""
-        await self._child.exits_within(patience_s)
+        await self._child.has_ended_within(patience_s)
         code, said = self._child.exit_code, self._child.said
         if code is None:
             text = "it closed its stdout but still runs"

@@ -4,9 +4,12 @@ Runs in the adapter's asyncio loop, in any thread; the search for left-over proc
 process gets its own session (setsid): Ctrl-C at the terminal is ours to handle. The agent's left-overs are found by
 that session, or by the mark in their environment. os.environ is never read.
 
-Output is passed on as it arrives; a slow reader calls `pause`. The child is over when the stream and the process have
-ended, or `EXIT_S` after the stream. It is also over `last_words_s` after the end of the process, even if another
+Output is passed on as it arrives; a slow reader calls `pause`. The child is over when its streams and the process have
+ended, or `EXIT_S` after its stdout. It is also over `last_words_s` after the end of the process, even if another
 process holds its pipes: a wrapper's child (npm's programs have wrappers) survives when the wrapper is killed.
+
+The cause of an end is read from `said` after `has_ended_within` or `on_end`: both wait for stderr in the same way. An
+exit can be known before stderr has been read.
 """
 
 from __future__ import annotations
@@ -62,6 +65,7 @@ class Child(asyncio.SubprocessProtocol):
         self._stderr_rest = b""
         self._transport: asyncio.SubprocessTransport | None = None
         self._exited = asyncio.Event()
+        self._stderr_ended = asyncio.Event()
         self._released = asyncio.Event()
         self._left_behind: set[Identity] = set()
         self._is_over = False
@@ -113,12 +117,14 @@ class Child(asyncio.SubprocessProtocol):
         if text:
             self._said.append(text[:_WORDS])
 
-    async def exits_within(self, patience_s: float) -> bool:
-        """Waits for its end. Returns whether it has ended."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._exited.wait()
+    async def has_ended_within(self, patience_s: float) -> bool:
+        """Waits for its exit, and then for what it wrote to stderr. Returns whether it has exited."""
+        if await self._exits_within(patience_s):
+            await _is_set_within(self._stderr_ended, self._last_words_s)
         return self._exited.is_set()
+
+    async def _exits_within(self, patience_s: float) -> bool:
+        return await _is_set_within(self._exited, patience_s)
 
     # --- its input and output ---
 
@@ -168,20 +174,28 @@ class Child(asyncio.SubprocessProtocol):
         """A stream has ended."""
         if fd == 2:
             self.note(self._stderr_rest)
+            self._stderr_ended.set()
+        if self._exited.is_set():
+            self._over_in_time()
         elif fd == 1:
-            self._over_in(0.0 if self._exited.is_set() else EXIT_S)
+            self._over_in(EXIT_S)
 
     def process_exited(self) -> None:
         """Records what it left behind; its last output may still be in a pipe."""
         # Now, while no other process can have its id: the session's id is its leader's pid.
         self._left_behind = identified(processes.tree(self.pid))
         self._exited.set()
-        stdout = self._transport.get_pipe_transport(1) if self._transport is not None else None
-        self._over_in(0.0 if stdout is None or stdout.is_closing() else self._last_words_s)
+        self._over_in_time()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # the base class' name
         """The process has exited and its pipes are closed."""
         self._released.set()
+
+    def _over_in_time(self) -> None:
+        """After its exit: at once when its streams have ended too."""
+        stdout = self._transport.get_pipe_transport(1) if self._transport is not None else None
+        streams_ended = self._stderr_ended.is_set() and (stdout is None or stdout.is_closing())
+        self._over_in(0.0 if streams_ended else self._last_words_s)
 
     def _over_in(self, seconds: float) -> None:
         if self._will_be_over is not None:
@@ -202,21 +216,26 @@ class Child(asyncio.SubprocessProtocol):
             return
         family = await asyncio.to_thread(self._family)
         self.close_input()
-        if not (patience.leave_s and await self.exits_within(patience.leave_s)):
+        if not (patience.leave_s and await self._exits_within(patience.leave_s)):
             with suppress(ProcessLookupError):
                 transport.terminate()
-            if not await self.exits_within(patience.terminate_s):
+            if not await self._exits_within(patience.terminate_s):
                 await asyncio.to_thread(processes.kill_tree, self.pid, timeout_s=patience.kill_s)
-                await self.exits_within(patience.kill_s)
+                await self._exits_within(patience.kill_s)
         await asyncio.to_thread(sweep, family | self._left_behind, self._mark, patience.kill_s)
         if self._will_be_over is not None:
             self._will_be_over.cancel()
         transport.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RELEASE_S):
-                await self._released.wait()
+        await _is_set_within(self._released, RELEASE_S)
         self._over()
 
     def _family(self) -> set[Identity]:
         """All processes that it has started so far. Its own pid is meaningless once it has exited."""
         return identified(marked(self._mark) | (set() if self._exited.is_set() else processes.tree(self.pid)))
+
+
+async def _is_set_within(event: asyncio.Event, patience_s: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await event.wait()
+    return event.is_set()

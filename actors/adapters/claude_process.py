@@ -19,7 +19,7 @@ from typing import Any
 
 from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
 
-from actors.adapters.child import Child, Patience
+from actors.adapters.child import EXIT_S, Child, Patience
 from actors.edges.marked_processes import MARK_VARIABLE
 from actors.errors import AgentBreachError
 from actors.text import ForeignJsonError, read_json
@@ -105,6 +105,7 @@ class ClaudeProcess(Transport):
         try:
             self._child.write(data.encode())
         except ConnectionError as error:
+            await self._child.has_ended_within(EXIT_S)  # the cause is in its last words
             raise CLIConnectionError(f"claude does not listen any more: {error}") from error
 
     async def read_messages(self) -> AsyncIterator[dict[str, Any]]:

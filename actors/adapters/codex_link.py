@@ -138,7 +138,7 @@ class CodexLink:
     async def death(self) -> AgentDiedError:
         """How it ended, as an error."""
         if self._stopping is None and not self._is_broken:
-            await self.child.exits_within(EXIT_PATIENCE_S)
+            await self.child.has_ended_within(EXIT_PATIENCE_S)
         return self._ended()
 
     def _ended(self) -> AgentDiedError:

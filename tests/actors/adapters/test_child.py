@@ -17,14 +17,27 @@ PATIENCE = Patience(leave_s=5, terminate_s=5, kill_s=5)
 BRIEF = Patience(leave_s=0, terminate_s=0.01, kill_s=5)
 
 
+class ChildSeenToExit(Child):
+    """It says when its process has exited, whatever its pipes hold."""
+
+    has_exited: asyncio.Event
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.has_exited.set()
+
+
 class Heard:
     """A child, and all that it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words_s: float = 0.01) -> None:
         self.output = b""
         self.ends = 0
         self._news = asyncio.Event()
-        self.child = Child(mark=uuid.uuid4().hex, on_output=self._take, on_end=self._end, last_words_s=0.01)
+        self.child = ChildSeenToExit(
+            mark=uuid.uuid4().hex, on_output=self._take, on_end=self._end, last_words_s=last_words_s
+        )
+        self.child.has_exited = asyncio.Event()
 
     def _take(self, data: bytes) -> None:
         self.output += data
@@ -59,6 +72,33 @@ def test_what_a_process_says_is_handed_on_and_its_end_is_told_once_with_its_last
         await heard.child.end(PATIENCE)
         await heard.child.end(PATIENCE)
         assert heard.ends == 1
+
+    run(play())
+
+
+LATE_WORDS = """
+import os, subprocess, sys
+subprocess.Popen(["/bin/sh", "-c", "read -r go < gate; echo the disk is full >&2"], stdout=subprocess.DEVNULL)
+sys.exit(3)
+"""
+
+
+def test_an_end_is_told_when_the_last_words_have_been_read_and_not_at_the_exit(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+
+    async def play() -> None:
+        heard = Heard(last_words_s=20)
+        await heard.start(LATE_WORDS, tmp_path)
+        asked = asyncio.create_task(heard.child.has_ended_within(20))
+        gate = await asyncio.to_thread((tmp_path / "gate").open, "w")
+        await heard.child.has_exited.wait()
+        assert (heard.ends, asked.done(), heard.child.said) == (0, False, [])
+        with gate:
+            gate.write("go\n")
+        assert await asked
+        await heard.until(lambda: heard.ends == 1)
+        assert heard.child.said == ["the disk is full"]
+        await heard.child.end(PATIENCE)
 
     run(play())
 
