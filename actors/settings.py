@@ -71,6 +71,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     asks_again: bool = False  # for a plan that was not written, and for a verdict that breaks the form; once
     binds_to_tree: bool = False  # checks and verdicts count for the tree that they saw; false in older journals
     keeps_checkpoints: bool = False  # each iteration's tree is kept in the repository; needs `binds_to_tree`
+    counts_verdicts: bool = False  # a review round without any verdict is none of `max_rounds`; false in older journals
     keeps_findings: bool = False  # what reviewers want changed has an id and a state; typed answers are asked for
     on_unavailable: str = ""  # a row of settings; "" in older journals: there, a review that failed costs an iteration
     hooks: dict[str, str] = {}  # shell commands of the user, by their moments

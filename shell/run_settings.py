@@ -20,6 +20,7 @@ from actors.settings_table import TABLE
 _OF_TODAY = {
     "asks_again": True,
     "binds_to_tree": True,
+    "counts_verdicts": True,
     "keeps_checkpoints": True,
     "keeps_findings": True,
     "looks_at_limits": True,

@@ -239,6 +239,7 @@ ALWAYS_SAID = (
     *(
         "asks_again",
         "binds_to_tree",
+        "counts_verdicts",
         "keeps_checkpoints",
         "keeps_findings",
         "looks_for_pull_request",

@@ -14,8 +14,11 @@ At the first sign the worker gets one turn for a diagnosis instead of an iterati
 the user, to the next work turn and to the reviewers. Without progress in the very next iteration, a person is needed:
 the gate asks, with the diagnosis. An answer of the user begins all counts again.
 
-`max_rounds` is the hard limit of review rounds in a task. Not used, since they failed for others: the trend of the
-number of findings, the length of answers, the same topic several times.
+`max_rounds` is the hard limit of review rounds in a task. A round without any verdict is none: its reviewers could not
+work, or broke the form (`RunSettings.counts_verdicts`; in older journals each round counts).
+
+Not used, since they failed for others: the trend of the number of findings, the length of answers, the same topic
+several times.
 
 Off in older journals, where `max_stalled` and `max_rounds` are 0.
 """
@@ -73,6 +76,11 @@ def checked(state: RunState, results: Sequence[CheckResult]) -> RunState:
 def reviewed(state: RunState) -> RunState:
     """A review round begins."""
     return _with(state, rounds=state.progress.rounds + 1)
+
+
+def no_verdict(state: RunState) -> RunState:
+    """The review round has ended without any verdict."""
+    return _with(state, rounds=max(state.progress.rounds - 1, 0)) if state.run.counts_verdicts else state
 
 
 def why(state: RunState) -> str:

@@ -142,6 +142,8 @@ def _facts(state: RunState) -> HookFacts:
 
 def round_ended(state: RunState) -> RunState:
     """What the verdicts of a round come to."""
+    if not any(each.verdict.kind in ("pass", "changes") for each in state.verdicts):
+        state = progress.no_verdict(state)
     if not steps.counting_verdicts(state):
         return _nobody_is_left(state)
     unasked = {*steps.reviewers(state)} - {each.role for each in state.verdicts}

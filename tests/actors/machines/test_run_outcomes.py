@@ -248,3 +248,26 @@ def test_in_a_journal_of_before_a_review_that_failed_costs_an_iteration_as_it_di
     story.settle(finished(PASS))
     story.settle(failed(), "reviewer")
     assert (story.state.phase, story.state.iteration) == (Phase.WORKING, 2)
+
+
+@pytest.mark.parametrize(("counts_verdicts", "rounds"), [(True, 1), (False, 3)])
+def test_a_round_in_which_no_reviewer_could_work_is_none_of_the_rounds_that_a_task_has(
+    counts_verdicts: bool, rounds: int
+) -> None:
+    story = in_review("skip", reviewers=("reviewer",), interactive=True, max_rounds=2, counts_verdicts=counts_verdicts)
+    for _ in range(2):
+        cannot_work(story)
+        assert "no reviewer can work" in run.describe(story.state)
+        story.happens(run.RunResumed())
+    story.settle(finished(f"no\n{FAIL}"), "reviewer")
+    assert story.state.progress.rounds == rounds
+    assert bool(story.all(run.AskQuestion)) is not counts_verdicts
+
+
+def test_a_round_whose_verdicts_cannot_be_read_is_none_of_them_either() -> None:
+    story = in_review(reviewers=("reviewer",), interactive=True, max_rounds=1, counts_verdicts=True)
+    story.settle(finished("good"), "reviewer")
+    story.settle(finished("good"), "reviewer")
+    assert (story.state.review_round, story.state.progress.rounds) == (2, 1)
+    story.settle(finished(PASS), "reviewer")
+    assert story.state.phase is Phase.PULL_REQUEST
