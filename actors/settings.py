@@ -56,6 +56,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_ms: int = RETRY_MS  # the first wait for a provider that does not answer; later waits double
     at_limit: Literal["wait", "swap", "stop"] = "wait"  # what is done at a used-up window of the agent that works
     looks_at_limits: bool = False  # before a turn starts; false in older journals
+    trusts_resets: bool = False  # of a second limit in a row, too; false in older journals: they wait a minute
     silence_ms: int = 0  # how long an agent may be silent in a turn; 0: without a limit
     tool_timeout_ms: int = 0  # the same while a tool runs
     turn_timeout_ms: int = 0  # how long a turn may take; 0: without a limit

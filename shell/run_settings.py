@@ -25,6 +25,7 @@ _OF_TODAY = {
     "keeps_findings": True,
     "looks_at_limits": True,
     "looks_for_pull_request": True,
+    "trusts_resets": True,
 }
 
 

@@ -6,6 +6,9 @@ import zlib
 
 from actors.setting_rows import limits
 
+# The word of a provider that was wrong this often in a row counts no longer by itself.
+TRUSTED_RESETS = 4
+
 # Providers' clocks and ours differ by seconds; asking a moment too early only gets the same refusal again.
 LIMIT_MARGIN_MS = 5_000
 
@@ -31,3 +34,14 @@ def retry_ms(first_ms: int, times_before: int, key: str) -> int:
 def limit_ms(times_before: int) -> int:
     """The wait at a limit whose end is not known."""
     return int(min(BACKOFF_FIRST_MS * 2 ** min(times_before, 10), BACKOFF_LAST_MS))
+
+
+def limit_end_ms(resets_at_ms: int | None, now_ms: int, times_before: int) -> int:
+    """When a limited provider is asked again, Unix ms. Its word counts: a floor only without one, or when it names a
+    time that is past, or was wrong over and over.
+    """
+    if resets_at_ms is None or resets_at_ms + LIMIT_MARGIN_MS <= now_ms:
+        return now_ms + limit_ms(times_before)
+    known_ms = resets_at_ms + LIMIT_MARGIN_MS
+    wrong = times_before - TRUSTED_RESETS
+    return known_ms if wrong < 0 else max(known_ms, now_ms + limit_ms(wrong))

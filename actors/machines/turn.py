@@ -11,7 +11,8 @@ seen -> *cut*: it continues under a new message id, with a note that it was cut 
 A turn that ended through no fault of the work resumes in the same way: as a continuation, never as its prompt. The run
 machine resumes the run's own turns, under a new turn id that `continues` the old one. A message is *deferred* here
 until its provider may be available. A turn whose session is full is *moved* into a new session, once, with a prompt
-that hands the work over.
+that hands the work over. A turn that continues it may be moved, too, e.g. after a limit in the new session, but only
+`MOST_MOVES` times in a row without a finished turn of the run. Then the session has *given up*, and the run decides.
 
 A message (of the peer or the user) may also be steered into a running turn (its `carrier`); it then settles with that
 turn.
@@ -45,6 +46,9 @@ from actors.messages import ROLE_PROMPT, FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often in the same turn is killed by the turn itself.
 MAX_TRIES = 6
+
+# Full sessions in a row that were replaced, before the run is told that this does not help.
+MOST_MOVES = 3
 
 # The bridge has one delivery in flight per recipient, so only the last settled mail can come again. Some more are
 # kept; not all of them, because the cost of a mail must stay flat over 100,000 of them.
@@ -116,6 +120,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[Cost, ...] = ()
     answered: str = ""  # id of the last user message that the agent certainly answered in this session
     account: int = 0  # the agent's account in use
+    moves: int = 0  # how many times in a row a turn of the run was moved out of a full session, and none finished
     used_up: dict[int, int] = {}  # accounts that cannot work, until then, Unix ms
 
 
@@ -205,7 +210,8 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
                 not_before_ms=event.not_before_ms,
             )
         case TurnMoved():
-            ledger = msgspec.structs.replace(ledger, full=True)
+            was_full = not event.silences and entry.purpose not in _ITS_OWN_AFFAIR
+            ledger = msgspec.structs.replace(ledger, full=True, moves=ledger.moves + was_full)
             changed = _in_new_session(entry, event)
             changed = msgspec.structs.replace(changed, moved=True, silences=event.silences or entry.silences)
         case TurnHandedOver():
@@ -264,8 +270,7 @@ def deferred_until_ms(
     if entry.purpose not in _ITS_OWN_AFFAIR:
         return None
     if outcome.status == "limited":
-        known_ms = 0 if outcome.resets_at_ms is None else outcome.resets_at_ms + backoff.LIMIT_MARGIN_MS
-        until_ms = known_ms if known_ms > now_ms else now_ms + backoff.limit_ms(entry.deferrals)
+        until_ms = backoff.limit_end_ms(outcome.resets_at_ms, now_ms, entry.deferrals)
     elif outcome.cause == "transient":
         until_ms = now_ms + backoff.retry_ms(retry_ms, entry.deferrals, entry.message_id)
     else:
@@ -274,9 +279,17 @@ def deferred_until_ms(
     return None if max_wait_ms is not None and until_ms - since_ms > max_wait_ms else until_ms
 
 
-def has_room(entry: Entry, outcome: TurnOutcome) -> bool:
-    """Whether to try a new session: once per turn, when the old one is full."""
-    return outcome.cause == "context" and not entry.moved
+def has_room(ledger: Ledger, entry: Entry, outcome: TurnOutcome) -> bool:
+    """Whether to try a new session: once per turn, when the old one is full, and not over and over."""
+    return outcome.cause == "context" and not entry.moved and ledger.moves < MOST_MOVES
+
+
+def given_up(ledger: Ledger, outcome: TurnOutcome) -> TurnOutcome:
+    """The outcome of a turn whose session is full, when new ones have not helped. Any other outcome is unchanged."""
+    if outcome.cause != "context" or ledger.moves < MOST_MOVES:
+        return outcome
+    error = f"{outcome.error} (the same in {ledger.moves} new sessions in a row)"
+    return msgspec.structs.replace(outcome, error=error, gave_up=True)
 
 
 def was_begun(entry: Entry) -> bool:
@@ -347,7 +360,10 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
         return msgspec.structs.replace(after, settled_mail=(*ledger.settled_mail, entry.turn_id)[-MAIL_MEMORY:])
     # Only the attempt that continues this one needs it.
     standing = ledger.standing - {entry.continues} | ({entry.turn_id} if remembered else set())
-    return msgspec.structs.replace(after, settled={**ledger.settled, entry.turn_id: outcome}, standing=standing)
+    is_decided = (outcome.gave_up or outcome.status == "finished") and entry.purpose != ROLE_PROMPT
+    moves = 0 if is_decided else ledger.moves
+    settled = {**ledger.settled, entry.turn_id: outcome}
+    return msgspec.structs.replace(after, settled=settled, standing=standing, moves=moves)
 
 
 def last_usage(entry: Entry, outcome: TurnOutcome) -> Usage:

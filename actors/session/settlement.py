@@ -55,9 +55,10 @@ class Settlement:
 
     async def take(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         """Records the turn's outcome, which need not be its end: see the ledger."""
-        if turn.has_room(entry, outcome):
+        if turn.has_room(self._session.ledger, entry, outcome):
             await self._move(entry, outcome)
             return
+        outcome = turn.given_up(self._session.ledger, outcome)
         now_ms = self._clock()
         choice = accounts.choose(
             self._session.ledger.account,

@@ -244,6 +244,7 @@ ALWAYS_SAID = (
         "keeps_findings",
         "looks_for_pull_request",
         "looks_at_limits",
+        "trusts_resets",
     ),
     *(row.field for row in TABLE if row.fresh),
 )

@@ -10,11 +10,12 @@ turn resumes in the same session, after a wait:
 A review that ended without a verdict and without a known cause is retried once in the same way. One that took too long
 is first asked for its verdict alone (`review`); a second time it counts as one of an agent that cannot work.
 
-A silent agent is not waited for: its session has tried the turn again (actors/session/silence). For the others, the
-wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless
-the settings (`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run is *stuck*:
-other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails with the cause
-as its last line. A resumed run continues with the same turn.
+A silent agent is not waited for: its session has tried the turn again (actors/session/silence). Neither is one whose
+session gave the turn up, because new sessions are full as well (machines/turn). For the others, the wait is given up
+when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless the settings
+(`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run is *stuck*: other running
+jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails with the cause as its last
+line. A resumed run continues with the same turn.
 
 Time comes in with the event (`TurnSettled.at_ms`), so every fold computes the same end of a wait.
 """
@@ -59,9 +60,8 @@ def reviewer_failed(state: RunState, job: TurnJob, outcome: TurnOutcome) -> bool
 def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
     """Waits, then resumes the turn; or gives up. Only for outcomes that it `concerns`."""
     outcome = event.outcome
-    refused_twice = outcome.cause in ("silent", "overdue") or (
-        job.refused == outcome.cause and outcome.cause in PERMANENT
-    )
+    same_again = job.refused == outcome.cause and outcome.cause in PERMANENT
+    refused_twice = outcome.gave_up or outcome.cause in ("silent", "overdue") or same_again
     broke_twice = job.broke and outcome.status != "limited" and not outcome.cause
     if (refused_twice or broke_twice) and state.run.on_unavailable != "wait":
         return _give_up(state, job, outcome, trouble(state, job, outcome))
@@ -89,8 +89,10 @@ def over(state: RunState, event: CooldownEnded) -> RunState:
 
 
 def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
-    """Backs off from a provider that keeps naming a time in the past."""
+    """Waits for the reported end; backs off from a provider that keeps naming a time in the past."""
     resets_at_ms = event.outcome.resets_at_ms
+    if state.run.trusts_resets and event.at_ms and resets_at_ms is not None and resets_at_ms > event.at_ms:
+        return _limit_wait(state, job, backoff.limit_end_ms(resets_at_ms, event.at_ms, job.limits), 0)
     if resets_at_ms is None:
         at_least_ms = backoff.limit_ms(job.limits)
     else:
@@ -98,6 +100,10 @@ def _limit(state: RunState, job: TurnJob, event: TurnSettled) -> WaitJob:
     not_before_ms = None if resets_at_ms is None else resets_at_ms + backoff.LIMIT_MARGIN_MS
     if event.at_ms:
         not_before_ms, at_least_ms = max(not_before_ms or 0, event.at_ms + at_least_ms), 0
+    return _limit_wait(state, job, not_before_ms, at_least_ms)
+
+
+def _limit_wait(state: RunState, job: TurnJob, not_before_ms: int | None, at_least_ms: int) -> WaitJob:
     return WaitJob(
         label=f"{job.label}-limit",
         at_least_ms=at_least_ms,

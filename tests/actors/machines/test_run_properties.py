@@ -74,6 +74,7 @@ SETTINGS = st.builds(
     asks_again=st.booleans(),
     at_limit=st.sampled_from(["wait", "swap", "stop"]),
     looks_at_limits=st.booleans(),
+    trusts_resets=st.booleans(),
     counts_verdicts=st.booleans(),
     keeps_findings=st.booleans(),
     on_unavailable=st.sampled_from(["", "ask", "wait", "skip", "other", "fail"]),

@@ -204,6 +204,8 @@ def test_a_message_waits_for_the_end_of_a_limit_that_is_known():
     limited = TurnOutcome(status="limited", resets_at_ms=2_000_000)
     assert until_ms(entry_of(), limited) == 2_000_000 + backoff.LIMIT_MARGIN_MS
     assert until_ms(entry_of(deferrals=2), limited, 3_000_000) == 3_000_000 + backoff.limit_ms(2)
+    assert until_ms(entry_of(deferrals=2), limited, 1_999_000) == 2_000_000 + backoff.LIMIT_MARGIN_MS
+    assert until_ms(entry_of(deferrals=9), limited, 1_999_000) == 1_999_000 + backoff.limit_ms(5)
 
 
 def test_a_message_waits_through_an_outage_of_ten_minutes_and_not_for_ever():

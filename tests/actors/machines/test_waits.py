@@ -214,6 +214,39 @@ def test_an_agent_that_cannot_work_is_asked_twice_and_no_more(
     assert story.open(role)
 
 
+@in_every_phase
+def test_an_agent_whose_new_sessions_are_full_as_well_is_given_up_with_that_cause(
+    begin: Callable[[], Run], phase: Phase, role: Role
+) -> None:
+    story = begun(begin, phase, interactive=True)
+    story.settle(msgspec.structs.replace(refused("context"), gave_up=True), role)
+    if phase is Phase.REVIEWING:
+        story.settle(finished(PASS), "worker" if role == "reviewer" else "reviewer")
+    assert story.state.paused
+    assert "context is wrong" in run.describe(story.state)
+    story.happens(run.ResumeRequested())
+    assert story.open(role)
+
+
+@pytest.mark.parametrize(
+    ("changes", "waited_s"),
+    [
+        ({"trusts_resets": True}, [15, 15, 15, 15, 60, 120, 240]),
+        ({"trusts_resets": False}, [15, 60, 120, 240, 480, 960, 1_800]),
+    ],
+)
+def test_a_second_limit_in_a_row_waits_for_the_reset_that_the_provider_names(
+    changes: dict[str, bool], waited_s: list[int]
+) -> None:
+    story = begun(working, Phase.WORKING, **changes)
+    waits = []
+    for _ in waited_s:
+        story.settle(limited(story.now_ms + 10_000))
+        waits.append((story.one(run.StartCooldown).until_ms - story.now_ms) // 1_000)
+        story.wait()
+    assert waits == waited_s
+
+
 def test_a_refusal_that_was_a_passing_fault_is_forgotten() -> None:
     story = begun(working, Phase.WORKING)
     for outcome in (refused("login"), away(), refused("login"), limited(), refused("login")):

@@ -597,6 +597,23 @@ def test_a_turn_that_has_no_room_in_a_new_session_either_fails_with_that_cause(r
     assert len(rig.program.sessions) == 2
 
 
+def test_full_sessions_with_a_limit_in_each_new_one_are_given_up_and_a_resume_tries_new_ones(rig: Rig):
+    full_then_limited = [FULL, TurnOutcome(status="limited", error="limit")]
+    rig.program.outcomes = [*full_then_limited * turn.MOST_MOVES, FULL, FULL, DONE]
+    session, listener = rig.start()
+    names = [f"t{number}" for number in range(turn.MOST_MOVES + 2)]
+    for name, before in zip(names, [names[0], *names], strict=False):
+        session.want(retried(name, before) if name != names[0] else request(name))
+    limits = [listener.wait_for("ended", name)[2] for name in names[: turn.MOST_MOVES]]
+    assert limits == ["limited"] * turn.MOST_MOVES
+    error = listener.wait_for("ended", names[-2], "failed")[3]
+    assert error == "Prompt is too long (the same in 3 new sessions in a row)"
+    settled = [event.outcome for event in rig.stream.events if isinstance(event, turn.SessionTurnSettled)]
+    assert [outcome.gave_up for outcome in settled] == [False] * turn.MOST_MOVES + [True]
+    listener.wait_for("ended", names[-1], "finished")
+    assert len(rig.program.sessions) == turn.MOST_MOVES + 2
+
+
 USAGE = Usage(input_tokens=100, output_tokens=10, cost_usd=0.25)
 
 
