@@ -10,6 +10,7 @@ from shell.commands.change_actor import KILL, RESTART, START
 from shell.commands.cost import COST
 from shell.commands.findings import FINDINGS, WAIVE
 from shell.commands.followup import FOLLOWUP
+from shell.commands.hosts import HOSTS
 from shell.commands.inspect import INSPECT
 from shell.commands.interrupt import INTERRUPT
 from shell.commands.leave import DETACH, QUIT
@@ -47,7 +48,7 @@ HELP = Command(name="help", arguments="[COMMAND]", typed=_type_help, completes=(
 
 # In the order of `help`.
 AT_PROMPT = (
-    *(STATUS, ACTORS, RUNS, COST, MAILBOX, INSPECT, TRACE, LOG, TRANSCRIPT, MAIL),
+    *(STATUS, ACTORS, HOSTS, RUNS, COST, MAILBOX, INSPECT, TRACE, LOG, TRANSCRIPT, MAIL),
     *(SAY, STEER, INTERRUPT, FOLLOWUP, REVIEW, FINDINGS, WAIVE, APPROVE, REJECT),
     *(PAUSE, RESUME, STOP, RESTART, KILL, START),
     *(DETACH, QUIT, HELP),

@@ -11,6 +11,7 @@ from shell.commands.diff import DIFF
 from shell.commands.doctor import DOCTOR
 from shell.commands.findings import FINDINGS, WAIVE
 from shell.commands.grammar import Invocation
+from shell.commands.hosts import HOSTS
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
@@ -33,7 +34,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
-    *(COST, NOTIFY, PROMPTS),
+    *(HOSTS, COST, NOTIFY, PROMPTS),
     *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 

@@ -133,6 +133,7 @@ def resolve_run(
             has_prompt=has_prompt,
             configured=dict(configuration.agents),
             places=places,
+            hosts=dict(configuration.hosts),
             carried_agents={
                 name: configuration.agents[name]
                 for name in (agents.worker, agents.reviewer)

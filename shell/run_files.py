@@ -18,7 +18,7 @@ from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role, display_names
 from shell import tables
 from supervisor import submissions
-from supervisor.control.protocol import ActorReport, MailboxReport, Report
+from supervisor.control.protocol import ActorReport, HostReport, MailboxReport, Report
 
 if TYPE_CHECKING:
     from actors.machines import turn
@@ -206,7 +206,17 @@ def _report(found: RunFiles, now_ms: int) -> Report:
         dead_letters=0,
         consoles=0,
         worktree=found.text("worktree"),
+        hosts=_hosts(found.manifest.get("places")),
     )
+
+
+def _hosts(places: object) -> list[HostReport]:
+    """The hosts on which a resumed run has its agents."""
+    placed = {str(role): str(name) for role, name in places.items()} if isinstance(places, dict) else {}
+    return [
+        HostReport(name=name, actors=[role for role, at in placed.items() if at == name], state="idle", since_ms=0)
+        for name in dict.fromkeys(placed.values())
+    ]
 
 
 def settings_of(directory: Path) -> RunSettings | None:

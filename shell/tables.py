@@ -12,8 +12,8 @@ from actors.machines.run.proof import lines as proof_lines
 from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
-from shell import spending
-from supervisor.control.protocol import ActorReport, HostReport, MailboxReport, Report, Traced
+from shell import host_lines, spending
+from supervisor.control.protocol import ActorReport, MailboxReport, Report, Traced
 
 TASK_WIDTH = 100
 
@@ -67,7 +67,7 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
         facts.append(("findings", f"{still_open} open of {len(report.status.findings)}"))
     if report.status is not None and report.status.budgets:
         facts.append(("budget", ", ".join(map(spending.budget, report.status.budgets))))
-    facts += [("host", host_line(each, now_ms=now_ms)) for each in report.hosts]
+    facts += [("host", each) for each in host_lines.in_status(report.hosts, now_ms=now_ms)]
     if report.worktree:
         facts.append(("worktree", report.worktree))
     facts.append(("files", report.directory))
@@ -95,13 +95,6 @@ def check_line(check: CheckStatus, *, now_ms: int) -> str:
 def _first_line(text: str) -> str:
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return first if len(first) <= TASK_WIDTH else f"{first[:TASK_WIDTH]}..."
-
-
-def host_line(host: HostReport, *, now_ms: int) -> str:
-    """A host with its actors, and how its link is: "big: reviewer, connected for 3 m"."""
-    how = {"starting": "being reached", "connected": "connected", "away": "not connected"}[host.state]
-    why = f": {host.why}" if host.why else ""
-    return f"{host.name}: {', '.join(host.actors)}, {how} for {duration(now_ms - host.since_ms)}{why}"
 
 
 def actor_lines(actors: Iterable[ActorReport], *, now_ms: int) -> list[str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
-from msgspec import structs
 
 from actors.actor_process import Sender
 from actors.clock import wall_ms
@@ -30,6 +29,7 @@ from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop
 from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
+from supervisor.hosts import placing
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
 from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
@@ -253,12 +253,7 @@ class RunInstance:
         self.announce("error", f"host {host} is given up: {' and '.join(moved)} continue at home, in new sessions")
 
     def _host_reports(self) -> list[HostReport]:
-        reports = [host.report() for host in self._hosts]
-        placed = {
-            name: [role for role, host in self._spec.places.items() if host.name == name]
-            for name in (report.name for report in reports)
-        }
-        return [structs.replace(report, actors=placed[report.name]) for report in reports if placed[report.name]]
+        return placing.reports(self._spec.places, self._spec.hosts, [host.report() for host in self._hosts])
 
     def _bridge_port(self) -> int:
         spec = self._spec

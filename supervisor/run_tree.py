@@ -88,6 +88,7 @@ class RunSpec:
     headless: bool = False  # no terminal attached
     has_prompt: bool = False  # the user can type where it runs
     places: dict[Role, Host] = field(default_factory=dict)  # of the actors that are not at home
+    hosts: dict[str, Host] = field(default_factory=dict)  # of the user's configuration
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     # The run's agents that are not in the user's file: defined by a repository, or known by name.
     carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class Held:
     until_s: float
     asked: dict[int, float] = field(default_factory=dict)
     number: int = 0
+    round_trip_s: float | None = None  # of the last question that was granted
 
     def ask(self, now_s: float) -> int:
         """The number of the next question."""
@@ -44,11 +45,12 @@ class Held:
         self.asked[self.number] = now_s
         return self.number
 
-    def granted(self, number: int) -> None:
+    def granted(self, number: int, now_s: float) -> None:
         """Prolongs the lease from the moment of the question; answers to unknown questions prolong nothing."""
         asked_s = self.asked.pop(number, None)
         if asked_s is None:
             return
+        self.round_trip_s = now_s - asked_s
         self.until_s = max(self.until_s, asked_s + self.stop_after_s)
         self.asked = {each: at for each, at in self.asked.items() if each > number}
 

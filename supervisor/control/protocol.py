@@ -46,13 +46,20 @@ class ActorReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Another host on which actors of the run are placed."""
+    """Another host: one with actors of the run, or one that it may use. Times are Unix ms.
+
+    idle: nobody needed it yet. starting: it is being reached. away: its link has ended, and is being made again.
+    given-up: its actors have continued elsewhere.
+    """
 
     name: str
     actors: list[str]
-    state: Literal["starting", "connected", "away"]
-    since_ms: int  # Unix ms
-    why: str = ""  # of "away": how the link has ended
+    state: Literal["idle", "starting", "connected", "away", "given-up"]
+    since_ms: int  # of the state; 0 = unknown
+    why: str = ""  # of "away" and "given-up": how the link has ended
+    round_trip_ms: float | None = None  # of the lease's last question; None = not known yet
+    failure: str = ""  # the last one, also when it is over
+    failed_at_ms: int = 0
 
 
 class DeadLetterReport(msgspec.Struct, frozen=True, kw_only=True):

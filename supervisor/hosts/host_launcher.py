@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 from msgspec.structs import replace
@@ -108,6 +109,20 @@ class HostLauncher:
         with self._guard:
             return self._report
 
+    def _set_report(self, **changes: Any) -> None:
+        with self._guard:
+            self._report = replace(self._report, **changes)
+
+    def _failed(self, state: str, why: str) -> None:
+        """Takes note of a failure. The time of a state is that of its beginning."""
+        now_ms = wall_ms()
+        with self._guard:
+            since_ms = self._report.since_ms if self._report.state == state else now_ms
+            shown = why if state == "away" else ""
+            self._report = replace(
+                self._report, state=state, since_ms=since_ms, why=shown, failure=why, failed_at_ms=now_ms
+            )
+
     # --- the serving thread -------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
@@ -122,6 +137,7 @@ class HostLauncher:
         try:
             self._connect()
         except LoopError as error:
+            self._failed(self._report.state, str(error))
             is_first = self._report.state == "starting"  # what once worked may work again
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
@@ -172,7 +188,7 @@ class HostLauncher:
             self._take(link, message)
         with self._guard:
             self._link = link
-            self._report = replace(self._report, state="connected", since_ms=wall_ms(), why="")
+        self._set_report(state="connected", since_ms=wall_ms(), why="")
         took = time.monotonic() - begun_s
         logger.info(
             "host {} is connected after {:.2f} s; {} of a lost link were ended there", self.host.name, took, begun.ended
@@ -217,7 +233,7 @@ class HostLauncher:
         reason = link.ssh.ended()
         with self._guard:
             self._link = None
-            self._report = replace(self._report, state="away", since_ms=wall_ms(), why=reason)
+        self._failed("away", reason)
         if not self._closed.is_set():
             self._lost(link, reason)
 
@@ -225,6 +241,8 @@ class HostLauncher:
         match message:
             case LeaseAsked():
                 link.granted.at_s = time.monotonic()
+                if message.round_trip_s is not None:
+                    self._set_report(round_trip_ms=round(message.round_trip_s * 1_000, 1))
                 try:
                     link.ssh.send(frame(LeaseGranted(number=message.number)))
                 except OSError:
@@ -251,12 +269,14 @@ class HostLauncher:
                 self._connect()
             except LoopError as error:
                 logger.info("{}", error)
+                self._failed("away", str(error))
             else:
                 self._home.tell(f"host {self.host.name} is back")
                 break
             self._closed.wait(min(left_s, RETRY_S[min(attempt, len(RETRY_S) - 1)]))
             attempt += 1
         else:
+            self._set_report(state="given-up", since_ms=wall_ms())
             self._home.given_up()
         for request in children:
             self._forget(request.child, request.incarnation)

@@ -41,9 +41,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class LeaseAsked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Shim to home: may I go on?"""
+    """Shim to home: may I go on? Also says how long the last answer took."""
 
     number: int
+    round_trip_s: float | None = None
 
 
 class LeaseGranted(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,10 +1,19 @@
-"""The launcher of a root: hands each child to the launcher of its place. Lives in the root process; decides nothing."""
+"""The launcher of a root: hands each child to the launcher of its place. Lives in the root process; decides nothing.
+
+Below it, pure: what the user sees of a run's places.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
+from actors.hosts import Host
+from actors.settings import Role
+from supervisor.control.protocol import HostReport
 from supervisor.launchers import Launcher
 from supervisor.spawning import SpawnRequest
 
@@ -49,3 +58,13 @@ class PlacingLauncher:
     def close(self) -> None:
         """See `Launcher.close`. The launchers of places are closed by those who made them."""
         self._home.close()
+
+
+def reports(places: Mapping[Role, Host], known: Mapping[str, Host], linked: Iterable[HostReport]) -> list[HostReport]:
+    """Each host that the run uses, has used or may use, with the actors there."""
+    found = {name: HostReport(name=name, actors=[], state="idle", since_ms=0) for name in known}
+    found |= {each.name: each for each in linked}
+    return [
+        replace(each, actors=[role for role, host in places.items() if host.name == each.name])
+        for each in found.values()
+    ]

@@ -81,7 +81,8 @@ class Shim:
                     logger.warning("the lease of {} has ended: ending its actors", self._begin.key)
                     return EXIT_LEASE_ENDED
                 if self._lease.next_ask_s(now_s) <= 0:
-                    self._say(frame(LeaseAsked(number=self._lease.ask(now_s))))
+                    number = self._lease.ask(now_s)
+                    self._say(frame(LeaseAsked(number=number, round_trip_s=self._lease.round_trip_s)))
                 patience_s = min(self._lease.next_ask_s(now_s), self._lease.until_s - now_s)
                 if not select.select([self._reader], [], [], max(0.0, patience_s))[0]:
                     continue
@@ -98,7 +99,7 @@ class Shim:
     def _take(self, message: ToShim) -> None:
         match message:
             case LeaseGranted():
-                self._lease.granted(message.number)
+                self._lease.granted(message.number, time.monotonic())
             case Reach():
                 self._bridge_port = message.bridge_port
             case SpawnRequest():

@@ -60,6 +60,8 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         loop = start(world, *places)
         loop.wait_for("are ready")
         agents = [line for line in left_on(host) if "actors.embedded.agent" in line]
+        (known,) = json.loads(world.run("hosts", "--json").output)["hosts"]
+        assert (known["name"], known["actors"], known["state"]) == ("big", ["worker", "reviewer"], "connected")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, there and back

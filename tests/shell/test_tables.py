@@ -96,7 +96,7 @@ def test_a_report_shows_each_host_with_its_actors_and_its_link():
     big = HostReport(name="big", actors=["worker", "reviewer"], state="connected", since_ms=NOW - 60_000)
     far = HostReport(name="far", actors=["reviewer"], state="away", since_ms=NOW - 5_000, why="it does not answer")
     text = shown(hosts=[big, far])
-    assert "host   big: worker, reviewer, connected for 1 m 0 s" in text
+    assert "host   big: worker, reviewer, connected for 1 m" in text
     assert "host   far: reviewer, not connected for 5 s: it does not answer" in text
 
 

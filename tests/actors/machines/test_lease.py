@@ -12,21 +12,23 @@ moments = st.floats(0, 1_000, allow_nan=False)
 def test_a_lease_runs_from_the_question_and_not_from_its_answer():
     held = Held(stop_after_s=30, until_s=30)
     number = held.ask(10)
-    held.granted(number)  # whenever it arrives
+    held.granted(number, 12.5)  # whenever it arrives
     assert held.until_s == 40
+    assert held.round_trip_s == 2.5
 
 
 def test_an_answer_to_no_question_prolongs_nothing():
     held = Held(stop_after_s=30, until_s=30)
-    held.granted(7)
+    held.granted(7, 8)
     assert held.until_s == 30
+    assert held.round_trip_s is None
 
 
 def test_an_older_answer_that_comes_later_shortens_nothing():
     held = Held(stop_after_s=30, until_s=30)
     first, second = held.ask(5), held.ask(10)
-    held.granted(second)
-    held.granted(first)
+    held.granted(second, 11)
+    held.granted(first, 12)
     assert held.until_s == 40
 
 
@@ -42,7 +44,7 @@ def test_a_host_has_ended_before_home_gives_it_up(questions, stop_after_s, margi
             break
         number = held.ask(now_s)
         granted.at_s = max(granted.at_s, now_s + way_s)
-        held.granted(number)
+        held.granted(number, now_s + way_s)
     assert held.until_s + margin_s <= granted.at_s + granted.lost_after_s + 1e-6
 
 
