@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,8 @@ when = "^Review round"
 FAULTS
 [[turn.step]]
 send = { target = "worker", message = "it is fine" }
+[[turn.step]] # until it is read: a prompt right behind it would replace its faults
+run = "timeout 60 cat GATE"
 [[turn.step]]
 say = "<review>PASS</review>"
 
@@ -56,6 +59,8 @@ say = "<review>PASS</review>"
 when = "^Message from"
 aside = true
 FAULTS
+[[turn.step]] # the message is repeated with each retry, and so is its answer
+run = "test -p GATE && timeout 60 sh -c 'echo it is read > GATE' && rm GATE"
 [[turn.step]]
 say = "Understood."
 
@@ -67,9 +72,14 @@ say = "none"
 """
 
 
-def outages(*faults: str) -> str:
+def outages(world: World, *faults: str) -> Path:
+    """The scenario's file."""
+    gate = world.base / "gate"
+    os.mkfifo(gate)
     steps = "\n".join(f"[[turn.step]]\n{fault}" for fault in faults)
-    return SCENARIO.replace("FAULTS", steps)
+    scenario = world.base / "outages.toml"
+    scenario.write_text(SCENARIO.replace("FAULTS", steps).replace("GATE", str(gate)))
+    return scenario
 
 
 def check(world: World, output: str) -> None:
@@ -84,9 +94,7 @@ def check(world: World, output: str) -> None:
 
 
 def test_an_outage_in_every_phase_costs_no_iteration(world: World):
-    scenario = world.base / "outages.toml"
-    scenario.write_text(outages("fault = { status = 529, times = 2 }", "fault = { status = 503 }"))
-    world.play_embedded(scenario)
+    world.play_embedded(outages(world, "fault = { status = 529, times = 2 }", "fault = { status = 503 }"))
     loop = world.run("--agent", "embedded", "Make x.")
     assert loop.process.returncode == 0, loop.output
     check(world, loop.output)
@@ -95,9 +103,7 @@ def test_an_outage_in_every_phase_costs_no_iteration(world: World):
 @pytest.mark.real_agents
 @pytest.mark.parametrize("worker", ["codex", "claude"])
 def test_an_outage_in_every_phase_costs_no_iteration_with_the_real_agents(world: World, worker: str):
-    scenario = world.base / "outages.toml"
-    scenario.write_text(outages(*FAULTS))
-    with world.play_real(scenario, worker=worker) as server:
+    with world.play_real(outages(world, *FAULTS), worker=worker) as server:
         loop = world.run("--agent", worker, "Make x.")
         assert loop.process.returncode == 0, loop.output
         faults = [seen.fault for seen in server.requests if seen.fault]
