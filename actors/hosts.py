@@ -20,6 +20,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """One table `[hosts.NAME]`; a name that ssh knows needs none. Raises `UserError` for values that cannot work."""
 
     name: str
+    join: bool = False  # it dials in, to `listen`: an address of home
+    listen: str = ""  # of `[join]`; set by the reader of the configuration
     ssh: str = ""  # the destination for ssh; "" = the name
     ssh_command: tuple[str, ...] = ("ssh",)  # the program, with options
     root: str = "~/.loop/hosts"  # on the host: our code, and working trees
@@ -29,16 +31,26 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     lost_after_s: float = lease.LOST_AFTER_S
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise UserError(f"{self.name!r} is no host's name: use letters, digits, '.', '-' and '_'")
+        check_name(self.name)
         if self.destination.startswith("-"):
             raise UserError(f"hosts.{self.name}.ssh is {self.ssh!r}: a destination does not begin with '-'")
+        if self.join and (self.ssh or self.python):
+            key = "ssh" if self.ssh else "python"
+            raise UserError(f"hosts.{self.name} has join and {key}: a host that dials in needs no {key}: leave it out")
+        if self.join and not self.listen:
+            raise UserError(f'hosts.{self.name}.join needs an address of home: add listen = "0.0.0.0:7777" to [join]')
         lease.check(self.name, self.stop_after_s, self.lost_after_s)
 
     @property
     def destination(self) -> str:
         """What ssh is called with."""
         return self.ssh or self.name
+
+
+def check_name(name: str) -> None:
+    """Raises `UserError` for a name that no host can have."""
+    if not _NAME.fullmatch(name) or name == HOME:
+        raise UserError(f"{name!r} is no host's name: use letters, digits, '.', '-' and '_'")
 
 
 def placed(values: Iterable[str], known: Mapping[str, Host]) -> dict[Role, Host]:
@@ -54,5 +66,8 @@ def placed(values: Iterable[str], known: Mapping[str, Host]) -> dict[Role, Host]
         if name.strip() == HOME:
             found.pop(role, None)
         else:
-            found[role] = known.get(name.strip()) or Host(name=name.strip())
+            host = known.get(name.strip()) or Host(name=name.strip())
+            if host.join:
+                raise UserError(f"host {host.name} has join = true: hosts that dial in are not there yet; use ssh")
+            found[role] = host
     return found

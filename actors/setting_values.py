@@ -15,6 +15,7 @@ Value = str | int | float | bool | tuple[str, ...] | None
 Parse = Callable[[str, str], Value]
 
 MOST_CHECK_TIMEOUT_S = 7 * 24 * 3600
+MOST_PORT = 65_535
 MOST_PAUSE_MS = 24 * 3_600_000
 
 
@@ -45,6 +46,21 @@ def web_address(what: str, typed: str) -> str:
     if scheme.lower() not in ("http", "https") or not host or not address.isascii() or len(address.split()) > 1:
         raise UserError(f"{what} takes an address such as https://example.org/topic, not {values.shown(typed)}")
     return address
+
+
+def dialled(what: str, typed: str) -> str:
+    """`HOST:PORT`, with or without `tcp://`; an address of IPv6 is in brackets."""
+    host, _, port = line(what, typed).removeprefix("tcp://").rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host.replace(":", " ")
+    if not bare or not all(letter.isascii() and (letter.isalnum() or letter in ".-_:%") for letter in bare):
+        raise UserError(f"{what} takes HOST:PORT, such as home.example:7777, not {values.shown(typed)}")
+    return f"{host}:{values.whole_number(f'the port of {what}', port, least=1, most=MOST_PORT)}"
+
+
+def listened(what: str, typed: str) -> str:
+    """An address to listen on: `0.0.0.0:7777`, or a port of loopback alone."""
+    word = typed.strip()
+    return dialled(what, word if ":" in word else f"127.0.0.1:{word}")
 
 
 def model(what: str, typed: str) -> str:

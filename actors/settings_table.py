@@ -25,5 +25,5 @@ BY_KEY: Mapping[str, Setting] = {row.key: row for row in TABLE if row.key and ".
 # The keys of the tables that a configuration file may have, by table; `[agents.NAME]` has a reader of its own.
 TABLES: Mapping[str, Mapping[str, Setting]] = {
     table: {row.key.partition(".")[2]: row for row in TABLE if row.key.startswith(f"{table}.")}
-    for table in ("notify", "hooks", "prompts")
+    for table in ("notify", "hooks", "prompts", "join")
 }

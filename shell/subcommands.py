@@ -96,6 +96,7 @@ _TAKE_VALUE: dict[str, Callable[[Invocation, str], Invocation]] = {
     "--max-runs": _max_runs,
     "--log-format": _log_format,
     "--port": _port,
+    "--key": lambda invocation, value: invocation._replace(key=value),
 }
 
 

@@ -20,6 +20,8 @@
 
     [hosts.big]                         # of the user's file alone: where agents can run (actors.hosts)
     ssh = "me@big.example"
+    [join]                              # of the user's file alone: where hosts with join = true dial in
+    listen = "0.0.0.0:7777"
 
     [agents.claude]                     # of claude and codex: where one account has met its limit, the next is used
     accounts = [{ CLAUDE_CONFIG_DIR = "~/.claude" }, { CLAUDE_CONFIG_DIR = "~/.claude-work" }]
@@ -124,6 +126,7 @@ _HostTable = msgspec.defstruct(
         *((key, Text | UnsetType, UNSET) for key in ("ssh", "root", "python", "prepare")),
         ("ssh_command", tuple[Text, ...] | UnsetType, UNSET),
         *((key, float | UnsetType, UNSET) for key in ("stop_after_s", "lost_after_s")),
+        ("join", bool | UnsetType, UNSET),
     ],
     forbid_unknown_fields=True,
 )
@@ -217,14 +220,18 @@ def _content(file: ConfigFile, built_in: Collection[str]) -> _Content:
         tuple(_agent_keys(file, tables)),
         {name: _price(file, name, each) for name, each in prices.items()},
         _prompts(file, layer),
-        {name: _host(file, name, each) for name, each in hosts.items()},
+        {
+            name: _host(file, name, each, settings_layers.merge(layer).text("join_listen"))
+            for name, each in hosts.items()
+        },
     )
 
 
-def _host(file: ConfigFile, name: str, table: dict[str, Any]) -> Host:
+def _host(file: ConfigFile, name: str, table: dict[str, Any], listen: str) -> Host:
     found = converted(file, ("hosts", name), table, _HostTable)
     try:
-        return Host(name=name, **{key: value for key in table if (value := getattr(found, key)) is not UNSET})
+        rows = {key: value for key in table if (value := getattr(found, key)) is not UNSET}
+        return Host(name=name, listen=listen if rows.get("join") else "", **rows)
     except UserError as error:
         raise UserError(f"{file.place('hosts', name)}: {error}") from None
 

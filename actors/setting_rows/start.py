@@ -18,6 +18,15 @@ ROWS: tuple[Setting, ...] = (
         adds=True,
     ),
     Setting(
+        "join_listen",
+        "start",
+        "the address of this machine at which hosts with join = true dial in; a port alone is of loopback",
+        parse=setting_values.listened,
+        default="",
+        key="join.listen",
+        repository="never",
+    ),
+    Setting(
         "run_id",
         "start",
         "resume this run, with its agents, where it was; options that you do not repeat keep their values",

@@ -42,6 +42,8 @@ class Invocation(NamedTuple):
     until: str = ""
     finding: str = ""
     all: bool = False
+    endpoint: str = ""
+    key: str = ""
 
 
 class Subcommand(NamedTuple):
@@ -83,4 +85,5 @@ _HELP = {
     "--here": "--here",
     "--web": "--web",
     "--port": "--port N",
+    "--key": "--key FILE",
 }

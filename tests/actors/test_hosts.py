@@ -32,3 +32,11 @@ def test_a_name_that_is_no_name_is_refused(name):
 def test_a_destination_is_never_an_option_of_ssh():
     with pytest.raises(UserError, match="does not begin with '-'"):
         Host(name="big", ssh="-oProxyCommand=x")
+
+
+def test_a_host_that_dials_in_needs_an_address_of_home_and_no_ssh():
+    assert Host(name="big", join=True, listen="127.0.0.1:7777").join
+    with pytest.raises(UserError, match=r"add listen = .* to \[join\]"):
+        Host(name="big", join=True)
+    with pytest.raises(UserError, match="needs no ssh"):
+        Host(name="big", join=True, listen="127.0.0.1:7777", ssh="x")

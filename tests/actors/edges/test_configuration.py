@@ -183,13 +183,30 @@ def test_every_key_of_a_repository_is_shown_before_it_counts_or_is_the_users_alo
 def test_every_key_of_a_table_is_shown_before_it_counts(tmp_path: Path) -> None:
     values = {"boolean": "true", "string": '"90s"'}
     others = {"notify.webhook": '"https://example.org/topic"'}
-    rows = [row for name, table in TABLES.items() for row in table.values() if name != "prompts"]
+    rows = [
+        row
+        for name, table in TABLES.items()
+        for row in table.values()
+        if name != "prompts" and row.repository != "never"
+    ]
     text = "\n".join(f"{row.key} = {others.get(row.key, values[row.toml])}" for row in rows)
     found = read(tmp_path, None, text, nobody)
     assert found.repository == ()
     assert found.repository_file is not None
     assert [line.partition(" = ")[0] for line in found.repository_file.runs] == [row.key for row in rows]
     assert {each.name for each in read(tmp_path / "2", None, text).repository} == {row.name for row in rows}
+
+
+def test_a_host_that_dials_in_knows_the_address_of_home_and_a_repository_may_set_neither(tmp_path: Path) -> None:
+    found = read(tmp_path, "[join]\nlisten = '0.0.0.0:7777'\n[hosts.big]\njoin = true\n[hosts.other]\n", None)
+    assert {name: (host.join, host.listen) for name, host in found.hosts.items()} == {
+        "big": (True, "0.0.0.0:7777"),
+        "other": (False, ""),
+    }
+    with pytest.raises(UserError, match=r"config.toml:1: hosts.big.join needs an address of home"):
+        read(tmp_path / "2", "[hosts.big]\njoin = true\n", None)
+    with pytest.raises(UserError, match="the user's to set"):
+        read(tmp_path / "3", None, "[join]\nlisten = '7777'\n")
 
 
 WORK = "{task} {notes} {findings} {done_signal}"
