@@ -100,17 +100,23 @@ def bench_run() -> None:
         environment = agent_environment(base / "home", server.url, "reviewer", os.environ)
         mark = uuid.uuid4().hex
         environment |= {"IS_SANDBOX": "1", "LOOP_COOLDOWN_MS": "0", MARK: mark}
-        numbers = iter(range(10_000))
-
-        def project() -> Path:
-            made = base / f"project-{next(numbers)}"
-            make_demo_repository(made)
-            return made
+        rounds = 5
+        # A project for each: a plan that is there already is none.
+        projects = [base / f"project-{number}" for number in range(1 + 2 * rounds)]
+        for project in projects:
+            make_demo_repository(project)
+        unused = iter(projects)
 
         def ours() -> None:
             command = [LOOP, "--review-plan", "claude", DEMO_TASK]
             done = subprocess.run(
-                command, cwd=here, env=environment, capture_output=True, text=True, errors="replace", check=False
+                command,
+                cwd=next(unused),
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
             )
             if done.returncode != 0:
                 sys.exit(done.stdout + done.stderr)
@@ -118,13 +124,12 @@ def bench_run() -> None:
         def theirs() -> None:
             script = Path(__file__).with_name("bench_bare.py")
             command = [sys.executable, str(script), json.dumps(prompts)]
-            subprocess.run(command, cwd=here, env=environment, check=True)
+            subprocess.run(command, cwd=next(unused), env=environment, check=True)
 
-        here = project()
         try:
             ours()  # the prompts of a run, for the other side; and both programs are in the page cache now
             prompts = prompts_of(base / "home")
-            compare("run", ours, theirs, rounds=5)
+            compare("run", ours, theirs, rounds=rounds)
         finally:
             end_marked(mark)
 
