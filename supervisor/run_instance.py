@@ -179,7 +179,7 @@ class RunInstance:
         self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
         services.add(key, self)
-        self._hosts = self._place(lease.runtime)
+        self._hosts = self._place()
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=key,
@@ -223,8 +223,8 @@ class RunInstance:
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
         self._services.remove(self._spec.key)
 
-    def _place(self, runtime: Path) -> list[HostLauncher]:
-        """Makes the launcher of each host, and hands its actors to it. A link is made when the first of them starts."""
+    def _place(self) -> list[HostLauncher]:
+        """Makes the launcher of each host, which makes its link at once, and hands its actors to it."""
         spec, services = self._spec, self._services
         found: dict[str, HostLauncher] = {}
         for role, host in spec.places.items():
@@ -234,7 +234,6 @@ class RunInstance:
                 repository_id=spec.repo_id,
                 bus=Path(services.router.endpoint.removeprefix("ipc://")),
                 bridge_port=self._bridge_port,
-                runtime=runtime,
                 tell=lambda text: self.announce("note", text),
                 log=partial(_log_from, host.name),
                 given_up=partial(self._replace, host.name),

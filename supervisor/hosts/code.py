@@ -1,14 +1,13 @@
-"""Our own code as a wheel, for hosts that do not have it, and the digest by which two installations are the same."""
+"""Our own code as a wheel, for hosts that do not have it, and the digest by which two installations are the same.
+
+A host that is reached waits for the digest: what only a wheel needs is imported with it.
+"""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
-import zipfile
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import distribution
 from pathlib import Path
 
 PACKAGES = ("actors", "shell", "supervisor")
@@ -34,11 +33,17 @@ def digest() -> str:
 
 def wheel_name() -> str:
     """As pip needs it."""
+    from importlib.metadata import distribution
+
     return f"{NAME}-{distribution(NAME).version}-py3-none-any.whl"
 
 
 def wheel() -> bytes:
     """A wheel of this installation, an editable one included."""
+    import io
+    import zipfile
+    from importlib.metadata import distribution
+
     info = distribution(NAME)
     folder = f"{NAME}-{info.version}.dist-info"
     entries = [
@@ -57,4 +62,6 @@ def wheel() -> bytes:
 
 
 def _hash(content: bytes) -> str:
+    import base64
+
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

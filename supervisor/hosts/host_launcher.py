@@ -3,6 +3,8 @@
 Lives in the root process. It restarts no actor. A link that has ended is made again: the next shim ends what the lost
 one has left, and then the exits are reported. If the host does not come back, they are reported when its lease has
 certainly ended. So an incarnation is never reported as ended while it may still write.
+
+A link over which no lease is asked for is ended here. A stopped shim looks alive to ssh.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
 
 BEGIN_S = 30.0  # from our first words to the shim's
+FRESH_S = 2.0  # as long the failure of an attempt says how the next one would end
 RETRY_S = (0.5, 1.0, 2.0, 5.0)  # between two attempts to reach a host again; the last one counts for all further ones
 
 
@@ -43,7 +46,6 @@ class HomeSide:
     repository_id: str
     bus: Path  # the router's socket
     bridge_port: Callable[[], int]  # 0 = the run has no bridge
-    runtime: Path  # for the control socket of ssh
     tell: Callable[[str], None]  # a line for the user; any thread
     log: Callable[[str], None]  # what programs on the host print; any thread
     given_up: Callable[[], None]  # the host did not come back: its actors start at home from now on
@@ -66,12 +68,14 @@ class HostLauncher:
         self._home = home
         self._reporter = Reporter(on_event)
         self._work: queue.SimpleQueue[SpawnRequest | SignalRequest | None] = queue.SimpleQueue()
+        self._first_failure: tuple[float, LoopError] | None = None
         self._guard = threading.Lock()
         self._link: _Link | None = None
-        self._links = 0
+        self._opening: SshLink | None = None  # it connects, and may do so for a while
         self._report = HostReport(name=host.name, actors=[], state="starting", since_ms=wall_ms())
         self._connecting = threading.Lock()
         self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
+        self._asked_s: dict[tuple[str, int], float] = {}
         self._closed = threading.Event()
         self._serving = threading.Thread(target=self._serve, name=f"host {host.name}", daemon=True)
         self._serving.start()
@@ -80,6 +84,7 @@ class HostLauncher:
 
     def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
+        self._asked_s[request.child, request.incarnation] = time.monotonic()
         self._work.put(request)
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
@@ -99,9 +104,11 @@ class HostLauncher:
         self._closed.set()
         self._work.put(None)
         with self._guard:
-            link = self._link
+            link, opening = self._link, self._opening
         if link is not None:
-            link.ssh.close()
+            link.ssh.end()
+        elif opening is not None:
+            opening.close()
         self._serving.join(3.0)
 
     def report(self) -> HostReport:
@@ -126,6 +133,10 @@ class HostLauncher:
     # --- the serving thread -------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        try:
+            self._connect()  # now: home's own actors start meanwhile
+        except LoopError as error:
+            self._first_failure = time.monotonic(), error
         while (request := self._work.get()) is not None and not self._closed.is_set():
             match request:
                 case SpawnRequest():
@@ -135,7 +146,7 @@ class HostLauncher:
 
     def _spawn(self, request: SpawnRequest) -> None:
         try:
-            self._connect()
+            self._connect_for_request()
         except LoopError as error:
             self._failed(self._report.state, str(error))
             is_first = self._report.state == "starting"  # what once worked may work again
@@ -159,6 +170,13 @@ class HostLauncher:
             return False
         return True
 
+    def _connect_for_request(self) -> None:
+        """A request that has waited for the first attempt has its outcome."""
+        failure, self._first_failure = self._first_failure, None
+        if failure is not None and time.monotonic() < failure[0] + FRESH_S:
+            raise failure[1]
+        self._connect()
+
     def _connect(self) -> None:
         """Makes the link if there is none. Raises `HostUnreachableError`."""
         with self._connecting:
@@ -168,17 +186,20 @@ class HostLauncher:
         with self._guard:
             if self._link is not None:
                 return
-            self._links += 1
-            control = self._home.runtime / f"ssh-{self.host.name[:20]}-{self._links}"
         begun_s = time.monotonic()
-        ssh = SshLink(self.host, control, self._home.log)
-        ssh.open()
+        ssh = SshLink(self.host, self._home.log)
+        with self._guard:
+            self._opening = ssh
+        if self._closed.is_set():
+            raise HostUnreachableError(f"host {self.host.name} is not needed any more")
+        port = self._home.bridge_port()
+        ssh.open(frame(self._first_words(ssh)), self._home.bus, port)
         link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
         try:
             begun, early = self._begin(link)
-            ssh.forward_socket(f"{begun.directory}/bus.sock", self._home.bus)
-            port = self._home.bridge_port()
-            ssh.send(frame(Reach(bridge_port=ssh.forward_port(port) if port else 0)))
+            if not begun.has_bus:
+                raise ssh.refused()
+            ssh.send(frame(Reach(bridge_port=ssh.far_port() if port else 0)))
         except OSError as error:
             raise HostUnreachableError(ssh.ended()) from error
         except LoopError:
@@ -197,16 +218,17 @@ class HostLauncher:
         if self._closed.is_set():
             ssh.close()
 
-    def _begin(self, link: _Link) -> tuple[Begun, list[object]]:
-        home, host = self._home, self.host
-        begin = Begin(
-            key=home.key,
-            root=host.root,
-            stop_after_s=host.stop_after_s,
-            repository_id=home.repository_id,
-            run_id=home.run_id,
+    def _first_words(self, ssh: SshLink) -> Begin:
+        return Begin(
+            key=self._home.key,
+            root=self.host.root,
+            stop_after_s=self.host.stop_after_s,
+            repository_id=self._home.repository_id,
+            run_id=self._home.run_id,
+            bus=ssh.far_bus,
         )
-        link.ssh.send(frame(begin))
+
+    def _begin(self, link: _Link) -> tuple[Begun, list[object]]:
         late = threading.Timer(BEGIN_S, link.ssh.close)
         late.start()
         try:
@@ -215,7 +237,7 @@ class HostLauncher:
                 if not messages:
                     continue
                 if not isinstance(messages[0], Begun) or messages[0].version != VERSION:
-                    raise ProtocolError(f"host {host.name} begins with {messages[0]!r}")
+                    raise ProtocolError(f"host {self.host.name} begins with {messages[0]!r}")
                 return messages[0], messages[1:]
         finally:
             late.cancel()
@@ -224,13 +246,23 @@ class HostLauncher:
     # --- the reading thread -------------------------------------------------------------------------------------
 
     def _read(self, link: _Link) -> None:
+        reason = ""
         try:
-            while data := link.ssh.read():
+            while True:
+                silent_s = time.monotonic() - link.granted.at_s
+                if silent_s >= self.host.stop_after_s:  # the link, or the shim, is stuck
+                    reason = f"host {self.host.name} has not been heard of for {span(round(silent_s * 1_000))}"
+                    break
+                if not link.ssh.is_heard(self.host.stop_after_s - silent_s):
+                    continue
+                if not (data := link.ssh.read()):
+                    break
                 for message in link.reader.feed(data):
                     self._take(link, message)
         except ProtocolError as error:
             logger.error("host {}: {}", self.host.name, error)
-        reason = link.ssh.ended()
+        reason = reason or link.ssh.ended()
+        link.ssh.close()
         with self._guard:
             self._link = None
         self._failed("away", reason)
@@ -248,6 +280,14 @@ class HostLauncher:
                 except OSError:
                     return
             case Started():
+                took_s = time.monotonic() - self._asked_s.pop((message.child, message.incarnation), time.monotonic())
+                logger.info(
+                    "{}#{} is on {}, {:.3f} s after its request",
+                    message.child,
+                    message.incarnation,
+                    self.host.name,
+                    took_s,
+                )
                 self._reporter.report(message)
             case Exited() | StartFailed():
                 self._forget(message.child, message.incarnation)

@@ -22,20 +22,21 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     stop_after_s: float  # how long the shim lives on without its lease
     repository_id: str
     run_id: str
+    bus: str = ""  # a socket on the host behind which the bus of home is; the shim takes it into its own directory
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The shim's first words. `directory` is private, empty and short enough for sockets."""
+    """The shim's first words."""
 
     version: int
-    directory: str
+    has_bus: bool = True  # whether there is a socket at `Begin.bus`
     python: str
     pid: int
     ended: int = 0  # how many processes of a predecessor were ended
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Home has made the ways back: the socket of the bus in `Begun.directory`, and a loopback port for the bridge."""
+    """The loopback port of the host behind which the bridge of home is."""
 
     bridge_port: int  # 0 = the run has no bridge
 

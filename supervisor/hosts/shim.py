@@ -15,15 +15,16 @@ import queue
 import select
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
-from loguru import logger
 from msgspec.structs import replace
 
 from actors import starts
@@ -55,8 +56,9 @@ class Shim:
         self._lock, ended = _take_over(self.run / "shim.lock")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
-        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
         self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD)
+        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
+        self._bus = _take_socket(begin.bus, self._sockets / "bus.sock")
         self._bridge_port = 0
         now_s = time.monotonic()
         self._lease = Held(begin.stop_after_s, now_s + begin.stop_after_s)
@@ -64,7 +66,7 @@ class Shim:
             frame(
                 Begun(
                     version=VERSION,
-                    directory=str(self._sockets),
+                    has_bus=self._bus is not None,
                     python=sys.version.split()[0],
                     pid=os.getpid(),
                     ended=ended,
@@ -78,7 +80,7 @@ class Shim:
             while True:
                 now_s = time.monotonic()
                 if now_s >= self._lease.until_s:
-                    logger.warning("the lease of {} has ended: ending its actors", self._begin.key)
+                    _tell(f"the lease of {self._begin.key} has ended: ending its actors")
                     return EXIT_LEASE_ENDED
                 if self._lease.next_ask_s(now_s) <= 0:
                     number = self._lease.ask(now_s)
@@ -94,6 +96,8 @@ class Shim:
         finally:
             self._launcher.close()
             shutil.rmtree(self._sockets, ignore_errors=True)
+            if self._bus is not None:
+                self._bus.unlink(missing_ok=True)
             os.close(self._lock)
 
     def _take(self, message: ToShim) -> None:
@@ -133,7 +137,7 @@ class Shim:
         )
         process = replace(
             process,
-            endpoint=f"ipc://{self._sockets}/bus.sock",
+            endpoint=f"ipc://{self._bus}",
             start=start,
             log=replace(process.log, stderr=True, file=""),  # ssh brings it home
         )
@@ -151,6 +155,22 @@ class Shim:
                 data = self._outgoing.get()
                 while data:
                     data = data[os.write(self._writer, data) :]
+
+
+def _take_socket(given: str, wanted: Path) -> Path | None:
+    """The socket that sshd has made for us, in our own directory if that is on the same disk. None: there is none."""
+    path = Path(given)
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.getuid():
+        raise ProtocolError(f"{path} is not the socket that sshd should have made")
+    path.chmod(0o600)  # it is, but where sshd is told otherwise
+    try:
+        return path.rename(wanted)
+    except OSError:
+        return path
 
 
 def _take_over(path: Path) -> tuple[int, int]:
@@ -173,25 +193,37 @@ def _take_over(path: Path) -> tuple[int, int]:
     return descriptor, ended
 
 
-def main() -> int:
-    """Reads `Begin`, then serves."""
+def main(early: bytes = b"") -> int:
+    """Reads `Begin`, which may be in the bytes that have come `early`, then serves."""
     reader, writer = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     frames = Frames(ToShim)
-    begin: object = None
+    begin: object = next(iter(frames.feed(early)), None)
     while begin is None:
         data = os.read(reader, _READ_BYTES)
         if not data:
             return 0
-        for message in frames.feed(data):
-            begin = message
-            break
+        begin = next(iter(frames.feed(data)), None)
     if not isinstance(begin, Begin):
         raise ProtocolError(f"home begins with {type(begin).__name__}")
     return Shim(begin, reader, writer).serve(frames)
+
+
+def run(begin: str) -> NoReturn:
+    """The whole program. `begin`: home's first words in hexadecimal digits, "" = they come over stdin."""
+    try:
+        sys.exit(main(bytes.fromhex(begin)))
+    except LoopError as error:
+        _tell(str(error))
+        sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    """A line in the log of home. Importing a logger would take a third of the shim's start."""
+    print(f"shim: {text}", file=sys.stderr, flush=True)
 
 
 def _end(_number: int, _frame: object) -> None:
@@ -199,8 +231,4 @@ def _end(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LoopError as error:
-        logger.error("{}", error)
-        sys.exit(1)
+    run(sys.argv[1] if sys.argv[1:] else "")

@@ -1,22 +1,30 @@
-"""The ssh connection to a host: one `ssh` program, which is its own control master, and what it carries.
+"""The ssh connection to a host: one `ssh` program, and what it carries.
 
 Always the user's `ssh` with the user's configuration, never a library: jump hosts, hardware keys and certificates work.
 Never the user's control master: ours ends with us. The remote command's stdin is the shim's lifeline. Every way in
 which it can fail is one line, with the next step.
+
+Home waits once for a host: the ways back are asked for with the connection, and the shim's first words go with the
+program. The user's own forwardings may fail, since another session has them; ours are looked at one by one.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
+import queue
+import re
+import secrets
+import select
 import shlex
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from actors.edges import environments, processes
-from actors.edges.programs import ask
 from actors.errors import LoopError, OperationalError, PermanentError
 from actors.hosts import Host
 from actors.text import read_object, valid
@@ -27,7 +35,10 @@ ALIVE_S, ALIVE_COUNT = 5, 3  # a link that is cut ends after 15 to 20 s
 INSTALL_S = 600.0
 _READ_BYTES = 65_536
 _LONGEST_LINE = 10_000
+END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
 _ENDED_BY_SSH = 255
+_PORT = re.compile(r"Allocated port (\d+) for remote forward")
+_REFUSED = "remote port forwarding failed for listen port 0"
 # Reads exactly the program: what follows is for it. A pipe may give less than it is asked for.
 _BOOT = """import os
 def read(n):
@@ -44,12 +55,16 @@ _WORDS = (
     ("permission denied", "it refuses the login without a password: set up a key, and try ssh -o BatchMode=yes {to}"),
     ("command not found", "python3 is not installed there: install Python 3.11 or newer"),
     ("python3: not found", "python3 is not installed there: install Python 3.11 or newer"),
+    (
+        "remote port forwarding failed for listen",
+        "its sshd refuses a forwarding: allow AllowTcpForwarding and AllowStreamLocalForwarding there",
+    ),
     ("connection refused", "no ssh server answers there: start sshd, or correct the port"),
     ("connection timed out", "it does not answer: is it on, and reachable from here?"),
     ("no route to host", "it cannot be reached from here: is the network, or the VPN, up?"),
     ("network is unreachable", "it cannot be reached from here: is the network, or the VPN, up?"),
 )
-LASTING = 6
+LASTING = 7
 
 
 class HostUnreachableError(OperationalError):
@@ -78,25 +93,52 @@ def why(host: Host, code_: int | None, words: list[str]) -> str:
     return f"host {host.name}: {how} ended with {code_}: {last or 'without a word'}"
 
 
-class SshLink:
-    """One connection. `open` once; `read` in one thread, `send` in any; `close` any number of times."""
+def boot_command(host: Host) -> str:
+    """What the user's shell on the host is given, whichever that is: it runs `_BOOT` with the best Python. Pure.
 
-    def __init__(self, host: Host, control: Path, tell: Callable[[str], None]) -> None:
+    The digest of our code is the first line of stdin. So it is found while ssh connects.
+    """
+    if host.python:
+        python = _shell_path(host.python)
+        found = f"[ -x {python} ]"
+    else:
+        folder = f'{_shell_path(f"{host.root}/code")}/"$code"'
+        python = f"{folder}/venv/bin/python"
+        found = f"[ -f {folder}/installed ] && [ -x {python} ]"
+    script = f'read -r code; {found} && exec {python} -c "$0"; exec python3 -c "$0"'
+    return f"exec sh -c {shlex.quote(script)} {shlex.quote(f'exec({json.dumps(_BOOT)})')}"
+
+
+def _shell_path(path: str) -> str:
+    """The path as a word of sh, where `~` is the home directory there."""
+    at_home, _, rest = path.partition("~/")
+    return f'"$HOME"/{shlex.quote(rest)}' if not at_home and rest else shlex.quote(path)
+
+
+class SshLink:
+    """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times."""
+
+    def __init__(self, host: Host, tell: Callable[[str], None]) -> None:
         self.host = host
-        self._control = control
+        self.far_bus = f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - sshd makes it ours alone
+        self._port: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._tell = tell  # what the programs there print: a line at a time, any thread
         self._words: deque[str] = deque(maxlen=20)
         self._writing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def open(self) -> None:
-        """Connects, and starts the shim. Raises `HostUnreachableError`."""
+    def open(self, begin: bytes, bus: Path, bridge_port: int) -> None:
+        """Connects, and starts the shim with these first words. Connections to `far_bus` arrive at `bus`.
+
+        Raises `HostUnreachableError`.
+        """
         host = self.host
-        python = shlex.quote(host.python) if host.python and not host.python.startswith("~") else "python3"
-        command = f"exec {python} -c {shlex.quote(_BOOT)}"
+        ways = ["-R", f"{self.far_bus}:{bus}"]
+        if bridge_port:
+            ways += ["-R", f"127.0.0.1:0:127.0.0.1:{bridge_port}"]
         try:
             self._process = subprocess.Popen(
-                [*host.ssh_command, "-T", *self._options(), host.destination, command],
+                [*host.ssh_command, "-T", *self._options(), *ways, host.destination, boot_command(host)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -110,7 +152,7 @@ class SshLink:
         limit = threading.Timer(INSTALL_S, self.close)
         limit.start()
         try:
-            self._start_shim()
+            self._start_shim(begin)
         except LoopError:
             self.close()
             raise
@@ -125,16 +167,17 @@ class SshLink:
             "ConnectTimeout": str(CONNECT_S),
             "ServerAliveInterval": str(ALIVE_S),
             "ServerAliveCountMax": str(ALIVE_COUNT),
-            "ExitOnForwardFailure": "yes",
-            "ControlMaster": "yes",
-            "ControlPersist": "no",
-            "ControlPath": str(self._control),
+            "ExitOnForwardFailure": "no",
+            "ClearAllForwardings": "no",
+            "LogLevel": "INFO",  # it names the port
+            "ControlMaster": "no",
+            "ControlPath": "none",
             "PermitLocalCommand": "no",
             "RequestTTY": "no",
         }
         return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
-    def _start_shim(self) -> None:
+    def _start_shim(self, begin: bytes) -> None:
         host = self.host
         request = {
             "host": host.name,
@@ -143,9 +186,10 @@ class SshLink:
             "code": code.digest(),
             "wheel": code.wheel_name(),
             "extras": "[agents]",
+            "begin": begin.hex(),
         }
         source = f"{inspect.getsource(stage1)}\nstage1({request!r})\n".encode()
-        self.send(f"{len(source):<8}".encode() + source)
+        self.send(f"{code.digest()}\n{len(source):<8}".encode() + source)
         while True:
             line = self._line()
             mark, _, words = line.partition(stage1.MARK)
@@ -181,6 +225,16 @@ class SshLink:
         except (OSError, ValueError):
             return b""
 
+    def is_heard(self, timeout_s: float) -> bool:
+        """Waits until `read` does not block. False: it still does."""
+        process = self._process
+        assert process is not None, "the link is not open"
+        assert process.stdout is not None
+        try:
+            return bool(select.select([process.stdout], [], [], timeout_s)[0])
+        except (OSError, ValueError):  # it was closed
+            return True
+
     def send(self, data: bytes) -> None:
         """To the shim. Raises OSError when the link has ended."""
         process = self._process
@@ -190,27 +244,33 @@ class SshLink:
             while data:
                 data = data[process.stdin.write(data) or 0 :]
 
-    def forward_socket(self, far: str, near: Path) -> None:
-        """Connections to the socket `far` of the host arrive at `near`. Raises `HostUnreachableError`."""
-        self._control_command("-R", f"{far}:{near}")
+    def far_port(self) -> int:
+        """The loopback port of the host that leads to the bridge. Raises `HostUnreachableError`.
 
-    def forward_port(self, port: int) -> int:
-        """A loopback port of the host whose connections arrive at our `port`."""
-        answer = self._control_command("-R", f"127.0.0.1:0:127.0.0.1:{port}")
-        if not answer.isdecimal():
-            raise HostUnreachableError(f"host {self.host.name}: ssh named no port for the bridge, but {answer!r}")
-        return int(answer)
+        It is known before the shim speaks. The thread that hears of it may be late.
+        """
+        try:
+            port = self._port.get(timeout=CONNECT_S)
+        except queue.Empty:
+            port = 0
+        if not port:
+            raise self.refused()
+        return port
 
-    def _control_command(self, *words: str) -> str:
-        command = [*self.host.ssh_command, "-S", str(self._control), "-O", "forward", *words, self.host.destination]
-        answer = ask(command, environment=environments.handed_on(), cwd=Path("/"), timeout_s=CONNECT_S)
-        if answer.code != 0:
-            last = (answer.err.strip().splitlines() or ["no answer"])[-1]
-            raise HostUnreachableError(
-                f"host {self.host.name}: its sshd refuses a forwarding ({last}): "
-                "allow AllowTcpForwarding and AllowStreamLocalForwarding there"
-            )
-        return answer.first_line
+    def refused(self) -> HostUnreachableError:
+        """The error for a way back that the host does not give."""
+        return failure(self.host, None, [_REFUSED])
+
+    def end(self) -> None:
+        """Ends the shim, and waits until nothing of it is left there, as long as the link lives."""
+        if (process := self._process) is None:
+            return
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        self.close()
 
     def close(self) -> None:
         """Ends the connection, and with it the shim's lifeline."""
@@ -219,7 +279,6 @@ class SshLink:
         if process.poll() is None:
             processes.kill_tree(process.pid)
         process.wait()
-        self._control.unlink(missing_ok=True)
 
     def ended(self) -> str:
         """Why the link has ended, in one line."""
@@ -245,4 +304,6 @@ class SshLink:
             *lines, rest = (rest + data)[-_READ_BYTES * 4 :].split(b"\n")
             for line in lines:
                 self._words.append(valid(line.decode(errors="replace")))
+                if (named := _PORT.search(self._words[-1])) or _REFUSED in self._words[-1]:
+                    self._port.put(int(named[1]) if named else 0)
                 self._tell(self._words[-1])

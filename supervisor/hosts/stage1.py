@@ -1,8 +1,9 @@
 """The first program on a host. It is sent as text over stdin and runs with whatever Python 3 is there.
 
-It finds or makes an installation of this version, then becomes the shim. Each of its lines to home is MARK and JSON:
-{"say": …} for the user, {"want": "wheel"} asks for our wheel, {"fail": …} is the last word, {"go": …} comes before the
-shim. Standard library only; no syntax that Python 3.6 does not know, so that an old one can say so.
+It finds or makes an installation of this version, then becomes the shim: without another start of Python where it runs
+in that installation already. `ask["begin"]` is for the shim, so that home waits once. Each line to home is MARK and
+JSON: {"say": …} for the user, {"want": "wheel"} asks for our wheel, {"fail": …} is the last word, {"go": …} comes
+before the shim. Standard library only; no syntax that Python 3.6 does not know, so that an old one can say so.
 """
 
 from typing import NoReturn
@@ -35,9 +36,19 @@ def stage1(ask: "dict[str, str]") -> None:
 
     def become(python: str) -> NoReturn:
         tell(go=python)
-        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim"])
+        if python == sys.executable:
+            from supervisor.hosts import shim
+
+            shim.run(ask["begin"])
+        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim", ask["begin"]])
 
     def code_of(python: str) -> str:
+        if python == sys.executable:
+            try:
+                from supervisor.hosts import code
+            except Exception:
+                return ""
+            return code.digest()
         found = subprocess.run(
             [python, "-P", "-c", "from supervisor.hosts import code; print(code.digest())"],
             stdin=subprocess.DEVNULL,
@@ -47,6 +58,7 @@ def stage1(ask: "dict[str, str]") -> None:
         )
         return found.stdout.decode().strip()
 
+    sys.path[:] = [each for each in sys.path if each]  # what lies in the home directory is not ours
     version = "%d.%d" % sys.version_info[:2]
     from shutil import which
 
@@ -69,7 +81,7 @@ def stage1(ask: "dict[str, str]") -> None:
     folder = os.path.join(os.path.expanduser(ask["root"]), "code", ask["code"])
     python = os.path.join(folder, "venv", "bin", "python")
     done = os.path.join(folder, "installed")
-    if os.path.exists(done):
+    if os.path.exists(done) and os.access(python, os.X_OK):  # its Python may have been removed since
         become(python)
     tell(say="installing loop there, once for this version")
     os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -1,44 +1,61 @@
-import pytest
+"""What the shell of a host is given: the best Python there, with paths as the configuration has them."""
 
-from actors.errors import PermanentError
+import subprocess
+import sys
+from pathlib import Path
+
 from actors.hosts import Host
-from supervisor.hosts.ssh_link import failure, why
+from supervisor.hosts import code
+from supervisor.hosts.ssh_link import HostUnusableError, boot_command, failure
 
-BIG = Host(name="big", ssh="me@big.example")
-
-
-@pytest.mark.parametrize(
-    ("code", "said", "words"),
-    [
-        (255, "ssh: Could not resolve hostname big.example: Name or service not known", "there is no such host"),
-        (255, "Host key verification failed.", "run ssh me@big.example once"),
-        (255, "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "ssh-keygen -R me@big.example"),
-        (255, "me@big.example: Permission denied (publickey).", "refuses the login without a password"),
-        (255, "ssh: connect to host big.example port 22: Connection refused", "no ssh server answers there"),
-        (255, "ssh: connect to host big.example port 22: Connection timed out", "it does not answer"),
-        (255, "ssh: connect to host big.example port 22: No route to host", "cannot be reached from here"),
-        (127, "bash: line 1: exec: python3: not found", "python3 is not installed there"),
-        (1, "something else", "the program there ended with 1: something else"),
-        (255, "", "ssh ended with 255: without a word"),
-    ],
-)
-def test_each_way_to_fail_is_one_line_with_the_next_step(code, said, words):
-    line = why(BIG, code, ["a banner", said] if said else [])
-    assert line.startswith("host big: ")
-    assert words in line
-    assert "\n" not in line
+SAYS_WHICH = b"import sys; print(sys.executable)"
 
 
-@pytest.mark.parametrize(
-    ("said", "is_lasting"),
-    [
-        ("ssh: Could not resolve hostname big", True),
-        ("Permission denied (publickey).", True),
-        ("exec: python3: not found", True),
-        ("Connection refused", False),
-        ("Connection timed out", False),
-        ("something else", False),
-    ],
-)
-def test_only_what_the_user_must_change_is_not_tried_again(said, is_lasting):
-    assert isinstance(failure(BIG, 255, [said]), PermanentError) == is_lasting
+def booted(command: str, home: Path, *path: str) -> str:
+    """The Python that runs what comes over stdin."""
+    given = f"{code.digest()}\n{len(SAYS_WHICH):<8}".encode() + SAYS_WHICH
+    done = subprocess.run(
+        ["sh", "-c", command], input=given, capture_output=True, check=False,
+        env={"HOME": str(home), "PATH": ":".join([*path, "/usr/bin", "/bin"])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().strip()
+
+
+def linked(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(sys.executable)
+    return path
+
+
+def test_an_installation_of_this_version_starts_at_once_also_in_a_home_with_blanks_and_quotes(tmp_path: Path):
+    home = tmp_path / "a 'home'"
+    folder = home / ".loop" / "hosts" / "code" / code.digest()
+    python = linked(folder / "venv" / "bin" / "python")
+    usual = linked(tmp_path / "bin" / "python3")
+    command = boot_command(Host(name="big"))
+    assert booted(command, home, str(usual.parent)) == str(usual)  # not complete yet
+    (folder / "installed").touch()
+    assert booted(command, home, str(usual.parent)) == str(python)
+    python.unlink()  # its Python was removed
+    assert booted(command, home, str(usual.parent)) == str(usual)
+
+
+def test_the_python_of_the_configuration_starts_at_once(tmp_path: Path):
+    python = linked(tmp_path / "my venv" / "python")
+    for given in ("~/my venv/python", str(python)):
+        assert booted(boot_command(Host(name="big", python=given)), tmp_path) == str(python)
+
+
+def test_the_command_is_one_line_that_every_shell_reads_alike():
+    command = boot_command(Host(name="big"))
+    assert "\n" not in command
+    assert "!" not in command  # the history of csh
+    assert "\\\\" not in command  # one backslash in fish, two elsewhere
+
+
+def test_a_refused_way_back_is_a_line_that_says_what_to_allow():
+    words = ["Warning: remote port forwarding failed for listen path /tmp/loop-0.sock"]
+    error = failure(Host(name="big"), None, words)
+    assert isinstance(error, HostUnusableError)
+    assert "allow AllowTcpForwarding and AllowStreamLocalForwarding" in str(error)
