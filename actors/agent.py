@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -60,6 +59,7 @@ from actors.messages import (
     TurnSettledReport,
     UsageReport,
 )
+from actors.runners.away_agent import away
 from actors.runners.base import CHECKS, Runner
 from actors.runners.courier import AwayCourier, WithTree
 from actors.runners.crew import Crew, JobOver
@@ -90,8 +90,6 @@ class AgentActor(ProcessActor[StartAgent]):
             if start.place
             else None
         )
-        self._journeys = ThreadPoolExecutor(max_workers=1)  # of the tree, one after the other
-        self._brought: set[str] = set()  # turns that have their tree; in the journeys' thread only
         self._place = runners.Place(
             cwd=start.cwd,
             run_id=start.run_id,
@@ -164,21 +162,8 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def _want(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
-        if self._courier is not None:
-            self._journeys.submit(self._want_with_tree, request, self._courier)
-        elif gone := self._make_place():
+        if gone := self._make_place():
             self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=gone))
-        else:
-            self.session.want(request)
-
-    def _want_with_tree(self, request: StartTurnRequest, courier: AwayCourier) -> None:
-        """Starts the turn when home's tree is here. A turn that is asked for twice has it: its agent works there."""
-        try:
-            if request.turn_id not in self._brought:
-                courier.bring()
-                self._brought.add(request.turn_id)
-        except (LoopError, OSError) as error:
-            self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=str(error)))
         else:
             self.session.want(request)
 
@@ -209,29 +194,12 @@ class AgentActor(ProcessActor[StartAgent]):
         self._say("session", session_id)
 
     def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        """Reports it to the run, except for role prompts; the bridge then counts hops from 0. On another host the
-        agent's work comes home first.
-        """
-        finished_in = self._session_id if outcome.status == "finished" else ""
-
-        def report() -> None:
-            if purpose != ROLE_PROMPT:
-                self._report(turn_id, purpose, outcome)
-            if self.context.start.bridge is not None:
-                done = OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in)
-                self.context.ref("bridge").tell(done)
-
-        if self._courier is None:
-            report()
-        else:
-            self._journeys.submit(self._after_home, report, self._courier)
-
-    def _after_home(self, report: Callable[[], None], courier: AwayCourier) -> None:
-        try:
-            courier.send()
-        except (LoopError, OSError) as error:  # the next journey takes it home
-            self.tell_people("error", f"{self.context.start.place}: what was done there has not come home: {error}")
-        report()
+        """Reports it to the run, except for role prompts; the bridge then counts hops from 0."""
+        if purpose != ROLE_PROMPT:
+            self._report(turn_id, purpose, outcome)
+        if self.context.start.bridge is not None:
+            finished_in = self._session_id if outcome.status == "finished" else ""
+            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
 
     def usage_grew(self, cost: turn.Cost) -> None:
         """Reports it to the run, which counts the cost."""
@@ -322,7 +290,7 @@ class AgentActor(ProcessActor[StartAgent]):
     def _make_agent(self, sink: EventSink, account: int) -> AgentAdapter:
         start = self.context.start
         entry = find_adapter(start.agent, {start.agent.lower(): start.program} if start.program else {})
-        return entry.factory(
+        agent = entry.factory(
             AgentSettings(
                 name=start.agent,
                 cwd=start.cwd,
@@ -335,6 +303,9 @@ class AgentActor(ProcessActor[StartAgent]):
             ),
             sink,
         )
+        if self._courier is None:
+            return agent
+        return away(agent, self._courier, sink, lambda text: self.tell_people("error", f"{start.place}: {text}"))
 
 
 @contextmanager

@@ -143,7 +143,10 @@ class HomeCourier:
 
 
 class AwayCourier:
-    """The host's side. `bring` and `send` block, in any thread but the mailbox's; `take` is for that one.
+    """The host's side. `take` is for the mailbox's thread; the others block, in any thread but that one.
+
+    Turns and jobs are in the tree between `enter` and `leave`, several at once, as at home. Home's tree replaces this
+    one only while nobody is in it: who comes with another tree waits until the others have left.
 
     `prepare` is a shell command, run once in a tree that has come for the first time.
     """
@@ -164,7 +167,8 @@ class AwayCourier:
         self._store = directory / "trees"
         self._synced = Synced(directory / f"synced-{cwd.name}")
         self._tell = tell
-        self._busy = threading.Lock()
+        self._busy = threading.Condition()
+        self._inside = 0  # turns and jobs
         self._parts = Parts()
         self._answers: queue.SimpleQueue[TreeParcel | TreeTakenIn] = queue.SimpleQueue()
 
@@ -172,14 +176,30 @@ class AwayCourier:
         """An answer of the run."""
         self._answers.put(message)
 
-    def bring(self) -> None:
-        """Makes this tree home's. What is here and not at home goes home first. Raises `LoopError`."""
+    def enter(self) -> None:
+        """Makes this tree home's, for a turn or a job. What is here and not at home goes home first.
+
+        Raises `LoopError`; else `leave` has to follow.
+        """
         with self._busy:
-            for _ in range(ATTEMPTS):
+            attempts = 0
+            while attempts < ATTEMPTS:
                 if self._bring():
                     self._prepare()
+                    self._inside += 1
                     return
+                attempts += not self._inside
+                self._busy.wait_for(lambda: not self._inside)
             raise OperationalError(f"home's tree cannot come, since somebody keeps writing to {self._cwd}")
+
+    def leave(self) -> None:
+        """Takes home what has changed since `enter`. Raises `LoopError`; the tree is left all the same."""
+        with self._busy:
+            try:
+                self._send_known()
+            finally:
+                self._inside -= 1
+                self._busy.notify_all()
 
     def _prepare(self) -> None:
         """Runs the host's command once in this tree; again when it is another one, or has failed."""
@@ -197,7 +217,7 @@ class AwayCourier:
         files.replace(self._prepared, done)
 
     def _bring(self) -> bool:
-        """False: something here was written meanwhile, and has to go home before."""
+        """False: somebody is in the tree, or something here was written meanwhile, and has to go home before."""
         known = self._synced.read()
         if known is not None:
             self._send(known)
@@ -212,7 +232,7 @@ class AwayCourier:
         travel.sign(self._cwd, parcel.author)
         if arrived.same(known):
             return True  # it has been compared, and an agent may be at work in it
-        if known is not None and not travel.snapshot(self._cwd, self._store, "here").same(known):
+        if self._inside or (known is not None and not travel.snapshot(self._cwd, self._store, "here").same(known)):
             return False
         travel.put(self._cwd, arrived)
         now = travel.snapshot(self._cwd, self._store, "here")
@@ -222,11 +242,14 @@ class AwayCourier:
         return True
 
     def send(self) -> None:
-        """Takes home what has changed since `bring`. Raises `LoopError`."""
+        """Takes home what has changed, whoever is in the tree. Raises `LoopError`."""
         with self._busy:
-            known = self._synced.read()
-            if known is not None:
-                self._send(known)
+            self._send_known()
+
+    def _send_known(self) -> None:
+        known = self._synced.read()
+        if known is not None:
+            self._send(known)
 
     def _send(self, known: Snapshot) -> None:
         now = travel.snapshot(self._cwd, self._store, "here")
@@ -279,10 +302,11 @@ class WithTree:
 
     def run(self) -> run.Event | None:
         """See `Runner.run`."""
-        self._courier.bring()
-        answer = self._runner.run()
-        self._courier.send()
-        return answer
+        self._courier.enter()
+        try:
+            return self._runner.run()
+        finally:
+            self._courier.leave()
 
     def cancel(self) -> None:
         """See `Runner.cancel`."""

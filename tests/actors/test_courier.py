@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,13 +61,13 @@ def pair(tmp_path: Path) -> Pair:
 
 
 def test_what_is_done_on_the_host_is_at_home_afterwards_and_the_other_way_round(pair: Pair):
-    pair.courier.bring()
+    pair.courier.enter()
     assert (pair.away / "a.txt").read_text() == "one\n"
     (pair.away / "b.txt").write_text("of the agent\n")
-    pair.courier.send()
+    pair.courier.leave()
     assert (pair.home / "b.txt").read_text() == "of the agent\n"
     (pair.home / "a.txt").write_text("two\n")
-    pair.courier.bring()
+    pair.courier.enter()
     assert (pair.away / "a.txt").read_text() == "two\n"
     assert pair.said == []
 
@@ -77,11 +78,11 @@ def test_a_journey_while_the_agent_writes_fails_nothing_and_overwrites_nothing(p
     def write() -> None:
         (pair.away / "b.txt").write_text("half")
 
-    pair.courier.bring()
+    pair.courier.enter()
     pair.on_fetch = write
-    pair.courier.bring()
+    pair.courier.enter()
     assert (pair.away / "b.txt").read_text() == "half"
-    pair.courier.send()
+    pair.courier.leave()
     assert (pair.home / "b.txt").read_text() == "half"
 
 
@@ -89,21 +90,39 @@ def test_what_is_written_while_another_tree_arrives_goes_home_first(pair: Pair):
     def write() -> None:
         (pair.away / "b.txt").write_text("late")
 
-    pair.courier.bring()
+    pair.courier.enter()
+    pair.courier.leave()
     (pair.home / "a.txt").write_text("two\n")
     pair.on_fetch = write
-    pair.courier.bring()
+    pair.courier.enter()
     assert (pair.away / "a.txt").read_text() == "two\n"
     (line,) = pair.said
     ref = line.rsplit(" ", 1)[1]
     assert pair.git("show", f"{ref}:b.txt") == "late"
 
 
+def test_homes_tree_replaces_this_one_only_when_nobody_is_in_it(pair: Pair):
+    """A job of the run begins while a mail's turn is at work, and the user has changed a file meanwhile."""
+    asked = threading.Event()
+    pair.courier.enter()
+    (pair.home / "a.txt").write_text("two\n")
+    pair.on_fetch = asked.set
+    job = threading.Thread(target=pair.courier.enter)
+    job.start()
+    assert asked.wait(60)
+    job.join(0.2)
+    assert (pair.away / "a.txt").read_text() == "one\n"
+    pair.courier.leave()
+    job.join()
+    assert (pair.away / "a.txt").read_text() == "two\n"
+    assert pair.said == []
+
+
 def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
-    pair.courier.bring()
+    pair.courier.enter()
     (pair.away / "a.txt").write_text("of the agent\n")
     (pair.home / "a.txt").write_text("of the user\n")
-    pair.courier.send()
+    pair.courier.leave()
     assert (pair.home / "a.txt").read_text() == "of the user\n"
     (line,) = pair.said
     ref = line.rsplit(" ", 1)[1]
@@ -112,9 +131,10 @@ def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
 
 def test_a_tree_that_has_come_for_the_first_time_is_prepared_once(tmp_path: Path):
     pair = Pair(tmp_path, prepare=f"cat a.txt >> {tmp_path}/prepared")
-    pair.courier.bring()
+    pair.courier.enter()
+    pair.courier.leave()
     (pair.home / "a.txt").write_text("two\n")
-    pair.courier.bring()
+    pair.courier.enter()
     assert (tmp_path / "prepared").read_text() == "one\n"
 
 
@@ -122,6 +142,6 @@ def test_a_tree_that_cannot_be_prepared_is_said_to_be_and_is_tried_again(tmp_pat
     pair = Pair(tmp_path, prepare=f"test -e {tmp_path}/ready || {{ echo no compiler >&2; exit 3; }}")
     for _ in range(2):
         with pytest.raises(OperationalError, match="no compiler"):
-            pair.courier.bring()
+            pair.courier.enter()
     (tmp_path / "ready").touch()
-    pair.courier.bring()
+    pair.courier.enter()
