@@ -1,9 +1,9 @@
 """The values that count for a start, each with its origin: layers over the defaults of the table. Pure.
 
 Later layers win: default, user configuration, repository configuration, environment, command line. A setting that
-`adds` keeps the values of all layers. On a resume the run's own settings override all layers but environment and
-command line. A typed value counts even when it equals the default. A changed configuration changes no run that has
-begun, except that its checks are added.
+`adds` keeps the values of all layers. A repository may lower the user's limits, and raise none of them. On a resume the
+run's own settings override all layers but environment and command line. A typed value counts even when it equals the
+default. A changed configuration changes no run that has begun, except that its checks are added.
 """
 
 from __future__ import annotations
@@ -83,6 +83,20 @@ def merge(*layers: Iterable[Sourced]) -> Settings:
     return Settings({name: given or defaults[name] for name, given in found.items()})
 
 
+def without_higher(
+    user: Iterable[Sourced], repository: Iterable[Sourced]
+) -> tuple[tuple[Sourced, ...], tuple[Sourced, ...]]:
+    """The layer of a repository, and what is left out of it: limits that would raise the user's own."""
+    limits = {each.name: each.value for each in user if SETTINGS[each.name].repository == "lower"}
+    counts: list[Sourced] = []
+    too_high: list[Sourced] = []
+    for each in repository:
+        limit, value = limits.get(each.name), each.value
+        is_higher = isinstance(limit, int | float) and isinstance(value, int | float) and value > limit
+        (too_high if is_higher else counts).append(each)
+    return tuple(counts), tuple(too_high)
+
+
 # The rows whose variable gives a value to the setting; the others are read where they are used.
 WITH_VARIABLE = tuple(row for row in TABLE if row.variable and row.name not in ("run_id", "portable", "no_color"))
 
@@ -97,7 +111,14 @@ def from_environment(variables: Mapping[str, str]) -> Iterable[Sourced]:
 
 def described(source: Sourced) -> str:
     """The setting as the user gave it, for a message: `--review codex`, `review = codex in FILE:3`."""
-    row, value = SETTINGS[source.name], source.value
+    row = SETTINGS[source.name]
+    value = row.show(source.value)
     if source.path:
         return f"{row.key} = {value} in {source.path}:{source.line}"
     return f"{source.by}={value}" if source.by else f"{row.flags[-1]} {value}"
+
+
+def too_high(source: Sourced, users: Iterable[Sourced]) -> str:
+    """Why a limit of the repository's file does not count, for the user."""
+    own = next(described(each) for each in users if each.name == source.name)
+    return f"{described(source)} does not count: a repository may only lower your own, {own}"

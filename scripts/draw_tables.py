@@ -20,7 +20,7 @@ from actors.settings_table import TABLE
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 PLACE = re.compile(r"(<!-- (?P<name>[a-z]+): [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
 # The text of the column that says whether a repository may set it.
-REPOSITORY = {"trust": "trusted", "never": "no"}
+REPOSITORY = {"trust": "trusted", "lower": "trusted, below yours", "never": "no"}
 
 
 def settings() -> Iterator[str]:

@@ -20,7 +20,7 @@ from actors.setting_rows.prompts import WHAT as PROMPTS
 from actors.setting_rows.proof import BOTH, CHECK_TIMEOUT_S
 from actors.setting_rows.row import Setting
 from actors.setting_values import Value
-from actors.settings_layers import Sourced, from_environment, merge
+from actors.settings_layers import Sourced, from_environment, merge, too_high
 from actors.settings_table import BY_KEY, SETTINGS, TABLE, TABLES
 from shell import output, run_files
 from shell.options import Options
@@ -58,6 +58,8 @@ def show_config(options: Options) -> int:
         output.say_json_text(json.dumps(_as_object(configuration, rows, home, repository), indent=2))
         return os.EX_OK
     output.say_lines(_lines(rows, home))
+    for limit in configuration.too_high:
+        output.note(too_high(limit, configuration.user))
     if configuration.repository_file is not None and not configuration.is_allowed:
         output.note(f"{configuration.repository_file.path} is not trusted, so it does not count: see loop trust --show")
     return os.EX_OK

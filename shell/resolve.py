@@ -19,7 +19,7 @@ from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
 from actors.hosts import Host, placed
 from actors.settings import Role, RunSettings
-from actors.settings_layers import from_environment, merge
+from actors.settings_layers import from_environment, merge, too_high
 from shell import countable, elsewhere, output, run_files
 from shell.known_agents import with_known
 from shell.options import Options
@@ -63,6 +63,9 @@ def resolve_run(
     )
     in_file = configuration.agents.keys() - configuration.repository_agents.keys()
     settings = merge(configuration.user, configuration.repository, from_environment(environment), options.layer())
+    for limit in configuration.too_high if not resumed.begun else ():  # a run that has begun has its own
+        if not settings.is_typed(limit.name):
+            output.note(too_high(limit, configuration.user))
     configuration = with_known(configuration, named_agents(settings, resumed), home, environment.get("PATH"))
     agents = agents_of(settings, configuration, resumed)
     places = placed((*resumed.places, *settings.texts("places")), configuration.hosts)

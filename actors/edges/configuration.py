@@ -31,8 +31,12 @@
     output = 10
 
 The user's checks always run; the repository's come after them. Any other setting of the repository takes the place of
-the user's; so does an agent with the same name. It only reads files, when it is called. An unknown key is refused with
-file, line, key and value, so that typing errors are found. msgspec checks the types, the rows of the table the values.
+the user's, but a limit (a row whose `repository` is "lower") may only be lowered. Of an agent that both files name,
+each key of the repository counts, and the user's others stay. With a command of its own it is another agent: only the
+accounts stay.
+
+It only reads files, when it is called. An unknown key is refused with file, line, key and value, so that typing errors
+are found. msgspec checks the types, the rows of the table the values.
 
 Cloning a repository does not mean trusting its file. So what the file makes loop run or use counts only if the caller
 `allows` this content: the user first sees every setting in full. A row of the table whose `repository` is "never" is
@@ -47,6 +51,7 @@ import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,7 +59,7 @@ from msgspec import UNSET, UnsetType
 
 from actors import settings_layers, values
 from actors.edges import files, prompt_files
-from actors.edges.agent_tables import AgentConfiguration, agent_of, with_accounts
+from actors.edges.agent_tables import AgentConfiguration, agent_of, merged, merged_keys
 from actors.edges.config_file import REPOSITORY_FILE, TYPES, USER_FILE, ConfigFile, Text, converted, read_file, refuse
 from actors.errors import UserError
 from actors.hosts import Host
@@ -96,6 +101,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     repository_agents: dict[str, AgentConfiguration] = {}  # those of `agents` that the repository's file defines
     repository_file: RepositoryFile | None = None  # None: there is none, or it asks for nothing
     prompts: dict[str, str] = {}  # the texts in place of built-in prompts, by name
+    too_high: tuple[Sourced, ...] = ()  # limits of the repository's file that would raise the user's: they do not count
     is_allowed: bool = False  # whether what `repository_file` asks for is in here
 
     @property
@@ -170,7 +176,8 @@ def read_configuration(
     files.check_private(user_path.parent)
     user_file = read_file(user_path, "user configuration")
     own_file = read_file(repository / REPOSITORY_FILE, "repository configuration") if repository is not None else None
-    user, own = (_content(file, built_in) if file is not None else _Content() for file in (user_file, own_file))
+    user = _content(user_file, built_in) if user_file is not None else _Content()
+    own = _content(own_file, built_in, user.agents) if own_file is not None else _Content()
     for file, content in ((user_file, user), (own_file, own)):
         if file is not None:
             _refuse_unknown_peers(file, content.agents, {*user.agents, *own.agents, *built_in})
@@ -178,24 +185,27 @@ def read_configuration(
     is_allowed = asked is not None and allows(asked)
     if not is_allowed:
         own = _Content()
+    both = {name: merged(user.agents.get(name), agent) for name, agent in own.agents.items()}
+    layer, too_high = settings_layers.without_higher(user.layer, own.layer)
     return Configuration(
-        agents={
-            **user.agents,
-            **{name: with_accounts(agent, user.agents.get(name)) for name, agent in own.agents.items()},
-        },
+        agents={**user.agents, **both},
         user=user.layer,
-        repository=own.layer,
-        agent_keys=(*user.agent_keys, *own.agent_keys),
+        repository=layer,
+        too_high=too_high,
+        agent_keys=merged_keys(user.agent_keys, own.agent_keys),
         prices=dict(user.prices),
         hosts=dict(user.hosts),
-        repository_agents=dict(own.agents),
+        repository_agents=both,
         prompts={**user.prompts, **own.prompts},
         repository_file=asked,
         is_allowed=is_allowed,
     )
 
 
-def _content(file: ConfigFile, built_in: Collection[str]) -> _Content:
+def _content(
+    file: ConfigFile, built_in: Collection[str], users: Mapping[str, AgentConfiguration] = MappingProxyType({})
+) -> _Content:
+    """`users`: the agents of the user's file, which a repository's may complete."""
     if file.origin == "repository configuration":
         _refuse_the_users_keys(file)
     top = converted(file, (), file.document, _Top)
@@ -204,7 +214,7 @@ def _content(file: ConfigFile, built_in: Collection[str]) -> _Content:
     for name, table in tables.items():
         if sum(other.lower() == name.lower() for other in tables) > 1:
             refuse(file, ("agents", name), table, "another agent has this name in other letters")
-        agents[name.lower()] = agent_of(file, name, table, built_in)
+        agents[name.lower()] = agent_of(file, name, table, built_in, users)
     for name, kind in _TABLES.items():
         converted(file, (name,), file.document.get(name, {}), kind)
     layer = tuple(

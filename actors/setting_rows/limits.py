@@ -122,6 +122,7 @@ ROWS: tuple[Setting, ...] = (
         shown="no limit",
         field="turn_timeout_ms",
         key="turn_timeout",
+        show=setting_values.span,
     ),
     Setting(
         "review_patience",
@@ -134,6 +135,7 @@ ROWS: tuple[Setting, ...] = (
         shown="--turn-timeout",
         field="review_patience_ms",
         key="review_patience",
+        show=setting_values.span,
     ),
     Setting(
         "max_cost",
@@ -145,6 +147,7 @@ ROWS: tuple[Setting, ...] = (
         shown="no limit",
         field="max_cost_usd",
         key="max_cost",
+        repository="lower",
         toml="decimal",
     ),
     Setting(
@@ -157,6 +160,7 @@ ROWS: tuple[Setting, ...] = (
         shown="no limit",
         field="max_tokens",
         key="max_tokens",
+        repository="lower",
         toml="number",
     ),
     Setting(
@@ -169,6 +173,8 @@ ROWS: tuple[Setting, ...] = (
         shown="no limit",
         field="max_time_ms",
         key="max_time",
+        repository="lower",
+        show=setting_values.span,
     ),
     Setting(
         "cooldown",

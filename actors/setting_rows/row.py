@@ -49,8 +49,9 @@ class Setting(NamedTuple):
     fresh: bool = False  # a resume takes the value of now, a file's included
     key: str = ""  # in the configuration files
     toml: Toml = "string"
-    # Whether a repository's `.loop.toml` may set it: only once that content is trusted, or not at all.
-    repository: Literal["trust", "never"] = "trust"
+    # Whether a repository's `.loop.toml` may set it: only once that content is trusted; then also only below the user's
+    # own value; or not at all.
+    repository: Literal["trust", "lower", "never"] = "trust"
     variable: str = ""
     from_variable: Callable[[str, str], Value] = setting_values.variable_line  # None: it does not count
     variable_help: str = ""  # where it is not `help`

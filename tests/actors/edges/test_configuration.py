@@ -13,7 +13,7 @@ from actors.edges.config_file import REPOSITORY_FILE
 from actors.edges.configuration import Allows, Configuration, RepositoryFile, escaped, nobody, read_configuration
 from actors.errors import UserError
 from actors.settings import Price
-from actors.settings_layers import Sourced, merge
+from actors.settings_layers import Sourced, merge, too_high
 from actors.settings_table import BY_KEY, TABLES
 
 BUILT_IN = ("claude", "codex")
@@ -464,3 +464,60 @@ def test_a_price_or_budget_that_is_none_is_refused(tmp_path: Path, text: str, pr
 def test_a_repository_sets_no_prices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="prices are the user's to set"):
         read(tmp_path, None, "[prices.x]\ninput = 0\noutput = 0")
+
+
+CAPS = 'max_cost = 10\nmax_tokens = 1000\nmax_time = "1h"'
+
+
+def test_a_repository_lowers_the_users_limits_and_raises_none(tmp_path: Path) -> None:
+    found = read(tmp_path, CAPS, 'max_cost = 10.5\nmax_tokens = 999\nmax_time = "1h"')
+    settings = merge(found.user, found.repository)
+    assert (settings.value("max_cost"), settings.value("max_tokens"), settings.value("max_time")) == (
+        10,
+        999,
+        3_600_000,
+    )
+    [limit] = found.too_high
+    assert too_high(limit, found.user) == (
+        f"max_cost = 10.5 in {tmp_path}/repo/.loop.toml:1 does not count: a repository may only lower your own, "
+        f"max_cost = 10.0 in {tmp_path}/home/.loop/config.toml:1"
+    )
+
+
+def test_a_repository_limits_where_the_user_does_not_and_a_flag_wins(tmp_path: Path) -> None:
+    found = read(tmp_path, None, CAPS)
+    typed = Sourced("max_cost", 50.0, "command line", by="--max-cost")
+    assert found.too_high == ()
+    assert merge(found.user, found.repository).value("max_cost") == 10
+    assert merge(found.user, found.repository, [typed]).value("max_cost") == 50
+
+
+def test_a_repository_completes_the_table_of_an_agent_and_takes_nothing_of_it_away(tmp_path: Path) -> None:
+    user = """
+        [agents.claude]
+        model = "opus"
+        effort = "high"
+        env = { A = "mine", B = "mine" }
+        [agents.gemini]
+        command = ["gemini", "--acp"]
+        mode = "yolo"
+    """
+    repository = """
+        [agents.Claude]
+        model = "sonnet"
+        env = { B = "theirs" }
+        [agents.gemini]
+        model = "flash"
+    """
+    found = read(tmp_path, user, repository)
+    assert found.agents["claude"] == AgentConfiguration(model="sonnet", effort="high", env={"A": "mine", "B": "theirs"})
+    assert found.agents["gemini"] == AgentConfiguration(command=("gemini", "--acp"), mode="yolo", model="flash")
+    assert [each.name for each in found.agent_keys if each.name == "agents.claude.model"] == ["agents.claude.model"]
+    assert "agents.claude.effort" in {each.name for each in found.agent_keys}
+
+
+def test_an_agent_of_the_repository_alone_needs_its_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"agents\.gemini: has no command"):
+        read(tmp_path, None, '[agents.gemini]\nmodel = "flash"')
+    with pytest.raises(UserError, match=r"agents\.gemini\.command = \[\]: give the program"):
+        read(tmp_path, '[agents.gemini]\ncommand = ["gemini"]', "[agents.gemini]\ncommand = []")
