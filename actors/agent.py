@@ -28,6 +28,7 @@ from actors.adapters.base import AgentEvent, AgentSettings, EventSink
 from actors.edges import files, processes, tree
 from actors.edges.worktree import there_again
 from actors.errors import LoopError, PermanentError
+from actors.leaving import Leaving, SessionIdle, WorkAtHome
 from actors.machines import prompts, turn
 from actors.messages import (
     ROLE_PROMPT,
@@ -37,6 +38,7 @@ from actors.messages import (
     HumanHeard,
     InterruptTurnRequest,
     KeepJobs,
+    LeavePlace,
     MailAcceptedReport,
     MailFailedReport,
     MailHandledReport,
@@ -46,6 +48,7 @@ from actors.messages import (
     OtherWorkDone,
     PauseTurns,
     PeerWrote,
+    PlaceLeft,
     ProgressKind,
     Purpose,
     RunningUsageReport,
@@ -90,6 +93,11 @@ class AgentActor(ProcessActor[StartAgent]):
             if start.place
             else None
         )
+        self._leaving = Leaving(
+            is_busy=lambda: self._crew.is_busy,
+            take_home=self._take_home,
+            left=lambda: context.ref("supervisor").tell(PlaceLeft()),
+        )
         self._place = runners.Place(
             cwd=start.cwd,
             run_id=start.run_id,
@@ -132,9 +140,22 @@ class AgentActor(ProcessActor[StartAgent]):
     def receive(self, message: Message, sender: Sender) -> Message | None:  # noqa: ARG002 - all are served alike
         """Handles requests of the run, the bridge and consoles to the agent, and the run's jobs in its tree."""
         match message:
+            case LeavePlace():
+                if message.incarnation == self.context.incarnation:
+                    self._leave(leaves=message.leaves)
+            case SessionIdle():
+                self._leaving.idle()
+            case WorkAtHome():
+                self._leaving.at_home()
+            case StartTurnRequest() if self._leaving.wanted:
+                self._leaving.turns[message.turn_id] = message
+            case StartJob() if self._leaving.wanted:
+                self._leaving.jobs[message.job_id] = message
             case StartTurnRequest():
                 self._want(message)
             case InterruptTurnRequest():
+                if (aside := self._leaving.turns.pop(message.turn_id, None)) is not None:
+                    self.session.want(aside)  # it never starts, and settles as interrupted
                 self.session.interrupt(message.turn_id, message.reason)
             case PauseTurns():
                 self.session.hold(held=message.held, finishing=message.finishing, patience=message.patience)
@@ -149,12 +170,28 @@ class AgentActor(ProcessActor[StartAgent]):
                 self._courier.take(message)
             case KeepJobs():
                 self._crew.keep(message.job_ids)
+                self._leaving.keep(message.job_ids)
             case JobOver():
                 if self._crew.take(message):
                     self.context.ref("run").tell(runners.report(message.job_id, message.answer))
+                self._leaving.look()
             case _:
                 pass  # notices that this actor has no use for
         return None
+
+    def _leave(self, *, leaves: bool) -> None:
+        self.session.leave((lambda: self.tell_self(SessionIdle())) if leaves else None)
+        for message in self._leaving.ask(leaves=leaves):
+            self.receive(message, self.context.channel.address)
+
+    def _take_home(self) -> None:
+        """Any thread. What a turn or a job has left behind, after its own work went home."""
+        try:
+            if self._courier is not None:
+                self._courier.send()
+        except (LoopError, OSError) as error:  # it goes home when the actor is here again
+            self.tell_people("error", f"{self.context.start.place}: what was done there has not come home: {error}")
+        self.tell_self(WorkAtHome())
 
     def _runner(self, message: StartJob) -> Runner:
         runner = runners.runner_for(message, self._place)

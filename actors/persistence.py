@@ -19,7 +19,7 @@ from actors.edges import run_dir
 from actors.edges.journal import FILE_NAME, RUN_STREAM, Journal
 from actors.errors import JournalError, JournalUnusableError, LoopError, ProtocolError
 from actors.machines import projection, run
-from actors.machines.stored import by_stored_name
+from actors.machines.stored import by_stored_name, stored_name
 from actors.messages import Append, Appended, Load, Loaded, Message, Note, Record, SessionOpened
 from actors.starts import StartPersistence
 
@@ -109,6 +109,8 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         except LoopError:
             self._state = before
             raise
+        if any(record.kind == PLACED for record in message.records):
+            self._manifest["places"] = dict(self._state.places)
         if message.stream == RUN_STREAM or self._no_room:
             self._show(lines)
         return Appended(stream=message.stream, version=version)
@@ -197,4 +199,5 @@ def _json_line(entry: dict[str, object]) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
+PLACED = stored_name(run.AgentPlaced)
 EVENT_TYPES = by_stored_name(run.EVENTS)

@@ -25,6 +25,7 @@ from actors.machines import run
 from actors.machines.run.jobs.base import Where
 from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
+    ActorPlaced,
     ActorUp,
     AgentContact,
     AnswerQuestionRequest,
@@ -59,7 +60,7 @@ from actors.stream import EventStream
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 LEAST_TIME_MS = 1_000  # shorter times are journalled with a later event
-_QUIET = (run.UsageGrew, run.UsageSeen, run.TimePassed, run.ContactChanged)
+_QUIET = (run.UsageGrew, run.UsageSeen, run.TimePassed, run.ContactChanged, run.AgentPlaced)
 
 
 class RunActor(ProcessActor[StartRun]):
@@ -74,17 +75,8 @@ class RunActor(ProcessActor[StartRun]):
         self._busy = False
         self._seen: dict[Role, run.UsageSeen] = {}  # of the turns that run, as it was reported last
         self._stopwatch = Stopwatch(self.tell_self)
-        self._courier = (
-            HomeCourier(
-                context.start.cwd,
-                context.start.directory / tree.FOLDER,
-                salvage=f"refs/loop/{context.start.run_id}/salvage",
-                tell=lambda role, message: context.ref(role).tell(message),
-                say=self.tell_people,
-            )
-            if context.start.away
-            else None
-        )
+        self._places = dict(context.start.places)
+        self._courier = self._make_courier() if self._places else None
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
 
     def on_start(self) -> None:
@@ -100,6 +92,7 @@ class RunActor(ProcessActor[StartRun]):
             if settings is None:
                 raise JournalUnusableError("the run's journal is gone, and its task with it: start a new run")
             self._happen(run.RunStarted(settings=settings, generation=generation))
+            self._see_places(moved=False)
             self._tell_hold()
             return
         if opened[-1].generation != generation:
@@ -107,6 +100,7 @@ class RunActor(ProcessActor[StartRun]):
             self._carry_out([command for command in resumed if isinstance(command, run.Notice)])
         else:
             self._tell_status()
+        self._see_places(moved=opened[-1].generation == generation)
         self._stopwatch.set(run.next_tick_ms(self._state))
         self._tell_hold()
         self._tell_kept_jobs(*ROLES)
@@ -150,6 +144,8 @@ class RunActor(ProcessActor[StartRun]):
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
             case FetchTree() | TreeParcel() if self._courier is not None:
                 self._courier.take(sender.name, message)
+            case ActorPlaced():
+                self._placed(message)
             case ActorUp(name="worker" | "reviewer" as role):
                 self._issue_again_to(role)
             case _:
@@ -276,7 +272,7 @@ class RunActor(ProcessActor[StartRun]):
                 self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:
                     self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
-            case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self.context.start.away:
+            case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:
                 job = runners.start_job(
                     command
                 )  # what an agent has done away has come home before its turn has settled
@@ -307,6 +303,32 @@ class RunActor(ProcessActor[StartRun]):
             self.tell_people("note", line)
 
     # --- the agents' actors ---
+
+    def _make_courier(self) -> HomeCourier:
+        start = self.context.start
+        return HomeCourier(
+            start.cwd,
+            start.directory / tree.FOLDER,
+            salvage=f"refs/loop/{start.run_id}/salvage",
+            tell=lambda role, message: self.context.ref(role).tell(message),
+            say=self.tell_people,
+        )
+
+    def _placed(self, message: ActorPlaced) -> None:
+        """Its jobs of the tree are done here while it is away, and there when it is at home."""
+        self._places.pop(message.role, None)
+        if message.host:
+            self._places[message.role] = message.host
+            self._courier = self._courier or self._make_courier()
+        self._see_places(moved=True, why=message.why)
+
+    def _see_places(self, *, moved: bool, why: str = "") -> None:
+        """Journals where the agents are, if the journal does not have it: a start may know of a move that was cut."""
+        known = dict(self._state.places)
+        for role in ROLES:
+            host = self._places.get(role, "")
+            if host != known.get(role, ""):
+                self._happen(run.AgentPlaced(role=role, host=host, moved=moved, why=why))
 
     @property
     def _hold(self) -> PauseTurns:

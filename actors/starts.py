@@ -66,7 +66,7 @@ class StartRun(msgspec.Struct, frozen=True, kw_only=True):
     resume: str  # the command that resumes the run
     tree: Path  # a working tree, whose `.loop.toml` is watched
     tree_sha256: str  # of that file; "" = there is none
-    away: tuple[Role, ...] = ()  # the agents' actors on other hosts; the following is for their trees, which live here
+    places: dict[Role, str] = {}  # hosts of the agents' actors that are not at home. For their trees, which live here:
     cwd: Path = Path()
     directory: Path = Path()  # of the run
     environment: dict[str, str] = {}

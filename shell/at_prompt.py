@@ -18,6 +18,7 @@ from shell.commands.log import LOG
 from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
 from shell.commands.pause import PAUSE
+from shell.commands.place import PLACE
 from shell.commands.resume import RESUME
 from shell.commands.review import REVIEW
 from shell.commands.runs import RUNS
@@ -50,7 +51,7 @@ HELP = Command(name="help", arguments="[COMMAND]", typed=_type_help, completes=(
 AT_PROMPT = (
     *(STATUS, ACTORS, HOSTS, RUNS, COST, MAILBOX, INSPECT, TRACE, LOG, TRANSCRIPT, MAIL),
     *(SAY, STEER, INTERRUPT, FOLLOWUP, REVIEW, FINDINGS, WAIVE, APPROVE, REJECT),
-    *(PAUSE, RESUME, STOP, RESTART, KILL, START),
+    *(PAUSE, RESUME, STOP, RESTART, KILL, START, PLACE),
     *(DETACH, QUIT, HELP),
 )
 

@@ -18,6 +18,7 @@ from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
 from shell.commands.notify import NOTIFY
 from shell.commands.pause import PAUSE
+from shell.commands.place import PLACE
 from shell.commands.prompts import PROMPTS
 from shell.commands.restore import RESTORE
 from shell.commands.resume import RESUME
@@ -35,7 +36,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
-    *(HOSTS, KEYS, COST, NOTIFY, PROMPTS),
+    *(HOSTS, PLACE, KEYS, COST, NOTIFY, PROMPTS),
     *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 

@@ -83,7 +83,7 @@ def key_bindings() -> KeyBindings:
 
 
 class CommandCompleter(Completer):
-    """Completes commands, actors, agents, ids of mail."""
+    """Completes commands, actors, agents, hosts, ids of mail."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
@@ -109,6 +109,8 @@ class CommandCompleter(Completer):
                     yield from (agent.label for agent in report.agents) if report else ()
                 case "command":
                     yield from COMMANDS
+                case "host":
+                    yield from (host.name for host in report.hosts) if report else ()
                 case "mail":
                     yield from self._known.mail_ids()
                 case _:

@@ -27,7 +27,7 @@ from supervisor.control.protocol import ActorReport
 from supervisor.launchers import Launcher
 from supervisor.run_tree import DRIVER, STOP_LEVELS, RunTree, launch_name
 from supervisor.spawning import SpawnRequest
-from supervisor.tree_protocol import Action, AnswerChange, ChangeAsked, RunResult, StopAsked
+from supervisor.tree_protocol import Action, AnswerChange, ChangeAsked, MoveAsked, RunResult, StopAsked
 
 
 class RunRouter(Protocol):
@@ -58,7 +58,8 @@ class SupervisorOptions:
     """What the supervisor is given. All callbacks must return immediately. `done` is called once, when every child is
     gone. `tell` sends a message to an actor. `publish` gets the state of the children after each event. `attended` says
     whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone, and ""
-    when the user has answered and before any child is started.
+    when the user has answered and before any child is started. `place` gets a child that is down, the place where it is
+    started next, and why.
     """
 
     key: str
@@ -72,11 +73,14 @@ class SupervisorOptions:
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
     attended: Callable[[], bool] = lambda: False
     asks: Callable[[str], None] = lambda _question: None
+    place: Callable[[str, str, str], None] = lambda _child, _place, _why: None
     jitter: Callable[[], float] = field(default=random.random)
 
 
 class SupervisorActor(pykka.ThreadingActor):
-    """One run's supervisor. Takes `FromActor` and the events of `supervisor.tree` by `tell`, `ChangeAsked` by `ask`."""
+    """One run's supervisor. Takes `FromActor` and the events of `supervisor.tree` by `tell`, what the user
+    changes by `ask`.
+    """
 
     use_daemon_thread = True
 
@@ -84,14 +88,14 @@ class SupervisorActor(pykka.ThreadingActor):
         super().__init__()
         self._options = options
         self._log = logger.bind(run=options.key)
-        self._tree = children.plant(options.tree.spec(), STOP_LEVELS, DRIVER)
+        self._tree = children.plant(options.tree.spec(), STOP_LEVELS, DRIVER, options.tree.places)
 
     def on_start(self) -> None:
         """Starts the children."""
         self._step(events.TreeBegun())
 
     def on_receive(self, message: object) -> object:
-        """Pykka's hook. Only `ChangeAsked` has an answer."""
+        """Pykka's hook. Only a change by the user has an answer."""
         match message:
             case FromActor(said, sender):
                 return self._step(events.ChildSaid(sender.name, sender.incarnation, said))
@@ -140,6 +144,8 @@ class SupervisorActor(pykka.ThreadingActor):
         match command:
             case events.StartChild():
                 self._start(command.child, command.incarnation)
+            case events.PlaceChild():
+                options.place(command.child, command.place, command.why)
             case events.KillChild():
                 options.launcher.kill(launch_name(key, command.child), command.incarnation)
             case events.TellChild():
@@ -214,3 +220,10 @@ def change_child(supervisor: pykka.ActorRef[Any], action: Action, child: str, *,
     changed = supervisor.ask(ChangeAsked(action, child), timeout=timeout_s)
     assert isinstance(changed, AnswerChange)
     return changed
+
+
+def move_child(supervisor: pykka.ActorRef[Any], child: str, place: str, *, timeout_s: float) -> AnswerChange:
+    """Has the actor run at this place, which can be used. Blocks; never in its thread."""
+    moved = supervisor.ask(MoveAsked(child, place), timeout=timeout_s)
+    assert isinstance(moved, AnswerChange)
+    return moved

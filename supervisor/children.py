@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -39,6 +40,10 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     why_down: str = ""
     restart_due: bool = False  # it waits for its back-off
     restart_wanted: bool = False  # as soon as it is down
+    place: str = ""  # where it runs, or will: a host's name; "" = home
+    moves_to: str | None = None  # the place where it is started next
+    moves_why: str = ""  # where no user asked for it
+    came_from: str | None = None  # until its first incarnation at this place has ended: the place before
     held: bool = False  # stopped by hand: only a user starts it
     given_up: bool = False  # it ended too often
     restarts: int = 0
@@ -63,15 +68,20 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult | None = None  # known from `ending` on
 
 
-def plant(spec: SupervisorSpec, stop_levels: tuple[tuple[str, ...], ...], driver: str) -> Tree:
+def plant(
+    spec: SupervisorSpec,
+    stop_levels: tuple[tuple[str, ...], ...],
+    driver: str,
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> Tree:
     """The tree before `TreeBegun`. Each child of `spec` is in one level; a level may name children that `spec` does not
-    have.
+    have. `places`: of the children that are not at home.
     """
     return Tree(
         spec=spec,
         stop_levels=stop_levels,
         driver=driver,
-        children={child.id: Child(spec=child) for child in spec.children},
+        children={child.id: Child(spec=child, place=places.get(child.id, "")) for child in spec.children},
     )
 
 

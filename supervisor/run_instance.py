@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import run_dir, run_lock
 from actors.errors import LoopError
-from actors.messages import Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
+from actors.hosts import Host
+from actors.messages import ActorPlaced, Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.run_states import FINAL_STATES
+from actors.settings import Role
 from actors.starts import LogSettings
 from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
@@ -31,13 +34,14 @@ from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.moving import Mover
 from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
 from supervisor.notifier import Notifier
 from supervisor.router import Router
-from supervisor.run_tree import CHILDREN, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
+from supervisor.run_tree import CHILDREN, DRIVER, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
 from supervisor.runtime_dirs import make_runtime, runtime_path, runtimes_of
-from supervisor.tree_protocol import RunResult
+from supervisor.tree_protocol import PlaceGivenUp, RunResult
 
 # Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the content in its
 # working tree.
@@ -167,7 +171,18 @@ class RunInstance:
         key = spec.key
         mail = services.router.open_local(key, "supervisor", self._to_supervisor)
         console_mail = services.router.open_local(key, "console", self._to_console)
-        self._hosts: list[HostLauncher] = []
+        self._mail = mail
+        self._known_hosts = {**spec.hosts, **{host.name: host for host in spec.places.values()}}
+        self._hosts: dict[str, HostLauncher] = {}
+        self._placing = threading.Lock()  # of `_hosts` and `_known_hosts`
+        mover = Mover(
+            spec.cwd,
+            dict(self._known_hosts),
+            place_of=lambda role: spec.place_names.get(role, ""),
+            reach=lambda host: self._launcher_of(host).reach(),
+            ask=lambda role, place: self._handler.ask_to_move(role, place),  # noqa: PLW0108 - it is made below
+            announce=self.announce,
+        )
         self._handler = ControlHandler(
             spec,
             services.router,
@@ -175,17 +190,20 @@ class RunInstance:
             stop=self._stop_from_console,
             show=self._show,
             hosts=self._host_reports,
+            move=mover.move,
         )
         self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
         services.add(key, self)
-        self._hosts = self._place()
+        for role, host in spec.places.items():
+            services.launcher.place(launch_name(key, role), self._launcher_of(host))
+        self._tree = RunTree(
+            spec, lease.lock.generation, first_manifest(spec), services.launcher.listening_port, lease.runtime
+        )
         self._supervisor = SupervisorActor.start(
             SupervisorOptions(
                 key=key,
-                tree=RunTree(
-                    spec, lease.lock.generation, first_manifest(spec), services.launcher.listening_port, lease.runtime
-                ),
+                tree=self._tree,
                 router=services.router,
                 launcher=services.launcher,
                 tell=lambda name, message: mail.ref(name).tell(message),
@@ -195,6 +213,7 @@ class RunInstance:
                 publish=self._handler.children,
                 attended=lambda: waits_for_user or spec.has_prompt or self._control.attended(),
                 asks=self._asks,
+                place=self._place,
             )
         )
         self._handler.supervised_by(self._supervisor)
@@ -218,41 +237,48 @@ class RunInstance:
     def close(self, result: RunResult | None) -> None:
         """Tells the consoles that the run has ended, and closes. Main thread, once."""
         self._supervisor.stop(block=False)
-        for host in self._hosts:
+        for host in list(self._hosts.values()):
             host.close()
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
         self._services.remove(self._spec.key)
 
-    def _place(self) -> list[HostLauncher]:
-        """Makes the launcher of each host, which makes its link at once, and hands its actors to it."""
+    def _launcher_of(self, host: Host) -> HostLauncher:
+        """Any thread. It makes its link at once."""
         spec, services = self._spec, self._services
-        found: dict[str, HostLauncher] = {}
-        for role, host in spec.places.items():
-            side = HomeSide(
-                key=spec.key,
-                run_id=spec.run_id,
-                repository_id=spec.repo_id,
-                bus=Path(services.router.endpoint.removeprefix("ipc://")),
-                bridge_port=self._bridge_port,
-                tell=lambda text: self.announce("note", text),
-                log=partial(_log_from, host.name),
-                given_up=partial(self._replace, host.name),
-            )
-            if host.name not in found:
-                found[host.name] = HostLauncher(services.from_launcher, host, side)
-            services.launcher.place(launch_name(spec.key, role), found[host.name])
-        return list(found.values())
+        with self._placing:
+            self._known_hosts.setdefault(host.name, host)
+            if host.name not in self._hosts:
+                side = HomeSide(
+                    key=spec.key,
+                    run_id=spec.run_id,
+                    repository_id=spec.repo_id,
+                    bus=Path(services.router.endpoint.removeprefix("ipc://")),
+                    bridge_port=self._bridge_port,
+                    tell=lambda text: self.announce("note", text),
+                    log=partial(_log_from, host.name),
+                    given_up=partial(self._give_up, host.name),
+                )
+                self._hosts[host.name] = HostLauncher(services.from_launcher, host, side)
+            return self._hosts[host.name]
 
-    def _replace(self, host: str) -> None:
-        """The host's launcher's thread: its actors are placed at home."""
-        moved = [role for role, place in self._spec.places.items() if place.name == host]
-        for role in moved:
-            del self._spec.places[role]
-            self._services.launcher.place(launch_name(self._spec.key, role), None)
+    def _place(self, child: str, place: str, why: str) -> None:
+        """Supervisor's thread: the child is down, and is started there next."""
+        role: Role = next(each for each in self._spec.agents if each == child)
+        host = self._known_hosts[place] if place else None
+        self._tree.place(role, host)
+        self._services.launcher.place(launch_name(self._spec.key, role), self._launcher_of(host) if host else None)
+        self._mail.ref(DRIVER).tell(ActorPlaced(role=role, host=place, why=why))
+
+    def _give_up(self, host: str) -> None:
+        """The host's launcher's thread: its actors are placed at home when their ends are reported."""
+        moved = [role for role, name in self._spec.place_names.items() if name == host]
+        if self._supervisor.is_alive():
+            self._supervisor.tell(PlaceGivenUp(host))
         self.announce("error", f"host {host} is given up: {' and '.join(moved)} continue at home, in new sessions")
 
     def _host_reports(self) -> list[HostReport]:
-        return placing.reports(self._spec.places, self._spec.hosts, [host.report() for host in self._hosts])
+        linked = [host.report() for host in list(self._hosts.values())]
+        return placing.reports(self._spec.place_names, self._spec.hosts, linked)
 
     def _bridge_port(self) -> int:
         spec = self._spec
@@ -348,7 +374,7 @@ def first_manifest(spec: RunSpec) -> dict[str, object]:
         **({ALLOWED: spec.allowed_sha256} if spec.allowed_sha256 else {}),
         **({"tmuxSession": spec.tmux_session} if spec.tmux_session else {}),
         **({"workspace": True} if spec.workspace else {}),
-        **({"places": {role: host.name for role, host in spec.places.items()}} if spec.places else {}),
+        **({"places": spec.place_names} if spec.places or "places" in known else {}),
         "agents": spec.agents,
     }
 

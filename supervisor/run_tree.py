@@ -124,6 +124,11 @@ class RunSpec:
         return {"worker": self.worker, "reviewer": self.reviewer}
 
     @property
+    def place_names(self) -> dict[Role, str]:
+        """The hosts of the actors that are not at home."""
+        return {role: host.name for role, host in list(self.places.items())}  # they may be moved meanwhile
+
+    @property
     def paired(self) -> bool:
         """Whether worker and reviewer are two agents."""
         return self.asked.paired
@@ -171,11 +176,24 @@ class RunTree:
         self._repository = main_top_level(spec.cwd) if spec.worktree else None  # while the directory is there
         self._tokens: dict[Role, str] = {"worker": secrets.token_urlsafe(32), "reviewer": secrets.token_urlsafe(32)}
         self._port_of = port_of
+        self._has_moved = False
+
+    def place(self, role: Role, host: Host | None) -> None:
+        """From its next start on the actor runs there; None: at home."""
+        self._has_moved = True
+        self._spec.places.pop(role, None)
+        if host is not None:
+            self._spec.places[role] = host
 
     @property
     def directory(self) -> Path:
         """The run directory. It holds the process records, so that the next root can end what is left."""
         return self._spec.directory
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The hosts of the actors that are not at home."""
+        return {str(role): name for role, name in self._spec.place_names.items()}
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A run with a single agent has no bridge."""
@@ -216,7 +234,9 @@ class RunTree:
         spec = self._spec
         match child:
             case "persistence":
-                return StartPersistence(directory=spec.directory, generation=self._generation, manifest=self._manifest)
+                moved = {"places": spec.place_names} if self._has_moved else {}
+                manifest = {**self._manifest, **moved}
+                return StartPersistence(directory=spec.directory, generation=self._generation, manifest=manifest)
             case "bridge":
                 return StartBridge(
                     agents={"worker": spec.worker, "reviewer": spec.reviewer},
@@ -231,10 +251,10 @@ class RunTree:
                     resume=spec.resume_anywhere,
                     tree=spec.tree or spec.cwd,
                     tree_sha256=spec.tree_sha256,
-                    away=tuple(spec.places),
+                    places=spec.place_names,
                     cwd=spec.cwd,
                     directory=spec.directory,
-                    environment=spec.environment if spec.places else {},
+                    environment=spec.environment,
                     run_id=spec.run_id,
                     created_at=str(self._manifest.get("createdAt", "")),
                 )

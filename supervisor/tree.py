@@ -26,8 +26,18 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from actors.messages import CannotStart, ControlRun, Heartbeat, Message, Ready, RunEnded, StopActor
-from supervisor import children, policy, spawning
+from actors.messages import (
+    CannotStart,
+    ControlRun,
+    Heartbeat,
+    LeavePlace,
+    Message,
+    PlaceLeft,
+    Ready,
+    RunEnded,
+    StopActor,
+)
+from supervisor import children, moves, policy, spawning
 from supervisor.children import Child, Tree
 from supervisor.spawning import Exited, Started, StartFailed
 from supervisor.tree_protocol import (
@@ -43,7 +53,10 @@ from supervisor.tree_protocol import (
     GraceOver,
     KillChild,
     KillDue,
+    MoveAsked,
     Note,
+    PlaceChild,
+    PlaceGivenUp,
     ReadyOverdue,
     ReportDown,
     ReportUp,
@@ -109,6 +122,10 @@ class _Step:
                 self._stop_asked(event)
             case ChangeAsked():
                 self._do(self._change(event))
+            case MoveAsked():
+                self._do(self._move(event))
+            case PlaceGivenUp():
+                self._give_up(event.place)
             case SupervisorFailed():
                 self._end(RunResult("failed", f"the supervisor failed: {event.error}"))
 
@@ -122,6 +139,8 @@ class _Step:
                 self._set(name, heard_ms=at.now_ms, heard_at_ms=at.unix_ms)
                 self._do(Note(f"{name}#{child.incarnation} is ready: pid {message.pid}"))
                 self._do(ReportUp(name, child.incarnation))
+                if child.moves_to is not None:
+                    self._ask_to_leave(name, leaves=True)
                 if all(each.phase == "ready" for each in self.tree.children.values()):
                     self._do(Announce("ready", f"{', '.join(self.tree.children)} are ready"))
             case CannotStart():
@@ -129,6 +148,8 @@ class _Step:
             case Heartbeat():
                 self._set(name, heartbeat=message, heard_ms=at.now_ms, heard_at_ms=at.unix_ms)
                 self._kill_if_it_hangs(name)
+            case PlaceLeft() if child.phase == "ready" and child.moves_to is not None:
+                self._ask_to_stop(name, f"it moves to {moves.named(child.moves_to)}")
             case RunEnded() if name == self.tree.driver:
                 self._end(RunResult(message.state, message.detail, message.resume))
             case _:
@@ -164,6 +185,8 @@ class _Step:
                     was_ready=child.was_ready,
                     why_down=child.why_down,
                     heard_at_ms=child.heard_at_ms,
+                    place=child.place,
+                    came_from=child.came_from,
                 ),
             },
         )
@@ -195,8 +218,15 @@ class _Step:
         why_down = f"{exit_class} ({detail})"
         self._set(name, phase="down", since_ms=at.now_ms, why_down=why_down)
         self._do(ReportDown(name, child.incarnation, why_down))
+        placed = moves.after_end(child, exit_class)
+        self._set(name, came_from=None)
+        if placed is not None and self.tree.result is None:
+            self._place(name, placed, detail)
         if self.tree.phase != "running":
             self._stop_level()
+            return
+        if placed is not None and placed.starts and not child.held:
+            self._start(name)
             return
         if child.restart_wanted:
             self._start(name, again=True)
@@ -376,6 +406,49 @@ class _Step:
                 self._set(name, held=False)
                 self._start(name, again=child.was_ready)
                 return AnswerChange(f"{name} is being started")
+
+    # --- moves ---
+
+    def _move(self, asked: MoveAsked) -> AnswerChange:
+        name, answer = asked.child, moves.asked(self.tree, asked.child, asked.place)
+        match answer.what:
+            case "refuse":
+                return AnswerChange(answer.text, refused=True)
+            case "place":
+                self._place(name, moves.Placed(asked.place), "")
+            case "stay":
+                self._set(name, moves_to=None)
+                self._ask_to_leave(name, leaves=False)
+            case "leave" | "later":
+                self._set(name, moves_to=asked.place, moves_why="")
+                if answer.what == "leave":
+                    self._ask_to_leave(name, leaves=True)
+        return AnswerChange(answer.text)
+
+    def _ask_to_leave(self, name: str, *, leaves: bool) -> None:
+        child = self.tree.children[name]
+        if child.phase == "ready":
+            self._do(TellChild(name, LeavePlace(incarnation=child.incarnation, leaves=leaves)))
+
+    def _place(self, name: str, placed: moves.Placed, detail: str) -> None:
+        """The child is down."""
+        before = self.tree.children[name].place
+        came_from = None if placed.back or placed.why else before
+        self._set(name, place=placed.place, moves_to=None, moves_why="", came_from=came_from)
+        self._do(PlaceChild(name, placed.place, placed.why))
+        self._do(Announce("error" if placed.back else "note", moves.told(name, before, placed, detail)))
+
+    def _give_up(self, place: str) -> None:
+        for name, child in self.tree.children.items():
+            to, why = moves.after_loss(child, place), f"{place} is given up"
+            if child.came_from == place:
+                self._set(name, came_from=None)
+            if to is not None and child.phase == "down":
+                self._place(name, moves.Placed(to, why), "")
+            elif to != child.moves_to:
+                self._set(name, moves_to=to, moves_why=why)
+                if to is None:
+                    self._ask_to_leave(name, leaves=False)
 
     def _answer(self, action: Action, name: str) -> AnswerChange:
         """Carries out a change by hand. While the tree is suspended, the change concerns all children."""

@@ -80,6 +80,19 @@ class ChangeAsked(msgspec.Struct, frozen=True):
     child: str
 
 
+class MoveAsked(msgspec.Struct, frozen=True):
+    """The user asks for an actor to run elsewhere. The place can be used: it has been tried."""
+
+    child: str
+    place: str  # a host's name; "" = home
+
+
+class PlaceGivenUp(msgspec.Struct, frozen=True):
+    """Nothing of ours lives at this place any more, and nothing can be started there."""
+
+    place: str
+
+
 class SupervisorFailed(msgspec.Struct, frozen=True):
     """A command could not be carried out: an error of ours."""
 
@@ -99,6 +112,8 @@ Event = (
     | Tick
     | StopAsked
     | ChangeAsked
+    | MoveAsked
+    | PlaceGivenUp
     | SupervisorFailed
 )
 
@@ -111,6 +126,14 @@ class StartChild(msgspec.Struct, frozen=True):
 
     child: str
     incarnation: int
+
+
+class PlaceChild(msgspec.Struct, frozen=True):
+    """The child is down. From its next start on it runs there."""
+
+    child: str
+    place: str  # a host's name; "" = home
+    why: str  # it is placed there, where no user asked for it
 
 
 class KillChild(msgspec.Struct, frozen=True):
@@ -183,6 +206,7 @@ class AnswerChange(msgspec.Struct, frozen=True):
 
 Command = (
     StartChild
+    | PlaceChild
     | KillChild
     | TellChild
     | ReportUp

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from actors.hosts import HOME
 from actors.machines import run
 from actors.machines.run import Phase, RunState, TurnSettled
 from actors.machines.run.steps import uncounted_verdicts
@@ -41,6 +42,7 @@ def project(before: RunState, event: run.Event, after: RunState, at: str) -> lis
     return [
         {"at": at, **line}
         for line in (
+            *_placed(event),
             *_claim_of_done(before, event),
             *_reviews(before, event, after),
             *_end_of_iterations(before, after),
@@ -48,6 +50,13 @@ def project(before: RunState, event: run.Event, after: RunState, at: str) -> lis
             *_result(after),
         )
     ]
+
+
+def _placed(event: run.Event) -> list[Line]:
+    if not isinstance(event, run.AgentPlaced):
+        return []
+    line: Line = {"kind": "place", "actor": event.role, "host": event.host or HOME}
+    return [{**line, "detail": event.why} if event.why else line]
 
 
 def _claim_of_done(before: RunState, event: run.Event) -> list[Line]:

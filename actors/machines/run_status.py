@@ -44,6 +44,7 @@ def run_status(state: run.RunState, now_ms: int) -> RunStatus:
         spent=state.spent,
         notable=notifications.notable(state),
         proof=state.proof,
+        relocations=state.relocations,
     )
 
 

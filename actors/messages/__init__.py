@@ -74,6 +74,7 @@ from actors.messages.mail import (
     OtherWorkDone,
     ShowMail,
 )
+from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
 from actors.messages.travel import FetchTree, TreeParcel, TreeTakenIn
 from actors.messages.values import (
     FULL_PERCENT,
@@ -107,6 +108,7 @@ __all__ = [
     "WIRE_VERSION",
     "Ack",
     "ActorDown",
+    "ActorPlaced",
     "ActorUp",
     "AgentContact",
     "AgentStatus",
@@ -132,6 +134,7 @@ __all__ = [
     "InterruptTurnRequest",
     "JobEnded",
     "KeepJobs",
+    "LeavePlace",
     "ListMail",
     "Load",
     "Loaded",
@@ -155,6 +158,7 @@ __all__ = [
     "Peek",
     "Peeked",
     "PeerWrote",
+    "PlaceLeft",
     "Progress",
     "ProgressKind",
     "Proof",

@@ -98,6 +98,7 @@ class RunStatus(Message, frozen=True, kw_only=True):
     spent: tuple[Spent, ...] = ()  # by all settled turns, messages included; one for each session and model
     notable: Notable | None = None  # for a user who is not there
     proof: Proof | None = None  # of the task that was completed last
+    relocations: int = 0  # how many times an agent was moved to another place while the run was running
 
 
 class AgentStatus(Message, frozen=True, kw_only=True):

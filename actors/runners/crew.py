@@ -38,6 +38,11 @@ class Crew:
 
         threading.Thread(target=work, name=f"job {job_id}", daemon=True).start()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs that is wanted."""
+        return bool(self._running)
+
     def take(self, over: JobOver) -> bool:
         """Whether this answer is still wanted: False for a job that was interrupted meanwhile."""
         wanted = self._running.pop(over.job_id, None) is not None

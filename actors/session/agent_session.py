@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from actors.messages import Patience, StartTurnRequest
 from actors.session.driver import Driver
-from actors.session.inbox import HoldChanged, InterruptRequested, MessageBrought
+from actors.session.inbox import HoldChanged, InterruptRequested, LeaveAsked, MessageBrought
 from actors.session.options import SessionOptions
 
 
@@ -47,6 +48,12 @@ class AgentSession:
         too. `patience`: None leaves it as it is.
         """
         self._driver.put(HoldChanged(held, finishing, patience))
+
+    def leave(self, then: Callable[[], None] | None) -> None:
+        """No turn starts or resumes here any more. `then` is called in the session's thread whenever none runs; it may
+        be called again. None: the session stays after all.
+        """
+        self._driver.put(LeaveAsked(then))
 
     def interrupt(self, turn_id: str, reason: str) -> None:
         """Interrupts this turn, or cancels it before its start. It settles as interrupted, unless it has just ended."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ from actors.session.inbox import (
     InterruptOverdue,
     InterruptRequested,
     Item,
+    LeaveAsked,
     LookDue,
     MessageBrought,
     ProgramEnded,
@@ -59,6 +61,7 @@ class Driver:
         self._purse = Purse(options.left_usd)
         self._held = options.is_held
         self._finishing = False
+        self._leaving: Callable[[], None] | None = None
         self._asks = ""  # the agent's question to the user in its own TUI
         self._interrupting = False
         self._guard = Guard(
@@ -100,6 +103,8 @@ class Driver:
                     asks=self._asks,
                     account=accounts.label(self.ledger.account, self._options.accounts),
                 )
+                if self._leaving is not None and self._running is None:
+                    self._leaving()
                 await self._take(await self._inbox.get())
         finally:
             await self.drop_agent()
@@ -114,6 +119,8 @@ class Driver:
                 self._held, self._finishing = item.held, item.finishing
                 self._guard.patience = item.patience or self._guard.patience
                 await self._watch()
+            case LeaveAsked():
+                self._leaving = item.then
             case InterruptRequested():
                 await self._interrupt(item)
             case TurnOver():
@@ -297,8 +304,8 @@ class Driver:
             self._clock(),
             is_running=self._running is not None,
             is_resting=self._keeper.is_resting,
-            is_held=self._held,
-            is_finishing=self._finishing,
+            is_held=self._held or self._leaving is not None,
+            is_finishing=self._finishing and self._leaving is None,
         )
 
     async def _look(self, entry: turn.Entry) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from actors.messages import Patience, Purpose, StartTurnRequest, TurnOutcome, Usage
@@ -22,6 +24,12 @@ class HoldChanged(msgspec.Struct, frozen=True):
     held: bool
     finishing: bool = False
     patience: Patience | None = None
+
+
+class LeaveAsked(msgspec.Struct, frozen=True):
+    """No turn starts or resumes any more. `then` is called whenever none runs. None: the session stays after all."""
+
+    then: Callable[[], None] | None
 
 
 class InterruptRequested(msgspec.Struct, frozen=True):
@@ -84,6 +92,7 @@ Item = (
     StartTurnRequest
     | MessageBrought
     | HoldChanged
+    | LeaveAsked
     | InterruptRequested
     | TurnOver
     | PromptSeen

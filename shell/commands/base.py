@@ -37,7 +37,7 @@ class Command:
 
     `typed` gets the words after the name at the prompt, and returns the text to print. It runs in the prompt's command
     thread, so it may wait for the run. Its docstring is its help. `completes`: the candidates of each place after the
-    name, separated by "|": "actor", "agent", "command", "mail", or the words themselves.
+    name, separated by "|": "actor", "agent", "command", "host", "mail", or the words themselves.
 
     `row` is the grammar of `loop NAME`. `once` prints the answer and returns an exit status; a run that is not running
     is shown from its files, and orders to it are refused with the command that resumes it. With --json it prints one

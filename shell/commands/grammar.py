@@ -19,6 +19,7 @@ class Invocation(NamedTuple):
     name: str
     run: str = ""
     actor: str = ""
+    host: str = ""
     agent: str = ""
     action: str = ""
     text: str = ""

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import cloudpickle
@@ -45,7 +46,7 @@ from actors.messages import (
 )
 from actors.remote import RemoteRef
 from actors.settings import Role
-from supervisor.actor import change_child
+from supervisor.actor import change_child, move_child
 from supervisor.control.protocol import (
     ActorReport,
     AnswerQuestion,
@@ -64,6 +65,7 @@ from supervisor.control.protocol import (
     MailboxReport,
     MailReport,
     OrderMail,
+    PlaceActor,
     Refusal,
     Report,
     RequestReview,
@@ -75,9 +77,11 @@ from supervisor.control.protocol import (
 from supervisor.control.server import TraceTap
 from supervisor.control.standing import RunStanding
 from supervisor.dead_letters import DeadLetter
+from supervisor.hosts.moving import role_named
 from supervisor.inspections import evaluation, overview
 from supervisor.router import Router
 from supervisor.run_tree import BRIDGE, DRIVER, WORKER, RunSpec
+from supervisor.tree_protocol import AnswerChange
 
 # An actor answers in milliseconds, unless it is stuck or being replaced. Then the console gets an answer after this
 # time.
@@ -102,6 +106,7 @@ class ControlHandler:
         stop: Callable[[str, bool], None],
         show: Callable[[Progress], None],
         hosts: Callable[[], list[HostReport]] = list,
+        move: Callable[[Role, str, Callable[[], None]], str],
     ) -> None:
         self._spec = spec
         self._log = logger.bind(run=spec.key)
@@ -110,6 +115,7 @@ class ControlHandler:
         self._stop = stop
         self._show = show
         self._hosts = hosts
+        self._move = move
         self._supervisor: pykka.ActorRef[Any] | None = None
         self._started_at_ms = wall_ms()
         self._standing = RunStanding(checks_in=WORKER)
@@ -212,6 +218,8 @@ class ControlHandler:
                 return self._ask_run(WaiveFindingRequest(finding_id=request.finding_id, reason=request.reason))
             case ChangeActor():
                 return self._change(request)
+            case PlaceActor():
+                return self._place(request)
             case LookAtMail() | OrderMail():
                 return self._mail(request)
             case _:
@@ -235,17 +243,30 @@ class ControlHandler:
         self.note(answer)
         return Done(text=answer.line)
 
+    def _place(self, request: PlaceActor) -> AnyAnswer:
+        """Breaks its turn off only when the move is certain."""
+        role = role_named(request.actor, self._spec.labels)
+
+        def interrupt() -> None:
+            with suppress(UserError):  # no turn runs
+                self._interrupt(Interrupt(agent=role))
+
+        text = self._move(role, request.host, interrupt if request.now else lambda: None)
+        self._show(_said(f"place {role} {request.host}: {text}"))
+        return Done(text=text)
+
+    def ask_to_move(self, role: Role, place: str) -> str:
+        """Any thread but the supervisor's: has the actor moved to this place, which can be used. Raises `LoopError`."""
+        supervisor = self._supervisor
+        assert supervisor is not None
+        return _done(lambda: move_child(supervisor, role, place, timeout_s=PATIENCE_S))
+
     def _change(self, request: ChangeActor) -> AnyAnswer:
-        assert self._supervisor is not None
-        try:
-            changed = change_child(self._supervisor, request.action, request.actor, timeout_s=PATIENCE_S)
-        except pykka.ActorDeadError:
-            return Refusal(text="the run is ending")
-        except pykka.Timeout:
-            return Refusal(text=f"the supervisor did not answer within {PATIENCE_S:g} s", in_doubt=True)
-        if not changed.refused:
-            self._show(_said(f"{request.action} {request.actor}: {changed.text}"))
-        return Refusal(text=changed.text) if changed.refused else Done(text=changed.text)
+        supervisor = self._supervisor
+        assert supervisor is not None
+        text = _done(lambda: change_child(supervisor, request.action, request.actor, timeout_s=PATIENCE_S))
+        self._show(_said(f"{request.action} {request.actor}: {text}"))
+        return Done(text=text)
 
     # --- agents -----------------------------------------------------------------------------------------------------
 
@@ -357,6 +378,19 @@ class ControlHandler:
         code = Apply(function=cloudpickle.dumps(function))
         answer = self._ref(actor.name).ask(code, timeout_s=PATIENCE_S, once=True)
         return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
+
+
+def _done(ask: Callable[[], AnswerChange]) -> str:
+    """The supervisor's answer. Raises `LoopError` where nothing was changed, or it is not known."""
+    try:
+        answer = ask()
+    except pykka.ActorDeadError:
+        raise UserError("the run is ending") from None
+    except pykka.Timeout:
+        raise UndeliverableError(f"the supervisor did not answer within {PATIENCE_S:g} s") from None
+    if answer.refused:
+        raise UserError(answer.text)
+    return answer.text
 
 
 def _how_heard(label: str, heard: HumanHeard) -> str:

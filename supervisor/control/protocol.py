@@ -157,6 +157,14 @@ class ChangeActor(Request, frozen=True, kw_only=True, tag=True):
     actor: str
 
 
+class PlaceActor(Request, frozen=True, kw_only=True, tag=True):
+    """Move an agent's actor to this host when its running turn has ended; `now` interrupts it. Answered by `Done`."""
+
+    actor: str  # its role, or its agent's name
+    host: str  # "home" = home
+    now: bool = False
+
+
 class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
     """List the mail between the agents: all unfinished mail and the newest `finished` of the rest; or show the mail
     `mail_id`. Answered with `MailReport`.
@@ -196,6 +204,7 @@ AnyRequest = (
     | SubmitVerdict
     | WaiveFinding
     | ChangeActor
+    | PlaceActor
     | LookAtMail
     | OrderMail
     | Trace

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ class _Link:
     granted: Granted
 
 
+@dataclass(frozen=True)
+class _Reach:
+    """Somebody wants to use the host."""
+
+    done: Future[str] = field(default_factory=Future)
+
+
 class HostLauncher:
     """See `supervisor.launchers.Launcher`. Two threads: one carries requests out, one reads what the shim says."""
 
@@ -67,7 +75,7 @@ class HostLauncher:
         self.host = host
         self._home = home
         self._reporter = Reporter(on_event)
-        self._work: queue.SimpleQueue[SpawnRequest | SignalRequest | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[SpawnRequest | SignalRequest | _Reach | None] = queue.SimpleQueue()
         self._first_failure: tuple[float, LoopError] | None = None
         self._guard = threading.Lock()
         self._link: _Link | None = None
@@ -86,6 +94,12 @@ class HostLauncher:
         """See `Launcher.start`."""
         self._asked_s[request.child, request.incarnation] = time.monotonic()
         self._work.put(request)
+
+    def reach(self) -> Future[str]:
+        """Makes the link if there is none. The result is why it cannot be made; "" = it is there."""
+        asked = _Reach()
+        self._work.put(asked)
+        return asked.done
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         """See `Launcher.kill`."""
@@ -139,17 +153,27 @@ class HostLauncher:
             self._first_failure = time.monotonic(), error
         while (request := self._work.get()) is not None and not self._closed.is_set():
             match request:
+                case _Reach():
+                    request.done.set_result(self._reached())
                 case SpawnRequest():
                     self._spawn(request)
                 case SignalRequest():
                     self._send(frame(request))
+
+    def _reached(self) -> str:
+        try:
+            self._connect_for_request()
+        except LoopError as error:
+            self._failed("idle", str(error))
+            return str(error)
+        return ""
 
     def _spawn(self, request: SpawnRequest) -> None:
         try:
             self._connect_for_request()
         except LoopError as error:
             self._failed(self._report.state, str(error))
-            is_first = self._report.state == "starting"  # what once worked may work again
+            is_first = self._report.state in ("idle", "starting")  # what once worked may work again
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
             return
@@ -300,6 +324,7 @@ class HostLauncher:
         with self._guard:
             children = list(self._children.values())
         if not children:
+            self._set_report(state="idle", since_ms=wall_ms(), why="")
             return
         wait_s = link.granted.given_up_in_s(time.monotonic())
         self._home.tell(f"{reason}; its actors are given up in {span(round(wait_s * 1_000))} unless it comes back")

@@ -60,11 +60,10 @@ class PlacingLauncher:
         self._home.close()
 
 
-def reports(places: Mapping[Role, Host], known: Mapping[str, Host], linked: Iterable[HostReport]) -> list[HostReport]:
+def reports(places: Mapping[Role, str], known: Mapping[str, Host], linked: Iterable[HostReport]) -> list[HostReport]:
     """Each host that the run uses, has used or may use, with the actors there."""
     found = {name: HostReport(name=name, actors=[], state="idle", since_ms=0) for name in known}
     found |= {each.name: each for each in linked}
     return [
-        replace(each, actors=[role for role, host in places.items() if host.name == each.name])
-        for each in found.values()
+        replace(each, actors=[role for role, name in places.items() if name == each.name]) for each in found.values()
     ]

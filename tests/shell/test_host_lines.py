@@ -44,7 +44,7 @@ def test_status_shows_the_hosts_that_matter_to_the_run():
 
 
 def test_a_host_of_the_configuration_is_known_before_anybody_needs_it():
-    found = placing.reports({"reviewer": BIG}, {"big": BIG, "other": BIG}, [LINKED])
+    found = placing.reports({"reviewer": "big"}, {"big": BIG, "other": BIG}, [LINKED])
     assert [(each.name, each.actors, each.state) for each in found] == [
         ("big", ["reviewer"], "connected"),
         ("other", [], "idle"),

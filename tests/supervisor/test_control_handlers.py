@@ -37,7 +37,14 @@ def handler(router: Router) -> ControlHandler:
         asked=RunSettings(run_uid="u", task="", needs_plan=False, worker="codex", reviewer="codex", paired=False),
     )
     console = router.open_local(spec.key, "console", lambda _message, _sender: None)
-    return ControlHandler(spec, router, ref=console.ref, stop=lambda _reason, _now: None, show=lambda _progress: None)
+    return ControlHandler(
+        spec,
+        router,
+        ref=console.ref,
+        stop=lambda _reason, _now: None,
+        show=lambda _progress: None,
+        move=lambda role, place, _then: f"{role} moves to {place}",
+    )
 
 
 def test_a_report_names_the_run_and_says_how_it_stands(handler: ControlHandler) -> None:

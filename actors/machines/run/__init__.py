@@ -30,6 +30,7 @@ from actors.machines.run.budgets import matters as usage_matters
 from actors.machines.run.commands import EndRun, Notice
 from actors.machines.run.events import (
     EVENTS,
+    AgentPlaced,
     ContactChanged,
     FindingWaived,
     MailReachedWorker,
@@ -83,6 +84,7 @@ __all__ = [
     "MAX_FAILURES_IN_A_ROW",
     "PLANNING_PHASES",
     "TRANSITIONS",
+    "AgentPlaced",
     "AskQuestion",
     "CheckResult",
     "ChecksEnded",

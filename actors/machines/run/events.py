@@ -86,6 +86,15 @@ class ContactChanged(Event, frozen=True, kw_only=True):
     comes: bool
 
 
+class AgentPlaced(Event, frozen=True, kw_only=True):
+    """An agent's actor runs on this host from now on. `moved`: it ran elsewhere before, under the same root."""
+
+    role: Role
+    host: str  # "" = home
+    moved: bool = False
+    why: str = ""  # it was moved, where nobody has asked for it
+
+
 class UsageGrew(Event, frozen=True, kw_only=True):
     """The usage of a settled turn that the run does not wait for. The same turn counts once."""
 
@@ -124,6 +133,7 @@ EVENTS: tuple[type[Event], ...] = (
     ReviewRequested,
     MailReachedWorker,
     ContactChanged,
+    AgentPlaced,
     UsageGrew,
     UsageSeen,
     TimePassed,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from actors.errors import IllegalEventError
 from actors.machines.run import gates, joblist, progress, review, steps
 from actors.machines.run.events import (
+    AgentPlaced,
     ContactChanged,
     FindingWaived,
     MailReachedWorker,
@@ -105,6 +106,13 @@ def contact_changed(state: RunState, event: ContactChanged) -> RunState:
     """The agent's later prompts mention the bridge, or do not."""
     others = tuple(role for role in state.absent if role != event.role)
     return replace(state, absent=others if event.comes else (*others, event.role))
+
+
+def agent_placed(state: RunState, event: AgentPlaced) -> RunState:
+    """Where the agent is, for the user and for the next root."""
+    others = tuple(each for each in state.places if each[0] != event.role)
+    places = tuple(sorted((*others, (event.role, event.host)))) if event.host else others
+    return replace(state, places=places, relocations=state.relocations + event.moved)
 
 
 def pause(state: RunState, event: PauseRequested) -> RunState:
@@ -215,7 +223,7 @@ def _more_iterations(state: RunState) -> RunState:
 def unfitting(state: RunState, event: Event) -> RunState:
     """Users' requests and mail may come at any time: that is not a bug. Any other unfitting event is."""
     if state.phase is not Phase.NEW:
-        if isinstance(event, MailReachedWorker | ContactChanged):
+        if isinstance(event, MailReachedWorker | ContactChanged | AgentPlaced):
             return state
         if type(event) in _SAID_BY_PEOPLE:
             return steps.say(state, f"{_SAID_BY_PEOPLE[type(event)]} changes nothing: the run {_situation(state)}")

@@ -134,6 +134,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()  # for the next iteration
     notes_sent: int = 0  # how many of them are in the last work prompt
     absent: tuple[Role, ...] = ()  # from the bridge: agents that have worked without contacting it
+    places: tuple[tuple[Role, str], ...] = ()  # the hosts of agents that are not at home
+    relocations: int = 0  # how many times an agent was moved while the run was running
     peer_wrote: bool = False  # a message of the peer reached the primary agent since the round began
     verdicts: tuple[RoundVerdict, ...] = ()  # of the last round
     findings: tuple[Finding, ...] = ()  # of all rounds of the task

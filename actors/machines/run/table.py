@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from actors.machines.run import answers, budgets, hooks, ledger, people, review, spending, trees, waits
 from actors.machines.run.events import (
+    AgentPlaced,
     ContactChanged,
     FindingWaived,
     MailReachedWorker,
@@ -82,6 +83,7 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
         RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_AFTER_AN_ITERATION, *_FIRST_STEPS),
         MailReachedWorker: _rule(people.mail_reached_worker, phase),
         ContactChanged: _rule(people.contact_changed, phase),
+        AgentPlaced: _rule(people.agent_placed, phase),
         HookEnded: _rule(hooks.ended, phase, *_AFTER_HOOKS.get(phase, ())),
         FindingWaived: _rule(ledger.waive, phase),
         **_spending(phase),

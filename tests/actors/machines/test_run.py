@@ -1622,6 +1622,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.MailReachedWorker: run.MailReachedWorker(sender="x"),
         run.FindingWaived: run.FindingWaived(finding_id="f1"),
         run.ContactChanged: run.ContactChanged(role="worker", comes=False),
+        run.AgentPlaced: run.AgentPlaced(role="worker", host="big"),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
         run.UsageSeen: run.UsageSeen(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
         run.TimePassed: run.TimePassed(ms=1),
@@ -1660,6 +1661,7 @@ def test_every_event_survives_the_journal() -> None:
     story.checks(0)
     story.happens(run.MailReachedWorker(sender="claude", text="x"))
     story.happens(run.ContactChanged(role="reviewer", comes=False))
+    story.happens(run.AgentPlaced(role="reviewer", host="big", moved=True))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.UsageSeen(role="worker", turn_id="y", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.TimePassed(ms=1))

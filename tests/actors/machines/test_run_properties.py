@@ -301,6 +301,10 @@ class RunMachine(RuleBasedStateMachine):
     def an_agent_comes_to_the_bridge_or_does_not(self, role, comes):
         self.happens(run.ContactChanged(role=role, comes=comes))
 
+    @rule(role=st.sampled_from(("worker", "reviewer")), host=st.sampled_from(("", "big")), moved=st.booleans())
+    def an_agent_is_placed(self, role, host, moved):
+        self.happens(run.AgentPlaced(role=role, host=host, moved=moved))
+
     @rule()
     def the_peer_writes(self):
         self.happens(run.MailReachedWorker(sender="claude"))

@@ -12,7 +12,7 @@ ON_DISK = {
     "run": {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
         *("CooldownEnded", "HookEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
-        *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged"),
+        *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged", "AgentPlaced"),
         *("FindingWaived", "UsageSeen", "TimePassed"),
     },
     "turn": {

@@ -1,0 +1,89 @@
+"""Decides about moves: what a request for another place comes to, and where a child is started that is down. Pure.
+
+An actor leaves its place when its running turn has ended, and its work is at home. Then it is stopped, and started at
+the new place as the next incarnation. The rules:
+
+- A request is carried out when the place can be used: that is tried before it is made.
+- A child that is down is placed at once; one that ends while it leaves has left.
+- The first incarnation at a new place that does not become ready, or cannot work there, goes back to the place before.
+- The present place, asked for while the child leaves, is a change of mind: it stays.
+- A place that is given up is left for home, also by those that are on their way to it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from actors.hosts import HOME
+from supervisor.children import Child, Tree
+from supervisor.policy import ExitClass
+
+What = Literal["refuse", "stay", "place", "leave", "later"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What follows from a request. place: at once. leave: ask it to. later: ask it to when it is ready."""
+
+    what: What
+    text: str
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A child that is down is placed there. `starts`: now, since it is down for this alone."""
+
+    place: str
+    why: str = ""
+    back: bool = False  # it could not work where it was sent
+    starts: bool = True
+
+
+def named(place: str) -> str:
+    """The place for the user."""
+    return place or HOME
+
+
+def asked(tree: Tree, name: str, place: str) -> Answer:
+    """What a request to move this child comes to."""
+    child = tree.children.get(name)
+    if child is None:
+        return Answer("refuse", f"no actor {name!r}: there are {', '.join(tree.children)}")
+    if tree.result is not None:
+        return Answer("refuse", "the run is ending: its actors can no longer be moved")
+    if place == child.place:
+        if child.moves_to is not None:
+            return Answer("stay", f"{name} stays at {named(place)}")
+        return Answer("refuse", f"{name} is at {named(place)} already")
+    if place == child.moves_to:
+        return Answer("refuse", f"{name} is on its way to {named(place)} already")
+    if child.phase == "down":
+        return Answer("place", f"{name} is down: it will be started at {named(place)}")
+    if child.phase == "ready":
+        return Answer("leave", f"{name} moves to {named(place)} when what it does now has ended")
+    return Answer("later", f"{name} is {child.phase}: it moves to {named(place)} after that")
+
+
+def after_end(child: Child, exit_class: ExitClass) -> Placed | None:
+    """Where a child that has just ended is started next; None: where it was."""
+    if child.moves_to is not None:
+        return Placed(child.moves_to, child.moves_why, starts=exit_class == "shutdown")
+    failed = exit_class == "permanent" or child.phase == "starting"
+    if child.came_from is not None and failed:
+        return Placed(child.came_from, f"it could not work at {named(child.place)}", back=True)
+    return None
+
+
+def after_loss(child: Child, place: str) -> str | None:
+    """Where a child moves when this place is given up; None: nowhere."""
+    if place not in (child.place if child.moves_to is None else "", child.moves_to):
+        return child.moves_to
+    return "" if child.place == place else None
+
+
+def told(name: str, before: str, placed: Placed, detail: str) -> str:
+    """What the user is told. `detail`: how the child's last incarnation has ended."""
+    if not placed.why:
+        return f"{name} moves from {named(before)} to {named(placed.place)}"
+    how = f" ({detail})" if placed.back else ""
+    return f"{name} continues at {named(placed.place)}: {placed.why}{how}"

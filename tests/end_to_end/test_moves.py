@@ -1,0 +1,108 @@
+"""Agents that move while their run is running: from home to a host, between hosts, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from actors.edges import run_dir
+from tests.end_to_end.test_hosts import LEASE, left_on, start, world_with_host, wrong
+from tests.lab.ssh_hosts import SshHost, missing
+from tests.lab.world import Loop, World
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+
+
+def place(world: World, *words: str) -> str:
+    done = world.run("place", *words)
+    return done.output.strip()
+
+
+def placed(world: World) -> object:
+    manifest = run_dir.read_manifest(world.run_directory())
+    assert manifest is not None
+    return manifest.get("places")
+
+
+def finished(world: World, host: SshHost, loop: Loop) -> None:
+    assert loop.wait() == 0, loop.output
+    assert "completed: review approved" in loop.output
+    assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
+    assert left_on(host) == []
+    assert wrong(world, host) == []
+
+
+def test_agents_move_to_a_host_and_home_while_the_run_is_running(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        loop = start(world, "reviewer=big")
+        loop.wait_for("are ready")
+        assert "worker moves to big when what it does now has ended" in place(world, "worker", "big")
+        assert "reviewer moves to home" in place(world, "embedded-reviewer", "home")
+        loop.wait_for("worker moves from home to big")
+        loop.wait_for("reviewer moves from big to home")
+        finished(world, host, loop)
+        assert placed(world) == {"worker": "big"}
+        lines = [line for line in world.transcript() if line.get("kind") == "place"]
+        assert sorted((line["actor"], line["host"]) for line in lines) == [
+            ("reviewer", "big"),
+            ("reviewer", "home"),
+            ("worker", "big"),
+        ]
+        assert json.loads(world.run("status", "--json").output)["status"]["relocations"] == 2
+
+
+def test_a_move_that_cannot_be_made_is_one_line_and_changes_nothing(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        loop = start(world)
+        loop.wait_for("are ready")
+        done = world.run("place", "worker", "bgi")
+        assert "or ssh in [hosts.bgi] (did you mean big?); worker stays at home" in done.output
+        assert done.process.returncode == 2
+        finished(world, host, loop)
+        assert placed(world) is None
+
+
+def test_a_running_turn_is_broken_off_where_the_user_wants_that(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        loop = start(world)
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        place(world, "worker", "big", "--now")
+        loop.wait_for("worker moves from home to big")
+        finished(world, host, loop)
+
+
+@pytest.mark.parametrize("what", ["actor", "shim", "root"])
+def test_a_kill_in_the_middle_of_a_move_loses_nothing(tmp_path: Path, what: str):
+    with world_with_host(tmp_path) as (world, host):
+        loop = start(world, "reviewer=big")
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        assert "worker moves to big" in place(world, "worker", "big")
+        if what == "actor":
+            os.kill(loop.pid_of("worker"), signal.SIGKILL)
+        loop.wait_for("worker moves from home to big")
+        if what == "shim":
+            host.kill("supervisor.hosts.shim")
+        if what == "root":
+            loop.signal(signal.SIGKILL)
+            loop.wait()
+            loop = world.start("--agent", "embedded", "--run-id", "1")
+        finished(world, host, loop)
+        if what == "actor":
+            assert placed(world) == {"worker": "big", "reviewer": "big"}
+
+
+def test_a_host_that_is_given_up_is_left_for_home_also_by_the_next_root(tmp_path: Path):
+    with world_with_host(tmp_path, **LEASE) as (world, host):
+        loop = start(world)
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        place(world, "worker", "big", "--now")
+        loop.wait_for("worker moves from home to big")
+        host.cut()
+        loop.wait_for("worker continues at home: big is given up")
+        assert loop.wait() == 0, loop.output
+        assert placed(world) == {}
+        host.mend()
