@@ -22,6 +22,7 @@ A signal, or the end of the terminal, ends it and everything that it has started
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -77,8 +78,17 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+is_once = False  # --once
+
+
+def repeats(wanted: int) -> int:
+    """How often a measurement is made: 1 with --once."""
+    return 1 if is_once else wanted
+
+
 def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> None:
     """Times both in turn, so that a slow moment of the machine hits both; prints medians."""
+    rounds = repeats(rounds)
     pairs = [(timed(ours), timed(theirs)) for _ in range(rounds)]
     mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"{name:<12} {mine:8.3f} s  against {other:8.3f} s: {mine / other:.2f}x  (median of {rounds})", flush=True)
@@ -100,7 +110,7 @@ def bench_run() -> None:
         environment = agent_environment(base / "home", server.url, "reviewer", os.environ)
         mark = uuid.uuid4().hex
         environment |= {"IS_SANDBOX": "1", "LOOP_COOLDOWN_MS": "0", MARK: mark}
-        rounds = 5
+        rounds = repeats(5)
         # A project for each: a plan that is there already is none.
         projects = [base / f"project-{number}" for number in range(1 + 2 * rounds)]
         for project in projects:
@@ -576,6 +586,7 @@ def inspect(client: ControlClient, actor: str, expression: str) -> str:
 
 
 def print_latency(name: str, action: Callable[[], object], rounds: int) -> None:
+    rounds = repeats(rounds)
     times = sorted(1_000 * timed(action) for _ in range(rounds))
     p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
     print(f"{name:<28} p50 {p50:7.2f} ms  p95 {p95:7.2f} ms  max {times[-1]:7.2f} ms  (of {rounds})", flush=True)
@@ -597,13 +608,18 @@ ROWS = {
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or [row for row in ROWS if row != "hosts"]
-    unknown = [row for row in wanted if row not in ROWS]
+    global is_once  # noqa: PLW0603 # said once, before any row
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures ratios: each of two things, in turn.")
+    rows = ", ".join(ROWS)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"what to measure (default: all but hosts): {rows}")
+    parser.add_argument("--once", action="store_true", help="time each thing once: shows that a row works, no figure")
+    options = parser.parse_args()
+    unknown = [row for row in options.rows if row not in ROWS]
     if unknown:
-        print(f"[bench] error: no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
-        return 2
+        parser.error(f"no row {unknown[0]!r}: there are {rows}")
+    is_once = options.once
     with orderly_end():
-        for row in wanted:
+        for row in options.rows or [row for row in ROWS if row != "hosts"]:
             ROWS[row]()
     return 0
 
