@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,8 @@ from actors.messages import (
     RunningUsageReport,
     SayToAgent,
     SessionOpened,
+    SessionParcel,
+    SessionTakenIn,
     StartJob,
     StartTurnRequest,
     TreeParcel,
@@ -62,6 +65,7 @@ from actors.messages import (
     TurnSettledReport,
     UsageReport,
 )
+from actors.runners import session_courier
 from actors.runners.away_agent import away
 from actors.runners.base import CHECKS, Runner
 from actors.runners.courier import AwayCourier, WithTree
@@ -112,6 +116,8 @@ class AgentActor(ProcessActor[StartAgent]):
     def on_start(self) -> None:
         """Starts the session; the actor is ready before the agent's program is."""
         start = self.context.start
+        if self._courier is None and (start.directory / session_courier.FOLDER / start.role).is_dir():
+            self._take_up_sessions()
         self.session = AgentSession(
             SessionOptions(
                 make_agent=self._make_agent,
@@ -131,6 +137,15 @@ class AgentActor(ProcessActor[StartAgent]):
         self.session.start()
         if start.role_prompt is not None:
             self.session.want(start.role_prompt)
+
+    def _take_up_sessions(self) -> None:
+        """Has the agent find the sessions that have come home from another host."""
+        start = self.context.start
+        accounts = session_courier.environments(start.environment, start.program)
+        try:
+            session_courier.put_where_agents_look(start.directory, start.role, start.agent.lower(), accounts, start.cwd)
+        except OSError as error:
+            self.tell_people("error", f"the session of another host cannot be resumed: {error}")
 
     def on_stop(self) -> None:
         """Ends the jobs and the agent's program; the next incarnation resumes what is unfinished."""
@@ -166,7 +181,7 @@ class AgentActor(ProcessActor[StartAgent]):
             case StartJob():
                 self._make_place()  # without it the job reports what is wrong
                 self._crew.start(message.job_id, lambda: self._runner(message))
-            case TreeParcel() | TreeTakenIn() if self._courier is not None:
+            case TreeParcel() | TreeTakenIn() | SessionParcel() | SessionTakenIn() if self._courier is not None:
                 self._courier.take(message)
             case KeepJobs():
                 self._crew.keep(message.job_ids)
@@ -342,7 +357,20 @@ class AgentActor(ProcessActor[StartAgent]):
         )
         if self._courier is None:
             return agent
-        return away(agent, self._courier, sink, lambda text: self.tell_people("error", f"{start.place}: {text}"))
+
+        def say(text: str) -> None:
+            self.tell_people("error", f"{start.place}: {text}")
+
+        accounts = session_courier.environments(start.environment, start.program)
+        sessions = session_courier.AwaySessions(
+            start.agent.lower(),
+            accounts[min(account, len(accounts) - 1)],
+            start.cwd,
+            ask=self._courier.ask,
+            new_id=lambda: str(uuid.uuid4()),
+            say=say,
+        )
+        return away(agent, self._courier, sessions, sink, say)
 
 
 @contextmanager

@@ -12,13 +12,16 @@ wanted (`KeepJobs`): a job may have been withdrawn while an AgentActor was down.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
-from actors.edges import tree
+from actors.adapters import session_files
+from actors.edges import run_dir, tree
 from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
 from actors.machines import run
@@ -30,6 +33,7 @@ from actors.messages import (
     AgentContact,
     AnswerQuestionRequest,
     ControlRun,
+    FetchSession,
     FetchTree,
     InterruptTurnRequest,
     JobEnded,
@@ -43,6 +47,7 @@ from actors.messages import (
     RunEnded,
     RunningUsageReport,
     RunStatus,
+    SessionParcel,
     StartTurnRequest,
     SubmitVerdictRequest,
     TreeParcel,
@@ -53,6 +58,7 @@ from actors.messages import (
 from actors.runners.base import CHECKS
 from actors.runners.courier import HomeCourier
 from actors.runners.crew import Crew, JobOver
+from actors.runners.session_courier import HomeSessions, environments
 from actors.runners.stopwatch import ClockTicked, Stopwatch
 from actors.settings import Role, RunSettings
 from actors.starts import StartRun
@@ -142,7 +148,7 @@ class RunActor(ProcessActor[StartRun]):
             case PeerWrote():
                 if sender.name == self._state.author:
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
-            case FetchTree() | TreeParcel() if self._courier is not None:
+            case FetchTree() | TreeParcel() | FetchSession() | SessionParcel() if self._courier is not None:
                 self._courier.take(sender.name, message)
             case ActorPlaced():
                 self._placed(message)
@@ -297,6 +303,16 @@ class RunActor(ProcessActor[StartRun]):
             report=self.context.ref("console").tell,
         )
 
+    def _own_sessions(self, role: str, session_id: str) -> Iterator[Path]:
+        """Files of the session that the agent has at home: only of the one that the run knows."""
+        start = self.context.start
+        known = run_dir.session_ids(run_dir.read_manifest(start.directory) or {})
+        for each, agent in start.agents.items():
+            if each == role and session_id == known.get(role):
+                for environment in environments(start.environment, start.programs.get(each)):
+                    if path := session_files.found(agent.lower(), environment, session_id):
+                        yield path
+
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
         if line := self._watch.look():
@@ -312,6 +328,12 @@ class RunActor(ProcessActor[StartRun]):
             salvage=f"refs/loop/{start.run_id}/salvage",
             tell=lambda role, message: self.context.ref(role).tell(message),
             say=self.tell_people,
+            sessions=HomeSessions(
+                start.directory,
+                {role: agent.lower() for role, agent in start.agents.items()},
+                own=self._own_sessions,
+                tell=lambda role, message: self.context.ref(role).tell(message),
+            ),
         )
 
     def _placed(self, message: ActorPlaced) -> None:

@@ -257,6 +257,12 @@ class RunTree:
                     environment=spec.environment,
                     run_id=spec.run_id,
                     created_at=str(self._manifest.get("createdAt", "")),
+                    agents={"worker": spec.worker, "reviewer": spec.reviewer},
+                    programs={
+                        role: found
+                        for role, agent in (("worker", spec.worker), ("reviewer", spec.reviewer))
+                        if (found := _program(spec.configured.get(agent.lower())))
+                    },
                 )
             case "worker":
                 return self._start_agent("worker", spec.worker, spec.worker_model)

@@ -75,7 +75,7 @@ from actors.messages.mail import (
     ShowMail,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
-from actors.messages.travel import FetchTree, TreeParcel, TreeTakenIn
+from actors.messages.travel import FetchSession, FetchTree, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
 from actors.messages.values import (
     FULL_PERCENT,
     ROLE_PROMPT,
@@ -125,6 +125,7 @@ __all__ = [
     "ControlRun",
     "Count",
     "DeliverMail",
+    "FetchSession",
     "FetchTree",
     "Finding",
     "FindingState",
@@ -176,6 +177,8 @@ __all__ = [
     "RunningUsageReport",
     "SayToAgent",
     "SessionOpened",
+    "SessionParcel",
+    "SessionTakenIn",
     "ShowMail",
     "Spent",
     "StartJob",
