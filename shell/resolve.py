@@ -194,6 +194,11 @@ def _preflight(
     agents: Agents, places: dict[Role, Host], configuration: Configuration, cwd: Path, environment: dict[str, str]
 ) -> None:
     """Refuses agents that cannot start here; what a host lacks is said when the actor starts there."""
+    for host in places.values():
+        if host.join:
+            from actors.edges import join_keys
+
+            join_keys.ready_for(environments.home(), host.name)
     here: dict[Role, str] = {"worker": agents.worker, "reviewer": agents.reviewer}
     for name in dict.fromkeys(name for role, name in here.items() if role not in places):
         find_adapter(name, configuration.agents).preflight(AgentSettings(name=name, cwd=cwd, environment=environment))
