@@ -252,6 +252,7 @@ class RunActor(ProcessActor[StartRun]):
                         model=command.model,
                         continues=command.continues,
                         reminder=command.reminder,
+                        texts=command.texts,
                         left_usd=run.left_usd(self._state),
                         within_ms=command.within_ms,
                         typed=command.typed,

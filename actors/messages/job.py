@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+
+import msgspec
 
 from actors.messages.base import Message
 from actors.messages.values import Patience, Purpose, TurnOutcome, Usage
@@ -22,6 +25,7 @@ class StartTurnRequest(Message, frozen=True, kw_only=True):
     left_usd: float | None = None  # what the run may still cost; None: without a limit
     within_ms: int = 0  # the turn may take this long; 0: as long as any turn of the session
     typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
+    texts: Mapping[str, str] = msgspec.field(default_factory=dict)  # the user's prompts that continue it, by name
 
 
 class TurnSettledReport(Message, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -161,7 +161,7 @@ class Driver:
         elif not turn.knows(self.ledger, request.turn_id):
             prompt = request.prompt
             if self.ledger.lost and request.continues:
-                prompt = await self.hand_over(prompt, prompts.GONE)
+                prompt = await self.hand_over(prompt, prompts.GONE, texts=request.texts)
             await self.record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
@@ -172,6 +172,7 @@ class Driver:
                     reminder=request.reminder,
                     within_ms=request.within_ms,
                     typed=request.typed,
+                    texts=request.texts,
                 )
             )
 
@@ -376,15 +377,16 @@ class Driver:
         lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
         events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
         for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
-            prompt = await self.hand_over(entry.prompt, prompts.GONE)
+            prompt = await self.hand_over(entry.prompt, prompts.GONE, texts=entry.texts)
             message_id = str(uuid.uuid4())
             events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
         await self.record(*events)
 
-    async def hand_over(self, prompt: str, why: str, said: str = "") -> str:
+    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
         """The prompt for a new session, with what is in the directory."""
         facts = await asyncio.to_thread(self._options.tree_facts)
-        return prompts.with_tree(prompts.hand_over(prompt, said=said, why=why), facts)
+        told = prompts.hand_over(prompt, said=said, why=why, template=texts.get("hand_over", ""))
+        return prompts.with_tree(told, facts)
 
     async def _agent_failed(self, error: AgentError) -> None:
         """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""

@@ -7,7 +7,7 @@ and tells it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from actors.adapters.base import Agent
@@ -33,7 +33,7 @@ class Session(Protocol):
     async def drop_agent(self) -> None:
         """Closes the agent's program."""
 
-    async def hand_over(self, prompt: str, why: str, said: str = "") -> str:
+    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
         """The prompt for a new session."""
 
     async def found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
@@ -136,7 +136,7 @@ class Settlement:
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
         why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
-        prompt = await self._session.hand_over(entry.prompt, why, outcome.text)
+        prompt = await self._session.hand_over(entry.prompt, why, outcome.text, texts=entry.texts)
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )

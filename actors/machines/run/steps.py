@@ -95,7 +95,8 @@ def diagnose(state: RunState) -> RunState:
     """Asks the worker why there is no progress, instead of another iteration."""
     why = progress.why(state)
     state = say(replace(state, phase=Phase.WORKING), f"no progress: {why}; the worker is asked for a diagnosis")
-    prompt = prompts.diagnosis(why, task=state.task, request=request(state))
+    template = state.run.prompts.get("diagnosis", "")
+    prompt = prompts.diagnosis(why, task=state.task, request=request(state), template=template)
     return turn(state, f"diagnosis-{state.worked}", state.author, "diagnosis", prompt)
 
 
