@@ -36,6 +36,7 @@ from actors.messages import (
     AgentStatus,
     ControlRun,
     DeliverMail,
+    GrantRequest,
     HumanHeard,
     InterruptTurnRequest,
     KeepJobs,
@@ -61,6 +62,7 @@ from actors.messages import (
     StartTurnRequest,
     TreeParcel,
     TreeTakenIn,
+    TurnGranted,
     TurnOutcome,
     TurnSettledReport,
     UsageReport,
@@ -173,7 +175,14 @@ class AgentActor(ProcessActor[StartAgent]):
                     self.session.want(aside)  # it never starts, and settles as interrupted
                 self.session.interrupt(message.turn_id, message.reason)
             case PauseTurns():
-                self.session.hold(held=message.held, finishing=message.finishing, patience=message.patience)
+                self.session.hold(
+                    held=message.held,
+                    finishing=message.finishing,
+                    patience=message.patience,
+                    by_grant=message.by_grant,
+                )
+            case TurnGranted():
+                self.session.grant(message.turn_id)
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
             case SayToAgent():
@@ -260,6 +269,10 @@ class AgentActor(ProcessActor[StartAgent]):
     def usage_seen(self, cost: turn.Cost) -> None:
         """Reports it to the run, which shows it, and interrupts the turn when it costs too much."""
         self.context.ref("run").tell(RunningUsageReport(role=self.role, **asdict(self._named(cost))))
+
+    def turn_wanted(self, turn_id: str, purpose: Purpose | Literal[""], after: str) -> None:
+        """Asks the run for its grant, after all reports on ended turns."""
+        self.context.ref("run").tell(GrantRequest(role=self.role, turn_id=turn_id, purpose=purpose, after=after))
 
     def _named(self, cost: turn.Cost) -> turn.Cost:
         return replace(cost, model=cost.model or self.context.start.model)

@@ -12,7 +12,7 @@ wanted (`KeepJobs`): a job may have been withdrawn while an AgentActor was down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,7 @@ from actors.messages import (
     ControlRun,
     FetchSession,
     FetchTree,
+    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -51,6 +52,7 @@ from actors.messages import (
     StartTurnRequest,
     SubmitVerdictRequest,
     TreeParcel,
+    TurnGranted,
     TurnSettledReport,
     UsageReport,
     WaiveFindingRequest,
@@ -66,7 +68,7 @@ from actors.stream import EventStream
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 LEAST_TIME_MS = 1_000  # shorter times are journalled with a later event
-_QUIET = (run.UsageGrew, run.UsageSeen, run.TimePassed, run.ContactChanged, run.AgentPlaced)
+_QUIET = (run.UsageGrew, run.UsageSeen, run.TurnWanted, run.TimePassed, run.ContactChanged, run.AgentPlaced)
 
 
 class RunActor(ProcessActor[StartRun]):
@@ -141,6 +143,8 @@ class RunActor(ProcessActor[StartRun]):
             case UsageReport():
                 self._forget_usage(message.turn_id)
                 self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
+            case GrantRequest():
+                self._see_claim(message)
             case ClockTicked():
                 self._happen_in_time()
             case AgentContact():
@@ -185,6 +189,16 @@ class RunActor(ProcessActor[StartRun]):
                 self._happen(each)
         else:
             self._tell_status()
+
+    def _see_claim(self, message: GrantRequest) -> None:
+        """A turn may begin once all that is known of the running ones is counted. Each claim gets its grant."""
+        if not run.grants_are_needed(self._state):
+            return  # the session has been told, or is being told
+        for each in list(self._seen.values()):
+            self._happen(each)
+        had = run.grants_of(self._state, message.role, message.turn_id)
+        self._happen(run.TurnWanted(**msgspec.structs.asdict(message)))
+        self._carry_out(had)
 
     def _forget_usage(self, turn_id: str) -> None:
         self._seen = {role: each for role, each in self._seen.items() if each.turn_id != turn_id}
@@ -237,7 +251,7 @@ class RunActor(ProcessActor[StartRun]):
         self._tell_status()
         return commands
 
-    def _carry_out(self, commands: list[run.Command]) -> None:
+    def _carry_out(self, commands: Sequence[run.Command]) -> None:
         for command in commands:
             self._do(command)
 
@@ -264,6 +278,8 @@ class RunActor(ProcessActor[StartRun]):
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
+            case run.GrantTurn():
+                self.context.ref(command.where).tell(TurnGranted(turn_id=command.turn_id))
             case run.InterruptChecks() | run.InterruptHook():
                 self._tell_kept_jobs(command.where)
             case run.AskQuestion():
@@ -365,7 +381,8 @@ class RunActor(ProcessActor[StartRun]):
         pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
         patience = _patience(self._state.settings)
         held = hold is not None or over or run.is_used_up(self._state)
-        return PauseTurns(held=held, finishing=pauses, patience=patience)
+        by_grant = run.grants_are_needed(self._state)
+        return PauseTurns(held=held, finishing=pauses, patience=patience, by_grant=by_grant)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:

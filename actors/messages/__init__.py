@@ -31,6 +31,7 @@ from actors.messages.control import (
     WaiveFindingRequest,
 )
 from actors.messages.job import (
+    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -39,6 +40,7 @@ from actors.messages.job import (
     RunningUsageReport,
     StartJob,
     StartTurnRequest,
+    TurnGranted,
     TurnSettledReport,
     UsageReport,
 )
@@ -130,6 +132,7 @@ __all__ = [
     "Finding",
     "FindingState",
     "FoundTurn",
+    "GrantRequest",
     "Heartbeat",
     "HumanHeard",
     "InterruptTurnRequest",
@@ -188,6 +191,7 @@ __all__ = [
     "TimeMs",
     "TreeParcel",
     "TreeTakenIn",
+    "TurnGranted",
     "TurnOutcome",
     "TurnSettledReport",
     "TurnStatus",

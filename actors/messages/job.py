@@ -51,7 +51,7 @@ class PauseTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
     A session is held until it first hears from the run. `finishing`: the run waits for what has begun, so a turn that
-    was cut is resumed. `patience`: for all turns, mail included.
+    was cut is resumed. `patience`: for all turns, mail included. `by_grant`: each turn needs a `TurnGranted` first.
     """
 
     must_arrive = True
@@ -59,6 +59,29 @@ class PauseTurns(Message, frozen=True, kw_only=True):
     held: bool
     finishing: bool = False
     patience: Patience = Patience()
+    by_grant: bool = False
+
+
+class GrantRequest(Message, frozen=True, kw_only=True):
+    """Session owner -> run: no turn runs here, and this one is to begin. "" = none is; a grant is given back.
+
+    It comes after the reports of what ended turns have used. `after`: the run's turn that has settled here last.
+    """
+
+    must_arrive = True
+
+    role: Literal["worker", "reviewer"]
+    turn_id: str
+    purpose: Purpose | Literal[""]
+    after: str
+
+
+class TurnGranted(Message, frozen=True, kw_only=True):
+    """Run -> session owner: this turn may begin."""
+
+    must_arrive = True
+
+    turn_id: str
 
 
 class UsageReport(Message, frozen=True, kw_only=True):

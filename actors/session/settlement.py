@@ -77,6 +77,7 @@ class Settlement:
                 turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), remembered=await self._stands(entry)
             )
             await self._session.record(chosen, *turn.attempt_spent(entry, outcome), cut)
+            self._report.spends(self._session.ledger.open[entry.turn_id])
         else:
             await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
         await self._session.drop_agent()  # the next start is in the other account
@@ -100,6 +101,7 @@ class Settlement:
                     turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
                 )
                 await self._session.record(*turn.attempt_spent(entry, outcome), cut)
+                self._report.spends(self._session.ledger.open[entry.turn_id])
             case "new session":
                 await self._move(entry, outcome, silences=silences)
             case "give up":
@@ -126,6 +128,7 @@ class Settlement:
             remembered=remembered,
         )
         await self._session.record(*first, *turn.attempt_spent(entry, outcome), deferred)
+        self._report.spends(self._session.ledger.open[entry.turn_id])
         self._keeper.given.discard(entry.message_id)
         if remembered:
             self._report.message(entry.purpose, entry.turn_id, "seen")
@@ -141,6 +144,7 @@ class Settlement:
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )
         await self._session.record(*turn.attempt_spent(entry, outcome), moved)
+        self._report.spends(self._session.ledger.open[entry.turn_id])
         what = "is silent" if silences else f"is full ({outcome.error})"
         self._report.note(f"the session {what}: a new one takes the turn over")
         await self._session.drop_agent()

@@ -43,6 +43,9 @@ def begin(state: RunState) -> RunState:
         counted=state.counted,
         windows=state.windows,
         running=state.running,
+        claims=state.claims,
+        most_tokens=state.most_tokens,
+        most_usd=state.most_usd,
         time_ms=state.time_ms,
     )
     if not state.task.strip():

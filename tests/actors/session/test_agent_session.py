@@ -137,6 +137,9 @@ class Listener:
     def usage_seen(self, cost: turn.Cost) -> None:
         self.told.put(("so far", cost.turn_id, cost.usage))
 
+    def turn_wanted(self, turn_id: str, purpose: str, after: str) -> None:
+        self.told.put(("wants", turn_id, purpose, after))
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         self.told.put(("mail", mail_id, state, reason))
 
