@@ -19,10 +19,7 @@ OLDEST_PYTHON = (3, 11)
 def host(asked: Host) -> Check:
     """Returns the check of this host."""
 
-    def check(place: Place) -> Iterator[Finding]:
-        if asked.join:
-            yield _joined(asked, place)
-            return
+    def check(_place: Place) -> Iterator[Finding]:
         from supervisor.hosts.probe import probe
 
         try:
@@ -34,19 +31,6 @@ def host(asked: Host) -> Check:
             yield judged(asked, found)
 
     return check
-
-
-def _joined(asked: Host, place: Place) -> Finding:
-    from supervisor.hosts.join_look import look
-
-    try:
-        python = look(asked, place.home)
-    except LoopError as error:
-        text = str(error).removeprefix(f"host {asked.name}: ")
-        remedy = f"run loop join there, with the file of loop keys new {asked.name}"
-        return Finding("hosts", asked.name, "problem", text, remedy, facts={"reachable": False})
-    text = f"joined, with this version of loop; Python {python}"
-    return Finding("hosts", asked.name, "ok", text, facts={"reachable": True, "python": python})
 
 
 def judged(asked: Host, found: Probed) -> Finding:

@@ -31,7 +31,6 @@ from actors.messages.control import (
     WaiveFindingRequest,
 )
 from actors.messages.job import (
-    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -40,7 +39,6 @@ from actors.messages.job import (
     RunningUsageReport,
     StartJob,
     StartTurnRequest,
-    TurnGranted,
     TurnSettledReport,
     UsageReport,
 )
@@ -62,9 +60,9 @@ from actors.messages.lifecycle import (
     Undeliverable,
 )
 from actors.messages.mail import (
-    ChangeMail,
+    ChangeMailRequest,
     DeliverMail,
-    ListMail,
+    ListMailRequest,
     MailAcceptedReport,
     MailFailedReport,
     MailHandledReport,
@@ -74,10 +72,10 @@ from actors.messages.mail import (
     MailSeenReport,
     MailShown,
     OtherWorkDone,
-    ShowMail,
+    ShowMailRequest,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
-from actors.messages.travel import FetchSession, FetchTree, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
+from actors.messages.travel import FetchTree, TreeParcel, TreeTakenIn
 from actors.messages.values import (
     FULL_PERCENT,
     ROLE_PROMPT,
@@ -122,24 +120,22 @@ __all__ = [
     "BudgetUse",
     "CannotStart",
     "Cause",
-    "ChangeMail",
+    "ChangeMailRequest",
     "CheckStatus",
     "ControlRun",
     "Count",
     "DeliverMail",
-    "FetchSession",
     "FetchTree",
     "Finding",
     "FindingState",
     "FoundTurn",
-    "GrantRequest",
     "Heartbeat",
     "HumanHeard",
     "InterruptTurnRequest",
     "JobEnded",
     "KeepJobs",
     "LeavePlace",
-    "ListMail",
+    "ListMailRequest",
     "Load",
     "Loaded",
     "MailAcceptedReport",
@@ -180,9 +176,7 @@ __all__ = [
     "RunningUsageReport",
     "SayToAgent",
     "SessionOpened",
-    "SessionParcel",
-    "SessionTakenIn",
-    "ShowMail",
+    "ShowMailRequest",
     "Spent",
     "StartJob",
     "StartTurnRequest",
@@ -191,7 +185,6 @@ __all__ = [
     "TimeMs",
     "TreeParcel",
     "TreeTakenIn",
-    "TurnGranted",
     "TurnOutcome",
     "TurnSettledReport",
     "TurnStatus",

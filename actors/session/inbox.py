@@ -19,20 +19,11 @@ class MessageBrought(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes. `by_grant`: a turn
-    needs `Granted` first.
-    """
+    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes."""
 
     held: bool
     finishing: bool = False
     patience: Patience | None = None
-    by_grant: bool = False
-
-
-class Granted(msgspec.Struct, frozen=True):
-    """The turn that waited may begin."""
-
-    turn_id: str
 
 
 class LeaveAsked(msgspec.Struct, frozen=True):
@@ -102,7 +93,6 @@ Item = (
     | MessageBrought
     | HoldChanged
     | LeaveAsked
-    | Granted
     | InterruptRequested
     | TurnOver
     | PromptSeen
