@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,7 @@ from actors.messages import (
     AgentStatus,
     ControlRun,
     DeliverMail,
+    GrantRequest,
     HumanHeard,
     InterruptTurnRequest,
     KeepJobs,
@@ -54,14 +56,18 @@ from actors.messages import (
     RunningUsageReport,
     SayToAgent,
     SessionOpened,
+    SessionParcel,
+    SessionTakenIn,
     StartJob,
     StartTurnRequest,
     TreeParcel,
     TreeTakenIn,
+    TurnGranted,
     TurnOutcome,
     TurnSettledReport,
     UsageReport,
 )
+from actors.runners import session_courier
 from actors.runners.away_agent import away
 from actors.runners.base import CHECKS, Runner
 from actors.runners.courier import AwayCourier, WithTree
@@ -105,13 +111,15 @@ class AgentActor(ProcessActor[StartAgent]):
             store=start.directory / tree.FOLDER,
             outputs=start.directory / CHECKS,
             created_at=start.created_at,
-            tell=self.show_progress,
+            tell=self.tell_people,
             report=self.context.ref("console").tell,
         )
 
     def on_start(self) -> None:
         """Starts the session; the actor is ready before the agent's program is."""
         start = self.context.start
+        if self._courier is None and (start.directory / session_courier.FOLDER / start.role).is_dir():
+            self._take_up_sessions()
         self.session = AgentSession(
             SessionOptions(
                 make_agent=self._make_agent,
@@ -131,6 +139,15 @@ class AgentActor(ProcessActor[StartAgent]):
         self.session.start()
         if start.role_prompt is not None:
             self.session.want(start.role_prompt)
+
+    def _take_up_sessions(self) -> None:
+        """Has the agent find the sessions that have come home from another host."""
+        start = self.context.start
+        accounts = session_courier.environments(start.environment, start.program)
+        try:
+            session_courier.put_where_agents_look(start.directory, start.role, start.agent.lower(), accounts, start.cwd)
+        except OSError as error:
+            self.tell_people("error", f"the session of another host cannot be resumed: {error}")
 
     def on_stop(self) -> None:
         """Ends the jobs and the agent's program; the next incarnation resumes what is unfinished."""
@@ -158,7 +175,14 @@ class AgentActor(ProcessActor[StartAgent]):
                     self.session.want(aside)  # it never starts, and settles as interrupted
                 self.session.interrupt(message.turn_id, message.reason)
             case PauseTurns():
-                self.session.hold(held=message.held, finishing=message.finishing, patience=message.patience)
+                self.session.hold(
+                    held=message.held,
+                    finishing=message.finishing,
+                    patience=message.patience,
+                    by_grant=message.by_grant,
+                )
+            case TurnGranted():
+                self.session.grant(message.turn_id)
             case DeliverMail():
                 self.session.deliver(message.mail_id, message.text)
             case SayToAgent():
@@ -166,7 +190,7 @@ class AgentActor(ProcessActor[StartAgent]):
             case StartJob():
                 self._make_place()  # without it the job reports what is wrong
                 self._crew.start(message.job_id, lambda: self._runner(message))
-            case TreeParcel() | TreeTakenIn() if self._courier is not None:
+            case TreeParcel() | TreeTakenIn() | SessionParcel() | SessionTakenIn() if self._courier is not None:
                 self._courier.take(message)
             case KeepJobs():
                 self._crew.keep(message.job_ids)
@@ -190,7 +214,7 @@ class AgentActor(ProcessActor[StartAgent]):
             if self._courier is not None:
                 self._courier.send()
         except (LoopError, OSError) as error:  # it goes home when the actor is here again
-            self.show_progress("error", f"{self.context.start.place}: what was done there has not come home: {error}")
+            self.tell_people("error", f"{self.context.start.place}: what was done there has not come home: {error}")
         self.tell_self(WorkAtHome())
 
     def _runner(self, message: StartJob) -> Runner:
@@ -214,7 +238,7 @@ class AgentActor(ProcessActor[StartAgent]):
         try:
             with _alone(start.directory / PLACE_LOCK):
                 for note in there_again(start.cwd, start.repository, start.run_id):
-                    self.show_progress("error", note)
+                    self.tell_people("error", note)
         except (LoopError, OSError) as error:
             return str(error)
         return ""
@@ -245,6 +269,10 @@ class AgentActor(ProcessActor[StartAgent]):
     def usage_seen(self, cost: turn.Cost) -> None:
         """Reports it to the run, which shows it, and interrupts the turn when it costs too much."""
         self.context.ref("run").tell(RunningUsageReport(role=self.role, **asdict(self._named(cost))))
+
+    def turn_wanted(self, turn_id: str, purpose: Purpose | Literal[""], after: str) -> None:
+        """Asks the run for its grant, after all reports on ended turns."""
+        self.context.ref("run").tell(GrantRequest(role=self.role, turn_id=turn_id, purpose=purpose, after=after))
 
     def _named(self, cost: turn.Cost) -> turn.Cost:
         return replace(cost, model=cost.model or self.context.start.model)
@@ -304,7 +332,7 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def _say(self, kind: ProgressKind, text: str) -> None:
         """A line of the agent."""
-        self.show_progress(kind, text, agent=self.context.start.label)
+        self.tell_people(kind, text, agent=self.context.start.label)
 
     def _report(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         self.context.ref("run").tell(TurnSettledReport(turn_id=turn_id, purpose=purpose, outcome=outcome))
@@ -342,7 +370,20 @@ class AgentActor(ProcessActor[StartAgent]):
         )
         if self._courier is None:
             return agent
-        return away(agent, self._courier, sink, lambda text: self.show_progress("error", f"{start.place}: {text}"))
+
+        def say(text: str) -> None:
+            self.tell_people("error", f"{start.place}: {text}")
+
+        accounts = session_courier.environments(start.environment, start.program)
+        sessions = session_courier.AwaySessions(
+            start.agent.lower(),
+            accounts[min(account, len(accounts) - 1)],
+            start.cwd,
+            ask=self._courier.ask,
+            new_id=lambda: str(uuid.uuid4()),
+            say=say,
+        )
+        return away(agent, self._courier, sessions, sink, say)
 
 
 @contextmanager

@@ -12,13 +12,16 @@ wanted (`KeepJobs`): a job may have been withdrawn while an AgentActor was down.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
-from actors.edges import tree
+from actors.adapters import session_files
+from actors.edges import run_dir, tree
 from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
 from actors.machines import run
@@ -30,7 +33,9 @@ from actors.messages import (
     AgentContact,
     AnswerQuestionRequest,
     ControlRun,
+    FetchSession,
     FetchTree,
+    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -43,9 +48,11 @@ from actors.messages import (
     RunEnded,
     RunningUsageReport,
     RunStatus,
+    SessionParcel,
     StartTurnRequest,
     SubmitVerdictRequest,
     TreeParcel,
+    TurnGranted,
     TurnSettledReport,
     UsageReport,
     WaiveFindingRequest,
@@ -53,6 +60,7 @@ from actors.messages import (
 from actors.runners.base import CHECKS
 from actors.runners.courier import HomeCourier
 from actors.runners.crew import Crew, JobOver
+from actors.runners.session_courier import HomeSessions, environments
 from actors.runners.stopwatch import ClockTicked, Stopwatch
 from actors.settings import Role, RunSettings
 from actors.starts import StartRun
@@ -60,7 +68,7 @@ from actors.stream import EventStream
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")
 LEAST_TIME_MS = 1_000  # shorter times are journalled with a later event
-_QUIET = (run.UsageGrew, run.UsageSeen, run.TimePassed, run.ContactChanged, run.AgentPlaced)
+_QUIET = (run.UsageGrew, run.UsageSeen, run.TurnWanted, run.TimePassed, run.ContactChanged, run.AgentPlaced)
 
 
 class RunActor(ProcessActor[StartRun]):
@@ -135,6 +143,8 @@ class RunActor(ProcessActor[StartRun]):
             case UsageReport():
                 self._forget_usage(message.turn_id)
                 self._happen(run.UsageGrew(**msgspec.structs.asdict(message)))
+            case GrantRequest():
+                self._see_claim(message)
             case ClockTicked():
                 self._happen_in_time()
             case AgentContact():
@@ -142,7 +152,7 @@ class RunActor(ProcessActor[StartRun]):
             case PeerWrote():
                 if sender.name == self._state.author:
                     self._happen(run.MailReachedWorker(sender=self.context.start.peer))
-            case FetchTree() | TreeParcel() if self._courier is not None:
+            case FetchTree() | TreeParcel() | FetchSession() | SessionParcel() if self._courier is not None:
                 self._courier.take(sender.name, message)
             case ActorPlaced():
                 self._placed(message)
@@ -180,6 +190,16 @@ class RunActor(ProcessActor[StartRun]):
         else:
             self._tell_status()
 
+    def _see_claim(self, message: GrantRequest) -> None:
+        """A turn may begin once all that is known of the running ones is counted. Each claim gets its grant."""
+        if not run.grants_are_needed(self._state):
+            return  # the session has been told, or is being told
+        for each in list(self._seen.values()):
+            self._happen(each)
+        had = run.grants_of(self._state, message.role, message.turn_id)
+        self._happen(run.TurnWanted(**msgspec.structs.asdict(message)))
+        self._carry_out(had)
+
     def _forget_usage(self, turn_id: str) -> None:
         self._seen = {role: each for role, each in self._seen.items() if each.turn_id != turn_id}
 
@@ -213,7 +233,7 @@ class RunActor(ProcessActor[StartRun]):
             after, commands = run.decide(self._state, event, now_ms)
         except IllegalEventError as error:
             logger.warning("not journalled: {}", error)
-            self.show_progress("note", str(error))
+            self.tell_people("note", str(error))
             return []
         # A late answer changes nothing and is not journalled. A RunResumed is journalled even so: else a pause under
         # this root would be lifted at the next restart.
@@ -227,11 +247,11 @@ class RunActor(ProcessActor[StartRun]):
             self._tell_hold()
         is_quiet = isinstance(event, _QUIET) and hold == self._hold and not after.asking
         if not (run.waits_for_tree_alone(after) or is_quiet):
-            self.show_progress("status", counted_down(self._status(), now_ms).line)
+            self.tell_people("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands
 
-    def _carry_out(self, commands: list[run.Command]) -> None:
+    def _carry_out(self, commands: Sequence[run.Command]) -> None:
         for command in commands:
             self._do(command)
 
@@ -246,6 +266,7 @@ class RunActor(ProcessActor[StartRun]):
                         model=command.model,
                         continues=command.continues,
                         reminder=command.reminder,
+                        texts=command.texts,
                         left_usd=run.left_usd(self._state),
                         within_ms=command.within_ms,
                         typed=command.typed,
@@ -257,22 +278,23 @@ class RunActor(ProcessActor[StartRun]):
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
+            case run.GrantTurn():
+                self.context.ref(command.where).tell(TurnGranted(turn_id=command.turn_id))
             case run.InterruptChecks() | run.InterruptHook():
                 self._tell_kept_jobs(command.where)
             case run.AskQuestion():
                 self.context.ref("console").tell(QuestionAsked(question=command.question))
             case run.EndRun():
                 if command.state == "completed" and self._state.run.keeps_checkpoints:
-                    run_id = self.context.run.rpartition("/")[2]
-                    self.show_progress("note", f"to repeat the checks: loop verify {run_id}")
+                    self.tell_people("note", f"to repeat the checks: loop verify {self.context.run.rpartition('/')[2]}")
                 self._watch_configuration()
                 self.context.ref("supervisor").tell(
                     RunEnded(state=command.state, detail=command.detail, resume=command.resume)
                 )
             case run.Notice():
-                self.show_progress("error" if command.error else "note", command.text)
+                self.tell_people("error" if command.error else "note", command.text)
                 if command.resume_hint:
-                    self.show_progress("note", f"to resume this run later: {self.context.start.resume}")
+                    self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
             case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:
                 job = runners.start_job(
                     command
@@ -294,14 +316,24 @@ class RunActor(ProcessActor[StartRun]):
             store=start.directory / tree.FOLDER,
             outputs=start.directory / CHECKS,
             created_at=start.created_at,
-            tell=self.show_progress,
+            tell=self.tell_people,
             report=self.context.ref("console").tell,
         )
+
+    def _own_sessions(self, role: str, session_id: str) -> Iterator[Path]:
+        """Files of the session that the agent has at home: only of the one that the run knows."""
+        start = self.context.start
+        known = run_dir.session_ids(run_dir.read_manifest(start.directory) or {})
+        for each, agent in start.agents.items():
+            if each == role and session_id == known.get(role):
+                for environment in environments(start.environment, start.programs.get(each)):
+                    if path := session_files.found(agent.lower(), environment, session_id):
+                        yield path
 
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
         if line := self._watch.look():
-            self.show_progress("note", line)
+            self.tell_people("note", line)
 
     # --- the agents' actors ---
 
@@ -312,7 +344,13 @@ class RunActor(ProcessActor[StartRun]):
             start.directory / tree.FOLDER,
             salvage=f"refs/loop/{start.run_id}/salvage",
             tell=lambda role, message: self.context.ref(role).tell(message),
-            say=self.show_progress,
+            say=self.tell_people,
+            sessions=HomeSessions(
+                start.directory,
+                {role: agent.lower() for role, agent in start.agents.items()},
+                own=self._own_sessions,
+                tell=lambda role, message: self.context.ref(role).tell(message),
+            ),
         )
 
     def _placed(self, message: ActorPlaced) -> None:
@@ -343,7 +381,8 @@ class RunActor(ProcessActor[StartRun]):
         pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
         patience = _patience(self._state.settings)
         held = hold is not None or over or run.is_used_up(self._state)
-        return PauseTurns(held=held, finishing=pauses, patience=patience)
+        by_grant = run.grants_are_needed(self._state)
+        return PauseTurns(held=held, finishing=pauses, patience=patience, by_grant=by_grant)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:

@@ -72,6 +72,8 @@ class StartRun(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     run_id: str = ""
     created_at: str = ""
+    agents: dict[Role, str] = {}  # the names of the agents, and their configuration: where their sessions are here
+    programs: dict[Role, AgentProgram] = {}
 
 
 class StartAgent(msgspec.Struct, frozen=True, kw_only=True):

@@ -85,7 +85,8 @@ def of_session(records: Iterable[Record], settings: RunSettings, role: Role, zon
         day = f"{datetime.fromtimestamp(record.at_ms / 1_000, zone).astimezone(zone):%Y-%m-%d}"
         if isinstance(event, turn.SessionTurnSettled):
             entry = ledger.open[event.turn_id]
-            if not (entry.carrier and event.outcome.usage == Usage()):
+            is_own = not entry.carrier and (entry.status != "intended" or entry.cuts > 0)  # else it never began
+            if is_own or event.outcome.usage != Usage():
                 add(entry, event.outcome.usage, event.outcome.model, turns=not entry.carrier)
         ledger = turn.apply(ledger, event)
     for entry in ledger.open.values():

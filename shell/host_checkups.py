@@ -19,7 +19,10 @@ OLDEST_PYTHON = (3, 11)
 def host(asked: Host) -> Check:
     """Returns the check of this host."""
 
-    def check(_place: Place) -> Iterator[Finding]:
+    def check(place: Place) -> Iterator[Finding]:
+        if asked.join:
+            yield _joined(asked, place)
+            return
         from supervisor.hosts.probe import probe
 
         try:
@@ -31,6 +34,19 @@ def host(asked: Host) -> Check:
             yield judged(asked, found)
 
     return check
+
+
+def _joined(asked: Host, place: Place) -> Finding:
+    from supervisor.hosts.join_look import look
+
+    try:
+        python = look(asked, place.home)
+    except LoopError as error:
+        text = str(error).removeprefix(f"host {asked.name}: ")
+        remedy = f"run loop join there, with the file of loop keys new {asked.name}"
+        return Finding("hosts", asked.name, "problem", text, remedy, facts={"reachable": False})
+    text = f"joined, with this version of loop; Python {python}"
+    return Finding("hosts", asked.name, "ok", text, facts={"reachable": True, "python": python})
 
 
 def judged(asked: Host, found: Probed) -> Finding:

@@ -12,6 +12,7 @@ from shell.commands.doctor import DOCTOR
 from shell.commands.findings import FINDINGS, WAIVE
 from shell.commands.grammar import Invocation
 from shell.commands.hosts import HOSTS
+from shell.commands.join import JOIN
 from shell.commands.keys import KEYS
 from shell.commands.log import LOGS
 from shell.commands.mail import MAIL
@@ -36,7 +37,7 @@ from shell.commands.worktree import WORKTREE
 # In the order of `loop --help`.
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
-    *(HOSTS, PLACE, KEYS, COST, NOTIFY, PROMPTS),
+    *(HOSTS, PLACE, JOIN, KEYS, COST, NOTIFY, PROMPTS),
     *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
 )
 

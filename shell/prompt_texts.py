@@ -16,14 +16,14 @@ from actors.settings_layers import Sourced, merge
 from shell import output
 from shell.commands.grammar import Invocation
 
-_USAGE = "loop prompts show [NAME] | copy [NAME...] DIR"
+_USAGE = "loop prompts show [NAME] | list | copy [NAME...] DIR"
 
 
 def show_or_copy(invocation: Invocation) -> int:
     """Runs `loop prompts` and returns an exit status. Raises `UserError` in one line."""
     words = invocation.text.split(" ") if invocation.text else []
     match invocation.action:
-        case "show" if len(words) <= 1:
+        case "show" | "list" if len(words) <= (invocation.action == "show"):
             configuration = trust.read_trusted(environments.home(), Path.cwd(), BUILT_IN_NAMES)
             if words:
                 _show(_known(words[0]), configuration, as_json=invocation.json)
@@ -38,7 +38,7 @@ def show_or_copy(invocation: Invocation) -> int:
             raise UserError(f"loop prompts copy needs a directory: {_USAGE}")
         case _:
             typed = f"{invocation.action} {invocation.text}".strip()
-            raise UserError(f"loop prompts takes show or copy, not {typed!r}: {_USAGE}")
+            raise UserError(f"loop prompts takes show, list or copy, not {typed!r}: {_USAGE}")
     return os.EX_OK
 
 

@@ -21,6 +21,7 @@ _OF_TODAY = {
     "asks_again": True,
     "binds_to_tree": True,
     "counts_verdicts": True,
+    "grants_turns": True,
     "keeps_checkpoints": True,
     "keeps_findings": True,
     "looks_at_limits": True,

@@ -34,6 +34,7 @@ from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.links import Links
 from supervisor.hosts.moving import Mover
 from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
@@ -116,6 +117,7 @@ class RootServices:
         self.router = Router(runtime)
         self.launcher = PlacingLauncher(make_launcher(self.from_launcher, runtime_dir=records, preload=preload))
         self.notifier = Notifier()
+        self.links = Links()
 
     def add(self, key: str, run: RunInstance) -> None:
         """Registers a run: from now on it gets the events of its children."""
@@ -132,6 +134,7 @@ class RootServices:
         """Kills what is left of all runs. The last notifications are sent first, for `last_words_s` at most."""
         self.notifier.close(last_words_s)
         self.launcher.close()
+        self.links.close()
         self.router.close()
 
     def from_launcher(self, event: Event) -> None:
@@ -211,7 +214,7 @@ class RunInstance:
                 done=self._done,
                 log=run_log(spec),
                 publish=self._handler.children,
-                has_operator=lambda: waits_for_user or spec.has_prompt or self._control.has_operator(),
+                attended=lambda: waits_for_user or spec.has_prompt or self._control.attended(),
                 asks=self._asks,
                 place=self._place,
             )
@@ -257,6 +260,7 @@ class RunInstance:
                     tell=lambda text: self.announce("note", text),
                     log=partial(_log_from, host.name),
                     given_up=partial(self._give_up, host.name),
+                    link=services.links.make,
                 )
                 self._hosts[host.name] = HostLauncher(services.from_launcher, host, side)
             return self._hosts[host.name]

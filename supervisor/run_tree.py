@@ -197,7 +197,7 @@ class RunTree:
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A run with a single agent has no bridge."""
-        bridge = (ChildSpec(id="bridge", entry=ENTRY, listens=True),) if self._spec.paired else ()
+        bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._spec.paired else ()
         return SupervisorSpec(
             children=(
                 ChildSpec(id="persistence", entry=ENTRY),
@@ -257,12 +257,19 @@ class RunTree:
                     environment=spec.environment,
                     run_id=spec.run_id,
                     created_at=str(self._manifest.get("createdAt", "")),
+                    agents={"worker": spec.worker, "reviewer": spec.reviewer},
+                    programs=self._programs(),
                 )
             case "worker":
                 return self._start_agent("worker", spec.worker, spec.worker_model)
             case _:
                 reviewer = self._start_agent("reviewer", spec.reviewer, spec.reviewer_model)
                 return replace(reviewer, role_prompt=self._role_prompt())
+
+    def _programs(self) -> dict[Role, AgentProgram]:
+        agents: dict[Role, str] = {"worker": self._spec.worker, "reviewer": self._spec.reviewer}
+        found = {role: _program(self._spec.configured.get(agent.lower())) for role, agent in agents.items()}
+        return {role: program for role, program in found.items() if program is not None}
 
     def _start_agent(self, role: Role, agent: str, model: str) -> StartAgent:
         spec = self._spec

@@ -113,13 +113,18 @@ class SocketLoop:
 
     def close_socket(self, socket: Socket) -> None:
         """Closes this socket before the loop ends."""
+        for watched, monitor in [each for each in self._monitored if each[0] is socket]:
+            self._monitored.remove((watched, monitor))
+            self._poller.unregister(monitor)
+            watched.disable_monitor()
+            monitor.close(0)
         self._poller.unregister(socket)
         self._sockets.remove(socket)
         socket.close(0)
 
-    def watch(self, fd: int) -> None:
-        """Polls this descriptor for reading as well."""
-        self._poller.register(fd, zmq.POLLIN)
+    def watch(self, fd: int, flags: int = zmq.POLLIN) -> None:
+        """Polls this descriptor for reading as well, or for what `flags` say; 0 = not any more."""
+        self._poller.register(fd, flags)
 
     def want_to_write(self, socket: Socket, *, wanted: bool) -> None:
         """Sets whether the poll also ends when the socket is writable."""

@@ -23,8 +23,12 @@ class Template(NamedTuple):
     text: str
     placeholders: Mapping[str, str]
     needs: tuple[str, ...]
+    ends_with: str = ""  # a placeholder that comes last: what follows it would grow with each continuation
 
 
+ASKED = "What you were asked:"  # before a request that is given again; readers find the request behind it
+_ASKED = "the request, as a whole; it comes last"
+_SAID = "the last words before it"
 _TASK = "the task; a plan comes with the user's own words"
 _PROOF = "the proof that is asked for"
 _DONE = "the line by which the worker says that it is done"
@@ -114,6 +118,24 @@ TEMPLATES: Mapping[str, Template] = {
         },
         ("{pass}", "{fail}"),
     ),
+    "verdict_now": Template(
+        "Your review took too long, and was interrupted. Look no further, run nothing, and change nothing. Give what "
+        "you have found so far: for everything that must change, the file and place, and what is wrong. The last line "
+        "of your answer is your verdict, alone and without any decoration: {pass} only when what you have seen proves "
+        "that the task is done, else {fail}.",
+        {"pass": "the line of a review that approves", "fail": "the line of a review that wants changes"},
+        ("{pass}", "{fail}"),
+    ),
+    "diagnosis": Template(
+        "There is no progress: {why}. Do not try again now, and change nothing. Another iteration follows. Answer in "
+        "at most 20 lines, for the user and for the reviewers:\n\n"
+        "1. What have you tried, and what came of it?\n"
+        "2. Why does it not work? Name the cause, or what you do not know about it.\n"
+        "3. What would settle it: another approach, a decision, an access or a fact? Say what only the user can give."
+        "\n\n{task}",
+        {"why": "what shows that there is no progress", "task": _TASK},
+        ("{why}", "{task}"),
+    ),
     "pull_request": Template(
         "The work below is done and approved. Publish it:\n\n"
         "1. Commit what is not committed yet, on a branch of its own if you are on the default branch, and push.\n"
@@ -129,6 +151,38 @@ TEMPLATES: Mapping[str, Template] = {
             "verified": "how the work was verified, for the body",
         },
         ("{task}",),
+    ),
+    "continuation": Template(
+        "Your work on this was cut short: {why}. Look at what you have already done, do not do it again, and carry on "
+        "from there. {asked}",
+        {"why": "why the turn was cut short", "asked": _ASKED},
+        ("{asked}",),
+        "{asked}",
+    ),
+    "reminder": Template(
+        "Your work on this was cut short: {why}. The request is earlier in this conversation. Look at what "
+        "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
+        {"why": "why the turn was cut short"},
+        (),
+    ),
+    "hand_over": Template(
+        "{why} This is a new one, and nothing of the old conversation is here. "
+        "What you did is in the directory: before you carry on, read PLAN.md if there is one, `git status`, `git diff` "
+        "and `git log -n 20`. Do not do again what is there.\n\n{said}\n\n"
+        "Carry on to the end, and close as you are asked to. {asked}",
+        {"why": "why the old session has ended", "said": _SAID, "asked": _ASKED},
+        ("{asked}",),
+        "{asked}",
+    ),
+    "take_over": Template(
+        'You take this work over from "{giver}", whose usage limit is used up. It comes back later, and then reviews '
+        "what you did: the work is yours now, whatever you were told before. Nothing of its conversation is here. What "
+        "it did is in the directory: before you carry on, read PLAN.md if there is one, `git status`, `git diff` and "
+        "`git log -n 20`. Do not do again what is there.\n\n{said}\n\n"
+        "Carry on to the end, and close as you are asked to. {asked}",
+        {"giver": "the name of the agent whose limit is used up", "said": _SAID, "asked": _ASKED},
+        ("{asked}",),
+        "{asked}",
     ),
 }
 
@@ -173,4 +227,17 @@ def fault(name: str, text: str) -> Fault | None:
             return Fault(0, f"lacks {need}: {known[word]}; loop prompts show {name} has all of it")
         if not need.startswith("{") and need not in text:
             return Fault(0, f"does not mention {need}; loop prompts show {name} has all of it")
+    return _fault_at_the_end(name, text)
+
+
+def _fault_at_the_end(name: str, text: str) -> Fault | None:
+    last = TEMPLATES[name].ends_with
+    if last and not text.rstrip().endswith(last):
+        return Fault(0, f"does not end with {last}: put it last, as loop prompts show {name} has it")
+    if last and (ASKED in text or text.count(last) > 1):
+        return Fault(0, f"has {last} or the words {ASKED!r} before the end: {last} brings them, once")
     return None
+
+
+# Those of a turn that continues: its session needs them, too.
+OF_A_CONTINUATION = ("continuation", "reminder", "hand_over")

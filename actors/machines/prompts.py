@@ -17,7 +17,7 @@ import msgspec
 
 from actors.machines import finding_prompts
 from actors.machines.finding_prompts import ReviewFindings
-from actors.machines.prompt_templates import filled
+from actors.machines.prompt_templates import ASKED, filled
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
 ROLE_HEADER = "Your part"
@@ -27,8 +27,6 @@ PULL_REQUEST_HEADER = "Draft pull request"
 DIAGNOSIS_HEADER = "Diagnosis"
 KEEP_PLAN = "<plan>KEEP</plan>"
 CONTINUED = " (continued)"
-_LOOK = "read PLAN.md if there is one, `git status`, `git diff` and `git log -n 20`."
-_WHAT_WAS_ASKED = "What you were asked:"
 UNFINISHED = "the turn ended before you were finished"
 ENDED_EARLY = "your turn ended before you were through with it"
 SILENT = "for a long time there was no sign of life from you, so the turn was interrupted"
@@ -126,17 +124,10 @@ def iteration(
     return _join(iteration_header(number), filled("work", template, parts))
 
 
-def diagnosis(why: str, *, task: str, request: str = "") -> str:
+def diagnosis(why: str, *, task: str, request: str = "", template: str = "") -> str:
     """Asks the worker why there is no progress. `why`: what shows that."""
-    return _join(
-        DIAGNOSIS_HEADER,
-        f"There is no progress: {why}. Do not try again now, and change nothing. Another iteration follows. Answer in "
-        "at most 20 lines, for the user and for the reviewers:",
-        "1. What have you tried, and what came of it?\n"
-        "2. Why does it not work? Name the cause, or what you do not know about it.\n"
-        "3. What would settle it: another approach, a decision, an access or a fact? Say what only the user can give.",
-        _task(task, request),
-    )
+    parts = {"why": why, "task": _task(task, request)}
+    return _join(DIAGNOSIS_HEADER, filled("diagnosis", template, parts))
 
 
 def review(
@@ -195,15 +186,10 @@ def verdict(number: int, why: str, *, template: str = "") -> str:
     return _join(f"{review_header(number)}: verdict", filled("verdict", template, parts))
 
 
-def verdict_now(number: int) -> str:
+def verdict_now(number: int, *, template: str = "") -> str:
     """Asks a reviewer whose review took too long for what it has found so far, and for its verdict."""
-    return _join(
-        f"{review_header(number)}: verdict",
-        "Your review took too long, and was interrupted. Look no further, run nothing, and change nothing. Give what "
-        "you have found so far: for everything that must change, the file and place, and what is wrong. The last line "
-        f"of your answer is your verdict, alone and without any decoration: {REVIEW_PASS} only when what you have seen "
-        f"proves that the task is done, else {REVIEW_FAIL}.",
-    )
+    parts = {"pass": REVIEW_PASS, "fail": REVIEW_FAIL}
+    return _join(f"{review_header(number)}: verdict", filled("verdict_now", template, parts))
 
 
 def pull_request(
@@ -236,7 +222,7 @@ def pull_request(
     return _join(PULL_REQUEST_HEADER, filled("pull_request", template, parts))
 
 
-def continuation(prompt: str, *, why: str = UNFINISHED) -> str:
+def continuation(prompt: str, *, why: str = UNFINISHED, template: str = "") -> str:
     """Continues a turn that was cut short, e.g. because "the run was paused" (`why`).
 
     `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
@@ -244,15 +230,10 @@ def continuation(prompt: str, *, why: str = UNFINISHED) -> str:
     like any prompt; it does not grow.
     """
     header, body = _asked(prompt)
-    return _join(
-        header + CONTINUED,
-        f"Your work on this was cut short: {why}. Look at what you have already done, do not do it again, and carry on "
-        f"from there. {_WHAT_WAS_ASKED}",
-        body,
-    )
+    return _join(header + CONTINUED, filled("continuation", template, {"why": why, "asked": _again(body)}))
 
 
-def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False) -> str:
+def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False, template: str = "") -> str:
     """Continues a turn whose prompt is in the agent's own transcript, without repeating the prompt.
 
     `quoted`: repeats the prompt where its first line is ambiguous: all messages of an agent begin alike, and a user's
@@ -261,8 +242,7 @@ def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False) -> st
     header, body = _asked(prompt)
     return _join(
         header + CONTINUED,
-        f"Your work on this was cut short: {why}. The request is earlier in this conversation. Look at what "
-        "you have already done, do not do it again, carry on to the end, and close as you were asked to.",
+        filled("reminder", template, {"why": why}),
         f"This is the message that is meant; it was sent once:\n\n{body}" if quoted and body else "",
     )
 
@@ -272,37 +252,32 @@ GONE = "Your session does not exist any more."
 NO_SIGN_OF_LIFE = "In your session there was twice no sign of life from you for a long time."
 
 
-def hand_over(prompt: str, *, said: str = "", why: str = TOO_LONG) -> str:
+def hand_over(prompt: str, *, said: str = "", why: str = TOO_LONG, template: str = "") -> str:
     """Continues a turn in a new session, because of the old one (`why`). `said`: the agent's last words there.
 
     It repeats the whole request; the work done is in the directory.
     """
     header, body = _asked(prompt)
-    return _join(
-        header + CONTINUED,
-        f"{why} This is a new one, and nothing of the old conversation is here. "
-        f"What you did is in the directory: before you carry on, {_LOOK} Do not do again what is there.",
-        f"The last thing that you said in the old session:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else "",
-        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
-        body,
-    )
+    parts = {"why": why, "said": _said("you said in the old session", said), "asked": _again(body)}
+    return _join(header + CONTINUED, filled("hand_over", template, parts))
 
 
-def take_over(prompt: str, *, giver: str, said: str = "") -> str:
+def take_over(prompt: str, *, giver: str, said: str = "", template: str = "") -> str:
     """Gives a turn to the other agent, because the limit of the first one, `giver`, is used up. `said`: its last words.
 
     It repeats the whole request; the work done is in the directory.
     """
     header, body = _asked(prompt)
-    return _join(
-        header + CONTINUED,
-        f'You take this work over from "{giver}", whose usage limit is used up. It comes back later, and then reviews '
-        "what you did: the work is yours now, whatever you were told before. Nothing of its conversation is here. What "
-        f"it did is in the directory: before you carry on, {_LOOK} Do not do again what is there.",
-        f'The last thing that "{giver}" said:\n{said.strip()[-_SAID_LENGTH:]}' if said.strip() else "",
-        f"Carry on to the end, and close as you are asked to. {_WHAT_WAS_ASKED}",
-        body,
-    )
+    parts = {"giver": giver, "said": _said(f'"{giver}" said', said), "asked": _again(body)}
+    return _join(header + CONTINUED, filled("take_over", template, parts))
+
+
+def _said(who: str, said: str) -> str:
+    return f"The last thing that {who}:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else ""
+
+
+def _again(body: str) -> str:
+    return _join(ASKED, body)
 
 
 def with_tree(prompt: str, facts: Sequence[str]) -> str:
@@ -328,7 +303,7 @@ def _asked(prompt: str) -> tuple[str, str]:
     """The first line of a request, and its whole text, also of one that continues another."""
     header, _, body = prompt.partition("\n")
     if header.endswith(CONTINUED):
-        body = body.partition(_WHAT_WAS_ASKED)[2]
+        body = body.partition(ASKED)[2]
     return header.removesuffix(CONTINUED), body.strip()
 
 

@@ -20,6 +20,8 @@ turn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from actors.errors import IllegalEventError
@@ -71,6 +73,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     continues: str = ""
     reminder: str = ""
     typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
+    texts: Mapping[str, str] = {}  # as in `TurnIntended`
     moved: bool = False  # into a new session
     deferrals: int = 0
     waiting_since_ms: int = 0  # of the first deferral, Unix ms
@@ -168,6 +171,7 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
             reminder=event.reminder,
             within_ms=event.within_ms,
             typed=event.typed,
+            texts=event.texts,
         )
         return msgspec.structs.replace(ledger, open={**ledger.open, event.turn_id: entry})
     entry = _entry(ledger, event)
@@ -238,9 +242,14 @@ def text_of(ledger: Ledger, entry: Entry) -> str:
     """The text for the agent under the entry's message id."""
     if entry.cuts:
         if not entry.remembered:
-            return prompts.continuation(entry.prompt, why=prompts.SILENT if entry.silences else prompts.UNFINISHED)
+            why, template = (
+                prompts.SILENT if entry.silences else prompts.UNFINISHED,
+                entry.texts.get("continuation", ""),
+            )
+            return prompts.continuation(entry.prompt, why=why, template=template)
         why = prompts.SILENT if entry.silences else prompts.ENDED_EARLY
-        return prompts.reminder(entry.prompt, why=why, quoted=entry.purpose in {"mail", "human"})
+        is_quoted, template = entry.purpose in {"mail", "human"}, entry.texts.get("reminder", "")
+        return prompts.reminder(entry.prompt, why=why, quoted=is_quoted, template=template)
     if entry.reminder and entry.continues in ledger.standing:
         return entry.reminder
     return entry.prompt

@@ -35,6 +35,7 @@ class TurnIntended(LedgerEvent, frozen=True, kw_only=True):
     reminder: str = ""
     within_ms: int = 0  # how long it may take; 0: as long as any turn of the session
     typed: bool = False
+    texts: Mapping[str, str] = {}  # the user's, in place of built-in prompts that continue it, by name
 
 
 class TurnSubmitted(LedgerEvent, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from actors.messages.control import (
     WaiveFindingRequest,
 )
 from actors.messages.job import (
+    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -39,6 +40,7 @@ from actors.messages.job import (
     RunningUsageReport,
     StartJob,
     StartTurnRequest,
+    TurnGranted,
     TurnSettledReport,
     UsageReport,
 )
@@ -60,9 +62,9 @@ from actors.messages.lifecycle import (
     Undeliverable,
 )
 from actors.messages.mail import (
-    ChangeMailRequest,
+    ChangeMail,
     DeliverMail,
-    ListMailRequest,
+    ListMail,
     MailAcceptedReport,
     MailFailedReport,
     MailHandledReport,
@@ -72,10 +74,10 @@ from actors.messages.mail import (
     MailSeenReport,
     MailShown,
     OtherWorkDone,
-    ShowMailRequest,
+    ShowMail,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
-from actors.messages.travel import FetchTree, TreeParcel, TreeTakenIn
+from actors.messages.travel import FetchSession, FetchTree, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
 from actors.messages.values import (
     FULL_PERCENT,
     ROLE_PROMPT,
@@ -120,22 +122,24 @@ __all__ = [
     "BudgetUse",
     "CannotStart",
     "Cause",
-    "ChangeMailRequest",
+    "ChangeMail",
     "CheckStatus",
     "ControlRun",
     "Count",
     "DeliverMail",
+    "FetchSession",
     "FetchTree",
     "Finding",
     "FindingState",
     "FoundTurn",
+    "GrantRequest",
     "Heartbeat",
     "HumanHeard",
     "InterruptTurnRequest",
     "JobEnded",
     "KeepJobs",
     "LeavePlace",
-    "ListMailRequest",
+    "ListMail",
     "Load",
     "Loaded",
     "MailAcceptedReport",
@@ -176,7 +180,9 @@ __all__ = [
     "RunningUsageReport",
     "SayToAgent",
     "SessionOpened",
-    "ShowMailRequest",
+    "SessionParcel",
+    "SessionTakenIn",
+    "ShowMail",
     "Spent",
     "StartJob",
     "StartTurnRequest",
@@ -185,6 +191,7 @@ __all__ = [
     "TimeMs",
     "TreeParcel",
     "TreeTakenIn",
+    "TurnGranted",
     "TurnOutcome",
     "TurnSettledReport",
     "TurnStatus",

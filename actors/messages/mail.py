@@ -85,7 +85,7 @@ class MailRecord(msgspec.Struct, frozen=True, kw_only=True):
     moments: list[MailMoment]  # oldest first; in a list none
 
 
-class ListMailRequest(Message, frozen=True, kw_only=True):
+class ListMail(Message, frozen=True, kw_only=True):
     """Console -> bridge: all mail that is not finished, dead letters, and the newest `finished` of the rest.
 
     Answered by `MailList`.
@@ -97,13 +97,13 @@ class ListMailRequest(Message, frozen=True, kw_only=True):
 
 
 class MailList(Message, frozen=True, kw_only=True):
-    """Answer to `ListMailRequest`, in the order in which it was sent."""
+    """Answer to `ListMail`, in the order in which it was sent."""
 
     mails: list[MailRecord]
     left_out: int = 0  # finished mail that is not in the list
 
 
-class ShowMailRequest(Message, frozen=True, kw_only=True):
+class ShowMail(Message, frozen=True, kw_only=True):
     """Console -> bridge: show one mail in full. Answered by `MailShown`."""
 
     only_looks = True
@@ -111,7 +111,7 @@ class ShowMailRequest(Message, frozen=True, kw_only=True):
     mail_id: str  # or an unambiguous prefix of it
 
 
-class ChangeMailRequest(Message, frozen=True, kw_only=True):
+class ChangeMail(Message, frozen=True, kw_only=True):
     """Console -> bridge: a user's change. Answered by `MailShown`, when it is durable and carried out.
 
     Repeating a `change_id` changes nothing.
@@ -119,11 +119,11 @@ class ChangeMailRequest(Message, frozen=True, kw_only=True):
 
     change_id: str
     action: Literal["hold", "release", "edit", "requeue", "drop"]
-    mail_id: str  # as in `ShowMailRequest`
+    mail_id: str  # as in `ShowMail`
     text: str = ""  # the new text of an edit; the reason of a drop
 
 
 class MailShown(Message, frozen=True, kw_only=True):
-    """Answer to `ShowMailRequest` and `ChangeMailRequest`."""
+    """Answer to `ShowMail` and `ChangeMail`."""
 
     mail: MailRecord

@@ -1,4 +1,4 @@
-"""Messages between an agent's actor on another host and the run at home: the working tree. Pure."""
+"""Messages between an agent's actor on another host and the run at home: working tree and session. Pure."""
 
 from __future__ import annotations
 
@@ -39,3 +39,41 @@ class TreeTakenIn(Message, frozen=True, kw_only=True):
 
     request_id: str
     reason: str = ""  # why home does not follow it; "" = it does
+
+
+class FetchSession(Message, frozen=True, kw_only=True):
+    """Agent's actor -> run: send me the session's file, unless I have it all. `size` and `sha256`: what I have."""
+
+    must_arrive = True
+
+    request_id: str
+    session_id: str
+    size: int = 0
+    sha256: str = ""
+
+
+class SessionParcel(Message, frozen=True, kw_only=True):
+    """One part of a session's file, in either direction. All parts of a file have the same `request_id`."""
+
+    must_arrive = True
+
+    request_id: str
+    session_id: str
+    number: int = 1
+    of: int = 1
+    name: str = ""  # of the file, as its agent has named it; "" = there is none
+    offset: int = 0  # what the receiver has of it: the data comes after that
+    data: bytes = b""
+    size: int = 0  # of the whole file
+    sha256: str = ""
+    reason: str = ""  # why it does not travel; "" = it does
+
+
+class SessionTakenIn(Message, frozen=True, kw_only=True):
+    """Run -> agent's actor: your session's file has come home. `again`: it has to come as a whole."""
+
+    must_arrive = True
+
+    request_id: str
+    again: bool = False
+    reason: str = ""  # why it is not kept; "" = it is

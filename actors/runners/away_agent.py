@@ -1,4 +1,4 @@
-"""An agent on another host. Home's tree comes before each of its turns, and its work goes home after it.
+"""An agent on another host. Home's tree comes before each of its turns; its work and its session go home after it.
 
 One order holds for every turn, whoever it is for (run, mail or user): home's tree comes, the agent works, its work goes
 home, the turn is over. So no journey runs beside a turn: both are in the session's sequence. A turn that is interrupted
@@ -18,6 +18,7 @@ from actors.adapters.base import Agent, AgentEvent, EventSink, Schema, TakesMone
 from actors.errors import AgentDiedError, LoopError
 from actors.messages import FoundTurn, TurnOutcome
 from actors.runners.courier import AwayCourier
+from actors.runners.session_courier import AwaySessions
 
 _ON_THE_WAY = "the tree's way"
 
@@ -25,9 +26,18 @@ _ON_THE_WAY = "the tree's way"
 class AwayAgent:
     """See `base.Agent`; `inner` is the agent itself. `say` tells the user what has not come home."""
 
-    def __init__(self, inner: Agent, courier: AwayCourier, sink: EventSink, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        inner: Agent,
+        courier: AwayCourier,
+        sessions: AwaySessions,
+        sink: EventSink,
+        say: Callable[[str], None],
+    ) -> None:
         self._inner = inner
         self._courier = courier
+        self._sessions = sessions
+        self._session_id = ""
         self._sink = sink
         self._say = say
         self._at_work = False
@@ -36,8 +46,15 @@ class AwayAgent:
         self.can_steer = inner.can_steer
 
     async def open(self, session_id: str | None) -> str:
-        """See `base.Agent.open`."""
-        opened = await self._inner.open(session_id)
+        """See `base.Agent.open`. The session's file comes first: it may be that of another host."""
+        if session_id is not None:
+            try:
+                await self._travel(lambda: self._sessions.bring(session_id))
+            except (LoopError, OSError) as error:
+                self._say(f"the session {session_id} has not come from home: {error}")
+        if self._closed.is_set():
+            raise AgentDiedError("it was closed before it was open")
+        self._session_id = opened = await self._inner.open(session_id)
         self.can_steer = self._inner.can_steer
         return opened
 
@@ -86,6 +103,13 @@ class AwayAgent:
             self._courier.leave()
         except (LoopError, OSError) as error:  # the next journey takes it home
             self._say(f"what was done there has not come home: {error}")
+        self._take_session_home()
+
+    def _take_session_home(self) -> None:
+        try:
+            self._sessions.send(self._session_id)
+        except (LoopError, OSError) as error:
+            self._say(f"the session {self._session_id} has not come home: {error}")
 
     async def steer(self, message_id: str, text: str) -> bool:
         """See `base.Agent.steer`. A message that comes on the way gets a turn of its own."""
@@ -102,6 +126,7 @@ class AwayAgent:
         if found.state == "finished":
             with suppress(LoopError, OSError):  # the next journey takes it home
                 await self._travel(self._courier.send)
+            await self._travel(self._take_session_home)
         return found
 
     async def close(self) -> None:
@@ -138,11 +163,13 @@ class _WithBoth(_WithMoney, _WithBackground):
     """Both."""
 
 
-def away(inner: Agent, courier: AwayCourier, sink: EventSink, say: Callable[[str], None]) -> AwayAgent:
-    """The agent, whose tree travels; it can what `inner` can."""
+def away(
+    inner: Agent, courier: AwayCourier, sessions: AwaySessions, sink: EventSink, say: Callable[[str], None]
+) -> AwayAgent:
+    """The agent, whose tree and session travel; it can what `inner` can."""
     kinds = {(True, True): _WithBoth, (True, False): _WithMoney, (False, True): _WithBackground}
     kind = kinds.get((isinstance(inner, TakesMoney), isinstance(inner, WaitsForBackground)), AwayAgent)
-    return kind(inner, courier, sink, say)
+    return kind(inner, courier, sessions, sink, say)
 
 
 def _in_thread(call: Callable[[], None]) -> Future[None]:

@@ -11,9 +11,10 @@ import hashlib
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from loguru import logger
 from msgspec.structs import replace
@@ -23,14 +24,28 @@ from actors.edges.programs import ask
 from actors.edges.travel import Snapshot, Synced
 from actors.errors import LoopError, OperationalError
 from actors.machines import run
-from actors.messages import FetchTree, Message, ProgressKind, TreeParcel, TreeTakenIn
+from actors.messages import (
+    FetchSession,
+    FetchTree,
+    Message,
+    ProgressKind,
+    SessionParcel,
+    SessionTakenIn,
+    TreeParcel,
+    TreeTakenIn,
+)
 from actors.runners.base import Runner
+from actors.runners.session_courier import HomeSessions, SessionAnswer
 
 PART_BYTES = 8 * 1024 * 1024
 ASK_AGAIN_S = 30.0  # the run may have been restarted meanwhile
 PATIENCE_S = 900.0
 PREPARE_S = 1_800.0
 ATTEMPTS = 5
+
+FromHost: TypeAlias = FetchTree | TreeParcel | FetchSession | SessionParcel
+FromHome: TypeAlias = TreeParcel | TreeTakenIn | SessionAnswer
+T = TypeVar("T")
 
 
 def parcels(request_id: str, snapshot: Snapshot, data: bytes, base: str = "") -> Iterator[TreeParcel]:
@@ -82,21 +97,27 @@ class HomeCourier:
         salvage: str,
         tell: Callable[[str, Message], None],
         say: Callable[[ProgressKind, str], None],
+        sessions: HomeSessions | None = None,
     ) -> None:
         self._cwd, self._store = cwd, store
+        self._sessions = sessions
         self._salvage = salvage  # the ref's beginning
         self._tell, self._say = tell, say
         self._parts = Parts()
-        self._work: queue.SimpleQueue[tuple[str, FetchTree | TreeParcel]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[str, FromHost]] = queue.SimpleQueue()
         threading.Thread(target=self._serve, name="courier", daemon=True).start()
 
-    def take(self, role: str, message: FetchTree | TreeParcel) -> None:
+    def take(self, role: str, message: FromHost) -> None:
         """Serves the message soon."""
         self._work.put((role, message))
 
     def _serve(self) -> None:
         while True:
             role, message = self._work.get()
+            if isinstance(message, FetchSession | SessionParcel):
+                if self._sessions is not None:
+                    self._sessions.serve(role, message)
+                continue
             try:
                 if isinstance(message, FetchTree):
                     self._send(role, message)
@@ -170,9 +191,9 @@ class AwayCourier:
         self._busy = threading.Condition()
         self._inside = 0  # turns and jobs
         self._parts = Parts()
-        self._answers: queue.SimpleQueue[TreeParcel | TreeTakenIn] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[FromHome] = queue.SimpleQueue()
 
-    def take(self, message: TreeParcel | TreeTakenIn) -> None:
+    def take(self, message: FromHome) -> None:
         """An answer of the run."""
         self._answers.put(message)
 
@@ -268,6 +289,23 @@ class AwayCourier:
             logger.warning("home does not follow this tree: {}", answer.reason)
         self._synced.write(now)
 
+    def ask(self, question: Sequence[FetchSession | SessionParcel], take: Callable[[SessionAnswer], T | None]) -> T:
+        """Sends these messages of one request, and gives its answers to `take` until that returns something.
+
+        Raises `LoopError` when none comes.
+        """
+
+        def tell() -> None:
+            for each in question:
+                self._tell(each)
+
+        with self._busy:
+            tell()
+            while True:
+                answer = self._next(question[0].request_id, tell)
+                if isinstance(answer, SessionParcel | SessionTakenIn) and (taken := take(answer)) is not None:
+                    return taken
+
     def _asked(self, question: FetchTree) -> tuple[bytes, TreeParcel]:
         self._tell(question)
         while True:
@@ -280,7 +318,7 @@ class AwayCourier:
             if data is not None:
                 return data, parcel
 
-    def _next(self, request_id: str, ask: Callable[[], None]) -> TreeParcel | TreeTakenIn:
+    def _next(self, request_id: str, ask: Callable[[], None]) -> FromHome:
         """The next answer to this request. Asks again from time to time: a restarted run does not know it."""
         for _ in range(round(PATIENCE_S / ASK_AGAIN_S)):
             try:

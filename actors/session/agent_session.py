@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from actors.messages import Patience, StartTurnRequest
 from actors.session.driver import Driver
-from actors.session.inbox import HoldChanged, InterruptRequested, LeaveAsked, MessageBrought
+from actors.session.inbox import Granted, HoldChanged, InterruptRequested, LeaveAsked, MessageBrought
 from actors.session.options import SessionOptions
 
 
@@ -43,11 +43,17 @@ class AgentSession:
         """Brings the user's message to the agent, as `deliver` does with mail."""
         self._driver.put(MessageBrought(message_id, "human", text))
 
-    def hold(self, *, held: bool, finishing: bool = False, patience: Patience | None = None) -> None:
+    def hold(
+        self, *, held: bool, finishing: bool = False, patience: Patience | None = None, by_grant: bool = False
+    ) -> None:
         """While held, no turn starts, mail included; the running turn continues. `finishing`: a begun turn continues,
-        too. `patience`: None leaves it as it is.
+        too. `patience`: None leaves it as it is. `by_grant`: each turn waits for `grant`.
         """
-        self._driver.put(HoldChanged(held, finishing, patience))
+        self._driver.put(HoldChanged(held, finishing, patience, by_grant))
+
+    def grant(self, turn_id: str) -> None:
+        """The turn that was wanted may begin."""
+        self._driver.put(Granted(turn_id))
 
     def leave(self, then: Callable[[], None] | None) -> None:
         """No turn starts or resumes here any more. `then` is called in the session's thread whenever none runs; it may

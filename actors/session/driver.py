@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ from actors.session import choices, keeping, silence
 from actors.session.guard import STEER_PATIENCE_S, Guard
 from actors.session.inbox import (
     Alarm,
+    Granted,
     HoldChanged,
     InterruptOverdue,
     InterruptRequested,
@@ -38,6 +39,7 @@ from actors.session.inbox import (
 )
 from actors.session.keeper import Keeper
 from actors.session.options import SessionOptions
+from actors.session.permit import Permit
 from actors.session.purse import Purse
 from actors.session.reporter import Reporter
 from actors.session.settlement import Settlement
@@ -59,6 +61,7 @@ class Driver:
         self._running_since_ms = 0  # Unix time
         self._turn_task: asyncio.Task[None] | None = None
         self._purse = Purse(options.left_usd)
+        self._permit = Permit(options.listener)
         self._held = options.is_held
         self._finishing = False
         self._leaving: Callable[[], None] | None = None
@@ -117,10 +120,13 @@ class Driver:
                 await self._take_message(item)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
+                self._permit.is_needed(by_grant=item.by_grant)
                 self._guard.patience = item.patience or self._guard.patience
                 await self._watch()
             case LeaveAsked():
                 self._leaving = item.then
+            case Granted():
+                self._permit.grant(item.turn_id)
             case InterruptRequested():
                 await self._interrupt(item)
             case TurnOver():
@@ -161,7 +167,7 @@ class Driver:
         elif not turn.knows(self.ledger, request.turn_id):
             prompt = request.prompt
             if self.ledger.lost and request.continues:
-                prompt = await self.hand_over(prompt, prompts.GONE)
+                prompt = await self.hand_over(prompt, prompts.GONE, texts=request.texts)
             await self.record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
@@ -172,6 +178,7 @@ class Driver:
                     reminder=request.reminder,
                     within_ms=request.within_ms,
                     typed=request.typed,
+                    texts=request.texts,
                 )
             )
 
@@ -285,13 +292,19 @@ class Driver:
 
     async def _advance(self) -> None:
         """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""
+        waiting: turn.Entry | None = None
         while (action := self._next_step()) is not None and await self._ready_agent():
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
+            elif not self._permit.allows(action.entry):
+                waiting = action.entry
+                break
             elif not self._has_its_money(self._keeper.agent):
                 await self.drop_agent()  # it is opened again, with what is left
             else:
                 await self._send(action.entry)
+        if self._running is None:
+            self._permit.want(waiting, self.ledger, self._clock())
 
     def _has_its_money(self, agent: object) -> bool:
         spent_usd = self.ledger.spent.cost_usd
@@ -376,15 +389,16 @@ class Driver:
         lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
         events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
         for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
-            prompt = await self.hand_over(entry.prompt, prompts.GONE)
+            prompt = await self.hand_over(entry.prompt, prompts.GONE, texts=entry.texts)
             message_id = str(uuid.uuid4())
             events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
         await self.record(*events)
 
-    async def hand_over(self, prompt: str, why: str, said: str = "") -> str:
+    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
         """The prompt for a new session, with what is in the directory."""
         facts = await asyncio.to_thread(self._options.tree_facts)
-        return prompts.with_tree(prompts.hand_over(prompt, said=said, why=why), facts)
+        told = prompts.hand_over(prompt, said=said, why=why, template=texts.get("hand_over", ""))
+        return prompts.with_tree(told, facts)
 
     async def _agent_failed(self, error: AgentError) -> None:
         """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""
@@ -402,6 +416,7 @@ class Driver:
                     pass
         if self.ledger.open:
             self._keeper.leave_in_doubt()
+            self._permit.give_back()
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:

@@ -19,11 +19,20 @@ class MessageBrought(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes."""
+    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes. `by_grant`: a turn
+    needs `Granted` first.
+    """
 
     held: bool
     finishing: bool = False
     patience: Patience | None = None
+    by_grant: bool = False
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The turn that waited may begin."""
+
+    turn_id: str
 
 
 class LeaveAsked(msgspec.Struct, frozen=True):
@@ -93,6 +102,7 @@ Item = (
     | MessageBrought
     | HoldChanged
     | LeaveAsked
+    | Granted
     | InterruptRequested
     | TurnOver
     | PromptSeen

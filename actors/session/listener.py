@@ -41,6 +41,9 @@ class SessionListener(Protocol):
     def usage_seen(self, cost: turn.Cost) -> None:
         """What a turn that is not over has used so far."""
 
+    def turn_wanted(self, turn_id: str, purpose: Purpose | Literal[""], after: str) -> None:
+        """See `messages.GrantRequest`."""
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         """`state` is accepted, seen, handled or failed (for this `reason`)."""
 

@@ -7,7 +7,7 @@ and tells it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from actors.adapters.base import Agent
@@ -33,7 +33,7 @@ class Session(Protocol):
     async def drop_agent(self) -> None:
         """Closes the agent's program."""
 
-    async def hand_over(self, prompt: str, why: str, said: str = "") -> str:
+    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
         """The prompt for a new session."""
 
     async def found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
@@ -77,6 +77,7 @@ class Settlement:
                 turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), remembered=await self._stands(entry)
             )
             await self._session.record(chosen, *turn.attempt_spent(entry, outcome), cut)
+            self._report.spends(self._session.ledger.open[entry.turn_id])
         else:
             await self._settle_or_defer(entry, accounts.after(outcome, choice), now_ms, chosen)
         await self._session.drop_agent()  # the next start is in the other account
@@ -100,6 +101,7 @@ class Settlement:
                     turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
                 )
                 await self._session.record(*turn.attempt_spent(entry, outcome), cut)
+                self._report.spends(self._session.ledger.open[entry.turn_id])
             case "new session":
                 await self._move(entry, outcome, silences=silences)
             case "give up":
@@ -126,6 +128,7 @@ class Settlement:
             remembered=remembered,
         )
         await self._session.record(*first, *turn.attempt_spent(entry, outcome), deferred)
+        self._report.spends(self._session.ledger.open[entry.turn_id])
         self._keeper.given.discard(entry.message_id)
         if remembered:
             self._report.message(entry.purpose, entry.turn_id, "seen")
@@ -136,11 +139,12 @@ class Settlement:
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
         why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
-        prompt = await self._session.hand_over(entry.prompt, why, outcome.text)
+        prompt = await self._session.hand_over(entry.prompt, why, outcome.text, texts=entry.texts)
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )
         await self._session.record(*turn.attempt_spent(entry, outcome), moved)
+        self._report.spends(self._session.ledger.open[entry.turn_id])
         what = "is silent" if silences else f"is full ({outcome.error})"
         self._report.note(f"the session {what}: a new one takes the turn over")
         await self._session.drop_agent()

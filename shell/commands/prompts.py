@@ -19,9 +19,9 @@ PROMPTS = Command(
         "show the prompts, or copy the built-in ones",
         ("action", MORE),
         ("--json",),
-        "loop prompts show [NAME] shows a prompt as it counts here, with its placeholders; without NAME it lists all "
-        "of them, and where each comes from. loop prompts copy [NAME...] DIR writes the built-in ones to NAME.md in "
-        "that directory, and overwrites nothing. A file counts once [prompts] in a configuration file names it.",
+        "loop prompts show [NAME] shows a prompt as it counts here; loop prompts list names all of them, with their "
+        "placeholders, and where each comes from. loop prompts copy [NAME...] DIR writes the built-in ones to NAME.md "
+        "in that directory, and overwrites nothing. A file counts once [prompts] in a configuration file names it.",
     ),
     once=_prompts,
 )

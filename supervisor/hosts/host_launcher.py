@@ -29,7 +29,7 @@ from actors.machines.durations import span
 from actors.machines.lease import Granted
 from supervisor.control.protocol import HostReport
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, FromShim, LeaseAsked, LeaseGranted, Reach
-from supervisor.hosts.ssh_link import HostUnreachableError, SshLink
+from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link, MakeLink
 from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
 
@@ -50,13 +50,14 @@ class HomeSide:
     tell: Callable[[str], None]  # a line for the user; any thread
     log: Callable[[str], None]  # what programs on the host print; any thread
     given_up: Callable[[], None]  # the host did not come back: its actors start at home from now on
+    link: MakeLink
 
 
 @dataclass(kw_only=True)
 class _Link:
     """One link with its shim, while it lasts."""
 
-    ssh: SshLink
+    ssh: Link
     reader: Frames = field(default_factory=lambda: Frames(FromShim))
     granted: Granted
 
@@ -79,7 +80,7 @@ class HostLauncher:
         self._first_failure: tuple[float, LoopError] | None = None
         self._guard = threading.Lock()
         self._link: _Link | None = None
-        self._opening: SshLink | None = None  # it connects, and may do so for a while
+        self._opening: Link | None = None  # it connects, and may do so for a while
         self._report = HostReport(name=host.name, actors=[], state="starting", since_ms=wall_ms())
         self._connecting = threading.Lock()
         self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
@@ -148,7 +149,7 @@ class HostLauncher:
 
     def _serve(self) -> None:
         try:
-            self._connect()  # now: home's own actors start meanwhile
+            self._connect(self.host.lost_after_s)  # now: home's own actors start meanwhile
         except LoopError as error:
             self._first_failure = time.monotonic(), error
         while (request := self._work.get()) is not None and not self._closed.is_set():
@@ -173,6 +174,9 @@ class HostLauncher:
             self._connect_for_request()
         except LoopError as error:
             self._failed(self._report.state, str(error))
+            if isinstance(error, HostAwaitedError) and self._report.state != "given-up" and not self._closed.is_set():
+                self._set_report(state="given-up", since_ms=wall_ms(), why="")
+                self._home.given_up()
             is_first = self._report.state in ("idle", "starting")  # what once worked may work again
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
@@ -199,25 +203,29 @@ class HostLauncher:
         failure, self._first_failure = self._first_failure, None
         if failure is not None and time.monotonic() < failure[0] + FRESH_S:
             raise failure[1]
-        self._connect()
+        self._connect(0.0)
 
-    def _connect(self) -> None:
-        """Makes the link if there is none. Raises `HostUnreachableError`."""
+    def _connect(self, wait_s: float) -> None:
+        """Makes the link if there is none. `wait_s`: for a host that dials in. Raises `HostUnreachableError`."""
         with self._connecting:
-            self._connect_alone()
+            self._connect_alone(wait_s)
 
-    def _connect_alone(self) -> None:
+    def _waits(self, why: str) -> None:
+        self._set_report(why=why)
+        self._home.tell(why)
+
+    def _connect_alone(self, wait_s: float) -> None:
         with self._guard:
             if self._link is not None:
                 return
         begun_s = time.monotonic()
-        ssh = SshLink(self.host, self._home.log)
+        ssh = self._home.link(self.host, self._home.log, self._waits)
         with self._guard:
             self._opening = ssh
         if self._closed.is_set():
             raise HostUnreachableError(f"host {self.host.name} is not needed any more")
         port = self._home.bridge_port()
-        ssh.open(frame(self._first_words(ssh)), self._home.bus, port)
+        ssh.open(frame(self._first_words(ssh)), self._home.bus, port, wait_s)
         link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
         try:
             begun, early = self._begin(link)
@@ -242,7 +250,7 @@ class HostLauncher:
         if self._closed.is_set():
             ssh.close()
 
-    def _first_words(self, ssh: SshLink) -> Begin:
+    def _first_words(self, ssh: Link) -> Begin:
         return Begin(
             key=self._home.key,
             root=self.host.root,
@@ -331,7 +339,7 @@ class HostLauncher:
         attempt = 0
         while (left_s := link.granted.given_up_in_s(time.monotonic())) > 0 and not self._closed.is_set():
             try:
-                self._connect()
+                self._connect(left_s)
             except LoopError as error:
                 logger.info("{}", error)
                 self._failed("away", str(error))

@@ -12,7 +12,8 @@ from actors.edges.programs import ask
 from actors.hosts import Host
 from actors.text import valid
 from supervisor.hosts import code
-from supervisor.hosts.ssh_link import HostUnreachableError, why
+from supervisor.hosts.link import HostUnreachableError
+from supervisor.hosts.ssh_link import why
 
 CONNECT_S = 8
 TIMEOUT_S = 20.0

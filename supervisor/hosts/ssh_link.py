@@ -14,7 +14,6 @@ import inspect
 import json
 import queue
 import re
-import secrets
 import select
 import shlex
 import subprocess
@@ -25,15 +24,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.edges import environments, processes
-from actors.errors import LoopError, OperationalError, PermanentError
+from actors.errors import LoopError
 from actors.hosts import Host
 from actors.text import read_object, valid
 from supervisor.hosts import code, stage1
+from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
 
 CONNECT_S = 10
 ALIVE_S, ALIVE_COUNT = 5, 3  # a link that is cut ends after 15 to 20 s
 INSTALL_S = 600.0
-_READ_BYTES = 65_536
 _LONGEST_LINE = 10_000
 END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
 _ENDED_BY_SSH = 255
@@ -65,14 +64,6 @@ _WORDS = (
     ("network is unreachable", "it cannot be reached from here: is the network, or the VPN, up?"),
 )
 LASTING = 7
-
-
-class HostUnreachableError(OperationalError):
-    """The host cannot be used now. The text is one line: what is wrong, and what to do."""
-
-
-class HostUnusableError(HostUnreachableError, PermanentError):
-    """The host cannot be used before the user has changed something."""
 
 
 def failure(host: Host, code: int | None, words: list[str]) -> HostUnreachableError:
@@ -120,18 +111,16 @@ class SshLink:
 
     def __init__(self, host: Host, tell: Callable[[str], None]) -> None:
         self.host = host
-        self.far_bus = f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - sshd makes it ours alone
+        self.far_bus = far_socket()  # sshd makes it ours alone
         self._port: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._tell = tell  # what the programs there print: a line at a time, any thread
         self._words: deque[str] = deque(maxlen=20)
         self._writing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def open(self, begin: bytes, bus: Path, bridge_port: int) -> None:
-        """Connects, and starts the shim with these first words. Connections to `far_bus` arrive at `bus`.
-
-        Raises `HostUnreachableError`.
-        """
+    def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:
+        """See `Link.open`."""
+        del wait_s  # it is reached now, or not
         host = self.host
         ways = ["-R", f"{self.far_bus}:{bus}"]
         if bridge_port:
@@ -215,7 +204,7 @@ class SshLink:
             line += data
         return line.decode(errors="replace")
 
-    def read(self, most: int = _READ_BYTES) -> bytes:
+    def read(self, most: int = READ_BYTES) -> bytes:
         """What comes next from the shim; b"" = the link has ended."""
         process = self._process
         assert process is not None, "the link is not open"
@@ -300,8 +289,8 @@ class SshLink:
     def _hear(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
         rest = b""
-        while data := process.stderr.read(_READ_BYTES):
-            *lines, rest = (rest + data)[-_READ_BYTES * 4 :].split(b"\n")
+        while data := process.stderr.read(READ_BYTES):
+            *lines, rest = (rest + data)[-READ_BYTES * 4 :].split(b"\n")
             for line in lines:
                 self._words.append(valid(line.decode(errors="replace")))
                 if (named := _PORT.search(self._words[-1])) or _REFUSED in self._words[-1]:

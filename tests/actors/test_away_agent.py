@@ -64,7 +64,7 @@ def pair(tmp_path: Path) -> Pair:
 
 
 def on_its_host(inner: Writer, pair: Pair) -> AwayAgent:
-    return away(inner, pair.courier, discard_event, pair.said.append)
+    return away(inner, pair.courier, pair.sessions(pair.away.parent / "there"), discard_event, pair.said.append)
 
 
 def test_every_turn_sees_homes_tree_of_now_and_its_work_is_home_when_it_is_over(pair: Pair):

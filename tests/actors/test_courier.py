@@ -3,14 +3,16 @@
 import os
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from actors.errors import OperationalError
-from actors.messages import FetchTree, Message, TreeParcel, TreeTakenIn
+from actors.messages import FetchSession, FetchTree, Message, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
 from actors.runners.courier import AwayCourier, HomeCourier
+from actors.runners.session_courier import AwaySessions, HomeSessions
 
 
 class Pair:
@@ -28,6 +30,8 @@ class Pair:
             subprocess.run(["git", *words], cwd=self.home, check=True)
         (self.home / "a.txt").write_text("one\n")
         self.said: list[str] = []
+        self.own: list[Path] = []  # files of the session that home's own agent has
+        self.bytes_of_sessions = 0  # that came home
         self.on_fetch: Callable[[], None] = lambda: None
         self._of_home = HomeCourier(
             self.home,
@@ -35,9 +39,21 @@ class Pair:
             salvage="refs/loop/salvage",
             tell=self._to_host,
             say=lambda _kind, text: self.said.append(text),
+            sessions=HomeSessions(
+                base / "run", {"worker": "codex"}, own=lambda _role, _id: self.own, tell=self._to_host
+            ),
         )
         self.courier = AwayCourier(
             *(self.away, base / "run", self._to_home), prepare=prepare, environment=dict(os.environ)
+        )
+
+    def sessions(self, home: Path) -> AwaySessions:
+        """Of an agent on a host, with this home directory."""
+        return AwaySessions(
+            *("codex", {"HOME": str(home)}, self.away),
+            ask=self.courier.ask,
+            new_id=lambda: str(uuid.uuid4()),
+            say=self.said.append,
         )
 
     def git(self, *words: str) -> str:
@@ -45,11 +61,13 @@ class Pair:
         return subprocess.run(["git", *words], cwd=self.home, capture_output=True, text=True, check=True).stdout
 
     def _to_host(self, _role: str, message: Message) -> None:
-        assert isinstance(message, TreeParcel | TreeTakenIn)
+        assert isinstance(message, TreeParcel | TreeTakenIn | SessionParcel | SessionTakenIn)
         self.courier.take(message)
 
     def _to_home(self, message: Message) -> None:
-        assert isinstance(message, FetchTree | TreeParcel)
+        assert isinstance(message, FetchTree | TreeParcel | FetchSession | SessionParcel)
+        if isinstance(message, SessionParcel):
+            self.bytes_of_sessions += len(message.data)
         if isinstance(message, FetchTree):
             self.on_fetch()
         self._of_home.take("worker", message)

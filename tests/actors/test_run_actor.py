@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from actors.messages import (
     Appended,
     CheckStatus,
     ControlRun,
+    GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
@@ -41,9 +42,11 @@ from actors.messages import (
     RunStatus,
     StartJob,
     StartTurnRequest,
+    TurnGranted,
     TurnOutcome,
     TurnSettledReport,
     Usage,
+    UsageReport,
 )
 from actors.run import RunActor
 from actors.runners.crew import Crew, JobOver
@@ -507,3 +510,51 @@ def test_no_mail_starts_a_turn_once_the_budget_is_used_up_although_the_checks_ru
     driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=done))
     assert driver.post.told("worker", StartJob)
     assert [driver.post.told(role, PauseTurns)[-1].held for role in ("worker", "reviewer")] == [True, True]
+
+
+# --- grants ---
+
+
+def wants(turn_id: str, role: Literal["worker", "reviewer"] = "worker", after: str = "") -> GrantRequest:
+    return GrantRequest(role=role, turn_id=turn_id, purpose="work" if turn_id else "", after=after)
+
+
+def test_with_a_budget_sessions_are_told_to_ask_and_each_request_is_answered():
+    driver = Driver(max_tokens=100, grants_turns=True)
+    assert driver.post.told("worker", PauseTurns)[-1].by_grant
+    turn_id = driver.turn().turn_id
+    driver.hears(wants(turn_id))
+    assert driver.post.told("worker", TurnGranted) == [TurnGranted(turn_id=turn_id)]
+    driver.hears(wants(turn_id))  # of its next incarnation
+    assert driver.post.told("worker", TurnGranted) == [TurnGranted(turn_id=turn_id)] * 2
+    assert driver.kinds().count("TurnWanted") == 1
+
+
+def test_a_grant_outlives_the_run_s_process_and_is_given_again():
+    driver = Driver(max_tokens=100, grants_turns=True)
+    turn_id = driver.turn().turn_id
+    driver.hears(wants(turn_id))
+    assert driver.again().post.told("worker", TurnGranted) == [TurnGranted(turn_id=turn_id)]
+
+
+def test_what_a_running_turn_has_used_is_counted_before_another_one_begins():
+    driver = Driver(max_tokens=100, grants_turns=True)
+    driver.hears(wants("mail-1", "reviewer"), "reviewer")
+    usage = Usage(input_tokens=90)
+    driver.hears(
+        RunningUsageReport(role="reviewer", turn_id="mail-1", purpose="mail", model="", usage=usage), "reviewer"
+    )
+    assert "UsageSeen" not in driver.kinds()
+    driver.hears(wants(driver.turn().turn_id))
+    assert driver.kinds()[-2:] == ["UsageSeen", "TurnWanted"]
+    assert driver.post.told("worker", TurnGranted) == []
+    driver.hears(UsageReport(role="reviewer", turn_id="mail-1", purpose="mail", model="", usage=usage), "reviewer")
+    driver.hears(wants("", "reviewer"), "reviewer")
+    assert len(driver.post.told("worker", TurnGranted)) == 1
+
+
+def test_without_a_budget_no_request_is_journalled():
+    driver = Driver(grants_turns=True)
+    assert not driver.post.told("worker", PauseTurns)[-1].by_grant
+    driver.hears(wants(driver.turn().turn_id))
+    assert "TurnWanted" not in driver.kinds()

@@ -93,6 +93,35 @@ def test_the_real_codex_and_claude_finish_a_task_with_one_of_them_on_a_host(tmp_
             assert left_on(host) == []
 
 
+@pytest.mark.real_agents
+@pytest.mark.parametrize(
+    ("place", "when", "first", "later"),
+    [
+        ("worker=big", "review round 1: waits for", "Iteration 1", "Iteration 2"),
+        ("reviewer=big", "iteration 2 of 20: waits for", "Review", "Review"),
+    ],
+)
+def test_an_agent_whose_host_dies_continues_at_home_in_the_same_session(
+    tmp_path: Path, place: str, when: str, first: str, later: str
+):
+    with World(tmp_path) as world, ssh_host(tmp_path / "big") as host:
+        configure(world, host, **LEASE)
+        with world.play_real(SCENARIO, address=host.near) as server:
+            prepare_home(host.home, server.url, "worker", codex_model="")
+            there = agent_environment(host.home, server.url, "reviewer", {"IS_SANDBOX": "1", MARK: world.mark})
+            host.start_sshd(**there)
+            loop = world.start("--place", place, "--check", CHECK, TASK)
+            loop.wait_for(when)
+            host.end_all()
+            loop.wait_for("host big is given up")
+            assert loop.wait() == 0, loop.output
+            assert "completed: review approved" in loop.output
+            role = place.partition("=")[0]
+            last = [each for each in server.requests if each.role == role and each.prompt.startswith(later)][-1]
+            assert [line for line in last.earlier if line.startswith(first)], last.earlier
+            assert wrong(world, host) == []
+
+
 def test_a_link_that_comes_back_costs_no_turn(tmp_path: Path):
     with world_with_host(tmp_path, stop_after_s=3.0, lost_after_s=120.0) as (world, host):
         loop = start(world, "reviewer=big")

@@ -143,10 +143,18 @@ def _events(db: sqlite3.Connection, stream: str) -> Iterator[Event]:
 
 
 def _prompts(homes: Sequence[Path], turns: Iterable[Event]) -> Iterator[Prompt]:
-    """All user messages in all sessions that this role has had, in order."""
+    """All user messages in all sessions that this role has had, in order. A session may have a copy in several homes:
+    what is in two of them was told once.
+    """
     for session_id in dict.fromkeys(event.body["session_id"] for event in turns if event.kind == "SessionBegan"):
+        known: Counter[Prompt] = Counter()
         for home in homes:
-            yield from told(home, session_id)
+            here: Counter[Prompt] = Counter()
+            for prompt in told(home, session_id):
+                here[prompt] += 1
+                if here[prompt] > known[prompt]:
+                    known[prompt] += 1
+                    yield prompt
 
 
 def told(home: Path, session_id: str) -> Iterator[Prompt]:

@@ -60,6 +60,7 @@ class SeenRequest(msgspec.Struct, frozen=True):
     """One request for an answer. `prompt` is the newest user prompt, `results` the number of tool results since then.
 
     `fault` is what the model did instead of answering; "" for an answer. `schema`: its answer is bound to one.
+    `earlier`: the first lines of the user prompts before it.
     """
 
     role: Role | None
@@ -68,6 +69,7 @@ class SeenRequest(msgspec.Struct, frozen=True):
     results: int
     fault: str = ""
     schema: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 class ModelServer:
@@ -133,7 +135,10 @@ class ModelServer:
             newest = max((n for n, entry in enumerate(entries) if isinstance(entry, Prompt)), default=0)
             results = sum(isinstance(entry, Result) for entry in entries[newest:])
             prompt = next((entry.text for entry in entries[newest:] if isinstance(entry, Prompt)), "")
-            self._seen.append(SeenRequest(role, api, prompt, results, fault.key if fault else "", schema))
+            earlier = tuple(
+                each.text.strip().partition("\n")[0] for each in entries[:newest] if isinstance(each, Prompt)
+            )
+            self._seen.append(SeenRequest(role, api, prompt, results, fault.key if fault else "", schema, earlier))
             self._news.notify_all()
         return steps
 

@@ -184,6 +184,7 @@ def test_requests_are_noted_with_prompt_and_number_of_results(server: ModelServe
         "results": 1,
         "fault": "",
         "schema": False,
+        "earlier": [],
     }
 
 

@@ -38,7 +38,7 @@ def test_a_copy_overwrites_nothing_and_writes_nothing_then(tmp_path: Path) -> No
     [
         ("show", "wrok", r"unknown prompt 'wrok' \(did you mean work\?\)"),
         ("copy", "", "needs a directory"),
-        ("edit", "work", "takes show or copy, not 'edit work'"),
+        ("edit", "work", "takes show, list or copy, not 'edit work'"),
         ("copy", "work /dev/null/x", "not a directory"),
     ],
 )

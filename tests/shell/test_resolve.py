@@ -242,6 +242,7 @@ ALWAYS_SAID = (
         "counts_verdicts",
         "keeps_checkpoints",
         "keeps_findings",
+        "grants_turns",
         "looks_for_pull_request",
         "looks_at_limits",
         "trusts_resets",

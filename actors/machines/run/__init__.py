@@ -27,7 +27,7 @@ together.
 
 from actors.machines.run.budgets import is_used_up, left_usd, next_tick_ms, usage_seen
 from actors.machines.run.budgets import matters as usage_matters
-from actors.machines.run.commands import EndRun, Notice
+from actors.machines.run.commands import EndRun, GrantTurn, Notice
 from actors.machines.run.events import (
     EVENTS,
     AgentPlaced,
@@ -41,11 +41,14 @@ from actors.machines.run.events import (
     RunStarted,
     StopRequested,
     TimePassed,
+    TurnWanted,
     UsageGrew,
     UsageSeen,
     VerdictSubmitted,
 )
 from actors.machines.run.gates import MAX_FAILURES_IN_A_ROW
+from actors.machines.run.grants import are_needed as grants_are_needed
+from actors.machines.run.grants import of as grants_of
 from actors.machines.run.jobs import job_id
 from actors.machines.run.jobs.base import Command, Event
 from actors.machines.run.jobs.checks import CheckResult, ChecksEnded, InterruptChecks, RunChecks
@@ -94,6 +97,7 @@ __all__ = [
     "EndRun",
     "Event",
     "FindingWaived",
+    "GrantTurn",
     "Hold",
     "HookEnded",
     "HookFacts",
@@ -129,6 +133,7 @@ __all__ = [
     "Tree",
     "TreeTaken",
     "TurnSettled",
+    "TurnWanted",
     "UsageGrew",
     "UsageSeen",
     "VerdictSubmitted",
@@ -137,6 +142,8 @@ __all__ = [
     "decide",
     "describe",
     "fold",
+    "grants_are_needed",
+    "grants_of",
     "initial",
     "is_used_up",
     "job_id",

@@ -95,6 +95,12 @@ def is_overrun(state: RunState) -> bool:
     return part(state) >= TAIL
 
 
+def has_room(state: RunState) -> bool:
+    """Whether what is left of money and tokens is enough for the largest turn so far. Before the first: no."""
+    largest: Mapping[Kind, float] = {"cost": state.most_usd, "tokens": state.most_tokens}
+    return all(0 < largest[each.kind] <= each.limit - each.used for each in uses(state) if each.kind in largest)
+
+
 def left_usd(state: RunState) -> float | None:
     """The money that is left for the next turn, up to the tail of the budget; None: the run has no such budget."""
     return next((max(0.0, each.limit * TAIL - each.used) for each in uses(state) if each.kind == "cost"), None)
@@ -103,6 +109,12 @@ def left_usd(state: RunState) -> float | None:
 def whole_usd(settings: RunSettings) -> float | None:
     """What is left at the start of a new run."""
     return None if settings.max_cost_usd is None else settings.max_cost_usd * TAIL
+
+
+def grown(state: RunState, amount: Usage) -> RunState:
+    """Notes the largest turn so far."""
+    tokens = max(state.most_tokens, amount.input_tokens + amount.output_tokens)
+    return replace(state, most_tokens=tokens, most_usd=max(state.most_usd, amount.cost_usd))
 
 
 def priced(settings: RunSettings, agent: str, model: str, amount: Usage) -> Usage:

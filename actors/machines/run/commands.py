@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.machines.run.jobs.base import Command
+from actors.machines.run.jobs.base import Command, Where
 from actors.run_states import FinalState
+from actors.settings import Role
 
 
 class EndRun(Command, frozen=True, kw_only=True):
@@ -12,6 +13,18 @@ class EndRun(Command, frozen=True, kw_only=True):
     state: FinalState
     detail: str
     resume: str = ""  # the options with which it resumes, where a resume without them stops again
+
+
+class GrantTurn(Command, frozen=True, kw_only=True):
+    """The turn may begin in this session."""
+
+    turn_id: str
+    role: Role
+
+    @property
+    def where(self) -> Where:
+        """To that session."""
+        return self.role
 
 
 class Notice(Command, frozen=True, kw_only=True):

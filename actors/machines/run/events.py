@@ -5,7 +5,7 @@ Those that answer a job are in `jobs`, each in the file of its kind.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from actors.machines.run.jobs import KINDS
 from actors.machines.run.jobs.base import Event
@@ -115,6 +115,18 @@ class UsageSeen(Event, frozen=True, kw_only=True):
     usage: Usage
 
 
+class TurnWanted(Event, frozen=True, kw_only=True):
+    """No turn runs in this session, and this one is to begin; "" = none is. Only with a budget.
+
+    `after`: the run's turn that has settled there last.
+    """
+
+    role: Role
+    turn_id: str
+    purpose: Purpose | Literal[""]
+    after: str
+
+
 class TimePassed(Event, frozen=True, kw_only=True):
     """The run has worked for this long since the last one. Only in a run with a limit of time."""
 
@@ -136,5 +148,6 @@ EVENTS: tuple[type[Event], ...] = (
     AgentPlaced,
     UsageGrew,
     UsageSeen,
+    TurnWanted,
     TimePassed,
 )

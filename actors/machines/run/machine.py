@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import asking, budgets, hooks, joblist, limits, people, spending, steps
+from actors.machines.run import asking, budgets, grants, hooks, joblist, limits, people, spending, steps
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -46,6 +46,7 @@ def outstanding(state: RunState, now_ms: int) -> list[Command]:
     interruptions = (job.interruption() for job in issued)
     commands = [*(job.command(state, now_ms) for job in issued), *(each for each in interruptions if each is not None)]
     commands += budgets.interruptions(state)
+    commands += grants.commands(state)
     return [*commands, asking.question(state)] if state.asking else commands
 
 
@@ -57,6 +58,10 @@ _END_STATES: Mapping[Phase, FinalState] = {
 
 
 def _apply(state: RunState, event: Event) -> RunState:
+    return grants.look(_applied(state, event))
+
+
+def _applied(state: RunState, event: Event) -> RunState:
     if _is_late(state, event):
         return state
     if state.asking and asking.answers(state, event):
@@ -89,8 +94,8 @@ def _at(state: RunState, event: Event) -> RunState:
 
 
 def _within_budget(state: RunState) -> RunState:
-    """Interrupts the running turns of a run that is over its budget."""
-    return joblist.cut(state, budgets.CUT) if budgets.is_overrun(state) else state
+    """Interrupts the running turns of a run that is over its budget, and turns that may not begin."""
+    return joblist.cut(state, budgets.CUT) if budgets.is_overrun(state) else grants.cut_ungranted(state, budgets.CUT)
 
 
 def _is_late(state: RunState, event: Event) -> bool:

@@ -79,7 +79,8 @@ def settled(state: RunState, job: TurnJob, outcome: TurnOutcome) -> RunState:
     """One reviewer has finished. The round ends with the last one."""
     if outcome.cause == "overdue" and not job.asked_again and state.overruled is None:
         state = steps.say(state, f"{agent_label(state.run, job.role)}'s verdict is asked for now: {outcome.error}")
-        return _ask_again(state, job, "", prompts.verdict_now(state.review_round))
+        template = state.run.prompts.get("verdict_now", "")
+        return _ask_again(state, job, "", prompts.verdict_now(state.review_round, template=template))
     if outcome.status == "finished":
         answer = ledger.answer_of(state, outcome.text, job.said)
     else:

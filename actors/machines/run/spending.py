@@ -58,6 +58,7 @@ def _ended(state: RunState, turn_id: str) -> RunState:
 def _add(state: RunState, role: Role, model: str, amount: Usage) -> RunState:
     agent = state.run.worker if role == "worker" else state.run.reviewer
     amount = budgets.priced(state.run, agent, model, amount)
+    state = budgets.grown(state, amount)
     row = next((each for each in state.spent if (each.role, each.model) == (role, model)), None)
     if row is None:
         return replace(state, spent=(*state.spent, Spent(role=role, model=model, turns=1, usage=amount)))

@@ -17,7 +17,7 @@ from actors.machines.run.jobs.pull_request import PullRequest
 from actors.machines.run.jobs.tree import Tree
 from actors.machines.run.jobs.turn import TurnJob, agent_label
 from actors.machines.verdict import Verdict
-from actors.messages import Finding, Proof, ProvingCheck, Spent, TurnOutcome, Window
+from actors.messages import Finding, Proof, ProvingCheck, Purpose, Spent, TurnOutcome, Window
 from actors.settings import Role, RunSettings, other
 
 
@@ -94,6 +94,16 @@ class RoleWindow(msgspec.Struct, frozen=True, kw_only=True):
     seen_at_ms: int
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session wants to begin, or runs; see grants.py."""
+
+    role: Role
+    turn_id: str  # "" = no turn
+    purpose: Purpose | Literal[""]
+    after: str  # the run's turn that has settled there last
+    is_granted: bool = False
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """What progress.py has counted in this task."""
 
@@ -164,6 +174,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     spent: tuple[Spent, ...] = ()  # by all turns of all tasks; one for each session and model
     counted: tuple[tuple[Role, str], ...] = ()  # the last turns that a session owner has reported (spending.py)
     running: tuple[UsageSeen, ...] = ()  # what turns that run have used so far, where it was reported
+    claims: tuple[Claim, ...] = ()  # at most one for each session, the oldest first; only with a budget
+    most_tokens: int = 0  # that a turn has used so far
+    most_usd: float = 0.0
     time_ms: int = 0  # for which the run has worked; counted only with a limit of time
     pull_request: PullRequest | None = None  # as it was seen last
     goes_on_in: Phase | None = None  # stopped or failed: the phase to resume in
@@ -292,7 +305,18 @@ def describe(state: RunState) -> str:
     if state.hold is not None and not state.asking:
         pauses = "paused, " if state.paused else "pausing, "
         held = pauses if state.hold.kind in {"pause", "ask"} else "stopping, "
-    return f"{held}{place(state)}: waits for {state.waits_for}{_instead(state)}"
+    return f"{held}{place(state)}: waits for {state.waits_for}{_instead(state)}{_one_at_a_time(state)}"
+
+
+def _one_at_a_time(state: RunState) -> str:
+    """Which turns wait for the end of another one, near the end of the budget."""
+    runs = next((claim for claim in state.claims if claim.is_granted), None)
+    waiting = [claim for claim in state.claims if claim.turn_id and not claim.is_granted]
+    if runs is None or not waiting:
+        return ""
+    first, *_ = waiting
+    turn = f"{agent_label(state.run, first.role)}'s {first.purpose} turn"
+    return f"; {turn} waits for {agent_label(state.run, runs.role)}'s to end: little of the budget is left"
 
 
 def _instead(state: RunState) -> str:

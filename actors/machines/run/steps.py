@@ -43,6 +43,9 @@ def begin(state: RunState) -> RunState:
         counted=state.counted,
         windows=state.windows,
         running=state.running,
+        claims=state.claims,
+        most_tokens=state.most_tokens,
+        most_usd=state.most_usd,
         time_ms=state.time_ms,
     )
     if not state.task.strip():
@@ -95,7 +98,8 @@ def diagnose(state: RunState) -> RunState:
     """Asks the worker why there is no progress, instead of another iteration."""
     why = progress.why(state)
     state = say(replace(state, phase=Phase.WORKING), f"no progress: {why}; the worker is asked for a diagnosis")
-    prompt = prompts.diagnosis(why, task=state.task, request=request(state))
+    template = state.run.prompts.get("diagnosis", "")
+    prompt = prompts.diagnosis(why, task=state.task, request=request(state), template=template)
     return turn(state, f"diagnosis-{state.worked}", state.author, "diagnosis", prompt)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, budgets, hooks, ledger, people, review, spending, trees, waits
+from actors.machines.run import answers, budgets, grants, hooks, ledger, people, review, spending, trees, waits
 from actors.machines.run.events import (
     AgentPlaced,
     ContactChanged,
@@ -23,6 +23,7 @@ from actors.machines.run.events import (
     RunStarted,
     StopRequested,
     TimePassed,
+    TurnWanted,
     UsageGrew,
     UsageSeen,
     VerdictSubmitted,
@@ -69,6 +70,7 @@ def _spending(phase: Phase) -> dict[type[Event], Rule]:
     return {
         UsageGrew: _rule(spending.usage_grew, phase),
         UsageSeen: _rule(budgets.usage_seen, phase),
+        TurnWanted: _rule(grants.wanted, phase),
         TimePassed: _rule(spending.time_passed, phase),
     }
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors import run_states
 from actors.machines import projection, run
-from actors.machines.run import budgets, joblist
+from actors.machines.run import budgets, grants, joblist
 from actors.machines.run import state as run_state
 from actors.messages import TurnOutcome, Usage, Window
 from actors.settings import RunSettings
@@ -71,6 +71,7 @@ SETTINGS = st.builds(
     looks_for_pull_request=st.booleans(),
     binds_to_tree=st.booleans(),
     keeps_checkpoints=st.booleans(),
+    grants_turns=st.booleans(),
     asks_again=st.booleans(),
     at_limit=st.sampled_from(["wait", "swap", "stop"]),
     looks_at_limits=st.booleans(),
@@ -94,6 +95,7 @@ TYPED_AGAIN = st.fixed_dictionaries(
     optional={
         "max_cost_usd": st.sampled_from([None, 0.5, 100.0]),
         "max_tokens": st.sampled_from([None, 1, 1_000]),
+        "grants_turns": st.just(True),
         "max_rounds": st.integers(0, 3),
         "max_stalled": st.integers(0, 2),
         "at_limit": st.sampled_from(["wait", "swap", "stop"]),
@@ -148,6 +150,7 @@ class RunMachine(RuleBasedStateMachine):
         before = self.state
         self.state, commands = run.decide(before, event, self.now_ms)
         self.looks_at_approval(before)
+        self.looks_at_grants(before)
         self.journal.append((type(event), msgspec.json.encode(event)))
         for line in projection.project(before, event, self.state, "2026-01-01T00:00:00.000Z"):
             assert {"at", "kind"} <= set(json.loads(json.dumps(line)))
@@ -179,6 +182,14 @@ class RunMachine(RuleBasedStateMachine):
         if of.on_unavailable not in {"skip", "other"} and of.keeps_findings:  # older runs are as they were
             assert passed >= set(of.reviewers), "a reviewer is left out"
             assert passed != {after.author} or after.author == "worker", "its author alone approved it"
+
+    def looks_at_grants(self, before):
+        """No turn begins beside another one without room for both, nor after the end of a budget."""
+        had = {claim.turn_id for claim in before.claims if claim.is_granted}
+        has = {claim.turn_id for claim in self.state.claims if claim.is_granted}
+        if new := has - had:
+            assert not budgets.is_used_up(self.state), "a turn began though the budget is used up"
+            assert len(has) == 1 or budgets.has_room(self.state), f"{new} began beside another turn"
 
     def open(self, *kinds):
         return [each for each in run.outstanding(self.state, self.now_ms) if isinstance(each, kinds)]
@@ -281,6 +292,14 @@ class RunMachine(RuleBasedStateMachine):
     def somebody_wants_a_review(self):
         self.happens(run.ReviewRequested())
 
+    @rule(role=st.sampled_from(["worker", "reviewer"]), mail=st.sampled_from(["", "mail-1", "mail-2"]))
+    def a_session_wants_a_turn(self, role, mail):
+        """Its first of the run, or a mail, or none; what it has settled last may not have been told."""
+        own = [job.id for job in self.state.open_turns if job.role == role]
+        turn_id, purpose = (mail, "mail") if mail else ((own[0], "work") if own else ("", ""))
+        after = next((each for each in sorted(self.settled) if each in self.state.past), "")
+        self.happens(run.TurnWanted(role=role, turn_id=turn_id, purpose=purpose, after=after))
+
     @rule(role=st.sampled_from(["worker", "reviewer"]), number=st.integers(1, 3))
     def a_message_costs_something(self, role, number):
         usage = Usage(input_tokens=number)
@@ -338,6 +357,7 @@ class RunMachine(RuleBasedStateMachine):
     @invariant()
     def it_ends_or_waits_for_something(self):
         outstanding = run.outstanding(self.state, self.now_ms)
+        outstanding = [each for each in outstanding if not isinstance(each, run.GrantTurn)]  # mail's, it may be
         if self.state.phase in run.FINAL_PHASES:
             assert [type(command) for command in outstanding] == [run.EndRun]
         elif self.state.settings is not None:
@@ -351,6 +371,19 @@ class RunMachine(RuleBasedStateMachine):
         assert not turns or self.state.hold is not None, "the next turn would begin"
         if budgets.is_overrun(self.state):
             assert {each.turn_id for each in turns} <= {each.turn_id for each in self.open(run.InterruptTurn)}
+
+    @invariant()
+    def a_turn_that_waits_for_its_grant_gets_it_or_is_ended(self):
+        if not grants.are_needed(self.state) or self.state.phase in run.FINAL_PHASES:
+            assert not self.open(run.GrantTurn)
+            return
+        open_turns = {each.turn_id for each in self.open(run.StartTurn)}
+        granted = {each.turn_id for each in self.open(run.GrantTurn)}
+        if budgets.is_used_up(self.state):
+            ended = {each.turn_id for each in self.open(run.InterruptTurn)}
+            assert open_turns <= granted | ended, "a turn that may not begin is waited for"
+        elif not any(claim.after in open_turns for claim in self.state.claims):
+            assert granted or not any(claim.turn_id for claim in self.state.claims), "nothing runs, and a turn waits"
 
     @invariant()
     def what_is_outstanding_was_issued_and_not_answered(self):

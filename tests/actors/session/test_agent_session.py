@@ -137,6 +137,9 @@ class Listener:
     def usage_seen(self, cost: turn.Cost) -> None:
         self.told.put(("so far", cost.turn_id, cost.usage))
 
+    def turn_wanted(self, turn_id: str, purpose: str, after: str) -> None:
+        self.told.put(("wants", turn_id, purpose, after))
+
     def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
         self.told.put(("mail", mail_id, state, reason))
 
@@ -573,6 +576,19 @@ def test_a_turn_whose_session_is_full_goes_on_in_a_new_one_once_with_a_hand_off(
     assert second.startswith("do a (continued)")
     assert "half of it is done" in second
     assert "git diff" in second
+
+
+def test_a_hand_off_and_a_continuation_of_the_session_are_in_the_users_words(rig: Rig):
+    rig.program.outcomes = [FULL]
+    texts = {"hand_over": "New: {why} {said}\n\n{asked}", "continuation": "Again. {asked}", "reminder": "Go on: {why}"}
+    session, listener = rig.start()
+    session.want(replace(request("a"), texts=texts))
+    listener.wait_for("ended", "a", "finished")
+    assert "New: Your session became too long" in rig.prompts()[1]
+    rig.program.dies_in = {"do b"}
+    session.want(replace(request("b"), texts=texts))
+    listener.wait_for("ended", "b", "finished")
+    assert rig.prompts()[-1].splitlines()[2].startswith("Go on: your turn ended")
 
 
 def test_a_hand_off_survives_a_crash_between_the_two_sessions(rig: Rig):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import ClassVar
 
+import msgspec
 from msgspec.structs import replace
 
 from actors.machines import prompts
+from actors.machines.prompt_templates import OF_A_CONTINUATION
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 from actors.messages import Cause, Purpose, TurnOutcome
 from actors.settings import Role, RunSettings, display_names
@@ -27,6 +30,7 @@ class StartTurn(Command, frozen=True, kw_only=True):
         False  # the answer of a review, in the form of `review_answer.SCHEMA` where the agent can be bound to it
     )
     within_ms: int = 0  # how long it may take; 0: as long as any turn
+    texts: Mapping[str, str] = msgspec.field(default_factory=dict)  # the user's prompts that continue it, by name
 
     @property
     def where(self) -> Where:
@@ -85,15 +89,18 @@ class TurnJob(Job, frozen=True, kw_only=True):
     def command(self, run: Facts, _now_ms: int) -> StartTurn:
         """The first attempt's prompt, or a continuation of it."""
         continued = bool(self.continues and self.resumes)
+        texts = {name: text for name, text in run.run.prompts.items() if name in OF_A_CONTINUATION}
+        full, short = texts.get("continuation", ""), texts.get("reminder", "")
         return StartTurn(
             turn_id=self.id,
             role=self.role,
             purpose=self.purpose,
-            prompt=prompts.continuation(self.prompt, why=self.resumes) if self.resumes else self.prompt,
+            prompt=prompts.continuation(self.prompt, why=self.resumes, template=full) if self.resumes else self.prompt,
             model=self.model,
             continues=self.continues,
             typed=self.typed,
-            reminder=prompts.reminder(self.prompt, why=self.resumes) if continued else "",
+            reminder=prompts.reminder(self.prompt, why=self.resumes, template=short) if continued else "",
+            texts=texts,
             within_ms=run.run.review_patience_ms if self.purpose == "review" else 0,
         )
 

@@ -1,0 +1,26 @@
+"""A look at a host that dials in, for `loop doctor`: listens for a moment, and says whether it comes. Blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.edges import join_keys
+from actors.hosts import Host
+from supervisor.hosts.join_listener import JoinListener
+from supervisor.hosts.link import HostAwaitedError
+
+WAIT_S = 3.0  # a host dials each second
+
+
+def look(host: Host, home: Path) -> str:
+    """The version of Python there. Raises `LoopError`: `HostAwaitedError` when it does not come."""
+    join_keys.ready_for(home, host.name)
+    listener = JoinListener(host.listen, home)
+    words: list[str] = []
+    try:
+        session = listener.wait(host.name, WAIT_S, lambda: False, words.append)
+    finally:
+        listener.close()
+    if session is None:
+        raise HostAwaitedError("; ".join(words) or f"waits for {host.name} to join: it does not dial {host.listen}")
+    return session.python

@@ -1,0 +1,75 @@
+"""What a link to a host can do, whoever has made it: home by ssh, or the host that has dialled in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from actors.errors import OperationalError, PermanentError
+from actors.hosts import Host
+
+READ_BYTES = 65_536
+
+
+class HostUnreachableError(OperationalError):
+    """The host cannot be used now. The text is one line: what is wrong, and what to do."""
+
+
+class HostUnusableError(HostUnreachableError, PermanentError):
+    """The host cannot be used before the user has changed something."""
+
+
+class HostAwaitedError(HostUnreachableError):
+    """The host has not dialled in within the time that it had."""
+
+
+def far_socket() -> str:
+    """A path for a socket on a host, which the shim takes into its own directory."""
+    return f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - whoever makes it makes it private
+
+
+class Link(Protocol):
+    """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times.
+
+    It carries the shim's stdin and stdout, and connections of the host to sockets of home. When it ends, the shim's
+    stdin ends, too. `far_bus` is the path on the host that leads to the bus.
+    """
+
+    far_bus: str
+
+    def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:
+        """Connects, and starts the shim with these first words. Connections to `far_bus` arrive at `bus`.
+
+        `wait_s`: for a host that dials in. Raises `HostUnreachableError`.
+        """
+
+    def read(self, most: int = READ_BYTES) -> bytes:
+        """What comes next from the shim; b"" = the link has ended."""
+
+    def is_heard(self, timeout_s: float) -> bool:
+        """Waits until `read` does not block. False: it still does."""
+
+    def send(self, data: bytes) -> None:
+        """To the shim. Raises OSError when the link has ended."""
+
+    def far_port(self) -> int:
+        """The loopback port of the host that leads to the bridge. Raises `HostUnreachableError`."""
+
+    def refused(self) -> HostUnreachableError:
+        """The error for a way back that the host does not give."""
+
+    def end(self) -> None:
+        """Ends the shim, and waits until nothing of it is left there, as long as the link lives."""
+
+    def close(self) -> None:
+        """Ends the connection, and with it the shim's lifeline."""
+
+    def ended(self) -> str:
+        """Why the link has ended, in one line. Closes it."""
+
+
+Says = Callable[[str], None]
+# Of the host, what programs there print, and what the link waits for.
+MakeLink = Callable[[Host, Says, Says], Link]
