@@ -136,7 +136,7 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
         super().__init__()
         self.context = context
 
-    def tell_people(self, kind: ProgressKind, text: str, *, agent: str = "") -> None:
+    def show_progress(self, kind: ProgressKind, text: str, *, agent: str = "") -> None:
         """Sends a line to the consoles that follow the run. `agent`: its name for users, when the agent speaks."""
         context = self.context
         progress = Progress(at_ms=context.clock(), source=context.name, agent=agent, kind=kind, text=text)

@@ -111,7 +111,7 @@ class AgentActor(ProcessActor[StartAgent]):
             store=start.directory / tree.FOLDER,
             outputs=start.directory / CHECKS,
             created_at=start.created_at,
-            tell=self.tell_people,
+            tell=self.show_progress,
             report=self.context.ref("console").tell,
         )
 
@@ -147,7 +147,7 @@ class AgentActor(ProcessActor[StartAgent]):
         try:
             session_courier.put_where_agents_look(start.directory, start.role, start.agent.lower(), accounts, start.cwd)
         except OSError as error:
-            self.tell_people("error", f"the session of another host cannot be resumed: {error}")
+            self.show_progress("error", f"the session of another host cannot be resumed: {error}")
 
     def on_stop(self) -> None:
         """Ends the jobs and the agent's program; the next incarnation resumes what is unfinished."""
@@ -214,7 +214,7 @@ class AgentActor(ProcessActor[StartAgent]):
             if self._courier is not None:
                 self._courier.send()
         except (LoopError, OSError) as error:  # it goes home when the actor is here again
-            self.tell_people("error", f"{self.context.start.place}: what was done there has not come home: {error}")
+            self.show_progress("error", f"{self.context.start.place}: what was done there has not come home: {error}")
         self.tell_self(WorkAtHome())
 
     def _runner(self, message: StartJob) -> Runner:
@@ -238,7 +238,7 @@ class AgentActor(ProcessActor[StartAgent]):
         try:
             with _alone(start.directory / PLACE_LOCK):
                 for note in there_again(start.cwd, start.repository, start.run_id):
-                    self.tell_people("error", note)
+                    self.show_progress("error", note)
         except (LoopError, OSError) as error:
             return str(error)
         return ""
@@ -332,7 +332,7 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def _say(self, kind: ProgressKind, text: str) -> None:
         """A line of the agent."""
-        self.tell_people(kind, text, agent=self.context.start.label)
+        self.show_progress(kind, text, agent=self.context.start.label)
 
     def _report(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
         self.context.ref("run").tell(TurnSettledReport(turn_id=turn_id, purpose=purpose, outcome=outcome))
@@ -372,7 +372,7 @@ class AgentActor(ProcessActor[StartAgent]):
             return agent
 
         def say(text: str) -> None:
-            self.tell_people("error", f"{start.place}: {text}")
+            self.show_progress("error", f"{start.place}: {text}")
 
         accounts = session_courier.environments(start.environment, start.program)
         sessions = session_courier.AwaySessions(

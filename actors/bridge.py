@@ -37,9 +37,9 @@ from actors.machines.mail_report import Receipt
 from actors.messages import (
     ActorUp,
     AgentContact,
-    ChangeMail,
+    ChangeMailRequest,
     DeliverMail,
-    ListMail,
+    ListMailRequest,
     MailAcceptedReport,
     MailFailedReport,
     MailHandledReport,
@@ -49,7 +49,7 @@ from actors.messages import (
     Note,
     OtherWorkDone,
     SessionOpened,
-    ShowMail,
+    ShowMailRequest,
 )
 from actors.settings import Role, display_names
 from actors.starts import StartBridge
@@ -156,8 +156,8 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Handles receipts of session owners, notices, requests of consoles, and this actor's own messages."""
-        if isinstance(message, ListMail | ShowMail | ChangeMail):
-            return self._serve_people(message, sender)
+        if isinstance(message, ListMailRequest | ShowMailRequest | ChangeMailRequest):
+            return self._serve_user(message, sender)
         now_ms = self.context.clock()
         match message:
             case ToolCall():
@@ -265,19 +265,19 @@ class BridgeActor(ProcessActor[StartBridge]):
         match event:
             case mail.MailQueued():
                 self._note(event)
-                self.tell_people(kind, text, agent=self._names[event.sender])
+                self.show_progress(kind, text, agent=self._names[event.sender])
             case mail.MailRequeued():
                 self._note(event)
-                self.tell_people(kind, text)
+                self.show_progress(kind, text)
             case mail.AgentAbsent():
                 problem = self._absent_text(event.role)
-                self.tell_people("note", problem)
+                self.show_progress("note", problem)
                 self._tell_contact(event.role, problem)
             case mail.AgentCame() if self._state.contacts[event.role].told:
-                self.tell_people("note", f"{self._names[event.role]} has contacted the bridge")
+                self.show_progress("note", f"{self._names[event.role]} has contacted the bridge")
                 self._tell_contact(event.role, "")
             case _ if text:
-                self.tell_people(kind, text)
+                self.show_progress(kind, text)
             case _:
                 pass  # for the journal only
 
@@ -309,14 +309,14 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     # --- consoles ---
 
-    def _serve_people(self, message: ListMail | ShowMail | ChangeMail, sender: Sender) -> Message:
+    def _serve_user(self, message: ListMailRequest | ShowMailRequest | ChangeMailRequest, sender: Sender) -> Message:
         if sender.name not in ROOT:
             raise ProtocolError(f"{type(message).__name__} from {sender.name!r} refused: only the user may do that")
         stories = self._book.stories
-        if isinstance(message, ListMail):
+        if isinstance(message, ListMailRequest):
             return mail_view.listed(self._book, self._names, message.finished)
         mail_id = mail.find_id(message.mail_id, stories)
-        if isinstance(message, ChangeMail):
+        if isinstance(message, ChangeMailRequest):
             facts = mail.change(
                 self._state,
                 stories[mail_id],

@@ -163,9 +163,9 @@ class PersistenceActor(ProcessActor[StartPersistence]):
         """Tells the user once that writes fail, and once that they succeed again."""
         if bool(trouble) is not bool(self._no_room):
             if trouble:
-                self.tell_people("error", f"{trouble}; retrying until it works")
+                self.show_progress("error", f"{trouble}; retrying until it works")
             else:
-                self.tell_people("note", "writes succeed again")
+                self.show_progress("note", "writes succeed again")
         self._no_room = trouble
 
     def _write_manifest(self) -> None:

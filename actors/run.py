@@ -233,7 +233,7 @@ class RunActor(ProcessActor[StartRun]):
             after, commands = run.decide(self._state, event, now_ms)
         except IllegalEventError as error:
             logger.warning("not journalled: {}", error)
-            self.tell_people("note", str(error))
+            self.show_progress("note", str(error))
             return []
         # A late answer changes nothing and is not journalled. A RunResumed is journalled even so: else a pause under
         # this root would be lifted at the next restart.
@@ -247,7 +247,7 @@ class RunActor(ProcessActor[StartRun]):
             self._tell_hold()
         is_quiet = isinstance(event, _QUIET) and hold == self._hold and not after.asking
         if not (run.waits_for_tree_alone(after) or is_quiet):
-            self.tell_people("status", counted_down(self._status(), now_ms).line)
+            self.show_progress("status", counted_down(self._status(), now_ms).line)
         self._tell_status()
         return commands
 
@@ -286,15 +286,16 @@ class RunActor(ProcessActor[StartRun]):
                 self.context.ref("console").tell(QuestionAsked(question=command.question))
             case run.EndRun():
                 if command.state == "completed" and self._state.run.keeps_checkpoints:
-                    self.tell_people("note", f"to repeat the checks: loop verify {self.context.run.rpartition('/')[2]}")
+                    run_id = self.context.run.rpartition("/")[2]
+                    self.show_progress("note", f"to repeat the checks: loop verify {run_id}")
                 self._watch_configuration()
                 self.context.ref("supervisor").tell(
                     RunEnded(state=command.state, detail=command.detail, resume=command.resume)
                 )
             case run.Notice():
-                self.tell_people("error" if command.error else "note", command.text)
+                self.show_progress("error" if command.error else "note", command.text)
                 if command.resume_hint:
-                    self.tell_people("note", f"to resume this run later: {self.context.start.resume}")
+                    self.show_progress("note", f"to resume this run later: {self.context.start.resume}")
             case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:
                 job = runners.start_job(
                     command
@@ -316,7 +317,7 @@ class RunActor(ProcessActor[StartRun]):
             store=start.directory / tree.FOLDER,
             outputs=start.directory / CHECKS,
             created_at=start.created_at,
-            tell=self.tell_people,
+            tell=self.show_progress,
             report=self.context.ref("console").tell,
         )
 
@@ -333,7 +334,7 @@ class RunActor(ProcessActor[StartRun]):
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
         if line := self._watch.look():
-            self.tell_people("note", line)
+            self.show_progress("note", line)
 
     # --- the agents' actors ---
 
@@ -344,7 +345,7 @@ class RunActor(ProcessActor[StartRun]):
             start.directory / tree.FOLDER,
             salvage=f"refs/loop/{start.run_id}/salvage",
             tell=lambda role, message: self.context.ref(role).tell(message),
-            say=self.tell_people,
+            say=self.show_progress,
             sessions=HomeSessions(
                 start.directory,
                 {role: agent.lower() for role, agent in start.agents.items()},

@@ -60,8 +60,8 @@ from supervisor.control.protocol import (
     Follow,
     GetReport,
     Inspect,
-    LookAtMail,
-    LookIntoMailbox,
+    PeekMailbox,
+    ShowMail,
     encode_request,
 )
 from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
@@ -288,7 +288,7 @@ def bench_console() -> None:
 def bench_control() -> None:
     with hanging_run() as world, console(world) as client:
         print_latency("status", lambda: client.ask(GetReport()), rounds=1_000)
-        print_latency("mailbox", lambda: client.ask(LookIntoMailbox(actor="worker")), rounds=300)
+        print_latency("mailbox", lambda: client.ask(PeekMailbox(actor="worker")), rounds=300)
         print_latency("inspect", lambda: client.ask(Inspect(actor="worker", expression="actor.role")), rounds=300)
         # pause and resume are journalled before they are answered
         print_latency("pause", lambda: client.ask(Control(action="pause")), rounds=1)
@@ -315,8 +315,8 @@ def bench_mail() -> None:
             for start in range(begin, end, 50):
                 expression = FINISHED_MAIL.format(begin=start, end=start + 50)
                 client.ask(Inspect(actor="bridge", expression=expression))
-            print_latency(f"mail list {end}", lambda: client.ask(LookAtMail()), rounds=200)
-            print_latency(f"mail show, {end}", lambda: client.ask(LookAtMail(mail_id="00000007")), rounds=200)
+            print_latency(f"mail list {end}", lambda: client.ask(ShowMail()), rounds=200)
+            print_latency(f"mail show, {end}", lambda: client.ask(ShowMail(mail_id="00000007")), rounds=200)
 
 
 MEASURED_MAILS = 10  # in one question to the bridge; each is made durable, and has its line in the transcript

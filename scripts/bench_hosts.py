@@ -22,7 +22,7 @@ from pathlib import Path
 
 from actors.edges import run_lock
 from shell.control_client import ControlClient, control_endpoint
-from supervisor.control.protocol import LookIntoMailbox
+from supervisor.control.protocol import PeekMailbox
 from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
 from tests.lab.world import World
 
@@ -97,7 +97,7 @@ def messages(world: World) -> None:
     try:
         for _ in range(MESSAGES):
             for actor, found in times.items():
-                found.append(timed(lambda actor=actor: client.ask(LookIntoMailbox(actor=actor))))
+                found.append(timed(lambda actor=actor: client.ask(PeekMailbox(actor=actor))))
     finally:
         client.close()
     away, home = (1_000 * statistics.median(found) for found in times.values())

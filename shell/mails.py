@@ -20,7 +20,7 @@ from actors.settings import Role, display_names
 from shell import tables
 from shell.commands.grammar import MAIL_USAGE
 from shell.run_files import RunFiles, check_whole, resume_hint
-from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
+from supervisor.control.protocol import ChangeMail, MailReport, ShowMail
 
 CHANGES: tuple[mail.Action, ...] = get_args(mail.Action)
 ACTIONS = ("list", "show", *CHANGES)
@@ -30,7 +30,7 @@ TEXT_SHOWN = 60  # characters of a text in a list
 STREAM = "mail"
 
 
-def parse(typed: str) -> LookAtMail | OrderMail:
+def parse(typed: str) -> ShowMail | ChangeMail:
     """The request of the words after `mail`; no words mean `list`. Raises `UserError` in one line."""
     action, _, rest = typed.strip().partition(" ")
     mail_id, _, text = rest.strip().partition(" ")
@@ -40,7 +40,7 @@ def parse(typed: str) -> LookAtMail | OrderMail:
     if action == "list":
         if rest:
             raise UserError(f"mail list takes no further words, but got {rest.strip()!r}: {USAGE}")
-        return LookAtMail()
+        return ShowMail()
     if not mail_id:
         raise UserError(f"mail {action} needs the ID of a mail (mail list shows them): {USAGE}")
     if text and action not in ("edit", "drop"):
@@ -48,14 +48,14 @@ def parse(typed: str) -> LookAtMail | OrderMail:
     if action == "edit" and not text.strip():
         raise UserError(f"mail edit needs the new text: {USAGE}")
     if action == "show":
-        return LookAtMail(mail_id=mail_id)
+        return ShowMail(mail_id=mail_id)
     change = cast("mail.Action", action)
-    return OrderMail(change_id=str(uuid.uuid4()), action=change, mail_id=mail_id, text=text.strip())
+    return ChangeMail(change_id=str(uuid.uuid4()), action=change, mail_id=mail_id, text=text.strip())
 
 
-def from_files(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
+def from_files(found: RunFiles, request: ShowMail | ChangeMail) -> MailReport:
     """The answer that the bridge would give. Raises `OperationalError` for a change, which needs a bridge."""
-    if isinstance(request, OrderMail):
+    if isinstance(request, ChangeMail):
         raise OperationalError(
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
@@ -88,14 +88,14 @@ def _events(records: Iterable[Record]) -> list[mail.Event]:
 # --- lines ----------------------------------------------------------------------------------------------------
 
 
-def lines(request: LookAtMail | OrderMail, report: MailReport, *, now_ms: int) -> list[str]:
+def lines(request: ShowMail | ChangeMail, report: MailReport, *, now_ms: int) -> list[str]:
     """The answer as lines for the user."""
     match request:
-        case LookAtMail(mail_id=""):
+        case ShowMail(mail_id=""):
             return _list(report, now_ms)
-        case LookAtMail():
+        case ShowMail():
             return _all_of(report.mails[0], now_ms)
-        case OrderMail():
+        case ChangeMail():
             return [_stands(report.mails[0])]
 
 

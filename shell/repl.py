@@ -41,10 +41,10 @@ from supervisor.control.protocol import (
     Ended,
     Follow,
     GetReport,
-    LookAtMail,
     MailReport,
     Report,
     Request,
+    ShowMail,
     Shown,
     Traced,
 )
@@ -106,7 +106,7 @@ class Repl:
     def mail_ids(self) -> list[str]:
         """The ids of mail that a command can name, as the user types them; for completion."""
         with suppress(LoopError):
-            answer = self._client.ask(LookAtMail())
+            answer = self._client.ask(ShowMail())
             if isinstance(answer, MailReport):
                 return [short(each.mail_id) for each in answer.mails]
         return []

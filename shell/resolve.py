@@ -41,12 +41,12 @@ class TmuxPlace:
 
 
 def resolve_run(
-    options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None, attended: bool = False
+    options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None, has_operator: bool = False
 ) -> RunSpec:
     """The spec of the typed run. Raises `UserError`, also for an agent that cannot run.
 
     `only_reserve`: checks everything and reserves the run's id, but leaves the worktree to the loop that will run it.
-    `place`: the tmux session of that loop. `attended`: a console answers the run's questions, without a terminal.
+    `place`: the tmux session of that loop. `has_operator`: a console answers the run's questions, without a terminal.
     """
     environment = environments.handed_on()
     environments.check_open_files(environments.FILES_OF_A_ROOT)
@@ -78,7 +78,7 @@ def resolve_run(
         run_uid=str(uuid.uuid4()),
         task=task.text,
         needs_plan=task.needs_plan,
-        interactive=has_prompt or attended,
+        interactive=has_prompt or has_operator,
         open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),
         keeps_its_wait=resumed.begun,
         prices=configuration.prices,

@@ -56,10 +56,10 @@ class FromActor:
 @dataclass
 class SupervisorOptions:
     """What the supervisor is given. All callbacks must return immediately. `done` is called once, when every child is
-    gone. `tell` sends a message to an actor. `publish` gets the state of the children after each event. `attended` says
-    whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone, and ""
-    when the user has answered and before any child is started. `place` gets a child that is down, the place where it is
-    started next, and why.
+    gone. `tell` sends a message to an actor. `publish` gets the state of the children after each event. `has_operator`
+    says whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone,
+    and "" when the user has answered and before any child is started. `place` gets a child that is down, the place
+    where it is started next, and why.
     """
 
     key: str
@@ -71,7 +71,7 @@ class SupervisorOptions:
     done: Callable[[RunResult], None]
     log: LogSettings
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
-    attended: Callable[[], bool] = lambda: False
+    has_operator: Callable[[], bool] = lambda: False
     asks: Callable[[str], None] = lambda _question: None
     place: Callable[[str, str, str], None] = lambda _child, _place, _why: None
     jitter: Callable[[], float] = field(default=random.random)
@@ -136,7 +136,7 @@ class SupervisorActor(pykka.ThreadingActor):
     def _moment(self) -> tree.Moment:
         options = self._options
         return tree.Moment(
-            now_ms=_monotonic_ms(), unix_ms=wall_ms(), jitter=options.jitter(), attended=options.attended()
+            now_ms=_monotonic_ms(), unix_ms=wall_ms(), jitter=options.jitter(), has_operator=options.has_operator()
         )
 
     def _carry_out(self, command: events.Command) -> None:
@@ -186,7 +186,7 @@ class SupervisorActor(pykka.ThreadingActor):
                 incarnation=incarnation,
                 entry=child.entry,
                 arguments=starts.encode(start),
-                wants_socket=child.wants_socket,
+                listens=child.listens,
                 imports=child.imports,
                 runtime_dir=options.tree.directory,
                 log_path=options.tree.directory / "log",  # a stray word on the terminal would tear the prompt

@@ -169,7 +169,7 @@ class Forkserver:
     def _start(self, request: SpawnRequest) -> Forked | None:
         if not sys.modules.keys() >= set(request.imports):
             _preload(request.imports)
-        listen_fd = self._received_fds.popleft() if request.wants_socket else None
+        listen_fd = self._received_fds.popleft() if request.listens else None
         ours, theirs = socket.socketpair()
         # A signal that came between the fork and the reset of its handlers would wake the wrong process.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

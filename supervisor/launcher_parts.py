@@ -61,7 +61,7 @@ class ListeningSockets:
 
     def of(self, request: SpawnRequest) -> socket.socket | None:
         """The child's socket, created at the first call; None for a child that wants none."""
-        return self._made(request.child) if request.wants_socket else None
+        return self._made(request.child) if request.listens else None
 
     def port(self, child: str) -> int:
         """See `Launcher.listening_port`."""

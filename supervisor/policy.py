@@ -111,15 +111,15 @@ def decide(
     *,
     alive: Collection[str],
     held: Collection[str],
-    attended: bool,
+    has_operator: bool,
     now_ms: int,
     jitter: float,
 ) -> tuple[Decision, History]:
     """Returns what to do about `end`, and the history for the next call. `jitter` is a random number in [0, 1).
 
     `alive`: the other children that run or are starting. `held`: children stopped by hand; they stay down until the
-    user starts them. `attended`: a user can be asked. A child that ended as expected is started again by a sibling's
-    rest_for_one or one_for_all, as in OTP; a temporary one is not.
+    user starts them. `has_operator`: a user can be asked. A child that ended as expected is started again by a
+    sibling's rest_for_one or one_for_all, as in OTP; a temporary one is not.
     """
     child = supervisor.child(end.child)
     how = f"{child.id} ended: {end.exit_class}" + (f" ({end.detail})" if end.detail else "")
@@ -135,11 +135,11 @@ def decide(
 
     if end.exit_class == "permanent":
         why = f"{child.id} cannot start: {end.detail or 'its failure is permanent'}"
-        return GiveUp(stop=others_down, why=why, ask=attended, permanent=True), history
+        return GiveUp(stop=others_down, why=why, ask=has_operator, permanent=True), history
     intensity = supervisor.intensity
     if restarts_within(history, intensity.period_s, now_ms) >= intensity.max_restarts:
         why = f"{how}; no more than {intensity.max_restarts} restarts in {intensity.period_s:g} s are allowed"
-        return GiveUp(stop=others_down, why=why, ask=attended), history
+        return GiveUp(stop=others_down, why=why, ask=has_operator), history
 
     number = 1 if end.healthy_s >= supervisor.back_off.healthy_after_s else _last_number(history, child.id) + 1
     after_s = wait_s(supervisor.back_off, number, jitter)

@@ -214,7 +214,7 @@ class RunInstance:
                 done=self._done,
                 log=run_log(spec),
                 publish=self._handler.children,
-                attended=lambda: waits_for_user or spec.has_prompt or self._control.attended(),
+                has_operator=lambda: waits_for_user or spec.has_prompt or self._control.has_operator(),
                 asks=self._asks,
                 place=self._place,
             )

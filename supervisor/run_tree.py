@@ -197,7 +197,7 @@ class RunTree:
 
     def spec(self) -> SupervisorSpec:
         """Children in start order. A run with a single agent has no bridge."""
-        bridge = (ChildSpec(id="bridge", entry=ENTRY, wants_socket=True),) if self._spec.paired else ()
+        bridge = (ChildSpec(id="bridge", entry=ENTRY, listens=True),) if self._spec.paired else ()
         return SupervisorSpec(
             children=(
                 ChildSpec(id="persistence", entry=ENTRY),

@@ -30,7 +30,7 @@ class SpawnRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     incarnation: int
     entry: str  # "module:function"
     arguments: bytes
-    wants_socket: bool = False  # a listening loopback TCP socket: the same one for every incarnation of the child
+    listens: bool = False  # a listening loopback TCP socket: the same one for every incarnation of the child
     log_path: Path | None = None  # stdout and stderr are appended to it; None: they are the root's
     # What a forkserver imports before it forks this actor, for all that need it later as well. Requests wait meanwhile.
     imports: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     restart: Restart = "permanent"
     significant: bool = False  # ends for good → the supervisor shuts down (OTP: auto_shutdown any_significant)
     imports: tuple[str, ...] = ()  # modules that it needs, and shares with the next children
-    wants_socket: bool = False  # a loopback TCP listening socket that outlives the child's restarts
+    listens: bool = False  # a loopback TCP listening socket that outlives the child's restarts
     ready_within_s: float = 30.0  # started, but not ready by then: the start has failed
     stuck_after_s: float = 60.0  # one message handled for longer than this without progress: hang
     shutdown_s: float = 2.0  # asked to stop; killed when it has not ended by then (a Procfile manager gives all 5 s)

@@ -86,7 +86,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int  # monotonic
     unix_ms: int
     jitter: float = 0.0  # random, in [0, 1)
-    attended: bool = False  # a user can be asked
+    has_operator: bool = False  # a user can be asked
 
 
 def decide(tree: Tree, event: Event, at: Moment) -> tuple[Tree, list[Command]]:
@@ -244,7 +244,7 @@ class _Step:
             self.tree.history,
             alive=[other.spec.id for other in self.tree.children.values() if other.phase != "down"],
             held=[other.spec.id for other in self.tree.children.values() if other.held],
-            attended=at.attended and not self.tree.asked_to_end,
+            has_operator=at.has_operator and not self.tree.asked_to_end,
             now_ms=at.now_ms,
             jitter=at.jitter,
         )

@@ -62,9 +62,9 @@ from actors.messages.lifecycle import (
     Undeliverable,
 )
 from actors.messages.mail import (
-    ChangeMail,
+    ChangeMailRequest,
     DeliverMail,
-    ListMail,
+    ListMailRequest,
     MailAcceptedReport,
     MailFailedReport,
     MailHandledReport,
@@ -74,7 +74,7 @@ from actors.messages.mail import (
     MailSeenReport,
     MailShown,
     OtherWorkDone,
-    ShowMail,
+    ShowMailRequest,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
 from actors.messages.travel import FetchSession, FetchTree, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
@@ -122,7 +122,7 @@ __all__ = [
     "BudgetUse",
     "CannotStart",
     "Cause",
-    "ChangeMail",
+    "ChangeMailRequest",
     "CheckStatus",
     "ControlRun",
     "Count",
@@ -139,7 +139,7 @@ __all__ = [
     "JobEnded",
     "KeepJobs",
     "LeavePlace",
-    "ListMail",
+    "ListMailRequest",
     "Load",
     "Loaded",
     "MailAcceptedReport",
@@ -182,7 +182,7 @@ __all__ = [
     "SessionOpened",
     "SessionParcel",
     "SessionTakenIn",
-    "ShowMail",
+    "ShowMailRequest",
     "Spent",
     "StartJob",
     "StartTurnRequest",

@@ -85,7 +85,7 @@ class MailRecord(msgspec.Struct, frozen=True, kw_only=True):
     moments: list[MailMoment]  # oldest first; in a list none
 
 
-class ListMail(Message, frozen=True, kw_only=True):
+class ListMailRequest(Message, frozen=True, kw_only=True):
     """Console -> bridge: all mail that is not finished, dead letters, and the newest `finished` of the rest.
 
     Answered by `MailList`.
@@ -97,13 +97,13 @@ class ListMail(Message, frozen=True, kw_only=True):
 
 
 class MailList(Message, frozen=True, kw_only=True):
-    """Answer to `ListMail`, in the order in which it was sent."""
+    """Answer to `ListMailRequest`, in the order in which it was sent."""
 
     mails: list[MailRecord]
     left_out: int = 0  # finished mail that is not in the list
 
 
-class ShowMail(Message, frozen=True, kw_only=True):
+class ShowMailRequest(Message, frozen=True, kw_only=True):
     """Console -> bridge: show one mail in full. Answered by `MailShown`."""
 
     only_looks = True
@@ -111,7 +111,7 @@ class ShowMail(Message, frozen=True, kw_only=True):
     mail_id: str  # or an unambiguous prefix of it
 
 
-class ChangeMail(Message, frozen=True, kw_only=True):
+class ChangeMailRequest(Message, frozen=True, kw_only=True):
     """Console -> bridge: a user's change. Answered by `MailShown`, when it is durable and carried out.
 
     Repeating a `change_id` changes nothing.
@@ -119,11 +119,11 @@ class ChangeMail(Message, frozen=True, kw_only=True):
 
     change_id: str
     action: Literal["hold", "release", "edit", "requeue", "drop"]
-    mail_id: str  # as in `ShowMail`
+    mail_id: str  # as in `ShowMailRequest`
     text: str = ""  # the new text of an edit; the reason of a drop
 
 
 class MailShown(Message, frozen=True, kw_only=True):
-    """Answer to `ShowMail` and `ChangeMail`."""
+    """Answer to `ShowMailRequest` and `ChangeMailRequest`."""
 
     mail: MailRecord

@@ -42,7 +42,7 @@ from shell.dashboard.collect import Reader
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from supervisor import stale_processes, submissions
-from supervisor.control.protocol import LookAtMail
+from supervisor.control.protocol import ShowMail
 from supervisor.submissions import Submission
 
 NOW = 1_760_000_000_000
@@ -225,7 +225,7 @@ def _show(directory: Path) -> None:
     _refusable(lambda: tables.report_lines(run_files.report(found, NOW), now_ms=NOW, state=found.state))
     for actor in ("worker", "bridge"):
         _refusable(lambda actor=actor: tables.mailbox_lines(run_files.mailbox(found, actor, NOW), now_ms=NOW))
-    request = LookAtMail()
+    request = ShowMail()
     _refusable(lambda: mails.lines(request, mails.from_files(found, request), now_ms=NOW))
 
 

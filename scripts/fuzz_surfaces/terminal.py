@@ -32,7 +32,7 @@ from shell import exits, log_lines, mails, output, render, run_files, tables, te
 from shell.dashboard import panel
 from shell.dashboard.view import ProcessView, RunView, Snapshot, TmuxView
 from shell.log_lines import LogRecord
-from supervisor.control.protocol import LookAtMail, MailboxReport, MailReport, OrderMail, Report, Traced
+from supervisor.control.protocol import ChangeMail, MailboxReport, MailReport, Report, ShowMail, Traced
 
 NOW = 1_760_000_000_000
 # C0 but tab, DEL, C1, line separators, what changes the direction of text, halves of surrogate pairs.
@@ -178,11 +178,11 @@ def _json(tree: Any) -> Iterable[str]:
 
 def _mails(tree: Any) -> Iterable[str]:
     report: MailReport = _as(MailReport, tree)
-    yield from mails.lines(LookAtMail(), report, now_ms=NOW)
+    yield from mails.lines(ShowMail(), report, now_ms=NOW)
     for each in report.mails:
         one = MailReport(mails=[cast("MailRecord", each)])
-        yield from mails.lines(LookAtMail(mail_id="x"), one, now_ms=NOW)
-        yield from mails.lines(OrderMail(change_id="c", action="hold", mail_id="x"), one, now_ms=NOW)
+        yield from mails.lines(ShowMail(mail_id="x"), one, now_ms=NOW)
+        yield from mails.lines(ChangeMail(change_id="c", action="hold", mail_id="x"), one, now_ms=NOW)
 
 
 def _runs(tree: Any) -> Iterable[str]:

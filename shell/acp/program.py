@@ -45,7 +45,7 @@ def _carry_out(order: Order, orders: BinaryIO) -> int:
 
     check_packages()
     asks = not parse(["acp", *order.words]).headless
-    spec = resolve_run(_options(order), only_reserve=order.only_reserve, attended=asks)
+    spec = resolve_run(_options(order), only_reserve=order.only_reserve, has_operator=asks)
     if order.only_reserve:
         output.say_json(Reserved(key=spec.key, directory=str(spec.directory)))
         return EXIT_COMPLETED

@@ -12,13 +12,13 @@ from shell.commands.grammar import MAIL_USAGE, MORE, Invocation, Subcommand
 
 if TYPE_CHECKING:
     from shell.run_files import RunFiles
-    from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
+    from supervisor.control.protocol import ChangeMail, MailReport, ShowMail
 
 
-def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport:
+def _mail_report(found: RunFiles, request: ShowMail | ChangeMail) -> MailReport:
     """The bridge's answer; from the journal when the run is not running, or ends meanwhile."""
     from shell import mails
-    from supervisor.control.protocol import MailReport, OrderMail
+    from supervisor.control.protocol import ChangeMail, MailReport
 
     if found.pid:
         from shell.control_client import RunEndedError
@@ -26,7 +26,7 @@ def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport
         try:
             answer = ask(found, request)
         except RunEndedError:
-            if isinstance(request, OrderMail):
+            if isinstance(request, ChangeMail):
                 raise
         else:
             assert isinstance(answer, MailReport)
@@ -37,7 +37,7 @@ def _mail_report(found: RunFiles, request: LookAtMail | OrderMail) -> MailReport
 def _mail(invocation: Invocation) -> int:
     from actors.clock import wall_ms
     from shell import mails, run_files
-    from supervisor.control.protocol import LookAtMail
+    from supervisor.control.protocol import ShowMail
 
     if invocation.action.lower() not in mails.ACTIONS:
         raise UserError(
@@ -49,9 +49,9 @@ def _mail(invocation: Invocation) -> int:
     answer = _mail_report(found, request)
     if not invocation.json:
         output.say_lines(mails.lines(request, answer, now_ms=wall_ms()))
-        if not found.pid and request == LookAtMail():
+        if not found.pid and request == ShowMail():
             output.say("(from the files: the run is not running)")
-    elif request == LookAtMail():
+    elif request == ShowMail():
         output.say_json({"runId": found.run_id, "running": bool(found.pid), **builtins(answer)})
     else:
         output.say_json({"runId": found.run_id, "running": bool(found.pid), **builtins(answer.mails[0])})

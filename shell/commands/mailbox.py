@@ -11,11 +11,11 @@ from shell.commands.grammar import Invocation, Subcommand
 def _mailbox(invocation: Invocation) -> int:
     from actors.clock import wall_ms
     from shell import run_files, tables
-    from supervisor.control.protocol import LookIntoMailbox, MailboxReport
+    from supervisor.control.protocol import MailboxReport, PeekMailbox
 
     found = run_files.choose(invocation.run, running=False)
     if found.pid:
-        answer = ask(found, LookIntoMailbox(actor=invocation.actor))
+        answer = ask(found, PeekMailbox(actor=invocation.actor))
         assert isinstance(answer, MailboxReport)
     else:
         answer = run_files.mailbox(found, invocation.actor, wall_ms())
@@ -35,10 +35,10 @@ def _type_mailbox(prompt: Prompt, rest: str) -> str:
     """
     from actors.clock import wall_ms
     from shell import tables
-    from supervisor.control.protocol import LookIntoMailbox, MailboxReport
+    from supervisor.control.protocol import MailboxReport, PeekMailbox
 
     actor, stacks = words_of(rest, MAILBOX.usage, 1, 2)
-    report = prompt.ask(LookIntoMailbox(actor=actor))
+    report = prompt.ask(PeekMailbox(actor=actor))
     assert isinstance(report, MailboxReport)
     return "\n".join(tables.mailbox_lines(report, now_ms=wall_ms(), stacks=stacks == "stacks"))
 

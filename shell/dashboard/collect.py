@@ -26,7 +26,7 @@ from shell.dashboard.machine import Processes, tmux_sessions
 from shell.dashboard.panel import run_lines
 from shell.dashboard.view import Around, ProcessView, RunView, Seen, SessionFile, Snapshot, TmuxView
 from shell.run_files import RunFiles
-from supervisor.control.protocol import LookAtMail, MailReport
+from supervisor.control.protocol import MailReport, ShowMail
 
 LOOK_S = 1.0
 ROOTS_S = 2.0  # how long a form that prints and ends waits for slow roots
@@ -245,7 +245,7 @@ class Reader:
         wanted = (run.key, journal_stamp(found.directory))
         if wanted != self._read:
             try:
-                self._mail = mails.from_files(found, LookAtMail())
+                self._mail = mails.from_files(found, ShowMail())
             except LoopError as error:
                 self._mail = str(error)
             self._read = wanted
@@ -259,4 +259,4 @@ def _mail_lines(mail: MailReport | str | None) -> list[str]:
         case str():
             return [mail]
         case _:
-            return mails.lines(LookAtMail(), mail, now_ms=wall_ms())
+            return mails.lines(ShowMail(), mail, now_ms=wall_ms())

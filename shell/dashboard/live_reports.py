@@ -20,11 +20,11 @@ from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import ProtocolError
 from supervisor.control.protocol import (
     GetReport,
-    LookAtMail,
     MailReport,
     Refusal,
     Report,
     Request,
+    ShowMail,
     decode_answer,
     encode_request,
 )
@@ -146,7 +146,7 @@ class LiveReports:
         for key, root in self._roots.items():
             due.append(self._ask(root, GetReport(), now))
             if key == self._selected:
-                due.append(self._ask(root, LookAtMail(finished=MAILS), now))
+                due.append(self._ask(root, ShowMail(finished=MAILS), now))
         return max(0.0, min(due) - now)
 
     def _ask(self, root: _Root, request: Request, now: float) -> float:

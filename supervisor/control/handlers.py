@@ -25,11 +25,11 @@ from actors.messages import (
     AnswerQuestionRequest,
     Applied,
     Apply,
-    ChangeMail,
+    ChangeMailRequest,
     ControlRun,
     HumanHeard,
     InterruptTurnRequest,
-    ListMail,
+    ListMailRequest,
     MailList,
     MailShown,
     Message,
@@ -40,7 +40,7 @@ from actors.messages import (
     ReviewRequest,
     RunStatus,
     SayToAgent,
-    ShowMail,
+    ShowMailRequest,
     SubmitVerdictRequest,
     WaiveFindingRequest,
 )
@@ -53,6 +53,7 @@ from supervisor.control.protocol import (
     AnyAnswer,
     AnyRequest,
     ChangeActor,
+    ChangeMail,
     Control,
     DeadLetterReport,
     Done,
@@ -60,16 +61,15 @@ from supervisor.control.protocol import (
     HostReport,
     Inspect,
     Interrupt,
-    LookAtMail,
-    LookIntoMailbox,
     MailboxReport,
     MailReport,
-    OrderMail,
+    PeekMailbox,
     PlaceActor,
     Refusal,
     Report,
     RequestReview,
     Say,
+    ShowMail,
     Shown,
     SubmitVerdict,
     WaiveFinding,
@@ -194,7 +194,7 @@ class ControlHandler:
     def serve(self, request: AnyRequest) -> AnyAnswer:
         """See `Handler.serve`. Raises `LoopError` when the request cannot be carried out."""
         match request:
-            case LookIntoMailbox():
+            case PeekMailbox():
                 return self._mailbox(request)
             case Inspect():
                 return self._inspect(request)
@@ -220,7 +220,7 @@ class ControlHandler:
                 return self._change(request)
             case PlaceActor():
                 return self._place(request)
-            case LookAtMail() | OrderMail():
+            case ShowMail() | ChangeMail():
                 return self._mail(request)
             case _:
                 return Refusal(text=f"the run does not serve {type(request).__name__}")
@@ -329,7 +329,7 @@ class ControlHandler:
         with self._guard:
             return self._standing.up(name, wall_ms())
 
-    def _mailbox(self, request: LookIntoMailbox) -> AnyAnswer:
+    def _mailbox(self, request: PeekMailbox) -> AnyAnswer:
         actor = self._actor(request.actor)
         peeked = None
         if actor.state not in ("stopped", "dead", "restarting", "starting"):
@@ -350,18 +350,18 @@ class ControlHandler:
             stacks=found.stacks if found else "",
         )
 
-    def _mail(self, request: LookAtMail | OrderMail) -> AnyAnswer:
+    def _mail(self, request: ShowMail | ChangeMail) -> AnyAnswer:
         """Asks the bridge. A request without an answer may have been carried out; its id makes a repetition safe."""
         if not self._spec.paired:
             raise UserError("this run has a single agent: there is no mail")
         bridge = self._ref(self._up(BRIDGE).name)
         match request:
-            case LookAtMail(mail_id=""):
-                question: Message = ListMail(finished=request.finished)
-            case LookAtMail():
-                question = ShowMail(mail_id=request.mail_id)
-            case OrderMail():
-                question = ChangeMail(
+            case ShowMail(mail_id=""):
+                question: Message = ListMailRequest(finished=request.finished)
+            case ShowMail():
+                question = ShowMailRequest(mail_id=request.mail_id)
+            case ChangeMail():
+                question = ChangeMailRequest(
                     change_id=request.change_id, action=request.action, mail_id=request.mail_id, text=request.text
                 )
         match bridge.ask(question, timeout_s=PATIENCE_S, once=True):

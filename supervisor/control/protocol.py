@@ -92,7 +92,7 @@ class GetReport(Request, frozen=True, kw_only=True, tag=True):
     """Report the state of the run. Answered with `Report` from memory, without asking an actor."""
 
 
-class LookIntoMailbox(Request, frozen=True, kw_only=True, tag=True):
+class PeekMailbox(Request, frozen=True, kw_only=True, tag="LookIntoMailbox"):
     """Show an actor's mailbox. Answered with `MailboxReport`, also while the actor's handler is stuck."""
 
     actor: str
@@ -165,7 +165,7 @@ class PlaceActor(Request, frozen=True, kw_only=True, tag=True):
     now: bool = False
 
 
-class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
+class ShowMail(Request, frozen=True, kw_only=True, tag="LookAtMail"):
     """List the mail between the agents: all unfinished mail and the newest `finished` of the rest; or show the mail
     `mail_id`. Answered with `MailReport`.
     """
@@ -174,7 +174,7 @@ class LookAtMail(Request, frozen=True, kw_only=True, tag=True):
     finished: Count = 20
 
 
-class OrderMail(Request, frozen=True, kw_only=True, tag=True):
+class ChangeMail(Request, frozen=True, kw_only=True, tag="OrderMail"):
     """Change a mail. Answered with `MailReport`: the mail after the change."""
 
     change_id: str  # a UUID of the console's choice: the same change is made once
@@ -194,7 +194,7 @@ class Trace(Request, frozen=True, kw_only=True, tag=True):
 AnyRequest = (
     Follow
     | GetReport
-    | LookIntoMailbox
+    | PeekMailbox
     | Inspect
     | Say
     | Interrupt
@@ -205,8 +205,8 @@ AnyRequest = (
     | WaiveFinding
     | ChangeActor
     | PlaceActor
-    | LookAtMail
-    | OrderMail
+    | ShowMail
+    | ChangeMail
     | Trace
 )
 

@@ -113,7 +113,7 @@ class ControlServer:
         """Sends news to all consoles that follow. Never waits."""
         self._call_bounded(len(news.progress.text), lambda: self._publish(news), trace=False)
 
-    def attended(self) -> bool:
+    def has_operator(self) -> bool:
         """Any thread: whether a console follows the run."""
         return self._consoles.followed()
 

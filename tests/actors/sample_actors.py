@@ -22,7 +22,7 @@ from actors.messages import (
     Note,
     Progress,
     Record,
-    ShowMail,
+    ShowMailRequest,
     Undeliverable,
 )
 
@@ -70,7 +70,7 @@ class Sample(ProcessActor[StartSample]):
                 return self.obey(message.text, message, sender)
             case Load(stream=stream):
                 return self.answer(stream)
-            case ShowMail():
+            case ShowMailRequest():
                 sys.exit(3)
             case ActorUp() | ActorDown() if self.context.start.notices:
                 self.tell("console", f"notice {message!r}")

@@ -27,7 +27,7 @@ from actors.messages import (
     Peeked,
     Progress,
     Ready,
-    ShowMail,
+    ShowMailRequest,
     StopActor,
 )
 from tests.actors.conftest import RUN
@@ -199,8 +199,8 @@ def test_whatever_an_applied_function_raises_is_its_answer(world, slip) -> None:
 def test_a_question_that_only_looks_and_fails_is_answered_and_the_actor_lives_on(world) -> None:
     child = world.start("worker")
     ref = world.console.ref("worker")
-    with pytest.raises(OperationalError, match="worker failed at ShowMail: SystemExit: 3"):
-        ref.ask(ShowMail(mail_id="exit"), timeout_s=10)
+    with pytest.raises(OperationalError, match="worker failed at ShowMailRequest: SystemExit: 3"):
+        ref.ask(ShowMailRequest(mail_id="exit"), timeout_s=10)
     assert isinstance(ref.ask(Load(stream="run", epoch=1), timeout_s=10), Loaded)
     assert "in receive" in child.log()
 

@@ -32,9 +32,9 @@ from actors.messages import (
     AgentContact,
     Append,
     Apply,
-    ChangeMail,
+    ChangeMailRequest,
     DeliverMail,
-    ListMail,
+    ListMailRequest,
     Load,
     MailAcceptedReport,
     MailFailedReport,
@@ -45,7 +45,7 @@ from actors.messages import (
     Ready,
     Record,
     SessionOpened,
-    ShowMail,
+    ShowMailRequest,
     StopActor,
 )
 from supervisor.launchers import Exited, SpawnRequest, make_launcher
@@ -107,7 +107,7 @@ class Cradle:
             incarnation=incarnation,
             entry="actors.actor_process:main",
             arguments=starts.encode(start),
-            wants_socket=name == "bridge",
+            listens=name == "bridge",
             log_path=world.directory / f"{name}.log",
         )
         self.launcher.start(request)
@@ -209,10 +209,10 @@ class Pair:
 
     def change(self, action, mail_id, text="", change_id=None):
         change_id = change_id or str(uuid.uuid4())
-        return self.ask(ChangeMail(change_id=change_id, action=action, mail_id=mail_id, text=text)).mail
+        return self.ask(ChangeMailRequest(change_id=change_id, action=action, mail_id=mail_id, text=text)).mail
 
     def listed(self):
-        return [(one.text, one.status) for one in self.ask(ListMail()).mails]
+        return [(one.text, one.status) for one in self.ask(ListMailRequest()).mails]
 
     def write_journal(self, events):
         """In the name of a bridge, while there is none."""
@@ -420,14 +420,14 @@ def two_mails(pair):
     pair.send("first")
     first = pair.reviewer.delivery()
     pair.send("second")
-    (second,) = [one.mail_id for one in pair.ask(ListMail()).mails if one.text == "second"]
+    (second,) = [one.mail_id for one in pair.ask(ListMailRequest()).mails if one.text == "second"]
     return first, second
 
 
 def test_a_person_sees_all_mail(pair):
     first, second = two_mails(pair)
     assert pair.listed() == [("first", "in flight"), ("second", "queued")]
-    one = pair.ask(ShowMail(mail_id=second[:8])).mail
+    one = pair.ask(ShowMailRequest(mail_id=second[:8])).mail
     assert (one.mail_id, one.sender, one.recipient, one.text) == (second, "codex", "claude", "second")
     assert [moment.what for moment in one.moments] == ["queued"]
     pair.reviewer.says(MailHandledReport, first)
@@ -476,15 +476,15 @@ def test_a_held_mail_stays_held_in_the_next_bridge_and_the_same_order_is_not_car
 
 def test_an_order_about_a_mail_that_does_not_exist_is_refused(pair):
     with pytest.raises(UserError, match="no mail has the id '123'"):
-        pair.ask(ShowMail(mail_id="123"))
+        pair.ask(ShowMailRequest(mail_id="123"))
 
 
 def test_only_people_may_look_at_mail_and_change_it(pair):
     _, second = two_mails(pair)
     for message in (
-        ListMail(),
-        ShowMail(mail_id=second),
-        ChangeMail(change_id="c", action="drop", mail_id=second),
+        ListMailRequest(),
+        ShowMailRequest(mail_id=second),
+        ChangeMailRequest(change_id="c", action="drop", mail_id=second),
     ):
         with pytest.raises(ProtocolError, match="from 'worker' refused: only the user may do that"):
             pair.worker.bridge.ask(message, timeout_s=PATIENCE_S)

@@ -449,7 +449,7 @@ def followers(world: World) -> Iterator[Callable[[], Follower]]:
 
 
 # More than all buffers hold, through the worker's own mouth.
-STORM = "inspect worker [actor.tell_people('note', f'storm {n} ' + 'x' * 1000) for n in range(5000)] and None"
+STORM = "inspect worker [actor.show_progress('note', f'storm {n} ' + 'x' * 1000) for n in range(5000)] and None"
 
 
 def test_ten_consoles_at_once_of_which_some_stop_reading_and_some_are_killed(
@@ -479,7 +479,7 @@ def test_ten_consoles_at_once_of_which_some_stop_reading_and_some_are_killed(
     assert "run 1  working" in answers
     running.wait_for("storm 4999")
     while not all(console.sees("calm", 0.5) for console in others):
-        orders(world, "inspect worker actor.tell_people('note', 'calm')")
+        orders(world, "inspect worker actor.show_progress('note', 'calm')")
     assert as_json(world, "status")["consoles"] <= 8
     assert "storm 4999" not in "".join(lazy.lines)
     shell.expect("calm")

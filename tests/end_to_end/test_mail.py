@@ -10,7 +10,7 @@ import pytest
 
 from actors.messages import MailRecord
 from shell.control_client import ControlClient, control_endpoint
-from supervisor.control.protocol import LookAtMail, MailReport
+from supervisor.control.protocol import MailReport, ShowMail
 from tests.end_to_end.conftest import Loop, World
 from tests.end_to_end.terminal import Terminal
 
@@ -71,7 +71,7 @@ class Console:
         return self.world.run("mail", *words, "--run", "1")
 
     def list(self) -> Sent:
-        report = self.client.ask(LookAtMail())
+        report = self.client.ask(ShowMail())
         assert isinstance(report, MailReport)
         return {each.text.split()[1]: each for each in report.mails}
 

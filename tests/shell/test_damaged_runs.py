@@ -14,7 +14,7 @@ from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from shell.options import parse
 from supervisor import submissions
-from supervisor.control.protocol import LookAtMail
+from supervisor.control.protocol import ShowMail
 
 REPO = "greeting-0123456789ab"
 JOURNAL = Path(__file__).parents[1] / "recordings" / "journal-m001.sqlite"
@@ -113,7 +113,7 @@ def test_what_is_asked_of_it_is_refused_with_what_is_wrong(runs: Path, damage: s
     for ask in (
         lambda: run_files.report(found, 0),
         lambda: run_files.mailbox(found, "worker", 0),
-        lambda: mails.from_files(found, LookAtMail()),
+        lambda: mails.from_files(found, ShowMail()),
     ):
         with pytest.raises(LoopError, match=r"^run 2 is damaged: "):
             ask()

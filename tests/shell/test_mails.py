@@ -14,7 +14,7 @@ from actors.errors import OperationalError, UserError
 from actors.machines import mail
 from actors.messages import MailMoment, MailRecord, Record
 from shell import mails, run_files
-from supervisor.control.protocol import LookAtMail, MailReport, OrderMail
+from supervisor.control.protocol import ChangeMail, MailReport, ShowMail
 
 NOW = 1_000_000
 MAIL = MailRecord(
@@ -29,7 +29,7 @@ MAIL = MailRecord(
     reason="no agent",
     moments=[MailMoment(at_ms=NOW - 65_000, what="queued"), MailMoment(at_ms=NOW - 5_000, what="dead: no agent")],
 )
-LIST, SHOW = LookAtMail(), LookAtMail(mail_id="1a2b")
+LIST, SHOW = ShowMail(), ShowMail(mail_id="1a2b")
 
 
 @pytest.mark.parametrize("typed", ["", "list", " LIST "])
@@ -54,8 +54,8 @@ def test_one_mail_is_shown() -> None:
 )
 def test_an_order_names_a_mail_and_has_an_id_of_its_own(typed: str, action: str, text: str) -> None:
     order, again = mails.parse(typed), mails.parse(typed)
-    assert isinstance(order, OrderMail)
-    assert isinstance(again, OrderMail)
+    assert isinstance(order, ChangeMail)
+    assert isinstance(again, ChangeMail)
     assert (order.action, order.mail_id, order.text) == (action, "1a2b", text)
     assert order.change_id != again.change_id
 
@@ -112,13 +112,13 @@ def test_mail_whose_events_do_not_fit_together_is_damaged_in_one_line(tmp_path: 
     found = run_files.look_at(tmp_path)
     assert found is not None
     with pytest.raises(OperationalError, match="is damaged: its mail: "):
-        mails.from_files(found, LookAtMail())
+        mails.from_files(found, ShowMail())
 
 
 def test_the_mail_of_a_run_of_an_older_version_is_read_from_its_files(tmp_path: Path) -> None:
     recorded = Path(__file__).parents[1] / "recordings" / "runs" / "finished"
     shutil.copytree(recorded, tmp_path / "project" / "1")
     [found] = run_files.all_runs(tmp_path / "project")
-    report = mails.from_files(found, LookAtMail())
+    report = mails.from_files(found, ShowMail())
     assert [each.status for each in report.mails] == ["handled"]
     assert report.mails[0].sender == "embedded-reviewer"

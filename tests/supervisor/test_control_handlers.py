@@ -12,7 +12,7 @@ from actors.errors import UserError
 from actors.messages import AgentContact
 from actors.settings import RunSettings
 from supervisor.control.handlers import ControlHandler
-from supervisor.control.protocol import ActorReport, GetReport, LookAtMail, Report
+from supervisor.control.protocol import ActorReport, GetReport, Report, ShowMail
 from supervisor.router import Router
 from supervisor.run_tree import RunSpec
 
@@ -59,4 +59,4 @@ def test_a_report_names_the_run_and_says_how_it_stands(handler: ControlHandler) 
 
 def test_there_is_no_mail_where_one_agent_works_alone(handler: ControlHandler) -> None:
     with pytest.raises(UserError, match="this run has a single agent: there is no mail"):
-        handler.serve(LookAtMail())
+        handler.serve(ShowMail())

@@ -136,8 +136,8 @@ def forkserver_pid(stage):
 
 def test_a_process_is_alone_in_its_session_with_its_lifelines_and_its_socket(stage):
     stage.started("tree", child="run/other")
-    stage.started("serve_one", child="run/bridge", wants_socket=True, arguments={"deaf": True})
-    facts = stage.started("describe", child="run/worker", wants_socket=True)
+    stage.started("serve_one", child="run/bridge", listens=True, arguments={"deaf": True})
+    facts = stage.started("describe", child="run/worker", listens=True)
     assert facts["session"] == facts["pid"] != os.getsid(0)
     assert facts["fds"] == sorted([0, 1, 2, *facts["mine"]])
     assert facts["inheritable"] == []
@@ -460,7 +460,7 @@ def test_an_actor_that_crashed_goes_on_in_the_spare_process_and_there_is_a_new_s
     spare_stage.started("describe")
     for incarnation in (2, 3):
         spare = spare_stage.hear()["pid"]
-        facts = spare_stage.started("describe", incarnation=incarnation, wants_socket=True)
+        facts = spare_stage.started("describe", incarnation=incarnation, listens=True)
         assert facts["pid"] == facts["session"] == spare
         assert facts["inheritable"] == []
 
@@ -609,13 +609,13 @@ def test_a_module_that_cannot_be_preloaded_costs_only_the_actors_that_need_it(ma
 
 
 def test_a_call_made_while_the_child_is_down_is_served_by_the_next_incarnation(stage):
-    facts = stage.started("serve_one", wants_socket=True, arguments={"deaf": True})
+    facts = stage.started("serve_one", listens=True, arguments={"deaf": True})
     stage.launcher.kill("run/worker", 1)
     stage.next(Exited)
     host, port = facts["address"]
     assert host == "127.0.0.1"
     with socket.create_connection((host, port), timeout=PATIENCE_S) as call:
-        again = stage.started("serve_one", incarnation=2, wants_socket=True)
+        again = stage.started("serve_one", incarnation=2, listens=True)
         assert again["address"] == facts["address"]
         assert call.recv(100).decode() == f"hello from {again['pid']}"
 
@@ -623,7 +623,7 @@ def test_a_call_made_while_the_child_is_down_is_served_by_the_next_incarnation(s
 def test_each_child_has_a_socket_of_its_own_until_it_is_forgotten(stage):
     addresses = []
     for child in ("run/a", "run/b"):
-        facts = stage.started("serve_one", child=child, wants_socket=True, arguments={"deaf": True})
+        facts = stage.started("serve_one", child=child, listens=True, arguments={"deaf": True})
         addresses.append(tuple(facts["address"]))
         stage.launcher.kill(child, 1)
         stage.next(Exited)

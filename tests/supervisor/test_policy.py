@@ -46,14 +46,14 @@ def ended(exit_class="crash", *, child="bridge", healthy_s=0.0):
     return ChildExit(child=child, exit_class=exit_class, healthy_s=healthy_s)
 
 
-def decision_on(spec, end, history=(), *, alive=CHILDREN, held=(), attended=False, now_ms=NOW_MS, jitter=0.0):
+def decision_on(spec, end, history=(), *, alive=CHILDREN, held=(), has_operator=False, now_ms=NOW_MS, jitter=0.0):
     return decide(
         spec,
         end,
         history,
         alive=[child for child in alive if child != end.child],
         held=held,
-        attended=attended,
+        has_operator=has_operator,
         now_ms=now_ms,
         jitter=jitter,
     )
@@ -107,15 +107,15 @@ def test_a_significant_child_that_ends_for_good_shuts_the_supervisor_down(exit_c
         assert decision.stop == ("reviewer", "worker", "persistence")
 
 
-@pytest.mark.parametrize("attended", [True, False])
+@pytest.mark.parametrize("has_operator", [True, False])
 @pytest.mark.parametrize(("restart", "strategy"), list(product(("permanent", "transient"), get_args(Strategy))))
-def test_a_start_failure_that_cannot_change_is_not_restarted_but_told_with_its_cause(restart, strategy, attended):
+def test_a_start_failure_that_cannot_change_is_not_restarted_but_told_with_its_cause(restart, strategy, has_operator):
     end = ChildExit(child="bridge", exit_class="permanent", detail="x.toml: it is a directory")
-    decision, history = decision_on(tree(strategy, restart=restart), end, attended=attended)
+    decision, history = decision_on(tree(strategy, restart=restart), end, has_operator=has_operator)
     assert decision == GiveUp(
         stop=("reviewer", "worker", "persistence"),
         why="bridge cannot start: x.toml: it is a directory",
-        ask=attended,
+        ask=has_operator,
         permanent=True,
     )
     assert history == ()
@@ -165,11 +165,11 @@ def test_the_restart_after_one_too_many_is_a_surrender_that_stops_the_others():
     assert after == history
 
 
-@pytest.mark.parametrize("attended", [True, False])
-def test_a_surrender_is_a_question_when_there_is_somebody_to_ask(attended):
-    decision, _ = decision_on(tree(intensity=Intensity(max_restarts=0)), ended(), attended=attended)
+@pytest.mark.parametrize("has_operator", [True, False])
+def test_a_surrender_is_a_question_when_there_is_somebody_to_ask(has_operator):
+    decision, _ = decision_on(tree(intensity=Intensity(max_restarts=0)), ended(), has_operator=has_operator)
     assert isinstance(decision, GiveUp)
-    assert decision.ask is attended
+    assert decision.ask is has_operator
 
 
 def test_restarts_of_all_children_count_together():

@@ -16,7 +16,7 @@ ORDERS = [
         incarnation=3,
         entry="actors.actor_process:main",
         arguments=bytes(range(256)) * 10,
-        wants_socket=True,
+        listens=True,
         log_path=Path("/tmp/a log"),
     ),
     SignalRequest(child="run/worker", incarnation=3, signal=15),

@@ -12,7 +12,7 @@ def child(child_id="worker", **settings):
 
 def test_a_child_needs_only_an_id_and_an_entry():
     spec = child()
-    assert (spec.restart, spec.significant, spec.wants_socket) == ("permanent", False, False)
+    assert (spec.restart, spec.significant, spec.listens) == ("permanent", False, False)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def up() -> Rig:
 
 def suspended(name: str = "bridge") -> Rig:
     """`name` ended too often, and the user is asked."""
-    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), has_operator=True).begun().ready()
     rig.too_often(name)
     for level in STOP_LEVELS:
         rig.stopped(*(each for each in level if each != name))
@@ -268,13 +268,13 @@ def test_an_actor_that_can_never_start_is_not_tried_again(name: str):
 
 
 def test_with_a_user_an_actor_that_can_never_start_is_a_question():
-    rig = Rig(attended=True).begun().ready("persistence", "bridge", "run", "reviewer")
+    rig = Rig(has_operator=True).begun().ready("persistence", "bridge", "run", "reviewer")
     rig.cannot_start("worker", "no program 'codex'")
     assert rig.tree.question == ("restart worker, or stop? worker cannot start: no program 'codex'.")
 
 
 def test_with_a_user_nothing_is_restarted_and_the_question_comes_when_all_are_down():
-    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), has_operator=True).begun().ready()
     rig.too_often("bridge")
     assert rig.tree.phase == "suspending"
     assert only(AskUser, rig.stopped("run", "worker", "reviewer")) == []
@@ -288,7 +288,7 @@ def test_with_a_user_nothing_is_restarted_and_the_question_comes_when_all_are_do
 
 
 def test_a_restart_that_was_due_is_dropped_when_the_tree_is_suspended():
-    rig = Rig(spec(intensity=ONE_RESTART), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART), has_operator=True).begun().ready()
     rig.killed("reviewer")
     due = only(Wake, rig.last)[-1].event
     rig.killed("worker")
@@ -319,7 +319,7 @@ def test_a_child_that_the_user_kills_while_all_are_down_stays_down_when_the_othe
 
 
 def test_an_answer_before_all_are_down_counts_when_they_are():
-    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), has_operator=True).begun().ready()
     rig.too_often("bridge")
     rig.change("restart", "bridge")
     assert started(rig.last) == []
@@ -342,7 +342,7 @@ def test_a_stop_is_an_answer_too():
 
 
 def test_a_stop_before_all_are_down_ends_the_run_without_a_question():
-    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), has_operator=True).begun().ready()
     rig.too_often("bridge")
     rig.stop()
     rig.stopped("run", "worker", "reviewer")
@@ -550,7 +550,7 @@ def test_a_driver_that_comes_back_is_waited_for(up: Rig):
 
 
 def test_who_asked_for_the_end_is_not_asked_anything():
-    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), attended=True).begun().ready()
+    rig = Rig(spec(intensity=ONE_RESTART, back_off=NO_BACK_OFF), has_operator=True).begun().ready()
     rig.stop()
     rig.too_often("bridge")
     assert rig.tree.phase == "ending"

@@ -39,9 +39,9 @@ class World(RuleBasedStateMachine):
     @initialize(
         strategy=st.sampled_from(["one_for_one", "rest_for_one", "one_for_all"]),
         restart=st.sampled_from(["permanent", "transient"]),
-        attended=st.booleans(),
+        has_operator=st.booleans(),
     )
-    def begin(self, strategy: str, restart: str, attended: bool) -> None:
+    def begin(self, strategy: str, restart: str, has_operator: bool) -> None:
         supervisor = spec(
             strategy=strategy,
             children={"restart": restart},
@@ -49,7 +49,7 @@ class World(RuleBasedStateMachine):
             back_off=BackOff(first_s=0.5),
         )
         self.tree = children.plant(supervisor, STOP_LEVELS, DRIVER)
-        self.attended = attended
+        self.has_operator = has_operator
         self.now_ms = 1_000_000
         self.running: dict[str, int] = {}
         self.shot: set[str] = set()
@@ -59,7 +59,7 @@ class World(RuleBasedStateMachine):
 
     def feed(self, event: Event) -> None:
         asked = isinstance(event, ChangeAsked)
-        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms, jitter=0.5, attended=self.attended)
+        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms, jitter=0.5, has_operator=self.has_operator)
         self.tree, commands = tree.decide(self.tree, event, at)
         assert sum(isinstance(each, AnswerChange) for each in commands) == asked
         for command in commands:

@@ -41,16 +41,16 @@ def spec(**changes: Any) -> SupervisorSpec:
 class Rig:
     """One tree and all that it has ordered. Time passes where a test says so."""
 
-    def __init__(self, supervisor: SupervisorSpec | None = None, *, attended: bool = False) -> None:
+    def __init__(self, supervisor: SupervisorSpec | None = None, *, has_operator: bool = False) -> None:
         self.tree = children.plant(supervisor or spec(), STOP_LEVELS, DRIVER)
-        self.attended = attended
+        self.has_operator = has_operator
         self.now_ms = 1_000_000
         self.last: list[Command] = []
         self.all: list[Command] = []
 
     def feed(self, event: Event, *, after_ms: int = 0) -> list[Command]:
         self.now_ms += after_ms
-        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms + 1_700_000_000_000, attended=self.attended)
+        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms + 1_700_000_000_000, has_operator=self.has_operator)
         self.tree, self.last = tree.decide(self.tree, event, at)
         self.all += self.last
         return self.last

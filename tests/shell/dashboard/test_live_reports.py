@@ -11,7 +11,7 @@ import zmq
 
 from actors.errors import UserError
 from shell.dashboard.live_reports import LiveReports
-from supervisor.control.protocol import AnyRequest, GetReport, LookAtMail, MailReport, Refusal, Report, encode_answer
+from supervisor.control.protocol import AnyRequest, GetReport, MailReport, Refusal, Report, ShowMail, encode_answer
 from supervisor.control.server import ControlServer
 from tests.shell.dashboard.made import report
 
@@ -31,7 +31,7 @@ class Handler:
         return report(run_id=self.run_id, consoles=consoles)
 
     def serve(self, request: AnyRequest) -> MailReport:
-        assert isinstance(request, LookAtMail)
+        assert isinstance(request, ShowMail)
         self.asked.release()
         if not self._mail:
             raise UserError("there is no mail in this run")
