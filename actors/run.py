@@ -296,10 +296,11 @@ class RunActor(ProcessActor[StartRun]):
                 self.show_progress("error" if command.error else "note", command.text)
                 if command.resume_hint:
                     self.show_progress("note", f"to resume this run later: {self.context.start.resume}")
+            case run.ProbePullRequest() if self._state.author in self._places:
+                self._crew.start(run.job_id(command), lambda: runners.PublishingRunner(command, self._place))
             case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:
-                job = runners.start_job(
-                    command
-                )  # what an agent has done away has come home before its turn has settled
+                # What an agent has done away has come home before its turn has settled.
+                job = runners.start_job(command)
                 self._crew.start(job.job_id, lambda: runners.runner_for(job, self._place))
             case _:
                 if isinstance(command, run.RunChecks):

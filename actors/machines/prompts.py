@@ -180,6 +180,14 @@ _WITHOUT = {
 }
 
 
+_COMMIT_ONLY = (
+    "The work below is done and approved. Commit what is not committed yet, on a branch of its own if you are on the "
+    "default branch. Do not push, add no remote, and open no pull request: that is done from the user's machine after "
+    "your answer. The message of the last commit becomes the pull request: its first line is the title, and the rest "
+    "is the body, which says why and how it was verified."
+)
+
+
 def verdict(number: int, why: str, *, template: str = "") -> str:
     """Asks a reviewer for only the last line of its review; `why`: the fault of the line it gave."""
     parts = {"why": why, "pass": REVIEW_PASS, "fail": REVIEW_FAIL}
@@ -201,11 +209,14 @@ def pull_request(
     verified: Sequence[str] = (),
     template: str = "",
 ) -> str:
-    """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh" it asks
-    for the possible part, in built-in words: committed and pushed work is found again, and the user can open the pull
-    request.
+    """Asks the primary agent to publish the approved work as a draft pull request. Without a "remote" or "gh", or
+    "away" from the user's logins, it asks for the possible part, in built-in words: committed work is found again, and
+    the user, or the run, can open the pull request.
     """
     told = _task(task, request, was=True)
+    checked = "How it was verified, for the body:\n" + "\n".join(verified) if verified else ""
+    if lacks == "away":
+        return _join(PULL_REQUEST_HEADER, _COMMIT_ONLY, checked, told, "Answer with the name of the branch.")
     if lacks in _WITHOUT:
         return _join(
             PULL_REQUEST_HEADER,
@@ -217,7 +228,7 @@ def pull_request(
     parts = {
         "task": told,
         "findings": finding_prompts.to_list(findings),
-        "verified": "How it was verified, for the body:\n" + "\n".join(verified) if verified else "",
+        "verified": checked,
     }
     return _join(PULL_REQUEST_HEADER, filled("pull_request", template, parts))
 

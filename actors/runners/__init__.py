@@ -22,12 +22,12 @@ from actors.runners.base import Place, Runner
 from actors.runners.checks import ChecksRunner
 from actors.runners.hook import HookRunner
 from actors.runners.plan import PlanRunner
-from actors.runners.pull_request import PullRequestRunner
+from actors.runners.pull_request import PublishingRunner, PullRequestRunner
 from actors.runners.tree import TreeRunner
 from actors.runners.wait import WaitRunner
 from actors.wire.encoding import to_json
 
-__all__ = ["HOME", "TREE", "Place", "Runner", "answer_in", "report", "runner_for", "start_job"]
+__all__ = ["HOME", "TREE", "Place", "PublishingRunner", "Runner", "answer_in", "report", "runner_for", "start_job"]
 
 # The jobs of the run's own process, and those of a working tree.
 HOME: Mapping[type[run.Command], Callable[[Any], Runner]] = {run.StartCooldown: WaitRunner}

@@ -13,6 +13,7 @@ from actors.edges import run_dir
 from tests.lab.inspection import inspect
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
+from tests.lab.stand_in_gh import put_gh
 from tests.lab.world import CHECK, MARK, Loop, World
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -91,6 +92,24 @@ def test_the_real_codex_and_claude_finish_a_task_with_one_of_them_on_a_host(tmp_
             assert (claude, codex) == (place == "reviewer=big", place == "worker=big")
             assert wrong(world, host) == []
             assert left_on(host) == []
+
+
+def test_the_pull_request_of_a_worker_that_is_away_is_opened_from_home(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        scenario = tmp_path / "commits.toml"
+        publishes = ("git push", "gh pr create")
+        lines = SCENARIO.read_text().splitlines(keepends=True)
+        scenario.write_text("".join(line for line in lines if not line.startswith(publishes)))
+        world.play_embedded(scenario)
+        calls_there = put_gh(tmp_path / "bin-there")
+        path = f"{calls_there.parent}{os.pathsep}{os.environ['PATH']}"
+        host.start_sshd(PATH=path, LOOP_EMBEDDED_SCENARIO=str(scenario))
+        loop = start(world, "worker=big")
+        assert loop.wait() == 0, loop.output
+        assert "draft pull request https://example.invalid/demo/pull/1" in loop.output
+        (created,) = [call for call in world.gh_calls() if call.startswith("pr create")]
+        assert "--draft --title Greet people politely" in created
+        assert not calls_there.exists()
 
 
 @pytest.mark.real_agents

@@ -197,7 +197,7 @@ def pull_request_looked_for(state: RunState, event: PullRequestProbed) -> RunSta
     state, job = joblist.take(state, event.look_id, PullRequestJob)
     status = event.status
     if job.ahead and status.lacks != "repository":
-        if status.lacks:
+        if status.lacks and status.reason:
             state = steps.say(state, f"there will be no pull request: {status.reason}")
         return steps.ask_for_pull_request(state, status.lacks)
     return steps.complete(

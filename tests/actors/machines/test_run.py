@@ -716,6 +716,15 @@ def test_the_agent_is_asked_for_a_pull_request_once_it_is_known_that_there_can_b
     assert story.one(run.StartTurn).prompt == prompts.pull_request("Fix the parser.")
 
 
+def test_a_worker_that_is_away_is_asked_only_to_commit_and_that_is_no_trouble() -> None:
+    story = approved()
+    story.sees(run.PullRequestStatus(lacks="away"))
+    prompt = story.one(run.StartTurn).prompt
+    assert "Do not push" in prompt
+    assert "gh pr create" not in prompt
+    assert story.all(run.Notice) == []
+
+
 @pytest.mark.parametrize(("what", "told"), [("remote", "There is no remote here"), ("gh", "is not installed here")])
 def test_without_a_remote_or_gh_the_agent_commits_and_is_told_why_that_is_all(what: run.Missing, told: str) -> None:
     story = approved()

@@ -8,8 +8,9 @@ import msgspec
 
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 
-# The missing prerequisite of a pull request, or what is unknown; "" = nothing.
-Missing = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer"]
+# The missing prerequisite of a pull request, or what is unknown; "" = nothing. "away": the worker's host has nothing of
+# the user's logins, so the worker only commits, and the run publishes from home.
+Missing = Literal["", "repository", "remote", "gh", "login", "pull-request", "answer", "away"]
 
 
 class ProbePullRequest(Command, frozen=True, kw_only=True):
