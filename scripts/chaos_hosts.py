@@ -20,7 +20,7 @@ from scripts import chaos_run
 from scripts.chaos_run import POINTS, Report, Strike, in_a_world, played_faults
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.inspection import ROLES
-from tests.lab.ssh_hosts import SshHost, configured, ssh_host
+from tests.lab.ssh_hosts import SHIM, SshHost, configured, ssh_host
 from tests.lab.world import CHECK, Loop, World
 
 STRIKES = {
@@ -107,6 +107,8 @@ class HostRun(chaos_run.Run):
             super()._hit(strike)
             return
         host = self._hosts[strike.number]
+        if strike.whom == "shim" and not any(SHIM in words for words in host.commands()):
+            return  # it is being replaced
         self._struck(strike)
         match strike.what, strike.whom:
             case "end", _:
@@ -116,7 +118,7 @@ class HostRun(chaos_run.Run):
                 time.sleep(strike.lasts_s)
                 host.mend()
             case _, "shim":
-                host.kill("supervisor.hosts.shim")
+                host.kill(SHIM)
             case _, "sshd":
                 host.start_sshd()
             case _:
@@ -127,7 +129,7 @@ class HostRun(chaos_run.Run):
     def _check_orphans(self) -> None:
         super()._check_orphans()
         for host in self._hosts:
-            left = [words for words in host.commands() if "sshd" not in words]
+            left = host.left()
             self.report.orphans += len(left)
             self.report.troubles += [f"orphan on {host.name}: {words}"[:200] for words in left]
 

@@ -233,7 +233,7 @@ class HostLauncher:
                 raise ssh.refused()
             ssh.send(frame(Reach(bridge_port=ssh.far_port() if port else 0)))
         except OSError as error:
-            raise HostUnreachableError(ssh.ended()) from error
+            raise ssh.failed() from error
         except LoopError:
             ssh.close()
             raise
@@ -273,7 +273,7 @@ class HostLauncher:
                 return messages[0], messages[1:]
         finally:
             late.cancel()
-        raise HostUnreachableError(link.ssh.ended())
+        raise link.ssh.failed()
 
     # --- the reading thread -------------------------------------------------------------------------------------
 

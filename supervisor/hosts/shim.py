@@ -216,7 +216,7 @@ def run(begin: str) -> NoReturn:
     """The whole program. `begin`: home's first words in hexadecimal digits, "" = they come over stdin."""
     try:
         sys.exit(main(bytes.fromhex(begin)))
-    except LoopError as error:
+    except (LoopError, OSError) as error:  # a full disk, or one that cannot be written
         _tell(str(error))
         sys.exit(1)
 

@@ -32,9 +32,12 @@ from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusable
 
 CONNECT_S = 10
 ALIVE_S, ALIVE_COUNT = 5, 3  # a link that is cut ends after 15 to 20 s
+START_S = 30.0  # until the program there speaks
 INSTALL_S = 600.0
 _LONGEST_LINE = 10_000
+LAST_WORDS_S = 1.0  # until they are read, once the process has ended
 END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
+NAME = "loop-shim"  # how the program there is known in a list of processes
 _ENDED_BY_SSH = 255
 _PORT = re.compile(r"Allocated port (\d+) for remote forward")
 _REFUSED = "remote port forwarding failed for listen port 0"
@@ -49,11 +52,13 @@ exec(read(int(read(8))))"""
 # What ssh says, and what the user can do about it. The first `LASTING` do not pass by themselves.
 _WORDS = (
     ("could not resolve", "there is no such host: correct its name, or ssh in [hosts.{name}]"),
-    ("host key verification failed", "its key is not known: run ssh {to} once, and compare the key"),
     ("remote host identification has changed", "its key has changed: if that is right, run ssh-keygen -R {to}"),
-    ("permission denied", "it refuses the login without a password: set up a key, and try ssh -o BatchMode=yes {to}"),
+    ("host key verification failed", "its key is not known: run ssh {to} once, and compare the key"),
+    ("permission denied (", "it refuses the login without a password: set up a key, and try ssh -o BatchMode=yes {to}"),
     ("command not found", "python3 is not installed there: install Python 3.11 or newer"),
     ("python3: not found", "python3 is not installed there: install Python 3.11 or newer"),
+    ("no space left on device", "its disk is full: make room there, or correct root in [hosts.{name}]"),
+    ("[errno 13] permission denied", "loop may not write there: correct root in [hosts.{name}]"),
     (
         "remote port forwarding failed for listen",
         "its sshd refuses a forwarding: allow AllowTcpForwarding and AllowStreamLocalForwarding there",
@@ -63,7 +68,7 @@ _WORDS = (
     ("no route to host", "it cannot be reached from here: is the network, or the VPN, up?"),
     ("network is unreachable", "it cannot be reached from here: is the network, or the VPN, up?"),
 )
-LASTING = 7
+LASTING = 9
 
 
 def failure(host: Host, code: int | None, words: list[str]) -> HostUnreachableError:
@@ -96,7 +101,8 @@ def boot_command(host: Host) -> str:
         folder = f'{_shell_path(f"{host.root}/code")}/"$code"'
         python = f"{folder}/venv/bin/python"
         found = f"[ -f {folder}/installed ] && [ -x {python} ]"
-    script = f'read -r code; {found} && exec {python} -c "$0"; exec python3 -c "$0"'
+    words = f'-c "$0" {NAME}'
+    script = f"read -r code; {found} && exec {python} {words}; exec python3 {words}"
     return f"exec sh -c {shlex.quote(script)} {shlex.quote(f'exec({json.dumps(_BOOT)})')}"
 
 
@@ -117,6 +123,8 @@ class SshLink:
         self._words: deque[str] = deque(maxlen=20)
         self._writing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._hearing: threading.Thread | None = None
+        self._timer: threading.Timer | None = None
 
     def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:
         """See `Link.open`."""
@@ -137,18 +145,18 @@ class SshLink:
             )
         except OSError as error:
             raise HostUnreachableError(f"{host.ssh_command[0]} cannot be started: {error}: install OpenSSH") from error
-        threading.Thread(target=self._hear, args=(self._process,), name=f"ssh {host.name}", daemon=True).start()
-        limit = threading.Timer(INSTALL_S, self.close)
-        limit.start()
+        hearing = threading.Thread(target=self._hear, args=(self._process,), name=f"ssh {host.name}", daemon=True)
+        hearing.start()
+        self._hearing = hearing
         try:
             self._start_shim(begin)
         except LoopError:
             self.close()
             raise
         except OSError as error:
-            raise self._failed() from error
+            raise self.failed() from error
         finally:
-            limit.cancel()
+            self._limit(0)
 
     def _options(self) -> list[str]:
         options = {
@@ -166,8 +174,22 @@ class SshLink:
         }
         return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
+    def _limit(self, seconds: float) -> None:
+        """Ends the connection unless it is called again in time; 0 = no limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds:
+            self._timer = threading.Timer(seconds, self._late, [seconds])
+            self._timer.start()
+
+    def _late(self, seconds: float) -> None:
+        self._words.append(f"it has not answered for {seconds:g} s")
+        self.close()
+
     def _start_shim(self, begin: bytes) -> None:
         host = self.host
+        self._limit(START_S)
         request = {
             "host": host.name,
             "root": host.root,
@@ -186,6 +208,7 @@ class SshLink:
                 continue  # a login shell has printed it
             match read_object(words):
                 case {"say": str(text)}:
+                    self._limit(INSTALL_S)
                     self._tell(valid(text))
                 case {"want": "wheel"}:
                     wheel = code.wheel()
@@ -200,7 +223,7 @@ class SshLink:
         while not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
             data = self.read(1)
             if not data:
-                raise self._failed()
+                raise self.failed()
             line += data
         return line.decode(errors="replace")
 
@@ -268,6 +291,8 @@ class SshLink:
         if process.poll() is None:
             processes.kill_tree(process.pid)
         process.wait()
+        if self._hearing is not None and self._hearing is not threading.current_thread():
+            self._hearing.join(LAST_WORDS_S)
 
     def ended(self) -> str:
         """Why the link has ended, in one line."""
@@ -276,7 +301,8 @@ class SshLink:
         self.close()
         return why(self.host, process.returncode, list(self._words))
 
-    def _failed(self) -> HostUnreachableError:
+    def failed(self) -> HostUnreachableError:
+        """Why the link could not be made."""
         process = self._process
         assert process is not None, "the link is not open"
         try:

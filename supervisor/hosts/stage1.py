@@ -40,7 +40,7 @@ def stage1(ask: "dict[str, str]") -> None:
             from supervisor.hosts import shim
 
             shim.run(ask["begin"])
-        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim", ask["begin"]])
+        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim", ask["begin"], "loop-shim"])
 
     def code_of(python: str) -> str:
         if python == sys.executable:

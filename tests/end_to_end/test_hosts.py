@@ -3,56 +3,21 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from actors.edges import run_dir
-from tests.lab.inspection import inspect
+from tests.lab.host_worlds import SCENARIO, TASK, configure, start, world_with_host, world_with_hosts, wrong
 from tests.lab.offline_home import agent_environment, prepare_home
-from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
+from tests.lab.ssh_hosts import SHIM, configured, missing, ssh_host
 from tests.lab.stand_in_gh import put_gh
-from tests.lab.world import CHECK, MARK, Loop, World
+from tests.lab.world import CHECK, MARK, World
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-TASK = "Make greet() polite: greet('Ada') must return 'Hello, Ada!'."
-SCENARIO = Path(__file__).parents[2] / "actors" / "embedded" / "scenarios" / "demo.toml"
 LEASE = {"stop_after_s": 3.0, "lost_after_s": 8.5}
-
-
-@contextmanager
-def world_with_host(base: Path, **lease: float) -> Iterator[tuple[World, SshHost]]:
-    with World(base) as world:
-        world.play_embedded(SCENARIO)
-        there = {name: value for name, value in world.environment.items() if name.startswith("LOOP_")}
-        with ssh_host(base / "big", environment=there) as host:
-            configure(world, host, **lease)
-            yield world, host
-
-
-def configure(world: World, host: SshHost, **lease: float) -> None:
-    folder = world.home / ".loop"
-    folder.mkdir(mode=0o700)
-    (folder / "config.toml").write_text(configured(host, **lease))
-
-
-def start(world: World, *places: str) -> Loop:
-    words = [word for place in places for word in ("--place", place)]
-    return world.start("--agent", "embedded", *words, "--check", CHECK, TASK)
-
-
-def left_on(host: SshHost) -> list[str]:
-    """The command lines of all that runs in the host's network, but for its ssh server."""
-    return [words for words in host.commands() if "sshd" not in words]
-
-
-def wrong(world: World, host: SshHost) -> list[str]:
-    """What was lost, or repeated, in the agents' own session files of both homes."""
-    found = inspect(world.home, world.run_directory(), None, [host.home])
-    return [*found.lost, *found.repeated, *found.broken]
 
 
 def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path: Path):
@@ -60,7 +25,7 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
     with world_with_host(tmp_path) as (world, host):
         loop = start(world, *places)
         loop.wait_for("are ready")
-        agents = [line for line in left_on(host) if "actors.embedded.agent" in line]
+        agents = [line for line in host.left() if "actors.embedded.agent" in line]
         (known,) = json.loads(world.run("hosts", "--json").output)["hosts"]
         assert (known["name"], known["actors"], known["state"]) == ("big", ["worker", "reviewer"], "connected")
         assert loop.wait() == 0, loop.output
@@ -69,29 +34,52 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         assert "Understood: the empty name is mine to handle" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         assert len(agents) <= len(places)
-        assert left_on(host) == []
+        assert host.left() == []
         manifest = run_dir.read_manifest(world.run_directory())
         assert manifest is not None
         assert manifest["places"] == dict(place.split("=") for place in places)
 
 
+def test_both_agents_work_on_two_hosts(tmp_path: Path):
+    with world_with_hosts(tmp_path, "big", "other") as (world, hosts):
+        loop = start(world, "worker=big", "reviewer=other")
+        loop.wait_for("are ready")
+        assert [sum("actors.embedded.agent" in line for line in host.left()) <= 1 for host in hosts] == [True, True]
+        assert loop.wait() == 0, loop.output
+        assert "completed: review approved" in loop.output
+        assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, from host to host
+        assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
+        assert [next((host.folder / "loop" / "trees").glob("*/1/*")).name for host in hosts] == [
+            "worker",
+            "reviewer",
+        ]
+        assert wrong(world, *hosts) == []
+        assert [host.left() for host in hosts] == [[], []]
+
+
 @pytest.mark.real_agents
-@pytest.mark.parametrize("place", ["reviewer=big", "worker=big"])
-def test_the_real_codex_and_claude_finish_a_task_with_one_of_them_on_a_host(tmp_path: Path, place: str):
-    with World(tmp_path) as world, ssh_host(tmp_path / "big") as host:
-        configure(world, host)
-        with world.play_real(SCENARIO, address=host.near) as server:
-            prepare_home(host.home, server.url, "worker", codex_model="")
-            there = agent_environment(host.home, server.url, "reviewer", {"IS_SANDBOX": "1", MARK: world.mark})
-            host.start_sshd(**there)
-            loop = world.start("--place", place, "--check", CHECK, TASK)
+@pytest.mark.parametrize("places", [("reviewer=big",), ("worker=big",), ("worker=big", "reviewer=other")])
+def test_the_real_codex_and_claude_finish_a_task_where_they_are_placed(tmp_path: Path, places: tuple[str, ...]):
+    names = {"worker": "codex", "reviewer": "claude"}
+    agents = {host: names[role] for role, _, host in (place.partition("=") for place in places)}
+    with World(tmp_path) as world, ExitStack() as stack:
+        hosts = [stack.enter_context(ssh_host(tmp_path / name, name)) for name in agents]
+        configure(world, *hosts)
+        with world.play_real(SCENARIO, address=hosts[0].near) as server:
+            for host in hosts:
+                prepare_home(host.home, server.url, "worker", codex_model="")
+                there = agent_environment(host.home, server.url, "reviewer", {"IS_SANDBOX": "1", MARK: world.mark})
+                host.start_sshd(**there)
+            words = [word for place in places for word in ("--place", place)]
+            loop = world.start(*words, "--check", CHECK, TASK)
             assert loop.wait() == 0, loop.output
             assert "completed: review approved" in loop.output
             assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
-            claude, codex = (host.home / ".claude" / "projects").is_dir(), (host.home / ".codex" / "sessions").is_dir()
-            assert (claude, codex) == (place == "reviewer=big", place == "worker=big")
-            assert wrong(world, host) == []
-            assert left_on(host) == []
+            for host in hosts:
+                sessions = {"claude": host.home / ".claude" / "projects", "codex": host.home / ".codex" / "sessions"}
+                assert [name for name, folder in sessions.items() if folder.is_dir()] == [agents[host.name]]
+            assert wrong(world, *hosts) == []
+            assert [host.left() for host in hosts] == [[] for _ in hosts]
 
 
 def test_the_pull_request_of_a_worker_that_is_away_is_opened_from_home(tmp_path: Path):
@@ -158,7 +146,7 @@ def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_the
         loop.wait_for("iteration 1 of 20: waits for embedded")
         host.cut()
         loop.wait_for("host big is given up: worker continue")
-        assert left_on(host) == []  # its lease ended before
+        assert host.left() == []  # its lease ended before
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
@@ -173,14 +161,14 @@ def test_a_kill_costs_nothing(tmp_path: Path, what: str):
         if what == "actor":
             os.kill(loop.pid_of("worker"), signal.SIGKILL)
         elif what == "shim":
-            host.kill("supervisor.hosts.shim")
+            assert host.kill(SHIM) == 1
         else:
             loop.signal(signal.SIGKILL)
             loop.wait()
             loop = world.start("--agent", "embedded", "--run-id", "1")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
-        assert left_on(host) == []
+        assert host.left() == []
         assert wrong(world, host) == []
 
 

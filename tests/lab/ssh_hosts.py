@@ -14,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,9 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 
 from actors.edges import processes
 from actors.hosts import Host
+from tests.lab.slow_cable import slow_cable
 
+SHIM = "loop-shim"  # in the command line of our program on a host
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
@@ -62,6 +64,9 @@ class SshHost:
     address: str
     near: str  # our end of the cable: what listens there can be reached from the host
     environment: dict[str, str]
+    far: str  # the host's end of the cable
+    slow: tuple[float, float] | None = None  # delay in seconds, and the share of packets that is lost
+    settings: tuple[str, ...] = ()  # further lines of sshd's configuration
     sshd: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,6 +79,46 @@ class SshHost:
 
     def mend(self) -> None:
         run("ip", "link", "set", self.cable, "up")
+
+    def lose(self, *, to_host: bool, is_lost: bool = True) -> None:
+        """Loses every packet in one direction from now on, or no more: it is sent to a card that nobody has."""
+        namespace, address, cable = ("", self.address, self.cable) if to_host else (self.namespace, self.near, self.far)
+        inside = ["ip", "netns", "exec", namespace] if namespace else []
+        if is_lost:
+            run(*inside, "ip", "neigh", "replace", address, "lladdr", "02:00:00:00:00:01", "dev", cable)
+        else:
+            run(*inside, "ip", "neigh", "del", address, "dev", cable)
+
+    def stop(self, sign: str) -> list[int]:
+        """Stops, as SIGSTOP does, each process in its network whose command line has these words."""
+        found = [pid for pid, words in self.commands_by_pid().items() if sign in words]
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        return found
+
+    def reboot(self) -> None:
+        """Ends everything there, takes its network away, and starts it again."""
+        self.end_all()
+        run("ip", "netns", "del", self.namespace)
+        self.make_network()
+        self.start_sshd()
+
+    def make_network(self) -> None:
+        """Its network, and the cable that leads to it."""
+        run("ip", "netns", "add", self.namespace)
+        if self.slow is None:
+            run("ip", "link", "add", self.cable, "type", "veth", "peer", "name", self.far, "netns", self.namespace)
+        else:
+            run("ip", "link", "set", self.far, "netns", self.namespace)
+        run("ip", "addr", "add", f"{self.near}/24", "dev", self.cable)
+        run("ip", "link", "set", self.cable, "up")
+        for words in (
+            ["addr", "add", f"{self.address}/24", "dev", self.far],
+            ["link", "set", self.far, "up"],
+            ["link", "set", "lo", "up"],
+            ["route", "add", "default", "via", self.near],
+        ):
+            run("ip", "netns", "exec", self.namespace, "ip", *words)
 
     def end_connections(self) -> None:
         """As a router that forgets them: what sshd has started for a connection ends, sshd itself stays."""
@@ -96,13 +141,21 @@ class SshHost:
         )
         return [int(pid) for pid in found.stdout.split()]
 
-    def commands(self) -> list[str]:
+    def commands_by_pid(self) -> dict[int, str]:
         """The command line of each process in its network."""
-        found = []
+        found = {}
         for pid in self.pids():
             with suppress(psutil.NoSuchProcess):
-                found.append(" ".join(psutil.Process(pid).cmdline()))
+                found[pid] = " ".join(psutil.Process(pid).cmdline())  # "": it is about to end
         return found
+
+    def commands(self) -> list[str]:
+        """All command lines."""
+        return [words for words in self.commands_by_pid().values() if words]
+
+    def left(self) -> list[str]:
+        """The command lines of all that runs there, but for its ssh server."""
+        return [words for words in self.commands() if "sshd" not in words]
 
     def start_sshd(self, **variables: str) -> None:
         """Starts it, again with more variables for what it starts. Returns when it listens."""
@@ -118,6 +171,7 @@ class SshHost:
             "PasswordAuthentication no",
             "PidFile none",
             "PermitRootLogin yes",
+            *self.settings,
             "SetEnv " + " ".join(f'"{key}={value}"' for key, value in self.environment.items()),
         ]
         (self.folder / "sshd_config").write_text("\n".join(settings) + "\n")
@@ -155,9 +209,14 @@ def _drain(stream: IO[bytes]) -> None:
 
 @contextmanager
 def ssh_host(
-    folder: Path, name: str = "big", environment: Mapping[str, str] = {}, **changes: object
+    folder: Path,
+    name: str = "big",
+    environment: Mapping[str, str] = {},
+    *,
+    slow: tuple[float, float] | None = None,
+    **changes: object,
 ) -> Iterator[SshHost]:
-    """A host that runs until the block ends, with everything in it."""
+    """A host that runs until the block ends, with everything in it. `slow`: delay in seconds, and share of losses."""
     folder.mkdir()
     mark = uuid.uuid4().hex[:6]
     namespace, cable, far_cable = f"loop-{mark}", f"lh{mark}", f"lf{mark}"
@@ -168,28 +227,25 @@ def ssh_host(
         host=Host(
             name=name,
             ssh_command=("ssh", "-F", str(folder / "ssh_config")),
-            root=str(folder / "loop"),
-            python=sys.executable,
-            **changes,  # type: ignore[arg-type]
+            **{"root": str(folder / "loop"), "python": sys.executable, **changes},  # type: ignore[arg-type]
         ),
         folder=folder,
         namespace=namespace,
         cable=cable,
+        far=far_cable,
+        slow=slow,
         address=address,
         near=near,
         environment={"HOME": str(folder / "home"), "PATH": os.environ["PATH"], **environment},
     )
-    run("ip", "netns", "add", namespace)
+    with slow_cable(cable, far_cable, *slow) if slow else nullcontext():
+        yield from _run(host)
+
+
+def _run(host: SshHost) -> Iterator[SshHost]:
+    folder, name, address = host.folder, host.name, host.address
     try:
-        run("ip", "link", "add", cable, "type", "veth", "peer", "name", far_cable, "netns", namespace)
-        run("ip", "addr", "add", f"{near}/24", "dev", cable)
-        run("ip", "link", "set", cable, "up")
-        for words in (
-            ["addr", "add", f"{address}/24", "dev", far_cable],
-            ["link", "set", far_cable, "up"],
-            ["link", "set", "lo", "up"],
-        ):
-            run("ip", "netns", "exec", namespace, "ip", *words)
+        host.make_network()
         for key in ("host_key", "user_key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key))
         (folder / "home").mkdir()
@@ -205,7 +261,7 @@ def ssh_host(
         yield host
     finally:
         host.end_all()
-        run("ip", "netns", "del", namespace)
+        subprocess.run(["ip", "netns", "del", host.namespace], stderr=subprocess.DEVNULL, check=False)
 
 
 def configured(*hosts: SshHost, **lease: float) -> str:

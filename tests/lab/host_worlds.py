@@ -1,0 +1,58 @@
+"""A world whose run has actors on hosts, for the end-to-end tests of hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.lab.inspection import inspect
+from tests.lab.ssh_hosts import SshHost, configured, ssh_host
+from tests.lab.world import CHECK, Loop, World
+
+TASK = "Make greet() polite: greet('Ada') must return 'Hello, Ada!'."
+SCENARIO = Path(__file__).parents[2] / "actors" / "embedded" / "scenarios" / "demo.toml"
+
+
+@contextmanager
+def world_with_hosts(
+    base: Path,
+    *names: str,
+    slow: tuple[float, float] | None = None,
+    environment: dict[str, str] | None = None,
+    **lease: float,
+) -> Iterator[tuple[World, list[SshHost]]]:
+    """Embedded agents, hosts of these names, and the configuration that knows them."""
+    with ExitStack() as stack:
+        world = stack.enter_context(World(base))
+        world.play_embedded(SCENARIO)
+        there = {name: value for name, value in world.environment.items() if name.startswith("LOOP_")}
+        there |= environment or {}
+        hosts = [stack.enter_context(ssh_host(base / name, name, there, slow=slow)) for name in names]
+        configure(world, *hosts, **lease)
+        yield world, hosts
+
+
+@contextmanager
+def world_with_host(base: Path, **lease: float) -> Iterator[tuple[World, SshHost]]:
+    """With one host, `big`."""
+    with world_with_hosts(base, "big", slow=None, environment=None, **lease) as (world, hosts):
+        yield world, hosts[0]
+
+
+def configure(world: World, *hosts: SshHost, **lease: float) -> None:
+    """Writes the user's configuration."""
+    folder = world.home / ".loop"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "config.toml").write_text(configured(*hosts, **lease))
+
+
+def start(world: World, *places: str) -> Loop:
+    """Starts the task of the demo with actors at these places."""
+    words = [word for place in places for word in ("--place", place)]
+    return world.start("--agent", "embedded", *words, "--check", CHECK, TASK)
+
+
+def wrong(world: World, *hosts: SshHost) -> list[str]:
+    """What was lost, repeated or damaged, by the agents' own session files of all homes."""
+    return list(inspect(world.home, world.run_directory(), None, [host.home for host in hosts]))
