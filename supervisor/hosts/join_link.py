@@ -117,6 +117,10 @@ class JoinLink:
         if self._listener is not None and self._session is not None and self._shim:
             self._listener.end_shim(self._session, self._shim)
 
+    def failed(self) -> HostUnreachableError:
+        """See `Link.failed`."""
+        return HostUnreachableError(self.ended())
+
     def ended(self) -> str:
         """See `Link.ended`."""
         self.close()

@@ -66,6 +66,9 @@ class Link(Protocol):
     def close(self) -> None:
         """Ends the connection, and with it the shim's lifeline."""
 
+    def failed(self) -> HostUnreachableError:
+        """Why the link, or the program behind it, could not begin. Closes it."""
+
     def ended(self) -> str:
         """Why the link has ended, in one line. Closes it."""
 

@@ -302,7 +302,7 @@ class SshLink:
         return why(self.host, process.returncode, list(self._words))
 
     def failed(self) -> HostUnreachableError:
-        """Why the link could not be made."""
+        """See `Link.failed`."""
         process = self._process
         assert process is not None, "the link is not open"
         try:
