@@ -8,6 +8,7 @@ from shell.commands.actors import ACTORS
 from shell.commands.base import Command, Prompt
 from shell.commands.change_actor import KILL, RESTART, START
 from shell.commands.cost import COST
+from shell.commands.diff import DIFF
 from shell.commands.findings import FINDINGS, WAIVE
 from shell.commands.followup import FOLLOWUP
 from shell.commands.hosts import HOSTS
@@ -19,6 +20,7 @@ from shell.commands.mail import MAIL
 from shell.commands.mailbox import MAILBOX
 from shell.commands.pause import PAUSE
 from shell.commands.place import PLACE
+from shell.commands.restore import RESTORE
 from shell.commands.resume import RESUME
 from shell.commands.review import REVIEW
 from shell.commands.runs import RUNS
@@ -29,6 +31,7 @@ from shell.commands.stop import STOP
 from shell.commands.trace import TRACE
 from shell.commands.transcript import TRANSCRIPT
 from shell.commands.verdict import APPROVE, REJECT
+from shell.commands.verify import VERIFY
 
 
 def _type_help(_prompt: Prompt, rest: str) -> str:
@@ -50,7 +53,7 @@ HELP = Command(name="help", arguments="[COMMAND]", typed=_type_help, completes=(
 # In the order of `help`.
 AT_PROMPT = (
     *(STATUS, ACTORS, HOSTS, RUNS, COST, MAILBOX, INSPECT, TRACE, LOG, TRANSCRIPT, MAIL),
-    *(SAY, STEER, INTERRUPT, FOLLOWUP, REVIEW, FINDINGS, WAIVE, APPROVE, REJECT),
+    *(SAY, STEER, INTERRUPT, FOLLOWUP, REVIEW, FINDINGS, WAIVE, APPROVE, REJECT, DIFF, VERIFY, RESTORE),
     *(PAUSE, RESUME, STOP, RESTART, KILL, START, PLACE),
     *(DETACH, QUIT, HELP),
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from shell.commands.base import Command
+from actors.errors import OperationalError
+from shell.commands.base import Command, Prompt, words_of
 from shell.commands.grammar import Invocation, Subcommand
+
+MOST_FILES = 40  # at the prompt
+PATIENCE_S = 20.0
 
 
 def _diff(invocation: Invocation) -> int:
@@ -18,8 +22,30 @@ def _diff(invocation: Invocation) -> int:
     return git.show(place, "diff", *options, before.commit, after.commit, "--", paged=sys.stdout.isatty())
 
 
+def _type_diff(prompt: Prompt, rest: str) -> str:
+    """The files that the run has changed, from one checkpoint to another; without numbers from 0 to the last one."""
+    from actors.edges import git
+    from actors.text import printable
+    from shell import checkpoints, run_files
+
+    since, until = words_of(rest, DIFF.usage, 0, 2)
+    found = run_files.look_at(prompt.directory)
+    if found is None:
+        raise OperationalError(f"{prompt.directory} is gone")
+    place, before, after = checkpoints.pair(found, since, until)
+    options = ("--no-color", "--no-ext-diff", f"--stat=100,80,{MOST_FILES}")
+    answer = git.ask(place, "diff", *options, before.commit, after.commit, "--", timeout_s=PATIENCE_S)
+    if answer.output is None:
+        raise OperationalError(answer.reason)
+    whole = f"all of it: loop diff {found.run_id} {before.number} {after.number}"
+    what = printable(answer.output) or f"checkpoint {after.number} has no other files than {before.number}"
+    return f"{what}\n{whole}" if answer.output else what
+
+
 DIFF = Command(
     name="diff",
+    arguments="[SINCE] [UNTIL]",
+    typed=_type_diff,
     row=Subcommand(
         "diff",
         "show what a run has changed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from actors.errors import UserError
@@ -14,6 +15,7 @@ from shell.commands.status import report_of_run
 if TYPE_CHECKING:
     from supervisor.control.protocol import Report
 
+_FINDING_ID = re.compile(r"[fF]\d{1,9}")
 NONE = "the reviews have raised no findings"
 
 
@@ -47,13 +49,24 @@ def _known(report: Report, finding_id: str) -> str:
     return finding_id.lower()
 
 
+def waived(invocation: Invocation) -> tuple[str, str, str]:
+    """The run, the finding and the reason. RUN may be left out: a finding's id comes first then."""
+    run, finding_id, text = invocation.run, invocation.finding, invocation.text
+    if _FINDING_ID.fullmatch(run) and not _FINDING_ID.fullmatch(finding_id):
+        return "", run, " ".join(filter(None, (finding_id, text)))
+    if not finding_id:
+        raise UserError(f"loop waive needs the id of a FINDING: {WAIVE.row.usage if WAIVE.row else ''}")
+    return run, finding_id, text
+
+
 def _waive(invocation: Invocation) -> int:
     from shell import run_files
     from supervisor.control.protocol import Done, WaiveFinding
 
-    found = run_files.choose(invocation.run, running=True)
-    known = _known(report_of_run(found), invocation.finding)
-    answer = ask(found, WaiveFinding(finding_id=known, reason=invocation.text))
+    wanted, finding_id, reason = waived(invocation)
+    found = run_files.choose(wanted, running=True)
+    known = _known(report_of_run(found), finding_id)
+    answer = ask(found, WaiveFinding(finding_id=known, reason=reason))
     assert isinstance(answer, Done)
     print_text(invocation, found, f"{known} is waived")
     return 0
@@ -88,7 +101,8 @@ WAIVE = Command(
         "waive a finding of a running run",
         ("run", "finding", MORE),
         ("--json",),
-        "A reviewer is not to raise it again until that code changes. loop findings shows the ids.",
+        "Without RUN it is the one that is running here: loop waive f2 next week. A reviewer is not to raise it again "
+        "until that code changes. loop findings shows the ids.",
     ),
     once=_waive,
 )

@@ -9,7 +9,7 @@ MAX_RUNS = 2  # of loop serve, at once
 MAIL_USAGE = "list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
 
 TEXT = "text..."  # takes all the words that are left
-OPTIONAL = ("run", "since", "until")
+OPTIONAL = ("run", "since", "until", "finding")
 MORE = "..."  # takes all the words that are left, if there are any
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from actors.errors import OperationalError
 from shell import output
-from shell.commands.base import Command
+from shell.commands.base import Command, Prompt
 from shell.commands.grammar import Invocation, Subcommand
 
 
@@ -18,8 +19,19 @@ def _restore(invocation: Invocation) -> int:
     return 0
 
 
+def _type_restore(prompt: Prompt, rest: str) -> str:
+    """Says how the files are put back: agents may write to them while a run is running."""
+    run_id = prompt.directory.name
+    raise OperationalError(
+        f"restore needs a run that is stopped, since agents write to its files: loop stop {run_id}, then "
+        f"loop restore {run_id} {rest.strip() or 'NUMBER'}, and loop --run-id {run_id} resumes it"
+    )
+
+
 RESTORE = Command(
     name="restore",
+    arguments="NUMBER",
+    typed=_type_restore,
     row=Subcommand(
         "restore",
         "put a run's files back to a checkpoint",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from actors.errors import OperationalError
 from shell import output
-from shell.commands.base import Command
+from shell.commands.base import Command, Prompt
 from shell.commands.grammar import Invocation, Subcommand
 
 
@@ -29,8 +30,18 @@ def _verify(invocation: Invocation) -> int:
     return 0 if done.passed else 1
 
 
+def _type_verify(prompt: Prompt, _rest: str) -> str:
+    """Says how the checks are repeated: for as long as they run, a prompt could not be used."""
+    run_id = prompt.directory.name
+    raise OperationalError(
+        f"verify takes as long as the checks do: type loop verify {run_id} in another terminal; "
+        "review has this run repeat them"
+    )
+
+
 VERIFY = Command(
     name="verify",
+    typed=_type_verify,
     row=Subcommand(
         "verify",
         "repeat the checks of a run on its tree",

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+from shell.at_prompt import execute
 from tests.end_to_end.conftest import World, play_task
+from tests.shell.test_finding_commands import FakePrompt
 
 SCENARIO = """
 [[turn]]
@@ -61,6 +64,9 @@ def test_a_run_is_compared_and_put_back_iteration_by_iteration(world: World):
     assert "+two" in loop(world, "diff", "1")
     assert "new" not in loop(world, "diff", "1", "--stat")
     assert "-new" in loop(world, "diff", "1", "1", "2")
+    at_prompt = execute(FakePrompt(directory=world.run_directory()), "diff 1")
+    assert re.search(r"app +\| 2 \+-", at_prompt)
+    assert at_prompt.endswith("all of it: loop diff 1 1 2")
     assert "run 1 has no checkpoint '9': it has 0 to 2" in loop(world, "diff", "1", "9", status=2)
 
     head = (world.project / ".git" / "HEAD").read_text()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from actors.errors import UserError
 from actors.messages import Finding
 from shell.at_prompt import execute
+from shell.commands.findings import waived
+from shell.subcommands import parse_subcommand
 from supervisor.control.protocol import AnyAnswer, Done, GetReport, Request, WaiveFinding
 from tests.shell.test_tables import report, status
 
@@ -14,9 +19,9 @@ class FakePrompt:
     """A prompt of a run with these findings."""
 
     own = False
-    directory = Path("/nowhere")
 
-    def __init__(self, *findings: Finding) -> None:
+    def __init__(self, *findings: Finding, directory: Path = Path("/nowhere")) -> None:
+        self.directory = directory
         self.asked: list[Request] = []
         self._findings = findings
 
@@ -53,3 +58,34 @@ def test_a_finding_that_is_not_there_is_named_and_nothing_is_asked() -> None:
     assert execute(prompt, "waive f7") == "error: run 3 has no finding 'f7': it has f1"
     assert execute(prompt, "waive") == "error: waive needs an argument: waive ID [REASON]"
     assert prompt.asked == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("f1", ("", "f1", "")),
+        ("F1 next week", ("", "F1", "next week")),
+        ("7 f1 next week", ("7", "f1", "next week")),
+        ("f7 f1", ("f7", "f1", "")),
+    ],
+)
+def test_the_run_of_a_waived_finding_need_not_be_named(typed: str, meant: tuple[str, str, str]) -> None:
+    assert waived(parse_subcommand("waive", typed.split())) == meant
+
+
+def test_what_waive_lacks_is_said_in_one_line() -> None:
+    with pytest.raises(UserError, match="loop waive needs the id of a FINDING: loop waive"):
+        waived(parse_subcommand("waive", ["7"]))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("restore 2", "loop stop nowhere, then loop restore nowhere 2, and loop --run-id nowhere resumes it"),
+        ("verify", "loop verify nowhere in another terminal"),
+        ("diff 1 2 3", "diff has the wrong number of arguments"),
+        ("diff", "/nowhere is gone"),
+    ],
+)
+def test_what_a_prompt_does_not_do_names_what_does(typed: str, said: str) -> None:
+    assert said in execute(FakePrompt(), typed)
