@@ -313,7 +313,7 @@ class AgentActor(ProcessActor[StartAgent]):
             pass  # the session has taken it
         elif event.kind == "cut":
             self._say("note", "interrupted in its own window: the run pauses; to continue: resume")
-            self.context.ref("run").tell(ControlRun(action="pause-now", reason="broken off in the agent's own window"))
+            self.context.ref("run").tell(ControlRun(action="pause-now", reason="interrupted in the agent's own window"))
         elif self.context.start.raw_output:
             if event.raw:
                 self._say("raw", event.raw)

@@ -237,14 +237,15 @@ def help_text(invocation: Invocation | None = None) -> str:
         "  loop                        loop --tmux; without tmux: a loop> prompt",
         "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
         *(line for each in SUBCOMMANDS.values() for line in _help_of_command(each.words, each.help)),
-        "                              RUN: a run id; else the newest active run here",
         "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
+        "",
+        "RUN is a run id; without one, it is the newest active run here",
     ]
     for group, title in GROUPS.items():
-        lines += ["", f"{title}:"]
-        for row in (row for row in TABLE if row.group == group and row.flags):
-            lines += _help_of(row)
+        rows = [row for row in TABLE if row.group == group and row.flags]
+        lines += ["", f"{title}:"] if rows else []
+        lines += [line for row in rows for line in _help_of(row)]
     lines += [
         "",
         "most options can be set in ~/.loop/config.toml as well; loop config shows what",
@@ -256,9 +257,9 @@ def help_text(invocation: Invocation | None = None) -> str:
 
 
 def _help_of_command(words: str, what: str) -> Iterable[str]:
-    """One line, or the words on a line of their own where both do not fit."""
-    line = f"  {words:<27} {what}"
-    return [line] if len(line) <= 80 else [f"  {words}", *_wrapped(what, indent=30, width=80)]
+    """The words in a column, and what they do beside them; below them where they do not fit the column."""
+    first, *more = _wrapped(what, indent=30, width=80)
+    return [f"  {words:<27} {first.strip()}", *more] if len(words) <= 27 else [f"  {words}", first, *more]
 
 
 def _help_of(row: Setting) -> Iterable[str]:

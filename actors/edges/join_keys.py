@@ -2,7 +2,7 @@
 
 `home.json` has home's own pair, `allowed.json` the public key of each host that may dial in. A host's secret key is in
 the file that the user takes there; home keeps no copy of what it was. Keys are made before any ZeroMQ context, as
-libzmq wants it: so by a command of their own. A key that is not in the list does not open anything, whoever has it.
+libzmq wants it: so by a command of their own. A key that is not in the list opens nothing.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def revoke(home: Path, name: str) -> None:
         left = [each for each in known if each.name != name]
         if len(left) == len(known):
             names = ", ".join(each.name for each in known) or "no host"
-            raise UserError(f"{name!r} has no key here; one is allowed for: {names}")
+            raise UserError(f"no key {name!r} to revoke: the keys here are for {names}")
         _allow(home, left)
         (folder(home) / f"{name}.key").unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """An agent on another host. Home's tree comes before each of its turns; its work and its session go home after it.
 
-One order holds for every turn, whoever it is for (run, mail or user): home's tree comes, the agent works, its work goes
+One order holds for every turn, of the run, of mail or of the user: home's tree comes, the agent works, its work goes
 home, the turn is over. So no journey runs beside a turn: both are in the session's sequence. A turn that is interrupted
 on the way does not begin.
 """

@@ -263,7 +263,7 @@ class AwayCourier:
         return True
 
     def send(self) -> None:
-        """Takes home what has changed, whoever is in the tree. Raises `LoopError`."""
+        """Takes home what has changed, while agents may be in the tree. Raises `LoopError`."""
         with self._busy:
             self._send_known()
 

@@ -18,7 +18,7 @@ class ClockTicked(Message, frozen=True, kw_only=True):
 
 
 class Stopwatch:
-    """Stands still until `set` starts it. `clock` counts seconds."""
+    """Begins to count when `set` starts it. `clock` counts seconds."""
 
     def __init__(self, tick: Callable[[ClockTicked], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tick = tick

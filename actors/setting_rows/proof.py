@@ -62,8 +62,8 @@ ROWS: tuple[Setting, ...] = (
     Setting(
         "on_unavailable",
         "proof",
-        "when an agent cannot work: not logged in, no credit, does not start. ask: the run waits for you; wait: it "
-        "tries again, up to --max-wait; fail: it ends; for a reviewer also skip: the other one alone decides; and "
+        "what to do when an agent cannot work: not logged in, no credit, does not start. ask: wait for you. wait: try "
+        "again, up to --max-wait. fail: end the run. For a reviewer also skip: the other reviewer decides alone. "
         "other: the other agent reviews in its place",
         ("--on-unavailable",),
         value="ask|wait|skip|other|fail",

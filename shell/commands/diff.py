@@ -53,7 +53,7 @@ DIFF = Command(
         ("--stat",),
         "Checkpoint 0 is the tree before the first iteration, 1 the tree of the first iteration, and so on. "
         "Without numbers: from 0 to the last one. With SINCE alone: from there to the last one. "
-        "The output is that of git diff.",
+        "It prints what git diff prints.",
     ),
     once=_diff,
 )

@@ -1,4 +1,4 @@
-"""What a link to a host can do, whoever has made it: home by ssh, or the host that has dialled in."""
+"""What a link to a host can do: one that home has made by ssh, or one that the host has dialled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class HostAwaitedError(HostUnreachableError):
 
 def far_socket() -> str:
     """A path for a socket on a host, which the shim takes into its own directory."""
-    return f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - whoever makes it makes it private
+    return f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - its maker makes it private
 
 
 class Link(Protocol):

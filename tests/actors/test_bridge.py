@@ -412,7 +412,7 @@ def test_a_mail_that_cannot_be_delivered_becomes_a_dead_letter_and_can_be_requeu
     assert pair.listed() == [("please review", "handled")]
 
 
-# --- people ---
+# --- users ---
 
 
 def two_mails(pair):

@@ -91,7 +91,7 @@ def test_a_person_talks_to_both_agents_pauses_interrupts_and_approves(own: Termi
     (world.project / "first").touch()
     own.expect(f"{worker} +half of it")  # and it has heard: at once, or when the command was over
 
-    # a turn that is interrupted spends its iteration; one that a pause interrupts goes on
+    # a turn that is interrupted spends its iteration; one that a pause interrupts is continued
     own.expect("-e later")
     own.ask("interrupt", f"interrupting {worker}'s work turn")
     own.expect("iteration 3 of 3")

@@ -188,7 +188,7 @@ def test_a_place_for_sockets_that_others_can_write_to_blocks(world: World, runti
 def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
     """kill -9 of the root and its forkserver, while the worker and its agent stand still and notice nothing.
 
-    The forkserver goes first, with its root standing still: each of them ends everything when it sees the other's end.
+    The forkserver goes first, while its root is suspended: each of them ends everything when it sees the other's end.
     """
     loop.wait_for("are ready")
     loop.wait_for("embedded +session ")

@@ -41,7 +41,7 @@ def test_where_nobody_can_be_asked_one_line_says_what_it_would_run_and_nothing_i
 
 
 def test_a_run_is_allowed_its_content_and_no_other_when_it_resumes(cloned: World):
-    """The agent writes the file in the run: it is noticed, not used, and asked about when the run goes on."""
+    """The agent writes the file in the run: it is noticed, not used, and asked about when the run resumes."""
     scenario = cloned.base / "writes.toml"
     scenario.write_text(
         '[[turn]]\nwhen = "^Iteration"\n[[turn.step]]\n'

@@ -43,7 +43,7 @@ def _codex_config(base_url: str, model: str) -> str:
     return f"""\
 {chosen}model_provider = "scripted"
 check_for_update_on_startup = false
-allow_login_shell = false  # commands find programs on the PATH that the caller gave; /etc/profile may set it anew
+allow_login_shell = false  # commands find programs on the PATH that the caller gave; /etc/profile may replace it
 
 [analytics]
 enabled = false

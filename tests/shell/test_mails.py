@@ -1,4 +1,4 @@
-"""What people type about mail, and the lines they get."""
+"""What the user types about mail, and the lines that come back."""
 
 from __future__ import annotations
 

@@ -159,6 +159,19 @@ def test_help_wins_over_what_follows():
     assert parse(["-v"]).command == "version"
 
 
+def test_help_has_an_option_below_each_heading():
+    lines = help_text().splitlines()
+    headings = [at for at, line in enumerate(lines) if line.endswith(":") and not line.startswith(" ")]
+    assert len(headings) > 5
+    assert [lines[at] for at in headings if not lines[at + 1].startswith("  -")] == []
+
+
+def test_help_says_what_a_command_does_in_one_column():
+    lines = help_text().splitlines()
+    commands = lines[2 : lines.index("", 2)]
+    assert [line for line in commands if len(line) > 30 and line[29] != " "] == []
+
+
 def test_help_fits_eighty_columns():
     assert max(map(len, help_text().splitlines())) <= 80
 

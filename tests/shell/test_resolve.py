@@ -57,7 +57,7 @@ WORKSPACE = resolve.TmuxPlace("repo-loop-1", workspace=True)
 SESSION = resolve.TmuxPlace("repo-loop-1", workspace=False)
 TASK = Task("x", needs_plan=True)
 TO_COME = Task("", needs_plan=False, to_come=True)
-ITS_OWN = Task("", needs_plan=False)  # of a run that goes on
+ITS_OWN = Task("", needs_plan=False)  # of a run that is resumed
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Peer:
 
 
 class Exchange:
-    """A router and whoever is connected to it."""
+    """A router and its clients."""
 
     def __init__(self, directory: Path) -> None:
         self.router = Router(directory)

@@ -65,7 +65,7 @@ def test_an_answered_turn_is_over_when_a_person_goes_on_with_another() -> None:
         (CALLS, user("what a person had queued"), INTERRUPTED, says("an answer to that")),
         (CALLS, INTERRUPTED, user("go on"), says("an answer to that")),
     ],
-    ids=["stopped", "something waited", "a person goes on"],
+    ids=["stopped", "something waited", "a user continues"],
 )
 def test_an_interrupted_turn_is_over_at_once(entries: tuple[dict[str, Any], ...]) -> None:
     over = outcome(prompt(OURS), *entries, idle_s=None)

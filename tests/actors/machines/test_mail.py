@@ -497,7 +497,7 @@ def test_a_restart_with_nothing_in_doubt_writes_nothing(desk):
     assert desk.crash() == []
 
 
-# --- people ---
+# --- users ---
 
 
 def person(desk, action, mail_id, text="", change_id=None):

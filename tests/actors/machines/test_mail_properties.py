@@ -1,4 +1,4 @@
-"""Any order of calls, receipts, failures, crashes and orders of people: no mail is lost, repeated or overtaken.
+"""Any order of calls, receipts, failures, crashes and changes by the user: no mail is lost, repeated or overtaken.
 
 But for what a person held or requeued: that was overtaken on purpose.
 """
@@ -53,7 +53,7 @@ class MailMachine(RuleBasedStateMachine):
         self.owners = {role: Owner() for role in mail.ROLES}
         self.wake_at_ms = None
         self.queued = {role: [] for role in mail.ROLES}
-        self.moved = set()  # by people
+        self.moved = set()  # by the user
 
     # --- the bridge ---
 

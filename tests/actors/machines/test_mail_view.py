@@ -1,4 +1,4 @@
-"""What people are shown of mail."""
+"""What the user is shown of mail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any order of answers, people's words, duplicates and crashes: no dead end, no turn twice, the fold is the state."""
+"""Any order of answers, the user's words, duplicates and crashes: no dead end, no turn twice, the fold is the state."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def identity(command):
 
 
 class RunMachine(RuleBasedStateMachine):
-    """A worker that may die between any two events, with agents, a clock and people who do as they please."""
+    """A worker that may die between any two events, with agents, a clock and users who do as they please."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is approved is one tree: whoever changes it, and whenever, the checks run again and no verdict stands."""
+"""What is approved is one tree: each change to it, at any time, repeats the checks and voids the verdicts."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def test_what_was_published_and_then_fails_its_checks_is_worked_on() -> None:
 def test_a_person_approves_the_tree_as_it_is_then() -> None:
     story = in_review()
     story.happens(run.VerdictSubmitted(approved=True))
-    story.settle(finished("broken off"))
-    story.settle(finished("broken off"), "reviewer")
+    story.settle(finished("interrupted"))
+    story.settle(finished("interrupted"), "reviewer")
     story.sees_tree("what the person saw")
     assert story.open().purpose == "pull-request"
     story.settle(finished("opened"))

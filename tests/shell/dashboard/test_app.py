@@ -1,4 +1,4 @@
-"""The live dashboard with textual's own Pilot, on a screen that is not there, over a source that stands still."""
+"""The live dashboard with textual's own Pilot, on a screen that is not there, over a source that never changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
