@@ -66,6 +66,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_cost_usd: float | None = None  # of the whole run, as the two that follow; None: no limit
     max_tokens: int | None = None
     max_time_ms: int | None = None  # in which the run works
+    counts_at_start: bool = False  # an iteration that a resume has taken away does not start; false in older journals
     grants_turns: bool = False  # with a budget, each turn needs the run's word; false in older journals
     prices: dict[str, Price] = {}  # by model, or by agent for all its other models
     given: tuple[str, ...] = ()  # the fields that a resume takes: those that were typed, also with their default

@@ -20,6 +20,7 @@ from actors.settings_table import TABLE
 _OF_TODAY = {
     "asks_again": True,
     "binds_to_tree": True,
+    "counts_at_start": True,
     "counts_verdicts": True,
     "grants_turns": True,
     "keeps_checkpoints": True,

@@ -239,6 +239,7 @@ ALWAYS_SAID = (
     *(
         "asks_again",
         "binds_to_tree",
+        "counts_at_start",
         "counts_verdicts",
         "keeps_checkpoints",
         "keeps_findings",

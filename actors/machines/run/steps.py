@@ -84,7 +84,9 @@ def read_plan(state: RunState, phase: Phase) -> RunState:
 
 
 def start_iteration(state: RunState) -> RunState:
-    """Starts the primary agent's turn, with all task and notes so far."""
+    """Starts the primary agent's turn, with all task and notes so far. A resume may have left no iteration for it."""
+    if state.run.counts_at_start and state.iteration >= state.run.max_iterations:
+        return out_of_iterations(state)
     if state.run.binds_to_tree and state.base is None:
         return take_tree(replace(state, phase=Phase.WORKING), "begin")
     if progress.wants_diagnosis(state):

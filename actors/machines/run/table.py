@@ -127,7 +127,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.COOLDOWN: _live(
         _P.COOLDOWN,
         {
-            CooldownEnded: _rule(answers.cooldown_over, _P.WORKING),
+            CooldownEnded: _rule(answers.cooldown_over, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED),
             VerdictSubmitted: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
             ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },

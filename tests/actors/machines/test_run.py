@@ -134,6 +134,21 @@ def test_a_run_without_a_task_waits_for_one_and_plans_it() -> None:
     assert "Fix the parser." in story.open().prompt
 
 
+@pytest.mark.parametrize("interactive", [False, True])
+def test_an_iteration_that_a_resume_takes_away_during_a_cool_down_does_not_start(*, interactive: bool) -> None:
+    fewer = settings(interactive=interactive, max_iterations=2, given=("max_iterations",), only_given=True)
+    story = Run(max_iterations=5, interactive=interactive, counts_at_start=True)
+    for _ in range(2):
+        story.settle(finished("more to do"))
+        if story.state.iteration == 1:
+            story.wait()
+    assert story.state.phase is Phase.COOLDOWN
+    story.happens(run.RunResumed(settings=fewer))
+    story.wait()
+    assert story.state.phase is (Phase.FOLLOW_UP if interactive else Phase.STOPPED)
+    assert story.all(run.StartTurn) == []
+
+
 def test_a_blank_line_is_no_task_and_ends_nothing() -> None:
     story = Run(task="", open_ended=True)
     story.happens(run.QuestionAnswered(text="  "))
@@ -1634,6 +1649,7 @@ def test_before_the_start_every_other_event_is_illegal(kind: type[run.Event]) ->
         run.AgentPlaced: run.AgentPlaced(role="worker", host="big"),
         run.UsageGrew: run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
         run.UsageSeen: run.UsageSeen(role="worker", turn_id="x", purpose="mail", model="", usage=Usage()),
+        run.TurnWanted: run.TurnWanted(role="worker", turn_id="x", purpose="mail", after=""),
         run.TimePassed: run.TimePassed(ms=1),
     }
     with pytest.raises(IllegalEventError):
@@ -1673,6 +1689,7 @@ def test_every_event_survives_the_journal() -> None:
     story.happens(run.AgentPlaced(role="reviewer", host="big", moved=True))
     story.happens(run.UsageGrew(role="worker", turn_id="x", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
     story.happens(run.UsageSeen(role="worker", turn_id="y", purpose="mail", model="", usage=Usage(cost_usd=0.1)))
+    story.happens(run.TurnWanted(role="worker", turn_id="y", purpose="mail", after=""))
     story.happens(run.TimePassed(ms=1))
     story.happens(run.ReviewRequested())
     story.happens(run.FindingWaived(finding_id="f1"))

@@ -72,6 +72,7 @@ SETTINGS = st.builds(
     binds_to_tree=st.booleans(),
     keeps_checkpoints=st.booleans(),
     grants_turns=st.booleans(),
+    counts_at_start=st.booleans(),
     asks_again=st.booleans(),
     at_limit=st.sampled_from(["wait", "swap", "stop"]),
     looks_at_limits=st.booleans(),
@@ -96,6 +97,8 @@ TYPED_AGAIN = st.fixed_dictionaries(
         "max_cost_usd": st.sampled_from([None, 0.5, 100.0]),
         "max_tokens": st.sampled_from([None, 1, 1_000]),
         "grants_turns": st.just(True),
+        "counts_at_start": st.just(True),
+        "max_iterations": st.integers(1, 7),
         "max_rounds": st.integers(0, 3),
         "max_stalled": st.integers(0, 2),
         "at_limit": st.sampled_from(["wait", "swap", "stop"]),
@@ -139,6 +142,7 @@ class RunMachine(RuleBasedStateMachine):
         self.issued = {}  # answerable commands by id, for good
         self.answers = []  # all that were ever given
         self.settled = set()  # ids of turns that ended
+        self.most_iterations = 0  # that the run had at any time, where it was begun with more than it has now
 
     @initialize(of=SETTINGS, task=st.sampled_from(["Fix it.", ""]))
     def starts(self, of, task):
@@ -154,6 +158,10 @@ class RunMachine(RuleBasedStateMachine):
         self.journal.append((type(event), msgspec.json.encode(event)))
         for line in projection.project(before, event, self.state, "2026-01-01T00:00:00.000Z"):
             assert {"at", "kind"} <= set(json.loads(json.dumps(line)))
+        of = self.state.run
+        if self.state.iteration > before.iteration and of.counts_at_start:
+            assert self.state.iteration <= of.max_iterations, "an iteration too many"
+        self.most_iterations = max(self.most_iterations, of.max_iterations)
         for command in commands:
             if isinstance(command, run.StartTurn):
                 assert command.turn_id not in self.issued, "a turn was started twice"
@@ -443,7 +451,7 @@ class RunMachine(RuleBasedStateMachine):
     @invariant()
     def the_iterations_keep_to_their_number(self):
         if self.state.settings is not None:
-            assert self.state.iteration <= self.state.run.max_iterations
+            assert self.state.iteration <= self.most_iterations
 
     @invariant()
     def people_can_be_told_where_it_is(self):

@@ -13,7 +13,7 @@ ON_DISK = {
         *("RunStarted", "RunResumed", "TurnSettled", "PlanRead", "ChecksEnded", "TreeTaken", "PullRequestLookedFor"),
         *("CooldownEnded", "HookEnded", "FollowUpGiven", "PauseRequested", "ResumeRequested", "StopRequested"),
         *("HumanVerdictGiven", "ReviewRequested", "MailReachedWorker", "UsageGrew", "ContactChanged", "AgentPlaced"),
-        *("FindingWaived", "UsageSeen", "TimePassed"),
+        *("FindingWaived", "UsageSeen", "TurnWanted", "TimePassed"),
     },
     "turn": {
         *("SessionBegan", "TurnIntended", "TurnSubmitted", "TurnSeen", "TurnReturned", "TurnWithdrawn", "TurnCut"),
