@@ -101,6 +101,13 @@ class SocketLoop:
         socket.connect(endpoint)
         return socket
 
+    def dial(self, kind: int, endpoint: str, options: Options, events: int) -> tuple[Socket, Socket]:
+        """A connecting socket, and the monitor of these events: made first, so that a quick refusal is not missed."""
+        socket = self._open(kind, options)
+        monitor = self.monitor(socket, events)
+        socket.connect(endpoint)
+        return socket, monitor
+
     def monitor(self, socket: Socket, events: int) -> Socket:
         """Makes a polled socket that reports these events of another one."""
         try:

@@ -229,6 +229,7 @@ class HostLauncher:
         link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
         try:
             begun, early = self._begin(link)
+            link.granted.at_s = time.monotonic()  # its lease has begun since: the host may have been waited for
             if not begun.has_bus:
                 raise ssh.refused()
             ssh.send(frame(Reach(bridge_port=ssh.far_port() if port else 0)))

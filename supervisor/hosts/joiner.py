@@ -126,8 +126,8 @@ class Joiner:
         """Whether a signal has come."""
         return self._signal != 0
 
-    def dial(self) -> Socket:
-        """A socket that connects once."""
+    def dial(self) -> tuple[Socket, Socket]:
+        """A socket that connects once, and its monitor."""
         options: Mapping[zmq.SocketOption, int | bytes] = {
             zmq.CURVE_SERVERKEY: self._key.home.encode(),
             zmq.CURVE_PUBLICKEY: self._key.public.encode(),
@@ -143,7 +143,7 @@ class Joiner:
             zmq.HEARTBEAT_TIMEOUT: DEAD_MS,
             zmq.IPV6: 1,
         }
-        return self._loop.connect(zmq.DEALER, f"tcp://{self._endpoint}", options)
+        return self._loop.dial(zmq.DEALER, f"tcp://{self._endpoint}", options, EVENTS)
 
     def failed(self, event: str, value: int) -> None:
         """Says what an event means. Raises `NotJoinedError` for one that does not pass."""
@@ -167,8 +167,7 @@ class _Connection:
 
     def __init__(self, joiner: Joiner) -> None:
         self._joiner, self._loop = joiner, joiner.loop
-        self._socket = joiner.dial()
-        self._monitor = self._loop.monitor(self._socket, EVENTS)
+        self._socket, self._monitor = joiner.dial()
         self._channels = Channels(self._loop, self._say)
         self._shims: dict[int, _Shim] = {}
         self._accepting: dict[int, tuple[int, socket.socket]] = {}  # by descriptor: the listener's number

@@ -146,6 +146,8 @@ def test_a_wrong_key_is_said_on_both_sides_and_the_right_one_is_let_in(tmp_path:
         there.join(right)
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
+        log = (there.world.run_directory() / "log").read_text()
+        assert log.count("host big is connected") == 1  # the wait for it is not its silence
         assert "Traceback" not in loop.output
 
 
