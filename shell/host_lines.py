@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 from actors.machines.durations import span
+from actors.settings import Role
 from actors.text import line
 from supervisor.control.protocol import HostReport, Report
 
@@ -45,8 +47,9 @@ def of_report(report: Report, *, now_ms: int) -> list[str]:
             found.append(line(f"  {name}  {agents.get(name, '')}  {', '.join(facts)}{doing}".rstrip()))
         if host.failure:
             found.append(line(f"  last failure {span(now_ms - host.failed_at_ms)} ago: {host.failure}"))
-    home = [name for name in agents if not any(name in host.actors for host in report.hosts)]
-    who = [f"{name} ({agents[name]})" for name in home]
+    away = {name for host in report.hosts for name in host.actors}
+    home = [name for name in get_args(Role) if name not in away and (name in actors or name in agents)]
+    who = [f"{name} ({agents[name]})" if name in agents else name for name in home]
     return [*found, f"home  {', '.join([*who, 'the run, its bridge and its journal'])}"]
 
 

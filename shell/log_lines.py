@@ -6,19 +6,13 @@ begin lines. The output is printable, and only records begin at the left.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from actors.log_line import LINE
 from actors.text import FURTHER, printable
-
-_LINE = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (?P<level>[A-Z]+) +(?P<pid>[0-9]{1,10}) "
-    r"(?P<run>\S*)/(?P<actor>[^/\s]*) (?P<where>\S+:\d+) (?P<text>.*)"
-)
-
 
 _LONGEST_NAME = 40  # of an actor; real ones have 15 letters
 
@@ -45,7 +39,7 @@ def records(lines: Iterable[str]) -> Iterator[LogRecord]:
                 yield _with_more(last, more)
             last, more = None, []
             continue
-        hit = _LINE.fullmatch(line.rstrip("\n"))
+        hit = LINE.fullmatch(line.rstrip("\n"))
         if hit is None:
             more.append(line.rstrip("\n").removeprefix(FURTHER))
             continue

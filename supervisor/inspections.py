@@ -5,12 +5,23 @@ They are nested functions: cloudpickle sends those by value, so the actor need n
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from actors.errors import UserError, described
 
 LONGEST_RESULT = 100_000  # characters of what `inspect` shows
+
+
+def other_python(there: str) -> str:
+    """Why no function can go to a process of this Python; "" = it can, as far as is known. A function travels as the
+    code of one Python, which another one would misread.
+    """
+    here = "{}.{}".format(*sys.version_info[:2])
+    if not there or ".".join(there.split(".")[:2]) == here:
+        return ""
+    return f"Python {there}, and home has {here}: inspect needs the same one there"
 
 
 def evaluation(expression: str) -> Callable[[Any], object]:

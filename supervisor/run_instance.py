@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from loguru import logger
-
 from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import run_dir, run_lock
@@ -33,6 +31,7 @@ from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
+from supervisor.hosts.far_log import FarLog
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
 from supervisor.hosts.links import Links
 from supervisor.hosts.moving import Mover
@@ -258,7 +257,7 @@ class RunInstance:
                     bus=Path(services.router.endpoint.removeprefix("ipc://")),
                     bridge_port=self._bridge_port,
                     tell=lambda text: self.announce("note", text),
-                    log=partial(_log_from, host.name),
+                    log=FarLog(spec.key, host.name).take,
                     given_up=partial(self._give_up, host.name),
                     link=services.links.make,
                 )
@@ -333,11 +332,6 @@ class RunInstance:
 
     def _show(self, progress: Progress) -> None:
         self._control.publish(Shown(progress=progress))
-
-
-def _log_from(host: str, line: str) -> None:
-    """A line that a program on a host has printed."""
-    logger.bind(actor=host).info("{}", line)
 
 
 def run_log(spec: RunSpec) -> LogSettings:

@@ -78,7 +78,7 @@ from supervisor.control.server import TraceTap
 from supervisor.control.standing import RunStanding
 from supervisor.dead_letters import DeadLetter
 from supervisor.hosts.moving import role_named
-from supervisor.inspections import evaluation, overview
+from supervisor.inspections import evaluation, other_python, overview
 from supervisor.router import Router
 from supervisor.run_tree import BRIDGE, DRIVER, WORKER, RunSpec
 from supervisor.tree_protocol import AnswerChange
@@ -374,6 +374,9 @@ class ControlHandler:
 
     def _inspect(self, request: Inspect) -> AnyAnswer:
         actor = self._up(request.actor)
+        host = next((each for each in self._hosts() if actor.name in each.actors), None)
+        if host is not None and (why := other_python(host.python)):
+            raise UserError(f"{actor.name} runs on {host.name} with {why}")
         function = evaluation(request.expression) if request.expression.strip() else overview()
         code = Apply(function=cloudpickle.dumps(function))
         answer = self._ref(actor.name).ask(code, timeout_s=PATIENCE_S, once=True)

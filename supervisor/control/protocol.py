@@ -57,6 +57,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["idle", "starting", "connected", "away", "given-up"]
     since_ms: int  # of the state; 0 = unknown
     why: str = ""  # of "away" and "given-up": how the link has ended
+    python: str = ""  # its version there; "" = not known yet
     round_trip_ms: float | None = None  # of the lease's last question; None = not known yet
     failure: str = ""  # the last one, also when it is over
     failed_at_ms: int = 0

@@ -242,7 +242,7 @@ class HostLauncher:
             self._take(link, message)
         with self._guard:
             self._link = link
-        self._set_report(state="connected", since_ms=wall_ms(), why="")
+        self._set_report(state="connected", since_ms=wall_ms(), why="", python=begun.python)
         took = time.monotonic() - begun_s
         logger.info(
             "host {} is connected after {:.2f} s; {} of a lost link were ended there", self.host.name, took, begun.ended

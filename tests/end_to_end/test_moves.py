@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from actors.edges import run_dir
-from tests.end_to_end.test_hosts import LEASE, left_on, start, world_with_host, wrong
+from tests.end_to_end.test_hosts import LEASE
+from tests.lab.host_worlds import start, world_with_host, wrong
 from tests.lab.ssh_hosts import SshHost, missing
 from tests.lab.world import Loop, World
 
@@ -32,7 +33,7 @@ def finished(world: World, host: SshHost, loop: Loop) -> None:
     assert loop.wait() == 0, loop.output
     assert "completed: review approved" in loop.output
     assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
-    assert left_on(host) == []
+    assert host.left() == []
     assert wrong(world, host) == []
 
 

@@ -7,6 +7,8 @@ from functools import cache
 
 from tests.layout.house import MODULES, PACKAGES, at, called, calls, imports, nodes, source, tree, walked
 
+UNPICKLES = ("cloudpickle.loads", "cloudpickle.load", "pickle.loads", "pickle.load", "marshal.loads")
+
 # --- names ------------------------------------------------------------------------------------------------------
 
 
@@ -205,3 +207,10 @@ def test_no_wait_swallows_its_cancellation():
     """
     waiting = [at(name, call) for name in MODULES for call in calls(name) if called(call) == "asyncio.wait_for"]
     assert waiting == []
+
+
+def test_code_is_unpickled_by_actors_alone_and_only_from_the_root():
+    """Nothing that comes from a host is unpickled at home: `ProcessActor._apply` takes code from the root."""
+    unpickling = {name for name in MODULES for call in calls(name) if called(call) in UNPICKLES}
+    assert unpickling == {"actors.actor_process"}
+    assert not any(name in ("pickle", "marshal", "shelve") for module in MODULES for name in imports(module))

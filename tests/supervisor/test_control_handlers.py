@@ -12,7 +12,7 @@ from actors.errors import UserError
 from actors.messages import AgentContact
 from actors.settings import RunSettings
 from supervisor.control.handlers import ControlHandler
-from supervisor.control.protocol import ActorReport, GetReport, Report, ShowMail
+from supervisor.control.protocol import ActorReport, GetReport, HostReport, Inspect, Report, ShowMail
 from supervisor.router import Router
 from supervisor.run_tree import RunSpec
 
@@ -25,8 +25,7 @@ def router() -> Iterator[Router]:
         router.close()
 
 
-@pytest.fixture
-def handler(router: Router) -> ControlHandler:
+def handler_of(router: Router, hosts: list[HostReport]) -> ControlHandler:
     spec = RunSpec(
         key="sample-12ab/1",
         run_id="1",
@@ -43,8 +42,14 @@ def handler(router: Router) -> ControlHandler:
         ref=console.ref,
         stop=lambda _reason, _now: None,
         show=lambda _progress: None,
+        hosts=lambda: hosts,
         move=lambda role, place, _then: f"{role} moves to {place}",
     )
+
+
+@pytest.fixture
+def handler(router: Router) -> ControlHandler:
+    return handler_of(router, [])
 
 
 def test_a_report_names_the_run_and_says_how_it_stands(handler: ControlHandler) -> None:
@@ -55,6 +60,15 @@ def test_a_report_names_the_run_and_says_how_it_stands(handler: ControlHandler) 
     assert isinstance(report, Report)
     assert (report.key, report.consoles, report.question) == ("sample-12ab/1", 2, "restart worker, or stop?")
     assert (report.actors[0].name, report.problems) == ("worker", ["claude has not contacted the bridge"])
+
+
+def test_inspect_sends_no_function_to_another_python(router: Router) -> None:
+    made = handler_of(
+        router, [HostReport(name="big", actors=["worker"], state="connected", since_ms=0, python="2.7.18")]
+    )
+    made.children([ActorReport(name="worker", state="running", incarnation=1)])
+    with pytest.raises(UserError, match=r"worker runs on big with Python 2\.7\.18, and home has 3\."):
+        made.serve(Inspect(actor="worker"))
 
 
 def test_there_is_no_mail_where_one_agent_works_alone(handler: ControlHandler) -> None:
