@@ -206,8 +206,8 @@ def _finding_of(text: str) -> SaidFinding:
     severity: Severity = "blocking"
     if parts[0].lower().strip("[]") in ("blocking", "minor"):
         severity = "minor" if parts.pop(0).lower().strip("[]") == "minor" else "blocking"
-    if len(parts) == 1:
-        return SaidFinding(description=parts[0], severity=severity)
+    if len(parts) <= 1:  # a severity alone says nothing
+        return SaidFinding(description="".join(parts), severity=severity)
     place, description, *more = parts
     return SaidFinding(place=place, description=description, severity=severity, command=" | ".join(more).strip("` "))
 

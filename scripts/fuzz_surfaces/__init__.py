@@ -16,6 +16,7 @@ SURFACES = {
     "configuration": "fuzz_surfaces.configuration:ConfigurationSurface",
     "run-files": "fuzz_surfaces.run_files:RunFilesSurface",
     "mcp": "fuzz_surfaces.mcp:McpSurface",
+    "reviews": "fuzz_surfaces.reviews:ReviewsSurface",
     "terminal": "fuzz_surfaces.terminal:TerminalSurface",
 }
 

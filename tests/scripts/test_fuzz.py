@@ -22,6 +22,7 @@ SURFACES = {
     "run-files": 300,
     "configuration": 2_000,
     "acp": 600,
+    "reviews": 2_000,
     "terminal": 2_000,
 }
 

@@ -170,3 +170,8 @@ def test_the_schema_is_one_that_a_strict_provider_takes() -> None:
         assert isinstance(properties, dict)
         assert each["additionalProperties"] is False
         assert each["required"] == list(properties)
+
+
+@pytest.mark.parametrize("line", ["FINDING minor", "FINDING [blocking]", "- FINDING: minor", "FINDING minor |"])
+def test_a_finding_of_a_severity_alone_is_none(line: str) -> None:
+    assert read_answer(f"{line}\n{FAIL}").findings == ()
