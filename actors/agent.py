@@ -34,6 +34,8 @@ from actors.machines import prompts, turn
 from actors.messages import (
     ROLE_PROMPT,
     AgentStatus,
+    CommandBegun,
+    CommandLost,
     ControlRun,
     DeliverMail,
     GrantRequest,
@@ -77,6 +79,7 @@ from actors.starts import StartAgent
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
+LONGEST_COMMAND = 300  # characters
 PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may want to make the working directory again
 
 
@@ -90,6 +93,8 @@ class AgentActor(ProcessActor[StartAgent]):
         start = context.start
         self.role = start.role
         self._session_id = ""  # in the session's thread only
+        self._noted_command = ""  # the same
+        self._lost_command = ""  # what ran last on a host that is lost
         self._crew = Crew(self.tell_self)
         run_ref = context.ref("run")
         self._courier = (
@@ -133,6 +138,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 is_held=True,
                 left_usd=start.left_usd,
                 tree_facts=self._tree_facts,
+                last_command=self._take_lost_command,
                 accounts=max(len(start.program.accounts), 1) if start.program else 1,
             )
         )
@@ -192,6 +198,8 @@ class AgentActor(ProcessActor[StartAgent]):
                 self._crew.start(message.job_id, lambda: self._runner(message))
             case TreeParcel() | TreeTakenIn() | SessionParcel() | SessionTakenIn() if self._courier is not None:
                 self._courier.take(message)
+            case CommandLost():
+                self._lost_command = message.text
             case KeepJobs():
                 self._crew.keep(message.job_ids)
                 self._leaving.keep(message.job_ids)
@@ -300,11 +308,15 @@ class AgentActor(ProcessActor[StartAgent]):
     def session_changed(self, status: SessionStatus) -> None:
         """To the consoles."""
         start = self.context.start
+        if not status.turn_id:
+            self._note_command("")
         known = msgspec.structs.asdict(status)
         self.context.ref("console").tell(AgentStatus(role=self.role, agent=start.agent, label=start.label, **known))
 
     def agent_event(self, event: AgentEvent) -> None:
         """Shows it to the user, and records the agent's processes: a killed actor leaves none behind."""
+        if event.kind == "tool" and event.text and self._courier is not None:
+            self._note_command(event.text[:LONGEST_COMMAND])
         if event.kind == "process":
             processes.record(self.context.start.records, event.pid)
         elif event.kind == "typed":
@@ -319,6 +331,16 @@ class AgentActor(ProcessActor[StartAgent]):
                 self._say("raw", event.raw)
         elif event.kind != "raw" and event.text:
             self._say(event.kind, event.text)
+
+    def _note_command(self, text: str) -> None:
+        """For the agent's next incarnation, if this host is lost; "" = no turn runs."""
+        if text != self._noted_command:
+            self._noted_command = text
+            self.context.ref("run").tell(CommandBegun(text=text))
+
+    def _take_lost_command(self) -> str:
+        lost, self._lost_command = self._lost_command, ""
+        return lost
 
     def session_crashed(self, error: BaseException) -> None:
         """Crash-only: a new incarnation resumes from the journal, unless that cannot help."""

@@ -32,6 +32,8 @@ from actors.messages import (
     ActorUp,
     AgentContact,
     AnswerQuestionRequest,
+    CommandBegun,
+    CommandLost,
     ControlRun,
     FetchSession,
     FetchTree,
@@ -83,6 +85,7 @@ class RunActor(ProcessActor[StartRun]):
         self._busy = False
         self._seen: dict[Role, run.UsageSeen] = {}  # of the turns that run, as it was reported last
         self._stopwatch = Stopwatch(self.tell_self)
+        self._commands: dict[str, str] = {}  # what agents that are away run, for the case that their hosts are lost
         self._places = dict(context.start.places)
         self._courier = self._make_courier() if self._places else None
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
@@ -129,6 +132,7 @@ class RunActor(ProcessActor[StartRun]):
                 self._happen(_asked(message, self.context.clock()))
                 return self._status()
             case TurnSettledReport():
+                self._commands.pop(sender.name, None)
                 self._forget_usage(message.turn_id)
                 self._happen(
                     run.TurnSettled(turn_id=message.turn_id, outcome=message.outcome, at_ms=self.context.clock())
@@ -156,6 +160,10 @@ class RunActor(ProcessActor[StartRun]):
                 self._courier.take(sender.name, message)
             case ActorPlaced():
                 self._placed(message)
+            case CommandBegun():
+                self._commands.pop(sender.name, None)
+                if message.text:
+                    self._commands[sender.name] = message.text
             case ActorUp(name="worker" | "reviewer" as role):
                 self._issue_again_to(role)
             case _:
@@ -399,6 +407,8 @@ class RunActor(ProcessActor[StartRun]):
 
     def _issue_again_to(self, role: Role) -> None:
         """Issues again what an AgentActor's new incarnation lacks: its ledger is durable, lost messages are not."""
+        if (lost := self._commands.get(role)) is not None:
+            self.context.ref(role).tell(CommandLost(text=lost))  # before the hold, which may let a turn begin
         self._tell_hold((role,))
         self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
 

@@ -244,6 +244,16 @@ def continuation(prompt: str, *, why: str = UNFINISHED, template: str = "") -> s
     return _join(header + CONTINUED, filled("continuation", template, {"why": why, "asked": _again(body)}))
 
 
+def with_unknown(text: str, command: str) -> str:
+    """The prompt of a turn that was cut when the agent's host, or the link to it, was lost."""
+    return _join(
+        text,
+        "The machine on which you worked, or the connection to it, was lost. The outcome of your last command there is "
+        f"not known: `{command}`. It may have run in full, in part or not at all, and what it wrote may not be in this "
+        "directory: look before you run it again.",
+    )
+
+
 def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False, template: str = "") -> str:
     """Continues a turn whose prompt is in the agent's own transcript, without repeating the prompt.
 

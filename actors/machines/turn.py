@@ -81,6 +81,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     began_ms: int = 0  # when it was first handed over, Unix ms; 0: not yet, or unknown
     within_ms: int = 0  # as in `TurnIntended`
     silences: int = 0  # how many times in a row it was interrupted because nothing was heard
+    command: str = ""  # as in `TurnSubmitted`
     spent: Usage = Usage()  # of this attempt, as far as it was reported
     spent_before: Usage = Usage()  # of the attempts before it
 
@@ -184,6 +185,7 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
                 carrier=event.carrier,
                 tries=entry.tries + (0 if event.carrier else 1),
                 began_ms=entry.began_ms or (0 if event.carrier else event.at_ms),
+                command=event.command,
                 spent=Usage(),
                 spent_before=usage.together([entry.spent_before, entry.spent]),
             )
@@ -240,6 +242,16 @@ def _in_new_session(entry: Entry, event: TurnMoved | TurnHandedOver) -> Entry:
 
 def text_of(ledger: Ledger, entry: Entry) -> str:
     """The text for the agent under the entry's message id."""
+    text = _text_of(ledger, entry)
+    return prompts.with_unknown(text, entry.command) if entry.command else text
+
+
+def was_cut(entry: Entry) -> bool:
+    """Whether the agent may have worked on it before: it continues, here or in a new session."""
+    return bool(entry.cuts) or entry.message_id != entry.turn_id
+
+
+def _text_of(ledger: Ledger, entry: Entry) -> str:
     if entry.cuts:
         if not entry.remembered:
             why, template = (

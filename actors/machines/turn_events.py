@@ -45,6 +45,7 @@ class TurnSubmitted(LedgerEvent, frozen=True, kw_only=True):
     message_id: str
     carrier: str = ""
     at_ms: int = 0  # Unix ms; 0 in older journals
+    command: str = ""  # the agent's last one on a host that is lost: told with the prompt
 
 
 class TurnSeen(LedgerEvent, frozen=True, kw_only=True):

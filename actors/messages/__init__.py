@@ -77,7 +77,16 @@ from actors.messages.mail import (
     ShowMailRequest,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
-from actors.messages.travel import FetchSession, FetchTree, SessionParcel, SessionTakenIn, TreeParcel, TreeTakenIn
+from actors.messages.travel import (
+    CommandBegun,
+    CommandLost,
+    FetchSession,
+    FetchTree,
+    SessionParcel,
+    SessionTakenIn,
+    TreeParcel,
+    TreeTakenIn,
+)
 from actors.messages.values import (
     FULL_PERCENT,
     ROLE_PROMPT,
@@ -124,6 +133,8 @@ __all__ = [
     "Cause",
     "ChangeMailRequest",
     "CheckStatus",
+    "CommandBegun",
+    "CommandLost",
     "ControlRun",
     "Count",
     "DeliverMail",

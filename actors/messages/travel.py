@@ -77,3 +77,15 @@ class SessionTakenIn(Message, frozen=True, kw_only=True):
     request_id: str
     again: bool = False
     reason: str = ""  # why it is not kept; "" = it is
+
+
+class CommandBegun(Message, frozen=True, kw_only=True):
+    """Agent's actor on another host -> run: this is what the agent runs now; "" = no turn runs."""
+
+    text: str
+
+
+class CommandLost(Message, frozen=True, kw_only=True):
+    """Run -> a new incarnation of the agent's actor: this was running when the one before it was lost."""
+
+    text: str

@@ -347,7 +347,11 @@ class Driver:
         agent = self._keeper.agent
         assert agent is not None
         now_ms = self._clock()
-        await self.record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms))
+        command = self._options.last_command() if turn.was_cut(entry) else ""
+        await self.record(
+            turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, at_ms=now_ms, command=command)
+        )
+        entry = self.ledger.open[entry.turn_id]
         self._running, self._running_since_ms = entry.turn_id, now_ms
         self._guard.begin(entry, now_ms)
         self._report.heard(entry, "turn")

@@ -22,6 +22,7 @@ class SessionOptions:
     `max_wait_ms` are for messages during an outage of the provider; the run itself handles its own turns. `is_held`:
     nothing is sent until `hold` lifts it. `patience`: until `hold` brings another.
     `tree_facts`: what is in the directory, for a hand-off to a new session; may take seconds.
+    `last_command`: what ran last on a host that is lost, once; "" = nothing.
     """
 
     make_agent: Callable[[EventSink, int], Agent]
@@ -36,4 +37,5 @@ class SessionOptions:
     interrupt_s: float = INTERRUPT_PATIENCE_S
     accounts: int = 1
     tree_facts: Callable[[], Sequence[str]] = tuple
+    last_command: Callable[[], str] = str
     clock: Callable[[], int] = wall_ms

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.edges import run_dir
+from tests.lab import inspection
 from tests.lab.host_worlds import SCENARIO, TASK, configure, start, world_with_host, world_with_hosts, wrong
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.ssh_hosts import SHIM, configured, missing, ssh_host
@@ -141,15 +142,26 @@ def test_a_link_that_comes_back_costs_no_turn(tmp_path: Path):
 
 
 def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_there_any_more(tmp_path: Path):
+    once = tmp_path / "once"
+    long_check = f"test -e {once} || {{ touch {once}; sleep 600; }} # the long check"
     with world_with_host(tmp_path, **LEASE) as (world, host):
+        scenario = tmp_path / "long.toml"
+        at = SCENARIO.read_text().index("^Iteration 1")
+        text = SCENARIO.read_text()[at:].replace("python3 -m unittest 2>&1", long_check, 1)
+        scenario.write_text(SCENARIO.read_text()[:at] + text)
+        world.play_embedded(scenario)
+        host.start_sshd(LOOP_EMBEDDED_SCENARIO=str(scenario))
         loop = start(world, "worker=big")
-        loop.wait_for("iteration 1 of 20: waits for embedded")
+        loop.wait_for("the long check")
         host.cut()
         loop.wait_for("host big is given up: worker continue")
         assert host.left() == []  # its lease ended before
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
+        told = inspection.told_in_run(world.home, world.run_directory())["worker"]
+        (unknown,) = [each.text for each in told if "The outcome of your last command there is not known" in each.text]
+        assert "# the long check" in unknown
         host.mend()
 
 

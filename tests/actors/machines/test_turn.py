@@ -24,6 +24,19 @@ def submitted(turn_id: str = "a", message_id: str = "", carrier: str = "") -> tu
     return turn.TurnSubmitted(turn_id=turn_id, message_id=message_id or turn_id, carrier=carrier)
 
 
+def test_a_turn_that_was_cut_with_its_host_names_the_last_command_and_only_once():
+    cut = turn.TurnCut(turn_id="a", next_message_id="b", remembered=True)
+    lost = turn.TurnSubmitted(turn_id="a", message_id="b", command="Bash: make deploy")
+    state = ledger(intended(), submitted(), cut)
+    assert turn.was_cut(state.open["a"])
+    state = turn.apply(state, lost)
+    assert "not known: `Bash: make deploy`" in turn.text_of(state, state.open["a"])
+    again = turn.TurnCut(turn_id="a", next_message_id="c", remembered=True)
+    for event in (again, submitted("a", "c")):
+        state = turn.apply(state, event)
+    assert "make deploy" not in turn.text_of(state, state.open["a"])
+
+
 def test_an_intended_turn_is_sent_under_its_own_id():
     action = turn.next_action(ledger(intended()))
     assert isinstance(action, turn.Send)
