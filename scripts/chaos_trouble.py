@@ -27,8 +27,7 @@ COMPLETED = r"completed: .*"
 STEP = "[[turn.step]]\n"
 TOKENS_PER_TURN = 1_000
 MAX_TOKENS = 6_500
-# The turn that crosses the budget, and one of each agent that runs then, or begins in that instant. Embedded agents
-# say what a turn has used at its end alone.
+# The turn that crosses the budget. Embedded agents say what a turn has used at its end alone.
 TAIL_TURNS = 1
 FORGIVING = 0.6  # how often a run has none but troubles that it must survive
 END = re.compile(r"^\[loop\] run \S+ ((?:completed|failed|stopped|input-required).*)$")

@@ -4,7 +4,9 @@ import json
 import os
 import signal
 
-from tests.end_to_end.conftest import play_brief
+import pytest
+
+from tests.end_to_end.conftest import CHECK, DEMO, TASK, play_brief
 from tests.lab.world import World
 
 
@@ -51,3 +53,24 @@ def test_a_hook_that_is_killed_with_its_root_runs_again_and_its_turn_runs_once(w
     turns = ["work", "review", "review", "pull-request"]
     assert (world.base / "runs").read_text() == "\n" * (1 + len(turns))
     assert "iteration 2" not in loop.output
+
+
+@pytest.mark.real_agents
+def test_the_hooks_of_a_run_with_the_real_agents_run_at_their_moments_and_the_last_one_stops_it(world: World):
+    seen = world.base / "moments"
+    moments = ("before_turn", "after_turn", "before_check", "after_check", "before_review", "after_review")
+    lines = [f"{moment} = 'echo $LOOP_EVENT >> {seen}'" for moment in moments]
+    configure(
+        world, "\n".join([*lines, f"before_done = 'echo $LOOP_EVENT >> {seen}; echo no deploy today >&2; exit 2'"])
+    )
+    with world.play_real(DEMO, "scripted"):
+        loop = world.run("--check", CHECK, TASK)
+    assert loop.process.returncode == 1, loop.output
+    assert "the hook before_done stops the run: no deploy today" in loop.output
+    told = seen.read_text().split()
+    assert set(told) == {*moments, "before_done"}
+    assert told.count("before_turn") == told.count("after_turn")
+    assert told[:2] == ["before_turn", "after_turn"]
+    check = told.index("before_check")
+    assert told[check : check + 3] == ["before_check", "after_check", "before_review"]
+    assert told[-2:] == ["after_review", "before_done"]
