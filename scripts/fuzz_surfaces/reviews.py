@@ -85,7 +85,7 @@ class ReviewsSurface(Surface):
         typed = make.as_json(rng, tree)
         typed = make.mutated_bytes(rng, typed) if rng.random() < 0.2 else typed
         text = typed.decode("utf-8", "replace")
-        if rng.random() < 0.2:
+        if rng.random() < 0.2 and len(text) < 10_000:
             text = "\n\n".join([text] * rng.choice((2, 3, 200)))
         return f"```json\n{text}\n```" if rng.random() < 0.1 else text
 
