@@ -13,6 +13,7 @@ SURFACES = {
     "router": "fuzz_surfaces.router:RouterSurface",
     "control": "fuzz_surfaces.control:ControlSurface",
     "acp": "fuzz_surfaces.acp:AcpSurface",
+    "acp-client": "fuzz_surfaces.acp_client:AcpClientSurface",
     "configuration": "fuzz_surfaces.configuration:ConfigurationSurface",
     "run-files": "fuzz_surfaces.run_files:RunFilesSurface",
     "mcp": "fuzz_surfaces.mcp:McpSurface",

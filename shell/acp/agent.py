@@ -171,7 +171,11 @@ def _refusal(error: LoopError) -> RequestError:
 
 def _directory(cwd: str) -> Path:
     place = Path(cwd)
-    if "\0" in cwd or not place.is_absolute() or not place.is_dir():
+    try:
+        is_usable = "\0" not in cwd and place.is_absolute() and place.is_dir()
+    except OSError:  # a name that is too long is none
+        is_usable = False
+    if not is_usable:
         raise RequestError(INVALID_PARAMS, f"cwd must be the absolute path of a directory, not {values.shown(cwd)}")
     return place
 

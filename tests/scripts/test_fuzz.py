@@ -22,6 +22,7 @@ SURFACES = {
     "run-files": 300,
     "configuration": 2_000,
     "acp": 600,
+    "acp-client": 1_000,
     "reviews": 2_000,
     "terminal": 2_000,
 }
