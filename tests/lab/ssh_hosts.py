@@ -99,6 +99,8 @@ class SshHost:
     def reboot(self) -> None:
         """Ends everything there, takes its network away, and starts it again."""
         self.end_all()
+        if self.slow is None:  # the kernel takes it away some time after the namespace
+            run("ip", "link", "del", self.cable)
         run("ip", "netns", "del", self.namespace)
         self.make_network()
         self.start_sshd()
