@@ -368,7 +368,8 @@ def write_mails(directory: Path, count: int) -> None:
         ]
         lines.append(json.dumps({"at": run_dir.iso(n), "from": "embedded", "to": "embedded-reviewer", "message": text}))
     with closing(Journal(directory / FILE_NAME, generation=1)) as journal:
-        journal.append("mail", epoch=999, expected_version=0, records=records, lines=lines)
+        already = sum(1 for _ in journal.read("mail"))
+        journal.append("mail", epoch=999, expected_version=already, records=records, lines=lines)
 
 
 SUBCOMMANDS = (
