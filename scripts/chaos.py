@@ -282,6 +282,8 @@ def main() -> int:
         parser.error(f"--run {options.run} is a run of one seed, and there are {len(options.seeds)}: give one --seed")
     if options.hosts and (options.trouble or options.agents != "embedded"):
         parser.error("--hosts is for the embedded agents: give neither --trouble nor --agents")
+    if options.trouble and options.agents != "embedded":
+        parser.error(f"--trouble plays the embedded agents, not {options.agents}: leave --agents out")
     if options.hosts and (reason := ssh_hosts.missing()):
         parser.error(f"--hosts is not possible here: {reason}")
     if not hasattr(resource, "prlimit"):

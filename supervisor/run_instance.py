@@ -277,7 +277,8 @@ class RunInstance:
         moved = [role for role, name in self._spec.place_names.items() if name == host]
         if self._supervisor.is_alive():
             self._supervisor.tell(PlaceGivenUp(host))
-        self.announce("error", f"host {host} is given up: {' and '.join(moved)} continue at home")
+        consequence = f": {' and '.join(moved)} continue at home" if moved else ""
+        self.announce("error", f"host {host} is given up{consequence}")
 
     def _host_reports(self) -> list[HostReport]:
         linked = [host.report() for host in list(self._hosts.values())]

@@ -1,4 +1,7 @@
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +67,10 @@ def test_the_table_has_a_row_for_each_trouble_that_was_met(capsys: pytest.Captur
     assert "| outage | 2 | 0 | 2 | 0 | 0 | 1 | 1 | 0 | 0 |" in shown
     assert "| no credit | 1 | 0 | 1 | 0 | 0 | 0 | 0 | 0 | 0 |" in shown
     assert "2 runs, 1 ended as their troubles explain, 0 kills; 1 lost, 0 repeated, 0 orphans" in shown
+
+
+def test_troubles_are_refused_for_agents_that_do_not_meet_them():
+    command = [sys.executable, "-m", "scripts.chaos", "--trouble", "--agents", "real"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--trouble plays the embedded agents, not real" in done.stderr
