@@ -1,6 +1,7 @@
 """The session against an agent in memory that keeps a transcript, as the real ones do."""
 
 import asyncio
+import itertools
 import queue
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -618,14 +619,16 @@ def test_full_sessions_with_a_limit_in_each_new_one_are_given_up_and_a_resume_tr
     rig.program.outcomes = [*full_then_limited * turn.MOST_MOVES, FULL, FULL, DONE]
     session, listener = rig.start()
     names = [f"t{number}" for number in range(turn.MOST_MOVES + 2)]
-    for name, before in zip(names, [names[0], *names], strict=False):
-        session.want(retried(name, before) if name != names[0] else request(name))
+    session.want(request(names[0]))
+    for before, name in itertools.pairwise(names[:-1]):
+        session.want(retried(name, before))
     limits = [listener.wait_for("ended", name)[2] for name in names[: turn.MOST_MOVES]]
     assert limits == ["limited"] * turn.MOST_MOVES
     error = listener.wait_for("ended", names[-2], "failed")[3]
     assert error == "Prompt is too long (the same in 3 new sessions in a row)"
     settled = [event.outcome for event in rig.stream.events if isinstance(event, turn.SessionTurnSettled)]
     assert [outcome.gave_up for outcome in settled] == [False] * turn.MOST_MOVES + [True]
+    session.want(retried(names[-1], names[-2]))
     listener.wait_for("ended", names[-1], "finished")
     assert len(rig.program.sessions) == turn.MOST_MOVES + 2
 
