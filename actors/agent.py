@@ -30,7 +30,7 @@ from actors.edges import files, processes, tree
 from actors.edges.worktree import there_again
 from actors.errors import LoopError, PermanentError
 from actors.leaving import Leaving, SessionIdle, WorkAtHome
-from actors.machines import prompts, turn
+from actors.machines import continuations, turn
 from actors.messages import (
     ROLE_PROMPT,
     AgentStatus,
@@ -371,7 +371,7 @@ class AgentActor(ProcessActor[StartAgent]):
         with suppress(LoopError, OSError):
             found = tree.take(self._place.cwd, self._place.store)
             rest = tree.uncommitted(self._place.cwd, self._place.store, found)
-            return prompts.tree_facts(found.commit, found.branch, uncommitted=rest)
+            return continuations.tree_facts(found.commit, found.branch, uncommitted=rest)
         return []
 
     def _make_agent(self, sink: EventSink, account: int) -> AgentAdapter:

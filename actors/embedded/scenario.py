@@ -19,7 +19,7 @@ import msgspec
 from actors.settings import Role
 
 PROMPT_HEAD_LENGTH = 80  # characters of a prompt that are quoted: one line of a terminal
-_CONTINUED = re.compile(r".* \(continued\)$", re.MULTILINE)  # the first line of a prompt (machines/prompts)
+_CONTINUED = re.compile(r".* \(continued\)$", re.MULTILINE)  # the first line of a prompt (machines/continuations)
 
 
 # --- the actions of a step ---------------------------------------------------------------------------------------

@@ -195,6 +195,11 @@ def filled(name: str, text: str, parts: Mapping[str, str]) -> str:
     )
 
 
+def paragraphs(*parts: str) -> str:
+    """The parts that are not empty, as paragraphs."""
+    return "\n\n".join(part for part in parts if part)
+
+
 def _put(parts: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
     """The text for each place; a name without one stays as it is."""
     return lambda found: f"{{{found[1]}}}" if found[1] else parts.get(found[2], found[0])

@@ -1,6 +1,7 @@
 """Every prompt that the loop sends to an agent, from typed inputs. Pure.
 
-The text of those that a user may replace is in prompt_templates. `template` is the user's; "" = the built-in one.
+Those that continue a turn are in machines/continuations; the texts that a user may replace are in prompt_templates.
+`template` is the user's; "" = the built-in one.
 
 The first line of each names its kind ("Iteration 2", "Review round 1", ...), for readers of a transcript and for
 scripted agents. `peer` is the name of the other agent of a pair. None: there is no pair, so no prompt mentions another
@@ -17,7 +18,7 @@ import msgspec
 
 from actors.machines import finding_prompts
 from actors.machines.finding_prompts import ReviewFindings
-from actors.machines.prompt_templates import ASKED, filled
+from actors.machines.prompt_templates import filled, paragraphs
 from actors.machines.verdict import REVIEW_FAIL, REVIEW_PASS
 
 ROLE_HEADER = "Your part"
@@ -26,12 +27,6 @@ PLAN_REVIEW_HEADER = "Plan review"
 PULL_REQUEST_HEADER = "Draft pull request"
 DIAGNOSIS_HEADER = "Diagnosis"
 KEEP_PLAN = "<plan>KEEP</plan>"
-CONTINUED = " (continued)"
-UNFINISHED = "the turn ended before you were finished"
-ENDED_EARLY = "your turn ended before you were through with it"
-SILENT = "for a long time there was no sign of life from you, so the turn was interrupted"
-_NAMES = 20  # files of the tree that a hand-off names
-_SAID_LENGTH = 2_000  # characters of an agent's last words that a new session gets
 
 NoteKind = Literal["review", "self-review", "no-verdict", "checks", "human", "place", "diagnosis", "overdue"]
 REVIEW_NOTES: frozenset[NoteKind] = frozenset({"review", "self-review", "no-verdict"})
@@ -61,7 +56,7 @@ def review_header(number: int) -> str:
 
 def role_prompt(primary: str, *, template: str = "") -> str:
     """The role prompt: tells the peer of a workspace its part, before its first task."""
-    return _join(ROLE_HEADER, filled("role", template, {"worker": primary}))
+    return paragraphs(ROLE_HEADER, filled("role", template, {"worker": primary}))
 
 
 def plan(task: str, *, proof: str, refused: str = "", template: str = "") -> str:
@@ -76,12 +71,12 @@ def plan(task: str, *, proof: str, refused: str = "", template: str = "") -> str
         "proof": _proof_unless_in(task, proof),
         "refused": again if refused else "",
     }
-    return _join(PLAN_HEADER, filled("plan", template, parts))
+    return paragraphs(PLAN_HEADER, filled("plan", template, parts))
 
 
 def plan_review(task: str, *, template: str = "") -> str:
     """Asks a reviewer to check PLAN.md and to correct it in place."""
-    return _join(PLAN_REVIEW_HEADER, filled("plan_review", template, {"task": _task(task, "")}))
+    return paragraphs(PLAN_REVIEW_HEADER, filled("plan_review", template, {"task": _task(task, "")}))
 
 
 def iteration(
@@ -121,13 +116,13 @@ def iteration(
         "peer": _bridge(peer),
         "done_signal": done_signal,
     }
-    return _join(iteration_header(number), filled("work", template, parts))
+    return paragraphs(iteration_header(number), filled("work", template, parts))
 
 
 def diagnosis(why: str, *, task: str, request: str = "", template: str = "") -> str:
     """Asks the worker why there is no progress. `why`: what shows that."""
     parts = {"why": why, "task": _task(task, request)}
-    return _join(DIAGNOSIS_HEADER, filled("diagnosis", template, parts))
+    return paragraphs(DIAGNOSIS_HEADER, filled("diagnosis", template, parts))
 
 
 def review(
@@ -166,12 +161,12 @@ def review(
         "checks": _checks_passed(checks),
         "diagnosis": stalled if diagnosis else "",
         "peer": notes_to,
-        "findings": "" if findings is None else _join(*finding_prompts.to_settle(findings)),
+        "findings": "" if findings is None else paragraphs(*finding_prompts.to_settle(findings)),
         "pass": REVIEW_PASS,
         "fail": REVIEW_FAIL,
         "done_signal": done_signal,
     }
-    return _join(review_header(number), filled("review", template, parts))
+    return paragraphs(review_header(number), filled("review", template, parts))
 
 
 _WITHOUT = {
@@ -191,13 +186,13 @@ _COMMIT_ONLY = (
 def verdict(number: int, why: str, *, template: str = "") -> str:
     """Asks a reviewer for only the last line of its review; `why`: the fault of the line it gave."""
     parts = {"why": why, "pass": REVIEW_PASS, "fail": REVIEW_FAIL}
-    return _join(f"{review_header(number)}: verdict", filled("verdict", template, parts))
+    return paragraphs(f"{review_header(number)}: verdict", filled("verdict", template, parts))
 
 
 def verdict_now(number: int, *, template: str = "") -> str:
     """Asks a reviewer whose review took too long for what it has found so far, and for its verdict."""
     parts = {"pass": REVIEW_PASS, "fail": REVIEW_FAIL}
-    return _join(f"{review_header(number)}: verdict", filled("verdict_now", template, parts))
+    return paragraphs(f"{review_header(number)}: verdict", filled("verdict_now", template, parts))
 
 
 def pull_request(
@@ -216,9 +211,9 @@ def pull_request(
     told = _task(task, request, was=True)
     checked = "How it was verified, for the body:\n" + "\n".join(verified) if verified else ""
     if lacks == "away":
-        return _join(PULL_REQUEST_HEADER, _COMMIT_ONLY, checked, told, "Answer with the name of the branch.")
+        return paragraphs(PULL_REQUEST_HEADER, _COMMIT_ONLY, checked, told, "Answer with the name of the branch.")
     if lacks in _WITHOUT:
-        return _join(
+        return paragraphs(
             PULL_REQUEST_HEADER,
             "The work below is done and approved. Commit what is not committed yet, on a branch of its own if you are "
             f"on the default branch{_WITHOUT[lacks]}",
@@ -230,107 +225,12 @@ def pull_request(
         "findings": finding_prompts.to_list(findings),
         "verified": checked,
     }
-    return _join(PULL_REQUEST_HEADER, filled("pull_request", template, parts))
-
-
-def continuation(prompt: str, *, why: str = UNFINISHED, template: str = "") -> str:
-    """Continues a turn that was cut short, e.g. because "the run was paused" (`why`).
-
-    `prompt` is the prompt of that turn; it is given again as a whole, since the agent may never have seen it. The
-    first line stays recognisable: "Iteration 2" becomes "Iteration 2 (continued)". A continuation can be continued
-    like any prompt; it does not grow.
-    """
-    header, body = _asked(prompt)
-    return _join(header + CONTINUED, filled("continuation", template, {"why": why, "asked": _again(body)}))
-
-
-def with_unknown(text: str, command: str) -> str:
-    """The prompt of a turn that was cut when the agent's host, or the link to it, was lost."""
-    return _join(
-        text,
-        "The machine on which you worked, or the connection to it, was lost. The outcome of your last command there is "
-        f"not known: `{command}`. It may have run in full, in part or not at all, and what it wrote may not be in this "
-        "directory: look before you run it again.",
-    )
-
-
-def reminder(prompt: str, *, why: str = ENDED_EARLY, quoted: bool = False, template: str = "") -> str:
-    """Continues a turn whose prompt is in the agent's own transcript, without repeating the prompt.
-
-    `quoted`: repeats the prompt where its first line is ambiguous: all messages of an agent begin alike, and a user's
-    message may be longer than its first line.
-    """
-    header, body = _asked(prompt)
-    return _join(
-        header + CONTINUED,
-        filled("reminder", template, {"why": why}),
-        f"This is the message that is meant; it was sent once:\n\n{body}" if quoted and body else "",
-    )
-
-
-TOO_LONG = "Your session became too long for the model."
-GONE = "Your session does not exist any more."
-NO_SIGN_OF_LIFE = "In your session there was twice no sign of life from you for a long time."
-
-
-def hand_over(prompt: str, *, said: str = "", why: str = TOO_LONG, template: str = "") -> str:
-    """Continues a turn in a new session, because of the old one (`why`). `said`: the agent's last words there.
-
-    It repeats the whole request; the work done is in the directory.
-    """
-    header, body = _asked(prompt)
-    parts = {"why": why, "said": _said("you said in the old session", said), "asked": _again(body)}
-    return _join(header + CONTINUED, filled("hand_over", template, parts))
-
-
-def take_over(prompt: str, *, giver: str, said: str = "", template: str = "") -> str:
-    """Gives a turn to the other agent, because the limit of the first one, `giver`, is used up. `said`: its last words.
-
-    It repeats the whole request; the work done is in the directory.
-    """
-    header, body = _asked(prompt)
-    parts = {"giver": giver, "said": _said(f'"{giver}" said', said), "asked": _again(body)}
-    return _join(header + CONTINUED, filled("take_over", template, parts))
-
-
-def _said(who: str, said: str) -> str:
-    return f"The last thing that {who}:\n{said.strip()[-_SAID_LENGTH:]}" if said.strip() else ""
-
-
-def _again(body: str) -> str:
-    return _join(ASKED, body)
-
-
-def with_tree(prompt: str, facts: Sequence[str]) -> str:
-    """The prompt, with what is in the directory at the time of a hand-off."""
-    return _join(prompt, "The directory, when this was handed over:\n" + "\n".join(facts) if facts else "")
-
-
-def tree_facts(commit: str, branch: str, *, changed: Sequence[str] = (), uncommitted: Sequence[str] = ()) -> list[str]:
-    """What is in the directory, for `with_tree`."""
-    return [
-        *([f"commit {commit}" + (f" on branch {branch}" if branch else "")] if commit else []),
-        *([f"changed since the run began: {_some(changed)}"] if changed else []),
-        *([f"not committed: {_some(uncommitted)}"] if uncommitted else []),
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES
-    return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _asked(prompt: str) -> tuple[str, str]:
-    """The first line of a request, and its whole text, also of one that continues another."""
-    header, _, body = prompt.partition("\n")
-    if header.endswith(CONTINUED):
-        body = body.partition(ASKED)[2]
-    return header.removesuffix(CONTINUED), body.strip()
+    return paragraphs(PULL_REQUEST_HEADER, filled("pull_request", template, parts))
 
 
 def background(tasks: Sequence[str]) -> str:
     """Asks about background tasks that keep a turn open without any output."""
-    return _join(
+    return paragraphs(
         "Background tasks",
         "Your turn is over as soon as these background tasks have ended, and for a long time there was no output:",
         "\n".join(tasks),
@@ -344,7 +244,7 @@ def mail(sender: str, text: str, *, answerable: bool = True) -> str:
 
     `answerable`: the recipient can probably write to the sender; else the prompt asks for no answer.
     """
-    return _join(
+    return paragraphs(
         f"Message from {sender}",
         f'This comes from the agent "{sender}" that works with you, over the bridge. No human wrote it, and what you '
         f'answer here does not reach "{sender}".',
@@ -355,10 +255,6 @@ def mail(sender: str, text: str, *, answerable: bool = True) -> str:
         else "Act on it as far as it concerns your part. Do not answer the human about it. You have no way to write to "
         f'"{sender}", and no answer is expected.',
     )
-
-
-def _join(*parts: str) -> str:
-    return "\n\n".join(part for part in parts if part)
 
 
 def _task(task: str, request: str, *, was: bool = False) -> str:
@@ -386,7 +282,7 @@ def _notes(notes: Sequence[Note], *, unanimous: bool) -> str:
             "as a stronger signal that it is real."
         )
     parts.append("You decide what to do about each note. If you leave one aside, say why in a sentence.")
-    return _join(*parts)
+    return paragraphs(*parts)
 
 
 def _text(note: Note) -> str:

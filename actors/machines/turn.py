@@ -25,7 +25,7 @@ from collections.abc import Mapping
 import msgspec
 
 from actors.errors import IllegalEventError
-from actors.machines import backoff, prompts, usage
+from actors.machines import backoff, continuations, usage
 from actors.machines.turn_events import EVENTS as EVENTS
 from actors.machines.turn_events import TRANSITIONS as TRANSITIONS
 from actors.machines.turn_events import AccountChosen as AccountChosen
@@ -243,7 +243,7 @@ def _in_new_session(entry: Entry, event: TurnMoved | TurnHandedOver) -> Entry:
 def text_of(ledger: Ledger, entry: Entry) -> str:
     """The text for the agent under the entry's message id."""
     text = _text_of(ledger, entry)
-    return prompts.with_unknown(text, entry.command) if entry.command else text
+    return continuations.with_unknown(text, entry.command) if entry.command else text
 
 
 def was_cut(entry: Entry) -> bool:
@@ -255,13 +255,13 @@ def _text_of(ledger: Ledger, entry: Entry) -> str:
     if entry.cuts:
         if not entry.remembered:
             why, template = (
-                prompts.SILENT if entry.silences else prompts.UNFINISHED,
+                continuations.SILENT if entry.silences else continuations.UNFINISHED,
                 entry.texts.get("continuation", ""),
             )
-            return prompts.continuation(entry.prompt, why=why, template=template)
-        why = prompts.SILENT if entry.silences else prompts.ENDED_EARLY
+            return continuations.continuation(entry.prompt, why=why, template=template)
+        why = continuations.SILENT if entry.silences else continuations.ENDED_EARLY
         is_quoted, template = entry.purpose in {"mail", "human"}, entry.texts.get("reminder", "")
-        return prompts.reminder(entry.prompt, why=why, quoted=is_quoted, template=template)
+        return continuations.reminder(entry.prompt, why=why, quoted=is_quoted, template=template)
     if entry.reminder and entry.continues in ledger.standing:
         return entry.reminder
     return entry.prompt

@@ -16,7 +16,7 @@ from loguru import logger
 
 from actors.adapters.base import Agent, AgentEvent, TakesMoney
 from actors.errors import AgentDiedError, AgentError, LoopError
-from actors.machines import accounts, prompts, turn
+from actors.machines import accounts, continuations, turn
 from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import ROLE_PROMPT, FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
@@ -167,7 +167,7 @@ class Driver:
         elif not turn.knows(self.ledger, request.turn_id):
             prompt = request.prompt
             if self.ledger.lost and request.continues:
-                prompt = await self.hand_over(prompt, prompts.GONE, texts=request.texts)
+                prompt = await self.hand_over(prompt, continuations.GONE, texts=request.texts)
             await self.record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
@@ -393,7 +393,7 @@ class Driver:
         lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
         events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
         for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
-            prompt = await self.hand_over(entry.prompt, prompts.GONE, texts=entry.texts)
+            prompt = await self.hand_over(entry.prompt, continuations.GONE, texts=entry.texts)
             message_id = str(uuid.uuid4())
             events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
         await self.record(*events)
@@ -401,8 +401,8 @@ class Driver:
     async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
         """The prompt for a new session, with what is in the directory."""
         facts = await asyncio.to_thread(self._options.tree_facts)
-        told = prompts.hand_over(prompt, said=said, why=why, template=texts.get("hand_over", ""))
-        return prompts.with_tree(told, facts)
+        told = continuations.hand_over(prompt, said=said, why=why, template=texts.get("hand_over", ""))
+        return continuations.with_tree(told, facts)
 
     async def _agent_failed(self, error: AgentError) -> None:
         """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""

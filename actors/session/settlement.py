@@ -12,7 +12,7 @@ from typing import Protocol
 
 from actors.adapters.base import Agent
 from actors.errors import AgentError
-from actors.machines import accounts, prompts, turn
+from actors.machines import accounts, continuations, turn
 from actors.machines.durations import span
 from actors.messages import FoundTurn, TurnOutcome
 from actors.session import silence
@@ -138,7 +138,7 @@ class Settlement:
 
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
-        why = prompts.NO_SIGN_OF_LIFE if silences else prompts.TOO_LONG
+        why = continuations.NO_SIGN_OF_LIFE if silences else continuations.TOO_LONG
         prompt = await self._session.hand_over(entry.prompt, why, outcome.text, texts=entry.texts)
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from actors.adapters.claude_events import text_of
 from actors.adapters.claude_reading import message_id
 from actors.edges import run_dir
-from actors.machines.prompts import CONTINUED
+from actors.machines.continuations import CONTINUED
 from actors.settings import Role
 
 ROLES: tuple[Role, ...] = ("worker", "reviewer")

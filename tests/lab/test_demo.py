@@ -6,7 +6,7 @@ import pytest
 
 from actors.embedded.scenario import Answer, BridgeCall, Entry, Prompt, Result, Run, Say, is_call
 from actors.embedded.scenario_file import SHIPPED, load_scenario
-from actors.machines import prompts
+from actors.machines import continuations, prompts
 from actors.machines.verdict import read_verdict, says_done
 from actors.settings import Role
 from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
@@ -148,5 +148,5 @@ def test_mail_in_the_middle_of_a_review_leaves_the_verdict_last() -> None:
 
 @pytest.mark.parametrize("prompt", [PLAN, PLAN_REVIEW, iteration(1), iteration(3), review(1), PULL_REQUEST])
 def test_a_continued_prompt_plays_the_same_rule(prompt: str) -> None:
-    again = prompts.continuation(prompt, why="the agent was killed")
+    again = continuations.continuation(prompt, why="the agent was killed")
     assert DEMO.reply(None, [Prompt(again)]) == DEMO.reply(None, [Prompt(prompt)])

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from actors.machines import backoff, prompts
+from actors.machines import backoff, continuations
 from actors.machines.durations import span
 from actors.machines.run import joblist, steps
 from actors.machines.run.jobs.base import Event
@@ -115,7 +115,7 @@ def _swap(state: RunState, job: TurnJob, *, said: str, now_ms: int) -> RunState:
         label=f"{job.label}-swap-{state.swaps}",
         role=role,
         purpose=job.purpose,
-        prompt=prompts.take_over(prompt, giver=giver, said=said, template=state.run.prompts.get("take_over", "")),
+        prompt=continuations.take_over(prompt, giver=giver, said=said, template=state.run.prompts.get("take_over", "")),
         model=steps.model_for(state, role, job.purpose),
     )
     if not state.run.binds_to_tree:

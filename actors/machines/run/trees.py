@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from actors.machines import findings, prompts
+from actors.machines import continuations, findings
 from actors.machines.prompts import Note
 from actors.machines.run import joblist, progress, proof, review, steps
 from actors.machines.run.jobs.tree import Tree, TreeJob, TreeTaken
@@ -60,10 +60,10 @@ def taken(state: RunState, event: TreeTaken) -> RunState:
             return _published(replace(state, tree=event.tree, uncommitted=event.uncommitted), job)
         case "swap":
             assert job.then is not None, "it is looked at for a turn"
-            facts = prompts.tree_facts(
+            facts = continuations.tree_facts(
                 event.tree.commit, event.tree.branch, changed=event.changed, uncommitted=event.uncommitted
             )
-            return joblist.add(state, replace(job.then, prompt=prompts.with_tree(job.then.prompt, facts)))
+            return joblist.add(state, replace(job.then, prompt=continuations.with_tree(job.then.prompt, facts)))
 
 
 def shown(state: RunState) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.machines import prompts
+from actors.machines import continuations, prompts
 from actors.machines.prompts import Note
 
 SIGNAL = "<promise>DONE</promise>"
@@ -175,19 +175,19 @@ def test_the_plan_reviewer_may_edit_the_plan_and_nothing_else() -> None:
 
 
 def test_a_continuation_keeps_the_header_and_gives_the_whole_prompt_again() -> None:
-    prompt = prompts.continuation(work(proof="run pytest"), why="the run was paused")
+    prompt = continuations.continuation(work(proof="run pytest"), why="the run was paused")
     assert prompt.splitlines()[0] == "Iteration 2 (continued)"
     assert "the run was paused" in prompt
     assert prompt.endswith(work(proof="run pytest").partition("\n")[2].strip())
 
 
 def test_a_continuation_of_a_continuation_does_not_grow() -> None:
-    once = prompts.continuation(work(), why="the run was paused")
-    assert prompts.continuation(once, why="the run was paused") == once
+    once = continuations.continuation(work(), why="the run was paused")
+    assert continuations.continuation(once, why="the run was paused") == once
 
 
 def test_a_continuation_has_a_reason_also_when_none_is_given() -> None:
-    assert "cut short: the turn ended" in prompts.continuation(work())
+    assert "cut short: the turn ended" in continuations.continuation(work())
 
 
 def test_mail_says_whom_it_is_from_that_it_is_no_human_and_how_to_answer() -> None:

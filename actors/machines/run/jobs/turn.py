@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 from msgspec.structs import replace
 
-from actors.machines import prompts
+from actors.machines import continuations
 from actors.machines.prompt_templates import OF_A_CONTINUATION
 from actors.machines.run.jobs.base import Command, Event, Facts, Job, Where
 from actors.messages import Cause, Purpose, TurnOutcome
@@ -95,11 +95,13 @@ class TurnJob(Job, frozen=True, kw_only=True):
             turn_id=self.id,
             role=self.role,
             purpose=self.purpose,
-            prompt=prompts.continuation(self.prompt, why=self.resumes, template=full) if self.resumes else self.prompt,
+            prompt=continuations.continuation(self.prompt, why=self.resumes, template=full)
+            if self.resumes
+            else self.prompt,
             model=self.model,
             continues=self.continues,
             typed=self.typed,
-            reminder=prompts.reminder(self.prompt, why=self.resumes, template=short) if continued else "",
+            reminder=continuations.reminder(self.prompt, why=self.resumes, template=short) if continued else "",
             texts=texts,
             within_ms=run.run.review_patience_ms if self.purpose == "review" else 0,
         )
