@@ -4,8 +4,8 @@ Runs in the session's asyncio thread. Never retries, resends or decides what com
 cheap: what speaks to the app-server is imported by `open`.
 
 Related modules: codex_program (which binary, how to start it, is it usable), codex_link (the process and the connection
-to it), codex_pane (the TUI), codex_turn (a turn of ours), codex_protocol and codex_events (interpret Codex's messages;
-pure).
+to it), codex_opening (the run's thread: begun or resumed), codex_pane (the TUI), codex_threads (where the TUI has gone;
+pure), codex_turn (a turn of ours), codex_protocol and codex_events (interpret Codex's messages; pure).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import msgspec
 from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.codex_events import events
+from actors.adapters.codex_opening import OpenThread
 from actors.adapters.codex_pane import CodexPane
 from actors.adapters.codex_program import (
-    KEY_VARIABLE,
     bring_session,
     child_environment,
     command,
@@ -44,12 +44,12 @@ from actors.adapters.codex_protocol import (
     is_conversation,
     one_line,
     user_text,
-    with_bridge_hint,
 )
+from actors.adapters.codex_threads import OtherThreads
 from actors.adapters.codex_turn import OpenTurn
 from actors.adapters.shapes import UNKNOWN_SHAPE, decides
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.errors import AgentBreachError, AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentBreachError, AgentDiedError, AgentError, AgentUnavailableError
 from actors.messages import TurnOutcome
 from actors.text import read_json
 
@@ -64,8 +64,7 @@ __all__ = ["CodexAgent", "factory", "locate", "preflight", "program_of"]
 BRIDGE_PATIENCE_S = 30.0
 
 _NOT_ON_DISK = re.compile(r"list_turns is not supported yet|not materialized yet")
-_UP_TO_THE_USER = re.compile(r"failed to load configuration|is archived|required MCP server")
-_UNKNOWN_THREAD = re.compile(r"no rollout found|invalid session id|thread not found")
+ELSEWHERE = "went to another conversation"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
@@ -102,9 +101,8 @@ class CodexAgent:
         self._address = ""  # of the app-server, for the TUI
         self._program = Path()
         self._mark = uuid.uuid4().hex
-        self._thread_id = ""
-        self._other_threads: dict[str, str] = {}  # and their last reported status
-        self._model = ""  # the session's own
+        self._thread = OpenThread(settings)
+        self._other_threads = OtherThreads()
         self._turn: OpenTurn | None = None
         self._their_turn = ""  # id of the running turn when it is not ours
         self._our_messages: set[str] = set()
@@ -119,22 +117,11 @@ class CodexAgent:
         if session_id is not None:
             await asyncio.to_thread(bring_session, self._settings, session_id)
         link = await self._start()
-        try:
-            await link.initialize()
-            await self._log_in(link)
-            await (self._begin(link) if session_id is None else self._resume(link, session_id))
-            await self._await_bridge()
-        except RequestRefusedError as error:
-            if _UP_TO_THE_USER.search(error.message):
-                raise AgentUnavailableError(str(error)) from error
-            raise
-        except AgentDiedError as error:
-            if (link.exit_code or 0) > 0:  # it ended by itself, and will again
-                raise AgentUnavailableError(f"codex does not start: {link.last_words or error}") from error
-            raise
+        await self._thread.open(link, session_id)
+        await self._await_bridge()
         self._is_open = True
         self._show()
-        return self._thread_id
+        return self._thread.id
 
     async def turn(self, turn_id: str, prompt: str, *, model: str = "", schema: Schema | None = None) -> TurnOutcome:
         """See `base.Agent.turn`. Background terminals of the agent do not delay its end.
@@ -143,7 +130,7 @@ class CodexAgent:
         """
         assert self._turn is None, "one turn at a time"
         link = self._opened()
-        turn = self._turn = OpenTurn(turn_id, model or self._model)
+        turn = self._turn = OpenTurn(turn_id, model or self._thread.model)
         # A turn's model applies to all later ones as well, so the session's own is named each time.
         params = self._message(turn_id, prompt) | {"model": turn.model}
         if schema is not None and self._settings.pane is None:
@@ -192,7 +179,7 @@ class CodexAgent:
         turn = await self._running()
         if turn is None:
             return
-        params = {"threadId": self._thread_id, "turnId": turn.progress.turn_id}
+        params = {"threadId": self._thread.id, "turnId": turn.progress.turn_id}
         with suppress(RequestRefusedError):  # the turn has just ended
             await self._opened().request("turn/interrupt", params)
 
@@ -205,7 +192,7 @@ class CodexAgent:
     ) -> FoundTurn:
         """See `base.Agent.find_turn`. An interrupted turn counts as unfinished."""
         # Newer CLIs prefer to page the history (thread/turns/list); threads of older ones have no pages.
-        params = {"threadId": self._thread_id, "includeTurns": True}
+        params = {"threadId": self._thread.id, "includeTurns": True}
         try:
             answer = await self._opened().request("thread/read", params)
         except RequestRefusedError as error:
@@ -256,20 +243,6 @@ class CodexAgent:
             on_lost=self._lost,
         )
 
-    async def _log_in(self, link: CodexLink) -> None:
-        """Logs in by the key variable, which the app-server, unlike `codex exec`, ignores. Writes nothing to disk."""
-        key = self._settings.environment.get(KEY_VARIABLE)
-        if key:
-            await link.request("account/login/start", {"type": "apiKey", "apiKey": key})
-
-    async def _begin(self, link: CodexLink) -> None:
-        answer = await link.request("thread/start", await self._thread_settings(link))
-        self._thread_id = answer["thread"]["id"]
-        self._model = answer["model"]
-        pane = self._settings.pane
-        if pane is not None:  # it also writes the thread to disk, and the TUI resumes no other
-            await link.request("thread/name/set", {"threadId": self._thread_id, "name": f"loop run {pane.run_id}"})
-
     async def _await_bridge(self) -> None:
         """Waits for the bridge's tools: a turn that starts earlier lacks them, and the bridge may be starting.
 
@@ -280,33 +253,6 @@ class CodexAgent:
                 async with asyncio.timeout(BRIDGE_PATIENCE_S):
                     await self._bridge_settled.wait()
 
-    async def _resume(self, link: CodexLink, session_id: str) -> None:
-        params = await self._thread_settings(link) | {"threadId": session_id, "excludeTurns": True}
-        try:
-            answer = await link.request("thread/resume", params)
-        except RequestRefusedError as error:
-            if _UNKNOWN_THREAD.search(error.message):
-                raise SessionNotFoundError(f"codex does not know session {session_id}: {error.message}") from error
-            raise
-        self._thread_id = answer["thread"]["id"]
-        self._model = self._settings.model or await self._default_model(link) or answer["model"]
-
-    async def _thread_settings(self, link: CodexLink) -> Json:
-        """Full access and no questions, since the run is unattended. With a bridge, also instructions to call it."""
-        settings = self._settings
-        params: Json = {"cwd": str(settings.cwd), "approvalPolicy": "never", "sandbox": "danger-full-access"}
-        if settings.model:
-            params["model"] = settings.model
-        if settings.bridge is not None:
-            config = await self._config(link)
-            params["developerInstructions"] = with_bridge_hint(config.get("developer_instructions"))
-        return params
-
-    async def _config(self, link: CodexLink) -> Json:
-        """The user's configuration for this directory, as Codex reads it."""
-        answer = await link.request("config/read", {"cwd": str(self._settings.cwd)})
-        return dict(answer["config"])
-
     def _show(self) -> None:
         """Starts the TUI without our secrets: the app-server calls the bridge."""
         settings = self._settings
@@ -314,20 +260,12 @@ class CodexAgent:
             return
         self._pane = CodexPane(
             settings.pane,
-            command=tui_command(self._program, self._address, self._thread_id),
+            command=tui_command(self._program, self._address, self._thread.id),
             cwd=settings.cwd,
             environment=settings.environment | {MARK_VARIABLE: self._mark},
             sink=self._sink,
         )
         self._pane.show()
-
-    async def _default_model(self, link: CodexLink) -> str:
-        """The default model: a resumed thread reports the model of its last turn, which may differ."""
-        config = await self._config(link)
-        if config.get("model"):
-            return str(config["model"])
-        models = await link.request("model/list", {})
-        return next((str(model["model"]) for model in models["data"] if model.get("isDefault")), "")
 
     # --- the rest ---
 
@@ -339,7 +277,7 @@ class CodexAgent:
     def _message(self, message_id: str, text: str) -> Json:
         self._our_messages.add(message_id)
         return {
-            "threadId": self._thread_id,
+            "threadId": self._thread.id,
             "clientUserMessageId": message_id,
             "input": [{"type": "text", "text": text}],
         }
@@ -353,7 +291,7 @@ class CodexAgent:
         return None if turn.over.done() else turn
 
     def _heard(self, notification: Json) -> None:
-        shown = events(notification, self._thread_id)
+        shown = events(notification, self._thread.id)
         if not shown:
             self._sink(SIGN_OF_LIFE)
         for event in shown:
@@ -382,10 +320,10 @@ class CodexAgent:
             self._lost(breach)
 
     def _follow(self, method: str, params: Json) -> None:
-        if params.get("threadId", self._thread_id) == self._thread_id:
+        if params.get("threadId", self._thread.id) == self._thread.id:
             self._follow_turns(method, params)
         if self._pane is not None:
-            self._follow_tui(method, params)
+            self._follow_tui(self._pane, method, params)
 
     def _follow_turns(self, method: str, params: Json) -> None:
         turn = self._turn
@@ -404,31 +342,18 @@ class CodexAgent:
             if turn is not None:
                 turn.may_be_sent.set()
 
-    def _follow_tui(self, method: str, params: Json) -> None:
-        """Checks whether another thread that appears or starts to work is a conversation that the TUI has gone to.
+    def _follow_tui(self, pane: CodexPane, method: str, params: Json) -> None:
+        move = self._other_threads.take(method, params, ours=self._thread.id)
+        if move is not None and move.is_certain:
+            pane.bring_back(ELSEWHERE)
+        elif move is not None:
+            self._start_chore(self._look_at(move.thread_id, pane))
 
-        Codex does not report a TUI's thread. It tells all clients of a new thread, but of a thread loaded from disk
-        only the status. A TUI that goes to a loaded thread is noticed at its next message there.
-        """
-        if method == "thread/started" and params["thread"]["id"] != self._thread_id:
-            self._other_threads[params["thread"]["id"]] = "idle"
-            if is_conversation(params["thread"]):
-                self._bring_back()
-        elif method == "thread/status/changed" and params["threadId"] != self._thread_id:
-            status, before = params["status"]["type"], self._other_threads.get(params["threadId"])
-            self._other_threads[params["threadId"]] = status
-            if before is None or (status == "active" and before != "active"):
-                self._start_chore(self._look_at(params["threadId"]))
-
-    async def _look_at(self, thread_id: str) -> None:
+    async def _look_at(self, thread_id: str, pane: CodexPane) -> None:
         with suppress(AgentError):
             answer = await self._opened().request("thread/read", {"threadId": thread_id, "includeTurns": False})
             if is_conversation(answer["thread"]):
-                self._bring_back()
-
-    def _bring_back(self) -> None:
-        if self._pane is not None:
-            self._pane.bring_back("went to another conversation")
+                pane.bring_back(ELSEWHERE)
 
     def _lost(self, error: AgentError) -> None:
         was_open, self._is_open = self._is_open, False
