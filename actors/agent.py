@@ -133,6 +133,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 ),
                 listener=self,
                 first_session_id=start.first_session_id,
+                first_session_is_named=start.first_session_is_named,
                 retry_ms=start.retry_ms,
                 max_wait_ms=start.max_wait_ms,
                 is_held=True,

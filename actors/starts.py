@@ -94,6 +94,7 @@ class StartAgent(msgspec.Struct, frozen=True, kw_only=True):
     pane: PaneAccess | None = None  # None: its own TUI is not shown
     program: AgentProgram | None = None  # None: a built-in agent that the configuration does not mention
     first_session_id: str | None = None  # to resume, where the journal knows none
+    first_session_is_named: bool = False  # by the user: no other one replaces it
     retry_ms: int  # the first wait for a provider that does not answer a message
     max_wait_ms: int | None  # how long a message may wait for its provider; None: no limit
     left_usd: float | None = None  # what a new run may cost; None: without a limit

@@ -147,6 +147,7 @@ def resolve_run(
             tree=tree,
             tree_sha256=_tree_sha256(tree, manifest),
             session_ids=_session_ids(agents, manifest, resumed),
+            session_is_named=bool(resumed.session_id),
             worktree=str(git.linked_worktree(cwd) or ""),
             made=made,
             workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),

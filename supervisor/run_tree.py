@@ -97,6 +97,7 @@ class RunSpec:
     tree: Path | None = None  # the working tree of `cwd`, whose `.loop.toml` is watched
     tree_sha256: str = ""  # of that file; "" = there is none
     session_ids: dict[Role, str] = field(default_factory=dict)  # to resume where the journal knows none
+    session_is_named: bool = False  # the user named it
     workspace_name: str = ""  # of the run's worktree, branch and tmux session
     worktree: str = ""  # the added git worktree that `cwd` is in; "" = in none
     made: Made | None = None  # what was made for this start, and is removed if the start fails
@@ -293,6 +294,7 @@ class RunTree:
             pane=self._pane(role, agent),
             program=_program(spec.configured.get(agent.lower())),
             first_session_id=spec.session_ids.get(role),
+            first_session_is_named=spec.session_is_named,
             place=spec.places[role].name if role in spec.places else "",
             prepare=spec.places[role].prepare if role in spec.places else "",
             retry_ms=spec.settings.retry_ms if spec.settings else backoff.RETRY_FIRST_MS,

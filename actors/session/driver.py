@@ -376,9 +376,12 @@ class Driver:
         """Starts the agent's program when there is none. False: it failed, and is retried after a rest."""
         if self._keeper.agent is not None:
             return True
-        wanted = keeping.wanted_session(self.ledger, self._options.first_session_id)
+        ledger, options = self.ledger, self._options
+        wanted = keeping.wanted_session(ledger, options.first_session_id)
+        missed = keeping.is_missed(ledger) or not ledger.session_id  # one that no journal knows was given from outside
+        named = options.first_session_is_named and not ledger.session_id
         try:
-            session_id = await self._keeper.open(wanted, is_missed=keeping.is_missed(self.ledger))
+            session_id = await self._keeper.open(wanted, is_missed=missed, is_named=named)
         except AgentError as error:
             await self._agent_failed(error)
             return False

@@ -37,16 +37,19 @@ class Keeper:
         """Whether the program accepts a message during a turn."""
         return self.agent is not None and self.agent.can_steer
 
-    async def open(self, wanted: str | None, *, is_missed: bool) -> str:
+    async def open(self, wanted: str | None, *, is_missed: bool, is_named: bool = False) -> str:
         """Starts the program in the wanted session, or in a new one if that is gone. Returns the session's id.
 
-        Raises `AgentError`; the program is closed then.
+        A session that the user named (`is_named`) is not replaced by another. Raises `AgentError`; the program is
+        closed then.
         """
         agent = self._make_agent()
         try:
             try:
                 session_id = await agent.open(wanted)
             except SessionNotFoundError as error:
+                if is_named:
+                    raise AgentUnavailableError(f"{error}; without --session a new one begins") from error
                 if is_missed:
                     self._note(f"session {wanted} is gone ({error}); a new one is begun")
                 await agent.close()

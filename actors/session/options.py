@@ -29,6 +29,7 @@ class SessionOptions:
     stream: EventStream[turn.LedgerEvent]
     listener: SessionListener
     first_session_id: str | None = None
+    first_session_is_named: bool = False  # by the user: no other one replaces it
     retry_ms: int = backoff.RETRY_FIRST_MS
     max_wait_ms: int | None = backoff.MAX_WAIT_MS
     is_held: bool = False

@@ -75,6 +75,9 @@ def test_a_session_id_finds_its_run(embedded: World):
     resumed = embedded.run("--session", session)
     assert resumed.process.returncode == 0, resumed.output
     assert embedded.manifest()["state"] == "completed"
+    unknown = embedded.run("--agent", "embedded", "--session", "zzz", TASK)
+    assert unknown.process.returncode == 1
+    assert "without --session a new one begins" in unknown.lines[-3], unknown.output
 
 
 def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let_it_go_on(embedded: World):

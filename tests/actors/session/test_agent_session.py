@@ -390,6 +390,21 @@ def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     listener.wait_for("ended", "b", "finished")
 
 
+def test_a_session_of_another_loop_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
+    session, listener = rig.start(first_session_id="gone")
+    session.want(request("a"))
+    assert "session gone is gone" in listener.wait_for("note")[1]
+    assert listener.wait_for("opened")[1] == "session-2"
+
+
+def test_a_session_that_the_user_names_is_not_replaced_by_another(rig: Rig):
+    session, listener = rig.start(first_session_id="gone", first_session_is_named=True)
+    session.want(request("a"))
+    error = listener.wait_for("ended", "a", "failed")[3]
+    assert error == "no session gone; without --session a new one begins"
+    assert not rig.prompts()
+
+
 @pytest.mark.parametrize("state", ["submitted", "running", "cut"])
 def test_a_turn_whose_session_is_gone_is_handed_over_to_a_new_one(rig: Rig, state: str):
     rig.stream.events = [
