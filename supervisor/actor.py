@@ -28,6 +28,7 @@ from supervisor.launchers import Launcher
 from supervisor.run_tree import DRIVER, STOP_LEVELS, RunTree, launch_name
 from supervisor.spawning import SpawnRequest
 from supervisor.tree_protocol import Action, AnswerChange, ChangeAsked, MoveAsked, RunResult, StopAsked
+from supervisor.tree_step import Moment
 
 
 class RunRouter(Protocol):
@@ -133,9 +134,9 @@ class SupervisorActor(pykka.ThreadingActor):
                 wrong = f"{type(error).__name__}: {error}"
         return answer, wrong
 
-    def _moment(self) -> tree.Moment:
+    def _moment(self) -> Moment:
         options = self._options
-        return tree.Moment(
+        return Moment(
             now_ms=_monotonic_ms(), unix_ms=wall_ms(), jitter=options.jitter(), has_operator=options.has_operator()
         )
 

@@ -1,4 +1,4 @@
-"""Decides about moves: what a request for another place comes to, and where a child is started that is down. Pure.
+"""Moves children: what a request for another place comes to, and where a child is started that is down. Pure.
 
 An actor leaves its place when its running turn has ended, and its work is at home. Then it is stopped, and started at
 the new place as the next incarnation. The rules:
@@ -17,8 +17,11 @@ from typing import Literal
 import msgspec
 
 from actors.hosts import HOME
+from actors.messages import LeavePlace
 from supervisor.children import Child, Tree
 from supervisor.policy import ExitClass
+from supervisor.tree_protocol import Announce, AnswerChange, MoveAsked, PlaceChild, TellChild
+from supervisor.tree_step import TreeStep
 
 What = Literal["refuse", "stay", "place", "leave", "later"]
 
@@ -87,3 +90,55 @@ def told(name: str, before: str, placed: Placed, detail: str) -> str:
         return f"{name} moves from {named(before)} to {named(placed.place)}"
     how = f" ({detail})" if placed.back else ""
     return f"{name} continues at {named(placed.place)}: {placed.why}{how}"
+
+
+# --- what is done to the tree ---------------------------------------------------------------------------------------
+
+
+def move(step: TreeStep, request: MoveAsked) -> AnswerChange:
+    """Makes the move, begins it, or refuses it. Returns what the user is told."""
+    name = request.child
+    answer = asked(step.tree, name, request.place)
+    match answer.what:
+        case "refuse":
+            return AnswerChange(answer.text, refused=True)
+        case "place":
+            place(step, name, Placed(request.place), "")
+        case "stay":
+            step.update(name, moves_to=None)
+            ask_to_leave(step, name, leaves=False)
+        case "leave" | "later":
+            step.update(name, moves_to=request.place, moves_why="")
+            if answer.what == "leave":
+                ask_to_leave(step, name, leaves=True)
+    return AnswerChange(answer.text)
+
+
+def ask_to_leave(step: TreeStep, name: str, *, leaves: bool) -> None:
+    """Asks the child to end its work here, or takes that back. It must be ready to hear it."""
+    child = step.tree.children[name]
+    if child.phase == "ready":
+        step.do(TellChild(name, LeavePlace(incarnation=child.incarnation, leaves=leaves)))
+
+
+def place(step: TreeStep, name: str, placed: Placed, detail: str) -> None:
+    """Places a child that is down. `detail`: how its last incarnation has ended."""
+    before = step.tree.children[name].place
+    came_from = None if placed.back or placed.why else before
+    step.update(name, place=placed.place, moves_to=None, moves_why="", came_from=came_from)
+    step.do(PlaceChild(name, placed.place, placed.why))
+    step.do(Announce("error" if placed.back else "note", told(name, before, placed, detail)))
+
+
+def give_up(step: TreeStep, lost: str) -> None:
+    """Nothing can be started at this place any more: its children leave it."""
+    for name, child in step.tree.children.items():
+        to, why = after_loss(child, lost), f"{lost} is given up"
+        if child.came_from == lost:
+            step.update(name, came_from=None)
+        if to is not None and child.phase == "down":
+            place(step, name, Placed(to, why), "")
+        elif to != child.moves_to:
+            step.update(name, moves_to=to, moves_why=why)
+            if to is None:
+                ask_to_leave(step, name, leaves=False)

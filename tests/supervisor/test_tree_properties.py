@@ -28,6 +28,7 @@ from supervisor.tree_protocol import (
     TreeBegun,
     Wake,
 )
+from supervisor.tree_step import Moment
 from tests.supervisor.tree_rig import spec
 
 NAMES = st.sampled_from(CHILDREN)
@@ -59,7 +60,7 @@ class World(RuleBasedStateMachine):
 
     def feed(self, event: Event) -> None:
         asked = isinstance(event, ChangeAsked)
-        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms, jitter=0.5, has_operator=self.has_operator)
+        at = Moment(now_ms=self.now_ms, unix_ms=self.now_ms, jitter=0.5, has_operator=self.has_operator)
         self.tree, commands = tree.decide(self.tree, event, at)
         assert sum(isinstance(each, AnswerChange) for each in commands) == asked
         for command in commands:

@@ -24,6 +24,7 @@ from supervisor.tree_protocol import (
     TreeBegun,
     Wake,
 )
+from supervisor.tree_step import Moment
 
 START_ORDER = ("persistence", "bridge", "run", "worker", "reviewer")
 C = TypeVar("C")
@@ -50,7 +51,7 @@ class Rig:
 
     def feed(self, event: Event, *, after_ms: int = 0) -> list[Command]:
         self.now_ms += after_ms
-        at = tree.Moment(now_ms=self.now_ms, unix_ms=self.now_ms + 1_700_000_000_000, has_operator=self.has_operator)
+        at = Moment(now_ms=self.now_ms, unix_ms=self.now_ms + 1_700_000_000_000, has_operator=self.has_operator)
         self.tree, self.last = tree.decide(self.tree, event, at)
         self.all += self.last
         return self.last
