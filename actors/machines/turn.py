@@ -150,6 +150,11 @@ def is_settled(ledger: Ledger, turn_id: str) -> bool:
     return turn_id in ledger.settled or turn_id in ledger.settled_mail
 
 
+def sent_as(ledger: Ledger, message_id: str) -> Entry | None:
+    """The open entry that was, or will be, sent under this user-message id."""
+    return next((entry for entry in ledger.open.values() if entry.message_id == message_id), None)
+
+
 def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
     """The ledger after the event. Raises `IllegalEventError`, changing nothing, when the entry does not allow it."""
     if isinstance(event, SessionBegan):

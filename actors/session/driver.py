@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,7 +20,8 @@ from actors.machines import accounts, continuations, turn
 from actors.machines.review_answer import SCHEMA, rendered
 from actors.messages import ROLE_PROMPT, FoundTurn, StartTurnRequest, TurnOutcome
 from actors.session import choices, keeping, silence
-from actors.session.guard import STEER_PATIENCE_S, Guard
+from actors.session.deliveries import Deliveries
+from actors.session.guard import Guard
 from actors.session.inbox import (
     Alarm,
     Granted,
@@ -38,6 +39,7 @@ from actors.session.inbox import (
     UserAsked,
 )
 from actors.session.keeper import Keeper
+from actors.session.opening import Opening, hand_over
 from actors.session.options import SessionOptions
 from actors.session.permit import Permit
 from actors.session.purse import Purse
@@ -74,6 +76,10 @@ class Driver:
             wake=lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)),
         )
         self._settlement = Settlement(self, options, self._keeper, self._guard, self._report)
+        self._deliveries = Deliveries(self, self._keeper, self._report)
+        self._opening = Opening(
+            self, options, self._keeper, self._permit, self._report, conclude=self._settlement.conclude
+        )
 
     def _make_agent(self) -> Agent:
         account = self.ledger.account
@@ -95,7 +101,7 @@ class Driver:
             for entry in self.ledger.open.values():
                 self._report.spends(entry)
             self._report.costs(self.ledger.costs)  # their receiver may have missed the last of them
-            await self._ready_agent()
+            await self._opening.ready()
             while True:
                 await self._advance()
                 self._report.status(
@@ -117,7 +123,7 @@ class Driver:
             case StartTurnRequest():
                 await self._intend(item)
             case MessageBrought():
-                await self._take_message(item)
+                await self._deliveries.take(item, running=self._running, is_held=self._held)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
                 self._permit.is_needed(by_grant=item.by_grant)
@@ -132,12 +138,12 @@ class Driver:
             case TurnOver():
                 await self._turn_over(item)
             case PromptSeen():
-                await self._seen(item.message_id)
+                await self._deliveries.seen(item.message_id)
             case UsageReported():
                 await self._usage_reported(item)
             case keeping.Rested():
                 self._keeper.rested()
-                await self._ready_agent()
+                await self._opening.ready()
             case UserAsked():
                 self._asks = item.what
                 await self._watch()
@@ -167,7 +173,7 @@ class Driver:
         elif not turn.knows(self.ledger, request.turn_id):
             prompt = request.prompt
             if self.ledger.lost and request.continues:
-                prompt = await self.hand_over(prompt, continuations.GONE, texts=request.texts)
+                prompt = await hand_over(self._options, prompt, continuations.GONE, texts=request.texts)
             await self.record(
                 turn.TurnIntended(
                     turn_id=request.turn_id,
@@ -181,47 +187,6 @@ class Driver:
                     texts=request.texts,
                 )
             )
-
-    async def _take_message(self, brought: MessageBrought) -> None:
-        message_id = brought.message_id
-        if turn.is_settled(self.ledger, message_id):
-            self._report.message(brought.purpose, message_id, "handled")
-            return
-        if not turn.knows(self.ledger, message_id):
-            await self.record(turn.TurnIntended(turn_id=message_id, purpose=brought.purpose, prompt=brought.text))
-        self._report.message(brought.purpose, message_id, "accepted")
-        entry = self.ledger.open[message_id]
-        if entry.status == "running":
-            self._report.message(brought.purpose, message_id, "seen")
-        if entry.status == "intended" and not entry.cuts:  # one that was cut has its prompt in the transcript
-            await self._steer(entry)
-
-    async def _steer(self, entry: turn.Entry) -> None:
-        """Steers the message into the running turn, if one accepts it; else it waits for its own."""
-        agent, carrier = self._keeper.agent, self._running
-        why = choices.why_not_steered(
-            self.ledger,
-            running=carrier,
-            has_agent=agent is not None,
-            can_steer=self._keeper.can_steer,
-            is_held=self._held,
-        )
-        if agent is None or carrier is None or why:
-            if why:
-                self._report.heard(entry, "waits", why)
-            return
-        await self.record(turn.TurnSubmitted(turn_id=entry.turn_id, message_id=entry.message_id, carrier=carrier))
-        self._keeper.given.add(entry.message_id)
-        try:
-            async with asyncio.timeout(STEER_PATIENCE_S):
-                taken = await agent.steer(entry.message_id, entry.prompt)
-        except (AgentError, TimeoutError):
-            return  # in doubt: looked up in the transcript when the carrier is over
-        if taken:
-            self._report.heard(entry, "steered")
-        else:
-            await self.record(turn.TurnReturned(turn_id=entry.turn_id))
-            self._report.heard(entry, "waits", "the turn's end")
 
     async def _interrupt(self, request: InterruptRequested) -> None:
         entry = self.ledger.open.get(request.turn_id)
@@ -277,15 +242,8 @@ class Driver:
             await self.drop_agent()
             self._keeper.ended(why)
 
-    async def _seen(self, message_id: str) -> None:
-        entry = next((one for one in self.ledger.open.values() if one.message_id == message_id), None)
-        if entry is None or entry.status != "submitted":
-            return
-        await self.record(turn.TurnSeen(turn_id=entry.turn_id))
-        self._report.message(entry.purpose, entry.turn_id, "seen")
-
     async def _usage_reported(self, item: UsageReported) -> None:
-        entry = next((one for one in self.ledger.open.values() if one.message_id == item.message_id), None)
+        entry = turn.sent_as(self.ledger, item.message_id)
         if entry is not None and entry.status != "intended" and entry.spent != item.usage:
             await self.record(turn.TurnSpent(turn_id=entry.turn_id, usage=item.usage))
             self._report.spends(self.ledger.open[entry.turn_id], item.model)
@@ -293,7 +251,7 @@ class Driver:
     async def _advance(self) -> None:
         """When nothing runs: resolves what is in doubt, then starts the oldest waiting turn."""
         waiting: turn.Entry | None = None
-        while (action := self._next_step()) is not None and await self._ready_agent():
+        while (action := self._next_step()) is not None and await self._opening.ready():
             if isinstance(action, turn.Look):
                 await self._look(action.entry)
             elif not self._permit.allows(action.entry):
@@ -327,7 +285,7 @@ class Driver:
         try:
             answer = await self.found(agent, entry)
         except AgentError as error:
-            await self._agent_failed(error)
+            await self._opening.failed(error)
             return
         left_alone = entry.carrier not in self.ledger.open and entry.message_id not in self._keeper.given
         event = turn.found(entry, answer, str(uuid.uuid4()), left_alone=left_alone)
@@ -371,59 +329,6 @@ class Driver:
             logger.exception("turn {} failed in the adapter", entry.turn_id)
             outcome = TurnOutcome(status="failed", error=f"{type(error).__name__}: {error}")
         self._inbox.put_nowait(TurnOver(entry.turn_id, outcome))
-
-    async def _ready_agent(self) -> bool:
-        """Starts the agent's program when there is none. False: it failed, and is retried after a rest."""
-        if self._keeper.agent is not None:
-            return True
-        ledger, options = self.ledger, self._options
-        wanted = keeping.wanted_session(ledger, options.first_session_id)
-        missed = keeping.is_missed(ledger) or not ledger.session_id  # one that no journal knows was given from outside
-        named = options.first_session_is_named and not ledger.session_id
-        try:
-            session_id = await self._keeper.open(wanted, is_missed=missed, is_named=named)
-        except AgentError as error:
-            await self._agent_failed(error)
-            return False
-        if session_id != self.ledger.session_id:
-            await self._begin_session(session_id)
-        self._report.opened(session_id)
-        return True
-
-    async def _begin_session(self, session_id: str) -> None:
-        """Hands the run's open turns over when the session before was lost."""
-        ledger = self.ledger
-        lost = bool(ledger.session_id) and not ledger.full and keeping.is_missed(ledger)
-        events: list[turn.LedgerEvent] = [turn.SessionBegan(session_id=session_id, replaces_lost=lost)]
-        for entry in filter(turn.was_begun, ledger.open.values() if lost else ()):
-            prompt = await self.hand_over(entry.prompt, continuations.GONE, texts=entry.texts)
-            message_id = str(uuid.uuid4())
-            events.append(turn.TurnHandedOver(turn_id=entry.turn_id, next_message_id=message_id, prompt=prompt))
-        await self.record(*events)
-
-    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
-        """The prompt for a new session, with what is in the directory."""
-        facts = await asyncio.to_thread(self._options.tree_facts)
-        told = continuations.hand_over(prompt, said=said, why=why, template=texts.get("hand_over", ""))
-        return continuations.with_tree(told, facts)
-
-    async def _agent_failed(self, error: AgentError) -> None:
-        """The program cannot start or answer. After a few tries, waiting turns and messages fail with the reason."""
-        await self.drop_agent()
-        if not self._keeper.failed(error):
-            return
-        for entry in list(self.ledger.open.values()):
-            match keeping.fate(entry):
-                case "failed":
-                    await self._settlement.conclude(entry, choices.outcome_of(error))
-                case "withdrawn":
-                    await self.record(turn.TurnWithdrawn(turn_id=entry.turn_id))
-                    self._report.withdrawn(entry, str(error))
-                case "in doubt":
-                    pass
-        if self.ledger.open:
-            self._keeper.leave_in_doubt()
-            self._permit.give_back()
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:

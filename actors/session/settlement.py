@@ -7,7 +7,7 @@ and tells it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.adapters.base import Agent
@@ -17,24 +17,15 @@ from actors.machines.durations import span
 from actors.messages import FoundTurn, TurnOutcome
 from actors.session import silence
 from actors.session.guard import Guard
+from actors.session.interfaces import ProgramOwner
 from actors.session.keeper import Keeper
+from actors.session.opening import hand_over
 from actors.session.options import SessionOptions
 from actors.session.reporter import Reporter
 
 
-class Session(Protocol):
+class Session(ProgramOwner, Protocol):
     """What it needs of the driver."""
-
-    ledger: turn.Ledger
-
-    async def record(self, *events: turn.LedgerEvent) -> None:
-        """Makes the events durable, then true."""
-
-    async def drop_agent(self) -> None:
-        """Closes the agent's program."""
-
-    async def hand_over(self, prompt: str, why: str, said: str = "", *, texts: Mapping[str, str]) -> str:
-        """The prompt for a new session."""
 
     async def found(self, agent: Agent, entry: turn.Entry) -> FoundTurn:
         """What the agent's transcript has of the entry."""
@@ -139,7 +130,7 @@ class Settlement:
     async def _move(self, entry: turn.Entry, outcome: TurnOutcome, *, silences: int = 0) -> None:
         """Moves the turn into a new session, which starts with the old session's request."""
         why = continuations.NO_SIGN_OF_LIFE if silences else continuations.TOO_LONG
-        prompt = await self._session.hand_over(entry.prompt, why, outcome.text, texts=entry.texts)
+        prompt = await hand_over(self._options, entry.prompt, why, outcome.text, texts=entry.texts)
         moved = turn.TurnMoved(
             turn_id=entry.turn_id, next_message_id=str(uuid.uuid4()), prompt=prompt, silences=silences
         )
