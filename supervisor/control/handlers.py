@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-import cloudpickle
 import pykka
 from loguru import logger
 
@@ -23,30 +23,23 @@ from actors.clock import wall_ms
 from actors.errors import RecipientEndedError, UndeliverableError, UserError
 from actors.messages import (
     AnswerQuestionRequest,
-    Applied,
-    Apply,
-    ChangeMailRequest,
     ControlRun,
     HumanHeard,
     InterruptTurnRequest,
-    ListMailRequest,
-    MailList,
-    MailShown,
     Message,
     Notable,
-    Peek,
-    Peeked,
     Progress,
     ReviewRequest,
     RunStatus,
     SayToAgent,
-    ShowMailRequest,
     SubmitVerdictRequest,
     WaiveFindingRequest,
 )
 from actors.remote import RemoteRef
 from actors.settings import Role
 from supervisor.actor import change_child, move_child
+from supervisor.control import actor_questions
+from supervisor.control.actor_questions import PATIENCE_S
 from supervisor.control.protocol import (
     ActorReport,
     AnswerQuestion,
@@ -55,14 +48,11 @@ from supervisor.control.protocol import (
     ChangeActor,
     ChangeMail,
     Control,
-    DeadLetterReport,
     Done,
     GetReport,
     HostReport,
     Inspect,
     Interrupt,
-    MailboxReport,
-    MailReport,
     PeekMailbox,
     PlaceActor,
     Refusal,
@@ -76,16 +66,11 @@ from supervisor.control.protocol import (
 )
 from supervisor.control.server import TraceTap
 from supervisor.control.standing import RunStanding
-from supervisor.dead_letters import DeadLetter
 from supervisor.hosts.moving import role_named
-from supervisor.inspections import evaluation, other_python, overview
 from supervisor.router import Router
 from supervisor.run_tree import BRIDGE, DRIVER, WORKER, RunSpec
 from supervisor.tree_protocol import AnswerChange
 
-# An actor answers in milliseconds, unless it is stuck or being replaced. Then the console gets an answer after this
-# time.
-PATIENCE_S = 2.0
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
 PLANNING = ("plan", "plan-review")
@@ -195,9 +180,12 @@ class ControlHandler:
         """See `Handler.serve`. Raises `LoopError` when the request cannot be carried out."""
         match request:
             case PeekMailbox():
-                return self._mailbox(request)
+                actor = self._actor(request.actor)
+                letters = partial(self._router.dead_letters, self._spec.key)
+                return actor_questions.mailbox(request, actor, self._ref(actor.name), letters)
             case Inspect():
-                return self._inspect(request)
+                actor = self._up(request.actor)
+                return actor_questions.inspection(request, actor, self._ref(actor.name), self._hosts())
             case Say():
                 return self._say(request)
             case Interrupt():
@@ -221,7 +209,9 @@ class ControlHandler:
             case PlaceActor():
                 return self._place(request)
             case ShowMail() | ChangeMail():
-                return self._mail(request)
+                if not self._spec.paired:
+                    raise UserError("this run has a single agent: there is no mail")
+                return actor_questions.mail(request, self._ref(self._up(BRIDGE).name))
             case _:
                 return Refusal(text=f"the run does not serve {type(request).__name__}")
 
@@ -329,59 +319,6 @@ class ControlHandler:
         with self._guard:
             return self._standing.up(name, wall_ms())
 
-    def _mailbox(self, request: PeekMailbox) -> AnyAnswer:
-        actor = self._actor(request.actor)
-        peeked = None
-        if actor.state not in ("stopped", "dead", "restarting", "starting"):
-            peeked = self._ref(actor.name).ask(Peek(limit=request.limit), timeout_s=PATIENCE_S, once=True)
-        letters = [_dead_letter(each) for each in self._router.dead_letters(self._spec.key)]
-        mine = [each for each in letters if actor.name in (_name(each.sender), _name(each.recipient))]
-        first = max(0, len(mine) - request.limit)
-        found = peeked if isinstance(peeked, Peeked) else None
-        return MailboxReport(
-            actor=actor.name,
-            state=actor.state,
-            doing=actor.doing,
-            doing_since_ms=actor.doing_since_ms,
-            waiting=found.waiting if found else [],
-            handling=found.handling if found else None,
-            handled=found.handled if found else [],
-            dead_letters=mine[first:],
-            stacks=found.stacks if found else "",
-        )
-
-    def _mail(self, request: ShowMail | ChangeMail) -> AnyAnswer:
-        """Asks the bridge. A request without an answer may have been carried out; its id makes a repetition safe."""
-        if not self._spec.paired:
-            raise UserError("this run has a single agent: there is no mail")
-        bridge = self._ref(self._up(BRIDGE).name)
-        match request:
-            case ShowMail(mail_id=""):
-                question: Message = ListMailRequest(finished=request.finished)
-            case ShowMail():
-                question = ShowMailRequest(mail_id=request.mail_id)
-            case ChangeMail():
-                question = ChangeMailRequest(
-                    change_id=request.change_id, action=request.action, mail_id=request.mail_id, text=request.text
-                )
-        match bridge.ask(question, timeout_s=PATIENCE_S, once=True):
-            case MailList(mails=mails, left_out=left_out):
-                return MailReport(mails=mails, left_out=left_out)
-            case MailShown(mail=mail):
-                return MailReport(mails=[mail])
-            case answer:
-                return Refusal(text=f"the bridge answered {type(answer).__name__}", in_doubt=True)
-
-    def _inspect(self, request: Inspect) -> AnyAnswer:
-        actor = self._up(request.actor)
-        host = next((each for each in self._hosts() if actor.name in each.actors), None)
-        if host is not None and (why := other_python(host.python)):
-            raise UserError(f"{actor.name} runs on {host.name} with {why}")
-        function = evaluation(request.expression) if request.expression.strip() else overview()
-        code = Apply(function=cloudpickle.dumps(function))
-        answer = self._ref(actor.name).ask(code, timeout_s=PATIENCE_S, once=True)
-        return Done(text=answer.text) if isinstance(answer, Applied) else Refusal(text=f"{answer!r}")
-
 
 def _done(ask: Callable[[], AnswerChange]) -> str:
     """The supervisor's answer. Raises `LoopError` where nothing was changed, or it is not known."""
@@ -410,20 +347,3 @@ def _how_heard(label: str, heard: HumanHeard) -> str:
 
 def _said(text: str) -> Progress:
     return Progress(at_ms=wall_ms(), source="console", agent="", kind="note", text=text)
-
-
-def _dead_letter(letter: DeadLetter) -> DeadLetterReport:
-    return DeadLetterReport(
-        at_ms=letter.at_ms,
-        id=letter.message_id,
-        sender=letter.sender,
-        recipient=letter.recipient,
-        kind=letter.kind,
-        reason=letter.reason,
-        attempts=letter.attempts,
-        kept=letter.kept,
-    )
-
-
-def _name(local: str) -> str:
-    return local.partition("#")[0]
