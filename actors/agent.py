@@ -2,7 +2,8 @@
 
 Runs in the actor's own process: the mailbox in a Pykka thread, the session in another (actors/session), each job in
 one of its own (actors/runners). It carries messages between them and the run, and decides nothing: the RunActor does.
-No turn begins before the run has reported that nothing holds it.
+What the session reports goes its own way (agent_reports). No turn begins before the run has reported that nothing holds
+it.
 
 A turn or job that is requested twice runs once, so the run may issue it again at any time. Unfinished work of a killed
 incarnation is in the session's ledger, or is issued again.
@@ -15,49 +16,30 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Literal
-
-import msgspec
-from msgspec.structs import asdict, replace
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.adapters import find_adapter
 from actors.adapters.base import Agent as AgentAdapter
-from actors.adapters.base import AgentEvent, AgentSettings, EventSink
-from actors.edges import files, processes, tree
+from actors.adapters.base import AgentSettings, EventSink
+from actors.agent_reports import SessionReports
+from actors.edges import files, tree
 from actors.edges.worktree import there_again
-from actors.errors import LoopError, PermanentError
+from actors.errors import LoopError
 from actors.leaving import Leaving, SessionIdle, WorkAtHome
 from actors.machines import continuations, turn
 from actors.messages import (
-    ROLE_PROMPT,
-    AgentStatus,
-    CommandBegun,
     CommandLost,
-    ControlRun,
     DeliverMail,
-    GrantRequest,
-    HumanHeard,
     InterruptTurnRequest,
     KeepJobs,
     LeavePlace,
-    MailAcceptedReport,
-    MailFailedReport,
-    MailHandledReport,
-    MailSeenReport,
     Message,
-    Note,
-    OtherWorkDone,
     PauseTurns,
-    PeerWrote,
     PlaceLeft,
-    ProgressKind,
-    Purpose,
-    RunningUsageReport,
     SayToAgent,
-    SessionOpened,
     SessionParcel,
     SessionTakenIn,
     StartJob,
@@ -67,19 +49,17 @@ from actors.messages import (
     TurnGranted,
     TurnOutcome,
     TurnSettledReport,
-    UsageReport,
 )
 from actors.runners import session_courier
 from actors.runners.away_agent import away
 from actors.runners.base import CHECKS, Runner
 from actors.runners.courier import AwayCourier, WithTree
 from actors.runners.crew import Crew, JobOver
-from actors.session import AgentSession, SessionOptions, SessionStatus
+from actors.session import AgentSession, SessionOptions
 from actors.starts import StartAgent
 from actors.stream import EventStream
 
 CLOSE_PATIENCE_S = 2.5  # an adapter's close takes 2 s at most
-LONGEST_COMMAND = 300  # characters
 PLACE_LOCK = "place.lock"  # in the run's directory: both agents' actors may want to make the working directory again
 
 
@@ -92,8 +72,6 @@ class AgentActor(ProcessActor[StartAgent]):
         super().__init__(context)
         start = context.start
         self.role = start.role
-        self._session_id = ""  # in the session's thread only
-        self._noted_command = ""  # the same
         self._lost_command = ""  # what ran last on a host that is lost
         self._crew = Crew(self.tell_self)
         run_ref = context.ref("run")
@@ -103,6 +81,14 @@ class AgentActor(ProcessActor[StartAgent]):
             )
             if start.place
             else None
+        )
+        say = partial(self.show_progress, agent=start.label)
+        self._reports = SessionReports(
+            context,
+            say,
+            bridge=context.ref("bridge"),
+            persistence=context.ref("persistence"),
+            is_away=self._courier is not None,
         )
         self._leaving = Leaving(
             is_busy=lambda: self._crew.is_busy,
@@ -131,7 +117,7 @@ class AgentActor(ProcessActor[StartAgent]):
                 stream=EventStream(
                     self.context.ref("persistence"), f"turns/{self.role}", self.context.incarnation, turn.EVENTS
                 ),
-                listener=self,
+                listener=self._reports,
                 first_session_id=start.first_session_id,
                 first_session_is_named=start.first_session_is_named,
                 retry_ms=start.retry_ms,
@@ -233,7 +219,9 @@ class AgentActor(ProcessActor[StartAgent]):
     def _want(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
         if gone := self._make_place():
-            self._report(request.turn_id, request.purpose, TurnOutcome(status="failed", error=gone))
+            outcome = TurnOutcome(status="failed", error=gone)
+            report = TurnSettledReport(turn_id=request.turn_id, purpose=request.purpose, outcome=outcome)
+            self.context.ref("run").tell(report)
         else:
             self.session.want(request)
 
@@ -252,121 +240,11 @@ class AgentActor(ProcessActor[StartAgent]):
             return str(error)
         return ""
 
-    # --- SessionListener: called in the session's thread ---
-
-    def session_opened(self, session_id: str) -> None:
-        """Reports it to the manifest, for the resume hint, and to the bridge, before the agent can call it again."""
-        self._session_id = session_id
-        opened = SessionOpened(role=self.role, agent=self.context.start.agent, session_id=session_id)
-        self.context.ref("persistence").tell(opened)
-        if self.context.start.bridge is not None:
-            self.context.ref("bridge").tell(opened)
-        self._say("session", session_id)
-
-    def turn_settled(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        """Reports it to the run, except for role prompts; the bridge then counts hops from 0."""
-        if purpose != ROLE_PROMPT:
-            self._report(turn_id, purpose, outcome)
-        if self.context.start.bridge is not None:
-            finished_in = self._session_id if outcome.status == "finished" else ""
-            self.context.ref("bridge").tell(OtherWorkDone(what=f"{purpose} turn ended", finished_in=finished_in))
-
-    def usage_grew(self, cost: turn.Cost) -> None:
-        """Reports it to the run, which counts the cost."""
-        self.context.ref("run").tell(UsageReport(role=self.role, **asdict(self._named(cost))))
-
-    def usage_seen(self, cost: turn.Cost) -> None:
-        """Reports it to the run, which shows it, and interrupts the turn when it costs too much."""
-        self.context.ref("run").tell(RunningUsageReport(role=self.role, **asdict(self._named(cost))))
-
-    def turn_wanted(self, turn_id: str, purpose: Purpose | Literal[""], after: str) -> None:
-        """Asks the run for its grant, after all reports on ended turns."""
-        self.context.ref("run").tell(GrantRequest(role=self.role, turn_id=turn_id, purpose=purpose, after=after))
-
-    def _named(self, cost: turn.Cost) -> turn.Cost:
-        return replace(cost, model=cost.model or self.context.start.model)
-
-    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
-        """Reports it to the bridge, which keeps the mail, and to the run, which does not repeat the peer's notes."""
-        receipts: dict[str, Message] = {
-            "accepted": MailAcceptedReport(mail_id=mail_id),
-            "seen": MailSeenReport(mail_id=mail_id),
-            "handled": MailHandledReport(mail_id=mail_id),
-            "failed": MailFailedReport(mail_id=mail_id, reason=reason),
-        }
-        self.context.ref("bridge").tell(receipts[state])
-        if state == "seen":
-            self.context.ref("run").tell(PeerWrote())
-
-    def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
-        """Reports it to the console that sent it; the bridge then counts hops from 0."""
-        self.context.ref("console").tell(HumanHeard(message_id=message_id, how=how, detail=detail))
-        if how == "settled" and detail:
-            self._say("error", f"your message's turn ended: {detail}")
-        if how == "settled" and self.context.start.bridge is not None:
-            self.context.ref("bridge").tell(OtherWorkDone(what="a message from the user was handled"))
-
-    def session_changed(self, status: SessionStatus) -> None:
-        """To the consoles."""
-        start = self.context.start
-        if not status.turn_id:
-            self._note_command("")
-        known = msgspec.structs.asdict(status)
-        self.context.ref("console").tell(AgentStatus(role=self.role, agent=start.agent, label=start.label, **known))
-
-    def agent_event(self, event: AgentEvent) -> None:
-        """Shows it to the user, and records the agent's processes: a killed actor leaves none behind."""
-        if event.kind == "tool" and event.text and self._courier is not None:
-            self._note_command(event.text[:LONGEST_COMMAND])
-        if event.kind == "process":
-            processes.record(self.context.start.records, event.pid)
-        elif event.kind == "typed":
-            self._typed(event.text)
-        elif event.kind == "spent":
-            pass  # the session has taken it
-        elif event.kind == "cut":
-            self._say("note", "interrupted in its own window: the run pauses; to continue: resume")
-            self.context.ref("run").tell(ControlRun(action="pause-now", reason="interrupted in the agent's own window"))
-        elif self.context.start.raw_output:
-            if event.raw:
-                self._say("raw", event.raw)
-        elif event.kind != "raw" and event.text:
-            self._say(event.kind, event.text)
-
-    def _note_command(self, text: str) -> None:
-        """For the agent's next incarnation, if this host is lost; "" = no turn runs."""
-        if text != self._noted_command:
-            self._noted_command = text
-            self.context.ref("run").tell(CommandBegun(text=text))
+    # --- any thread ---
 
     def _take_lost_command(self) -> str:
         lost, self._lost_command = self._lost_command, ""
         return lost
-
-    def session_crashed(self, error: BaseException) -> None:
-        """Crash-only: a new incarnation resumes from the journal, unless that cannot help."""
-        if isinstance(error, PermanentError):
-            self.context.start_failed(error)
-            self.context.ended()
-        else:
-            self.context.crash("agent session", error)
-
-    # --- any thread ---
-
-    def _say(self, kind: ProgressKind, text: str) -> None:
-        """A line of the agent."""
-        self.show_progress(kind, text, agent=self.context.start.label)
-
-    def _report(self, turn_id: str, purpose: Purpose, outcome: TurnOutcome) -> None:
-        self.context.ref("run").tell(TurnSettledReport(turn_id=turn_id, purpose=purpose, outcome=outcome))
-
-    def _typed(self, text: str) -> None:
-        """Adds what the user types in the agent's own TUI to the run's transcript."""
-        now_ms = self.context.clock()
-        self.context.ref("persistence").tell(
-            Note(sender="human", recipient=self.context.start.label, text=text, at_ms=now_ms)
-        )
-        self._say("typed", text)
 
     def _tree_facts(self) -> list[str]:
         with suppress(LoopError, OSError):

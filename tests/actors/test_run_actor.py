@@ -1,36 +1,27 @@
-"""The run's actor and the agents' without processes: a channel that keeps what is sent, a journal in memory."""
+"""The run's actor without processes: a channel that keeps what is sent, a journal in memory."""
 
 from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
-import msgspec
 import pytest
 
 from actors import runners
-from actors.actor_process import ActorContext
-from actors.agent import AgentActor
-from actors.edges.reliable_channel import ReliableChannel
 from actors.errors import ProtocolError
 from actors.machines import run
 from actors.messages import (
     ActorUp,
     AgentContact,
-    Append,
-    Appended,
     CheckStatus,
     ControlRun,
     GrantRequest,
     InterruptTurnRequest,
     JobEnded,
     KeepJobs,
-    Load,
-    Loaded,
     Message,
     Patience,
     PauseTurns,
@@ -51,48 +42,13 @@ from actors.messages import (
 from actors.run import RunActor
 from actors.runners.crew import Crew, JobOver
 from actors.settings import RunSettings
-from actors.starts import StartAgent, StartRun
+from actors.starts import StartRun
 from actors.wire.envelope import Address
+from tests.actors.post import Post, context_of
 
 DONE = TurnOutcome(status="finished", text="<promise>DONE</promise>")
 PATIENCE_S = 20.0
 M = TypeVar("M", bound=Message)
-
-
-class Post:
-    """Stands for the channel of one actor, and for the journal."""
-
-    def __init__(self, name: str, records: list[Record]) -> None:
-        self.address = Address("r/1", name, 1)
-        self.records = records
-        self.sent: list[tuple[str, Message]] = []
-        self.news = threading.Condition()
-
-    def tell(self, recipient: str, message: Message) -> None:
-        with self.news:
-            self.sent.append((recipient, message))
-            self.news.notify_all()
-
-    def ask(self, _recipient: str, message: Message, _timeout_s: float, *, once: bool = False) -> Message:
-        match message:
-            case Load():
-                return Loaded(stream=message.stream, records=list(self.records))
-            case Append():
-                self.records += message.records
-                return Appended(stream=message.stream, version=len(self.records))
-            case _:
-                raise AssertionError(message)
-
-    def told(self, recipient: str, kind: type[M]) -> list[M]:
-        """What it was told, oldest first."""
-        return [message for name, message in self.sent if name == recipient and isinstance(message, kind)]
-
-    def forget(self) -> None:
-        self.sent.clear()
-
-
-def context_of(post: Post, start: Any) -> ActorContext[Any]:
-    return ActorContext(cast("ReliableChannel", post), start, clock=lambda: 1_000)
 
 
 class Driver:
@@ -426,59 +382,6 @@ def test_a_wait_that_is_broken_off_has_no_answer():
     )
     wait.cancel()
     assert wait.run() is None
-
-
-# --- an agent's actor -------------------------------------------------------------------------------------------------
-
-
-def start_agent(cwd: Path, **changes: Any) -> StartAgent:
-    plain: dict[str, Any] = {
-        "role": "reviewer",
-        "agent": "embedded",
-        "label": "embedded-reviewer",
-        "cwd": cwd,
-        "environment": {},
-        "run_id": "1",
-        "directory": cwd.parent,
-        "records": cwd.parent / "records",
-        "retry_ms": 1,
-        "max_wait_ms": None,
-    }
-    return msgspec.convert({**plain, **changes}, StartAgent)
-
-
-@pytest.mark.parametrize("role", ["worker", "reviewer"])
-def test_a_turn_in_a_directory_that_is_gone_for_good_fails_in_either_role(role: str, tmp_path: Path):
-    post = Post(role, [])
-    actor = AgentActor(context_of(post, start_agent(tmp_path / "gone", role=role)))
-    actor.receive(StartTurnRequest(turn_id="t", purpose="review", prompt="Review round 1"), Address("r/1", "run", 1))
-    (ended,) = post.told("run", TurnSettledReport)
-    assert (ended.turn_id, ended.purpose, ended.outcome.status) == ("t", "review", "failed")
-    assert "gone no longer exists" in ended.outcome.error
-
-
-def test_a_directory_that_two_actors_make_again_at_the_same_time_is_made_once(tmp_path: Path):
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    posts = [Post(name, []) for name in ("worker", "reviewer")]
-    actors = [AgentActor(context_of(post, start_agent(tmp_path / "sub" / "work"))) for post in posts]
-    meet = threading.Barrier(2)
-
-    def order(actor: AgentActor) -> None:
-        meet.wait(PATIENCE_S)
-        actor.receive(runners.start_job(COMMANDS[0]), Address("r/1", "run", 1))
-
-    (tmp_path / "sub").mkdir()
-    threads = [threading.Thread(target=order, args=[actor]) for actor in actors]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    lines = texts(post.told("console", Progress) for post in posts)
-    assert len([line for line in lines if "has been created again" in line]) == 1
-
-
-def texts(told: Iterable[list[Progress]]) -> list[str]:
-    return [line.text for lines in told for line in lines]
 
 
 # --- budgets ---
