@@ -15,10 +15,11 @@ from actors.errors import LoopError
 from actors.hosts import Host
 from actors.machines.durations import span
 from actors.text import valid
-from supervisor.hosts.join_listener import JoinListener, Session, to_port, to_socket
+from supervisor.hosts.join_listener import JoinListener, Session
 from supervisor.hosts.link import READ_BYTES, HostAwaitedError, HostUnreachableError, Says, far_socket
 
 _LONGEST_LINE = 10_000
+LOCAL_S = 1.0  # home's own sockets accept at once
 END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
 
 
@@ -57,8 +58,8 @@ class JoinLink:
         threading.Thread(target=self._hear, args=(words,), name=f"words of {host.name}", daemon=True).start()
         self._shim = listener.open_shim(session, theirs, their_words)
         try:
-            listener.listen(session, self._shim, self.far_bus, to_socket(bus))
-            self._port = listener.listen(session, self._shim, "", to_port(bridge_port)) if bridge_port else 0
+            listener.listen(session, self._shim, self.far_bus, _to_socket(bus))
+            self._port = listener.listen(session, self._shim, "", _to_port(bridge_port)) if bridge_port else 0
             self.send(begin)
         except LoopError:
             self.close()
@@ -131,3 +132,24 @@ class JoinLink:
         with words, words.makefile("rb") as stream:
             while line := stream.readline(_LONGEST_LINE):
                 self._log(valid(line.decode(errors="replace")).rstrip("\n"))
+
+
+def _to_socket(path: Path) -> Callable[[], socket.socket]:
+    """Connects to a socket of home."""
+
+    def connect() -> socket.socket:
+        found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            found.settimeout(LOCAL_S)
+            found.connect(str(path))
+        except BaseException:
+            found.close()
+            raise
+        return found
+
+    return connect
+
+
+def _to_port(port: int) -> Callable[[], socket.socket]:
+    """Connects to a loopback port of home."""
+    return lambda: socket.create_connection(("127.0.0.1", port), LOCAL_S)

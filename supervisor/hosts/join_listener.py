@@ -53,7 +53,6 @@ ALIVE_MS, DEAD_MS = 5_000, 15_000  # as the ssh link
 HANDSHAKE_MS = 10_000
 LOOK_S = 1.0  # between two looks at the list of keys, and at connections that have gone
 ANSWER_S = 10.0
-LOCAL_S = 1.0
 EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 T = TypeVar("T")
@@ -384,24 +383,3 @@ class JoinListener:
         with self._news:
             self._words[name] = words
             self._news.notify_all()
-
-
-def to_socket(path: Path) -> Callable[[], socket.socket]:
-    """Connects to a socket of home."""
-
-    def connect() -> socket.socket:
-        found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            found.settimeout(LOCAL_S)
-            found.connect(str(path))
-        except BaseException:
-            found.close()
-            raise
-        return found
-
-    return connect
-
-
-def to_port(port: int) -> Callable[[], socket.socket]:
-    """Connects to a loopback port of home."""
-    return lambda: socket.create_connection(("127.0.0.1", port), LOCAL_S)
