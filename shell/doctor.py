@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from actors.edges import environments
 from actors.errors import LoopError, UserError
-from shell import checkups, output
+from shell import checkups, output, place_checkups
 from shell.checkups import Check, Place
 from shell.commands.grammar import Invocation
 from shell.findings import Finding, as_object, lines, verdict
@@ -54,15 +54,15 @@ def examine(invocation: Invocation) -> int:
         ("tools", "tmux", checkups.tmux),
         ("tools", "gh", checkups.gh),
         ("tools", "notifications", checkups.notifications),
-        ("places", "files", checkups.files),
-        ("places", "ports", checkups.ports),
+        ("places", "files", place_checkups.files),
+        ("places", "ports", place_checkups.ports),
     ]
     if hosts and not wrong:
         from shell import host_checkups
 
         checks += [("hosts", name, host_checkups.host(each)) for name, each in hosts.items()]
     if not wrong:  # the other checks need our own package
-        checks += [("places", "sockets", checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
+        checks += [("places", "sockets", place_checkups.sockets), (LEFTOVERS, LEFTOVERS, _leftovers)]
     with _Panel(invocation) as panel:
         findings = [*wrong, *bad]
         panel.show(findings)
