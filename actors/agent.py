@@ -52,7 +52,7 @@ from actors.messages import (
 )
 from actors.runners import session_courier
 from actors.runners.away_agent import away
-from actors.runners.base import CHECKS, Runner
+from actors.runners.base import Runner, place_of
 from actors.runners.courier import AwayCourier, WithTree
 from actors.runners.crew import Crew, JobOver
 from actors.session import AgentSession, SessionOptions
@@ -95,16 +95,7 @@ class AgentActor(ProcessActor[StartAgent]):
             take_home=self._take_home,
             left=lambda: context.ref("supervisor").tell(PlaceLeft()),
         )
-        self._place = runners.Place(
-            cwd=start.cwd,
-            run_id=start.run_id,
-            environment=start.environment,
-            store=start.directory / tree.FOLDER,
-            outputs=start.directory / CHECKS,
-            created_at=start.created_at,
-            tell=self.show_progress,
-            report=self.context.ref("console").tell,
-        )
+        self._place = place_of(start, tell=self.show_progress, report=context.ref("console").tell)
 
     def on_start(self) -> None:
         """Starts the session; the actor is ready before the agent's program is."""

@@ -12,29 +12,24 @@ wanted (`KeepJobs`): a job may have been withdrawn while an AgentActor was down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 from loguru import logger
 
 from actors import runners
 from actors.actor_process import ActorContext, ProcessActor, Sender
-from actors.adapters import session_files
-from actors.edges import run_dir, tree
 from actors.edges.trust import Watch
 from actors.errors import IllegalEventError, JournalUnusableError
-from actors.machines import run
+from actors.machines import run, run_messages
 from actors.machines.run.jobs.base import Where
 from actors.machines.run_status import counted_down, run_status
 from actors.messages import (
     ActorPlaced,
     ActorUp,
     AgentContact,
-    AnswerQuestionRequest,
     CommandBegun,
     CommandLost,
-    ControlRun,
     FetchSession,
     FetchTree,
     GrantRequest,
@@ -42,29 +37,24 @@ from actors.messages import (
     JobEnded,
     KeepJobs,
     Message,
-    Patience,
     PauseTurns,
     PeerWrote,
     QuestionAsked,
-    ReviewRequest,
     RunEnded,
     RunningUsageReport,
     RunStatus,
     SessionParcel,
-    StartTurnRequest,
-    SubmitVerdictRequest,
     TreeParcel,
     TurnGranted,
     TurnSettledReport,
     UsageReport,
-    WaiveFindingRequest,
 )
-from actors.runners.base import CHECKS
+from actors.runners import home
+from actors.runners.base import place_of
 from actors.runners.courier import HomeCourier
 from actors.runners.crew import Crew, JobOver
-from actors.runners.session_courier import HomeSessions, environments
 from actors.runners.stopwatch import ClockTicked, Stopwatch
-from actors.settings import Role, RunSettings
+from actors.settings import Role
 from actors.starts import StartRun
 from actors.stream import EventStream
 
@@ -88,6 +78,8 @@ class RunActor(ProcessActor[StartRun]):
         self._commands: dict[str, str] = {}  # what agents that are away run, for the case that their hosts are lost
         self._places = dict(context.start.places)
         self._courier = self._make_courier() if self._places else None
+        # For the short jobs of an actor that is away.
+        self._home_tree = place_of(context.start, tell=self.show_progress, report=context.ref("console").tell)
         self._watch = Watch(context.start.tree, context.start.tree_sha256)
 
     def on_start(self) -> None:
@@ -124,13 +116,11 @@ class RunActor(ProcessActor[StartRun]):
 
     def receive(self, message: Message, sender: Sender) -> Message | None:
         """Handles what happens to the run. Answers users' requests with RunStatus."""
+        asked = run_messages.asked(message, self.context.clock())
+        if asked is not None:
+            self._happen(asked)
+            return self._status()
         match message:
-            case WaiveFindingRequest():
-                self._happen(run.FindingWaived(finding_id=message.finding_id, reason=message.reason))
-                return self._status()
-            case AnswerQuestionRequest() | ControlRun() | SubmitVerdictRequest() | ReviewRequest():
-                self._happen(_asked(message, self.context.clock()))
-                return self._status()
             case TurnSettledReport():
                 self._commands.pop(sender.name, None)
                 self._forget_usage(message.turn_id)
@@ -266,23 +256,12 @@ class RunActor(ProcessActor[StartRun]):
     def _do(self, command: run.Command) -> None:
         match command:
             case run.StartTurn():
-                self.context.ref(command.where).tell(
-                    StartTurnRequest(
-                        turn_id=command.turn_id,
-                        purpose=command.purpose,
-                        prompt=command.prompt,
-                        model=command.model,
-                        continues=command.continues,
-                        reminder=command.reminder,
-                        texts=command.texts,
-                        left_usd=run.left_usd(self._state),
-                        within_ms=command.within_ms,
-                        typed=command.typed,
-                    )
-                )
-            case run.InterruptTurn():
-                request = InterruptTurnRequest(turn_id=command.turn_id, reason=command.reason)
+                request = run_messages.start_turn(command, run.left_usd(self._state))
                 self.context.ref(command.where).tell(request)
+            case run.InterruptTurn():
+                self.context.ref(command.where).tell(
+                    InterruptTurnRequest(turn_id=command.turn_id, reason=command.reason)
+                )
             case run.StartCooldown():
                 make = runners.HOME[type(command)]
                 self._crew.start(run.job_id(command), lambda: make(command))
@@ -305,40 +284,15 @@ class RunActor(ProcessActor[StartRun]):
                 if command.resume_hint:
                     self.show_progress("note", f"to resume this run later: {self.context.start.resume}")
             case run.ProbePullRequest() if self._state.author in self._places:
-                self._crew.start(run.job_id(command), lambda: runners.PublishingRunner(command, self._place))
+                self._crew.start(run.job_id(command), lambda: runners.PublishingRunner(command, self._home_tree))
             case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:
                 # What an agent has done away has come home before its turn has settled.
                 job = runners.start_job(command)
-                self._crew.start(job.job_id, lambda: runners.runner_for(job, self._place))
+                self._crew.start(job.job_id, lambda: runners.runner_for(job, self._home_tree))
             case _:
                 if isinstance(command, run.RunChecks):
                     self._watch_configuration()
                 self.context.ref(command.where).tell(runners.start_job(command))
-
-    @property
-    def _place(self) -> runners.Place:
-        """Home's tree, for the short jobs of an actor that is away."""
-        start = self.context.start
-        return runners.Place(
-            cwd=start.cwd,
-            run_id=start.run_id,
-            environment=start.environment,
-            store=start.directory / tree.FOLDER,
-            outputs=start.directory / CHECKS,
-            created_at=start.created_at,
-            tell=self.show_progress,
-            report=self.context.ref("console").tell,
-        )
-
-    def _own_sessions(self, role: str, session_id: str) -> Iterator[Path]:
-        """Files of the session that the agent has at home: only of the one that the run knows."""
-        start = self.context.start
-        known = run_dir.session_ids(run_dir.read_manifest(start.directory) or {})
-        for each, agent in start.agents.items():
-            if each == role and session_id == known.get(role):
-                for environment in environments(start.environment, start.programs.get(each)):
-                    if path := session_files.found(agent.lower(), environment, session_id):
-                        yield path
 
     def _watch_configuration(self) -> None:
         """Warns when an agent has changed `.loop.toml`: the change does not count as allowed by the user."""
@@ -348,20 +302,10 @@ class RunActor(ProcessActor[StartRun]):
     # --- the agents' actors ---
 
     def _make_courier(self) -> HomeCourier:
-        start = self.context.start
-        return HomeCourier(
-            start.cwd,
-            start.directory / tree.FOLDER,
-            salvage=f"refs/loop/{start.run_id}/salvage",
-            tell=lambda role, message: self.context.ref(role).tell(message),
-            say=self.show_progress,
-            sessions=HomeSessions(
-                start.directory,
-                {role: agent.lower() for role, agent in start.agents.items()},
-                own=self._own_sessions,
-                tell=lambda role, message: self.context.ref(role).tell(message),
-            ),
-        )
+        def tell(role: str, message: Message) -> None:
+            self.context.ref(role).tell(message)
+
+        return home.courier(self.context.start, tell=tell, say=self.show_progress)
 
     def _placed(self, message: ActorPlaced) -> None:
         """Its jobs of the tree are done here while it is away, and there when it is at home."""
@@ -381,18 +325,7 @@ class RunActor(ProcessActor[StartRun]):
 
     @property
     def _hold(self) -> PauseTurns:
-        """Holds the sessions while the run is held or over, or its budget used up: queued turns do not start.
-
-        A pausing run waits for its running turn: a turn whose agent was lost is resumed.
-        """
-        hold, over = self._state.hold, self._state.phase in run.FINAL_PHASES
-        is_interrupted = any(job.interruption() is not None for job in self._state.jobs)
-        takes_effect = self._state.paused or self._state.asking
-        pauses = hold is not None and hold.kind in {"pause", "ask"} and not (over or takes_effect or is_interrupted)
-        patience = _patience(self._state.settings)
-        held = hold is not None or over or run.is_used_up(self._state)
-        by_grant = run.grants_are_needed(self._state)
-        return PauseTurns(held=held, finishing=pauses, patience=patience, by_grant=by_grant)
+        return run_messages.hold(self._state)
 
     def _tell_hold(self, roles: tuple[Role, ...] = ROLES) -> None:
         for role in roles:
@@ -411,26 +344,3 @@ class RunActor(ProcessActor[StartRun]):
             self.context.ref(role).tell(CommandLost(text=lost))  # before the hold, which may let a turn begin
         self._tell_hold((role,))
         self._carry_out([each for each in run.outstanding(self._state, self.context.clock()) if each.where == role])
-
-
-def _patience(settings: RunSettings | None) -> Patience:
-    if settings is None:
-        return Patience()
-    return Patience(silence_ms=settings.silence_ms, tool_ms=settings.tool_timeout_ms, turn_ms=settings.turn_timeout_ms)
-
-
-def _asked(message: AnswerQuestionRequest | ControlRun | SubmitVerdictRequest | ReviewRequest, at_ms: int) -> run.Event:
-    """The events that a user's request makes."""
-    match message:
-        case AnswerQuestionRequest():
-            return run.QuestionAnswered(text=message.text)
-        case SubmitVerdictRequest():
-            return run.VerdictSubmitted(approved=message.approved, notes=message.notes, at_ms=at_ms)
-        case ReviewRequest():
-            return run.ReviewRequested()
-        case ControlRun(action="stop"):
-            return run.StopRequested(reason=message.reason)
-        case ControlRun(action="resume"):
-            return run.ResumeRequested()
-        case ControlRun():
-            return run.PauseRequested(now=message.action == "pause-now")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from actors.edges import tree
 from actors.machines import run
 from actors.messages import CheckStatus, ProgressKind
+from actors.starts import StartAgent, StartRun
 
 CHECKS = "checks"  # folder in the run's directory: what checks have printed
 
@@ -27,6 +29,25 @@ class Place:
     created_at: str  # of the run, as the manifest has it
     tell: Callable[[ProgressKind, str], None]
     report: Callable[[CheckStatus], None]
+
+
+def place_of(
+    start: StartRun | StartAgent,
+    *,
+    tell: Callable[[ProgressKind, str], None],
+    report: Callable[[CheckStatus], None],
+) -> Place:
+    """The working tree of an actor that was started so."""
+    return Place(
+        cwd=start.cwd,
+        run_id=start.run_id,
+        environment=start.environment,
+        store=start.directory / tree.FOLDER,
+        outputs=start.directory / CHECKS,
+        created_at=start.created_at,
+        tell=tell,
+        report=report,
+    )
 
 
 class Runner(Protocol):
