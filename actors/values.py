@@ -20,9 +20,10 @@ SHOWN = 60
 
 
 def shown(value: object) -> str:
-    """The offending value for an error line: printable, and cut when it is long."""
+    """The offending value for an error line: printable, and cut when it is long. A text is as long as it was given."""
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
+    length = len(value) if isinstance(value, str) else len(text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({length:,} characters)"
 
 
 def text(what: str, value: str, *, most_bytes: int = MOST_WORD_BYTES) -> str:

@@ -15,7 +15,7 @@ from actors.edges.agent_registry import Registry
 from actors.edges.config_file import USER_FILE
 from actors.edges.configuration import read_configuration
 from actors.errors import MissingFileError, UserError
-from shell import output
+from shell import imports, output
 from shell.checkups import Place
 from shell.checkups import agent as check_agent
 from shell.commands.grammar import Invocation
@@ -98,6 +98,7 @@ def _list(invocation: Invocation, home: Path) -> int:
     complete = with_known(configuration, [known.id for known in here], home, path)
     names = [*sorted(WORKING_NAMES), *complete.agents]
     place = Place(home, cwd, environment, complete.agents)
+    imports.load(imports.OF_CHECKUPS, names)
     with ThreadPoolExecutor(len(names)) as pool:
         rows = list(pool.map(lambda name: _row(name, place), names))
     rows += _others(registry, names, {known.id for known in here})

@@ -117,6 +117,8 @@ def _values(row: Setting, value: Value) -> Iterable[tuple[str, Value]]:
         return [(item, item) for item in value]
     if value in (None, "", ()):
         return [(row.shown or _NONE, None)]
+    if row.shown and value == row.default and not isinstance(value, bool):
+        return [(row.shown, value if row.toml == "number" else row.show(value))]
     if isinstance(value, bool):
         return [("true" if value else "false", value)]
     text = row.show(value)

@@ -57,6 +57,10 @@ def examine(invocation: Invocation) -> int:
         ("places", "files", place_checkups.files),
         ("places", "ports", place_checkups.ports),
     ]
+    if not wrong:
+        from shell import imports
+
+        imports.load((*imports.OF_CHECKUPS, *(imports.OF_HOSTS if hosts else ())), peers)
     if hosts and not wrong:
         from shell import host_checkups
 

@@ -15,6 +15,7 @@ EXIT_COMPLETED = 0
 EXIT_NOT_DONE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+CWD_IS_GONE = "the current directory is gone: change to another one"
 
 
 def reported(work: Callable[[], int]) -> int:
@@ -34,9 +35,19 @@ def reported(work: Callable[[], int]) -> int:
         return EXIT_NOT_DONE
     except OSError as error:  # a disk, a directory or a descriptor that failed us before anything was started
         where = f": {error.filename}" if error.filename else ""
-        output.note(f"error: {(error.strerror or str(error)).lower()}{where}")
+        said = CWD_IS_GONE if not where and _is_gone() else f"{(error.strerror or str(error)).lower()}{where}"
+        output.note(f"error: {said}")
         _discard_output()
         return EXIT_NOT_DONE
+
+
+def _is_gone() -> bool:
+    """Whether the current directory was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109 - Path would be imported for this alone
+    except OSError:
+        return True
+    return False
 
 
 def _discard_output() -> None:

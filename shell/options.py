@@ -94,7 +94,8 @@ class Options(NamedTuple):
 def parse(arguments: Sequence[str]) -> Options:
     """Parses the words. Raises `UserError` with one line for the first error."""
     for before, word in zip(("", *arguments), arguments, strict=False):
-        values.text(before if before in BY_FLAG else "a word of the command line", word)
+        takes_it = before in BY_FLAG and BY_FLAG[before].value
+        values.text(before if takes_it else "a word of the command line", word)
     if not arguments:
         return Options(command="workspace", typed={"tmux": True})
     if len(arguments) == 1 and arguments[0].lower() in _UPDATE_WORDS:

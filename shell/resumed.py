@@ -12,6 +12,7 @@ from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import OperationalError
 from shell import elsewhere
+from shell.exits import CWD_IS_GONE
 from shell.options import Options
 
 
@@ -101,6 +102,6 @@ def current_directory() -> Path:
     try:
         found = Path.cwd()
     except FileNotFoundError as error:
-        raise OperationalError("the current directory is gone: change to another one") from error
+        raise OperationalError(CWD_IS_GONE) from error
     values.text("the current directory's name", str(found))
     return found

@@ -96,6 +96,7 @@ def _how(result: CheckResult) -> str:
 
 def verify(found: RunFiles, *, here: bool, tell: Callable[[str], None]) -> Verified:
     """Repeats the checks. `tell` shows what runs. Raises `LoopError` where nothing can be said about the tree."""
+    run_files.check_whole(found)
     state = run_files.state_of(found.directory)
     if state is None or not state.run.checks:
         raise OperationalError(f"run {found.run_id} has no check to repeat: --check names one at the start of a run")

@@ -17,9 +17,9 @@ LONGEST_BASE = 60
 
 def runtime_path(held: Path, generation: int) -> Path:
     """A directory of this root alone, so that an actor of a killed predecessor does not find our socket under its old
-    name.
+    name. `realpath`: a link to itself is a name like any other.
     """
-    stem = hashlib.sha256(str(held.resolve()).encode()).hexdigest()[:10]
+    stem = hashlib.sha256(os.path.realpath(held).encode()).hexdigest()[:10]
     return runtime_base() / f"{stem}-{generation}"
 
 

@@ -110,6 +110,11 @@ BUILT_IN_NAMES = frozenset(_BUILT_IN)
 WORKING_NAMES = BUILT_IN_NAMES - {"embedded"}  # that one plays scenarios; it takes no task
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that check this agent. One that is not built in is probed as well."""
+    return (_BUILT_IN[name].module,) if name in _BUILT_IN else (_ACP_MODULE, _ACP_LIBRARY)
+
+
 def find_adapter(name: str, configured: Mapping[str, ConfiguredAgent]) -> AdapterEntry:
     """The agent called `name`, in any case: a built-in one or one of `configured` (keys in lower case).
 

@@ -42,7 +42,8 @@ def read_streams(directory: Path, streams: Iterable[str]) -> dict[str, list[Reco
                 names = ("event_id", "at_ms", "kind", "body")
                 records += [msgspec.convert(dict(zip(names, row, strict=True)), Record) for row in rows]
     except (sqlite3.Error, OSError, BadFileError, ValueError) as error:  # ValueError: a column of another type
-        raise JournalError(f"cannot read the journal {path}: {error}") from error
+        why = error.reason if isinstance(error, BadFileError) else error
+        raise JournalError(f"cannot read the journal {path}: {why}") from error
     return found
 
 

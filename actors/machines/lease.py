@@ -14,14 +14,16 @@ from actors.errors import UserError
 
 STOP_AFTER_S = 30.0
 LOST_AFTER_S = 45.0
+LONGEST_S = 86_400  # a day: timers refuse years, and nobody waits for a dead host that long
 MARGIN_S = 5.0  # a kill of a tree takes at most 3 s; clocks drift by less than a second in a minute
 ASKS = 5  # how often the shim asks within `stop_after_s`
 
 
 def check(name: str, stop_after_s: float, lost_after_s: float) -> None:
     """Raises `UserError` when home would give the host up before it has certainly ended."""
-    if stop_after_s < 1:
-        raise UserError(f"hosts.{name}.stop_after_s is {stop_after_s:g}: give at least 1 second")
+    for key, value in (("stop_after_s", stop_after_s), ("lost_after_s", lost_after_s)):
+        if not 1 <= value <= LONGEST_S:  # nan is refused as well
+            raise UserError(f"hosts.{name}.{key} is {value:g}: give 1 to {LONGEST_S:,} seconds")
     if lost_after_s < stop_after_s + MARGIN_S:
         raise UserError(
             f"hosts.{name}.lost_after_s is {lost_after_s:g}: it must be at least stop_after_s + {MARGIN_S:g}, "

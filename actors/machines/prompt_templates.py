@@ -229,9 +229,9 @@ def fault(name: str, text: str) -> Fault | None:
     for need in TEMPLATES[name].needs:
         word = need.strip("{}")
         if need.startswith("{") and word not in used:
-            return Fault(0, f"lacks {need}: {known[word]}; loop prompts show {name} has all of it")
+            return Fault(0, f"lacks {need}: {known[word]}; loop prompts copy {name} DIR writes one that has all of it")
         if not need.startswith("{") and need not in text:
-            return Fault(0, f"does not mention {need}; loop prompts show {name} has all of it")
+            return Fault(0, f"does not mention {need}; loop prompts copy {name} DIR writes one that has all of it")
     return _fault_at_the_end(name, text)
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 LOOP = [sys.executable, "-P", "-m", "shell.cli"]
 
 
@@ -56,6 +58,12 @@ sys.exit(subprocess.run([sys.executable, "-c", child]).returncode)
 
 def test_a_directory_that_is_gone_is_one_line(tmp_path: Path):
     done = through_shell('mkdir "$1" && cd "$1" && rmdir "$1" && $loop task', str(tmp_path / "gone"))
+    assert (done.returncode, done.stderr) == (1, "[loop] error: the current directory is gone: change to another one\n")
+
+
+@pytest.mark.parametrize("words", ["status", "runs", "trust", "doctor", "submit x", "worktree list", "prompts list"])
+def test_each_command_says_that_the_directory_is_gone(tmp_path: Path, words: str):
+    done = through_shell(f'mkdir "$1" && cd "$1" && rmdir "$1" && $loop {words}', str(tmp_path / "gone"))
     assert (done.returncode, done.stderr) == (1, "[loop] error: the current directory is gone: change to another one\n")
 
 

@@ -111,6 +111,11 @@ def test_what_is_printed_names_file_and_line_and_makes_nothing(tmp_path: Path):
     assert not (tmp_path / ".loop").exists()
 
 
+def test_a_limit_that_is_switched_off_is_shown_in_words(tmp_path: Path):
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in loop(tmp_path, "config").stdout.splitlines()}
+    assert lines["turn_timeout"].split("  ")[0] == lines["max_time"].split("  ")[0] == "no limit"
+
+
 def test_a_mistake_in_a_file_is_one_line_with_file_line_key_and_what_was_meant(tmp_path: Path):
     (tmp_path / ".loop.toml").write_text("\nmax_iteration = 7\n")
     done = loop(tmp_path, "config")

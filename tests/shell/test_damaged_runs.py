@@ -9,7 +9,8 @@ import pytest
 
 from actors.edges import run_dir
 from actors.errors import LoopError, UserError
-from shell import mails, resumed, run_files
+from shell import leftovers, mails, resumed, run_files, verify
+from shell.checkups import Place
 from shell.dashboard.disk import Disk
 from shell.dashboard.view import RunView
 from shell.options import parse
@@ -114,9 +115,18 @@ def test_what_is_asked_of_it_is_refused_with_what_is_wrong(runs: Path, damage: s
         lambda: run_files.report(found, 0),
         lambda: run_files.mailbox(found, "worker", 0),
         lambda: mails.from_files(found, ShowMail()),
+        lambda: verify.verify(found, here=False, tell=print),
     ):
         with pytest.raises(LoopError, match=r"^run 2 is damaged: "):
             ask()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_doctor_names_it_as_damaged_and_looks_at_the_others(runs: Path, damage: str):
+    DAMAGES[damage](runs / "2")
+    home = runs.parents[2]
+    found = leftovers.find(Place(home, home, {"PATH": "/nowhere"}))
+    assert [each.text[:12] for each in found if each.subject.endswith("/2")] == ["is damaged: "]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +144,8 @@ def test_a_journal_that_is_no_file_hangs_nobody(runs: Path, place: Callable[[Pat
     place(runs / "2")
     (found,) = [each for each in run_files.all_runs(runs) if each.run_id == "2"]
     with pytest.raises(LoopError, match=r"journal\.sqlite: it is a (device|fifo)"):
+        run_files.report(found, 0)
+    with pytest.raises(LoopError, match=r"^(?:(?!journal\.sqlite).)*journal\.sqlite: it is"):  # its name once
         run_files.report(found, 0)
     (shown,) = [each for each in Disk(runs.parent).look() if each.run_id == "2"]
     assert "it is a" in shown.trouble

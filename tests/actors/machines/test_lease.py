@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +58,17 @@ def test_the_next_question_is_due_several_times_within_a_lease():
     assert held.next_ask_s(20) == 0
 
 
-@pytest.mark.parametrize(("stop", "lost", "words"), [(0.5, 60, "at least 1 second"), (30, 31, "at least stop_after_s")])
+@pytest.mark.parametrize(
+    ("stop", "lost", "words"),
+    [
+        (0.5, 60, "stop_after_s is 0.5: give 1 to 86,400 seconds"),
+        (math.nan, 60, "stop_after_s is nan: give 1 to"),
+        (30, math.nan, "lost_after_s is nan: give 1 to"),
+        (math.inf, math.inf, "stop_after_s is inf: give 1 to"),
+        (30, 1e300, r"lost_after_s is 1e\+300: give 1 to"),
+        (30, 31, "at least stop_after_s"),
+    ],
+)
 def test_spans_with_which_two_could_write_are_refused(stop, lost, words):
     with pytest.raises(UserError, match=words):
         lease.check("big", stop, lost)
