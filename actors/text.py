@@ -141,7 +141,7 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
-_NOT_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f-\U0010ffff]")
+_NOT_ASCII = re.compile("[^\t\n -~]")  # as ranges of what it matches, it takes 3 ms to compile
 _SYMBOL_OF_NUL = 0x2400  # the symbols of the C0 controls follow it in their order
 _SYMBOL_OF_DEL = "\N{SYMBOL FOR DELETE}"
 

@@ -6,6 +6,8 @@ top, so that --help and --version are quick; this process imports an agent's SDK
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -16,11 +18,23 @@ from shell.exits import EXIT_COMPLETED, reported
 from shell.follow import check_packages, keep_standard_streams_open, run
 from shell.options import Options, help_text, parse
 
+_OBJECTS_BETWEEN_LOOKS = 50_000  # a whole start of a command makes fewer; Python's own number is 700
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `loop`. Returns an exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        _collect_seldom()
     return reported(lambda: _command(parse(words), words))
+
+
+def _collect_seldom() -> None:
+    """Looks for garbage seldom, and not at the end: what a start imports stays until the end, and each look at it costs
+    as much as a few imports. For the program alone; who calls `main` keeps its own thresholds.
+    """
+    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
+    atexit.register(gc.freeze)
 
 
 def main_claude_only() -> int:

@@ -5,9 +5,8 @@ only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +16,6 @@ from actors.machines import hints
 from actors.messages import AgentStatus, MailboxItem, Record, RunStatus
 from actors.settings import Role, display_names
 from shell import tables
-from supervisor import submissions
 from supervisor.control.protocol import ActorReport, HostReport, MailboxReport, Report
 
 if TYPE_CHECKING:
@@ -29,8 +27,7 @@ ROLES: tuple[Role, ...] = ("worker", "reviewer")
 ACTORS = ("persistence", "bridge", "run", "worker", "reviewer")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """One run of this repository."""
 
     directory: Path
@@ -141,6 +138,8 @@ def run_lines(runs: Iterable[RunFiles]) -> list[str]:
 
 def resume_hint(found: RunFiles) -> str:
     """How to resume a run that is not running."""
+    from supervisor import submissions  # imported here: only a run that is not running needs it
+
     if submissions.read(found.directory) is not None:
         return "the next loop serve resumes it"
     return f"to resume it: {resume_command(found.directory, found.manifest)}"

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.machines.run.budgets import amount
-from actors.machines.usage import together
+from actors.machines.usage import amount, together
 from actors.messages import AgentStatus, BudgetUse, Usage
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from actors.machines import findings
+from actors.machines import findings, proof_words
 from actors.machines.review_answer import words
-from actors.machines.run.proof import lines as proof_lines
 from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
@@ -56,7 +55,7 @@ def report_lines(report: Report, *, now_ms: int, state: str) -> list[str]:
     if report.status is not None:
         facts.append(("task", _first_line(report.status.task)))
         if report.status.proof is not None:
-            facts += [("proved", each) for each in proof_lines(report.status.proof)]
+            facts += [("proved", each) for each in proof_words.lines(report.status.proof)]
     question = report.question or (report.status.question if report.status is not None else "")
     if question:
         facts.append(("question", question))

@@ -10,8 +10,8 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from actors.edges.environments import handed_on
 from actors.errors import OperationalError
@@ -21,8 +21,7 @@ _NOT_PLAIN = re.compile(r"[^a-z0-9-]+")
 NO_REPOSITORY = "not a git repository"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """`output` is without the final newline, None when git failed; `reason` is then its cause in one line."""
 
     output: str | None

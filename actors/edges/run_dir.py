@@ -11,13 +11,12 @@ import itertools
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from actors import run_states, text, values
 from actors.edges import files, run_lock
@@ -96,8 +95,7 @@ def _manifest(directory: Path) -> Manifest:
     return manifest
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunLook:
+class RunLook(NamedTuple):
     """The content of a run's directory. `damage`: why its manifest or lock is unusable; "" when they are usable or
     missing.
     """
@@ -241,6 +239,8 @@ class TranscriptFile:
 def forget_unbegun(directory: Path) -> None:
     """Removes the directory of a new run that could not be started; keeps it when it has a manifest."""
     if not (directory / "manifest.json").exists():
+        import shutil  # imported here: it imports three compressors, and a console is to start quickly
+
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -11,16 +11,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from actors.edges import files
 from actors.errors import BadFileError, UserError
 from actors.text import ForeignJsonError, read_object
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunLock:
+class RunLock(NamedTuple):
     """Held by the root process of a run for as long as it lives. `generation` counts the roots so far."""
 
     descriptor: int
@@ -31,8 +30,7 @@ class RunLock:
         os.close(self.descriptor)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
+class Holder(NamedTuple):
     """The live root of a run. `endpoint`: its console endpoint; "" until it is known."""
 
     pid: int

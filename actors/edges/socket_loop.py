@@ -2,7 +2,8 @@
 
 A socket belongs to the thread that made it, so each loop owns its sockets for their whole life: `open` makes them,
 `serve` uses them, and they are always closed with their context. Other threads never touch a socket: they add a call,
-or wake the loop. It never interprets a frame.
+or wake the loop. It never interprets a frame. A console has a loop as well: so the log's library, which costs as much
+as the rest of a console, is imported with the first line to log.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 
 import zmq
-from loguru import logger
 
 from actors.edges.wakeup import Wakeup
 from actors.errors import OperationalError, ProtocolError
@@ -157,11 +157,15 @@ class SocketLoop:
         try:
             step()
         except ProtocolError as error:
-            if refused is None:
-                logger.error("the {} refused a message: {}", self.name, error)
-            else:
+            if refused is not None:
                 refused(error)
+                return
+            from loguru import logger
+
+            logger.error("the {} refused a message: {}", self.name, error)
         except BaseException as error:
+            from loguru import logger
+
             logger.opt(exception=error).critical("the {} failed at a step", self.name)
 
     def _open(self, kind: int, options: Options) -> Socket:

@@ -1,9 +1,10 @@
-"""Sums of agents' usage. Pure."""
+"""Sums of agents' usage, and amounts in words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors import setting_values
 from actors.messages import Usage
 
 
@@ -18,3 +19,10 @@ def together(usages: Iterable[Usage]) -> Usage:
         tokens_known=all(each.tokens_known for each in found),
         cost_known=all(each.cost_known for each in found),
     )
+
+
+def amount(kind: str, value: float) -> str:
+    """An amount of money, tokens or time, for the user."""
+    if kind == "cost":
+        return f"${value:.2f}" if value >= 0.01 or value == 0 else f"${value:.4f}"
+    return f"{value:,.0f}" if kind == "tokens" else setting_values.span(int(value) // 1_000 * 1_000)

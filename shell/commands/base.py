@@ -7,9 +7,8 @@ imports in its function what it needs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from actors.errors import UserError
 from shell.commands.grammar import Invocation, Subcommand
@@ -31,8 +30,7 @@ class Prompt(Protocol):
         """Ends the prompt; the run continues."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(NamedTuple):
     """One command, at the prompt, after `loop`, or both. Both functions raise `LoopError` with one line.
 
     `typed` gets the words after the name at the prompt, and returns the text to print. It runs in the prompt's command

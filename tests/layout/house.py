@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -131,3 +131,44 @@ def claims_purity(name: str) -> bool:
     """Whether its docstring begins a sentence with "Pure". "Pure but for ..." is no such claim."""
     doc = ast.get_docstring(tree(name)) or ""
     return re.search(r"(?:^|[.;:?]\s+)Pure\b(?! but)", doc) is not None
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        full = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (one if one in MODULES else node.module for one in full)
+
+
+@cache
+def imports_at_top(name: str) -> frozenset[str]:
+    """What the import of the module imports at once, its packages included."""
+    packages = {name.rsplit(".", levels)[0] for levels in range(1, name.count(".") + 1)}
+    found, rest = set(packages), list[ast.AST](tree(name).body)
+    while rest:
+        node = rest.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            rest += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found |= set(_named(node))
+            rest += [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)]
+    return frozenset(found)
+
+
+def imports_late(name: str) -> frozenset[str]:
+    """What the module's functions import when they are called."""
+    functions = [node for node in walked(name) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return frozenset(each for function in functions for node in ast.walk(function) for each in _named(node))
+
+
+def imported_with(names: Iterable[str]) -> set[str]:
+    """All that is imported with these modules, ours through and through; of foreign ones only what ours name."""
+    found: set[str] = set()
+    rest = list(names)
+    while rest:
+        name = rest.pop()
+        if name not in found:
+            found.add(name)
+            rest += imports_at_top(name) if name in MODULES else ()
+    return found

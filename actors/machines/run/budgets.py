@@ -229,14 +229,7 @@ def answered(state: RunState, text: str) -> tuple[RunState, str]:
 
 
 def _said(each: BudgetUse) -> str:
-    return f"{amount(each.kind, each.used)} of {_KINDS[each.kind].flag} {amount(each.kind, each.limit)}"
-
-
-def amount(kind: str, value: float) -> str:
-    """An amount of money, tokens or time, for the user."""
-    if kind == "cost":
-        return f"${value:.2f}" if value >= 0.01 or value == 0 else f"${value:.4f}"
-    return f"{value:,.0f}" if kind == "tokens" else setting_values.span(int(value) // 1_000 * 1_000)
+    return f"{usage.amount(each.kind, each.used)} of {_KINDS[each.kind].flag} {usage.amount(each.kind, each.limit)}"
 
 
 def _higher(each: BudgetUse) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from actors.machines import findings, prompts
+from actors.machines import findings, prompts, proof_words
 from actors.machines.prompts import Note
 from actors.machines.run import gates, joblist, progress, proof
 from actors.machines.run.commands import Notice
@@ -251,7 +251,7 @@ def ask_for_pull_request(state: RunState, lacks: Missing = "") -> RunState:
         lacks,
         request=request(state),
         findings=findings.lines(findings.shown(state.findings)),
-        verified=proof.lines(proof.of(state)) if state.run.binds_to_tree else (),
+        verified=proof_words.lines(proof.of(state)) if state.run.binds_to_tree else (),
         template=state.run.prompts.get("pull_request", ""),
     )
     return turn(state, "pull-request", state.author, "pull-request", prompt)
@@ -271,7 +271,7 @@ def complete(state: RunState, detail: str) -> RunState:
 def completed(state: RunState, detail: str) -> RunState:
     """The run is completed, unless the user may give another task."""
     state = replace(state, proof=proof.of(state))
-    for line in proof.lines(proof.of(state)) if state.run.binds_to_tree else ():
+    for line in proof_words.lines(proof.of(state)) if state.run.binds_to_tree else ():
         state = say(state, line)
     if not state.run.open_ended:
         return end(state, Phase.COMPLETED, detail)

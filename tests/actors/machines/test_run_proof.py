@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from actors.machines import run
-from actors.machines.run import proof
+from actors.machines import proof_words, run
 from actors.machines.run_status import run_status
 from actors.messages import Proof, ProvingCheck, ProvingVerdict
 from tests.actors.machines.test_run import DONE, PASS, failed, finished
@@ -151,6 +150,6 @@ def test_the_next_task_begins_without_one() -> None:
 
 
 def test_a_long_command_is_shortened_and_nothing_is_made_up() -> None:
-    shown = proof.lines(Proof(tree="", checks=(ProvingCheck(command="x" * 99 + "\nmore", exit_code=1),)))
+    shown = proof_words.lines(Proof(tree="", checks=(ProvingCheck(command="x" * 99 + "\nmore", exit_code=1),)))
     assert shown == [f"checks: {'x' * 60}... exited with 1", "reviews: none"]
     assert msgspec.json.decode(msgspec.json.encode(Proof(tree="t")), type=Proof) == Proof(tree="t")
