@@ -143,7 +143,7 @@ class AgentActor(ProcessActor[StartAgent]):
         match message:
             case LeavePlace():
                 if message.incarnation == self.context.incarnation:
-                    self._leave(leaves=message.leaves)
+                    self._leave(leaves=message.leaves, now=message.now)
             case SessionIdle():
                 self._leaving.idle()
             case WorkAtHome():
@@ -189,8 +189,8 @@ class AgentActor(ProcessActor[StartAgent]):
                 pass  # notices that this actor has no use for
         return None
 
-    def _leave(self, *, leaves: bool) -> None:
-        self.session.leave((lambda: self.tell_self(SessionIdle())) if leaves else None)
+    def _leave(self, *, leaves: bool, now: bool) -> None:
+        self.session.leave((lambda: self.tell_self(SessionIdle())) if leaves else None, now=now)
         for message in self._leaving.ask(leaves=leaves):
             self.receive(message, self.context.channel.address)
 

@@ -53,6 +53,12 @@ def check_name(name: str) -> None:
         raise UserError(f"{name!r} is no host's name: use letters, digits, '.', '-' and '_'")
 
 
+def recorded(manifest: Mapping[str, object]) -> tuple[str, ...]:
+    """Where the agents of a run are, as `--place` names it."""
+    places = manifest.get("places")
+    return tuple(f"{role}={name}" for role, name in places.items()) if isinstance(places, dict) else ()
+
+
 def placed(values: Iterable[str], known: Mapping[str, Host]) -> dict[Role, Host]:
     """The hosts of a run's actors by `ACTOR=HOST`. The last word on an actor counts; `home` takes it home."""
     found: dict[Role, Host] = {}

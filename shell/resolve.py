@@ -137,6 +137,7 @@ def resolve_run(
             configured=dict(configuration.agents),
             places=places,
             hosts=dict(configuration.hosts),
+            moves=resumed.moves(settings.texts("places")),
             carried_agents={
                 name: configuration.agents[name]
                 for name in (agents.worker, agents.reviewer)

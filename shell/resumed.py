@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from actors import values
+from actors import hosts, values
 from actors.edges import environments, git, run_dir, worktree
 from actors.edges.journal import FILE_NAME as JOURNAL
 from actors.edges.journal import RUN_STREAM, has_events
 from actors.errors import OperationalError
+from actors.settings import Role
 from shell import elsewhere
 from shell.exits import CWD_IS_GONE
 from shell.options import Options
+
+if TYPE_CHECKING:
+    from supervisor.hosts.kept_moves import KeptMove
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,15 @@ class Resumed:
     @property
     def places(self) -> tuple[str, ...]:
         """Where its agents worked, as `--place` names it."""
-        places = self.manifest.get("places")
-        return tuple(f"{role}={name}" for role, name in places.items()) if isinstance(places, dict) else ()
+        return hosts.recorded(self.manifest)
+
+    def moves(self, typed: Sequence[str]) -> dict[Role, KeptMove]:
+        """The moves that were under way when it ended, but for the actors that have been given a place since."""
+        if self.directory is None:
+            return {}
+        from supervisor.hosts import kept_moves
+
+        return kept_moves.read(self.directory, without=[each.partition("=")[0].strip() for each in typed])
 
     @cached_property
     def begun(self) -> bool:

@@ -60,7 +60,8 @@ class SupervisorOptions:
     gone. `tell` sends a message to an actor. `publish` gets the state of the children after each event. `has_operator`
     says whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone,
     and "" when the user has answered and before any child is started. `place` gets a child that is down, the place
-    where it is started next, and why.
+    where it is started next, and why. `keep_move` gets a child whose move is to be written down, and where to; None:
+    nowhere any more.
     """
 
     key: str
@@ -75,6 +76,7 @@ class SupervisorOptions:
     has_operator: Callable[[], bool] = lambda: False
     asks: Callable[[str], None] = lambda _question: None
     place: Callable[[str, str, str], None] = lambda _child, _place, _why: None
+    keep_move: Callable[[str, str | None, bool], None] = lambda _child, _place, _now: None
     jitter: Callable[[], float] = field(default=random.random)
 
 
@@ -147,6 +149,8 @@ class SupervisorActor(pykka.ThreadingActor):
                 self._start(command.child, command.incarnation)
             case events.PlaceChild():
                 options.place(command.child, command.place, command.why)
+            case events.KeepMove():
+                options.keep_move(command.child, command.place, command.now)
             case events.KillChild():
                 options.launcher.kill(launch_name(key, command.child), command.incarnation)
             case events.TellChild():
@@ -223,8 +227,8 @@ def change_child(supervisor: pykka.ActorRef[Any], action: Action, child: str, *,
     return changed
 
 
-def move_child(supervisor: pykka.ActorRef[Any], child: str, place: str, *, timeout_s: float) -> AnswerChange:
+def move_child(supervisor: pykka.ActorRef[Any], asked: MoveAsked, *, timeout_s: float) -> AnswerChange:
     """Has the actor run at this place, which can be used. Blocks; never in its thread."""
-    moved = supervisor.ask(MoveAsked(child, place), timeout=timeout_s)
+    moved = supervisor.ask(asked, timeout=timeout_s)
     assert isinstance(moved, AnswerChange)
     return moved

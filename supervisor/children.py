@@ -42,6 +42,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     restart_wanted: bool = False  # as soon as it is down
     place: str = ""  # where it runs, or will: a host's name; "" = home
     moves_to: str | None = None  # the place where it is started next
+    moves_now: bool = False  # its turn is cut
     moves_why: str = ""  # where no user asked for it
     came_from: str | None = None  # until its first incarnation at this place has ended: the place before
     held: bool = False  # stopped by hand: only a user starts it

@@ -1,13 +1,15 @@
 """Moves children: what a request for another place comes to, and where a child is started that is down. Pure.
 
 An actor leaves its place when its running turn has ended, and its work is at home. Then it is stopped, and started at
-the new place as the next incarnation. The rules:
+the new place as the next incarnation. A turn that is cut for a move is not over: nobody is told of an end, and the next
+incarnation resumes it. The rules:
 
 - A request is carried out when the place can be used: that is tried before it is made.
 - A child that is down is placed at once; one that ends while it leaves has left.
 - The first incarnation at a new place that does not become ready, or cannot work there, goes back to the place before.
 - The present place, asked for while the child leaves, is a change of mind: it stays.
 - A place that is given up is left for home, also by those that are on their way to it.
+- A request that was taken outlives its root, until the child is ready at its new place (hosts/kept_moves).
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def named(place: str) -> str:
     return place or HOME
 
 
-def asked(tree: Tree, name: str, place: str) -> Answer:
-    """What a request to move this child comes to."""
+def asked(tree: Tree, name: str, place: str, *, now: bool = False) -> Answer:
+    """What a request to move this child comes to. `now`: its turn is cut."""
     child = tree.children.get(name)
     if child is None:
         return Answer("refuse", f"no actor {name!r}: there are {', '.join(tree.children)}")
@@ -58,13 +60,22 @@ def asked(tree: Tree, name: str, place: str) -> Answer:
         if child.moves_to is not None:
             return Answer("stay", f"{name} stays at {named(place)}")
         return Answer("refuse", f"{name} is at {named(place)} already")
-    if place == child.moves_to:
+    if place == child.moves_to and (child.moves_now or not now):
         return Answer("refuse", f"{name} is on its way to {named(place)} already")
     if child.phase == "down":
         return Answer("place", f"{name} is down: it will be started at {named(place)}")
+    if child.phase == "ready" and now:
+        return Answer("leave", f"{name} moves to {named(place)} now: the turn that it is in continues there")
     if child.phase == "ready":
         return Answer("leave", f"{name} moves to {named(place)} when what it does now has ended")
     return Answer("later", f"{name} is {child.phase}: it moves to {named(place)} after that")
+
+
+def kept(child: Child) -> tuple[str, bool] | None:
+    """The place that the user wants for this child, and whether at once, as long as it has not become ready there."""
+    if child.moves_to is not None:
+        return None if child.moves_why else (child.moves_to, child.moves_now)
+    return (child.place, False) if child.came_from is not None and child.phase != "ready" else None
 
 
 def after_end(child: Child, exit_class: ExitClass) -> Placed | None:
@@ -98,7 +109,7 @@ def told(name: str, before: str, placed: Placed, detail: str) -> str:
 def move(step: TreeStep, request: MoveAsked) -> AnswerChange:
     """Makes the move, begins it, or refuses it. Returns what the user is told."""
     name = request.child
-    answer = asked(step.tree, name, request.place)
+    answer = asked(step.tree, name, request.place, now=request.now)
     match answer.what:
         case "refuse":
             return AnswerChange(answer.text, refused=True)
@@ -108,7 +119,7 @@ def move(step: TreeStep, request: MoveAsked) -> AnswerChange:
             step.update(name, moves_to=None)
             ask_to_leave(step, name, leaves=False)
         case "leave" | "later":
-            step.update(name, moves_to=request.place, moves_why="")
+            step.update(name, moves_to=request.place, moves_now=request.now, moves_why="")
             if answer.what == "leave":
                 ask_to_leave(step, name, leaves=True)
     return AnswerChange(answer.text)
@@ -118,7 +129,8 @@ def ask_to_leave(step: TreeStep, name: str, *, leaves: bool) -> None:
     """Asks the child to end its work here, or takes that back. It must be ready to hear it."""
     child = step.tree.children[name]
     if child.phase == "ready":
-        step.do(TellChild(name, LeavePlace(incarnation=child.incarnation, leaves=leaves)))
+        now = leaves and child.moves_now
+        step.do(TellChild(name, LeavePlace(incarnation=child.incarnation, leaves=leaves, now=now)))
 
 
 def place(step: TreeStep, name: str, placed: Placed, detail: str) -> None:
@@ -139,6 +151,6 @@ def give_up(step: TreeStep, lost: str) -> None:
         if to is not None and child.phase == "down":
             place(step, name, Placed(to, why), "")
         elif to != child.moves_to:
-            step.update(name, moves_to=to, moves_why=why)
+            step.update(name, moves_to=to, moves_now=False, moves_why=why)
             if to is None:
                 ask_to_leave(step, name, leaves=False)

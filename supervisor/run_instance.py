@@ -20,7 +20,7 @@ from actors.actor_process import Sender
 from actors.clock import wall_ms
 from actors.edges import run_dir, run_lock
 from actors.errors import LoopError
-from actors.hosts import Host
+from actors.hosts import HOME, Host
 from actors.messages import ActorPlaced, Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.run_states import FINAL_STATES
 from actors.settings import Role
@@ -33,6 +33,7 @@ from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
 from supervisor.hosts.far_log import FarLog
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.kept_moves import KeptMove, KeptMoves
 from supervisor.hosts.links import Links
 from supervisor.hosts.moving import Mover
 from supervisor.hosts.placing import PlacingLauncher
@@ -177,13 +178,15 @@ class RunInstance:
         self._known_hosts = {**spec.hosts, **{host.name: host for host in spec.places.values()}}
         self._hosts: dict[str, HostLauncher] = {}
         self._placing = threading.Lock()  # of `_hosts` and `_known_hosts`
+        self._kept_moves = KeptMoves(spec.directory, spec.moves)
         mover = Mover(
             spec.cwd,
             dict(self._known_hosts),
             place_of=lambda role: spec.place_names.get(role, ""),
             reach=lambda host: self._launcher_of(host).reach(),
-            ask=lambda role, place: self._handler.ask_to_move(role, place),  # noqa: PLW0108 - it is made below
+            ask=lambda *asked: self._handler.ask_to_move(*asked),  # noqa: PLW0108 - it is made below
             announce=self.announce,
+            keep=self._kept_moves.keep,
         )
         self._handler = ControlHandler(
             spec,
@@ -216,9 +219,12 @@ class RunInstance:
                 has_operator=lambda: waits_for_user or spec.has_prompt or self._control.has_operator(),
                 asks=self._asks,
                 place=self._place,
+                keep_move=self._keep_move,
             )
         )
         self._handler.supervised_by(self._supervisor)
+        for role, move in spec.moves.items():
+            threading.Thread(target=self._move_again, args=(mover, role, move), daemon=True).start()
 
     def stop(self, reason: str, *, now: bool) -> None:
         """Any thread. Gracefully: interrupts the turns and journals the stop. Now: stops the tree in order and journals
@@ -271,6 +277,21 @@ class RunInstance:
         self._tree.place(role, host)
         self._services.launcher.place(launch_name(self._spec.key, role), self._launcher_of(host) if host else None)
         self._mail.ref(DRIVER).tell(ActorPlaced(role=role, host=place, why=why))
+
+    def _keep_move(self, child: str, place: str | None, now: bool) -> None:
+        role: Role = next(each for each in self._spec.agents if each == child)
+        self._kept_moves.keep(role, None if place is None else KeptMove(place, now))
+
+    def _move_again(self, mover: Mover, role: Role, move: KeptMove) -> None:
+        """A thread of its own: the root that was asked for the move has ended before it came true."""
+        try:
+            self.announce("note", mover.move(role, move.place or HOME, move.now))
+        except LoopError as error:
+            if not self._supervisor.is_alive():
+                return  # the next root asks again
+            self._kept_moves.keep(role, None)
+            if self._spec.place_names.get(role, "") != move.place:  # else it has come true
+                self.announce("error", str(error))
 
     def _give_up(self, host: str) -> None:
         """The host's launcher's thread: its actors are placed at home when their ends are reported."""

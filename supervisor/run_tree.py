@@ -25,6 +25,7 @@ from actors.messages import ROLE_PROMPT, StartTurnRequest
 from actors.settings import Role, RunSettings, display_names
 from actors.starts import AgentProgram, StartAgent, StartBridge, StartPersistence, StartRun
 from supervisor.forkserver import WHEN_IDLE
+from supervisor.hosts.kept_moves import KeptMove
 from supervisor.spec import ChildSpec, SupervisorSpec
 from supervisor.stale_processes import records_directory
 
@@ -89,6 +90,7 @@ class RunSpec:
     has_prompt: bool = False  # the user can type where it runs
     places: dict[Role, Host] = field(default_factory=dict)  # of the actors that are not at home
     hosts: dict[str, Host] = field(default_factory=dict)  # of the user's configuration
+    moves: dict[Role, KeptMove] = field(default_factory=dict)  # that an earlier root was asked for
     configured: dict[str, ConfiguredAgent] = field(default_factory=dict)
     # The run's agents that are not in the user's file: defined by a repository, or known by name.
     carried_agents: dict[str, AgentConfiguration] = field(default_factory=dict)

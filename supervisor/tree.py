@@ -21,6 +21,7 @@ A tree is stopped level by level: the next level is asked when the previous one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -46,6 +47,7 @@ from supervisor.tree_protocol import (
     Event,
     FinishRun,
     GraceOver,
+    KeepMove,
     KillDue,
     MoveAsked,
     Note,
@@ -75,7 +77,14 @@ def decide(tree: Tree, event: Event, at: Moment) -> tuple[Tree, list[Command]]:
     """The tree after the event, and the commands to carry out now, in order. Raises nothing."""
     step = _Step(tree, at)
     step.take(event)
-    return step.tree, step.commands
+    return step.tree, [*step.commands, *_kept(tree, step.tree)]
+
+
+def _kept(before: Tree, after: Tree) -> Iterator[KeepMove]:
+    """What is to be written down of moves."""
+    for name, child in after.children.items():
+        if (move := moves.kept(child)) != moves.kept(before.children[name]):
+            yield KeepMove(name, *(move or (None,)))
 
 
 class _Step(TreeStep):

@@ -85,6 +85,7 @@ class MoveAsked(msgspec.Struct, frozen=True):
 
     child: str
     place: str  # a host's name; "" = home
+    now: bool = False  # its running turn is cut, and continues there
 
 
 class PlaceGivenUp(msgspec.Struct, frozen=True):
@@ -134,6 +135,14 @@ class PlaceChild(msgspec.Struct, frozen=True):
     child: str
     place: str  # a host's name; "" = home
     why: str  # it is placed there, where no user asked for it
+
+
+class KeepMove(msgspec.Struct, frozen=True):
+    """Write down where the child is to run, for the next root. None: it is there, or stays where it is."""
+
+    child: str
+    place: str | None
+    now: bool = False
 
 
 class KillChild(msgspec.Struct, frozen=True):
@@ -207,6 +216,7 @@ class AnswerChange(msgspec.Struct, frozen=True):
 Command = (
     StartChild
     | PlaceChild
+    | KeepMove
     | KillChild
     | TellChild
     | ReportUp

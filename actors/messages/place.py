@@ -10,13 +10,15 @@ from actors.messages.base import Message
 class LeavePlace(Message, frozen=True, kw_only=True):
     """Supervisor -> agent's actor: end what runs, begin nothing more, bring the work home, then say `PlaceLeft`.
 
-    `leaves` False: stay after all. An incarnation that it is not for ignores it.
+    `leaves` False: stay after all. `now`: the running turn is cut, and continues at the next place. An incarnation that
+    it is not for ignores it.
     """
 
     must_arrive = True
 
     incarnation: int
     leaves: bool
+    now: bool = False
 
 
 class PlaceLeft(Message, frozen=True, kw_only=True):

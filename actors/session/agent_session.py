@@ -55,11 +55,11 @@ class AgentSession:
         """The turn that was wanted may begin."""
         self._driver.put(Granted(turn_id))
 
-    def leave(self, then: Callable[[], None] | None) -> None:
+    def leave(self, then: Callable[[], None] | None, *, now: bool = False) -> None:
         """No turn starts or resumes here any more. `then` is called in the session's thread whenever none runs; it may
-        be called again. None: the session stays after all.
+        be called again. None: the session stays after all. `now`: the running turn is cut, and stays open.
         """
-        self._driver.put(LeaveAsked(then))
+        self._driver.put(LeaveAsked(then, now))
 
     def interrupt(self, turn_id: str, reason: str) -> None:
         """Interrupts this turn, or cancels it before its start. It settles as interrupted, unless it has just ended."""

@@ -69,6 +69,7 @@ class Driver:
         self._leaving: Callable[[], None] | None = None
         self._asks = ""  # the agent's question to the user in its own TUI
         self._interrupting = False
+        self._is_cut = False  # interrupted to be resumed
         self._guard = Guard(
             loop,
             options.patience,
@@ -131,6 +132,8 @@ class Driver:
                 await self._watch()
             case LeaveAsked():
                 self._leaving = item.then
+                if item.now:
+                    await self._cut()
             case Granted():
                 self._permit.grant(item.turn_id)
             case InterruptRequested():
@@ -196,8 +199,15 @@ class Driver:
         if self._running != entry.turn_id or agent is None:
             await self._settlement.conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
-        self._guard.ending = None  # its owner's decision counts
+        self._guard.ending, self._is_cut = None, False  # its owner's decision counts
         await self._end_turn(agent, entry)
+
+    async def _cut(self) -> None:
+        """Interrupts the running turn, which stays open: the next incarnation resumes it."""
+        agent, entry = self._keeper.agent, self.ledger.open.get(self._running or "")
+        if agent is not None and entry is not None and not self._interrupting:
+            self._is_cut = True
+            await self._end_turn(agent, entry)
 
     async def _end_turn(self, agent: Agent, entry: turn.Entry) -> None:
         self._interrupting = True
@@ -218,9 +228,13 @@ class Driver:
         self._running, self._turn_task = None, None
         ending = self._guard.end()
         interrupting, self._interrupting = self._interrupting, False
+        is_cut, self._is_cut = self._is_cut, False
         entry = self.ledger.open[over.turn_id]
         if ending is not None and silence.ended_it(over.outcome):
             await self._settlement.take_interrupted(ending, entry, over.outcome)
+            return
+        if is_cut and silence.ended_it(over.outcome):
+            await self._settlement.cut(entry, over.outcome)
             return
         if over.outcome is not None:
             self._keeper.answered()

@@ -36,9 +36,13 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class LeaveAsked(msgspec.Struct, frozen=True):
-    """No turn starts or resumes any more. `then` is called whenever none runs. None: the session stays after all."""
+    """No turn starts or resumes any more. `then` is called whenever none runs. None: the session stays after all.
+
+    `now`: the running turn is cut.
+    """
 
     then: Callable[[], None] | None
+    now: bool = False
 
 
 class InterruptRequested(msgspec.Struct, frozen=True):

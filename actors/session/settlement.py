@@ -77,9 +77,7 @@ class Settlement:
         self, why: silence.Silent | silence.Overdue, entry: turn.Entry, outcome: TurnOutcome | None
     ) -> None:
         """A silent turn is tried again, first in the same session, then in a new one; one that is overdue fails."""
-        if outcome is None:
-            await self._session.drop_agent()
-            outcome = TurnOutcome(status="interrupted")
+        outcome = await self._interrupted(outcome)
         if isinstance(why, silence.Overdue):
             failed = silence.overdue(entry, self._guard.limit_ms(entry), outcome)
             await self.conclude(entry, failed, remembered=await self._stands(entry))
@@ -87,17 +85,26 @@ class Settlement:
         silences = self._guard.silences(entry)
         match silence.remedy(silences):
             case "same session":
-                next_id, remembered = str(uuid.uuid4()), await self._stands(entry)
-                cut = turn.TurnCut(
-                    turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences
-                )
-                await self._session.record(*turn.attempt_spent(entry, outcome), cut)
-                self._report.spends(self._session.ledger.open[entry.turn_id])
+                await self.cut(entry, outcome, silences=silences)
             case "new session":
                 await self._move(entry, outcome, silences=silences)
             case "give up":
                 failed = silence.given_up(why, outcome)
                 await self.conclude(entry, failed, remembered=await self._stands(entry))
+
+    async def cut(self, entry: turn.Entry, outcome: TurnOutcome | None, *, silences: int = 0) -> None:
+        """The turn was interrupted, and continues in the same session: here, or where the actor moves."""
+        outcome = await self._interrupted(outcome)
+        next_id, remembered = str(uuid.uuid4()), await self._stands(entry)
+        cut = turn.TurnCut(turn_id=entry.turn_id, next_message_id=next_id, remembered=remembered, silences=silences)
+        await self._session.record(*turn.attempt_spent(entry, outcome), cut)
+        self._report.spends(self._session.ledger.open[entry.turn_id])
+
+    async def _interrupted(self, outcome: TurnOutcome | None) -> TurnOutcome:
+        """None: the agent had to be killed."""
+        if outcome is None:
+            await self._session.drop_agent()
+        return outcome or TurnOutcome(status="interrupted")
 
     async def _settle_or_defer(
         self, entry: turn.Entry, outcome: TurnOutcome, now_ms: int, *first: turn.LedgerEvent

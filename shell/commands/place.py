@@ -15,7 +15,7 @@ def _place(invocation: Invocation) -> int:
 
 
 def _type_place(prompt: Prompt, rest: str) -> str:
-    """Moves an agent to a host, or home, when its turn has ended; `now` breaks the turn off, as interrupt does.
+    """Moves an agent to a host, or home, when its turn has ended; `now` cuts the turn, which is resumed there.
 
     Its work comes home first. Its unfinished messages, and what the run asks of it next, are done at the new place.
     """

@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -69,7 +68,7 @@ from supervisor.control.standing import RunStanding
 from supervisor.hosts.moving import role_named
 from supervisor.router import Router
 from supervisor.run_tree import BRIDGE, DRIVER, WORKER, RunSpec
-from supervisor.tree_protocol import AnswerChange
+from supervisor.tree_protocol import AnswerChange, MoveAsked
 
 # A message is taken into a turn, or begins one, within milliseconds after it has arrived.
 HEARING_S = 1.5
@@ -91,7 +90,7 @@ class ControlHandler:
         stop: Callable[[str, bool], None],
         show: Callable[[Progress], None],
         hosts: Callable[[], list[HostReport]] = list,
-        move: Callable[[Role, str, Callable[[], None]], str],
+        move: Callable[[Role, str, bool], str],
     ) -> None:
         self._spec = spec
         self._log = logger.bind(run=spec.key)
@@ -234,22 +233,16 @@ class ControlHandler:
         return Done(text=answer.line)
 
     def _place(self, request: PlaceActor) -> AnyAnswer:
-        """Breaks its turn off only when the move is certain."""
         role = role_named(request.actor, self._spec.labels)
-
-        def interrupt() -> None:
-            with suppress(UserError):  # no turn runs
-                self._interrupt(Interrupt(agent=role))
-
-        text = self._move(role, request.host, interrupt if request.now else lambda: None)
+        text = self._move(role, request.host, request.now)
         self._show(_said(f"place {role} {request.host}: {text}"))
         return Done(text=text)
 
-    def ask_to_move(self, role: Role, place: str) -> str:
+    def ask_to_move(self, role: Role, place: str, now: bool) -> str:
         """Any thread but the supervisor's: has the actor moved to this place, which can be used. Raises `LoopError`."""
         supervisor = self._supervisor
         assert supervisor is not None
-        return _done(lambda: move_child(supervisor, role, place, timeout_s=PATIENCE_S))
+        return _done(lambda: move_child(supervisor, MoveAsked(role, place, now), timeout_s=PATIENCE_S))
 
     def _change(self, request: ChangeActor) -> AnyAnswer:
         supervisor = self._supervisor

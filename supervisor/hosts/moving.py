@@ -7,6 +7,7 @@ waits for a moment; what comes later is announced.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,6 +19,7 @@ from actors.errors import LoopError, OperationalError, UserError
 from actors.hosts import HOME, Host
 from actors.messages import ProgressKind
 from actors.settings import Role
+from supervisor.hosts.kept_moves import KeptMove
 from supervisor.run_tree import CHILDREN
 
 REACH_S = 1.5
@@ -42,8 +44,8 @@ def host_named(name: str, known: Mapping[str, Host]) -> Host | None:
 class Mover:
     """One run's. `move` is for threads of requests; the callbacks are for any thread.
 
-    `reach` results in why the host cannot be reached, "" = it is. `ask` asks the supervisor, and returns its answer.
-    Both raise `LoopError` with one line.
+    `reach` results in why the host cannot be reached, "" = it is. `ask` asks the supervisor, and returns its answer;
+    its last argument: the actor's turn is cut. Both raise `LoopError` with one line.
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Mover:
         *,
         place_of: Callable[[Role], str],
         reach: Callable[[Host], Future[str]],
-        ask: Callable[[Role, str], str],
+        ask: Callable[[Role, str, bool], str],
         announce: Callable[[ProgressKind, str], None],
+        keep: Callable[[Role, KeptMove | None], None] = lambda _role, _move: None,
         patience_s: float = REACH_S,
     ) -> None:
         self._cwd = cwd
@@ -63,13 +66,21 @@ class Mover:
         self._reach = reach
         self._ask = ask
         self._announce = announce
+        self._keep = keep
         self._patience_s = patience_s
+        self._guard = threading.Lock()
+        self._reaching: dict[Role, Future[str]] = {}  # what the last request for this actor waits for
 
-    def move(self, role: Role, name: str, then: Callable[[], None]) -> str:
-        """Returns what follows, for the user. `then` is called when the actor is about to leave. Raises `LoopError`."""
+    def move(self, role: Role, name: str, now: bool) -> str:
+        """Returns what follows, for the user. `now`: its running turn is cut. Raises `LoopError`."""
         host = host_named(name, self._known)
+        with self._guard:
+            was_reaching = self._reaching.pop(role, None) is not None
         if host is None or host.name == self._place_of(role):
-            return self._asked(role, host.name if host else "", then)
+            if was_reaching and (host.name if host else "") == self._place_of(role):
+                self._keep(role, None)
+                return f"{role} stays at {host.name if host else HOME}"
+            return self._ask(role, host.name if host else "", now)
         if git.top_level(self._cwd) is None:
             raise UserError(
                 f"{self._cwd} is in no git repository, so its files cannot go to {name}: run git init in it"
@@ -78,27 +89,29 @@ class Mover:
         try:
             failure = reached.result(self._patience_s)
         except TimeoutError:
-            reached.add_done_callback(lambda done: self._late(role, host, done, then))
+            with self._guard:
+                self._reaching[role] = reached
+            self._keep(role, KeptMove(host.name, now))
+            reached.add_done_callback(lambda done: self._late(role, host, done, now))
             return f"{host.name} is being reached; {role} moves there when it answers"
         if failure:
             raise OperationalError(self._stays(role, host, failure))
-        return self._asked(role, host.name, then)
+        return self._ask(role, host.name, now)
 
-    def _asked(self, role: Role, place: str, then: Callable[[], None]) -> str:
-        text = self._ask(role, place)
-        then()
-        return text
-
-    def _late(self, role: Role, host: Host, done: Future[str], then: Callable[[], None]) -> None:
+    def _late(self, role: Role, host: Host, done: Future[str], now: bool) -> None:
         """The host's launcher's thread."""
-        if done.cancelled():
-            return
+        with self._guard:
+            if self._reaching.get(role) is not done:
+                return  # the user wants something else by now
+            del self._reaching[role]
         if failure := done.result():
+            self._keep(role, None)
             self._announce("error", self._stays(role, host, failure))
             return
         try:
-            self._announce("note", self._asked(role, host.name, then))
+            self._announce("note", self._ask(role, host.name, now))
         except LoopError as error:
+            self._keep(role, None)
             self._announce("error", str(error))
 
     def _stays(self, role: Role, host: Host, failure: str) -> str:

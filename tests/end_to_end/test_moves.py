@@ -67,10 +67,10 @@ def test_a_move_that_cannot_be_made_is_one_line_and_changes_nothing(tmp_path: Pa
         assert placed(world) is None
 
 
-def test_a_running_turn_is_broken_off_where_the_user_wants_that(tmp_path: Path):
+def test_a_running_turn_is_cut_where_the_user_wants_that_and_continues_at_the_new_place(tmp_path: Path):
     with world_with_host(tmp_path) as (world, host):
         loop = start(world)
-        loop.wait_for("iteration 1 of 20: waits for embedded")
+        loop.wait_for("planning: waits for embedded")
         place(world, "worker", "big", "--now")
         loop.wait_for("worker moves from home to big")
         finished(world, host, loop)
@@ -84,16 +84,15 @@ def test_a_kill_in_the_middle_of_a_move_loses_nothing(tmp_path: Path, what: str)
         assert "worker moves to big" in place(world, "worker", "big")
         if what == "actor":
             os.kill(loop.pid_of("worker"), signal.SIGKILL)
-        loop.wait_for("worker moves from home to big")
-        if what == "shim":
-            host.kill("supervisor.hosts.shim")
-        if what == "root":
+        if what == "root":  # the next one has to know of the move
             loop.signal(signal.SIGKILL)
             loop.wait()
             loop = world.start("--agent", "embedded", "--run-id", "1")
+        loop.wait_for("worker moves from home to big")
+        if what == "shim":
+            host.kill("supervisor.hosts.shim")
         finished(world, host, loop)
-        if what == "actor":
-            assert placed(world) == {"worker": "big", "reviewer": "big"}
+        assert placed(world) == {"worker": "big", "reviewer": "big"}
 
 
 def test_a_host_that_is_given_up_is_left_for_home_also_by_the_next_root(tmp_path: Path):

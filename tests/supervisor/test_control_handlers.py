@@ -43,7 +43,7 @@ def handler_of(router: Router, hosts: list[HostReport]) -> ControlHandler:
         stop=lambda _reason, _now: None,
         show=lambda _progress: None,
         hosts=lambda: hosts,
-        move=lambda role, place, _then: f"{role} moves to {place}",
+        move=lambda role, place, _now: f"{role} moves to {place}",
     )
 
 

@@ -11,6 +11,7 @@ from supervisor.spawning import StartFailed
 from supervisor.tree_protocol import (
     AnswerChange,
     ChildSaid,
+    KeepMove,
     MoveAsked,
     PlaceChild,
     PlaceGivenUp,
@@ -27,8 +28,8 @@ def up(**places: str) -> Rig:
     return rig.begun().ready()
 
 
-def move(rig: Rig, name: str, place: str) -> AnswerChange:
-    (answer,) = only(AnswerChange, rig.feed(MoveAsked(name, place)))
+def move(rig: Rig, name: str, place: str, *, now: bool = False) -> AnswerChange:
+    (answer,) = only(AnswerChange, rig.feed(MoveAsked(name, place, now)))
     return answer
 
 
@@ -103,6 +104,47 @@ def test_an_actor_that_the_user_has_stopped_stays_down_at_its_new_place():
     assert (placed(rig), started(rig.last)) == ([("reviewer", "big")], [])
     rig.change("start", "reviewer")
     assert started(rig.last) == ["reviewer"]
+
+
+def test_a_move_at_once_cuts_the_turn_also_where_the_move_is_under_way_already():
+    rig = on_its_way()
+    assert move(rig, "reviewer", "big", now=True).text == (
+        "reviewer moves to big now: the turn that it is in continues there"
+    )
+    assert told(rig) == [("reviewer", LeavePlace(incarnation=1, leaves=True, now=True))]
+    assert move(rig, "reviewer", "big", now=True).refused
+    rig.exits("reviewer", signal=9)
+    assert placed(rig) == [("reviewer", "big")]
+
+
+def kept(rig: Rig) -> list[KeepMove]:
+    return only(KeepMove, rig.all)
+
+
+def test_a_move_is_written_down_until_the_actor_is_ready_at_its_new_place():
+    rig = on_its_way()
+    assert kept(rig) == [KeepMove("reviewer", "big")]
+    move(rig, "reviewer", "big", now=True)
+    rig.say("reviewer", PlaceLeft())
+    rig.stopped("reviewer")
+    assert kept(rig)[1:] == [KeepMove("reviewer", "big", now=True), KeepMove("reviewer", "big")]
+    rig.ready("reviewer")
+    assert kept(rig)[3:] == [KeepMove("reviewer", None)]
+
+
+def test_a_change_of_mind_and_a_return_are_written_down_as_well():
+    rig = on_its_way()
+    move(rig, "reviewer", "")
+    assert kept(rig)[1:] == [KeepMove("reviewer", None)]
+    rig = moved()
+    rig.exits("reviewer", code=70)  # it cannot work there
+    assert (placed(rig)[1:], kept(rig)[-1]) == ([("reviewer", "")], KeepMove("reviewer", None))
+
+
+def test_a_move_that_no_user_asked_for_is_not_written_down():
+    rig = up(reviewer="big")
+    rig.feed(PlaceGivenUp("big"))
+    assert kept(rig) == []
 
 
 def test_the_present_place_is_a_change_of_mind():

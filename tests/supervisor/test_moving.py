@@ -11,6 +11,7 @@ from actors.edges.git import git
 from actors.errors import LoopError, UserError
 from actors.hosts import Host
 from actors.settings import Role
+from supervisor.hosts.kept_moves import KeptMove
 from supervisor.hosts.moving import Mover, host_named, role_named
 
 BIG = Host(name="big")
@@ -24,7 +25,8 @@ class Story:
         self.reached: Future[str] = Future()
         self.said: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str]] = []
-        self.left = 0
+        self.nows: list[bool] = []
+        self.kept: list[tuple[Role, KeptMove | None]] = []
         self.mover = Mover(
             cwd,
             {"big": BIG},
@@ -32,18 +34,17 @@ class Story:
             reach=lambda _host: self.reached,
             ask=self._ask,
             announce=lambda kind, text: self.said.append((kind, text)),
+            keep=lambda role, move: self.kept.append((role, move)),
             patience_s=0,
         )
 
-    def _ask(self, role: Role, place: str) -> str:
+    def _ask(self, role: Role, place: str, now: bool) -> str:
         self.asked.append((role, place))
+        self.nows.append(now)
         return f"{role} moves to {place}"
 
     def move(self, role: Role, name: str) -> str:
-        return self.mover.move(role, name, self._leaves)
-
-    def _leaves(self) -> None:
-        self.left += 1
+        return self.mover.move(role, name, True)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_host_is_one_of_the_configuration_or_one_that_ssh_may_know() -> None:
 def test_a_move_to_a_host_is_asked_for_when_it_is_reached(story: Story) -> None:
     story.reached.set_result("")
     assert story.move("worker", "big") == "worker moves to big"
-    assert (story.asked, story.left, story.said) == ([("worker", "big")], 1, [])
+    assert (story.asked, story.nows, story.said) == ([("worker", "big")], [True], [])
 
 
 @pytest.mark.parametrize("place", ["home", "far"])
@@ -92,7 +93,7 @@ def test_a_host_that_cannot_be_reached_changes_nothing(story: Story, name: str, 
     story.reached.set_result("host x: it does not answer")
     with pytest.raises(LoopError, match=f"^host x: it does not answer{meant}; reviewer stays at far$"):
         story.move("reviewer", name)
-    assert (story.asked, story.left) == ([], 0)
+    assert story.asked == []
 
 
 def test_files_without_git_go_nowhere(tmp_path: Path) -> None:
@@ -100,6 +101,20 @@ def test_files_without_git_go_nowhere(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is in no git repository, so its files cannot go to big: run git init in it"):
         story.move("worker", "big")
     assert not story.reached.done()
+
+
+def test_a_request_that_waits_for_its_host_is_kept_for_the_next_root(story: Story) -> None:
+    story.move("worker", "big")
+    assert story.kept == [("worker", KeptMove("big", now=True))]
+    story.reached.set_result("host big: it does not answer")
+    assert story.kept[1:] == [("worker", None)]
+
+
+def test_a_later_request_for_the_same_actor_counts(story: Story) -> None:
+    story.move("worker", "big")
+    assert story.move("worker", "home") == "worker stays at home"
+    story.reached.set_result("")
+    assert (story.asked, story.said, story.kept[-1]) == ([], [], ("worker", None))
 
 
 @pytest.mark.parametrize("failure", ["", "host big: it does not answer"])
@@ -111,4 +126,4 @@ def test_a_host_that_needs_long_is_told_of_later(story: Story, failure: str) -> 
         assert (story.asked, story.said) == ([], [("error", f"{failure}; worker stays at home")])
     else:
         assert (story.asked, story.said) == ([("worker", "big")], [("note", "worker moves to big")])
-    assert story.left == (not failure)
+    assert story.nows == ([] if failure else [True])
