@@ -23,6 +23,7 @@ from actors.edges import files, git, run_dir, run_lock
 from actors.edges.agent_tables import AgentConfiguration
 from actors.edges.configuration import read_configuration
 from actors.errors import BadFileError, UserError
+from actors.hosts import placed, recorded
 from actors.settings import Role, RunSettings
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def spec_of(directory: Path, submission: Submission, environment: dict[str, str]
     """
     # Imported here: what a run needs takes a second to import, and `loop status` only reads.
     from actors.adapters import BUILT_IN_NAMES
+    from supervisor.hosts import kept_moves
     from supervisor.run_tree import RunSpec
 
     cwd = Path(submission.cwd)
@@ -132,6 +134,9 @@ def spec_of(directory: Path, submission: Submission, environment: dict[str, str]
         asked=submission.settings or _of_an_earlier_version(submission),
         begun=submission.begun or submission.settings is None,
         headless=True,
+        places=placed(recorded(run_dir.read_manifest(directory) or {}), configuration.hosts),
+        hosts=dict(configuration.hosts),
+        moves=kept_moves.read(directory),
         configured={**configuration.agents, **submission.carried_agents},
         carried_agents=dict(submission.carried_agents),
         allowed_sha256=submission.allowed_sha256,

@@ -41,6 +41,20 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         assert manifest["places"] == dict(place.split("=") for place in places)
 
 
+def test_a_submitted_run_has_its_agents_where_they_were_placed(tmp_path: Path):
+    with world_with_host(tmp_path) as (world, host):
+        submitted = world.run("submit", "--agent", "embedded", "--place", "worker=big", "--check", CHECK, TASK)
+        assert submitted.process.returncode == 0, submitted.output
+        serve = world.start("serve")
+        serve.wait_for("/1 loop +over: completed", 90)
+        (tree,) = (host.folder / "loop" / "trees").glob("*/1/*")
+        assert (tree.name, 'f"Hello, {name' in (tree / "greeting.py").read_text()) == ("worker", True)
+        assert world.manifest()["places"] == {"worker": "big"}
+        serve.signal(signal.SIGTERM)
+        assert serve.wait() == 0
+        assert host.left() == []
+
+
 def test_both_agents_work_on_two_hosts(tmp_path: Path):
     with world_with_hosts(tmp_path, "big", "other") as (world, hosts):
         loop = start(world, "worker=big", "reviewer=other")

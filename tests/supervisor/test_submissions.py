@@ -7,8 +7,11 @@ import pytest
 
 from actors.edges import run_dir, run_lock
 from actors.errors import UserError
+from actors.hosts import Host
 from actors.settings import RunSettings
 from supervisor import submissions
+from supervisor.hosts.kept_moves import KeptMove, KeptMoves
+from supervisor.run_instance import first_manifest
 from supervisor.run_tree import RunSpec
 
 SECRET = "a-secret-of-the-environment"
@@ -57,6 +60,21 @@ def test_what_was_submitted_comes_back_with_the_environment_of_whoever_serves(ho
         **{**{name: getattr(SETTINGS, name) for name in SETTINGS.__struct_fields__}, "interactive": False}
     )
     assert again == replace(made, environment={"HERE": "1"}, asked=settings, headless=True, repository=home, tree=home)
+
+
+def test_the_agents_are_where_the_run_had_them_last_and_a_move_that_was_under_way_is_known(home: Path):
+    made = replace(spec(home, "1"), places={"worker": Host(name="big"), "reviewer": Host(name="far")})
+    submissions.submit(made, home, first_manifest(made))
+    manifest = {**(run_dir.read_manifest(made.directory) or {}), "places": {"worker": "big"}}  # one was moved home
+    (made.directory / "manifest.json").write_bytes(run_dir.encode_manifest(manifest))
+    KeptMoves(made.directory, {}).keep("worker", KeptMove("far"))
+    (home / ".loop").mkdir(exist_ok=True)
+    (home / ".loop" / "config.toml").write_text('[hosts.big]\nssh = "me@big"\n')
+    found = submissions.read(made.directory)
+    assert found is not None
+    again = submissions.spec_of(made.directory, found, {}, home)
+    big = Host(name="big", ssh="me@big")
+    assert (again.places, again.hosts, again.moves) == ({"worker": big}, {"big": big}, {"worker": KeptMove("far")})
 
 
 def test_no_value_of_the_environment_is_written(home: Path):
