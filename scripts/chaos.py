@@ -61,10 +61,7 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
         while playing or any(count > 0 for count in left.values()):
             while len(playing) < options.jobs and (seed := next((s for s in left if left[s] > 0), None)) is not None:
                 last[seed] += 1
-                plan = (
-                    chaos_hosts.planned(seed, last[seed], options.hosts) if options.hosts else planned(seed, last[seed])
-                )
-                limit = min(left[seed], len(plan[0]))
+                limit = min(left[seed], strikes_of(seed, last[seed], options.hosts))
                 left[seed] -= limit
                 start(seed, last[seed], limit)
             for ended in wait(list(playing)):
@@ -76,6 +73,11 @@ def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path
     finally:
         for player in playing.values():
             player.end()
+
+
+def strikes_of(seed: int, number: int, hosts: int | None) -> int:
+    """How many strikes are planned for this run."""
+    return len(chaos_hosts.planned(seed, number, hosts).strikes if hosts else planned(seed, number)[0])
 
 
 def trouble_campaign(options: argparse.Namespace) -> Iterator[tuple[Player, TroubleReport, Path | None]]:
