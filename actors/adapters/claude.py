@@ -4,8 +4,8 @@ One adapter is one run of the `claude` program and one session. It runs in the s
 imported when the program is started. It never retries, resends or decides what comes next.
 
 Submodules: claude_program (what is started), claude_process (the running program), claude_events (events for the user),
-claude_turn (when a turn is over, and how), claude_transcript (the fate of a message). Its TUI has its own adapter:
-claude_pane.
+claude_turn (when a turn is over, and how), claude_sent (our messages) and claude_transcript (their fate). Its TUI has
+its own adapter: claude_pane.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from actors.adapters.claude_program import (
     shell_wait_s,
     startable,
 )
+from actors.adapters.claude_sent import SentMessages
 from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
 from actors.adapters.own_commands import as_message
@@ -51,9 +52,6 @@ __all__ = ["ClaudeAgent", "factory", "locate", "preflight", "program_of"]
 
 # The program starts to report an ended background command to the model after 40-50 ms.
 FOLLOW_UP_S = 3.0
-# The transcript is written every 100 ms.
-FLUSH_S = 2.0
-LOOK_AGAIN_S = 0.03
 
 _NO_SESSION = "No conversation found with session ID"
 
@@ -76,17 +74,14 @@ class ClaudeAgent:
         self._client: ClaudeSDKClient | None = None
         self._process: ClaudeProcess | None = None
         self._conversation = Conversation()
-        self._transcript: Transcript | None = None
+        self._sent = SentMessages(
+            on_seen=lambda message_id: sink(AgentEvent(kind="seen", message_id=message_id)), spawn=self._spawn
+        )
         self._given_usd: float | None = None
         self._model = settings.model
         self._news = asyncio.Event()
-        self._unseen: set[str] = set()  # sent, and not yet in the transcript
-        self._taken_in: set[str] = set()  # the program has confirmed these
         self._refused: set[str] = set()  # refused tools that were reported to the user
-        self._finished: set[str] = set()  # turns of this run of the program that were not cut off
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watching: asyncio.Task[None] | None = None
-        self._watch_until = 0.0
         self._closing = asyncio.Lock()
         self._limit_s = shell_wait_s(settings.environment)
 
@@ -112,10 +107,10 @@ class ClaudeAgent:
             raise SessionNotFoundError(f"claude has no session {opened!r}: its sessions have UUIDs")
         if session_id is not None:
             await asyncio.to_thread(bring_session, self._settings, session_id)
-        self._transcript = Transcript(config_folder(self._settings.environment), opened)
+        transcript = self._sent.transcript = Transcript(config_folder(self._settings.environment), opened)
         if session_id is not None:
-            self._conversation = Conversation(await asyncio.to_thread(self._transcript.cost_usd))
-            self._transcript.skip_to_end()
+            self._conversation = Conversation(await asyncio.to_thread(transcript.cost_usd))
+            transcript.skip_to_end()
         command = arguments(
             program,
             model=self._settings.model,
@@ -174,7 +169,7 @@ class ClaudeAgent:
         with decides("result", "claude"):
             outcome = msgspec.structs.replace(turn.outcome(), window=self._conversation.window)
         if outcome.status != "interrupted":
-            self._finished.add(turn_id)
+            self._sent.finished(turn_id)
         return msgspec.structs.replace(outcome, model=turn.model)
 
     async def steer(self, message_id: str, text: str) -> bool:
@@ -221,17 +216,7 @@ class ClaudeAgent:
         answered: str = "",  # noqa: ARG002 - its transcript is a file, which is whole
     ) -> FoundTurn:
         """See the Protocol. Waits for messages that the program has, but has not written yet."""
-        transcript = self._transcript
-        if transcript is None:
-            raise ProtocolError(f"find_turn({message_id}) before open")
-        found = await asyncio.to_thread(transcript.find, message_id)
-        until = asyncio.get_running_loop().time() + FLUSH_S
-        while found.state != "finished" and self._to_be_written(message_id, found):
-            if asyncio.get_running_loop().time() > until:
-                break
-            await asyncio.sleep(LOOK_AGAIN_S)
-            found = await asyncio.to_thread(transcript.find, message_id)
-        return found
+        return await self._sent.find(message_id, is_running=self._is_running)
 
     async def close(self) -> None:
         """See the Protocol. A running turn fails with `AgentDiedError`."""
@@ -262,8 +247,8 @@ class ClaudeAgent:
             if event.get("type") in {"assistant", "result"} and (turn := self._conversation.turn) is not None:
                 self._sink(AgentEvent(kind="spent", message_id=turn.turn_id, text=turn.model, usage=turn.usage))
         if message_id:
-            self._taken_in.add(message_id)
-        self._watch()
+            self._sent.taken_in(message_id)
+        self._sent.look()
         turn = self._conversation.turn
         if turn is not None and turn.interrupting and event.get("subtype") == "init" and self._client:
             # The program continues with a message that waited behind the interrupted one.
@@ -280,25 +265,10 @@ class ClaudeAgent:
         text = f"claude may not use {tool}: {why if rules else words}; it was told so"
         self._sink(AgentEvent(kind="note", text=line(text)))
 
-    def _watch(self) -> None:
-        """Looks for our messages in the transcript while something happens, and a little longer.
-
-        An echo is no proof: a repeated id is echoed and ignored. It also comes late, with the model's first words.
-        """
-        if self._unseen:
-            self._watch_until = asyncio.get_running_loop().time() + FLUSH_S
-            if self._watching is None or self._watching.done():
-                self._watching = self._spawn(self._watch_transcript())
-
-    async def _watch_transcript(self) -> None:
-        assert self._transcript is not None
-        while self._unseen and asyncio.get_running_loop().time() < self._watch_until:
-            for message_id in self._transcript.new_message_ids() & self._unseen:
-                self._unseen.discard(message_id)
-                self._sink(AgentEvent(kind="seen", message_id=message_id))
-            await asyncio.sleep(LOOK_AGAIN_S)
-
     # --- helpers ---
+
+    def _is_running(self) -> bool:
+        return self._process is not None and not self._process.ended
 
     def _alive(self) -> tuple[ClaudeSDKClient, ClaudeProcess]:
         if self._client is None or self._process is None:
@@ -309,7 +279,7 @@ class ClaudeAgent:
 
     async def _send(self, message_id: str, text: str) -> None:
         client, process = self._alive()
-        self._unseen.add(message_id)
+        self._sent.add(message_id)
         try:
             await client.query(_one_message(message_id, as_message(text)))
         except Exception as error:  # the SDK's errors differ by where the pipe broke
@@ -367,11 +337,6 @@ class ClaudeAgent:
         except Exception as error:  # a plain Exception
             _, process = self._alive()
             raise AgentDiedError(f"claude (pid {process.pid}) does not answer: {error}") from error
-
-    def _to_be_written(self, message_id: str, found: FoundTurn) -> bool:
-        if self._process is None or self._process.ended or message_id not in self._taken_in:
-            return False
-        return found.state == "absent" or message_id in self._finished
 
     def _refusal(self, process: ClaudeProcess, session_id: str, error: Exception) -> Exception:
         if _NO_SESSION in "\n".join(process.said):
