@@ -41,9 +41,14 @@ def _type_help(_prompt: Prompt, rest: str) -> str:
     if not rest:
         rows = [[each.name, each.help.splitlines()[0]] for each in COMMANDS.values()]
         return "\n".join(tables.columns(rows))
-    found = COMMANDS.get(rest.lower())
+    return help_of(rest)
+
+
+def help_of(name: str) -> str:
+    """The command's form, and what it does. Raises `UserError` for an unknown one."""
+    found = COMMANDS.get(name.lower())
     if found is None:
-        raise UserError(f"no command {rest!r}: help lists them")
+        raise UserError(f"no command {name!r}: help lists them")
     body = "\n".join(f"  {line.strip()}".rstrip() for line in found.help.splitlines())
     return f"{found.usage}\n{body}"
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from actors.edges import environments
 from actors.errors import UserError
 from shell import output
+from shell.commands.grammar import AT_PROMPT_ALONE
 from shell.exits import EXIT_COMPLETED, reported
 from shell.follow import check_packages, keep_standard_streams_open, run
 from shell.options import Options, help_text, parse
@@ -54,7 +55,7 @@ def _command(options: Options, words: Sequence[str]) -> int:
         say_if_newer(environments.home())
     match options.command:
         case "help":
-            output.say(help_text(options.invocation))
+            output.say(_help(options))
             return EXIT_COMPLETED
         case "version":
             output.say(_version())
@@ -65,6 +66,10 @@ def _command(options: Options, words: Sequence[str]) -> int:
                 from shell.doctor import examine
 
                 return examine(options.invocation)
+            if options.invocation.name == "update":  # it works in a broken installation
+                from shell.update import update
+
+                return update()
             check_packages()
             from shell.one_shot import run_subcommand
 
@@ -86,10 +91,6 @@ def _command(options: Options, words: Sequence[str]) -> int:
             return show_config(options)
         case "workspace":
             return _open_workspace(options, words)
-        case "update":
-            from shell.update import update
-
-            return update()
         case _:
             if options.tmux:
                 return _run_in_tmux(options, words)
@@ -126,6 +127,14 @@ def _go_on_in_tmux(options: Options, words: Sequence[str]) -> int | None:
     except NoTmuxError as error:
         output.note(f"without the agents' own windows: {error}")
         return None
+
+
+def _help(options: Options) -> str:
+    if options.invocation is None or options.invocation.name not in AT_PROMPT_ALONE:
+        return help_text(options.invocation)
+    from shell.at_prompt import help_of
+
+    return f"{help_of(options.invocation.name)}\n  typed at the loop> prompt, which loop shell attaches to a run"
 
 
 def _version() -> str:

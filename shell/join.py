@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors import setting_values
 from actors.edges import environments, join_keys
-from actors.errors import UserError
+from actors.errors import MissingFileError, UserError
 from shell import output
 from shell.commands.grammar import Invocation
 from shell.exits import EXIT_COMPLETED, EXIT_INTERRUPTED
@@ -19,7 +19,10 @@ def run_join(invocation: Invocation) -> int:
     endpoint = setting_values.dialled("ENDPOINT", invocation.endpoint)
     if not invocation.key:
         raise UserError("loop join needs --key FILE: make the file at home with loop keys new NAME, and bring it here")
-    key = join_keys.read_key(Path(invocation.key))
+    try:
+        key = join_keys.read_key(Path(invocation.key))
+    except MissingFileError as error:
+        raise UserError(f"--key {error}: make the file at home with loop keys new NAME, and bring it here") from error
     if shutil.which("git") is None:
         raise UserError("git is not installed here, and trees travel with it: install it")
     environments.check_open_files(environments.FILES_OF_A_ROOT)

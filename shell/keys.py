@@ -8,19 +8,15 @@ from actors.errors import UserError
 from shell import output
 from shell.commands.grammar import Invocation
 
-ACTIONS = ("new", "list", "revoke")
-
 
 def run_keys(invocation: Invocation) -> int:
     """Carries the action out; returns an exit status. Raises `UserError`."""
     home, action, names = environments.home(), invocation.action.lower(), invocation.text.split()
-    if action not in ACTIONS:
-        raise UserError(
-            f"loop keys has no {invocation.action!r}, only new, list and revoke; "
-            'a task that begins with this word is put in quotes: loop "keys ..."'
-        )
-    if len(names) != (action != "list"):
-        raise UserError(f"loop keys {action} takes {'no' if action == 'list' else 'one'} NAME, not {' '.join(names)!r}")
+    if action == "list" and names:
+        raise UserError(f"loop keys list takes no NAME, but got {' '.join(names)!r}: it lists them all")
+    if action != "list" and len(names) != 1:
+        got = f", not {' '.join(names)!r}" if names else ""
+        raise UserError(f"loop keys {action} takes one NAME, of a host{got}: loop keys {action} NAME")
     match action:
         case "new":
             _new(names[0], as_json=invocation.json)

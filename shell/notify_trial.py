@@ -20,8 +20,6 @@ _HOW = "add e.g. desktop = true below [notify] in ~/.loop/config.toml"
 
 def send(invocation: Invocation) -> int:
     """Runs `loop notify test`, and returns an exit status. Raises `UserError` when there is no way to send one."""
-    if invocation.action != "test":
-        raise UserError(f"loop notify takes test, not {invocation.action!r}: loop notify test")
     cwd = Path.cwd()
     configuration = trust.read_trusted(environments.home(), cwd, BUILT_IN_NAMES)
     ways = notify.ways_of(merge(configuration.user, configuration.repository))

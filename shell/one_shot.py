@@ -31,6 +31,7 @@ from shell.commands.status import STATUS
 from shell.commands.stop import STOP
 from shell.commands.submit import SUBMIT
 from shell.commands.trust import TRUST
+from shell.commands.update import UPDATE
 from shell.commands.verify import VERIFY
 from shell.commands.worktree import WORKTREE
 
@@ -38,7 +39,7 @@ from shell.commands.worktree import WORKTREE
 ONE_SHOT = (
     *(STATUS, RUNS, SHELL, SAY, PAUSE, RESUME, STOP, SUBMIT, SERVE, ACP, DASHBOARD, DOCTOR, CONFIG, TRUST, AGENTS),
     *(HOSTS, PLACE, JOIN, KEYS, COST, NOTIFY, PROMPTS),
-    *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE),
+    *(LOGS, MAILBOX, MAIL, FINDINGS, WAIVE, DIFF, RESTORE, VERIFY, WORKTREE, UPDATE),
 )
 
 

@@ -16,12 +16,13 @@ from actors.setting_rows.row import GROUPS, Setting
 from actors.setting_values import Value
 from actors.settings_layers import Sourced
 from actors.settings_table import BY_FLAG, SETTINGS, TABLE
-from shell.commands.grammar import Invocation
-from shell.subcommands import SUBCOMMANDS, meant_subcommand, parse_subcommand
+from shell.commands.grammar import AT_PROMPT_ALONE, Invocation
+from shell.subcommands import SUBCOMMANDS, meant_subcommand, no_further_words, parse_subcommand
 
-Command = Literal["run", "workspace", "update", "submit", "acp", "config", "subcommand", "help", "version"]
+Command = Literal["run", "workspace", "submit", "acp", "config", "subcommand", "help", "version"]
 
 _UPDATE_WORDS = ("update", "upgrade")
+_OPTION_WORDS = ("help", "version")
 
 
 class Options(NamedTuple):
@@ -98,10 +99,15 @@ def parse(arguments: Sequence[str]) -> Options:
         values.text(before if takes_it else "a word of the command line", word)
     if not arguments:
         return Options(command="workspace", typed={"tmux": True})
-    if len(arguments) == 1 and arguments[0].lower() in _UPDATE_WORDS:
-        return Options(command="update")
-    if (name := arguments[0].lower()) in SUBCOMMANDS:
-        if any(word in ("-h", "--help") for word in arguments[1:]):
+    if arguments[0].lower() in _UPDATE_WORDS and all(word.startswith("-") for word in arguments[1:]):
+        arguments = ["update", *arguments[1:]]
+    elif arguments[0].lower() == "update":  # "update the readme" is a task
+        return _parse_run(arguments)
+    wants_help = any(word in ("-h", "--help") for word in arguments[1:])
+    if (name := arguments[0].lower()) in AT_PROMPT_ALONE and wants_help:
+        return Options(command="help", invocation=Invocation(name=name))
+    if name in SUBCOMMANDS:
+        if wants_help:
             return Options(command="help", invocation=Invocation(name=name))
         if name == "submit":
             return _submission(_parse_run(arguments[1:]))
@@ -109,6 +115,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return _driven(_parse_run(arguments[1:]))
         if name == "config":
             options = _parse_run([word for word in arguments[1:] if word != "--json"])
+            if options.words:
+                raise UserError(no_further_words(SUBCOMMANDS[name], " ".join(options.words)))
             return options._replace(command="config", invocation=Invocation(name=name, json="--json" in arguments))
         return Options(command="subcommand", invocation=parse_subcommand(name, arguments[1:]))
     return _parse_run(arguments)
@@ -158,7 +166,9 @@ def _driven(options: Options) -> Options:
     if options.command in ("help", "version"):
         return options
     if options.task is not None:
-        raise UserError(f"loop acp takes no task, but got {options.task!r}: the client's prompt is the task")
+        raise UserError(
+            f"loop acp takes no task, but got {options.task!r}: the client's prompt is the task, so leave it out"
+        )
     for flag in ("--run-id", "--session", "--tmux", "--exit", "--log-format", "--format"):
         if BY_FLAG[flag].name in options.typed:
             raise UserError(f"loop acp takes no {flag}: the client chooses the session; see loop acp --help")
@@ -166,10 +176,17 @@ def _driven(options: Options) -> Options:
 
 
 def _refuse_near_miss(word: str) -> None:
-    meant = "" if any(letter in word for letter in " ./") else meant_subcommand(word)
+    if any(letter in word for letter in " ./"):
+        return
+    meant = f"--{word.lower()}" if word.lower() in _OPTION_WORDS else meant_subcommand(word)
     if meant:
         raise UserError(
             f"unknown command {word!r} (did you mean loop {meant}?); to use this word as the task: loop -- {word}"
+        )
+    if word.lower() in AT_PROMPT_ALONE:
+        raise UserError(
+            f"{word!r} is a command of the loop> prompt, which loop shell attaches to a run; "
+            f"to use this word as the task: loop -- {word}"
         )
 
 
@@ -238,7 +255,6 @@ def help_text(invocation: Invocation | None = None) -> str:
         "  loop                        loop --tmux; without tmux: a loop> prompt",
         "  loop [options] [prompt]     run a task; without a prompt: PLAN.md",
         *(line for each in SUBCOMMANDS.values() for line in _help_of_command(each.words, each.help)),
-        "  loop update                 update loop (also: upgrade)",
         "  claude-loop, codex-loop     loop --claude-only, loop --codex-only",
         "",
         "RUN is a run id; without one, it is the newest active run here",

@@ -22,8 +22,8 @@ _USAGE = "loop prompts show [NAME] | list | copy [NAME...] DIR"
 def show_or_copy(invocation: Invocation) -> int:
     """Runs `loop prompts` and returns an exit status. Raises `UserError` in one line."""
     words = invocation.text.split(" ") if invocation.text else []
-    match invocation.action:
-        case "show" | "list" if len(words) <= (invocation.action == "show"):
+    match action := invocation.action.lower():
+        case "show" | "list" if len(words) <= (action == "show"):
             configuration = trust.read_trusted(environments.home(), Path.cwd(), BUILT_IN_NAMES)
             if words:
                 _show(_known(words[0]), configuration, as_json=invocation.json)

@@ -106,7 +106,7 @@ def choose(wanted: str, *, running: bool) -> RunFiles:
     else:
         found = next(iter(all_runs(repo_runs)), None)
         if found is None:
-            raise UserError(f"no run of this repository yet{_elsewhere()}")
+            raise UserError(f'no run of this repository yet: loop "fix the failing test" starts one{_elsewhere()}')
     if running:
         check_running(found, wanted)
     return found

@@ -61,13 +61,26 @@ def _with_words(command: Subcommand, invocation: Invocation, words: list[str]) -
         elif words:
             given[name] = words.pop(0)
         if name not in (*OPTIONAL, MORE) and not given.get("text" if name == TEXT else name):
-            raise UserError(f"loop {command.name} needs {name.upper()}: {command.usage}")
+            what = f"{name.upper()}, one of {', '.join(command.actions)}" if name == "action" else name.upper()
+            raise UserError(f"loop {command.name} needs {what}: {command.usage}")
     if words:
+        raise UserError(no_further_words(command, " ".join(words)))
+    if command.actions and given["action"].lower() not in command.actions:
+        near = values.meant(given["action"], command.actions)
         raise UserError(
-            f"loop {command.name} takes no further words, but got {' '.join(words)!r}: {command.usage}; "
-            f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
+            f"loop {command.name} has no {given['action']!r}{near}, only {', '.join(command.actions)}; "
+            f"{_in_quotes(command)}"
         )
     return invocation._replace(**given)
+
+
+def no_further_words(command: Subcommand, words: str) -> str:
+    """The refusal of words that the command does not take."""
+    return f"loop {command.name} takes no further words, but got {words!r}: {command.usage}; {_in_quotes(command)}"
+
+
+def _in_quotes(command: Subcommand) -> str:
+    return f'a task that begins with this word is put in quotes: loop "{command.name} ..."'
 
 
 def _check_dashboard(invocation: Invocation) -> None:
@@ -102,4 +115,4 @@ _TAKE_VALUE: dict[str, Callable[[Invocation, str], Invocation]] = {
 
 def meant_subcommand(word: str) -> str:
     """The subcommand that a one-word prompt resembles; "" = none."""
-    return values.near(word.lower(), [*SUBCOMMANDS, "update", "upgrade"], cutoff=0.75)
+    return values.near(word.lower(), [*SUBCOMMANDS, "upgrade"], cutoff=0.75)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,10 @@ def read_task(options: Options, cwd: Path, home: Path, resumed: Resumed) -> Task
         return Task("", needs_plan=False, to_come=True)
     if os.path.lexists(cwd / PLAN):
         return Task(_read(cwd / PLAN), needs_plan=False)
+    if resumed.session_id:
+        known = "" if "only" in options.typed else ", which no run here has (loop runs lists them)"
+        again = f'loop --session {shlex.quote(resumed.session_id)} "fix the failing test"'
+        raise UserError(f"no task for session {resumed.session_id!r}{known}: give one to begin a run with it, {again}")
     raise UserError(
         'no task: give it as text (loop "fix the failing test"), as a file (loop --prompt TASK.md), '
         f"or as {PLAN} in {cwd}"
@@ -58,13 +63,15 @@ def _named_file(prompt: str, cwd: Path, home: Path) -> Path | None:
     """The file that the prompt names; None when it is the task itself.
 
     A file's name ends like a text file's. A name with blanks is a sentence unless such a file exists. A file with
-    another ending is not read, but the user is told.
+    another ending is not read, but the user is told. The path of a directory is refused.
     """
     if len(prompt) > os.pathconf("/", "PC_PATH_MAX") or "\n" in prompt:
         return None
     path = home / prompt[2:] if prompt.startswith("~/") else cwd / prompt
     with suppress(OSError):  # a sentence may be too long for a name
         if not prompt.lower().endswith(TEXT_SUFFIXES):
+            if "/" in prompt and path.is_dir():
+                return path  # refused when it is read
             if path.is_file():
                 output.note(
                     f"{prompt!r} is taken as the task itself, though a file has that name; a task file is called .md"

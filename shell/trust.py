@@ -72,7 +72,10 @@ def trust_here(invocation: Invocation) -> int:
         )
         return os.EX_OK
     tree = git.top_level(cwd) or cwd
-    file = read_configuration(home, tree, BUILT_IN_NAMES).repository_file
+    try:
+        file = read_configuration(home, tree, BUILT_IN_NAMES).repository_file
+    except UserError as error:
+        raise UserError(f"{error}; nothing was allowed: correct that, then run loop trust again") from error
     standing = _standing(home, cwd, file)
     if invocation.show or invocation.json or standing in ("trusted", "harmless"):
         _print(invocation, _as_object(tree, file, standing), _lines(tree, file, standing))

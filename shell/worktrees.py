@@ -21,7 +21,6 @@ from shell import checkpoints, run_files, tables
 from shell.run_files import RunFiles
 from supervisor import submissions
 
-ACTIONS = ("list", "clean")
 SHOWN = 3  # names in a line
 
 

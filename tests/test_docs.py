@@ -90,7 +90,7 @@ def test_every_command_that_a_document_shows_is_one_that_the_command_line_takes(
             continue
         words = shlex.split(line, comments=True)[1:]
         if len(words) == 1 and words[0].isalpha():  # the name of a command, in a sentence
-            assert words[0] in {*SUBCOMMANDS, "update", "upgrade"}, line
+            assert words[0] in {*SUBCOMMANDS, "upgrade"}, line
             continue
         options = parse(words)
         # A word that is no subcommand would be taken for a task; the documents put a task in quotes.

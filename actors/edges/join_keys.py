@@ -84,14 +84,20 @@ def make(home: Path, name: str, now_ms: int) -> Path:
 
 def revoke(home: Path, name: str) -> None:
     """Allows the host's key no longer. Raises `UserError` when it has none."""
+    _others(home, name)  # a refusal leaves nothing behind
     with _locked(home):
-        known = listed(home)
-        left = [each for each in known if each.name != name]
-        if len(left) == len(known):
-            names = ", ".join(each.name for each in known) or "no host"
-            raise UserError(f"no key {name!r} to revoke: the keys here are for {names}")
-        _allow(home, left)
+        _allow(home, _others(home, name))
         (folder(home) / f"{name}.key").unlink(missing_ok=True)
+
+
+def _others(home: Path, name: str) -> list[Allowed]:
+    """The keys of the other hosts. Raises `UserError` when this one has none."""
+    known = listed(home)
+    left = [each for each in known if each.name != name]
+    if len(left) == len(known):
+        names = ", ".join(each.name for each in known) or "no host"
+        raise UserError(f"no key {name!r} to revoke: the keys here are for {names}")
+    return left
 
 
 def listed(home: Path) -> list[Allowed]:

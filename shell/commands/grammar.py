@@ -9,6 +9,11 @@ MAX_RUNS = 2  # of loop serve, at once
 MAIL_USAGE = "list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
 
 TEXT = "text..."  # takes all the words that are left
+# Commands that are typed at the loop> prompt, and not after `loop`.
+AT_PROMPT_ALONE = (
+    *("actors", "inspect", "trace", "log", "transcript", "steer", "interrupt", "followup", "review", "approve"),
+    *("reject", "restart", "kill", "start", "detach", "quit"),
+)
 OPTIONAL = ("run", "since", "until", "finding")
 MORE = "..."  # takes all the words that are left, if there are any
 
@@ -55,6 +60,7 @@ class Subcommand(NamedTuple):
     takes: tuple[str, ...] = ("run",)
     flags: tuple[str, ...] = ("--json",)
     more: str = ""  # shown by its own help alone
+    actions: tuple[str, ...] = ()  # what ACTION can be
 
     @property
     def words(self) -> str:

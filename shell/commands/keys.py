@@ -22,6 +22,7 @@ KEYS = Command(
         "Actions: new NAME, which makes the key of a host and prints its file: take that to the host, where loop "
         "join needs it; list; revoke NAME. A key that is revoked does not open anything any more, and ends the "
         "link of a run that uses it.",
+        ("new", "list", "revoke"),
     ),
     once=_keys,
 )

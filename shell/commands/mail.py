@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.errors import UserError
 from shell import output
 from shell.commands.asking import ask, builtins
 from shell.commands.base import Command, Prompt
@@ -39,11 +38,6 @@ def _mail(invocation: Invocation) -> int:
     from shell import mails, run_files
     from supervisor.control.protocol import ShowMail
 
-    if invocation.action.lower() not in mails.ACTIONS:
-        raise UserError(
-            f"loop mail has no {invocation.action!r}: {mails.USAGE}; "
-            'a task that begins with this word is put in quotes: loop "mail ..."'
-        )
     request = mails.parse(f"{invocation.action} {invocation.text}")
     found = run_files.choose(invocation.run, running=False)
     answer = _mail_report(found, request)
@@ -92,6 +86,7 @@ MAIL = Command(
         "Actions: list; show ID; hold ID, to keep a mail back; release ID; edit ID TEXT; requeue ID, to send "
         "a dead, suppressed, dropped or held mail now; drop ID [REASON]. The beginning of an id is enough. "
         "The mail of a run that is not running can only be read.",
+        tuple(each.split()[0] for each in MAIL_USAGE.split(" | ")),
     ),
     once=_mail,
 )

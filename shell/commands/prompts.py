@@ -22,6 +22,7 @@ PROMPTS = Command(
         "loop prompts show [NAME] shows a prompt as it counts here; loop prompts list names all of them, with their "
         "placeholders, and where each comes from. loop prompts copy [NAME...] DIR writes the built-in ones to NAME.md "
         "in that directory, and overwrites nothing. A file counts once [prompts] in a configuration file names it.",
+        ("show", "list", "copy"),
     ),
     once=_prompts,
 )

@@ -27,11 +27,6 @@ def _worktree(invocation: Invocation) -> int:
     from shell import worktrees
 
     run_ids, action = invocation.text.split(), invocation.action.lower()
-    if action not in worktrees.ACTIONS:
-        raise UserError(
-            f"loop worktree has no {invocation.action!r}, only list and clean; "
-            'a task that begins with this word is put in quotes: loop "worktree ..."'
-        )
     if action == "list":
         if run_ids or invocation.dry_run or invocation.ignored:
             raise UserError("loop worktree list takes only --json: it lists them all")
@@ -56,6 +51,7 @@ WORKTREE = Command(
         "uncommitted or untracked files, a stash, or commits on no branch. It keeps one with ignored files, "
         "unless --ignored is given. Its branch goes if a remote, a tag or another branch has all its commits. "
         "--dry-run only says what clean would remove or keep, and why.",
+        ("list", "clean"),
     ),
     once=_worktree,
 )

@@ -79,3 +79,31 @@ def test_dashboard_without_a_terminal_prints_and_makes_nothing(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "No run yet" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path):
+    home = tmp_path / "home"
+    home.mkdir()
+    more = {"cwd": tmp_path, "env": {**os.environ, "HOME": str(home)}}
+    for words, said in (
+        ("keys revoke big", "no key 'big' to revoke"),
+        ("keys new", "loop keys new takes one NAME, of a host: loop keys new NAME"),
+        (
+            f"join h:1 --key {tmp_path}/no.key",
+            f"--key {tmp_path}/no.key: it does not exist: make the file at home with",
+        ),
+        ("--session zzz", "no task for session 'zzz'"),
+        ("status", 'no run of this repository yet: loop "fix the failing test" starts one'),
+    ):
+        done = loop(*words.split(), **more)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert said in done.stderr
+    assert list(home.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_trusted_says_what_to_do_next(tmp_path: Path):
+    (tmp_path / ".loop.toml").write_text("chekcs = ['x']\n")
+    done = loop("trust", cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    assert done.returncode == 2
+    assert "did you mean checks?" in done.stderr
+    assert done.stderr.endswith("; nothing was allowed: correct that, then run loop trust again\n")

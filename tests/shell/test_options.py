@@ -2,6 +2,7 @@ import pytest
 
 from actors.errors import UserError
 from actors.settings_table import TABLE
+from shell.commands.grammar import Invocation
 from shell.options import Options, help_text, parse
 
 
@@ -9,9 +10,13 @@ def test_no_words_mean_the_workspace():
     assert parse([]).command == "workspace"
 
 
-@pytest.mark.parametrize("word", ["UPDATE", "upgrade"])
-def test_subcommands_are_known_in_any_case(word: str):
-    assert parse([word]).command == "update"
+@pytest.mark.parametrize("word", ["UPDATE", "upgrade", "Update"])
+def test_an_update_has_two_names_in_any_case(word: str):
+    assert parse([word]).invocation == Invocation(name="update")
+    assert parse([word, "--help"]) == Options(command="help", invocation=Invocation(name="update"))
+    assert parse([word, "the", "readme"]).task == f"{word} the readme"
+    with pytest.raises(UserError, match="loop update has no option '--headless'"):
+        parse([word, "--headless"])
 
 
 def test_several_words_are_one_prompt():

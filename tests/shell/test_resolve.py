@@ -210,6 +210,21 @@ def test_the_name_of_a_text_file_that_is_not_there_is_no_task(tmp_path: Path, na
         task(["--prompt", name], tmp_path)
 
 
+@pytest.mark.parametrize("name", ["/", "./sub", "~/sub"])
+def test_the_path_of_a_directory_is_no_task(tmp_path: Path, name: str):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "home" / "sub").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot read the task from .*: it is a directory"):
+        task(["--prompt", name], tmp_path)
+
+
+def test_a_session_of_no_run_without_a_task_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"no task for session 'z z', which no run here has.*--session 'z z' \"fix"):
+        task_text.read_task(parse(["--session", "z z"]), tmp_path, tmp_path, Resumed(session_id="z z"))
+    with pytest.raises(UserError, match=r"no task for session 'z': give one"):
+        task_text.read_task(parse(["--codex-only", "--session", "z"]), tmp_path, tmp_path, Resumed(session_id="z"))
+
+
 @pytest.mark.parametrize("words", ["fix the typo in README.md", "TASK.py", "Makefile", "two\nlines.md", "x" * 50_000])
 def test_a_sentence_is_the_task_itself(tmp_path: Path, words: str):
     (tmp_path / "README.md").write_text("Read me.")

@@ -1,7 +1,9 @@
 import pytest
 
 from actors.errors import UserError
-from shell.commands.grammar import Invocation
+from shell.at_prompt import COMMANDS
+from shell.cli import main
+from shell.commands.grammar import AT_PROMPT_ALONE, Invocation
 from shell.options import help_text, parse
 from shell.subcommands import SUBCOMMANDS
 
@@ -51,6 +53,11 @@ def test_options_come_after_the_word_in_any_order(words: str, meant: Invocation)
         (["say", "codex"], "loop say needs TEXT..."),
         (["say", "codex", "  "], "loop say needs TEXT..."),
         (["mailbox"], "loop mailbox needs ACTOR"),
+        (["keys"], "loop keys needs ACTION, one of new, list, revoke: loop keys ACTION ..."),
+        (["worktree", "claen"], "loop worktree has no 'claen' (did you mean clean?), only list, clean; a task"),
+        (["mail", "the", "report"], "loop mail has no 'the', only list, show"),
+        (["config", "foo"], "loop config takes no further words, but got 'foo': loop config [OPTIONS]"),
+        (["acp", "x"], "got 'x': the client's prompt is the task, so leave it out"),
         (["dashboard", "--onse"], "loop dashboard has no option '--onse': loop dashboard [--once]"),
         (["dashboard", "of", "sales"], 'in quotes: loop "dashboard ..."'),
         (["dashboard", "--web", "--once"], "--web and --once exclude each other"),
@@ -75,6 +82,28 @@ def test_a_task_of_one_word_that_looks_like_a_command_is_asked_about(word: str, 
     with pytest.raises(UserError, match=rf"did you mean loop {meant}\?.*loop -- {word}"):
         parse([word])
     assert parse(["--", word]).task == word
+
+
+@pytest.mark.parametrize(("word", "meant"), [("help", "--help"), ("version", "--version"), ("Help", "--help")])
+def test_a_task_of_one_word_that_looks_like_an_option_is_asked_about(word: str, meant: str):
+    with pytest.raises(UserError, match=rf"did you mean loop {meant}\?.*loop -- {word}"):
+        parse([word])
+
+
+def test_a_task_of_one_word_that_is_a_command_of_the_prompt_is_asked_about():
+    assert set(AT_PROMPT_ALONE) == COMMANDS.keys() - SUBCOMMANDS.keys() - {"help"}
+    for word in AT_PROMPT_ALONE:
+        with pytest.raises(UserError, match=rf"'{word}' is a command of the loop> prompt|did you mean loop"):
+            parse([word])
+        assert parse([word, "the", "code"]).task == f"{word} the code"
+
+
+@pytest.mark.parametrize("name", AT_PROMPT_ALONE)
+def test_a_command_of_the_prompt_has_its_own_help_after_loop_as_well(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main([name, "--help"]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(name)
+    assert "loop> prompt" in last
 
 
 @pytest.mark.parametrize("words", [["x"], ["stop the leak"], ["logs.md"], ["fix", "status"], ["say.md"]])
