@@ -186,7 +186,7 @@ class HostRun(chaos_run.Run):
             if self._move(strike.whom, strike):
                 self._struck(strike)
             return
-        if strike.whom == "shim" and not any(SHIM in words for words in host.commands()):
+        if strike.whom == "shim" and not host.pids_of(SHIM):
             return  # it is being replaced
         self._struck(strike)
         match strike.what, strike.whom:

@@ -8,6 +8,9 @@ killed before the actor's exit is reported. When the link to the root ends, ever
 It never decides to restart anything, and never polls: it sleeps until the root sends a request, a child ends, or a
 forked process speaks.
 
+On a host it is forked off its launcher's process, whose imports it shares, and forks first: no request waits for an
+import. What is not imported yet, the actor imports itself, and the forkserver for its successors when it is idle.
+
 The same module is the `main` of one actor started by exec (`PortableLauncher`). There it waits for its request, with
 the imports done if it is a spare process, and runs the entry.
 """
@@ -67,6 +70,7 @@ _EXIT_NOT_STARTED = 71
 WHEN_IDLE = "+"
 IDLE_S = 10.0
 NEXT_PIECE_S = 0.02
+IDLE_AFTER_FORK_S = 1.0  # of a forkserver that forks first: the actor has imported the same by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +97,16 @@ class Forkserver:
     """Serves one root over `link`. Created and used by the main thread of a process of its own.
 
     `root_end` is for the actors: should the root be killed while this process is stopped, they see it themselves.
+    `forks_first`: a request does not wait for imports. `when_idle` is then imported until the first request comes.
     """
 
-    def __init__(self, link: socket.socket, root_end: int, when_idle: Sequence[str] = ()) -> None:
+    def __init__(
+        self, link: socket.socket, root_end: int, when_idle: Sequence[str] = (), *, forks_first: bool = False
+    ) -> None:
         self._link = link
         self._root_end = root_end
         self._when_idle = deque(when_idle)  # modules that are expensive to import, and only matter for a restart
+        self._forks_first = forks_first
         self._wake, self._wakeup = socket.socketpair()  # readable, and written to by the interpreter, on a signal
         self._selector = selectors.DefaultSelector()
         self._frames = Frames(Request)
@@ -116,14 +124,15 @@ class Forkserver:
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._link, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        idle_s = IDLE_S
+        idle_s, next_s = (0.0, 0.0) if self._forks_first else (IDLE_S, NEXT_PIECE_S)
         while True:
             patience_s = self._sweep_until - time.monotonic() if self._ended else idle_s if self._when_idle else None
             ready = self._selector.select(patience_s)
-            idle_s = IDLE_S
-            if not ready and not self._ended and self._when_idle:
+            if ready:
+                idle_s, next_s = IDLE_AFTER_FORK_S if self._forks_first else IDLE_S, NEXT_PIECE_S
+            elif not self._ended and self._when_idle:
                 _preload([self._when_idle.popleft()])
-                idle_s = NEXT_PIECE_S
+                idle_s = next_s
             for key, _ in ready:
                 if key.fileobj is self._link:
                     data = self._receive()
@@ -167,8 +176,11 @@ class Forkserver:
                 return None
 
     def _start(self, request: SpawnRequest) -> Forked | None:
-        if not sys.modules.keys() >= set(request.imports):
-            _preload(request.imports)
+        missing = [name for name in request.imports if name not in sys.modules]
+        if self._forks_first:
+            self._when_idle.extend(missing)
+        elif missing:
+            _preload(missing)
         listen_fd = self._received_fds.popleft() if request.listens else None
         ours, theirs = socket.socketpair()
         # A signal that came between the fork and the reset of its handlers would wake the wrong process.
@@ -300,6 +312,17 @@ def main() -> NoReturn:
             forked = _single(_inherited(link_fd), modules)
         case other:
             raise ProtocolError(f"forkserver started with {other}: it is a part of loop: run loop instead")
+    if forked:
+        _become(forked)
+    sys.exit(0)
+
+
+def serve_forked(link: socket.socket, root_end: int, modules: Sequence[str]) -> NoReturn:
+    """The life of a forkserver that was forked off its launcher's process, with nothing but these descriptors."""
+    gc.disable()
+    gc.freeze()
+    processes.become_subreaper()
+    forked = Forkserver(link, root_end, modules, forks_first=True).serve()
     if forked:
         _become(forked)
     sys.exit(0)

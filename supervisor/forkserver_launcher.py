@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import processes
 from actors.errors import ProtocolError
-from supervisor import stale_processes
+from supervisor import forkserver, stale_processes
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
@@ -34,10 +36,54 @@ _FORKSERVER_TIMEOUT_S = 1.0
 _OWN_END_S = 2.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class EarlyForkserver:
+    """A forkserver that was forked off this process. Only its launcher uses it."""
+
+    pid: int
+    link: socket.socket
+    root_end: socket.socket
+    held_end: socket.socket
+
+    def wait(self) -> int:
+        """Its exit status, when it has ended."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def fork_early(preload: Sequence[str], unshared: Collection[int]) -> EarlyForkserver | None:
+    """Forks a forkserver off this process, which must have no other thread. None: it cannot.
+
+    It starts in no time, since it has our imports. `unshared`: descriptors that it must not have. Its stdout and stderr
+    are ours.
+    """
+    root_end, held_end = socket.socketpair()
+    link, theirs = socket.socketpair()
+    try:
+        pid = os.fork()
+    except OSError:  # the launcher says why when it starts one
+        for each in (root_end, held_end, link, theirs):
+            each.close()
+        return None
+    if pid == 0:
+        os.setpgid(0, 0)
+        for each in (link, held_end):
+            each.close()
+        for fd in unshared:
+            os.close(fd)
+        forkserver.serve_forked(theirs, root_end.detach(), preload)
+    theirs.close()
+    return EarlyForkserver(pid=pid, link=link, root_end=root_end, held_end=held_end)
+
+
+_Running = tuple[int, Callable[[], int]]  # a forkserver's pid, and what waits for its exit status
+
+
 class ForkserverLauncher:
     """Starts actors through a forkserver. A forkserver that dies is replaced at the next start. One thread each."""
 
-    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str]) -> None:
+    def __init__(
+        self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str], early: EarlyForkserver | None = None
+    ) -> None:
         self._reporter = Reporter(on_event)
         self._runtime_dir = runtime_dir
         self._preload = preload
@@ -45,11 +91,11 @@ class ForkserverLauncher:
         self._lock = threading.Lock()
         self._closed = False
         # Nothing is ever written into it. Its end tells the process at the other end that this one is gone.
-        self._root_end, self._held_end = socket.socketpair()
-        self._forkserver = self._make_forkserver()  # now: it imports while the root starts
+        self._root_end, self._held_end = (early.root_end, early.held_end) if early else socket.socketpair()
+        self._forkserver = self._make_forkserver(early)  # now: it imports while the root starts
 
-    def _make_forkserver(self) -> _Forkserver:
-        return _Forkserver(self._reporter, self._runtime_dir, self._preload, self._root_end)
+    def _make_forkserver(self, early: EarlyForkserver | None = None) -> _Forkserver:
+        return _Forkserver(self._reporter, self._runtime_dir, self._preload, self._root_end, early)
 
     def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
@@ -92,7 +138,14 @@ class ForkserverLauncher:
 class _Forkserver:
     """One forkserver process, seen from the root, and the thread that reads its reports until it is gone."""
 
-    def __init__(self, reporter: Reporter, runtime_dir: Path, preload: Sequence[str], root_end: socket.socket) -> None:
+    def __init__(
+        self,
+        reporter: Reporter,
+        runtime_dir: Path,
+        preload: Sequence[str],
+        root_end: socket.socket,
+        early: EarlyForkserver | None,
+    ) -> None:
         self._reporter = reporter
         self._runtime_dir = runtime_dir
         self._root_end = root_end
@@ -103,8 +156,13 @@ class _Forkserver:
         self._gone = False
         self._pid: int | None = None
         # Orders wait in the socket until the process reads them, so no caller waits for its start.
-        self._link, theirs = socket.socketpair()
-        self._thread = threading.Thread(target=self._tend, args=(theirs, preload), name="forkserver", daemon=True)
+        if early is None:
+            self._link, theirs = socket.socketpair()
+            begin = lambda: self._start(theirs, preload)  # noqa: E731
+        else:
+            self._link = early.link
+            begin = lambda: (early.pid, early.wait)  # noqa: E731
+        self._thread = threading.Thread(target=self._tend, args=(begin,), name="forkserver", daemon=True)
         self._thread.start()
 
     def start(self, request: SpawnRequest, listening: socket.socket | None) -> bool:
@@ -140,8 +198,8 @@ class _Forkserver:
 
     # --- in the thread ------------------------------------------------------------------------------------------
 
-    def _tend(self, theirs: socket.socket, preload: Sequence[str]) -> None:
-        why = self._watch(theirs, preload)
+    def _tend(self, begin: Callable[[], _Running]) -> None:
+        why = self._watch(begin)
         with self._lock:
             self._gone = True
             children = list(self._children.values())
@@ -155,28 +213,30 @@ class _Forkserver:
         for request, started in children:
             self._reporter.report(lost(request) if started else failed(request, why))
 
-    def _watch(self, theirs: socket.socket, preload: Sequence[str]) -> str:
-        """Runs the forkserver until it is gone; says how it ended."""
+    def _start(self, theirs: socket.socket, preload: Sequence[str]) -> _Running:
         with theirs:
-            try:
-                fds = [theirs.fileno(), self._root_end.fileno()]
-                # A process group of its own in the root's session, not a session. When the root dies, the system sends
-                # SIGHUP and SIGCONT to an orphaned group that is stopped (POSIX). So a stopped forkserver sees the end
-                # of its root as well.
-                process = start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
-            except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
-                return f"cannot start the forkserver: {error}"
-        self._pid = process.pid
-        record = processes.record(
-            stale_processes.records_root(self._runtime_dir) / stale_processes.FORKSERVER, process.pid
-        )
+            fds = [theirs.fileno(), self._root_end.fileno()]
+            # A process group of its own in the root's session, not a session. When the root dies, the system sends
+            # SIGHUP and SIGCONT to an orphaned group that is stopped (POSIX). So a stopped forkserver sees the end of
+            # its root as well.
+            process = start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
+        return process.pid, process.wait
+
+    def _watch(self, begin: Callable[[], _Running]) -> str:
+        """Runs the forkserver until it is gone; says how it ended."""
+        try:
+            pid, wait = begin()
+        except (OSError, ValueError) as error:  # ValueError: everything was closed meanwhile
+            return f"cannot start the forkserver: {error}"
+        self._pid = pid
+        record = processes.record(stale_processes.records_root(self._runtime_dir) / stale_processes.FORKSERVER, pid)
         frames = Frames(Event)
         while data := self._receive():
             for event in frames.feed(data):
                 self._take(event)
-        processes.wait_ended(process.pid)
+        processes.wait_ended(pid)
         self._pid = None  # before it may become another's
-        status = process.wait()
+        status = wait()
         if record:
             record.unlink(missing_ok=True)
         return f"the forkserver ended: exit status {status}"

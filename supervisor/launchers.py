@@ -26,12 +26,13 @@ from typing import Protocol
 
 from actors.edges import environments, processes
 from supervisor import stale_processes
-from supervisor.forkserver_launcher import ForkserverLauncher
+from supervisor.forkserver_launcher import EarlyForkserver, ForkserverLauncher, fork_early
 from supervisor.launcher_parts import OnEvent
 from supervisor.portable_launcher import PortableLauncher
 from supervisor.spawning import Event, Exited, SpawnRequest, Started, StartFailed
 
 __all__ = [
+    "EarlyForkserver",
     "Event",
     "Exited",
     "ForkserverLauncher",
@@ -40,6 +41,8 @@ __all__ = [
     "SpawnRequest",
     "StartFailed",
     "Started",
+    "fork_early",
+    "forks",
     "make_launcher",
 ]
 
@@ -73,16 +76,27 @@ class Launcher(Protocol):
         ...
 
 
+def forks(*, portable: bool = False) -> bool:
+    """Whether a forkserver starts the actors on this system."""
+    is_portable = portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"}
+    return processes.HAS_SUBREAPER and not is_portable
+
+
 def make_launcher(
-    on_event: OnEvent, *, runtime_dir: Path, portable: bool = False, preload: Sequence[str] = ("actors.actor_process",)
+    on_event: OnEvent,
+    *,
+    runtime_dir: Path,
+    portable: bool = False,
+    preload: Sequence[str] = ("actors.actor_process",),
+    early: EarlyForkserver | None = None,
 ) -> Launcher:
     """Returns the launcher for this system. `runtime_dir` belongs to this root alone, which holds its lock.
 
     First ends what a killed root has left there. `preload` names the modules that actors need; they must not start
     threads. A forkserver imports them once for all actors, those with the prefix `WHEN_IDLE` after the first actors
-    were started. Without a forkserver the spare process imports them.
+    were started. Without a forkserver the spare process imports them. `early`: the first forkserver, which runs.
     """
     stale_processes.kill(stale_processes.records_root(runtime_dir))
-    if portable or environments.own("LOOP_PORTABLE") == {"LOOP_PORTABLE": "1"} or not processes.HAS_SUBREAPER:
+    if early is None and not forks(portable=portable):
         return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
-    return ForkserverLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
+    return ForkserverLauncher(on_event, runtime_dir=runtime_dir, preload=preload, early=early)

@@ -4,6 +4,8 @@ Its stdin is its lifeline, and its lease the second one: when either ends, it en
 started. It decides nothing else. Home's start arguments name paths of home; `placed` puts those of the host in their
 place, with the host's own environment: no variable of home travels.
 
+The forkserver of its actors is forked off it, before it has a thread: it has nothing to import that the shim has.
+
 stdout carries frames alone; what anybody prints goes to stderr, which ssh brings home.
 """
 
@@ -33,19 +35,20 @@ from actors.edges import environments, files, processes
 from actors.errors import LoopError, ProtocolError
 from actors.machines.lease import Held
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, LeaseAsked, LeaseGranted, Reach, ToShim
-from supervisor.launchers import Launcher, make_launcher
+from supervisor.launchers import EarlyForkserver, Launcher, fork_early, forks, make_launcher
 from supervisor.runtime_dirs import make_base
 from supervisor.spawning import Event, Frames, SignalRequest, SpawnRequest, failed, frame
 
 _READ_BYTES = 65_536
 EXIT_LEASE_ENDED = 3
-PRELOAD = ("actors.actor_process", "actors.agent")
+# The actors' imports, in pieces: the first actor starts between two of them, and imports the rest itself.
+PRELOAD = ("zmq", "pykka", "loguru", "cloudpickle", "actors.actor_process", "actors.agent")
 
 
 class Shim:
     """Serves home until its lifeline or its lease ends. Created and used in the main thread."""
 
-    def __init__(self, begin: Begin, reader: int, writer: int) -> None:
+    def __init__(self, begin: Begin, reader: int, writer: int, early: EarlyForkserver | None = None) -> None:
         if begin.version != VERSION:
             raise ProtocolError(f"home speaks version {begin.version} of the hosts' protocol, this host {VERSION}")
         self._begin = begin
@@ -56,7 +59,7 @@ class Shim:
         self._lock, ended = _take_over(self.run / "shim.lock")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
-        self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD)
+        self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD, early=early)
         self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
         self._bus = _take_socket(begin.bus, self._sockets / "bus.sock")
         self._bridge_port = 0
@@ -193,15 +196,15 @@ def _take_over(path: Path) -> tuple[int, int]:
     return descriptor, ended
 
 
-def main(early: bytes = b"") -> int:
-    """Reads `Begin`, which may be in the bytes that have come `early`, then serves."""
+def main(first: bytes = b"") -> int:
+    """Reads `Begin`, which may be in the bytes that have come first, then serves."""
     reader, writer = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     frames = Frames(ToShim)
-    begin: object = next(iter(frames.feed(early)), None)
+    begin: object = next(iter(frames.feed(first)), None)
     while begin is None:
         data = os.read(reader, _READ_BYTES)
         if not data:
@@ -209,7 +212,9 @@ def main(early: bytes = b"") -> int:
         begin = next(iter(frames.feed(data)), None)
     if not isinstance(begin, Begin):
         raise ProtocolError(f"home begins with {type(begin).__name__}")
-    return Shim(begin, reader, writer).serve(frames)
+    # The forkserver imports what the actors need while we take over, and while home asks for the first of them.
+    early = fork_early(PRELOAD, [reader, writer]) if forks() else None
+    return Shim(begin, reader, writer, early).serve(frames)
 
 
 def run(begin: str) -> NoReturn:

@@ -122,6 +122,7 @@ class SshLink:
         self._tell = tell  # what the programs there print: a line at a time, any thread
         self._words: deque[str] = deque(maxlen=20)
         self._writing = threading.Lock()
+        self._early = b""  # of the shim's words: they came with the last line before them
         self._process: subprocess.Popen[bytes] | None = None
         self._hearing: threading.Thread | None = None
         self._timer: threading.Timer | None = None
@@ -219,16 +220,21 @@ class SshLink:
                     return
 
     def _line(self) -> str:
-        line = b""
-        while not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
-            data = self.read(1)
+        """The next line. A read for each byte would wait each time for its turn in a process that is busy."""
+        while b"\n" not in self._early and len(self._early) < _LONGEST_LINE:
+            data = self._read(READ_BYTES)
             if not data:
                 raise self.failed()
-            line += data
+            self._early += data
+        line, _, self._early = self._early.partition(b"\n")
         return line.decode(errors="replace")
 
     def read(self, most: int = READ_BYTES) -> bytes:
         """What comes next from the shim; b"" = the link has ended."""
+        early, self._early = self._early[:most], self._early[most:]
+        return early or self._read(most)
+
+    def _read(self, most: int) -> bytes:
         process = self._process
         assert process is not None, "the link is not open"
         assert process.stdout is not None
@@ -239,6 +245,8 @@ class SshLink:
 
     def is_heard(self, timeout_s: float) -> bool:
         """Waits until `read` does not block. False: it still does."""
+        if self._early:
+            return True
         process = self._process
         assert process is not None, "the link is not open"
         assert process.stdout is not None

@@ -91,9 +91,18 @@ class SshHost:
 
     def stop(self, sign: str) -> list[int]:
         """Stops, as SIGSTOP does, each process in its network whose command line has these words."""
-        found = [pid for pid, words in self.commands_by_pid().items() if sign in words]
+        found = self.pids_of(sign)
         for pid in found:
             os.kill(pid, signal.SIGSTOP)
+        return found
+
+    def pids_of(self, sign: str) -> list[int]:
+        """Each process in its network whose command line has these words; of `SHIM` not what was forked off a shim."""
+        found = []
+        for pid, words in self.commands_by_pid().items():
+            with suppress(psutil.NoSuchProcess):
+                if sign in words and not (sign == SHIM and SHIM in " ".join(_parent(pid).cmdline())):
+                    found.append(pid)
         return found
 
     def reboot(self) -> None:
@@ -129,9 +138,9 @@ class SshHost:
     def kill(self, sign: str) -> int:
         """Kills each process in its network whose command line has these words. Returns how many."""
         count = 0
-        for pid in self.pids():
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                if sign in " ".join(psutil.Process(pid).cmdline()) and (self.sshd is None or pid != self.sshd.pid):
+        for pid in self.pids_of(sign):
+            with suppress(ProcessLookupError):
+                if self.sshd is None or pid != self.sshd.pid:
                     os.kill(pid, signal.SIGKILL)
                     count += 1
         return count
@@ -201,6 +210,10 @@ class SshHost:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 processes.wait_ended(pid, 5.0)
+
+
+def _parent(pid: int) -> psutil.Process:
+    return psutil.Process(psutil.Process(pid).ppid())
 
 
 def _drain(stream: IO[bytes]) -> None:

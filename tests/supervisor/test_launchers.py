@@ -28,7 +28,9 @@ from supervisor.stale_processes import records_directory
 
 HERE = str(Path(__file__).parent)
 PATIENCE_S = 20  # the machine may be busy; the waits end with the event
-ON_LINUX = pytest.param(False, id="forkserver", marks=[] if processes.HAS_SUBREAPER else pytest.mark.xfail(run=False))
+NEEDS_LINUX = [] if processes.HAS_SUBREAPER else [pytest.mark.xfail(run=False)]
+ON_LINUX = pytest.param(False, id="forkserver", marks=NEEDS_LINUX)
+FORKED = pytest.param("early", id="forked off", marks=NEEDS_LINUX)
 
 
 class Stage:
@@ -328,15 +330,18 @@ def test_closing_ends_a_stopped_forkserver(forkserver_stage):
 ROOT = """
 import json, os, queue, sys
 from pathlib import Path
-from supervisor.launchers import Started, SpawnRequest, make_launcher
+from supervisor.launchers import Started, SpawnRequest, fork_early, make_launcher
 
-directory, ear, portable, *preload = sys.argv[1:]
-sys.path.append(os.environ["LAUNCHED"])
+directory, ear, kind, imports, *preload = sys.argv[1:]
+sys.path.extend(os.environ["LAUNCHED"].split(os.pathsep))
+early = fork_early(preload, ()) if kind == "early" else None
 events = queue.Queue()
-launcher = make_launcher(events.put, runtime_dir=Path(directory), portable=portable == "True", preload=preload)
+launcher = make_launcher(
+    events.put, runtime_dir=Path(directory), portable=kind == "True", preload=preload, early=early
+)
 for child in ("run/worker", "run/reviewer"):
     launcher.start(SpawnRequest(child=child, incarnation=1, entry="launched:tree",
-                              arguments=json.dumps({"ear": ear}).encode()))
+                              arguments=json.dumps({"ear": ear}).encode(), imports=tuple(imports.split())))
     assert isinstance(events.get(), Started)
 forkserver = getattr(launcher, "_forkserver", None)
 print(json.dumps({"forkserver": forkserver._pid if forkserver else None}), flush=True)
@@ -349,14 +354,14 @@ def make_root(make_stage, tmp_path):
     """A root in a process of its own, with two actors and their trees."""
     roots = []
 
-    def make(portable, preload=()):
+    def make(kind, preload=(), imports=""):
         stage = make_stage(True)  # only to listen
         root = subprocess.Popen(
-            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage.address, str(portable), *preload],
+            [sys.executable, "-c", ROOT, str(tmp_path / "other root"), stage.address, str(kind), imports, *preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "LAUNCHED": HERE, "EAR": stage.address},
+            env={**os.environ, "LAUNCHED": f"{HERE}{os.pathsep}{tmp_path}", "EAR": stage.address},
         )
         roots.append(root)
         facts = [stage.hear(), stage.hear()]
@@ -373,7 +378,7 @@ def make_root(make_stage, tmp_path):
         root.stdout.close()
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX, pytest.param(True, id="portable")])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED, pytest.param(True, id="portable")])
 def test_a_killed_root_takes_everything_with_it(make_root, portable):
     root, forkserver, facts = make_root(portable)
     root.kill()
@@ -381,7 +386,7 @@ def test_a_killed_root_takes_everything_with_it(make_root, portable):
     assert forkserver is None or all_gone([forkserver])
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED])
 def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable):
     root, _, facts = make_root(portable)
     for one in facts:
@@ -390,13 +395,23 @@ def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED])
 def test_a_killed_root_takes_everything_with_it_though_its_forkserver_is_stopped(make_root, portable):
     root, forkserver, facts = make_root(portable)
     os.kill(forkserver, signal.SIGSTOP)
     root.kill()
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
     assert all_gone([forkserver])
+
+
+@pytest.mark.parametrize("kind", [FORKED])
+def test_no_request_waits_for_an_import_of_a_forkserver_that_was_forked_off(make_root, tmp_path, kind):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "held_back.py").write_text(f"open({str(gate)!r}).close()\n")
+    _, forkserver, facts = make_root(kind, imports="held_back")  # returns when both are started
+    assert {psutil.Process(one["pid"]).ppid() for one in facts} == {forkserver}
+    gate.open("w").close()  # returns when it imports that, for the successors
 
 
 IDLE_ROOT = """
