@@ -16,16 +16,21 @@ that hands the work over. A turn that continues it may be moved, too, e.g. after
 
 A message (of the peer or the user) may also be steered into a running turn (its `carrier`); it then settles with that
 turn.
+
+turn_events and turn_ledger are data. turn_costs counts what the attempts have used. Here is the state after an event,
+and what follows.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import msgspec
 
 from actors.errors import IllegalEventError
 from actors.machines import backoff, continuations, usage
+from actors.machines.turn_costs import attempt_spent as attempt_spent
+from actors.machines.turn_costs import costs_of as costs_of
+from actors.machines.turn_costs import running_cost as running_cost
+from actors.machines.turn_costs import with_all_attempts as with_all_attempts
 from actors.machines.turn_events import EVENTS as EVENTS
 from actors.machines.turn_events import TRANSITIONS as TRANSITIONS
 from actors.machines.turn_events import AccountChosen as AccountChosen
@@ -44,6 +49,15 @@ from actors.machines.turn_events import TurnSeen as TurnSeen
 from actors.machines.turn_events import TurnSpent as TurnSpent
 from actors.machines.turn_events import TurnSubmitted as TurnSubmitted
 from actors.machines.turn_events import TurnWithdrawn as TurnWithdrawn
+from actors.machines.turn_ledger import ITS_OWN_AFFAIR
+from actors.machines.turn_ledger import MAIL_MEMORY as MAIL_MEMORY
+from actors.machines.turn_ledger import MESSAGES as MESSAGES
+from actors.machines.turn_ledger import Cost as Cost
+from actors.machines.turn_ledger import Entry as Entry
+from actors.machines.turn_ledger import Ledger as Ledger
+from actors.machines.turn_ledger import is_settled as is_settled
+from actors.machines.turn_ledger import knows as knows
+from actors.machines.turn_ledger import sent_as as sent_as
 from actors.messages import ROLE_PROMPT, FoundTurn, Purpose, TurnOutcome, Usage
 
 # An agent that dies this often in the same turn is killed by the turn itself.
@@ -52,80 +66,8 @@ MAX_TRIES = 6
 # Full sessions in a row that were replaced, before the run is told that this does not help.
 MOST_MOVES = 3
 
-# The bridge has one delivery in flight per recipient, so only the last settled mail can come again. Some more are
-# kept; not all of them, because the cost of a mail must stay flat over 100,000 of them.
-MAIL_MEMORY = 64
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One open turn. `message_id` is the user-message id under which it was, or will be, sent."""
-
-    turn_id: str
-    purpose: Purpose
-    prompt: str
-    model: str
-    message_id: str
-    status: Status = "intended"
-    carrier: str = ""
-    remembered: bool = True  # as of the last cut
-    cuts: int = 0  # how often it was cut: after the first, a continuation is sent instead of the prompt
-    tries: int = 0  # how often it was handed over as a turn of its own
-    continues: str = ""
-    reminder: str = ""
-    typed: bool = False  # the answer of a review, as JSON where the agent can be bound to a schema
-    texts: Mapping[str, str] = {}  # as in `TurnIntended`
-    moved: bool = False  # into a new session
-    deferrals: int = 0
-    waiting_since_ms: int = 0  # of the first deferral, Unix ms
-    not_before_ms: int = 0  # Unix ms
-    began_ms: int = 0  # when it was first handed over, Unix ms; 0: not yet, or unknown
-    within_ms: int = 0  # as in `TurnIntended`
-    silences: int = 0  # how many times in a row it was interrupted because nothing was heard
-    command: str = ""  # as in `TurnSubmitted`
-    spent: Usage = Usage()  # of this attempt, as far as it was reported
-    spent_before: Usage = Usage()  # of the attempts before it
-
-
-# Turns that bring a message, and that the run does not wait for.
-MESSAGES: frozenset[Purpose] = frozenset({"mail", "human"})
-
-# Purposes that only the session itself resumes.
-_ITS_OWN_AFFAIR: frozenset[Purpose] = MESSAGES | {ROLE_PROMPT}
-
 # A verdict must be a reviewer's last words: mail waits for the end of such a turn.
 UNDISTURBED: frozenset[Purpose] = frozenset({"review", "plan-review"})
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """The usage of a turn that nothing outside the session waits for."""
-
-    turn_id: str
-    purpose: Purpose
-    model: str  # "" = the session's own
-    usage: Usage
-
-
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """Open turns in order of intention, how the run's own turns ended, and the last messages that were settled.
-
-    `turns` counts all that have settled as turns of their own; `spent` is their total cost. `costs` has the last
-    `MAIL_MEMORY` of the session's own turns: their receiver may have missed them.
-    """
-
-    session_id: str = ""
-    full: bool = False  # the session is: the next one is new
-    lost: bool = False  # the session before this one was, and nothing is finished since
-    standing: frozenset[str] = frozenset()  # ids of the run's unfinished turns in this session
-    open: dict[str, Entry] = {}
-    settled: dict[str, TurnOutcome] = {}
-    settled_mail: tuple[str, ...] = ()
-    turns: int = 0
-    spent: Usage = Usage()
-    costs: tuple[Cost, ...] = ()
-    answered: str = ""  # id of the last user message that the agent certainly answered in this session
-    account: int = 0  # the agent's account in use
-    moves: int = 0  # how many times in a row a turn of the run was moved out of a full session, and none finished
-    used_up: dict[int, int] = {}  # accounts that cannot work, until then, Unix ms
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,21 +80,6 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Order: look the entry's message id up in the agent's transcript, and journal the event that `found` gives."""
 
     entry: Entry
-
-
-def knows(ledger: Ledger, turn_id: str) -> bool:
-    """Whether the turn was ever intended: a repeated request for it changes nothing."""
-    return turn_id in ledger.open or is_settled(ledger, turn_id)
-
-
-def is_settled(ledger: Ledger, turn_id: str) -> bool:
-    """Whether the turn is over."""
-    return turn_id in ledger.settled or turn_id in ledger.settled_mail
-
-
-def sent_as(ledger: Ledger, message_id: str) -> Entry | None:
-    """The open entry that was, or will be, sent under this user-message id."""
-    return next((entry for entry in ledger.open.values() if entry.message_id == message_id), None)
 
 
 def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
@@ -221,7 +148,7 @@ def apply(ledger: Ledger, event: LedgerEvent) -> Ledger:
                 not_before_ms=event.not_before_ms,
             )
         case TurnMoved():
-            was_full = not event.silences and entry.purpose not in _ITS_OWN_AFFAIR
+            was_full = not event.silences and entry.purpose not in ITS_OWN_AFFAIR
             ledger = msgspec.structs.replace(ledger, full=True, moves=ledger.moves + was_full)
             changed = _in_new_session(entry, event)
             changed = msgspec.structs.replace(changed, moved=True, silences=event.silences or entry.silences)
@@ -293,7 +220,7 @@ def deferred_until_ms(
     entry: Entry, outcome: TurnOutcome, now_ms: int, *, retry_ms: int, max_wait_ms: int | None
 ) -> int | None:
     """When a message (or role prompt) whose turn ended this way is resent, Unix ms. None: it is over."""
-    if entry.purpose not in _ITS_OWN_AFFAIR:
+    if entry.purpose not in ITS_OWN_AFFAIR:
         return None
     if outcome.status == "limited":
         until_ms = backoff.limit_end_ms(outcome.resets_at_ms, now_ms, entry.deferrals)
@@ -320,7 +247,7 @@ def given_up(ledger: Ledger, outcome: TurnOutcome) -> TurnOutcome:
 
 def was_begun(entry: Entry) -> bool:
     """Whether the run's own turn was begun in an earlier session, so that a new one needs a hand-off."""
-    return entry.purpose not in _ITS_OWN_AFFAIR and (entry.status != "intended" or bool(entry.cuts or entry.continues))
+    return entry.purpose not in ITS_OWN_AFFAIR and (entry.status != "intended" or bool(entry.cuts or entry.continues))
 
 
 def may_carry(ledger: Ledger, turn_id: str) -> bool:
@@ -390,40 +317,3 @@ def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: b
     moves = 0 if is_decided else ledger.moves
     settled = {**ledger.settled, entry.turn_id: outcome}
     return msgspec.structs.replace(after, settled=settled, standing=standing, moves=moves)
-
-
-def last_usage(entry: Entry, outcome: TurnOutcome) -> Usage:
-    """The usage of the last attempt. An agent that was lost, and a transcript, may report less than was seen before."""
-    last = max((outcome.usage, entry.spent), key=lambda each: (each.input_tokens + each.output_tokens, each.cost_usd))
-    if last.cost_usd < outcome.usage.cost_usd:
-        cost, is_known = outcome.usage.cost_usd, outcome.usage.cost_known
-        return msgspec.structs.replace(last, cost_usd=cost, cost_known=is_known)
-    return last
-
-
-def attempt_spent(entry: Entry, outcome: TurnOutcome) -> tuple[TurnSpent, ...]:
-    """The event before the one that begins another attempt: what this one has used, where that is not known yet."""
-    used = last_usage(entry, outcome)
-    known = used == entry.spent or entry.status == "intended"
-    return () if known else (TurnSpent(turn_id=entry.turn_id, usage=used),)
-
-
-def with_all_attempts(entry: Entry, outcome: TurnOutcome) -> TurnOutcome:
-    """The outcome with the usage of the whole turn."""
-    total = usage.together([entry.spent_before, last_usage(entry, outcome)])
-    return msgspec.structs.replace(outcome, usage=total)
-
-
-def running_cost(entry: Entry) -> Cost:
-    """What the turn has used so far."""
-    total = usage.together([entry.spent_before, entry.spent])
-    return Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model, usage=total)
-
-
-def costs_of(entry: Entry, outcome: TurnOutcome) -> tuple[Cost, ...]:
-    """The cost to report: none, if it cost nothing or the run is told of its end anyway."""
-    if entry.purpose not in _ITS_OWN_AFFAIR or outcome.usage == Usage():
-        return ()
-    return (
-        Cost(turn_id=entry.turn_id, purpose=entry.purpose, model=entry.model or outcome.model, usage=outcome.usage),
-    )

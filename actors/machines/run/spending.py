@@ -15,7 +15,7 @@ from actors.machines.run.events import TimePassed, UsageGrew
 from actors.machines.run.jobs.base import Event
 from actors.machines.run.jobs.turn import TurnJob, TurnSettled
 from actors.machines.run.state import RunState
-from actors.machines.turn import MAIL_MEMORY
+from actors.machines.turn_ledger import MAIL_MEMORY
 from actors.messages import Spent, Usage
 from actors.settings import Role
 

@@ -8,7 +8,7 @@ import pytest
 from actors.errors import IllegalEventError
 from actors.machines import projection, run
 from actors.machines.run_status import run_status
-from actors.machines.turn import MAIL_MEMORY
+from actors.machines.turn_ledger import MAIL_MEMORY
 from actors.messages import Purpose, Spent, TurnOutcome, Usage
 from actors.settings import Role
 from tests.actors.machines.test_run import NOW, PASS, Run, finished, in_review
