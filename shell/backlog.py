@@ -80,5 +80,6 @@ class ThreadedWriter(Generic[T]):
 
 def missed(count: int, at_ms: int) -> Progress:
     """The notice for a reader that reads again."""
-    text = f"{count} lines were not shown: the output was not read; the log has them"
+    lines = "1 line was" if count == 1 else f"{count} lines were"
+    text = f"{lines} not shown: the output was not read; the log has them"
     return Progress(at_ms=at_ms, source="console", agent="", kind="note", text=text)

@@ -102,7 +102,7 @@ def actor_lines(actors: Iterable[ActorReport], *, now_ms: int) -> list[str]:
     for actor in actors:
         doing = _doing(actor, now_ms)
         counts = [f"{actor.mailbox} waiting"] if actor.mailbox else []
-        counts += [f"{actor.restarts} restarts"] if actor.restarts else []
+        counts += [counted(actor.restarts, "restart")] if actor.restarts else []
         rows.append([actor.name, actor.state, f"pid {actor.pid}" if actor.pid else "", "; ".join([*counts, *doing])])
     return columns(rows)
 
@@ -126,11 +126,11 @@ def cost_lines(agents: Iterable[AgentStatus], report: Report | None = None) -> l
         return []
     usages = [spending.of_agent(agent, report) for agent in agents]
     rows = [
-        [agent.label, f"{agent.turns} turns", *usage_cells(usage), agent.account]
+        [agent.label, counted(agent.turns, "turn"), *usage_cells(usage), agent.account]
         for agent, usage in zip(agents, usages, strict=True)
     ]
     total = spending.together(usages)
-    rows.append(["total", f"{sum(agent.turns for agent in agents)} turns", *usage_cells(total), ""])
+    rows.append(["total", counted(sum(agent.turns for agent in agents), "turn"), *usage_cells(total), ""])
     return columns(rows)
 
 

@@ -12,7 +12,7 @@ from shell.commands.grammar import Invocation, Subcommand
 
 if TYPE_CHECKING:
     from actors.settings import Price
-    from shell.costs import RunCost
+    from shell.costs import RunCost, TurnCost
 
 NONE = "no agent has reported its usage"
 _BY = ("agent", "turn", "model", "day")
@@ -80,19 +80,22 @@ def _lines(found: Iterable[RunCost]) -> list[str]:
     if not found:
         return [NONE]
     cells = [
-        [by, name or "its default", f"{turns} turns", *tables.usage_cells(usage)]
+        [by, name or "its default", tables.counted(turns, "turn"), *tables.usage_cells(usage)]
         for by in _BY
         for name, (turns, usage) in costs.summed(rows, by).items()
     ]
     if len(found) > 1:
-        cells += [
-            ["run", each.run, f"{sum(row.turns for row in each.rows)} turns", *tables.usage_cells(each.usage)]
-            for each in found
-        ]
+        cells += [["run", each.run, _turns(each.rows), *tables.usage_cells(each.usage)] for each in found]
     total = spending.together(row.usage for row in rows)
-    cells.append(["total", "", f"{sum(row.turns for row in rows)} turns", *tables.usage_cells(total)])
+    cells.append(["total", "", _turns(rows), *tables.usage_cells(total)])
     left = [f"{each.run}: {spending.budget(budget)}" for each in found for budget in each.budgets]
     return [*tables.columns(cells), *left]
+
+
+def _turns(rows: Iterable[TurnCost]) -> str:
+    from shell.tables import counted
+
+    return counted(sum(row.turns for row in rows), "turn")
 
 
 COST = Command(

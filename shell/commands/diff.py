@@ -38,7 +38,12 @@ def _type_diff(prompt: Prompt, rest: str) -> str:
     if answer.output is None:
         raise OperationalError(answer.reason)
     whole = f"all of it: loop diff {found.run_id} {before.number} {after.number}"
-    what = printable(answer.output) or f"checkpoint {after.number} has no other files than {before.number}"
+    same = (
+        f"checkpoint {after.number} is the only one so far: nothing to compare it with"
+        if before == after
+        else f"the files of checkpoint {after.number} are those of checkpoint {before.number}"
+    )
+    what = printable(answer.output) or same
     return f"{what}\n{whole}" if answer.output else what
 
 

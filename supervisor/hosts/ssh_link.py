@@ -326,7 +326,7 @@ class SshLink:
         while data := process.stderr.read(READ_BYTES):
             *lines, rest = (rest + data)[-READ_BYTES * 4 :].split(b"\n")
             for line in lines:
-                self._words.append(valid(line.decode(errors="replace")))
+                self._words.append(valid(line.rstrip(b"\r").decode(errors="replace")))
                 if (named := _PORT.search(self._words[-1])) or _REFUSED in self._words[-1]:
                     self._port.put(int(named[1]) if named else 0)
                 self._tell(self._words[-1])

@@ -192,3 +192,5 @@ def test_a_run_that_is_running_is_not_put_back_and_is_compared_all_the_same(hang
         hanging, "restore", "1", "0", status=1
     )
     assert loop(hanging, "diff", "1") == ""
+    said = execute(FakePrompt(directory=hanging.run_directory()), "diff")
+    assert said == "checkpoint 0 is the only one so far: nothing to compare it with"

@@ -187,7 +187,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.expect("are ready")
     own.ask("restart bridge", "bridge is being restarted")
     own.expect("are ready")
-    own.ask("actors", "bridge +running +pid [0-9]+ +1 restarts")
+    own.ask("actors", "bridge +running +pid [0-9]+ +1 restart")
     own.ask("trace on RunStatus bodies", "trace on")
     own.ask("pause", r'run#1 -> console RunStatus .* bytes, \d+ ms.*"hold": ?"pause"')
     own.ask("trace off", "trace off")

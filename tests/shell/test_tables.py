@@ -125,7 +125,7 @@ def test_cost_is_added_up():
     lines = tables.cost_lines([agent("codex"), agent("claude", role="reviewer", turns=1)])
     assert lines == [
         "codex   2 turns  12,000 tokens in  345 out  $0.12",
-        "claude  1 turns  12,000 tokens in  345 out  $0.12",
+        "claude  1 turn   12,000 tokens in  345 out  $0.12",
         "total   3 turns  24,000 tokens in  690 out  $0.25",
     ]
     assert tables.cost_lines([]) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actors.hosts import Host
 from supervisor.hosts import code
-from supervisor.hosts.ssh_link import HostUnusableError, boot_command, failure
+from supervisor.hosts.ssh_link import HostUnusableError, SshLink, boot_command, failure
 
 SAYS_WHICH = b"import sys; print(sys.executable)"
 
@@ -59,3 +59,11 @@ def test_a_refused_way_back_is_a_line_that_says_what_to_allow():
     error = failure(Host(name="big"), None, words)
     assert isinstance(error, HostUnusableError)
     assert "allow AllowTcpForwarding and AllowStreamLocalForwarding" in str(error)
+
+
+def test_what_ssh_says_is_told_without_the_ends_of_its_lines():
+    told: list[str] = []
+    says = r"printf 'no such host\r\ntry another\n' >&2"
+    with subprocess.Popen(["sh", "-c", says], stderr=subprocess.PIPE) as process:
+        SshLink(Host(name="big"), told.append)._hear(process)
+    assert told == ["no such host", "try another"]

@@ -122,7 +122,7 @@ def _changed(state: RunState, event: TreeTaken, when: str) -> RunState:
     what = f"the tree was changed {when}{names and f': {names}'}"
     state = replace(state, tree=event.tree, moves=state.moves + 1, moved=event.changed or (".",), repeated=False)
     if state.moves > MOST_MOVES:
-        state = steps.say(state, f"{what}; that was change number {state.moves}: the next iteration begins", error=True)
+        state = steps.say(state, f"{what}; that was change number {state.moves}: this iteration is over", error=True)
         text = (
             f"Nothing was approved, because {what}. Look at what was changed; whatever is approved must stay as it is."
         )
