@@ -61,7 +61,7 @@ class SupervisorOptions:
     says whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone,
     and "" when the user has answered and before any child is started. `place` gets a child that is down, the place
     where it is started next, and why. `keep_move` gets a child whose move is to be written down, and where to; None:
-    nowhere any more.
+    nowhere any more. `leases` are those of `Moment`.
     """
 
     key: str
@@ -74,6 +74,7 @@ class SupervisorOptions:
     log: LogSettings
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
     has_operator: Callable[[], bool] = lambda: False
+    leases: Callable[[], dict[str, float]] = dict
     asks: Callable[[str], None] = lambda _question: None
     place: Callable[[str, str, str], None] = lambda _child, _place, _why: None
     keep_move: Callable[[str, str | None, bool], None] = lambda _child, _place, _now: None
@@ -139,7 +140,11 @@ class SupervisorActor(pykka.ThreadingActor):
     def _moment(self) -> Moment:
         options = self._options
         return Moment(
-            now_ms=_monotonic_ms(), unix_ms=wall_ms(), jitter=options.jitter(), has_operator=options.has_operator()
+            now_ms=_monotonic_ms(),
+            unix_ms=wall_ms(),
+            jitter=options.jitter(),
+            has_operator=options.has_operator(),
+            leases=options.leases(),
         )
 
     def _carry_out(self, command: events.Command) -> None:

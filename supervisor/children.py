@@ -15,7 +15,8 @@ from supervisor.spec import ChildSpec, Intensity, SupervisorSpec
 from supervisor.tree_protocol import RunResult
 
 # Heartbeats come once a second from a thread that a busy handler does not stop. Ten missing ones: the process is
-# stopped (SIGSTOP) or starved, and others wait for it in vain.
+# stopped (SIGSTOP) or starved, and others wait for it in vain. From a host they come over its link, which may be silent
+# as long as its lease runs: that is no silence of the actor.
 SILENCE_S = 10.0
 # A handler takes milliseconds; one that takes this long is worth a word. A turn runs beside the mailbox.
 BUSY_MS = 1_000
@@ -35,6 +36,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat | None = None
     heard_ms: int = 0
     heard_at_ms: int = 0
+    silence_s: float = SILENCE_S  # a longer silence is a hang
     cannot_start: str = ""  # its own word for a start failure that is permanent
     stuck: str = ""  # why it is being killed as a hang
     why_down: str = ""
@@ -94,8 +96,8 @@ def hang(child: Child, now_ms: int) -> str:
     beat = child.heartbeat
     if beat is not None and beat.handler_age_ms > child.spec.stuck_after_s * 1000:
         return f"stuck in {beat.handling} for {beat.handler_age_ms / 1000:.0f} s"
-    if now_ms - child.heard_ms > SILENCE_S * 1000:
-        return f"no sign of life for {SILENCE_S:g} s"
+    if now_ms - child.heard_ms > child.silence_s * 1000:
+        return f"no sign of life for {child.silence_s:g} s"
     return ""
 
 
@@ -115,6 +117,7 @@ def report(child: Child, *, restarts_now: int, intensity: Intensity, tree_down: 
         pid=child.pid if child.phase != "down" else 0,
         since_ms=child.ready_at_ms if child.phase == "ready" else 0,
         heard_at_ms=child.heard_at_ms,
+        silence_s=child.silence_s,
         restarts=child.restarts,
         mailbox=beat.mailbox if beat else 0,
         handled=beat.handled if beat else 0,

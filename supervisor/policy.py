@@ -93,10 +93,10 @@ def classify(*, code: int | None, signal: int | None, ready: bool, asked_to_stop
     """
     if asked_to_stop:
         return "shutdown"
+    if code is None and signal is None:  # also where it was silent before: that was its host's end
+        return "lost"
     if stuck:
         return "hang"
-    if code is None and signal is None:
-        return "lost"
     if code == 0:
         return "normal"
     if code == EXIT_PERMANENT:  # said on purpose, also by an actor that found it out after it was ready

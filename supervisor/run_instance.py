@@ -217,6 +217,7 @@ class RunInstance:
                 log=run_log(spec),
                 publish=self._handler.children,
                 has_operator=lambda: waits_for_user or spec.has_prompt or self._control.has_operator(),
+                leases=lambda: {host.name: host.stop_after_s for host in list(self._known_hosts.values())},
                 asks=self._asks,
                 place=self._place,
                 keep_move=self._keep_move,

@@ -6,13 +6,15 @@ for. Each method keeps the tree and the commands in step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from actors.messages import StopActor
-from supervisor.children import Child, Tree
+from supervisor.children import SILENCE_S, Child, Tree
 from supervisor.tree_protocol import AskUser, Command, KillChild, KillDue, ReadyOverdue, StartChild, TellChild, Wake
 
 # By then the whole tree is gone: a Procfile manager gives the whole stop 5 s.
@@ -20,12 +22,15 @@ STOP_S = 3.0
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """The circumstances of an event: monotonic time, the user's clock, chance, and whether a user is attached."""
+    """The circumstances of an event: monotonic time, the user's clock, chance, whether a user is attached, and the
+    leases of hosts.
+    """
 
     now_ms: int  # monotonic
     unix_ms: int
     jitter: float = 0.0  # random, in [0, 1)
     has_operator: bool = False  # a user can be asked
+    leases: Mapping[str, float] = MappingProxyType({})  # by host: seconds for which its link may be silent
 
 
 class TreeStep:
@@ -67,6 +72,7 @@ class TreeStep:
                     was_ready=child.was_ready,
                     why_down=child.why_down,
                     heard_at_ms=child.heard_at_ms,
+                    silence_s=SILENCE_S + self.at.leases.get(child.place, 0.0),
                     place=child.place,
                     came_from=child.came_from,
                 ),

@@ -36,6 +36,7 @@ class ActorReport(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     since_ms: int = 0  # when the incarnation became ready
     heard_at_ms: int = 0  # last heartbeat
+    silence_s: float = 10.0  # a longer silence is a hang
     restarts: int = 0
     mailbox: int = 0  # messages that wait
     handled: int = 0

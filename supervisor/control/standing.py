@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from actors.errors import OperationalError, UserError
 from actors.machines.run_status import counted_down
 from actors.messages import AgentContact, AgentStatus, CheckStatus, Message, Notable, Progress, RunStatus
-from supervisor.children import SILENCE_S
 from supervisor.control.protocol import ActorReport
 
 # Heartbeats come once a second. Three missing ones are no accident; the user sees it before the supervisor acts.
@@ -149,7 +148,7 @@ class RunStanding:
             actor = replace(actor, last_event=last_event, last_event_at_ms=last.at_ms)
         silence_ms = now_ms - actor.heard_at_ms
         if actor.state in ("running", "busy") and actor.heard_at_ms and silence_ms > SILENT_MS:
-            why = f"no sign of life for {silence_ms // 1_000} s; it is killed after {SILENCE_S:g} s"
+            why = f"no sign of life for {silence_ms // 1_000} s; it is killed after {actor.silence_s:g} s"
             return replace(actor, state="stuck", why=why)
         if agent is None or not agent.turn_id or actor.state != "running":
             return actor

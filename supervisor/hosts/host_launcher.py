@@ -1,8 +1,9 @@
 """The launcher of one run's actors on one host: keeps the link, hands requests to the shim there, grants its lease.
 
 Lives in the root process. It restarts no actor. A link that has ended is made again: the next shim ends what the lost
-one has left, and then the exits are reported. If the host does not come back, they are reported when its lease has
-certainly ended. So an incarnation is never reported as ended while it may still write.
+one has left, and then the exits are reported. If the host does not come back, or another machine comes in its name,
+they are reported when its lease has certainly ended. So an incarnation is never reported as ended while it may still
+write.
 
 A link over which no lease is asked for is ended here. A stopped shim looks alive to ssh.
 """
@@ -60,6 +61,7 @@ class _Link:
     ssh: Link
     reader: Frames = field(default_factory=lambda: Frames(FromShim))
     granted: Granted
+    machine: str = ""  # see `Begun`
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class HostLauncher:
         self._connecting = threading.Lock()
         self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
         self._asked_s: dict[tuple[str, int], float] = {}
+        self._leases: dict[str, Granted] = {}  # the newest one of each machine that was this host
         self._closed = threading.Event()
         self._serving = threading.Thread(target=self._serve, name=f"host {host.name}", daemon=True)
         self._serving.start()
@@ -210,6 +213,21 @@ class HostLauncher:
         with self._connecting:
             self._connect_alone(wait_s)
 
+    def _connect_within(self, left_s: float) -> None:
+        """As `_connect`. What a link waits for by itself may be longer, and the lease decides."""
+        over = threading.Timer(left_s, self._close_opening)
+        over.start()
+        try:
+            self._connect(left_s)
+        finally:
+            over.cancel()
+
+    def _close_opening(self) -> None:
+        with self._guard:
+            opening = self._opening if self._link is None else None
+        if opening is not None:
+            opening.close()
+
     def _waits(self, why: str) -> None:
         self._set_report(why=why)
         self._home.tell(why)
@@ -240,8 +258,10 @@ class HostLauncher:
             raise
         for message in early:
             self._take(link, message)
+        link.machine = begun.machine
         with self._guard:
             self._link = link
+            self._leases[link.machine] = link.granted
         self._set_report(state="connected", since_ms=wall_ms(), why="", python=begun.python)
         took = time.monotonic() - begun_s
         logger.info(
@@ -340,12 +360,13 @@ class HostLauncher:
         attempt = 0
         while (left_s := link.granted.given_up_in_s(time.monotonic())) > 0 and not self._closed.is_set():
             try:
-                self._connect(left_s)
+                self._connect_within(left_s)
             except LoopError as error:
                 logger.info("{}", error)
                 self._failed("away", str(error))
             else:
                 self._home.tell(f"host {self.host.name} is back")
+                self._wait_for_other_machines()
                 break
             self._closed.wait(min(left_s, RETRY_S[min(attempt, len(RETRY_S) - 1)]))
             attempt += 1
@@ -355,6 +376,19 @@ class HostLauncher:
         for request in children:
             self._forget(request.child, request.incarnation)
             self._reporter.report(lost(request))
+
+    def _wait_for_other_machines(self) -> None:
+        """The shim that has just begun could end nothing on another machine: only the lease there does."""
+        with self._guard:
+            here = self._link.machine if self._link is not None else None
+            others = [granted for machine, granted in self._leases.items() if machine != here]
+        wait_s = max((each.given_up_in_s(time.monotonic()) for each in others), default=0.0)
+        if wait_s > 0:
+            self._home.tell(
+                f"host {self.host.name} is another machine now: its actors start there in "
+                f"{span(round(wait_s * 1_000))}, when none of them can live on the one before"
+            )
+            self._closed.wait(wait_s)
 
     def _forget(self, child: str, incarnation: int) -> None:
         with self._guard:

@@ -33,6 +33,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     python: str
     pid: int
     ended: int = 0  # how many processes of a predecessor were ended
+    machine: str = ""  # where that could be done: another machine of this name has another one
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -27,7 +27,7 @@ from zmq.utils.monitor import parse_monitor_message
 from actors.edges import join_keys
 from actors.edges.socket_loop import SocketLoop
 from actors.errors import LoopError, OperationalError, ProtocolError
-from actors.machines import joining
+from actors.machines import joining, lease
 from actors.wire.unpack import Unpacker
 from supervisor.hosts import code
 from supervisor.hosts.channels import Channels
@@ -49,7 +49,8 @@ from supervisor.hosts.join_protocol import (
 )
 from supervisor.hosts.link import HostUnreachableError
 
-ALIVE_MS, DEAD_MS = 5_000, 15_000  # as the ssh link
+ALIVE_MS = 5_000
+DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # what is shorter than a lease ends no connection
 HANDSHAKE_MS = 10_000
 LOOK_S = 1.0  # between two looks at the list of keys, and at connections that have gone
 ANSWER_S = 10.0
@@ -69,7 +70,7 @@ class Session:
     channels: Channels
     why: str = ""  # it has ended
     listeners: dict[int, Callable[[], socket.socket]] = field(default_factory=dict)
-    asked: dict[int, Future[int]] = field(default_factory=dict)
+    asked: dict[int, tuple[int, Future[int]]] = field(default_factory=dict)  # by listener: for which shim
     shims: set[int] = field(default_factory=set)  # those that live; guarded by the listener's condition
     number: int = 0
 
@@ -143,7 +144,7 @@ class JoinListener:
 
         def begin() -> int:
             number = session.number = session.number + 4
-            session.listeners[number], session.asked[number] = connect, answer
+            session.listeners[number], session.asked[number] = connect, (shim, answer)
             self._say(session, Listen(listener=number, shim=shim, path=path))
             return number
 
@@ -293,8 +294,8 @@ class JoinListener:
         elif message.version != VERSION or message.code != code.digest():
             why = f"another version of loop is on {name}: install the same one there"
         if why:
-            self._send(identity, Refused(why=why))
             self._note_words(name, f"host {name}: {why}")
+            self._send(identity, Refused(why=why))
             return
         if (before := self._joined.get(name)) is not None:
             self._end(before, f"{name} has dialled in again, with another loop join", says=True)
@@ -321,7 +322,7 @@ class JoinListener:
             case Accepted():
                 self._accept(session, message)
             case Listening():
-                answer = session.asked.pop(message.listener, None)
+                _, answer = session.asked.pop(message.listener, (0, None))
                 if answer is None:
                     return
                 if message.error:
@@ -358,21 +359,27 @@ class JoinListener:
     def _end(self, session: Session, why: str, *, says: bool = False) -> None:
         if session.why:
             return
+        session.why = why
         if says:
             self._send(session.identity, Refused(why=why))
-        session.why = why
         self._sessions.pop(session.identity, None)
         with self._news:
             if self._joined.get(session.name) is session:
                 del self._joined[session.name]
             self._news.notify_all()
         session.channels.end_all(why)
-        for answer in session.asked.values():
-            answer.set_exception(HostUnreachableError(f"host {session.name}: {why}"))
-        session.asked.clear()
+        self._answer_none(session, why)
         logger.info("host {}: {}", session.name, why)
 
+    def _answer_none(self, session: Session, why: str, *shims: int) -> None:
+        """Nobody will answer what was asked for these shims; without one, for any."""
+        for listener, (shim, answer) in list(session.asked.items()):
+            if not shims or shim in shims:
+                del session.asked[listener]
+                answer.set_exception(HostUnreachableError(f"host {session.name}: {why}"))
+
     def _shim_ended(self, session: Session, number: int, why: str) -> None:
+        self._answer_none(session, why or "it does not answer", number)
         with self._news:
             session.shims.discard(number)
             self._news.notify_all()

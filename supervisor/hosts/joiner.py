@@ -28,7 +28,7 @@ from actors.edges import environments, processes
 from actors.edges.join_keys import HostKey
 from actors.edges.socket_loop import Socket, SocketLoop
 from actors.errors import PermanentError, ProtocolError
-from actors.machines import joining
+from actors.machines import joining, lease
 from actors.text import valid
 from actors.wire.unpack import Unpacker
 from supervisor.hosts import code
@@ -50,7 +50,8 @@ from supervisor.hosts.join_protocol import (
     Welcome,
 )
 
-ALIVE_MS, DEAD_MS = 5_000, 15_000  # as home
+ALIVE_MS = 5_000
+DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # as home
 CONNECT_MS = 10_000
 HANDSHAKE_S = 15.0
 RETRY_S = 1.0

@@ -56,7 +56,7 @@ class Shim:
         self._root = Path(begin.root).expanduser()
         self.run = self._root / "runs" / quote(begin.key, safe="")
         files.make_private(self.run)
-        self._lock, ended = _take_over(self.run / "shim.lock")
+        self._lock, ended, machine = _take_over(self.run / "shim.lock")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
         self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD, early=early)
@@ -73,6 +73,7 @@ class Shim:
                     python=sys.version.split()[0],
                     pid=os.getpid(),
                     ended=ended,
+                    machine=machine,
                 )
             )
         )
@@ -176,24 +177,33 @@ def _take_socket(given: str, wanted: Path) -> Path | None:
         return path
 
 
-def _take_over(path: Path) -> tuple[int, int]:
-    """Takes the lock of the run on this host; ends a predecessor that still holds it. Returns how many it has ended."""
+def _take_over(path: Path) -> tuple[int, int, str]:
+    """Takes the lock of the run on this host; ends a predecessor that still holds it.
+
+    Returns how many it has ended, and a name of this file: only here could they be ended.
+    """
     descriptor = files.open_own(path, os.O_RDWR)
     ended = 0
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid, _, started = os.pread(descriptor, 100, 0).decode(errors="replace").partition(" ")
+            pid, started, _ = _holder(descriptor)
             if pid.isdecimal() and processes.end_stale(int(pid), started):
                 ended = 1
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # released with the last of them
+        machine = _holder(descriptor)[2] or os.urandom(8).hex()
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {processes.start_time(os.getpid())}".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} {processes.start_time(os.getpid())} {machine}".encode(), 0)
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor, ended
+    return descriptor, ended, machine
+
+
+def _holder(descriptor: int) -> list[str]:
+    """The pid and the start time of the last one that held the lock, and the name of its file; "" = not known."""
+    return [*os.pread(descriptor, 200, 0).decode(errors="replace").split(), "", "", ""][:3]
 
 
 def main(first: bytes = b"") -> int:

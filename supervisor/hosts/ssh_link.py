@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import queue
 import re
 import select
@@ -31,7 +32,7 @@ from supervisor.hosts import code, stage1
 from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
 
 CONNECT_S = 10
-ALIVE_S, ALIVE_COUNT = 5, 3  # a link that is cut ends after 15 to 20 s
+ALIVE_S, ALIVE_COUNT = 5, 3  # ssh takes a link for dead after that long, or when its lease has ended: see `_options`
 START_S = 30.0  # until the program there speaks
 INSTALL_S = 600.0
 _LONGEST_LINE = 10_000
@@ -164,7 +165,7 @@ class SshLink:
             "BatchMode": "yes",
             "ConnectTimeout": str(CONNECT_S),
             "ServerAliveInterval": str(ALIVE_S),
-            "ServerAliveCountMax": str(ALIVE_COUNT),
+            "ServerAliveCountMax": str(max(ALIVE_COUNT, math.ceil(self.host.stop_after_s / ALIVE_S))),
             "ExitOnForwardFailure": "no",
             "ClearAllForwardings": "no",
             "LogLevel": "INFO",  # it names the port

@@ -1,5 +1,6 @@
 """Agents' actors on a host that dials in: `loop join` with a home of its own, and embedded agents. Needs no root."""
 
+import json
 import select
 import shutil
 import signal
@@ -13,10 +14,13 @@ import psutil
 import pytest
 
 from actors.edges import join_keys
+from supervisor.hosts import code
+from tests.lab.inspection import inspect
 from tests.lab.world import CHECK, LOOP, Loop, World
 
 TASK = "Make greet() polite: greet('Ada') must return 'Hello, Ada!'."
-SCENARIO = Path(__file__).parents[2] / "actors" / "embedded" / "scenarios" / "demo.toml"
+REPOSITORY = Path(__file__).parents[2]
+SCENARIO = REPOSITORY / "actors" / "embedded" / "scenarios" / "demo.toml"
 SOON = {"stop_after_s": 1.0, "lost_after_s": 6.0}
 REVOKED = {"stop_after_s": 5.0, "lost_after_s": 12.0}
 LATE = {"stop_after_s": 5.0, "lost_after_s": 120.0}
@@ -186,6 +190,50 @@ def test_a_join_that_is_killed_costs_no_work_when_it_is_started_again(tmp_path: 
         loop.wait_for("host big is back")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
+
+
+def test_a_home_that_is_killed_and_resumed_has_its_host_again(tmp_path: Path):
+    with joining(tmp_path) as there:
+        host = there.join()
+        loop = there.run("worker=big")
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+        loop = there.world.start("--agent", "embedded", "--run-id", "1")
+        assert loop.wait() == 0, loop.output
+        assert "completed: review approved" in loop.output
+        assert "is given up" not in loop.output
+        assert host.output.count(f"joined 127.0.0.1:{there.port} as big") == 2
+        assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
+
+
+def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tmp_path: Path):
+    with joining(tmp_path) as there:
+        first = there.join()
+        loop = there.run("worker=big")
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        there.join()
+        assert first.wait() == 1
+        assert first.lines[-1].endswith("home refuses this host: big has dialled in again, with another loop join")
+        loop.wait_for("host big: big has dialled in again, with another loop join")
+        assert loop.wait() == 0, loop.output
+        assert "completed: review approved" in loop.output
+        assert "is another machine now" not in loop.output
+        assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
+
+
+def test_a_join_of_another_version_is_said_on_both_sides(tmp_path: Path):
+    with joining(tmp_path) as there:
+        for package in code.PACKAGES:
+            shutil.copytree(REPOSITORY / package, there.far / package)
+        (there.far / "actors" / "newer.py").write_text("# of another version\n")
+        host = there.join()  # it finds the copy in its directory first
+        doctor = there.world.run("doctor", "--json").lines[-1]  # after what it waits for
+        found = {each["subject"]: each for each in json.loads(doctor)["findings"]}
+        words = "another version of loop is on big: install the same one there"
+        assert (found["big"]["level"], words in found["big"]["text"]) == ("problem", True)
+        assert host.wait() == 1
+        assert host.lines[-1].endswith(f"home refuses this host: {words}")
 
 
 @pytest.mark.parametrize(

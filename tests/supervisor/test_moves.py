@@ -6,24 +6,27 @@ import pytest
 
 from actors.messages import LeavePlace, Message, PlaceLeft, Ready, StopActor
 from supervisor import children
-from supervisor.run_tree import DRIVER, STOP_LEVELS
+from supervisor.run_tree import CHILDREN, DRIVER, STOP_LEVELS
 from supervisor.spawning import StartFailed
 from supervisor.tree_protocol import (
     AnswerChange,
     ChildSaid,
     KeepMove,
+    KillChild,
     MoveAsked,
     PlaceChild,
     PlaceGivenUp,
     RestartDue,
     StartChild,
     TellChild,
+    Tick,
 )
 from tests.supervisor.tree_rig import Rig, asked_to_stop, only, spec, started
 
 
 def up(**places: str) -> Rig:
     rig = Rig()
+    rig.leases = {"big": 30.0}
     rig.tree = children.plant(spec(), STOP_LEVELS, DRIVER, places)
     return rig.begun().ready()
 
@@ -208,6 +211,25 @@ def test_a_place_that_is_given_up_is_left_for_home_with_the_next_end():
     assert placed(rig) == [("worker", "")]
     assert started(rig.wake(RestartDue)) == ["worker"]
     assert rig.tree.children["reviewer"].place == "far"
+
+
+def test_a_silent_link_is_no_hang_of_the_actors_behind_it_as_long_as_the_lease_runs():
+    rig = up(worker="big")
+    for name in CHILDREN:
+        rig.beat(name)
+    killed = [each.child for each in only(KillChild, rig.feed(Tick(), after_ms=39_000))]
+    assert sorted(killed) == sorted(name for name in CHILDREN if name != "worker")
+    assert [each.child for each in only(KillChild, rig.feed(Tick(), after_ms=2_000))] == ["worker"]
+    assert rig.shown("worker") == ("stuck", "no sign of life for 40 s")
+
+
+def test_an_actor_that_comes_home_is_as_prompt_as_the_others():
+    rig = up(reviewer="big")
+    move(rig, "reviewer", "")
+    rig.say("reviewer", PlaceLeft())
+    rig.stopped("reviewer")
+    rig.say("reviewer", Ready(pid=8))
+    assert "reviewer" in [each.child for each in only(KillChild, rig.feed(Tick(), after_ms=10_001))]
 
 
 def test_an_actor_that_is_down_when_its_place_is_given_up_starts_at_home():

@@ -253,6 +253,7 @@ def test_with_the_defaults_a_child_that_dies_at_every_start_is_given_up(start_ta
         (None, None, {"ready"}, "lost"),
         (None, None, set(), "lost"),
         (None, 9, {"ready", "stuck"}, "hang"),
+        (None, None, {"ready", "stuck"}, "lost"),  # with its host
         (0, None, {"ready", "asked_to_stop"}, "shutdown"),
         (None, 9, {"ready", "asked_to_stop", "stuck"}, "shutdown"),
     ],

@@ -45,13 +45,19 @@ class Rig:
     def __init__(self, supervisor: SupervisorSpec | None = None, *, has_operator: bool = False) -> None:
         self.tree = children.plant(supervisor or spec(), STOP_LEVELS, DRIVER)
         self.has_operator = has_operator
+        self.leases: dict[str, float] = {}
         self.now_ms = 1_000_000
         self.last: list[Command] = []
         self.all: list[Command] = []
 
     def feed(self, event: Event, *, after_ms: int = 0) -> list[Command]:
         self.now_ms += after_ms
-        at = Moment(now_ms=self.now_ms, unix_ms=self.now_ms + 1_700_000_000_000, has_operator=self.has_operator)
+        at = Moment(
+            now_ms=self.now_ms,
+            unix_ms=self.now_ms + 1_700_000_000_000,
+            has_operator=self.has_operator,
+            leases=self.leases,
+        )
         self.tree, self.last = tree.decide(self.tree, event, at)
         self.all += self.last
         return self.last
