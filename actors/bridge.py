@@ -14,8 +14,8 @@ the socket. A call in progress fails with the client's error for a broken connec
 mail was taken, and may call again. The machine recognises a repeated send_message, and returns again what
 receive_messages may have lost (machines/mail).
 
-An exception in a call is the answer to that call; the bridge survives it. One raised between journalling a decision and
-carrying it out crashes the process, since journal and memory may differ then. Its successor starts from the journal.
+An exception in a call is the answer to that call; the bridge survives it, unless a decision was half done: see
+bridge_calls.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from __future__ import annotations
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors.access import bridge_url
 from actors.actor_process import ActorContext, ProcessActor, Sender
-from actors.errors import ProtocolError, UndeliverableError
+from actors.bridge_calls import Calls, ToolCall
+from actors.errors import ProtocolError
 from actors.machines import mail, mail_news, mail_report, mail_view, prompts
 from actors.machines.mail_report import Receipt
 from actors.messages import (
@@ -58,8 +59,6 @@ from actors.stream import EventStream
 if TYPE_CHECKING:
     from actors.edges.mcp_endpoint import McpEndpoint
 
-# Codex gives a tool 60 s. A decision takes milliseconds, or longer while the journal restarts.
-ANSWER_PATIENCE_S = 45.0
 # A live owner accepts a mail within milliseconds. "queued" is true as well, so a caller waits no longer.
 RECEIPT_PATIENCE_S = 1.0
 
@@ -71,15 +70,6 @@ RECENT_EVENTS = 50
 
 # An agent that has worked a turn, and whose calls are served, has this long to make its first one.
 COMING_S = 1.0
-
-T = TypeVar("T")
-
-
-class ToolCall(Message, frozen=True, kw_only=True):
-    """Tool call's thread -> bridge: run this in the mailbox's thread. Never leaves the process."""
-
-    work: Callable[[], object]
-    answer: Future[Any]
 
 
 class AlarmRang(Message, frozen=True, kw_only=True):
@@ -120,7 +110,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         self._state = self._book.state
         self._receipts: dict[str, Future[Receipt]] = {}
         self._alarm: threading.Timer | None = None
-        self._is_settling = False  # a decision is on its way into the journal, or from there into the world
+        self._calls = Calls(self.tell_self)
         self._endpoint: McpEndpoint | None = None  # None until calls are served
 
     def on_start(self) -> None:
@@ -161,7 +151,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         now_ms = self.context.clock()
         match message:
             case ToolCall():
-                self._run(message)
+                self._calls.serve(message)
             case AlarmRang():
                 self._happen([])
             case MailAcceptedReport(mail_id=mail_id):
@@ -199,15 +189,14 @@ class BridgeActor(ProcessActor[StartBridge]):
     def _happen(self, facts: Sequence[mail.Event]) -> list[mail.Event]:
         """Decides what follows from the facts, journals it, then carries it out. Returns the events."""
         state, events, commands = mail.advance(self._state, facts, self.context.clock())
-        self._is_settling = True
-        if events:
-            self._stream.append(events)
-        self._state = state
-        for event in events:
-            self._book.add(event)
-            self._show(event)
-        self._carry_out(commands)
-        self._is_settling = False
+        with self._calls.settling():
+            if events:
+                self._stream.append(events)
+            self._state = state
+            for event in events:
+                self._book.add(event)
+                self._show(event)
+            self._carry_out(commands)
         return events
 
     def _receipt(self, receipt: Receipt, mail_id: str, facts: Sequence[mail.Event]) -> None:
@@ -332,7 +321,7 @@ class BridgeActor(ProcessActor[StartBridge]):
     # --- the tools, each in the thread of its call ---
 
     def _send_message(self, caller: Role, target: str, message: str) -> str:
-        posted = self._ask_self(lambda: self._post(caller, mail.resolve_target(target, self._names), message))
+        posted = self._calls.ask(lambda: self._post(caller, mail.resolve_target(target, self._names), message))
         if posted.receipt is None:
             return posted.text
         try:
@@ -343,36 +332,12 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def _bridge_status(self, caller: Role) -> str:
         run_id = self.context.start.run_id
-        return self._ask_self(lambda: mail_report.status_text(self._state, caller, self._names, run_id))
+        return self._calls.ask(lambda: mail_report.status_text(self._state, caller, self._names, run_id))
 
     def _fetch(self, caller: Role) -> str:
-        return self._ask_self(lambda: self._hand_out(caller))
-
-    def _ask_self(self, work: Callable[[], T]) -> T:
-        """Runs `work` in the mailbox's thread, and raises what it raises."""
-        answer: Future[T] = Future()
-        self.tell_self(ToolCall(work=work, answer=answer))
-        try:
-            return answer.result(ANSWER_PATIENCE_S)
-        except TimeoutError:
-            done = "it may still be done: check bridge_status before you call again"
-            if answer.cancel():
-                done = "nothing was done: call again later"
-            raise UndeliverableError(f"the bridge gave no answer within {ANSWER_PATIENCE_S:g} s; {done}") from None
+        return self._calls.ask(lambda: self._hand_out(caller))
 
     # --- the tools, in the mailbox's thread ---
-
-    def _run(self, call: ToolCall) -> None:
-        if not call.answer.set_running_or_notify_cancel():
-            return  # the caller was told that nothing was done
-        try:
-            answer = call.work()
-        except Exception as error:
-            if self._is_settling:
-                raise
-            call.answer.set_exception(error)
-        else:
-            call.answer.set_result(answer)
 
     def _post(self, caller: Role, target: Role, text: str) -> Posted:
         fact = mail.post(
