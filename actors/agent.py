@@ -122,7 +122,7 @@ class AgentActor(ProcessActor[StartAgent]):
         )
         self.session.start()
         if start.role_prompt is not None:
-            self.session.want(start.role_prompt)
+            self.session.start_turn(start.role_prompt)
 
     def _take_up_sessions(self) -> None:
         """Has the agent find the sessions that have come home from another host."""
@@ -153,10 +153,10 @@ class AgentActor(ProcessActor[StartAgent]):
             case StartJob() if self._leaving.wanted:
                 self._leaving.jobs[message.job_id] = message
             case StartTurnRequest():
-                self._want(message)
+                self._start_turn(message)
             case InterruptTurnRequest():
                 if (aside := self._leaving.turns.pop(message.turn_id, None)) is not None:
-                    self.session.want(aside)  # it never starts, and settles as interrupted
+                    self.session.start_turn(aside)  # it never starts, and settles as interrupted
                 self.session.interrupt(message.turn_id, message.reason)
             case PauseTurns():
                 self.session.hold(
@@ -207,14 +207,14 @@ class AgentActor(ProcessActor[StartAgent]):
         runner = runners.runner_for(message, self._place)
         return runner if self._courier is None else WithTree(runner, self._courier)
 
-    def _want(self, request: StartTurnRequest) -> None:
+    def _start_turn(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
         if gone := self._make_place():
             outcome = TurnOutcome(status="failed", error=gone)
             report = TurnSettledReport(turn_id=request.turn_id, purpose=request.purpose, outcome=outcome)
             self.context.ref("run").tell(report)
         else:
-            self.session.want(request)
+            self.session.start_turn(request)
 
     def _make_place(self) -> str:
         """Makes the run's directory again if an agent has removed it. Returns why it is gone for good; "" = it is

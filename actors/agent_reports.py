@@ -34,6 +34,7 @@ from actors.messages import (
     PeerWrote,
     ProgressKind,
     Purpose,
+    Receipt,
     RunningUsageReport,
     SessionOpened,
     TurnOutcome,
@@ -100,16 +101,16 @@ class SessionReports:
     def _named(self, cost: turn.Cost) -> turn.Cost:
         return replace(cost, model=cost.model or self._context.start.model)
 
-    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
+    def mail_receipt(self, mail_id: str, receipt: Receipt, reason: str = "") -> None:
         """Reports it to the bridge, which keeps the mail, and to the run, which does not repeat the peer's notes."""
-        receipts: dict[str, Message] = {
+        receipts: dict[Receipt, Message] = {
             "accepted": MailAcceptedReport(mail_id=mail_id),
             "seen": MailSeenReport(mail_id=mail_id),
             "handled": MailHandledReport(mail_id=mail_id),
             "failed": MailFailedReport(mail_id=mail_id, reason=reason),
         }
-        self._bridge.tell(receipts[state])
-        if state == "seen":
+        self._bridge.tell(receipts[receipt])
+        if receipt == "seen":
             self._context.ref("run").tell(PeerWrote())
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:

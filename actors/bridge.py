@@ -34,7 +34,6 @@ from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.bridge_calls import Calls, ToolCall
 from actors.errors import ProtocolError
 from actors.machines import mail, mail_news, mail_report, mail_view, prompts
-from actors.machines.mail_report import Receipt
 from actors.messages import (
     ActorUp,
     AgentContact,
@@ -49,6 +48,7 @@ from actors.messages import (
     Message,
     Note,
     OtherWorkDone,
+    Receipt,
     SessionOpened,
     ShowMailRequest,
 )

@@ -6,14 +6,12 @@ They state only what is known: "delivered" only after evidence from the recipien
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
 from actors.machines.mail import MAX_HOPS, Box, CallRepeated, Mail, MailQueued, MailSuppressed, State
+from actors.messages import Receipt
 from actors.settings import Role
-
-Receipt = Literal["accepted", "seen", "handled", "failed"]
 
 IDS_SHOWN = 20
 

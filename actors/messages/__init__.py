@@ -74,6 +74,7 @@ from actors.messages.mail import (
     MailSeenReport,
     MailShown,
     OtherWorkDone,
+    Receipt,
     ShowMailRequest,
 )
 from actors.messages.place import ActorPlaced, LeavePlace, PlaceLeft
@@ -182,6 +183,7 @@ __all__ = [
     "Purpose",
     "QuestionAsked",
     "Ready",
+    "Receipt",
     "Record",
     "Refused",
     "ReviewRequest",

@@ -9,6 +9,9 @@ import msgspec
 from actors.messages.base import Message
 from actors.messages.values import Count
 
+# What the recipient's side says has become of a mail; each has its report below.
+Receipt = Literal["accepted", "seen", "handled", "failed"]
+
 
 class DeliverMail(Message, frozen=True, kw_only=True):
     """Bridge -> session owner: bring this mail to your agent: steer the running turn, or start one."""

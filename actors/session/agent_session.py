@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from actors.messages import Patience, StartTurnRequest
 from actors.session.driver import Driver
-from actors.session.inbox import Granted, HoldChanged, InterruptRequested, LeaveAsked, MessageBrought
+from actors.session.inbox import Granted, HoldChanged, InterruptRequested, LeaveAsked, MessageDelivered
 from actors.session.options import SessionOptions
 
 
@@ -31,17 +31,17 @@ class AgentSession:
         """Loads the ledger, starts the agent's program, resumes open turns."""
         self._thread.start()
 
-    def want(self, request: StartTurnRequest) -> None:
+    def start_turn(self, request: StartTurnRequest) -> None:
         """Queues this turn. A repeated turn id only gets its outcome reported again."""
         self._driver.put(request)
 
     def deliver(self, mail_id: str, text: str) -> None:
         """Brings a mail to the agent: into the running turn if the agent supports it, else as a turn of its own."""
-        self._driver.put(MessageBrought(mail_id, "mail", text))
+        self._driver.put(MessageDelivered(mail_id, "mail", text))
 
     def say(self, message_id: str, text: str) -> None:
         """Brings the user's message to the agent, as `deliver` does with mail."""
-        self._driver.put(MessageBrought(message_id, "human", text))
+        self._driver.put(MessageDelivered(message_id, "human", text))
 
     def hold(
         self, *, held: bool, finishing: bool = False, patience: Patience | None = None, by_grant: bool = False

@@ -12,7 +12,7 @@ from actors.errors import AgentError
 from actors.machines import turn
 from actors.session import choices
 from actors.session.guard import STEER_PATIENCE_S
-from actors.session.inbox import MessageBrought
+from actors.session.inbox import MessageDelivered
 from actors.session.interfaces import Recorder
 from actors.session.keeper import Keeper
 from actors.session.reporter import Reporter
@@ -26,7 +26,7 @@ class Deliveries:
         self._keeper = keeper
         self._report = report
 
-    async def take(self, brought: MessageBrought, *, running: str | None, is_held: bool) -> None:
+    async def take(self, brought: MessageDelivered, *, running: str | None, is_held: bool) -> None:
         """Accepts a message, once. `running`: id of the running turn, which it may join."""
         message_id = brought.message_id
         if turn.is_settled(self._session.ledger, message_id):

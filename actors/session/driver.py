@@ -31,7 +31,7 @@ from actors.session.inbox import (
     Item,
     LeaveAsked,
     LookDue,
-    MessageBrought,
+    MessageDelivered,
     ProgramEnded,
     PromptSeen,
     TurnOver,
@@ -78,9 +78,7 @@ class Driver:
         )
         self._settlement = Settlement(self, options, self._keeper, self._guard, self._report)
         self._deliveries = Deliveries(self, self._keeper, self._report)
-        self._opening = Opening(
-            self, options, self._keeper, self._permit, self._report, conclude=self._settlement.conclude
-        )
+        self._opening = Opening(self, options, self._keeper, self._permit, self._report, settle=self._settlement.settle)
 
     def _make_agent(self) -> Agent:
         account = self.ledger.account
@@ -122,8 +120,8 @@ class Driver:
     async def _take(self, item: Item) -> None:
         match item:
             case StartTurnRequest():
-                await self._intend(item)
-            case MessageBrought():
+                await self._start_turn(item)
+            case MessageDelivered():
                 await self._deliveries.take(item, running=self._running, is_held=self._held)
             case HoldChanged():
                 self._held, self._finishing = item.held, item.finishing
@@ -167,7 +165,7 @@ class Driver:
         for event in events:
             self.ledger = turn.apply(self.ledger, event)
 
-    async def _intend(self, request: StartTurnRequest) -> None:
+    async def _start_turn(self, request: StartTurnRequest) -> None:
         if request.purpose != ROLE_PROMPT:  # that one is the root's, which does not know
             self._purse = Purse(request.left_usd, self.ledger.spent.cost_usd)
         outcome = self.ledger.settled.get(request.turn_id)
@@ -197,7 +195,7 @@ class Driver:
             return  # it has settled, and its outcome is on its way
         agent = self._keeper.agent
         if self._running != entry.turn_id or agent is None:
-            await self._settlement.conclude(entry, TurnOutcome(status="interrupted", error=request.reason))
+            await self._settlement.settle(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
         self._guard.ending, self._is_cut = None, False  # its owner's decision counts
         await self._end_turn(agent, entry)
@@ -239,15 +237,13 @@ class Driver:
         if over.outcome is not None:
             self._keeper.answered()
             if interrupting and ending is None:
-                await self._settlement.conclude(entry, over.outcome)
+                await self._settlement.settle(entry, over.outcome)
             else:
                 await self._settlement.take(entry, over.outcome)
             return
         await self.drop_agent()
         if interrupting:
-            await self._settlement.conclude(
-                entry, TurnOutcome(status="interrupted", error="the agent had to be killed")
-            )
+            await self._settlement.settle(entry, TurnOutcome(status="interrupted", error="the agent had to be killed"))
         else:
             self._keeper.lost()
 

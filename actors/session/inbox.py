@@ -10,7 +10,7 @@ from actors.messages import Patience, Purpose, StartTurnRequest, TurnOutcome, Us
 from actors.session import keeping
 
 
-class MessageBrought(msgspec.Struct, frozen=True):
+class MessageDelivered(msgspec.Struct, frozen=True):
     """A message of the peer or the user to the agent."""
 
     message_id: str
@@ -103,7 +103,7 @@ class ProgramEnded(msgspec.Struct, frozen=True):
 
 Item = (
     StartTurnRequest
-    | MessageBrought
+    | MessageDelivered
     | HoldChanged
     | LeaveAsked
     | Granted

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.adapters.base import AgentEvent
 from actors.machines import turn
-from actors.messages import Purpose, TurnOutcome, Usage
+from actors.messages import Purpose, Receipt, TurnOutcome, Usage
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +44,8 @@ class SessionListener(Protocol):
     def turn_wanted(self, turn_id: str, purpose: Purpose | Literal[""], after: str) -> None:
         """See `messages.GrantRequest`."""
 
-    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
-        """`state` is accepted, seen, handled or failed (for this `reason`)."""
+    def mail_receipt(self, mail_id: str, receipt: Receipt, reason: str = "") -> None:
+        """What has become of a mail. `reason`: of a failure."""
 
     def human_heard(self, message_id: str, how: Literal["steered", "turn", "waits", "settled"], detail: str) -> None:
         """See `messages.HumanHeard`."""

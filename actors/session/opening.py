@@ -28,7 +28,7 @@ async def hand_over(options: SessionOptions, prompt: str, why: str, said: str = 
 
 
 class Opening:
-    """The starts of one session's program. `conclude` records the outcome of a turn that cannot be run."""
+    """The starts of one session's program. `settle` records the outcome of a turn that cannot be run."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Opening:
         permit: Permit,
         report: Reporter,
         *,
-        conclude: Callable[[turn.Entry, TurnOutcome], Awaitable[None]],
+        settle: Callable[[turn.Entry, TurnOutcome], Awaitable[None]],
     ) -> None:
         self._session = session
         self._options = options
         self._keeper = keeper
         self._permit = permit
         self._report = report
-        self._conclude = conclude
+        self._settle = settle
 
     async def ready(self) -> bool:
         """Starts the agent's program when there is none. False: it failed, and is retried after a rest."""
@@ -84,7 +84,7 @@ class Opening:
         for entry in list(self._session.ledger.open.values()):
             match keeping.fate(entry):
                 case "failed":
-                    await self._conclude(entry, choices.outcome_of(error))
+                    await self._settle(entry, choices.outcome_of(error))
                 case "withdrawn":
                     await self._session.record(turn.TurnWithdrawn(turn_id=entry.turn_id))
                     self._report.withdrawn(entry, str(error))

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.adapters.base import AgentEvent
 from actors.machines import turn
-from actors.messages import Purpose, TurnOutcome, Usage
+from actors.messages import Purpose, Receipt, TurnOutcome, Usage
 from actors.session.listener import SessionListener, SessionStatus
 
 
@@ -30,11 +30,11 @@ class Reporter:
         """Reports the agent's session."""
         self._listener.session_opened(session_id)
 
-    def message(self, purpose: Purpose, message_id: str, state: Literal["accepted", "seen", "handled"]) -> None:
+    def message(self, purpose: Purpose, message_id: str, receipt: Receipt) -> None:
         """Reports the progress of a message."""
         if purpose == "mail":
-            self._listener.mail_changed(message_id, state)
-        elif state == "handled":
+            self._listener.mail_receipt(message_id, receipt)
+        elif receipt == "handled":
             self._listener.human_heard(message_id, "settled", "")
 
     def heard(self, entry: turn.Entry, how: Literal["steered", "turn", "waits"], detail: str = "") -> None:
@@ -44,7 +44,7 @@ class Reporter:
 
     def withdrawn(self, entry: turn.Entry, reason: str) -> None:
         """The agent certainly does not have this mail."""
-        self._listener.mail_changed(entry.turn_id, "failed", reason)
+        self._listener.mail_receipt(entry.turn_id, "failed", reason)
 
     def settled(self, entry: turn.Entry, outcome: TurnOutcome) -> None:
         """A turn is over."""
@@ -53,8 +53,8 @@ class Reporter:
             self._listener.human_heard(entry.turn_id, "settled", outcome.error)
         elif entry.purpose == "mail":
             failed = outcome.status in ("failed", "limited")
-            self._listener.mail_changed(entry.turn_id, "seen")  # the agent accepted it, whatever its turn's outcome
-            self._listener.mail_changed(entry.turn_id, "failed" if failed else "handled", outcome.error)
+            self._listener.mail_receipt(entry.turn_id, "seen")  # the agent accepted it, whatever its turn's outcome
+            self._listener.mail_receipt(entry.turn_id, "failed" if failed else "handled", outcome.error)
         else:
             self._listener.turn_settled(entry.turn_id, entry.purpose, outcome)
 

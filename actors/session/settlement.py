@@ -80,7 +80,7 @@ class Settlement:
         outcome = await self._interrupted(outcome)
         if isinstance(why, silence.Overdue):
             failed = silence.overdue(entry, self._guard.limit_ms(entry), outcome)
-            await self.conclude(entry, failed, remembered=await self._stands(entry))
+            await self.settle(entry, failed, remembered=await self._stands(entry))
             return
         silences = self._guard.silences(entry)
         match silence.remedy(silences):
@@ -90,7 +90,7 @@ class Settlement:
                 await self._move(entry, outcome, silences=silences)
             case "give up":
                 failed = silence.given_up(why, outcome)
-                await self.conclude(entry, failed, remembered=await self._stands(entry))
+                await self.settle(entry, failed, remembered=await self._stands(entry))
 
     async def cut(self, entry: turn.Entry, outcome: TurnOutcome | None, *, silences: int = 0) -> None:
         """The turn was interrupted, and continues in the same session: here, or where the actor moves."""
@@ -116,7 +116,7 @@ class Settlement:
         unfinished = outcome.status == "limited" or bool(outcome.cause)
         remembered = unfinished and await self._stands(entry)
         if until_ms is None:
-            await self.conclude(entry, outcome, *first, remembered=remembered)
+            await self.settle(entry, outcome, *first, remembered=remembered)
             return
         deferred = turn.TurnDeferred(
             turn_id=entry.turn_id,
@@ -159,7 +159,7 @@ class Settlement:
             return False
         return found.state != "absent"
 
-    async def conclude(
+    async def settle(
         self, entry: turn.Entry, outcome: TurnOutcome, *first: turn.LedgerEvent, remembered: bool = False
     ) -> None:
         """Records the outcome as the turn's end. `first`: events that are recorded with it."""

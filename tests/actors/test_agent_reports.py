@@ -19,6 +19,7 @@ from actors.messages import (
     OtherWorkDone,
     PeerWrote,
     ProgressKind,
+    Receipt,
     SessionOpened,
     TurnOutcome,
     TurnSettledReport,
@@ -73,7 +74,7 @@ def test_without_a_bridge_a_session_is_told_to_the_manifest_alone(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("receipt", "told"),
     [
         ("accepted", [("bridge", "MailAcceptedReport")]),
         ("seen", [("bridge", "MailSeenReport"), ("run", "PeerWrote")]),
@@ -82,12 +83,12 @@ def test_without_a_bridge_a_session_is_told_to_the_manifest_alone(tmp_path: Path
     ],
 )
 def test_a_receipt_goes_to_the_bridge_and_the_run_hears_of_mail_that_was_seen(
-    state: str, told: list[tuple[str, str]], tmp_path: Path
+    receipt: Receipt, told: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     bench = Bench(tmp_path)
-    bench.reports.mail_changed("m", state)
+    bench.reports.mail_receipt("m", receipt)
     assert bench.told() == told
-    assert len(bench.post.told("run", PeerWrote)) == (state == "seen")
+    assert len(bench.post.told("run", PeerWrote)) == (receipt == "seen")
 
 
 def test_a_cost_without_a_model_is_of_the_model_that_the_agent_was_started_with(tmp_path: Path) -> None:

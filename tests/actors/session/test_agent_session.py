@@ -13,7 +13,7 @@ from actors.adapters.base import AgentEvent, EventSink, Schema
 from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, SessionNotFoundError
 from actors.machines import turn
 from actors.machines.review_answer import SCHEMA
-from actors.messages import FoundTurn, StartTurnRequest, TurnOutcome, Usage
+from actors.messages import FoundTurn, Receipt, StartTurnRequest, TurnOutcome, Usage
 from actors.session import AgentSession, SessionOptions, SessionStatus
 
 PATIENCE_S = 10.0
@@ -141,8 +141,8 @@ class Listener:
     def turn_wanted(self, turn_id: str, purpose: str, after: str) -> None:
         self.told.put(("wants", turn_id, purpose, after))
 
-    def mail_changed(self, mail_id: str, state: str, reason: str = "") -> None:
-        self.told.put(("mail", mail_id, state, reason))
+    def mail_receipt(self, mail_id: str, receipt: Receipt, reason: str = "") -> None:
+        self.told.put(("mail", mail_id, receipt, reason))
 
     def human_heard(self, message_id: str, how: str, detail: str) -> None:
         self.told.put(("human", message_id, how, detail))
@@ -220,16 +220,16 @@ def request(name: str, purpose: str = "work") -> StartTurnRequest:
 def test_a_turn_runs_once_however_often_it_is_asked_for(rig: Rig):
     session, listener = rig.start()
     for _ in range(3):
-        session.want(request("a"))
+        session.start_turn(request("a"))
         assert listener.wait_for("ended")[1:3] == ("a", "finished")
     assert rig.prompts() == ["do a"]
 
 
 def test_a_review_is_asked_for_in_its_form_and_its_typed_answer_is_shown_as_text(rig: Rig):
     session, listener = rig.start()
-    session.want(replace(request("a", "review"), typed=True))
+    session.start_turn(replace(request("a", "review"), typed=True))
     listener.wait_for("ended")
-    session.want(request("b", "review"))
+    session.start_turn(request("b", "review"))
     listener.wait_for("ended")
     assert rig.program.schemas == [SCHEMA, None]
     rig.agents[0].sink(AgentEvent(kind="say", text='{"verdict": "pass", "summary": "All is well."}'))
@@ -238,7 +238,7 @@ def test_a_review_is_asked_for_in_its_form_and_its_typed_answer_is_shown_as_text
 
 def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("ended")
     kinds = [type(event).__name__ for event in rig.stream.events]
     assert kinds.index("SessionBegan") < kinds.index("TurnSubmitted")
@@ -247,7 +247,7 @@ def test_the_session_id_is_durable_before_the_first_prompt(rig: Rig):
 def test_a_turn_during_which_the_agent_dies_is_continued_without_its_prompt(rig: Rig):
     rig.program.dies_in = {"do a"}
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
     first, second = rig.prompts()
     assert first == "do a"
@@ -306,13 +306,13 @@ def test_mail_to_an_idle_agent_is_a_turn_of_its_own(rig: Rig):
 def test_mail_reaches_a_running_work_turn_and_waits_for_the_end_of_a_review(rig: Rig):
     rig.program.holds = {"do w", "do r"}
     session, listener = rig.start()
-    session.want(request("w"))
+    session.start_turn(request("w"))
     listener.wait_for("say", "holding do w")
     session.deliver("m1", "during work")
     listener.wait_for("mail", "m1", "seen")
     session.interrupt("w", "enough")
     listener.wait_for("ended", "w", "interrupted")
-    session.want(request("r", "review"))
+    session.start_turn(request("r", "review"))
     listener.wait_for("say", "holding do r")
     session.deliver("m2", "during review")
     listener.wait_for("mail", "m2", "accepted")
@@ -346,7 +346,7 @@ def test_mail_whose_turn_failed_was_seen_and_says_why(rig: Rig):
 def test_a_program_that_does_not_start_is_tried_again_and_then_the_turn_fails_with_the_reason(rig: Rig):
     rig.program.refuses = lambda attempt: AgentError("port taken") if attempt <= 2 else None
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("ended", "a", "finished")
     assert rig.program.opened == 3
     assert rig.prompts() == ["do a"]
@@ -355,7 +355,7 @@ def test_a_program_that_does_not_start_is_tried_again_and_then_the_turn_fails_wi
 def test_a_turn_of_an_agent_that_cannot_run_here_fails_at_once_with_the_next_step(rig: Rig):
     rig.program.refuses = lambda _attempt: AgentUnavailableError("not logged in: run codex login")
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert listener.wait_for("ended", "a", "failed")[3] == "not logged in: run codex login"
 
 
@@ -372,7 +372,7 @@ def test_nothing_starts_while_held_and_it_goes_on_afterwards(rig: Rig):
 def test_a_turn_that_has_not_begun_is_broken_off_without_being_sent(rig: Rig):
     session, listener = rig.start()
     session.hold(held=True)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     session.interrupt("a", "stopped")
     assert listener.wait_for("ended", "a", "interrupted")[3] == "stopped"
     assert rig.prompts() == []
@@ -386,20 +386,20 @@ def test_a_session_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     ]
     session, listener = rig.start()
     assert "session gone is gone" in listener.wait_for("note")[1]
-    session.want(request("b"))
+    session.start_turn(request("b"))
     listener.wait_for("ended", "b", "finished")
 
 
 def test_a_session_of_another_loop_that_is_gone_is_replaced_and_said_to_be(rig: Rig):
     session, listener = rig.start(first_session_id="gone")
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert "session gone is gone" in listener.wait_for("note")[1]
     assert listener.wait_for("opened")[1] == "session-2"
 
 
 def test_a_session_that_the_user_names_is_not_replaced_by_another(rig: Rig):
     session, listener = rig.start(first_session_id="gone", first_session_is_named=True)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     error = listener.wait_for("ended", "a", "failed")[3]
     assert error == "no session gone; without --session a new one begins"
     assert not rig.prompts()
@@ -431,7 +431,7 @@ def test_a_turn_that_continues_one_of_a_lost_session_is_handed_over_and_the_next
     session, listener = rig.start()
     listener.wait_for("opened")
     for name, continues in (("b", "a"), ("c", "b")):
-        session.want(
+        session.start_turn(
             StartTurnRequest(turn_id=name, purpose="work", prompt=f"do {name}", continues=continues, reminder="go on")
         )
         listener.wait_for("ended", name, "finished")
@@ -453,7 +453,7 @@ def test_a_session_that_never_had_a_turn_is_not_called_lost(rig: Rig):
 def test_a_full_session_is_handed_over_with_what_is_in_the_directory(rig: Rig):
     rig.program.outcomes = [TurnOutcome(status="failed", error="full", cause="context"), DONE]
     session, listener = rig.start(tree_facts=lambda: ["not committed: a.py"])
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("ended", "a", "finished")
     assert "not committed: a.py" in rig.prompts()[1]
 
@@ -466,7 +466,7 @@ def test_a_fenced_session_ends_its_actor(rig: Rig):
         raise AgentError("stream was taken over")
 
     rig.stream.append = refuse  # type: ignore[method-assign]
-    session.want(request("a"))
+    session.start_turn(request("a"))
     told = listener.told.get(timeout=PATIENCE_S)
     while told[0] != "crashed":
         told = listener.told.get(timeout=PATIENCE_S)
@@ -551,7 +551,7 @@ def test_work_is_done_while_mail_waits_for_its_provider(rig: Rig):
     session, listener = rig.start(retry_ms=3_600_000)
     session.deliver("m", "Message from claude")
     listener.wait_for_note("put off")
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("ended", "a", "finished")
 
 
@@ -564,7 +564,7 @@ def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: R
     rig.program.outcomes = [AWAY, AWAY]
     session, listener = rig.start()
     for each in (request("a"), retried("b", "a"), retried("c", "b")):
-        session.want(each)
+        session.start_turn(each)
         listener.wait_for("ended", each.turn_id)
     assert rig.prompts() == ["do a", "go on", "go on"]
 
@@ -572,9 +572,9 @@ def test_a_turn_that_is_taken_up_again_is_reminded_of_and_not_given_twice(rig: R
 def test_what_the_agent_never_had_is_given_and_not_reminded_of(rig: Rig):
     rig.program.refuses = lambda attempt: AgentUnavailableError("not logged in: log in") if attempt <= 2 else None
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("ended", "a", "failed")
-    session.want(retried("b", "a"))
+    session.start_turn(retried("b", "a"))
     listener.wait_for("ended", "b", "finished")
     assert rig.prompts() == ["do a (continued) all"]
 
@@ -583,7 +583,7 @@ def test_a_turn_whose_session_is_full_goes_on_in_a_new_one_once_with_a_hand_off(
     rig.program.outcomes = [FULL]
     session, listener = rig.start()
     assert listener.wait_for("opened")[1] == "session-1"
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("the session is full")
     assert listener.wait_for("opened")[1] == "session-2"
     listener.wait_for("ended", "a", "finished")
@@ -598,11 +598,11 @@ def test_a_hand_off_and_a_continuation_of_the_session_are_in_the_users_words(rig
     rig.program.outcomes = [FULL]
     texts = {"hand_over": "New: {why} {said}\n\n{asked}", "continuation": "Again. {asked}", "reminder": "Go on: {why}"}
     session, listener = rig.start()
-    session.want(replace(request("a"), texts=texts))
+    session.start_turn(replace(request("a"), texts=texts))
     listener.wait_for("ended", "a", "finished")
     assert "New: Your session became too long" in rig.prompts()[1]
     rig.program.dies_in = {"do b"}
-    session.want(replace(request("b"), texts=texts))
+    session.start_turn(replace(request("b"), texts=texts))
     listener.wait_for("ended", "b", "finished")
     assert rig.prompts()[-1].splitlines()[2].startswith("Go on: your turn ended")
 
@@ -624,7 +624,7 @@ def test_a_hand_off_survives_a_crash_between_the_two_sessions(rig: Rig):
 def test_a_turn_that_has_no_room_in_a_new_session_either_fails_with_that_cause(rig: Rig):
     rig.program.outcome = FULL
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert listener.wait_for("ended", "a", "failed")[3] == "Prompt is too long"
     assert len(rig.program.sessions) == 2
 
@@ -634,16 +634,16 @@ def test_full_sessions_with_a_limit_in_each_new_one_are_given_up_and_a_resume_tr
     rig.program.outcomes = [*full_then_limited * turn.MOST_MOVES, FULL, FULL, DONE]
     session, listener = rig.start()
     names = [f"t{number}" for number in range(turn.MOST_MOVES + 2)]
-    session.want(request(names[0]))
+    session.start_turn(request(names[0]))
     for before, name in itertools.pairwise(names[:-1]):
-        session.want(retried(name, before))
+        session.start_turn(retried(name, before))
     limits = [listener.wait_for("ended", name)[2] for name in names[: turn.MOST_MOVES]]
     assert limits == ["limited"] * turn.MOST_MOVES
     error = listener.wait_for("ended", names[-2], "failed")[3]
     assert error == "Prompt is too long (the same in 3 new sessions in a row)"
     settled = [event.outcome for event in rig.stream.events if isinstance(event, turn.SessionTurnSettled)]
     assert [outcome.gave_up for outcome in settled] == [False] * turn.MOST_MOVES + [True]
-    session.want(retried(names[-1], names[-2]))
+    session.start_turn(retried(names[-1], names[-2]))
     listener.wait_for("ended", names[-1], "finished")
     assert len(rig.program.sessions) == turn.MOST_MOVES + 2
 
@@ -655,8 +655,8 @@ def test_what_a_message_costs_is_told_when_its_turn_is_over_and_again_by_the_nex
     rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
     rig.program.can_steer = False  # each has a turn of its own
     session, listener = rig.start()
-    session.want(request("part", "brief"))
-    session.want(request("a"))  # a turn of the run says what it costs when it ends
+    session.start_turn(request("part", "brief"))
+    session.start_turn(request("a"))  # a turn of the run says what it costs when it ends
     session.deliver("mail-1", "hello")
     session.say("words-1", "hello you")
     told = [listener.wait_for("usage")[1:] for _ in range(3)]
@@ -670,7 +670,7 @@ def test_a_message_that_another_turn_carries_costs_nothing_of_its_own(rig: Rig):
     rig.program.outcome = TurnOutcome(status="finished", usage=USAGE)
     rig.program.holds = {"do a"}
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("say")
     session.deliver("mail-1", "hello")
     listener.wait_for("mail", "mail-1", "seen")
@@ -686,7 +686,7 @@ LIMITED = TurnOutcome(status="limited", error="limit", resets_at_ms=2**41)
 def test_a_turn_at_a_limit_continues_in_the_next_account_in_the_same_session_without_its_prompt(rig: Rig):
     rig.program.outcomes = [LIMITED, DONE]
     session, listener = rig.start(accounts=2)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert "the session continues in account 2 of 2" in listener.wait_for_note("account")
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
     assert rig.accounts == [0, 1]
@@ -697,10 +697,10 @@ def test_a_turn_at_a_limit_continues_in_the_next_account_in_the_same_session_wit
 def test_a_turn_for_which_every_account_is_limited_waits_and_the_account_that_is_reset_first_is_next(rig: Rig):
     rig.program.outcomes = [LIMITED, replace(LIMITED, resets_at_ms=2**41 - 1)]
     session, listener = rig.start(accounts=2)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     assert "account 2 of 2 is the first to be reset" in listener.wait_for_note("every account")
     assert listener.wait_for("ended")[1:3] == ("a", "limited")
-    session.want(request("b"))
+    session.start_turn(request("b"))
     listener.wait_for("ended")
     session.close(PATIENCE_S)
     _, listener = rig.start(accounts=2)

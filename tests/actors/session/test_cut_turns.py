@@ -24,7 +24,7 @@ def test_a_turn_that_is_cut_for_a_move_is_told_to_nobody_and_continues_in_the_ne
 ) -> None:
     rig.program.holds, rig.program.is_deaf = {"do a"}, is_deaf
     session, listener = rig.start(interrupt_s=0.1)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("say", "holding do a")
     idle: queue.SimpleQueue[bool] = queue.SimpleQueue()
     session.leave(lambda: idle.put(True), now=True)
@@ -51,7 +51,7 @@ def test_a_mail_whose_turn_is_cut_for_a_move_is_handled_in_the_next_incarnation(
 def test_an_actor_that_stays_after_all_resumes_the_turn_that_it_has_cut(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     session, listener = rig.start()
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("say", "holding do a")
     session.leave(lambda: None, now=True)
     session.leave(None)
@@ -61,7 +61,7 @@ def test_an_actor_that_stays_after_all_resumes_the_turn_that_it_has_cut(rig: Rig
 def test_a_turn_that_its_owner_breaks_off_while_it_is_cut_is_over(rig: Rig) -> None:
     rig.program.holds, rig.program.is_deaf = {"do a"}, True
     session, listener = rig.start(interrupt_s=0.1)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("say", "holding do a")
     session.leave(lambda: None, now=True)
     session.interrupt("a", "the run was stopped")

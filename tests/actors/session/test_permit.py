@@ -13,7 +13,7 @@ def test_each_turn_waits_for_its_grant_and_at_its_end_the_next_one_is_asked_for(
     session, listener = rig.start(is_held=True)
     session.hold(held=False, by_grant=True)
     listener.wait_for("wants", "", "", "")
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("wants", "a", "work", "")
     session.deliver("m", "hello")
     listener.wait_for("mail", "m", "accepted")
@@ -30,12 +30,12 @@ def test_each_turn_waits_for_its_grant_and_at_its_end_the_next_one_is_asked_for(
 def test_a_grant_for_a_turn_that_is_not_asked_for_any_more_grants_nothing(rig: Rig):
     session, listener = rig.start(is_held=True)
     session.hold(held=False, by_grant=True)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("wants", "a")
     session.interrupt("a", "stopped")
     listener.wait_for("wants", "")
     session.grant("a")
-    session.want(request("b"))
+    session.start_turn(request("b"))
     listener.wait_for("wants", "b", "work", "a")
     assert rig.prompts() == []
 
@@ -44,7 +44,7 @@ def test_a_turn_that_is_cut_short_keeps_its_grant(rig: Rig):
     rig.program.dies_in = {"do a"}
     session, listener = rig.start(is_held=True)
     session.hold(held=False, by_grant=True)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("wants", "a")
     session.grant("a")
     listener.wait_for("ended", "a", "finished")
@@ -86,7 +86,7 @@ def test_a_session_whose_program_is_given_up_gives_its_grant_back(rig: Rig):
 def test_without_a_budget_nothing_is_asked_for(rig: Rig):
     session, listener = rig.start(is_held=True)
     session.hold(held=False)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     heard = []
     while heard[-1:] != [("ended", "a", "finished", "")]:
         heard.append(listener.told.get(timeout=10))

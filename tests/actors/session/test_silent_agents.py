@@ -25,7 +25,7 @@ def rig() -> Iterator[Rig]:
 def test_a_silent_turn_is_interrupted_and_tried_again_in_the_same_session(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     session, listener = rig.start(patience=SHORT)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("nothing was heard from it for 1 s: the work turn is interrupted")
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
     first, second = rig.prompts()
@@ -38,7 +38,7 @@ def test_a_silent_turn_is_interrupted_and_tried_again_in_the_same_session(rig: R
 def test_a_turn_that_stays_silent_gets_a_new_session_and_fails_after_that_with_its_cause(rig: Rig) -> None:
     rig.program.holds_all = True
     session, listener = rig.start(patience=SHORT)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("the session is silent: a new one takes the turn over")
     _, turn_id, status, error = listener.wait_for("ended")
     assert (turn_id, status) == ("a", "failed")
@@ -67,7 +67,7 @@ def test_an_agent_that_does_not_answer_its_interruption_is_restarted(rig: Rig) -
     rig.program.holds = {"do a"}
     rig.program.is_deaf = True
     session, listener = rig.start(patience=SHORT, interrupt_s=0.1)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("the work turn is interrupted")
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
     assert len(rig.agents) == 2
@@ -77,7 +77,7 @@ def test_a_tool_that_runs_without_output_is_told_once_and_is_not_silence(rig: Ri
     rig.program.holds = {"do a"}
     rig.program.begins = "sleep 1200"
     session, listener = rig.start(patience=Patience(silence_ms=50, tool_ms=3_600_000))
-    session.want(request("a"))
+    session.start_turn(request("a"))
     note = listener.wait_for_note("without any output")
     assert note == "without any output for 1 s: sleep 1200; after 1 h it counts as silent (--tool-timeout)"
     session.hold(held=False, patience=Patience(silence_ms=50, tool_ms=100))
@@ -89,7 +89,7 @@ def test_a_heartbeat_is_no_sign_of_life(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.beats = True
     session, listener = rig.start(patience=SHORT)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("nothing was heard from it")
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
 
@@ -98,7 +98,7 @@ def test_a_question_to_the_user_is_not_silence(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.asks = "may I?"
     session, listener = rig.start(patience=SHORT)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for("asks", "may I?")
     rig.agents[0].sink(AgentEvent(kind="waits"))  # it was answered: from now on the silence counts
     listener.wait_for("asks", "")
@@ -109,11 +109,11 @@ def test_a_question_to_the_user_is_not_silence(rig: Rig) -> None:
 def test_a_turn_that_takes_too_long_is_interrupted_and_fails(rig: Rig) -> None:
     rig.program.holds = {"do a", "do r"}
     session, listener = rig.start(patience=Patience(turn_ms=50))
-    session.want(request("a"))
+    session.start_turn(request("a"))
     error = "the work turn took longer than 1 s, and was interrupted"
     assert listener.wait_for("ended") == ("ended", "a", "failed", error)
     session.hold(held=False, patience=Patience())
-    session.want(StartTurnRequest(turn_id="r", purpose="review", prompt="do r", within_ms=50))
+    session.start_turn(StartTurnRequest(turn_id="r", purpose="review", prompt="do r", within_ms=50))
     assert listener.wait_for("ended")[1:3] == ("r", "failed")
 
 
@@ -121,7 +121,7 @@ def test_a_turn_that_its_owner_breaks_off_is_not_tried_again(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.is_deaf = True
     session, listener = rig.start(patience=SHORT, interrupt_s=0.1)
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("the work turn is interrupted")
     session.interrupt("a", "the run was stopped")
     assert listener.wait_for("ended")[1:3] == ("a", "interrupted")
@@ -131,7 +131,7 @@ def test_background_tasks_of_an_answered_turn_are_asked_about_and_ended_when_the
     rig.program.holds = {"do a"}
     rig.program.background = ("npm run dev",)
     session, listener = rig.start(patience=Patience(silence_ms=50, tool_ms=200))
-    session.want(request("a"))
+    session.start_turn(request("a"))
     listener.wait_for_note("without any output for 1 s")
     listener.wait_for_note("it is ended: npm run dev")
     assert listener.wait_for("ended")[1:3] == ("a", "finished")
