@@ -85,9 +85,9 @@ def of_session(records: Iterable[Record], settings: RunSettings, role: Role, zon
         day = f"{datetime.fromtimestamp(record.at_ms / 1_000, zone).astimezone(zone):%Y-%m-%d}"
         if isinstance(event, turn.SessionTurnSettled):
             entry = ledger.open[event.turn_id]
-            is_own = not entry.carrier and (entry.status != "intended" or entry.cuts > 0)  # else it never began
-            if is_own or event.outcome.usage != Usage():
-                add(entry, event.outcome.usage, event.outcome.model, turns=not entry.carrier)
+            has_begun = turn.has_begun(entry, event.outcome)
+            if has_begun or event.outcome.usage != Usage():
+                add(entry, event.outcome.usage, event.outcome.model, turns=has_begun)
         ledger = turn.apply(ledger, event)
     for entry in ledger.open.values():
         cost = turn.running_cost(entry)

@@ -299,11 +299,17 @@ def _begin_session(ledger: Ledger, session_id: str) -> Ledger:
     return msgspec.structs.replace(after, open=still_open, standing=frozenset())
 
 
+def has_begun(entry: Entry, outcome: TurnOutcome) -> bool:
+    """Whether the entry counts as a turn: it has one of its own, and the agent may have seen its prompt."""
+    seen = entry.status != "intended" or entry.cuts > 0 or outcome.status == "finished" or outcome.usage != Usage()
+    return seen and not entry.carrier
+
+
 def _settle(ledger: Ledger, entry: Entry, outcome: TurnOutcome, *, remembered: bool) -> Ledger:
     after = msgspec.structs.replace(
         ledger,
         open={turn_id: other for turn_id, other in ledger.open.items() if turn_id != entry.turn_id},
-        turns=ledger.turns + (not entry.carrier),
+        turns=ledger.turns + has_begun(entry, outcome),
         spent=usage.together([ledger.spent, outcome.usage]),
         costs=(*ledger.costs, *costs_of(entry, outcome))[-MAIL_MEMORY:],
         answered=entry.message_id if outcome.status == "finished" and not entry.carrier else ledger.answered,

@@ -233,10 +233,8 @@ def _said(each: BudgetUse) -> str:
 
 
 def _higher(each: BudgetUse) -> str:
-    """Twice the limit, as an example for the command line."""
-    doubled = 2 * each.limit
-    return (
-        f"{doubled:g}"
-        if each.kind == "cost"
-        else (f"{doubled:.0f}" if each.kind == "tokens" else setting_values.span(int(doubled)))
-    )
+    """Twice the limit, as an example for the command line; where more than that is used, twice what is used."""
+    doubled = 2 * (each.limit if each.used < 2 * each.limit else each.used)
+    if each.kind == "cost":
+        return f"{doubled:.2f}".rstrip("0").rstrip(".")
+    return f"{doubled:.0f}" if each.kind == "tokens" else setting_values.span(int(doubled))

@@ -165,6 +165,13 @@ def _look_at(state: RunState, job: TurnJob) -> RunState:
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
+def reset_told(event: TurnSettled) -> str:
+    """When a turn that met a limit can work again; "" for any other turn, and for a limit without a reset."""
+    if event.outcome.status != "limited" or event.outcome.resets_at_ms is None:
+        return ""
+    return f"{_reset(event.outcome.resets_at_ms, event.at_ms)}; "
+
+
 def _reset(resets_at_ms: int | None, now_ms: int) -> str:
     if resets_at_ms is None:
         return "its reset is not known"

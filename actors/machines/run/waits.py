@@ -77,7 +77,8 @@ def settled(state: RunState, job: TurnJob, event: TurnSettled) -> RunState:
         waited = (
             f"it was waited for {span(event.at_ms - since_ms)}" if event.at_ms > since_ms else "it is not waited for"
         )
-        return _give_up(state, job, outcome, f"{trouble(state, job, outcome)}; {waited} (--max-wait {span(max_ms)})")
+        why = f"{limits.reset_told(event)}{waited} (--max-wait {span(max_ms)})"
+        return _give_up(state, job, outcome, f"{trouble(state, job, outcome)}; {why}")
     return joblist.add(steps.say(state, _told(state, job, event, wait)), wait)
 
 

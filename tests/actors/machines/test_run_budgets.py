@@ -47,6 +47,22 @@ def test_without_a_user_the_run_stops_and_says_how_it_resumes() -> None:
     assert end.resume == "--max-cost 10"
 
 
+@pytest.mark.parametrize(
+    ("limits", "used", "resume"),
+    [
+        ({"max_tokens": 1}, costing(6_000), "--max-tokens 12000"),
+        ({"max_cost_usd": 0.01}, costing(usd=3.0), "--max-cost 6"),
+        ({"max_cost_usd": 1.25}, costing(usd=1.3), "--max-cost 2.5"),
+    ],
+)
+def test_the_limit_that_is_named_for_a_resume_is_one_with_which_the_run_can_resume(
+    limits: dict[str, Any], used: TurnOutcome, resume: str
+) -> None:
+    story = Run(cooldown_ms=0, **limits)
+    story.settle(used)
+    assert story.one(run.EndRun).resume == resume
+
+
 def test_a_resume_without_more_stops_again_and_one_with_more_resumes() -> None:
     story = Run(max_cost_usd=5.0, cooldown_ms=0)
     story.settle(costing(usd=5.0))

@@ -181,6 +181,9 @@ def test_what_all_turns_cost_is_added_up_and_a_message_in_another_turn_is_no_tur
     state = turn.apply(state, turn.SessionTurnSettled(turn_id="b", outcome=TurnOutcome(status="finished", usage=usage)))
     assert state.turns == 2
     assert state.spent == Usage(input_tokens=20, output_tokens=4, cost_usd=1.0)
+    never_begun = turn.apply(state, intended("c"))
+    cut = turn.SessionTurnSettled(turn_id="c", outcome=TurnOutcome(status="interrupted"))
+    assert turn.apply(never_begun, cut).turns == 2
 
 
 SETTLED = turn.SessionTurnSettled(turn_id="a", outcome=DONE)

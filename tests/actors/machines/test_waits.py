@@ -180,7 +180,10 @@ def test_a_limit_that_ends_later_than_anybody_wants_to_wait_is_not_waited_for() 
     story = begun(working, Phase.WORKING, max_wait_ms=2 * HOUR_MS)
     story.settle(limited(NOW + 37 * HOUR_MS))
     assert story.one(run.EndRun).state == "failed"
-    assert "--max-wait 2 h" in story.one(run.EndRun).detail
+    assert (
+        "it resets at 1970-01-02 13:16 UTC, in 1 d 13 h; it is not waited for (--max-wait 2 h)"
+        in story.one(run.EndRun).detail
+    )
 
 
 def test_a_turn_that_worked_well_in_between_has_a_new_outage_and_not_the_old_one() -> None:
