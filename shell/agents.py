@@ -19,7 +19,7 @@ from shell import imports, output
 from shell.checkups import Place
 from shell.checkups import agent as check_agent
 from shell.commands.grammar import Invocation
-from shell.known_agents import command_of, how_to_install, installed, with_known
+from shell.known_agents import command_of, how_to_install, installed, started
 
 ACTIONS = ("list", "update", "add")
 
@@ -95,9 +95,11 @@ def _list(invocation: Invocation, home: Path) -> int:
     registry = agent_registry.read(home)
     configuration = trust.read_trusted(home, cwd, BUILT_IN_NAMES)
     here = [known for known in registry.agents if installed(known, path)]
-    complete = with_known(configuration, [known.id for known in here], home, path)
-    names = [*sorted(WORKING_NAMES), *complete.agents]
-    place = Place(home, cwd, environment, complete.agents)
+    given = {*BUILT_IN_NAMES, *configuration.agents}
+    known_ones = {known.id: started(known.id, known, path) for known in here if known.id not in given}
+    complete = {**configuration.agents, **known_ones}
+    names = [*sorted(WORKING_NAMES), *complete]
+    place = Place(home, cwd, environment, complete)
     imports.load(imports.OF_CHECKUPS, names)
     with ThreadPoolExecutor(len(names)) as pool:
         rows = list(pool.map(lambda name: _row(name, place), names))

@@ -1,42 +1,24 @@
 """Known agents (actors/edges/agent_registry) on this machine: which are installed, and how each starts.
 
-A known agent whose program is on PATH needs no configuration: `--agent gemini` uses it. Looks at PATH and the home
-directory; starts nothing.
+A known agent whose program is on PATH needs no configuration: `--agent gemini` uses it (shell/pairing). Looks at PATH;
+starts nothing.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
 
-from msgspec.structs import replace
-
-from actors.adapters import BUILT_IN_NAMES
-from actors.edges import agent_registry
 from actors.edges.agent_registry import KnownAgent
 from actors.edges.agent_tables import AgentConfiguration
-from actors.edges.configuration import Configuration
 from actors.errors import UserError
 
 
-def with_known(configuration: Configuration, names: Sequence[str], home: Path, path: str | None) -> Configuration:
-    """The configuration, plus those known agents of `names` that it lacks and whose program is on `path`.
-
-    Raises `UserError` for a known agent that is not installed. The caller handles unknown names.
-    """
-    agents = dict(configuration.agents)
-    for name in (each.lower() for each in names if each):
-        if name in BUILT_IN_NAMES or name in agents:
-            continue
-        known = agent_registry.read(home).find(name)
-        if known is None:
-            continue
-        program = installed(known, path)
-        if program is None:
-            raise UserError(f"{name} is not installed: {how_to_install(known)}")
-        agents[name] = AgentConfiguration(command=(program, *known.args), env=known.env)
-    return replace(configuration, agents=agents)
+def started(name: str, known: KnownAgent, path: str | None) -> AgentConfiguration:
+    """How the agent of this name starts, by its own program on `path`. Raises `UserError` for none."""
+    program = installed(known, path)
+    if program is None:
+        raise UserError(f"{name} is not installed: {how_to_install(known)}")
+    return AgentConfiguration(command=(program, *known.args), env=known.env)
 
 
 def installed(known: KnownAgent, path: str | None) -> str | None:

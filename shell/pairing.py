@@ -1,19 +1,40 @@
-"""Who works and who reviews: the requested pair, or the pair of the run to resume. Reads no file."""
+"""Who works and who reviews: the requested pair, or the pair of the run to resume; and how each of them starts.
+
+Reads the registry of known agents for a name that is neither built in nor configured, and no other file.
+"""
 
 from __future__ import annotations
 
-from actors.adapters import find_adapter
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from actors.adapters import BUILT_IN_NAMES, find_adapter
+from actors.edges import agent_registry
 from actors.edges.configuration import Configuration
 from actors.errors import UserError
 from actors.settings_layers import Settings
+from shell.known_agents import started
 from shell.resumed import Resumed
 from shell.run_settings import Agents
 
 
-def named_agents(settings: Settings, resumed: Resumed) -> list[str]:
-    """Every agent that the settings or the run to resume name."""
+def with_known(
+    configuration: Configuration, settings: Settings, resumed: Resumed, home: Path, path: str | None
+) -> Configuration:
+    """The configuration, plus those known agents that it lacks, and that the settings or the run to resume name.
+
+    Raises `UserError` for a known agent whose program is not on `path`. The caller handles unknown names.
+    """
     kept = resumed.manifest.get("agents")
-    return [settings.text("agent"), settings.text("peer"), *(map(str, kept.values()) if isinstance(kept, dict) else ())]
+    names = [settings.text("agent"), settings.text("peer"), *(kept.values() if isinstance(kept, dict) else ())]
+    agents = dict(configuration.agents)
+    for name in (str(each).lower() for each in names if each):
+        if name not in BUILT_IN_NAMES and name not in agents:
+            known = agent_registry.read(home).find(name)
+            if known is not None:
+                agents[name] = started(name, known, path)
+    return replace(configuration, agents=agents)
 
 
 def agents_of(settings: Settings, configuration: Configuration, resumed: Resumed) -> Agents:

@@ -21,9 +21,8 @@ from actors.hosts import Host, placed
 from actors.settings import Role, RunSettings
 from actors.settings_layers import from_environment, merge, too_high
 from shell import countable, elsewhere, output, run_files
-from shell.known_agents import with_known
 from shell.options import Options
-from shell.pairing import agents_of, named_agents
+from shell.pairing import agents_of, with_known
 from shell.resumed import Resumed, current_directory, find_resumed, is_in_worktree, own_place, wanted_id
 from shell.run_settings import Agents, settings_of
 from shell.task_text import Task, read_task
@@ -66,7 +65,7 @@ def resolve_run(
     for limit in configuration.too_high if not resumed.begun else ():  # a run that has begun has its own
         if not settings.is_typed(limit.name):
             output.note(too_high(limit, configuration.user))
-    configuration = with_known(configuration, named_agents(settings, resumed), home, environment.get("PATH"))
+    configuration = with_known(configuration, settings, resumed, home, environment.get("PATH"))
     agents = agents_of(settings, configuration, resumed)
     places = placed((*resumed.places, *settings.texts("places")), configuration.hosts)
     task = read_task(options, cwd, home, resumed)

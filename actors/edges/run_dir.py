@@ -117,22 +117,25 @@ def look(directory: Path) -> RunLook:
         return RunLook(manifest=_manifest(directory), holder=holding)
     except (MissingFileError, FileNotFoundError):
         return RunLook(holder=holding)
-    except BadFileError as error:
-        return RunLook(holder=holding, damage=str(error))
-    except OSError as error:
-        return RunLook(holder=holding, damage=f"{directory}: {(error.strerror or str(error)).lower()}")
+    except (BadFileError, OSError) as error:
+        return RunLook(holder=holding, damage=_damage(directory, error))
+
+
+def _damage(directory: Path, error: BadFileError | OSError) -> str:
+    return str(error) if isinstance(error, BadFileError) else f"{directory}: {(error.strerror or str(error)).lower()}"
 
 
 def check_whole(directory: Path) -> None:
-    """Raises `UserError` unless each existing file of the run is a regular file. Called before the run is resumed."""
+    """Raises `UserError` unless the manifest is usable or missing, and each other file of the run that exists is a
+    regular file. Called before the run is resumed.
+    """
     try:
         for name in _FILES:
             files.is_regular(directory / name)
-    except BadFileError as error:
-        raise UserError(f"run {directory.name} is damaged: {error}") from error
-    damage = look(directory).damage
-    if damage:
-        raise UserError(f"run {directory.name} is damaged: {damage}")
+        with suppress(MissingFileError):
+            _manifest(directory)
+    except (BadFileError, OSError) as error:
+        raise UserError(f"run {directory.name} is damaged: {_damage(directory, error)}") from error
 
 
 def directories(runs_in: Path, *, levels: int = 1) -> list[Path]:

@@ -17,9 +17,16 @@ from actors.edges import agent_registry
 from actors.edges.agent_tables import AgentConfiguration
 from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import OperationalError, UserError
-from actors.settings_layers import merge
+from actors.settings_layers import Settings, merge
 from shell import agents
-from shell.known_agents import command_of, how_to_install, with_known
+from shell.known_agents import command_of, how_to_install
+from shell.options import parse
+from shell.pairing import with_known
+from shell.resumed import Resumed
+
+
+def typed(agent: str, peer: str = "claude") -> Settings:
+    return merge(parse(["--agent", agent, "--peer", peer, "x"]).layer())
 
 
 def put_program(folder: Path, name: str) -> str:
@@ -68,19 +75,19 @@ def test_the_shipped_registry_knows_each_agent_by_its_id_and_by_its_program() ->
 
 def test_a_known_agent_on_the_path_needs_no_configuration(tmp_path: Path) -> None:
     path = put_program(tmp_path / "bin", "gemini")
-    complete = with_known(Configuration(), ["Gemini", "codex"], tmp_path, path)
+    complete = with_known(Configuration(), typed("Gemini", "codex"), Resumed(), tmp_path, path)
     assert complete.agents == {"gemini": AgentConfiguration(command=("gemini", "--acp"))}
 
 
 def test_what_the_user_has_configured_counts_before_what_is_known(tmp_path: Path) -> None:
     own = Configuration(agents={"gemini": AgentConfiguration(command=("my-gemini",))})
-    assert with_known(own, ["gemini"], tmp_path, put_program(tmp_path / "bin", "gemini")) == own
+    assert with_known(own, typed("gemini"), Resumed(), tmp_path, put_program(tmp_path / "bin", "gemini")) == own
 
 
 def test_a_known_agent_that_is_not_installed_is_refused_with_the_way_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gemini is not installed: npm install -g @google/gemini-cli; or: loop agents"):
-        with_known(Configuration(), ["gemini"], tmp_path, str(tmp_path))
-    assert with_known(Configuration(), ["nobody"], tmp_path, str(tmp_path)) == Configuration()
+        with_known(Configuration(), typed("gemini"), Resumed(), tmp_path, str(tmp_path))
+    assert with_known(Configuration(), typed("nobody"), Resumed(), tmp_path, str(tmp_path)) == Configuration()
 
 
 def test_an_agent_is_started_by_its_program_else_by_npx_or_uvx(tmp_path: Path) -> None:
