@@ -21,7 +21,7 @@ from typing import Any
 
 FURTHER = "  | "  # begins each further line of a log record
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-DEEPEST = 200  # levels of nested JSON; Python's own recursion, and that of every library, ends near 1,000
+DEEPEST = 200  # levels of nested JSON; the recursion of Python and of every library ends near 1,000
 LARGEST = (1 << 63) - 1  # of a whole number: msgpack and SQLite take no larger one
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

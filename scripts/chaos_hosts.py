@@ -76,7 +76,7 @@ class HostStrike(Strike):
 
 @dataclass
 class Plan:
-    """What one run gets. `places`: the number of each role's host. `joined`: that of the host that dials in, or -1."""
+    """What one run gets. `places`: the number of each role's host. `joined`: which of them dials in, or -1."""
 
     strikes: list[HostStrike]
     scenario: str

@@ -37,8 +37,8 @@ def place(found: RunFiles) -> Place:
     known = checkpoints.of_run(where, found.run_id, settings.run_uid)
     if not known:
         raise OperationalError(
-            f"run {found.run_id} has no checkpoint in {where}: it is no git repository, they were removed with the "
-            "worktree, or no iteration has ended since it was started with this version"
+            f"run {found.run_id} has no checkpoint in {where}: it is no git repository; or they were removed with "
+            "the worktree; or no iteration has ended since this version started it"
         )
     return Place(cwd=where, own=where == cwd, known=known)
 

@@ -55,7 +55,7 @@ class Watcher:
 
     async def listen(self) -> None:
         """Listens for the program's hooks."""
-        self._process.socket.unlink(missing_ok=True)  # that of an actor that was killed
+        self._process.socket.unlink(missing_ok=True)  # left by an actor that was killed
         self._hooks = await asyncio.start_unix_server(self._take_hook, self._process.socket, limit=1 << 26)
 
     def mute(self) -> None:

@@ -180,7 +180,7 @@ def arguments(
 
 
 def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:
-    """The whole environment of the program: that of `settings`, and the variables for our connection."""
+    """The whole environment of the program: what `settings` has, and the variables for our connection."""
     environment = {name: value for name, value in settings.environment.items() if name != "CLAUDECODE"}
     environment |= {
         "CLAUDE_CODE_ENTRYPOINT": "sdk-py",  # as the SDK sets it

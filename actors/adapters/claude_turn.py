@@ -98,7 +98,7 @@ class OpenTurn:
         self._resets_at_s = moment_s(info.get("resetsAt"))
 
     def ended(self, result: RawEvent, cost_usd: float) -> None:
-        """One `result` event: the turn's own, or that of a message that was steered into it."""
+        """One `result` event: the turn's own, or of a message that was steered into it."""
         # The result of a turn that met its limit lacks the last message.
         told = (usage_of(result.get("usage")), together(self._since.values()))
         most = max(told, key=lambda each: each.input_tokens + each.output_tokens)

@@ -4,8 +4,8 @@ One file is all that travels: the conversation, in the agent's own format. No lo
 beside it (Codex copies variables, secrets among them, into `shell_snapshots`). Its name comes from another machine, so
 it must be one that this agent gives. An agent that is not listed keeps its sessions to itself.
 
-Claude Code looks for a session below a folder that is named after the working directory, so the file goes into that of
-the directory here.
+Claude Code looks for a session below a folder that is named after the working directory, so the file goes into the
+folder of the directory here.
 """
 
 from __future__ import annotations

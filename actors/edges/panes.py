@@ -53,7 +53,7 @@ class Pane:
 
     async def run(self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> int:
         """Starts the program in the pane; its pid."""
-        self._path.unlink(missing_ok=True)  # that of an actor that was killed
+        self._path.unlink(missing_ok=True)  # left by an actor that was killed
         hello: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 def about(number: int, moment: str) -> str:
-    """What the tree is: `moment` is that of the look that keeps it."""
+    """What the tree is: `moment` is when the look was that keeps it."""
     if number == 0:
         return "before the first iteration"
     after = {"approval": ", changed after its checks", "published": ", changed while it was published"}

@@ -105,7 +105,7 @@ def _waits_for(state: State, mail_id: str, box: Box, peer: str) -> str:
     if ahead:
         return f"{ahead} earlier message{'s' if ahead > 1 else ''} to {peer} {'go' if ahead > 1 else 'goes'} first."
     return (
-        f"{state.hops} messages went back and forth without other work, so this one waits until a turn of the "
+        f"{state.hops} messages went back and forth without other work: this one waits until a turn of the "
         f"loop has ended. {peer} can fetch it earlier with receive_messages."
     )
 

@@ -46,7 +46,7 @@ class AwayAgent:
         self.can_steer = inner.can_steer
 
     async def open(self, session_id: str | None) -> str:
-        """See `base.Agent.open`. The session's file comes first: it may be that of another host."""
+        """See `base.Agent.open`. The session's file comes first: another host may have it."""
         if session_id is not None:
             try:
                 await self._travel(lambda: self._sessions.bring(session_id))

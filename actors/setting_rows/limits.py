@@ -45,8 +45,8 @@ ROWS: tuple[Setting, ...] = (
     Setting(
         "at_limit",
         "limits",
-        "what to do at a usage limit of the working agent: wait for its reset, swap (the other agent works until "
-        "then), or stop",
+        "what to do at a usage limit of the working agent: wait for its reset; swap, so that the other agent works "
+        "until then; or stop",
         ("--at-limit",),
         value="wait|swap|stop",
         default="wait",

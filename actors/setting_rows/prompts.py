@@ -13,7 +13,7 @@ WHAT: Mapping[str, str] = {
     "work": "asks for the work of an iteration",
     "review": "asks for a review",
     "verdict": "asks once more for a verdict that broke the form",
-    "verdict_now": "asks for the verdict of a review that takes too long",
+    "verdict_now": "asks for the verdict of an overdue review",
     "diagnosis": "asks why there is no progress",
     "pull_request": "asks for the pull request",
     "continuation": "continues a turn that was cut short, with its request",

@@ -12,7 +12,7 @@ ACP = Command(
         "be an ACP agent on stdin and stdout, for an editor",
         ("[options]",),
         (),
-        "An editor or a harness that speaks the Agent Client Protocol starts it: a session is a run, and a prompt is "
+        "An editor or a harness that speaks the Agent Client Protocol starts it. A session is a run, and a prompt is "
         "its task. Takes the options of loop. Plan, work, checks and reviews come as session updates; an open question "
         "of the run comes as a permission request. With --headless the run asks nothing. When the client goes, its "
         "runs stop and can be resumed.",

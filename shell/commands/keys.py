@@ -19,9 +19,8 @@ KEYS = Command(
         "make, list or revoke the keys of hosts that dial in",
         ("action", MORE),
         ("--json",),
-        "Actions: new NAME, which makes the key of a host and prints its file: take that to the host, where loop "
-        "join needs it; list; revoke NAME. A key that is revoked does not open anything any more, and ends the "
-        "link of a run that uses it.",
+        "Actions: new NAME; list; revoke NAME. new makes the key of a host and prints its file. Take that to the "
+        "host, for loop join. A revoked key opens nothing any more. A run that uses it loses the link.",
         ("new", "list", "revoke"),
     ),
     once=_keys,

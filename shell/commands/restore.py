@@ -37,7 +37,8 @@ RESTORE = Command(
         "put a run's files back to a checkpoint",
         ("run", "number"),
         ("--json",),
-        "It refuses while the run is running, and where work that is in no commit and no checkpoint would be lost. "
+        "It refuses while the run is running. It refuses as well where work would be lost, since it is in no commit "
+        "and no checkpoint. "
         "HEAD, branches, the index and ignored files stay as they are.",
     ),
     once=_restore,

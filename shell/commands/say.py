@@ -17,7 +17,7 @@ def _say(invocation: Invocation) -> int:
 
 
 def _type_say(prompt: Prompt, rest: str) -> str:
-    """Says something to an agent: in the middle of its turn where it can take that, else in a turn of its own."""
+    """Says something to an agent. It gets that in the middle of its turn where it can, else in a turn of its own."""
     import uuid
 
     from supervisor.control.protocol import Say

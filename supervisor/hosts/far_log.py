@@ -1,6 +1,6 @@
 """Brings the log lines of a host into the log of the run: `loop logs worker` has them, as of a worker at home.
 
-A line that an actor on the host has logged keeps its actor, process, level and module; its time is that of its arrival,
+A line that an actor on the host has logged keeps its actor, process, level and module; its time is when it arrives,
 since clocks differ. Whatever else programs print there is a line of the host. A host speaks for agents' actors alone:
 no line of it passes for one of the run.
 """

@@ -139,7 +139,7 @@ class HostLauncher:
             self._report = replace(self._report, **changes)
 
     def _failed(self, state: str, why: str) -> None:
-        """Takes note of a failure. The time of a state is that of its beginning."""
+        """Takes note of a failure. The time of a state is when it began."""
         now_ms = wall_ms()
         with self._guard:
             since_ms = self._report.since_ms if self._report.state == state else now_ms

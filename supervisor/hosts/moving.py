@@ -26,7 +26,7 @@ REACH_S = 1.5
 
 
 def role_named(actor: str, labels: Mapping[Role, str]) -> Role:
-    """The role that the user means, by its own name or by that of its agent. Raises `UserError`."""
+    """The role that the user means, by its own name or its agent's. Raises `UserError`."""
     for role, label in labels.items():
         if actor.lower() in (role, label.lower()):
             return role

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 def test_an_agent_that_is_away_is_watched_and_steered_as_one_at_home(tmp_path: Path):
-    """The hooks and the checks say in which directory they ran: that of the host."""
+    """The hooks and the checks say in which directory they ran: the host's."""
     with World(tmp_path) as world:
         gate = Gate(world.base / "gate")
         scenario = world.base / "gated.toml"

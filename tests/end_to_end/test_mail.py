@@ -1,4 +1,4 @@
-"""People look at the mail between the agents and change it: at the prompt, by one-shot commands, and after the end."""
+"""Users look at the mail between the agents and change it: at the prompt, by one-shot commands, and after the end."""
 
 import json
 import re

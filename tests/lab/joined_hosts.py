@@ -1,6 +1,6 @@
 """A host that dials in from a network of its own, for the end-to-end tests of hosts. Needs root.
 
-Its network is that of an `SshHost`, whose cable can be cut; `loop join` there dials home at the near end of the cable.
+It has the network of an `SshHost`, whose cable can be cut; `loop join` there dials home at the near end of the cable.
 """
 
 from __future__ import annotations

@@ -55,22 +55,3 @@ def test_no_comment_names_a_file_that_is_not_there():
                 f"{name}: {place}" for place in PLACE.findall(text) if place not in there and f"{place}.py" not in there
             ]
     assert gone == []
-
-
-# For readers of any first language. Say again, anyone who, continues, does not change, interrupted.
-WORDS = ("anew", "whoever", "goes on", "stands still", "standing still", "broken off")
-UNPLAIN = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
-
-
-def test_no_sentence_has_a_word_that_the_house_does_not_use():
-    """In code, strings, comments and documents."""
-    folders = ("actors", "supervisor", "shell", "tests", "scripts")
-    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-    texts += [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    found = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in texts
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if UNPLAIN.search(line) and not line.startswith("WORDS = ")
-    ]
-    assert found == []

@@ -30,7 +30,7 @@ STARTERS = {
     *("execvp", "execv", "execl", "execlp", "posix_spawnp", "system", "popen", "spawnv", "create_subprocess_shell"),
 }
 STARTING_MODULES = {"subprocess", "asyncio", "os"}
-# An agent's commands have the environment that it was given; the first program on a host has that of its login.
+# An agent's commands have the environment that it was given; the first program on a host has its login's.
 INHERIT = {"actors.embedded.actions", "supervisor.hosts.stage1"}
 
 

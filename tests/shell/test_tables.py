@@ -76,7 +76,7 @@ def test_durations_are_for_people(ms: int, text: str):
 def test_a_report_says_how_the_run_stands_in_its_first_line():
     lines = shown(consoles=2).splitlines()
     assert lines[0] == "run 3  working  iteration 2 of 20: waits for codex"
-    assert lines[1].split() == ["task", "Greet", "people."]
+    assert " ".join(lines[1].split()) == "task Greet people."
     assert "process 77 for 1 m 5 s, 2 attached" in lines[-1]
     over = shown(status=status(state="failed", line="failed: no plan")).splitlines()
     assert over[0] == "run 3  failed: no plan"

@@ -15,8 +15,8 @@ what is needed to recognise an echo or a repeated call. So the cost of a mail do
 slot becomes free when the mail is seen, not when it is accepted: an accepted mail may still fail, and would then be
 overtaken. Mail that waits for its next attempt blocks later mail.
 
-*Users* may hold, release, edit, requeue and drop mail: see `people` for the rules. Each act is an event. A `Book` has
-the history of every mail of a run, including mail that the state has forgotten.
+*Users* may hold, release, edit, requeue and drop mail: see `user_changes` for the rules. Each act is an event. A `Book`
+has the history of every mail of a run, including mail that the state has forgotten.
 
 *Hops.* A hop is the first delivery of a mail. Both directions count together. The count restarts at 0 when something
 happens that is not mail: a turn of the loop ends, or the user acts. At 12 the rest stays queued; the recipient can
@@ -33,8 +33,8 @@ later call of its reader shows that the answer arrived.
 
 *Contact.* An agent that finishes a turn without any request to the bridge is absent: see `contact`.
 
-Inside: events, commands and state are data. calls, receipts and people turn outside happenings into events. fold is the
-state after an event; machine decides what follows. history answers consoles.
+Inside: events, commands and state are data. calls, receipts and user_changes turn outside happenings into events. fold
+is the state after an event; machine decides what follows. history answers consoles.
 """
 
 from actors.machines.mail.calls import (
@@ -83,7 +83,6 @@ from actors.machines.mail.machine import (
     outstanding,
     outstanding_for,
 )
-from actors.machines.mail.people import Action, change, find_id, short
 from actors.machines.mail.receipts import (
     MAX_ATTEMPTS,
     accepted,
@@ -108,6 +107,7 @@ from actors.machines.mail.state import (
     initial,
     normalise,
 )
+from actors.machines.mail.user_changes import Action, change, find_id, short
 
 __all__ = [
     "DEAD_SHOWN",

@@ -66,7 +66,7 @@ def fetch(state: State, reader: Role, now_ms: int) -> tuple[list[Event], tuple[M
 def is_echo(text: str, *, delivered: str, speaker: str) -> bool:
     """Whether `text` only repeats the text `delivered`, with or without parts of the frame it was delivered in.
 
-    The frame is that of `prompts.mail` for a message of `speaker`.
+    The frame is what `prompts.mail` puts around a message of `speaker`.
     """
     return any(
         _repeats(text, delivered, prompts.mail(speaker, "\0", answerable=answerable)) for answerable in (True, False)

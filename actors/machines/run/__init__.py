@@ -21,7 +21,7 @@ which phase where. A hold is a second, small machine beside it: transitions cont
 The user holds a run, or a rule that finds that it cannot continue by itself: `gates`.
 
 Inside: events, commands, state and each kind of job are data. joblist has the operations on jobs. steps put the run
-into a phase, if the gates allow it. answers, review, trees, waits and people interpret events. table ties them
+into a phase, if the gates allow it. answers, review, trees, waits and user_requests interpret events. table ties them
 together.
 """
 

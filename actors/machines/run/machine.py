@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from actors.errors import IllegalEventError
-from actors.machines.run import asking, budgets, grants, hooks, joblist, limits, people, spending, steps
+from actors.machines.run import asking, budgets, grants, hooks, joblist, limits, spending, steps, user_requests
 from actors.machines.run.commands import EndRun
 from actors.machines.run.events import RunStarted
 from actors.machines.run.jobs import NAMED
@@ -68,7 +68,7 @@ def _applied(state: RunState, event: Event) -> RunState:
         after = steps.pass_gates(state, asking.answered(_at(state, event), event))
         return hold_takes_effect(state, hooks.look(state, limits.look(state, after)))
     if TRANSITIONS[state.phase].get(type(event)) is None:
-        return people.unfitting(state, event)
+        return user_requests.unfitting(state, event)
     noted = limits.noted(spending.turn_settled(state, event), event) if state.settings is not None else state
     waiting = hooks.waits_for(noted, event)
     if waiting is not None:

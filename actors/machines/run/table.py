@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from actors.machines.run import answers, budgets, grants, hooks, ledger, people, review, spending, trees, waits
+from actors.machines.run import answers, budgets, grants, hooks, ledger, review, spending, trees, user_requests, waits
 from actors.machines.run.events import (
     AgentPlaced,
     ContactChanged,
@@ -63,7 +63,7 @@ _FIRST_STEPS = (_P.PLANNING, _P.WORKING, _P.AWAITING_TASK)  # of a task, if ther
 
 def _final(phase: Phase, *to: Phase) -> dict[type[Event], Rule]:
     """The events of a finished run: a message's turn may end after it."""
-    return {RunResumed: _rule(people.resumed, *to), **_spending(phase)}
+    return {RunResumed: _rule(user_requests.resumed, *to), **_spending(phase)}
 
 
 def _spending(phase: Phase) -> dict[type[Event], Rule]:
@@ -79,13 +79,13 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
     """The phase's own rows, and the rows of all live phases."""
     return {
         **rows,
-        PauseRequested: _rule(people.pause, phase),
-        ResumeRequested: _rule(people.resume, phase),
-        StopRequested: _rule(people.stop, phase),
-        RunResumed: _rule(people.resumed, phase, _P.CLEARING, *_AFTER_AN_ITERATION, *_FIRST_STEPS),
-        MailReachedWorker: _rule(people.mail_reached_worker, phase),
-        ContactChanged: _rule(people.contact_changed, phase),
-        AgentPlaced: _rule(people.agent_placed, phase),
+        PauseRequested: _rule(user_requests.pause, phase),
+        ResumeRequested: _rule(user_requests.resume, phase),
+        StopRequested: _rule(user_requests.stop, phase),
+        RunResumed: _rule(user_requests.resumed, phase, _P.CLEARING, *_AFTER_AN_ITERATION, *_FIRST_STEPS),
+        MailReachedWorker: _rule(user_requests.mail_reached_worker, phase),
+        ContactChanged: _rule(user_requests.contact_changed, phase),
+        AgentPlaced: _rule(user_requests.agent_placed, phase),
         HookEnded: _rule(hooks.ended, phase, *_AFTER_HOOKS.get(phase, ())),
         FindingWaived: _rule(ledger.waive, phase),
         **_spending(phase),
@@ -95,8 +95,8 @@ def _live(phase: Phase, rows: dict[type[Event], Rule]) -> dict[type[Event], Rule
 TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.NEW: {RunStarted: _rule(answers.started, *_FIRST_STEPS)},
     _P.AWAITING_TASK: {
-        **_live(_P.AWAITING_TASK, {QuestionAnswered: _rule(people.task_given, _P.AWAITING_TASK, _P.PLANNING)}),
-        StopRequested: _rule(people.stop_waiting, _P.AWAITING_TASK, _P.COMPLETED),
+        **_live(_P.AWAITING_TASK, {QuestionAnswered: _rule(user_requests.task_given, _P.AWAITING_TASK, _P.PLANNING)}),
+        StopRequested: _rule(user_requests.stop_waiting, _P.AWAITING_TASK, _P.COMPLETED),
     },
     _P.PLANNING: _live(
         _P.PLANNING,
@@ -128,8 +128,8 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
         _P.COOLDOWN,
         {
             CooldownEnded: _rule(answers.cooldown_over, _P.WORKING, _P.FOLLOW_UP, _P.STOPPED),
-            VerdictSubmitted: _rule(people.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
-            ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
+            VerdictSubmitted: _rule(user_requests.human_verdict_in_cooldown, _P.PULL_REQUEST, _P.COOLDOWN),
+            ReviewRequested: _rule(user_requests.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
     _P.WORKING: _live(
@@ -145,8 +145,8 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
             ),
             TreeTaken: _rule(trees.taken, *_AFTER_AN_ITERATION),
             CooldownEnded: _rule(waits.over, _P.WORKING),
-            VerdictSubmitted: _rule(people.human_verdict_on_work, _P.WORKING),
-            ReviewRequested: _rule(people.review_of_work, _P.WORKING),
+            VerdictSubmitted: _rule(user_requests.human_verdict_on_work, _P.WORKING),
+            ReviewRequested: _rule(user_requests.review_of_work, _P.WORKING),
         },
     ),
     _P.CHECKING: _live(
@@ -173,9 +173,11 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _P.FOLLOW_UP: _live(
         _P.FOLLOW_UP,
         {
-            QuestionAnswered: _rule(people.follow_up, _P.WORKING, _P.STOPPED),
-            VerdictSubmitted: _rule(people.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP),
-            ReviewRequested: _rule(people.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
+            QuestionAnswered: _rule(user_requests.follow_up, _P.WORKING, _P.STOPPED),
+            VerdictSubmitted: _rule(
+                user_requests.human_verdict_as_follow_up, _P.PULL_REQUEST, _P.WORKING, _P.FOLLOW_UP
+            ),
+            ReviewRequested: _rule(user_requests.review_while_waiting, _P.CHECKING, _P.REVIEWING, _P.PULL_REQUEST),
         },
     ),
     _P.PULL_REQUEST: _live(

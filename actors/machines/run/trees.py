@@ -88,8 +88,8 @@ def _before_checks(state: RunState, event: TreeTaken) -> RunState:
     directory = f", {event.place.directory}" if event.place is not None else ", in which you were started"
     if elsewhere := _elsewhere(state.base, event.tree):
         text = (
-            "The run's directory is as it was before the run began, but there is work in another working tree of the "
-            f"repository: {elsewhere}. Checks and reviewers look into the run's directory{directory}: "
+            "The run's directory is as it was before the run began, but another working tree of the repository has "
+            f"work: {elsewhere}. Checks and reviewers look into the run's directory{directory}: "
             "bring the work there, and work nowhere else."
         )
         state = steps.say(state, f"the work is not in the run's directory, but in {elsewhere}", error=True)

@@ -56,7 +56,7 @@ class Tmux:
             return self("display-message", "-p", "-t", pane, "#{pane_dead}").strip()
 
         await asyncio.to_thread(self.drawn.until, lambda: state() == "1", PATIENCE_S, state)
-        self("run-shell", "true")  # tmux 3.3a may miss the end of a program, and then hears of it with that of the next
+        self("run-shell", "true")  # tmux 3.3a may miss the end of a program, and then hears of it with the next one's
         await self.shows(pane, "Pane is dead")
 
     def __call__(self, *arguments: str) -> str:

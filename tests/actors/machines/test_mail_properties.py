@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actors.machines import mail
-from actors.machines.mail import Deliver, Wake, people
+from actors.machines.mail import Deliver, Wake, user_changes
 
 NAMES = {"worker": "codex", "reviewer": "claude"}
 OTHER = {"worker": "reviewer", "reviewer": "worker"}
@@ -157,7 +157,7 @@ class MailMachine(RuleBasedStateMachine):
         legal = [
             (action, story.mail_id)
             for story in self.stories().values()
-            for action, (_, statuses) in people.ALLOWED.items()
+            for action, (_, statuses) in user_changes.ALLOWED.items()
             if story.status in statuses and not (action == "requeue" and story.was_seen)
         ]
         if not legal:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.machines import projection, run
-from actors.machines.run import asking, gates, machine, people, steps
+from actors.machines.run import asking, gates, machine, steps, user_requests
 from actors.machines.run.gates import Gate
 from actors.machines.run.state import Hold, RunState
 from actors.machines.run_status import run_status
@@ -56,7 +56,7 @@ def test_the_answer_extends_the_task_and_the_next_iteration_begins_at_once() -> 
 def test_a_blank_answer_stops_the_run_and_the_gate_decides_again_when_it_is_resumed() -> None:
     state, commands = happens(due(interactive=True), run.QuestionAnswered(text=""))
     assert commands == [run.EndRun(state="stopped", detail="no answer was given")]
-    resumed = people.resumed(state, run.RunResumed())
+    resumed = user_requests.resumed(state, run.RunResumed())
     assert (resumed.phase, resumed.due) == (run.Phase.COOLDOWN, "")
     assert asked(state, resumed).asking
 

@@ -243,7 +243,7 @@ def test_work_in_another_working_tree_is_noticed_before_the_checks_and_the_agent
     story.happens(run.TreeTaken(take_id=look.take_id, tree=now))
     assert story.open().purpose == "work"
     assert "/repo/.claude/worktrees/x: bring" not in story.open().prompt
-    assert "repository: /repo/.claude/worktrees/x." in story.open().prompt
+    assert "the repository has work: /repo/.claude/worktrees/x." in story.open().prompt
     assert "/old" not in story.open().prompt
 
 
