@@ -15,6 +15,7 @@ import pytest
 
 from actors.edges import join_keys
 from supervisor.hosts import code
+from tests.end_to_end.test_moves import place
 from tests.lab.inspection import inspect
 from tests.lab.world import CHECK, LOOP, Loop, World
 
@@ -205,6 +206,27 @@ def test_a_home_that_is_killed_and_resumed_has_its_host_again(tmp_path: Path):
         assert "is given up" not in loop.output
         assert host.output.count(f"joined 127.0.0.1:{there.port} as big") == 2
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
+
+
+def test_an_agent_moves_to_a_host_that_dials_in_and_home_while_the_run_is_running(tmp_path: Path):
+    with joining(tmp_path) as there:
+        host = there.join()
+        host.wait_for("nobody answers at")
+        loop = there.run()
+        loop.wait_for("plan review: waits for")
+        assert "worker moves" in place(there.world, "worker", "big")  # home listens from now on
+        host.wait_for("joined 127.0.0.1:")
+        loop.wait_for("worker moves from home to big")
+        loop.wait_for("review round 1: waits for")
+        place(there.world, "worker", "home", "--now")
+        loop.wait_for("worker moves from big to home")
+        assert loop.wait() == 0, loop.output
+        assert "completed: review approved" in loop.output
+        assert list((there.far / "loop" / "trees").rglob("greeting.py"))
+        assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
+        host.signal(signal.SIGTERM)
+        assert host.wait() == 0
+        there.world.wait_until_empty(10.0)
 
 
 def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tmp_path: Path):
