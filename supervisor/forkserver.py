@@ -30,13 +30,13 @@ import traceback
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from actors.edges import processes
 from actors.errors import ProtocolError
+from supervisor.forked import RUNNING, Forked, become
 from supervisor.spawning import (
     Event,
     Exited,
@@ -51,16 +51,12 @@ from supervisor.spawning import (
     frame,
 )
 
-# What a forked process says to its launcher just before the entry is called; any other words are a reason.
-RUNNING = b"\0"
-
 # A killed process that does not end is in an uninterruptible sleep. It never runs again, so the root need not wait for
 # it to learn of the actor's exit.
 SWEEP_TIMEOUT_S = 2.0
 
 _READ_BYTES = 65_536
 _MOST_FDS = 16
-_EXIT_NOT_STARTED = 71
 
 
 # Prefix of a module that is imported after IDLE_S without an event. By then the first actors are started, and a run of
@@ -71,16 +67,6 @@ WHEN_IDLE = "+"
 IDLE_S = 10.0
 NEXT_PIECE_S = 0.02
 IDLE_AFTER_FORK_S = 1.0  # of a forkserver that forks first: the actor has imported the same by then
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forked:
-    """What a fresh process becomes. Returned up to `main`, so that an actor's stack has nothing of its parent."""
-
-    request: SpawnRequest
-    lifeline: socket.socket
-    root_end: int | None  # of a socket pair whose other end the root holds; None: the lifeline is the root's already
-    listen_fd: int | None
 
 
 @dataclass(kw_only=True)
@@ -313,7 +299,7 @@ def main() -> NoReturn:
         case other:
             raise ProtocolError(f"forkserver started with {other}: it is a part of loop: run loop instead")
     if forked:
-        _become(forked)
+        become(forked)
     sys.exit(0)
 
 
@@ -324,7 +310,7 @@ def serve_forked(link: socket.socket, root_end: int, modules: Sequence[str]) -> 
     processes.become_subreaper()
     forked = Forkserver(link, root_end, modules, forks_first=True).serve()
     if forked:
-        _become(forked)
+        become(forked)
     sys.exit(0)
 
 
@@ -378,27 +364,3 @@ def _single(link: socket.socket, preload: Sequence[str]) -> Forked | None:
             listen_fd = fd
         for request in frames.feed(data):
             return Forked(request=request, lifeline=link, root_end=None, listen_fd=listen_fd)
-
-
-def _become(forked: Forked) -> None:
-    """The life of an actor process."""
-    request, lifeline = forked.request, forked.lifeline
-    try:
-        if request.log_path:
-            _redirect_output(request.log_path)
-        module, _, function = request.entry.partition(":")
-        entry = getattr(importlib.import_module(module), function)
-    except BaseException as error:  # a module may even exit
-        traceback.print_exc()
-        lifeline.sendall(f"{type(error).__name__}: {error}".encode()[:_READ_BYTES])
-        sys.exit(_EXIT_NOT_STARTED)
-    lifeline.sendall(RUNNING)
-    lifelines = (lifeline.detach(), *([] if forked.root_end is None else [forked.root_end]))
-    entry(request.arguments, lifelines, forked.listen_fd)
-
-
-def _redirect_output(path: Path) -> None:
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for standard in (1, 2):
-        os.dup2(log, standard)
-    os.close(log)

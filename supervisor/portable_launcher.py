@@ -17,7 +17,8 @@ from typing import NamedTuple
 from actors.edges import processes
 from actors.errors import ProtocolError
 from supervisor import stale_processes
-from supervisor.forkserver import RUNNING, WHEN_IDLE
+from supervisor.forked import RUNNING
+from supervisor.forkserver import WHEN_IDLE
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
