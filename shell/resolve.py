@@ -27,7 +27,7 @@ from shell.resumed import Resumed, current_directory, find_resumed, is_in_worktr
 from shell.run_settings import Agents, settings_of
 from shell.task_text import Task, read_task
 from shell.trust import Person
-from supervisor.run_instance import ALLOWED, SEEN
+from supervisor.run_manifest import ALLOWED, SEEN
 from supervisor.run_tree import RunSpec
 
 

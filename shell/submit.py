@@ -11,7 +11,7 @@ from shell.options import Options
 from shell.resolve import resolve_run, taken_back
 from shell.resumed import wanted_id
 from supervisor import submissions
-from supervisor.run_instance import first_manifest
+from supervisor.run_manifest import first_manifest
 
 
 def submit(options: Options) -> int:

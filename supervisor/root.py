@@ -18,7 +18,8 @@ from actors import logs
 from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
-from supervisor.run_instance import Console, Lease, RootServices, RunInstance, lease_run, run_log, write_end
+from supervisor.run_instance import Console, Lease, RootServices, RunInstance, lease_run, run_log
+from supervisor.run_manifest import write_end
 from supervisor.run_tree import RunSpec
 from supervisor.tree_protocol import RunResult
 

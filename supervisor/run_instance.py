@@ -6,11 +6,9 @@ endpoints. What one run does, or how it ends, does not affect the others. Neithe
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,6 @@ from actors.edges import run_dir, run_lock
 from actors.errors import LoopError
 from actors.hosts import HOME, Host
 from actors.messages import ActorPlaced, Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
-from actors.run_states import FINAL_STATES
 from actors.settings import Role
 from actors.starts import LogSettings
 from supervisor import stale_processes
@@ -40,14 +37,10 @@ from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
 from supervisor.notifier import Notifier
 from supervisor.router import Router
+from supervisor.run_manifest import first_manifest, write_state
 from supervisor.run_tree import CHILDREN, DRIVER, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
 from supervisor.runtime_dirs import make_runtime, runtime_path, runtimes_of
 from supervisor.tree_protocol import PlaceGivenUp, RunResult
-
-# Keys of the manifest, SHA-256 of a repository's `.loop.toml`: the content that the run may use, and the content in its
-# working tree.
-ALLOWED = "allowedConfiguration"
-SEEN = "seenConfiguration"
 
 LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
 
@@ -360,44 +353,6 @@ class RunInstance:
 def run_log(spec: RunSpec) -> LogSettings:
     """Where and how a run logs: all its processes write into one file."""
     return LogSettings(stderr=False, file=str(spec.directory / "log"))
-
-
-def write_end(spec: RunSpec, result: RunResult) -> None:
-    """Writes the end into the manifest, for a run whose own actor could not. Call it while the lock is held and the
-    actors are gone.
-    """
-    manifest = run_dir.read_manifest(spec.directory) or {}
-    if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
-        write_state(spec.directory, result.state)
-
-
-def write_state(directory: Path, state: str) -> None:
-    """Writes the state into the manifest of a run that is locked and has no actors."""
-    with suppress(OSError):  # a full disk: the caller reports it, and a resume writes it again
-        run_dir.set_state(directory, state, wall_ms())
-
-
-def first_manifest(spec: RunSpec) -> dict[str, object]:
-    """The root's part of the manifest; the persistence actor adds state, times and session ids."""
-    known = run_dir.read_manifest(spec.directory) or {}
-    return {
-        "claudeSessionId": known.get("claudeSessionId", ""),
-        "codexThreadId": known.get("codexThreadId", ""),
-        "createdAt": known.get("createdAt") or run_dir.iso(wall_ms()),
-        "cwd": str(spec.cwd),
-        "mode": "paired" if spec.paired else "single",
-        "pid": os.getpid(),
-        "repoId": spec.repo_id,
-        "runId": spec.run_id,
-        "worktree": spec.worktree,
-        "repository": str(spec.repository or spec.cwd),
-        SEEN: spec.tree_sha256,
-        **({ALLOWED: spec.allowed_sha256} if spec.allowed_sha256 else {}),
-        **({"tmuxSession": spec.tmux_session} if spec.tmux_session else {}),
-        **({"workspace": True} if spec.workspace else {}),
-        **({"places": spec.place_names} if spec.places or "places" in known else {}),
-        "agents": spec.agents,
-    }
 
 
 def _control_path(runtime: Path) -> Path:

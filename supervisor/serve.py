@@ -30,7 +30,8 @@ from actors.messages import Progress, ProgressKind
 from actors.starts import LogSettings
 from supervisor import submissions
 from supervisor.root import handled
-from supervisor.run_instance import Lease, RootServices, RunInstance, lease_run, run_log, write_end, write_state
+from supervisor.run_instance import Lease, RootServices, RunInstance, lease_run, run_log
+from supervisor.run_manifest import write_end, write_state
 from supervisor.run_tree import RunSpec
 from supervisor.runtime_dirs import make_runtime, runtime_path
 from supervisor.tree_protocol import RunResult

@@ -31,7 +31,7 @@ from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.surface import Surface
 from shell.options import help_text, parse
 from shell.resolve import resolve_run
-from supervisor.run_instance import first_manifest
+from supervisor.run_manifest import first_manifest
 
 EXAMPLES: tuple[dict[str, Any], ...] = (
     {"checks": ["make test", "ruff check ."]},

@@ -11,7 +11,7 @@ from actors.hosts import Host
 from actors.settings import RunSettings
 from supervisor import submissions
 from supervisor.hosts.kept_moves import KeptMove, KeptMoves
-from supervisor.run_instance import first_manifest
+from supervisor.run_manifest import first_manifest
 from supervisor.run_tree import RunSpec
 
 SECRET = "a-secret-of-the-environment"
