@@ -1,4 +1,6 @@
-"""Who may name whom: shell -> supervisor -> actors -> adapters -> embedded, edges -> machines, wire."""
+"""Who may name whom: shell -> supervisor -> actors -> adapters -> embedded, edges -> machines, wire; and how much a
+module may hold.
+"""
 
 import ast
 
@@ -218,3 +220,14 @@ def test_pure_modules_import_only_pure_ones():
 
 def test_modules_of_pure_folders_say_that_they_are_pure():
     assert [name for name in MODULES if name.startswith(PURE_FOLDERS) and not claims_purity(name)] == []
+
+
+# --- size -------------------------------------------------------------------------------------------------------
+
+MOST_LINES = 400
+
+
+def test_a_module_is_read_in_one_go():
+    """What is longer has two things in it: the wall goes between them, not at a line."""
+    long = {name: lines for name in MODULES if (lines := source(name).count("\n")) > MOST_LINES}
+    assert long == {}
