@@ -50,6 +50,7 @@ from actors.embedded.scenario_file import load_scenario
 from actors.machines import mail
 from actors.machines.stored import stored_name
 from actors.messages import Record
+from scripts.bench_hosts import ROUNDS as HOST_ROUNDS
 from scripts.bench_hosts import bench_hosts
 from shell.at_prompt import execute
 from shell.attached import Pipe
@@ -604,7 +605,7 @@ ROWS = {
     "commands": bench_commands,
     "checkpoint": bench_checkpoint,
     "neighbours": bench_neighbours,
-    "hosts": bench_hosts,
+    "hosts": lambda: bench_hosts(repeats(HOST_ROUNDS)),
 }
 
 

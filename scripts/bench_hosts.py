@@ -1,16 +1,23 @@
 """The row `hosts` of scripts/bench: an agent on another host, which is a network namespace with an sshd. Needs root.
 
-link     the connection with the program there, once our code is there, against `ssh HOST true`; a run makes it while
-         its own actors start
-placed   from the request until the first actor's process is there, in a run, and the same for its successor
-restart  from the kill of the actor there until its successor is ready, against the same
-message  an answer of the actor there, against one of the actor at home and a bare pair of sockets over `ssh -R`
-tree     the objects of a tree that has never been there, against `git push` of the same commit
-dead     from the moment at which the host is gone until home gives it up, against lost_after_s
+Our code is there, in an installation of its own, as after the first start. Against `ssh HOST true` in the same round:
+
+link        the connection with the program there; a run makes it while its own actors start
+link alone  the same while home is idle
+placed      from the request until the first actor's process is there, in a run, the link included
+restart     from the kill of the actor there until its successor's process is there
+place       `loop place reviewer other`, over a link that is there, until the reviewer is ready: the program `loop`,
+            the end of the actor at home, and the start of its successor there
+replaced    from the moment at which home gives the host up until the actor is ready at home
+
+message     an answer of the actor there, against one of the actor at home and a bare pair of sockets over `ssh -R`
+tree        the objects of a tree that has never been there, against `git push` of the same commit
+dead        from the moment at which the host is gone until home gives it up, against lost_after_s
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -18,22 +25,28 @@ import signal
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import zmq
+from msgspec.structs import replace
 
 from actors.edges import run_lock, travel
 from shell.control_client import ControlClient, control_endpoint
 from supervisor.control.protocol import PeekMailbox
+from supervisor.hosts import code
 from tests.lab.ssh_hosts import SshHost, configured, missing, ssh_host
 from tests.lab.world import World
 
 LEASE = {"stop_after_s": 3.0, "lost_after_s": 8.5}
 ROUNDS = 3
+IDLE_S = 2.0  # the program there has then imported what a restart needs
+PATIENCE_S = 60.0
 MESSAGES = 300
 HANG = '[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n'
 
@@ -43,39 +56,44 @@ class Times:
     """Seconds of all rounds."""
 
     bare: list[float] = field(default_factory=list)
-    links: list[float] = field(default_factory=list)
-    placed: list[float] = field(default_factory=list)
-    restarts: list[float] = field(default_factory=list)
-    dead: list[float] = field(default_factory=list)
+    rows: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, row: str, seconds: float) -> None:
+        """One round's."""
+        self.rows.setdefault(row, []).append(seconds)
 
 
-def bench_hosts() -> None:
+def bench_hosts(rounds: int = ROUNDS) -> None:
     """See above."""
     if reason := missing():
         sys.exit(f"[bench] hosts: {reason}")
     found = Times()
-    for number in range(1, ROUNDS + 1):
-        print(f"hosts: round {number} of {ROUNDS}", file=sys.stderr, flush=True)
+    for number in range(1, rounds + 1):
+        print(f"hosts: round {number} of {rounds}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder, World(Path(folder)) as world:
             scenario = world.base / "hang.toml"
             scenario.write_text(HANG)
             world.play_embedded(scenario)
             there = {name: value for name, value in world.environment.items() if name.startswith("LOOP_")}
-            with ssh_host(world.base / "big", environment=there) as host:
-                one_round(world, host, found, last=number == ROUNDS)
+            with ssh_host(world.base / "big", environment=there, python="") as host:
+                one_round(world, host, found, last=number == rounds)
+    dead, limit = statistics.median(found.rows.pop("dead")), LEASE["lost_after_s"]
     yardstick = statistics.median(found.bare)
-    for name, times in (("link", found.links), ("placed", found.placed), ("restart", found.restarts)):
+    for name, times in found.rows.items():
         median = statistics.median(times)
-        print(f"hosts: {name:<8} {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s for ssh HOST true")
-    median, limit = statistics.median(found.dead), LEASE["lost_after_s"]
-    print(f"hosts: dead     {median:.2f} s, lost_after_s is {limit:g}  (median of {ROUNDS})", flush=True)
+        print(f"hosts: {name:<10} {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s for ssh HOST true")
+    print(f"hosts: dead       {dead:.2f} s, lost_after_s is {limit:g}  (medians of {rounds})", flush=True)
 
 
 def one_round(world: World, host: SshHost, found: Times, *, last: bool) -> None:
-    """One run with its worker on the host. Adds what it measures."""
+    """One run with its worker on the host, and later its reviewer, too. Adds what it measures."""
     folder = world.home / ".loop"
     folder.mkdir(mode=0o700)
-    (folder / "config.toml").write_text(configured(host, **LEASE))
+    install(host)
+    other = replace(host.host, name="other", ssh=host.name, root=f"{host.host.root}-other")  # another shim there
+    Path(other.root).mkdir()
+    (Path(other.root) / "code").symlink_to(Path(host.host.root) / "code")
+    (folder / "config.toml").write_text(configured(host.host, other, **LEASE))
     found.bare += [timed(lambda: ssh_true(host)) for _ in range(3)]
     if last:
         bare_messages(host)
@@ -83,22 +101,61 @@ def one_round(world: World, host: SshHost, found: Times, *, last: bool) -> None:
             trees(host, files)
     loop = world.start("--agent", "embedded", "--place=worker=big", "wait")
     loop.wait_for("are ready")
-    log = world.run_directory() / "log"
-    found.links.append(float(re.findall(r"is connected after ([\d.]+) s", log.read_text())[0]))
-    found.placed.append(float(re.findall(r"is on big, ([\d.]+) s after", log.read_text())[0]))
-    time.sleep(2)  # the program there has imported what a restart needs
+    log = Log(world.run_directory() / "log")
+    found.add("link", float(log.wait_for(r"host big is connected after ([\d.]+) s")))
+    found.add("placed", float(log.wait_for(r"worker#1 is on big, ([\d.]+) s after")))
+    time.sleep(IDLE_S)
     victim = loop.pid_of("worker")
     start = time.perf_counter()
     os.kill(victim, signal.SIGKILL)
     while loop.pid_of("worker") == victim:
         time.sleep(0.001)
-    found.restarts.append(time.perf_counter() - start)
+    found.add("restart", time.perf_counter() - start)
     if last:
         messages(world)
+    for number, place in enumerate(("other", "home", "other"), 2):
+        start = time.perf_counter()
+        world.run("place", "reviewer", place)
+        log.wait_for(rf"(reviewer#{number}) is ready")
+        took_s = time.perf_counter() - start
+        time.sleep(IDLE_S)
+    found.add("place", took_s)
+    found.add("link alone", float(log.wait_for(r"host other is connected after ([\d.]+) s")))
     start = time.perf_counter()
     host.end_all()
     loop.wait_for("host big is given up")
-    found.dead.append(time.perf_counter() - start)
+    given_up = time.perf_counter()
+    found.add("dead", given_up - start)
+    log.wait_for(r"given up(?s:.)*(worker#\d+) is ready")
+    found.add("replaced", time.perf_counter() - given_up)
+
+
+class Log:
+    """The log of a run, while it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def wait_for(self, pattern: str) -> str:
+        """The first group, once it is there."""
+        until = time.monotonic() + PATIENCE_S
+        while (hit := re.search(pattern, self._path.read_text(errors="replace"))) is None:
+            if time.monotonic() > until:
+                sys.exit(f"[bench] hosts: {pattern!r} is not in {self._path} after {PATIENCE_S:g} s")
+            time.sleep(0.002)
+        return hit[1]
+
+
+def install(host: SshHost) -> None:
+    """As the first start does, with this machine's packages: an installation without a finder of editable ones."""
+    folder = Path(host.host.root) / "code" / code.digest()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+    (packages,) = (folder / "venv" / "lib").glob("*/site-packages")
+    with zipfile.ZipFile(io.BytesIO(code.wheel())) as wheel:
+        wheel.extractall(packages)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(packages)], check=True)
+    (folder / "installed").touch()
 
 
 def messages(world: World) -> None:

@@ -32,8 +32,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
-
 from actors.edges import processes
 from actors.errors import ProtocolError
 from supervisor.forked import RUNNING, Forked, become
@@ -337,7 +335,7 @@ def _import(module: str) -> None:
 def _preload(modules: Sequence[str]) -> None:
     for module in modules:
         _import(module)
-    if psutil.Process().num_threads() != 1:
+    if processes.thread_count() != 1:
         raise ProtocolError(f"one of {modules} starts a thread when it is imported: such a process cannot fork")
     gc.collect()
     gc.freeze()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,6 +18,8 @@ def runtime_path(held: Path, generation: int) -> Path:
     """A directory of this root alone, so that an actor of a killed predecessor does not find our socket under its old
     name. `realpath`: a link to itself is a name like any other.
     """
+    import hashlib  # the program of a host has no such directory
+
     stem = hashlib.sha256(os.path.realpath(held).encode()).hexdigest()[:10]
     return runtime_base() / f"{stem}-{generation}"
 

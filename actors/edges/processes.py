@@ -11,7 +11,6 @@ where the tree's top is a child subreaper (Linux only), or by its record (`recor
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -21,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from actors.edges import files
 from actors.errors import BadFileError
@@ -130,7 +128,7 @@ class _Row:
 
 
 def _table() -> dict[int, _Row]:
-    return {pid: row for pid in psutil.pids() if (row := _row(pid)) is not None}
+    return {pid: row for pid in _pids() if (row := _row(pid)) is not None}
 
 
 def _members(table: dict[int, _Row], pid: int) -> set[int]:
@@ -173,6 +171,8 @@ if sys.platform == "linux":
 
         Holds until this process ends; children do not inherit it.
         """
+        import ctypes  # few processes need it
+
         return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
     def wait_ended(pid: int, timeout_s: float | None = None) -> bool:
@@ -197,6 +197,13 @@ if sys.platform == "linux":
         except OSError:  # a kernel built without it
             return {pid for pid, row in _table().items() if row.parent == os.getpid()}
 
+    def thread_count() -> int:
+        """The threads of this process, those of libraries included."""
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+    def _pids() -> list[int]:
+        return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
+
     def _row(pid: int) -> _Row | None:
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -212,6 +219,8 @@ if sys.platform == "linux":
         )
 
 else:
+    import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+
     HAS_SUBREAPER = False
     _EPOCH = ""
 
@@ -233,6 +242,13 @@ else:
     def children() -> set[int]:
         """The children of this process, ended ones included."""
         return {pid for pid, row in _table().items() if row.parent == os.getpid()}
+
+    def thread_count() -> int:
+        """The threads of this process, those of libraries included."""
+        return int(psutil.Process().num_threads())
+
+    def _pids() -> list[int]:
+        return list(psutil.pids())
 
     def _row(pid: int) -> _Row | None:
         try:

@@ -6,20 +6,26 @@ A host that is reached waits for the digest: what only a wheel needs is imported
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGES = ("actors", "shell", "supervisor")
 NAME = "pairloop"
+_SUFFIXES = (".py", ".toml", ".sql", ".typed")
 _TOP = Path(__file__).parents[2]
 
 
 def _sources() -> Iterator[tuple[str, bytes]]:
+    cut = len(f"{_TOP}/")
     for package in PACKAGES:
-        for path in sorted((_TOP / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix in {".py", ".toml", ".sql", ".typed"}:
-                yield path.relative_to(_TOP).as_posix(), path.read_bytes()
+        for folder, folders, names in os.walk(_TOP / package):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            for name in sorted(names):
+                if name.endswith(_SUFFIXES):
+                    path = f"{folder}/{name}"
+                    yield path[cut:], Path(path).read_bytes()
 
 
 @cache

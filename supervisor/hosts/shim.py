@@ -29,8 +29,6 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from actors import starts
-from actors.access import BridgeAccess, bridge_url
 from actors.edges import environments, files, processes
 from actors.errors import LoopError, ProtocolError
 from actors.machines.lease import Held
@@ -80,6 +78,8 @@ class Shim:
 
     def serve(self, rest: Frames) -> int:
         """Blocks; returns the exit status."""
+        import actors.starts  # noqa: F401 - home has been told that we are there; its first request takes longer than that
+
         try:
             while True:
                 now_s = time.monotonic()
@@ -124,6 +124,9 @@ class Shim:
 
     def _placed(self, request: SpawnRequest) -> SpawnRequest:
         """The request with the paths, the environment and the addresses of this host."""
+        from actors import starts
+        from actors.access import BridgeAccess, bridge_url
+
         process = starts.decode(request.arguments)
         start = starts.typed(process.start, starts.StartAgent)
         cwd = self._root / "trees" / quote(self._begin.repository_id, safe="") / self._begin.run_id / start.role

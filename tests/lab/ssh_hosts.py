@@ -279,10 +279,12 @@ def _run(host: SshHost) -> Iterator[SshHost]:
         subprocess.run(["ip", "netns", "del", host.namespace], stderr=subprocess.DEVNULL, check=False)
 
 
-def configured(*hosts: SshHost, **lease: float) -> str:
+def configured(*hosts: SshHost | Host, **lease: float) -> str:
     """Their tables for the user's configuration."""
     tables = []
     for each in hosts:
-        rows = {"ssh_command": list(each.host.ssh_command), "root": each.host.root, "python": each.host.python, **lease}
-        tables.append(f"[hosts.{each.name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in rows.items()))
+        host = each.host if isinstance(each, SshHost) else each
+        rows = {"ssh_command": list(host.ssh_command), "root": host.root, "python": host.python, "ssh": host.ssh}
+        known = {key: value for key, value in {**rows, **lease}.items() if value}
+        tables.append(f"[hosts.{host.name}]\n" + "".join(f"{key} = {value!r}\n" for key, value in known.items()))
     return "\n".join(tables)
