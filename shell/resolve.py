@@ -85,11 +85,10 @@ def resolve_run(
     )
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
     _preflight(agents, places, configuration, cwd, environment)
-    has_own_windows = bool(place and place.workspace) or (options.tmux and _have_tuis(agents, configuration))
     countable.check(
         run_settings,
         limit_usd=_limit_usd(run_settings, resumed),
-        reports_cost=lambda name: find_adapter(name, configuration.agents).reports_cost and not has_own_windows,
+        reports_cost=lambda name: find_adapter(name, configuration.agents).reports_cost,
         models={name: agent.model for name, agent in configuration.agents.items()},
         tell=output.note,
     )

@@ -59,8 +59,7 @@ class AdapterEntry:
     `probe` starts the agent for its `Introduction`, within seconds, or raises the same; None: no probe is needed.
     `locate` returns the program to start, or raises the same. `peer`: its default pair. `side`: the place of its own
     TUI in a workspace of two; "" = no drivable TUI. `tested`: the tested versions of its program. `library`: the module
-    imported when a session opens without its TUI: 0.6 to 1 s of CPU. `reports_cost`: without its TUI, it reports the
-    money of each turn.
+    imported when a session opens without its TUI: 0.6 to 1 s of CPU. `reports_cost`: it reports the money of each turn.
     """
 
     name: str

@@ -7,13 +7,15 @@ and submits nothing twice: without proof of arrival it ends the program, and the
 
 Submodules, each claude_pane_…: process (the program in its pane), program (its arguments and environment), hook (what
 it calls), watcher (hooks, transcript, status file) with signs (what they mean), typist with box (the input box) and
-steps (which key is next), screen (what is read from the screen), turn (when a turn is over, and how).
+steps (which key is next), screen (what is read from the screen), turn (when a turn is over, and how), money (its cost).
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
+
+import msgspec
 
 from actors.access import PaneAccess
 from actors.adapters.base import SIGN_OF_LIFE, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
@@ -26,8 +28,9 @@ from actors.adapters.claude_pane_watcher import WATCH_S, Watcher
 from actors.adapters.claude_program import asking_rules, bring_session, config_folder, shell_wait_s
 from actors.adapters.claude_reading import Entry
 from actors.errors import ProtocolError, SessionNotFoundError
-from actors.messages import TurnOutcome
+from actors.messages import TurnOutcome, Usage
 
+MONEY_S = 1.0  # for the status line after a turn, which comes within half a second
 SCREEN_S = 30.0  # how often the screen is read for signs of life
 
 
@@ -96,6 +99,7 @@ class ClaudePaneAgent:
                 self._sink(AgentEvent(kind="cut", text="the user interrupted the turn in claude's own TUI"))
             await self._typist.escaped()
             await self._typist.box.clear_ours()
+        outcome = msgspec.structs.replace(outcome, usage=await self._counted(outcome.usage))
         tokens = outcome.usage
         self._sink(AgentEvent(kind="usage", text=f"{tokens.input_tokens} tokens in, {tokens.output_tokens} out"))
         return outcome
@@ -161,6 +165,7 @@ class ClaudePaneAgent:
         watcher = self._watcher
         watcher.signs.restarted()
         known = await asyncio.to_thread(lambda: watcher.transcript.exists)
+        watcher.signs.money.restarted(await asyncio.to_thread(watcher.transcript.cost_usd) if known else 0.0)
         await self._process.start(self._session_id, known=known, is_ready=lambda: watcher.signs.ready)
         watcher.transcript.skip_to_end()
 
@@ -194,6 +199,13 @@ class ClaudePaneAgent:
             if reading is not None and entry.get("type") == "assistant":
                 message_id = self._turn.turn_id
                 self._sink(AgentEvent(kind="spent", message_id=message_id, text=reading.model, usage=reading.usage))
+
+    async def _counted(self, usage: Usage) -> Usage:
+        """The usage of a turn that has just ended, with its cost. Its status line may need a moment."""
+        money, until_s = self._watcher.signs.money, now_s() + MONEY_S
+        while money.is_due and not self._process.lost and now_s() < until_s:
+            await self._process.wait(WATCH_S)
+        return money.counted(usage)
 
     def _stop_late(self, message_id: str) -> None:
         self._typist.stop_late(message_id)

@@ -62,6 +62,7 @@ class PaneProcess:
             self._settings,
             model=self.model,
             plugin=self._plugin,
+            socket=self.socket,
             new_session="" if known else session_id,
             resume=session_id if known else "",
             restricted=self._restricted,

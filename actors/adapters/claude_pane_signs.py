@@ -14,6 +14,7 @@ import msgspec
 
 from actors.adapters.base import AgentEvent
 from actors.adapters.claude_events import call_text, describe, limit_text, line
+from actors.adapters.claude_pane_money import Money
 from actors.adapters.claude_pane_turn import identify, is_report, message_in
 from actors.adapters.claude_reading import Entry
 
@@ -44,6 +45,7 @@ class Signs:
         self.newest = ""  # the last started prompt, "" when it was the user's
         self.permission = ""  # the call that waits for the user's permission, by its hook
         self.permission_tool = ""
+        self.money = Money()
         self._session_id = session_id
         self._busy = False  # by its hooks
         self._idle_since_s: float | None = None
@@ -87,6 +89,8 @@ class Signs:
         name = event.get("hook_event_name")
         if not self.is_ours(event):
             return [SessionLeft(str(event.get("source")))] if name == "SessionStart" else []
+        if isinstance(cost := event.get("cost"), Mapping):
+            self.money.told(cost)
         match name:
             case "SessionStart":
                 self.ready = True
@@ -98,6 +102,7 @@ class Signs:
             case "Stop" | "StopFailure":
                 self._busy = False
                 self.permission = ""
+                self.money.stopped()
         return []
 
     def _prompted(self, text: str) -> list[Sign]:

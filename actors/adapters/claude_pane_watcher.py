@@ -136,7 +136,9 @@ class Watcher:
         finally:
             writer.close()
         self._tell(self.signs.hooked(event))
-        if self.signs.is_ours(event):
+        if "cost" in event:  # of the status line
+            self._process.changed.set()
+        elif self.signs.is_ours(event):
             self.watch()
             self.stir()
 

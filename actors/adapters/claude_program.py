@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from actors.access import BridgeAccess
 from actors.adapters import accounts
@@ -216,17 +217,30 @@ _RULES_OF = {"Write": ("Write", "Edit"), "NotebookEdit": ("NotebookEdit", "Edit"
 
 def asking_rules(tool: str, settings: AgentSettings) -> list[str]:
     """The user's and repository's permission rules that ask before this tool is used, as text for the user."""
-    own = settings.cwd / ".claude"
     found: list[str] = []
-    for path in (
-        config_folder(settings.environment) / "settings.json",
-        own / "settings.json",
-        own / "settings.local.json",
-    ):
+    for path in _settings_files(settings):
         with suppress(OSError, BadFileError, *UNKNOWN_SHAPE):
             rules = files.read_json(path, MOST_SETTINGS)["permissions"]["ask"]
             found += [rule for rule in rules if isinstance(rule, str) and rule not in found]
     return [rule for rule in found if rule.partition("(")[0] in _RULES_OF.get(tool, (tool,))]
+
+
+def own_status_line(settings: AgentSettings) -> Mapping[str, Any] | None:
+    """The status line of the user's and repository's settings, as the program chooses it; None: there is none."""
+    found: Mapping[str, Any] | None = None
+    for path in _settings_files(settings):
+        with suppress(OSError, BadFileError, *UNKNOWN_SHAPE):
+            line = files.read_json(path, MOST_SETTINGS)["statusLine"]
+            if line["type"] == "command" and isinstance(line["command"], str) and line["command"].strip():
+                found = line
+    return found
+
+
+def _settings_files(settings: AgentSettings) -> tuple[Path, ...]:
+    """The last one counts where they differ."""
+    own = settings.cwd / ".claude"
+    users = config_folder(settings.environment) / "settings.json"
+    return users, own / "settings.json", own / "settings.local.json"
 
 
 def shell_wait_s(environment: Mapping[str, str]) -> float | None:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import psutil
 import pytest
 
@@ -249,6 +250,8 @@ def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
             outcome = await it.agent.turn(turn_id, "use a tool")
             assert (outcome.status, outcome.text, outcome.error) == ("finished", "all done", "")
             assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (20, 10)
+            assert outcome.usage.cost_known
+            assert 0 < outcome.usage.cost_usd < 0.01
             told = [(e.kind, e.text) for e in it.events.all if e.kind in {"say", "tool", "tool-result", "typed"}]
             assert told == [
                 ("say", "let me look"),
@@ -261,11 +264,29 @@ def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
             assert squeeze(f"[loop {turn_id}]") in screen
             assert "useatool" in screen
             found = await it.agent.find_turn(turn_id)
-            assert (found.state, found.outcome) == ("finished", outcome)
+            in_transcript = msgspec.structs.replace(outcome.usage, cost_usd=0.0, cost_known=False)
+            assert (found.state, found.outcome) == (
+                "finished",
+                msgspec.structs.replace(outcome, usage=in_transcript),
+            )
             assert bench.submissions(it) == [turn_id]
-            again = await it.agent.turn(turn_id, "use a tool")
-            assert again == outcome
+            assert await it.agent.turn(turn_id, "use a tool") == found.outcome
             assert bench.prompts() == ["use a tool"]
+
+    run(play())
+
+
+def test_the_users_own_status_line_stays_and_the_cost_is_counted_all_the_same(bench: Bench) -> None:
+    folder = bench.home / ".claude"
+    folder.mkdir(exist_ok=True)
+    own = {"type": "command", "command": "grep -c total_cost_usd | sed 's/^/lines with a cost: /'  # mine"}
+    (folder / "settings.json").write_text(json.dumps({"statusLine": own}))
+
+    async def play() -> None:
+        async with bench.open() as it:
+            outcome = await it.agent.turn(new_id(), "hello")
+            assert outcome.usage.cost_usd > 0
+            await bench.shows("lines with a cost: 1")
 
     run(play())
 
