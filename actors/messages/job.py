@@ -50,8 +50,9 @@ class InterruptTurnRequest(Message, frozen=True, kw_only=True):
 class PauseTurns(Message, frozen=True, kw_only=True):
     """Run -> session owner: start no turn (mail included) while `held`; a running turn continues to its end.
 
-    A session is held until it first hears from the run. `finishing`: the run waits for what has begun, so a turn that
-    was cut is resumed. `patience`: for all turns, mail included. `by_grant`: each turn needs a `TurnGranted` first.
+    A session is held until it first hears from the run. `finishing`: the run waits for what has begun and for the
+    turns that it has asked for, so those are done. `patience`: for all turns, mail included. `by_grant`: each turn
+    needs a `TurnGranted` first.
     """
 
     must_arrive = True

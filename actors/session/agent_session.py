@@ -46,8 +46,9 @@ class AgentSession:
     def hold(
         self, *, held: bool, finishing: bool = False, patience: Patience | None = None, by_grant: bool = False
     ) -> None:
-        """While held, no turn starts, mail included; the running turn continues. `finishing`: a begun turn continues,
-        too. `patience`: None leaves it as it is. `by_grant`: each turn waits for `grant`.
+        """While held, no turn starts, mail included; the running turn continues. `finishing`: so does what was begun,
+        and a turn that the run has asked for. `patience`: None leaves it as it is. `by_grant`: each turn waits for
+        `grant`.
         """
         self._driver.put(HoldChanged(held, finishing, patience, by_grant))
 

@@ -7,7 +7,7 @@ import msgspec
 from actors.adapters.causes import cause_of
 from actors.errors import AgentUnavailableError, LoopError
 from actors.machines import turn
-from actors.messages import TurnOutcome
+from actors.messages import ROLE_PROMPT, TurnOutcome
 
 
 def next_step(
@@ -15,16 +15,21 @@ def next_step(
 ) -> turn.Send | turn.Look | None:
     """The next step; None: wait for an event. While held nothing is sent, but entries in doubt are still resolved.
 
-    `is_resting`: the agent's program must not start now. `is_finishing`: while held, a turn that was begun and cut
-    resumes, since the run waits for its end.
+    `is_resting`: the agent's program must not start now. `is_finishing`: while held, the run waits for the end of what
+    was begun and cut, and of each turn that it has asked for: those are done, and nothing else.
     """
     if is_running or is_resting:
         return None
     if is_held and is_finishing:
-        begun = {turn_id: entry for turn_id, entry in ledger.open.items() if entry.cuts or entry.status != "intended"}
-        return turn.next_action(msgspec.structs.replace(ledger, open=begun), now_ms)
+        awaited = {turn_id: entry for turn_id, entry in ledger.open.items() if _is_awaited(entry)}
+        return turn.next_action(msgspec.structs.replace(ledger, open=awaited), now_ms)
     action = turn.next_action(ledger, now_ms)
     return None if is_held and isinstance(action, turn.Send) else action
+
+
+def _is_awaited(entry: turn.Entry) -> bool:
+    is_of_the_run = entry.purpose not in ("mail", "human", ROLE_PROMPT)
+    return is_of_the_run or bool(entry.cuts) or entry.status != "intended"
 
 
 def why_not_steered(

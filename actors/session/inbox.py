@@ -19,7 +19,7 @@ class MessageDelivered(msgspec.Struct, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """While held, no turn starts. `finishing`: a turn that has begun and was cut still resumes. `by_grant`: a turn
+    """While held, no turn starts. `finishing`: what the run waits for is still done. `by_grant`: a turn
     needs `Granted` first.
     """
 

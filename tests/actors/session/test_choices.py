@@ -1,12 +1,13 @@
 """What a session does next, and what goes into a turn that runs, in every state."""
 
 from itertools import product
+from typing import get_args
 
 import pytest
 
 from actors.errors import AgentError, AgentUnavailableError
 from actors.machines import turn
-from actors.messages import Purpose
+from actors.messages import ROLE_PROMPT, Purpose
 from actors.session import choices
 
 NOW_MS = 1_000
@@ -44,6 +45,14 @@ def test_a_turn_that_was_cut_is_taken_up_while_the_run_pauses_and_no_other_begin
     state = ledger(entry("mail", "mail"), cut)
     step = choices.next_step(state, NOW_MS, is_running=False, is_resting=False, is_held=True, is_finishing=is_finishing)
     assert step == (turn.Send(entry=cut) if is_finishing else None)
+
+
+@pytest.mark.parametrize("purpose", get_args(Purpose))
+def test_the_turn_that_the_run_waits_for_begins_while_it_pauses_whatever_else_waits_before_it(purpose: Purpose):
+    asked = entry("asked", purpose)
+    state = ledger(entry("m", "mail"), asked, entry("h", "human"))
+    step = choices.next_step(state, NOW_MS, is_running=False, is_resting=False, is_held=True, is_finishing=True)
+    assert step == (None if purpose in ("mail", "human", ROLE_PROMPT) else turn.Send(entry=asked))
 
 
 @pytest.mark.parametrize(("is_running", "is_resting"), [(True, False), (False, True), (True, True)])
