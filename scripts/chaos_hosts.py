@@ -238,9 +238,11 @@ class HostRun(chaos_run.Run):
         return asked.is_taken
 
     def _check_orphans(self) -> None:
+        until_s = time.monotonic() + self.orphan_patience_s
         super()._check_orphans()
         for host in self._hosts:
-            left = [words for words in host.left() if JOIN not in words]
+            while (left := [words for words in host.left() if JOIN not in words]) and time.monotonic() < until_s:
+                time.sleep(0.05)
             self.report.orphans += len(left)
             self.report.troubles += [f"orphan on {host.name}: {words}"[:200] for words in left]
 
