@@ -27,7 +27,7 @@ from actors.adapters.base import AgentSettings, EventSink
 from actors.agent_reports import SessionReports
 from actors.edges import files, tree
 from actors.edges.worktree import there_again
-from actors.errors import LoopError
+from actors.errors import LoopError, PermanentError
 from actors.leaving import Leaving, SessionIdle, WorkAtHome
 from actors.machines import continuations, turn
 from actors.messages import (
@@ -53,8 +53,9 @@ from actors.messages import (
 from actors.runners import session_courier
 from actors.runners.away_agent import away
 from actors.runners.base import Runner, place_of
-from actors.runners.courier import AwayCourier, WithTree
+from actors.runners.courier import AwayCourier
 from actors.runners.crew import Crew, JobOver
+from actors.runners.with_tree import WithTree
 from actors.session import AgentSession, SessionOptions
 from actors.starts import StartAgent
 from actors.stream import EventStream
@@ -200,12 +201,26 @@ class AgentActor(ProcessActor[StartAgent]):
             if self._courier is not None:
                 self._courier.send()
         except (LoopError, OSError) as error:  # it goes home when the actor is here again
-            self.show_progress("error", f"{self.context.start.place}: what was done there has not come home: {error}")
+            self._say_there(f"what was done there has not come home: {error}")
         self.tell_self(WorkAtHome())
 
     def _runner(self, message: StartJob) -> Runner:
         runner = runners.runner_for(message, self._place)
-        return runner if self._courier is None else WithTree(runner, self._courier)
+        if self._courier is None:
+            return runner
+        return WithTree(runner, self._courier, say=self._say_there, unusable=self._unusable)
+
+    def _say_there(self, text: str) -> None:
+        """Any thread. A line of its host."""
+        self.show_progress("error", f"{self.context.start.place}: {text}")
+
+    def _unusable(self, error: PermanentError) -> None:
+        """Any thread. A job cannot be done at this place, and would not be after a restart."""
+        start = self.context.start
+        self.context.start_failed(
+            PermanentError(f"{start.place}: {error}; mend that, or use another place: --place {start.role}=home")
+        )
+        self.context.ended()
 
     def _start_turn(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
@@ -263,9 +278,6 @@ class AgentActor(ProcessActor[StartAgent]):
         if self._courier is None:
             return agent
 
-        def say(text: str) -> None:
-            self.show_progress("error", f"{start.place}: {text}")
-
         accounts = session_courier.environments(start.environment, start.program)
         sessions = session_courier.AwaySessions(
             start.agent.lower(),
@@ -273,9 +285,9 @@ class AgentActor(ProcessActor[StartAgent]):
             start.cwd,
             ask=self._courier.ask,
             new_id=lambda: str(uuid.uuid4()),
-            say=say,
+            say=self._say_there,
         )
-        return away(agent, self._courier, sessions, sink, say)
+        return away(agent, self._courier, sessions, sink, self._say_there)
 
 
 @contextmanager

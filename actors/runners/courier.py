@@ -23,7 +23,6 @@ from actors.edges import files, travel
 from actors.edges.programs import ask
 from actors.edges.travel import Snapshot, Synced
 from actors.errors import LoopError, OperationalError
-from actors.machines import run
 from actors.messages import (
     FetchSession,
     FetchTree,
@@ -34,7 +33,6 @@ from actors.messages import (
     TreeParcel,
     TreeTakenIn,
 )
-from actors.runners.base import Runner
 from actors.runners.session_courier import HomeSessions, SessionAnswer
 
 PART_BYTES = 8 * 1024 * 1024
@@ -329,23 +327,3 @@ class AwayCourier:
             else:
                 return answer
         raise OperationalError(f"home does not answer within {PATIENCE_S / 60:.0f} minutes")
-
-
-class WithTree:
-    """A runner on another host: home's tree comes before it, and goes home after it."""
-
-    def __init__(self, runner: Runner, courier: AwayCourier) -> None:
-        self._runner = runner
-        self._courier = courier
-
-    def run(self) -> run.Event | None:
-        """See `Runner.run`."""
-        self._courier.enter()
-        try:
-            return self._runner.run()
-        finally:
-            self._courier.leave()
-
-    def cancel(self) -> None:
-        """See `Runner.cancel`."""
-        self._runner.cancel()
