@@ -27,7 +27,7 @@ REFUSED = (
     r"host \S+: .*; (?:worker|reviewer) stays at \S+",
     r"host \S+ .*; (?:worker|reviewer) stays at \S+",
 )
-NOT_RUNNING = (r"run \S+ is not running",)
+NOT_RUNNING = (r"run \S+ is not running", r"the run has ended")
 SETTLES_S = 25.0  # a move that was asked for so shortly before the end of its run may be open
 LOOK_S = 0.1
 AGENT, ROLE = "actors.embedded.agent", "--role"  # in the command line of an embedded agent
