@@ -102,6 +102,7 @@ class Writers:
     mark: str
     homes: Sequence[str]
     faults: list[str] = field(default_factory=list)
+    found: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _known: dict[int, _Agent | None] = field(default_factory=dict)
     _thread: threading.Thread | None = None
@@ -130,6 +131,7 @@ class Writers:
                 if len(both) > 1 and both not in told:
                     told.add(both)
                     self.faults.append(f"second writer: agents {both} of {role} lived at once, at {time.time():.3f}")
+                    self.found.set()
 
     def _alive(self) -> dict[int, _Agent]:
         pids = set(psutil.pids())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -71,7 +70,5 @@ def test_two_agents_of_one_role_at_once_are_seen_and_two_of_two_roles_are_not() 
         stack.callback(writers.stop)
         assert writers.faults == []
         agent("reviewer")
-        until_s = time.monotonic() + PATIENCE_S
-        while not writers.faults and time.monotonic() < until_s:
-            time.sleep(0.02)
+        assert writers.found.wait(PATIENCE_S)
     assert [" of reviewer lived at once" in fault for fault in writers.faults] == [True]

@@ -22,7 +22,7 @@ def test_a_turn_that_waits_behind_a_mail_when_the_run_pauses_is_done_and_a_later
     session, listener = rig.start()
     session.deliver("m", "a mail")
     listener.wait_for("say", "holding a mail")
-    session.want(request("a"))
+    session.start_turn(request("a"))
     session.deliver("n", "another mail")
     session.hold(held=True, finishing=True)
     session.interrupt("m", "enough")
