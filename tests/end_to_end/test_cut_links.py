@@ -21,10 +21,10 @@ MAIL = "chaos mail 1: what was written while the cable was cut"
 
 
 def working_in_a_cut(base: Path) -> Path:
-    """The demo, whose worker goes on in iteration 1 when it is let go, and then writes to the reviewer."""
+    """The demo, whose worker continues in iteration 1 when it is let go, and then writes to the reviewer."""
     text = SCENARIO.read_text()
     at = text.index("^Iteration 1")
-    step = f"until test -e {base}/go; do sleep 0.1; done; touch {base}/went_on"
+    step = f"until test -e {base}/go; do sleep 0.1; done; touch {base}/continued"
     mail = (
         f'[[turn.step]]\nsend = {{ target = "reviewer", message = "{MAIL}" }}\n[[turn.step]]\nsay = \'\'\'\ngreet() now'
     )
@@ -51,7 +51,7 @@ def test_a_cut_of_five_seconds_costs_no_actor_and_nothing_is_sent_twice(tmp_path
         (tmp_path / "go").touch()
         while silent_s(world) < 5:  # each look takes a moment
             assert not loop.ended, loop.output
-        assert (tmp_path / "went_on").exists()  # the agent has continued meanwhile
+        assert (tmp_path / "continued").exists()  # the agent has continued meanwhile
         host.mend()
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
