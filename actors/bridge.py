@@ -32,6 +32,7 @@ import msgspec
 from actors.access import bridge_url
 from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.bridge_calls import Calls, ToolCall
+from actors.edges.imports import uncollected
 from actors.errors import ProtocolError
 from actors.machines import mail, mail_news, mail_report, mail_view, prompts
 from actors.messages import (
@@ -279,9 +280,9 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def _open_endpoint(self, listen_fd: int) -> None:
         """Runs in its own thread. Any failure ends the process and is logged."""
-        from actors.edges.mcp_endpoint import McpEndpoint
-        from actors.edges.mcp_tools import Tools
-
+        with uncollected():
+            from actors.edges.mcp_endpoint import McpEndpoint
+            from actors.edges.mcp_tools import Tools
         tools = Tools(
             send_message=self._send_message,
             bridge_status=self._bridge_status,

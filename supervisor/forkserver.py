@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from actors.edges import processes
+from actors.edges.imports import uncollected
 from actors.errors import ProtocolError
 from supervisor.forked import RUNNING, Forked, become
 from supervisor.spawning import (
@@ -347,10 +348,11 @@ def _single(link: socket.socket, preload: Sequence[str]) -> Forked | None:
     The request may come in the middle of the imports, and so may the lifeline's end: the rest is not imported then.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored from the start below `nohup loop &`
-    for module in preload:
-        if select.select([link], [], [], 0)[0]:
-            break
-        _import(module)
+    with uncollected():
+        for module in preload:
+            if select.select([link], [], [], 0)[0]:
+                break
+            _import(module)
     frames = Frames(SpawnRequest)
     listen_fd: int | None = None
     while True:
