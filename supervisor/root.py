@@ -48,7 +48,7 @@ def run_root(spec: RunSpec, console: Console) -> Ending:
         submissions.withdraw(spec.directory)
         logs.set_up(run_log(spec), run=spec.key, actor="root")
         ending = _Root(spec, console, lease).run()
-        write_end(spec, ending.result)
+        write_end(spec.directory, ending.result)
         return ending
     except (LoopError, OSError):
         run_dir.forget_unbegun(spec.directory)

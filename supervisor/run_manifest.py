@@ -21,13 +21,13 @@ ALLOWED = "allowedConfiguration"
 SEEN = "seenConfiguration"
 
 
-def write_end(spec: RunSpec, result: RunResult) -> None:
+def write_end(directory: Path, result: RunResult) -> None:
     """Writes the end into the manifest, for a run whose own actor could not. Call it while the lock is held and the
     actors are gone.
     """
-    manifest = run_dir.read_manifest(spec.directory) or {}
+    manifest = run_dir.read_manifest(directory) or {}
     if result.state in FINAL_STATES and manifest.get("state") not in FINAL_STATES:
-        write_state(spec.directory, result.state)
+        write_state(directory, result.state)
 
 
 def write_state(directory: Path, state: str) -> None:

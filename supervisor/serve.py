@@ -237,7 +237,7 @@ class _Server:
             self._say("note", SUSPENDED.detail, run=active.spec.key)
         else:
             self._withdraw(directory)
-            write_end(active.spec, result)
+            write_end(active.spec.directory, result)
             detail = f": {result.detail}" if result.detail else ""
             kind: ProgressKind = "error" if result.state == "failed" else "note"
             self._say(kind, f"over: {result.state}{detail}", run=active.spec.key)
