@@ -1,8 +1,8 @@
 """Finds runs of other repositories, and runs that work in the same directory. Reads files and asks git.
 
 A run's number says little: each repository has a run 1. So a run of another repository is only named, with the command
-to type, and never resumed from here. Only a moved repository takes its runs along: it has the same name, and its old
-directory is gone.
+to type, and never resumed from here. Only a moved repository takes its runs along: its old directory is gone, and it
+has the same name, or the run's last checkpoint.
 """
 
 from __future__ import annotations
@@ -11,21 +11,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actors.edges import files, git, run_dir, run_lock
-from actors.errors import UserError
+from actors.errors import LoopError, UserError
 from actors.machines import hints
 
 _NAMED = 3  # places in one line
 
 
-def moved_run(repo_runs: Path, run_id: str) -> Path | None:
-    """The directory of the run if this repository has moved since; None when that is uncertain."""
+def moved_run(repo_runs: Path, run_id: str, here: Path) -> Path | None:
+    """The directory of the run if this repository, in `here`, has moved since; None when that is uncertain."""
     name = repo_runs.name.rpartition("-")[0]
-    found = [
+    gone = [
         directory
         for directory, place in _of_others(repo_runs, run_id)
-        if directory.parent.name.rpartition("-")[0] == name and not place.is_dir() and not run_lock.is_active(directory)
+        if not place.is_dir() and not run_lock.is_active(directory)
+    ]
+    found = [each for each in gone if _has_its_checkpoint(here, each)] or [
+        each for each in gone if each.parent.name.rpartition("-")[0] == name
     ]
     return found[0] if len(found) == 1 and not (repo_runs / run_id).exists() else None
+
+
+def _has_its_checkpoint(here: Path, directory: Path) -> bool:
+    """Whether the repository has the last tree that was kept of this run: no other one has."""
+    from shell.run_files import state_of  # only where a run is missed
+
+    try:
+        state = state_of(directory)
+    except LoopError:
+        return False
+    return state is not None and bool(state.kept) and git.git(here, "cat-file", "-t", state.kept) == "commit"
 
 
 def bring(directory: Path, repo_runs: Path) -> Path:
@@ -47,7 +61,8 @@ def unknown_run(repo_runs: Path, run_id: str) -> UserError:
     if found:
         directory, place = found[0]
         return UserError(
-            f"no run {run_id!r} in this repository; one was in {place}, which no longer exists; see {directory}"
+            f"no run {run_id!r} in this repository; one was in {place}, which no longer exists: move the repository "
+            f"back there to resume it; its files are in {directory}"
         )
     return UserError(f"no run {run_id!r} in {repo_runs}: leave --run-id out to start a new one")
 

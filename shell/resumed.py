@@ -60,7 +60,7 @@ def find_resumed(options: Options, repo_runs: Path, wanted_id: str | None) -> Re
         directory = repo_runs / run_dir.check_run_id(options.run_id)
         run_dir.check_whole(directory)
         if run_dir.read_manifest(directory) is None:
-            moved = elsewhere.moved_run(repo_runs, options.run_id)
+            moved = elsewhere.moved_run(repo_runs, options.run_id, current_directory())
             if moved is None:
                 raise elsewhere.unknown_run(repo_runs, options.run_id)
             run_dir.check_whole(moved)

@@ -83,6 +83,17 @@ def test_a_run_is_compared_and_put_back_iteration_by_iteration(world: World):
     assert json.loads(loop(world, "restore", "1", "1", "--json"))["files"] == ["app", "new"]
 
 
+def test_a_repository_that_was_renamed_takes_the_run_of_its_checkpoints_along(world: World):
+    play_task(world, SCENARIO, "Make app.")
+    assert world.run("-p", "TASK.md", "--agent", "embedded", "-m", "1").process.returncode == 1
+    renamed = world.project.rename(world.base / "renamed")
+    other = world.run("--run-id", "1", cwd=str(world.base))
+    assert "which no longer exists: move the repository back there to resume it" in other.output
+    again = world.run("--run-id", "1", "-m", "5", cwd=str(renamed))
+    assert again.process.returncode == 0, again.output
+    assert f"it continues here, in {renamed}" in again.output
+
+
 def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: World):
     (world.base / "scenario.toml").write_text(SCENARIO)
     world.play_embedded(world.base / "scenario.toml")

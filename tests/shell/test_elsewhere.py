@@ -44,7 +44,7 @@ def test_a_run_of_another_repository_is_named_with_what_to_type(home: Path, here
     run(home, other, "3")
     error = elsewhere.unknown_run(runs_of(home, here), "3")
     assert str(error) == f"no run '3' in this repository, but elsewhere: cd '{other}' && loop --run-id 3"
-    assert elsewhere.moved_run(runs_of(home, here), "3") is None
+    assert elsewhere.moved_run(runs_of(home, here), "3", here) is None
 
 
 def test_a_run_that_nobody_knows_may_be_a_new_one(home: Path, here: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_run_that_nobody_knows_may_be_a_new_one(home: Path, here: Path) -> Non
 def test_a_repository_that_was_moved_takes_its_run_along(home: Path, here: Path, tmp_path: Path) -> None:
     run(home, here, "3")
     moved = here.rename(tmp_path / "project")
-    found = elsewhere.moved_run(runs_of(home, moved), "3")
+    found = elsewhere.moved_run(runs_of(home, moved), "3", moved)
     assert found is not None
     brought = elsewhere.bring(found, runs_of(home, moved))
     assert brought == runs_of(home, moved) / "3"
@@ -62,20 +62,22 @@ def test_a_repository_that_was_moved_takes_its_run_along(home: Path, here: Path,
 
 
 def test_a_run_is_left_where_it_is_when_it_may_be_anothers(home: Path, here: Path, tmp_path: Path) -> None:
-    """The name is another one, two come into question, or a root has it."""
+    """The name is another one and there is no checkpoint, two come into question, or a root has it."""
     directory = run(home, here, "3")
     renamed = here.rename(tmp_path / "another-name")
-    assert elsewhere.moved_run(runs_of(home, renamed), "3") is None
-    assert "which no longer exists; see " in str(elsewhere.unknown_run(runs_of(home, renamed), "3"))
+    assert elsewhere.moved_run(runs_of(home, renamed), "3", renamed) is None
+    assert "which no longer exists: move the repository back there" in str(
+        elsewhere.unknown_run(runs_of(home, renamed), "3")
+    )
     moved = renamed.rename(tmp_path / "project")
     lock = run_lock.lock_run(directory, lambda _generation: "ipc://x")
-    assert elsewhere.moved_run(runs_of(home, moved), "3") is None
+    assert elsewhere.moved_run(runs_of(home, moved), "3", moved) is None
     lock.release()
-    assert elsewhere.moved_run(runs_of(home, moved), "3") == directory
+    assert elsewhere.moved_run(runs_of(home, moved), "3", moved) == directory
     second = repository(tmp_path / "second" / "project")
     run(home, second, "3")
     second.rename(tmp_path / "gone")
-    assert elsewhere.moved_run(runs_of(home, moved), "3") is None
+    assert elsewhere.moved_run(runs_of(home, moved), "3", moved) is None
 
 
 def test_the_session_of_another_repositorys_run_is_named_with_what_to_type(
