@@ -47,6 +47,11 @@ def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -
     logging.basicConfig(handlers=[_Forward()], level=settings.level, force=True)
 
 
+def keep_none() -> None:
+    """For a command that is no run: its terminal is the user's, and loguru would write to it."""
+    logger.remove()
+
+
 def add_file(settings: LogSettings, *, run: str) -> Callable[[], None]:
     """Adds a file for this process's lines that are bound to `run`. Returns a function that closes it."""
     file = _LogFile(Path(settings.file))

@@ -6,6 +6,7 @@ refuses a key with status 400, and a home with other keys cannot read our handsh
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,3 +59,17 @@ def refused(event: str, value: int) -> str:
         case "HANDSHAKE_FAILED_PROTOCOL" | "HANDSHAKE_FAILED_NO_DETAIL" | "HANDSHAKE_FAILED_AUTH":
             return "wrong key: a host dials in with a key file of another home, or it is no loop"
     return ""
+
+
+def not_listening(address: str, number: int | None, text: str) -> str:
+    """Why home cannot listen at this address of `[join]`: by the number of the error, else its text."""
+    match number:
+        case errno.EADDRINUSE:
+            why = "is not free: another run may listen there (runs of one loop serve share it); choose another one"
+        case errno.EADDRNOTAVAIL | errno.ENODEV:
+            why = "is no address of this machine: correct it"
+        case errno.EACCES:
+            why = "may not be used: choose a port above 1023"
+        case _:
+            why = f"cannot be used ({text}): correct it"
+    return f"no host can dial in, since {address} {why} in [join]"

@@ -47,7 +47,7 @@ from supervisor.hosts.join_protocol import (
     ToHome,
     Welcome,
 )
-from supervisor.hosts.link import HostUnreachableError
+from supervisor.hosts.link import HostUnreachableError, HostUnusableError
 
 ALIVE_MS = 5_000
 DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # what is shorter than a lease ends no connection
@@ -202,9 +202,11 @@ class JoinListener:
         try:
             self._router = self._loop.bind(zmq.ROUTER, f"tcp://{self.address}", options)
         except OperationalError as error:
-            raise HostUnreachableError(
-                f"{self.address} is not free, so no host can dial in: another run may listen there "
-                f"(runs of one loop serve share it), or choose another address in [join] ({error})"
+            cause = error.__cause__
+            raise HostUnusableError(
+                joining.not_listening(
+                    self.address, cause.errno if isinstance(cause, zmq.ZMQError) else None, str(error)
+                )
             ) from error
         self._monitor = self._loop.monitor(self._router, EVENTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors import logs
 from actors.edges import join_keys
 from actors.hosts import Host
 from supervisor.hosts.join_listener import JoinListener
@@ -14,6 +15,7 @@ WAIT_S = 3.0  # a host dials each second
 
 def look(host: Host, home: Path) -> str:
     """The version of Python there. Raises `LoopError`: `HostAwaitedError` when it does not come."""
+    logs.keep_none()
     join_keys.ready_for(home, host.name)
     listener = JoinListener(host.listen, home)
     words: list[str] = []

@@ -307,6 +307,8 @@ class SshLink:
         """Why the link has ended, in one line."""
         process = self._process
         assert process is not None, "the link is not open"
+        with suppress(subprocess.TimeoutExpired):  # its status says how the program there has ended
+            process.wait(LAST_WORDS_S)
         self.close()
         return why(self.host, process.returncode, list(self._words))
 

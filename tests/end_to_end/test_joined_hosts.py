@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import slow_cable
 from tests.lab.host_worlds import SCENARIO, TASK, start, wrong
 from tests.lab.joined_hosts import joined_host
 from tests.lab.offline_home import agent_environment, prepare_home
@@ -65,4 +66,15 @@ def test_a_long_cut_ends_the_actors_there_and_home_continues_with_their_work(tmp
         assert loop.wait() == 0, loop.output
         assert DONE in loop.output
         assert "worker ended: lost" in loop.output  # it was silent for more than 10 s, and that is no hang
+        assert wrong(world, host.machine) == []
+
+
+@pytest.mark.skipif(bool(slow_cable.missing()), reason=slow_cable.missing())
+def test_a_link_with_a_delay_of_100_ms_and_losses_of_1_percent_only_takes_longer(tmp_path: Path):
+    with joined_host(tmp_path, slow=(0.05, 0.01), stop_after_s=20.0, lost_after_s=40.0) as (world, host):
+        host.join()
+        loop = start(world, "worker=big", "reviewer=big")
+        assert loop.wait(120.0) == 0, loop.output
+        assert DONE in loop.output
+        assert set(incarnations(world).values()) == {1}, loop.output
         assert wrong(world, host.machine) == []

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
+from loguru import logger
 
 from actors.edges import join_keys
 from actors.edges.join_keys import HostKey
@@ -19,7 +20,7 @@ from shell.checkups import Place
 from supervisor.hosts import code
 from supervisor.hosts.join_listener import JoinListener
 from supervisor.hosts.join_protocol import VERSION, Accepted, Bytes, Hello, Refused, ToHost, Welcome
-from supervisor.hosts.link import HostUnreachableError
+from supervisor.hosts.link import HostUnreachableError, HostUnusableError
 
 PATIENCE_S = 20.0
 
@@ -130,9 +131,19 @@ def test_the_same_host_joined_again_takes_over(listener: JoinListener, host: Raw
     newer.close()
 
 
-def test_an_address_that_is_taken_is_one_line(listener: JoinListener, tmp_path: Path):
-    with pytest.raises(HostUnreachableError, match="is not free, so no host can dial in"):
-        JoinListener(listener.address, tmp_path)
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("", "is not free: another run may listen there"),
+        ("192.0.2.1:7777", "192.0.2.1:7777 is no address of this machine: correct it in [join]"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_and_is_not_tried_again(
+    listener: JoinListener, tmp_path: Path, address: str, words: str
+):
+    with pytest.raises(HostUnusableError, match=r"^no host can dial in, since ") as refused:
+        JoinListener(address or listener.address, tmp_path)
+    assert words in str(refused.value)
 
 
 def test_doctor_says_whether_a_host_dials_in(tmp_path: Path):
@@ -146,8 +157,11 @@ def test_doctor_says_whether_a_host_dials_in(tmp_path: Path):
     assert (found.level, found.text) == ("problem", f"waits for big to join: it does not dial {address}")
     host = RawHost(address, key)
     host.say(hello())
+    logged: list[str] = []
+    logger.add(logged.append)
     (found,) = check(place)
     assert (found.level, found.text) == ("ok", "joined, with this version of loop; Python 3.11.7")
+    assert logged == []  # the terminal is the user's
     host.close()
 
 

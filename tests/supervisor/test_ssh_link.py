@@ -67,3 +67,13 @@ def test_what_ssh_says_is_told_without_the_ends_of_its_lines():
     with subprocess.Popen(["sh", "-c", says], stderr=subprocess.PIPE) as process:
         SshLink(Host(name="big"), told.append)._hear(process)
     assert told == ["no such host", "try another"]
+
+
+def test_a_link_that_has_ended_says_how_the_program_there_has_also_where_ssh_is_slow_to_end():
+    end = r"""printf 'loop-stage1 {"go": ""}\n'; exec >&-; sleep 0.2; echo 'the lease has ended' >&2; exit 3"""
+    link = SshLink(Host(name="big", ssh_command=("sh", "-c", end)), lambda _line: None)
+    link.open(b"", Path("/bus"), 0, 0.0)
+    assert link.read() == b""
+    assert link.ended() == "host big: the program there ended with 3: the lease has ended"
+    assert link._process is not None
+    link._process.communicate()  # it closes its pipes
