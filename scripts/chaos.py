@@ -30,13 +30,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from scripts import chaos_hosts, chaos_trouble
+from scripts.chaos_plan import GROUPS, planned
 from scripts.chaos_players import Player
-from scripts.chaos_run import POINTS, Report, planned, play
+from scripts.chaos_report import Report
+from scripts.chaos_run import play
 from scripts.chaos_trouble import TroubleReport
 from tests.lab import ssh_hosts, third_party
 from tests.lab.world import Interrupted, orderly_end
-
-GROUPS = list(dict.fromkeys(group for _, group in POINTS))
 
 
 def campaign(options: argparse.Namespace) -> Iterator[tuple[Player, Report, Path | None]]:

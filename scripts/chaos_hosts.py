@@ -26,7 +26,9 @@ from actors.hosts import HOME
 from scripts import chaos_moves, chaos_run
 from scripts.chaos_joined import JOIN, JoinedHost
 from scripts.chaos_moves import Asked, Writers
-from scripts.chaos_run import POINTS, Report, Strike, in_a_world, played_faults
+from scripts.chaos_plan import POINTS, SCENARIO, Strike, with_fault
+from scripts.chaos_report import Report, played_faults
+from scripts.chaos_run import in_a_world
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.inspection import ROLES
 from tests.lab.ssh_hosts import SHIM, SshHost, configured, ssh_host
@@ -102,7 +104,7 @@ def planned(seed: int, number: int, hosts: int) -> Plan:
         stays = chance.random() < 0.08
         strike = HostStrike(what, whom, point, after_s, number=at, lasts_s=lasts_s, meanwhile=meanwhile, stays=stays)
         strikes.append(_fitting(strike, is_joined=at == joined))
-    return Plan(strikes, chaos_run.with_fault(chaos_run.SCENARIO.read_text("utf-8"), chance), places, joined)
+    return Plan(strikes, with_fault(SCENARIO.read_text("utf-8"), chance), places, joined)
 
 
 def _fitting(strike: HostStrike, *, is_joined: bool) -> HostStrike:

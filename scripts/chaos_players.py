@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
-from scripts.chaos_run import Report
+from scripts.chaos_report import Report
 from tests.lab.world import orderly_end
 
 SPAWN = multiprocessing.get_context("spawn")

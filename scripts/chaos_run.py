@@ -1,13 +1,11 @@
-"""One run of the chaos: its plan, its strikes and faults, and what it leaves behind.
+"""One run of the chaos: it strikes as chaos_plan says, and looks at what the run leaves behind.
 
-The plan follows from seed and run number alone; the exact moment of a kill depends on the machine. Afterwards the
-agents' own transcripts, the journal and the process table are compared (tests/lab/inspection). Linux only.
+Afterwards the agents' own transcripts, the journal and the process table are compared (tests/lab/inspection). Linux
+only.
 """
 
 from __future__ import annotations
 
-import json
-import random
 import re
 import resource
 import shutil
@@ -15,102 +13,20 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 from actors.edges import run_dir
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.embedded.scenario import Fault, Scenario
 from actors.embedded.scenario_file import load_scenario
+from scripts.chaos_plan import ACTORS, DROPPED, FAULTS, FURTHER_FAULTS, MAILS, POINTS, Strike, planned
+from scripts.chaos_report import Report, played_faults, readies, recovery
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.inspection import inspect, spent_iterations
-from tests.lab.model_server import ModelServer
-from tests.lab.world import CHECK, SCENARIOS, Loop, World, described
-
-SCENARIO = SCENARIOS / "chaos.toml"
-ACTORS = ("persistence", "bridge", "run", "worker", "reviewer")
-MAILS = [f"chaos mail {number}:" for number in range(1, 10)]
-
-# What a run shows, in order, and the group that counts a strike at that point.
-POINTS = [
-    (r"", "start"),
-    (r"planning: waits for", "plan"),
-    (r"I look at the module", "plan"),
-    (r"PLAN\.md is written", "plan"),
-    (r"plan review: waits for", "plan"),
-    (r"The plan fits", "plan"),
-    (r"iteration 1 of", "work"),
-    (r"chaos mail 1:", "mail"),
-    (r"chaos mail 2:", "mail"),
-    (r"The greeting is polite", "work"),
-    (r"checks of iteration 1", "check"),
-    (r"review round 1", "review"),
-    (r"chaos mail 4:", "mail"),
-    (r"chaos mail 5:", "mail"),
-    (r"worker-verdict-1", "review"),
-    (r"reviewer-verdict-1", "review"),
-    (r"iteration 2 of", "work"),
-    (r"chaos mail 7:", "mail"),
-    (r"The notes are written", "work"),
-    (r"checks of iteration 2", "check"),
-    (r"review round 2", "review"),
-    (r"chaos mail 9:", "mail"),
-    (r"reviewer-verdict-2", "review"),
-    (r"iteration 3 of", "work"),
-    (r"checks of iteration 3", "check"),
-    (r"review round 3", "review"),
-    (r"draft pull request", "end"),
-    (r"committed on the branch", "end"),
-    (r"completed: review approved", "end"),
-]
-GROUPS = list(dict.fromkeys(group for _, group in POINTS))
-
-# (what, whom) -> how often, relatively. A stop takes 10 s to be noticed, so it is rare.
-STRIKES = {
-    ("kill", "run"): 16,
-    ("kill", "worker"): 16,
-    ("kill", "reviewer"): 16,
-    ("kill", "bridge"): 14,
-    ("kill", "persistence"): 14,
-    ("kill", "root"): 16,
-    ("kill", "forkserver"): 4,
-    ("kill", "worker's agent"): 8,
-    ("kill", "reviewer's agent"): 8,
-    ("kill at start", "run"): 2,
-    ("kill at start", "worker"): 2,
-    ("kill at start", "reviewer"): 2,
-    ("kill at start", "bridge"): 2,
-    ("kill at start", "persistence"): 2,
-    ("full disk", "persistence"): 3,
-    ("stop", "forkserver"): 0.5,
-    ("stop", "run"): 0.5,
-    ("stop", "worker"): 0.5,
-    ("stop", "reviewer"): 0.5,
-    ("stop", "bridge"): 0.5,
-    ("stop", "persistence"): 0.5,
-}
-# What the model does instead of answering, once, as the scenario file has it. To an embedded agent, which is its own
-# model, a connection that drops is a crash.
-DROPPED = "model: connection dropped"
-FAULTS = {
-    DROPPED: "drop = true",
-    "model: HTTP 429": "status = 429, resets_in_s = 1",
-    "model: HTTP 529": "status = 529",
-}
-FURTHER_FAULTS = {**FAULTS, "model: HTTP 503": "status = 503"}
-# Which rule of the scenario a fault was played in, by its pattern.
-RULES = [
-    (r"\^Plan", "plan"),
-    (r"\^Iteration", "work"),
-    (r"\^Review round", "review"),
-    (r"\^Message from", "mail"),
-    (r"\^Draft pull request", "end"),
-]
+from tests.lab.world import CHECK, Loop, World, described
 
 # The supervisor allows ten restarts a minute (supervisor/spec.Intensity); a root's own death is not limited.
 RESTARTS_PER_MINUTE = 9
@@ -120,82 +36,8 @@ UNBEGUN = "give its task again"  # the message of a run that was killed before i
 DISK_FULL_S = 2.0
 
 
-@dataclass
-class Strike:
-    """One blow. `row` and `group` place it in the table."""
-
-    what: str
-    whom: str
-    point: int
-    after_s: float
-    at: float = 0.0  # Unix time; 0: never carried out
-    group: str = ""
-    recovery_s: float | None = None
-
-    @property
-    def row(self) -> str:
-        """Its row in the table."""
-        return self.whom if self.what == "kill" else f"{self.whom} ({self.what})"
-
-
-@dataclass(frozen=True)
-class PlayedFault:
-    """What the model did instead of answering. `row` and `group` place it in the table."""
-
-    row: str
-    group: str
-
-
-@dataclass
-class Report:
-    """The outcome of one run."""
-
-    strikes: list[Strike] = field(default_factory=list)
-    faults: list[PlayedFault] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-    lost: int = 0
-    repeated: int = 0
-    orphans: int = 0
-    seconds: float = 0.0
-
-    @property
-    def well(self) -> bool:
-        """Whether the run completed, with nothing lost, repeated or left behind."""
-        return not self.troubles
-
-
 class StuckError(Exception):
     """The run makes no progress."""
-
-
-def plan(chance: random.Random) -> tuple[list[Strike], str]:
-    """The strikes of one run, in order, and the scenario's text with a fault in it."""
-    kinds, weights = list(STRIKES), list(STRIKES.values())
-    count = chance.randint(10, 18)
-    strikes = []
-    if chance.random() < 0.3:  # before anything of the run is durable
-        strikes.append(
-            Strike("kill", chance.choice(["root", "root", "forkserver", "persistence"]), 0, chance.uniform(0, 1.5))
-        )
-    for point in sorted(chance.choices(range(len(POINTS)), k=count - len(strikes))):
-        what, whom = chance.choices(kinds, weights)[0]
-        after_s = 0.0 if POINTS[point][0] and chance.random() < 0.5 else chance.uniform(0, 1.2)
-        strikes.append(Strike(what, whom, point, after_s))
-    return strikes, with_fault(SCENARIO.read_text("utf-8"), chance)
-
-
-def with_fault(text: str, chance: random.Random) -> str:
-    """The scenario with at most two faults, each before a step that chance chooses."""
-    kind = chance.choices(["", *FAULTS], [4, 3, 1, 1])[0]
-    marker = "[[turn.step]]\n"
-    before, *steps = text.split(marker)
-    at = chance.randrange(len(steps))
-    further = chance.choices(["", *FURTHER_FAULTS], [6, 1, 1, 1, 1])[0]
-    further_at = chance.randrange(len(steps))
-    for place, fault in sorted([(at, kind), (further_at, further)], reverse=True):
-        if fault:
-            steps.insert(place, f"fault = {{ {FURTHER_FAULTS[fault]}, times = 1 }}\n")
-    return marker.join([before, *steps])
 
 
 # --- one run --------------------------------------------------------------------------------------------------
@@ -427,62 +269,6 @@ class Run:
             strike.recovery_s = recovery(strike, log, lines, self.names, self.awaited(strike))
 
 
-def played_faults(scenario: Scenario, homes: list[Path], server: ModelServer | None) -> list[PlayedFault]:
-    """The faults that were played, each as often as it was: the model's record, or the embedded agents' own."""
-    if server is not None:
-        keys = [request.fault for request in server.requests if request.fault]
-    else:
-        paths = [path for home in homes for path in home.glob(".loop-embedded/*.jsonl")]
-        lines = [line for path in paths for line in path.read_bytes().splitlines()]
-        keys = [entry["key"] for line in lines if (entry := read_line(line)).get("kind") == "fault"]
-    known = {
-        step.action.key: (rule.when.pattern, step.action)
-        for rule in scenario.rules
-        for step in rule.steps
-        if isinstance(step.action, Fault)
-    }
-    found = []
-    for key in keys:
-        pattern, fault = known[key]
-        row = DROPPED if fault.drop else f"model: HTTP {fault.status}"
-        found.append(PlayedFault(row, next(group for rule, group in RULES if re.match(rule, pattern))))
-    return found
-
-
-def read_line(line: bytes) -> dict[str, str]:
-    """Empty for one that was torn when its agent was killed."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return {}
-
-
-def readies(log: str) -> Iterator[tuple[float, str, int]]:
-    """When which actor was ready under which pid."""
-    pattern = r"^(\S+ \S+) .* (\w+)#\d+ is ready: pid (\d+)$"
-    for stamp, actor, pid in re.findall(pattern, log, re.MULTILINE):
-        yield datetime.fromisoformat(stamp).timestamp(), actor, int(pid)
-
-
-def recovery(
-    strike: Strike, log: str, lines: list[tuple[float, str]], names: tuple[str, str], wanted: tuple[str, ...]
-) -> float | None:
-    """Seconds until the victim was ready again. None: it was not needed again, or did not have to return.
-
-    `names`: of the worker and the reviewer, as lines have them. `wanted`: the actors that have to be ready again.
-    """
-    if strike.what == "full disk" or (strike.what, strike.whom) == ("stop", "forkserver"):
-        return None
-    if strike.whom.endswith("agent"):
-        name = names[strike.whom != "worker's agent"]
-        back = [at for at, line in lines if at > strike.at and re.match(rf"\S+ {name} +session ", line)]
-        return back[0] - strike.at if back else None
-    after = [(at, actor) for at, actor, _ in readies(log) if at > strike.at]
-    firsts = [next((at for at, actor in after if actor == name), None) for name in wanted]
-    known = [at for at in firsts if at is not None]
-    return max(known) - strike.at if known and len(known) == len(wanted) else None
-
-
 def is_agent(child: psutil.Process) -> bool:
     """Whether this child of an actor is its agent's program, which has a mark of its own, and not a check."""
     with suppress(psutil.Error):
@@ -509,11 +295,6 @@ def words_for(agents: str) -> list[str]:
 
 
 # --- the whole of it ------------------------------------------------------------------------------------------
-
-
-def planned(seed: int, number: int) -> tuple[list[Strike], str]:
-    """What run `number` of this seed gets, whatever other runs there are."""
-    return plan(random.Random(f"{seed}:{number}"))
 
 
 def play(seed: int, number: int, agents: str, limit: int, *, keep: bool) -> tuple[Report, Path]:

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from actors.clock import wall_ms
 from actors.machines.usage import together
-from scripts.chaos_run import POINT_PATIENCE_S, POINTS, SCENARIO, Report, Run, Strike, StuckError
+from scripts.chaos_plan import POINTS, SCENARIO, Strike
+from scripts.chaos_report import Report
+from scripts.chaos_run import POINT_PATIENCE_S, Run, StuckError
 from shell import run_files
 from tests.lab.inspection import inspect
 from tests.lab.world import CHECK, Loop, World
