@@ -146,7 +146,15 @@ class SshLink:
                 bufsize=0,
             )
         except OSError as error:
-            raise HostUnreachableError(f"{host.ssh_command[0]} cannot be started: {error}: install OpenSSH") from error
+            why = (
+                f"host {host.name}: {host.ssh_command[0]} cannot be started ({(error.strerror or str(error)).lower()})"
+            )
+            if isinstance(error, FileNotFoundError | PermissionError):  # no try finds another program
+                what = (
+                    "install OpenSSH" if host.ssh_command == ("ssh",) else f"correct ssh_command in [hosts.{host.name}]"
+                )
+                raise HostUnusableError(f"{why}: {what}") from error
+            raise HostUnreachableError(why) from error
         hearing = threading.Thread(target=self._hear, args=(self._process,), name=f"ssh {host.name}", daemon=True)
         hearing.start()
         self._hearing = hearing

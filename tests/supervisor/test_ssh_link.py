@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from actors.errors import PermanentError
 from actors.hosts import Host
 from supervisor.hosts import code
 from supervisor.hosts.ssh_link import HostUnusableError, SshLink, boot_command, failure
@@ -77,3 +80,13 @@ def test_a_link_that_has_ended_says_how_the_program_there_has_also_where_ssh_is_
     assert link.ended() == "host big: the program there ended with 3: the lease has ended"
     assert link._process is not None
     link._process.communicate()  # it closes its pipes
+
+
+def test_an_ssh_program_that_is_not_there_is_not_tried_again(tmp_path: Path):
+    link = SshLink(Host(name="big", ssh_command=("no-such-ssh", "-v")), print)
+    said = (
+        r"host big: no-such-ssh cannot be started \(no such file or directory\): correct ssh_command in \[hosts\.big\]"
+    )
+    with pytest.raises(HostUnusableError, match=said) as raised:
+        link.open(b"", tmp_path / "bus", 0, 0)
+    assert isinstance(raised.value, PermanentError)
