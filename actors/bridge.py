@@ -7,7 +7,7 @@ only after the recipient's side has confirmed it. It never reads an agent's tran
 Threads: the mailbox (all decisions), the endpoint's, one that opens the endpoint, and one for each tool call that is
 being served; such a thread puts the call into the mailbox and waits for the answer. The endpoint is opened beside the
 mailbox, as its library takes most of a second to import. Receipts and consoles do not wait for that; calls wait in the
-socket.
+socket. Where `waits` is set, it is opened at the first call.
 
 What an agent sees when the bridge dies: a call made while there is no bridge waits for the next one, in the backlog of
 the socket. A call in progress fails with the client's error for a broken connection. The agent cannot know whether the
@@ -20,6 +20,7 @@ bridge_calls.
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import uuid
@@ -280,6 +281,8 @@ class BridgeActor(ProcessActor[StartBridge]):
 
     def _open_endpoint(self, listen_fd: int) -> None:
         """Runs in its own thread. Any failure ends the process and is logged."""
+        if self.context.start.waits:
+            select.select([listen_fd], [], [])
         with uncollected():
             from actors.edges.mcp_endpoint import McpEndpoint
             from actors.edges.mcp_tools import Tools

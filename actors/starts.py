@@ -55,6 +55,7 @@ class StartBridge(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[Role, str]  # their names
     tokens: dict[Role, str]  # bearer tokens of their MCP clients
     run_id: str  # as users know the run
+    waits: bool = False  # for the first call, before it imports the library that serves it: there may be none
 
 
 class StartRun(msgspec.Struct, frozen=True, kw_only=True):

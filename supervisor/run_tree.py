@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actors.access import BridgeAccess, PaneAccess, bridge_url
-from actors.adapters import ConfiguredAgent, find_adapter
+from actors.adapters import BUILT_IN_NAMES, WORKING_NAMES, ConfiguredAgent, find_adapter
 from actors.edges.agent_tables import AgentConfiguration
 from actors.edges.git import main_top_level
 from actors.edges.worktree import Made
@@ -245,6 +245,8 @@ class RunTree:
                     agents={"worker": spec.worker, "reviewer": spec.reviewer},
                     tokens=self._tokens,
                     run_id=spec.run_id,
+                    # A scenario says whether its agents call; all others do when their session opens.
+                    waits={spec.worker, spec.reviewer} <= BUILT_IN_NAMES - WORKING_NAMES,
                 )
             case "run":
                 return StartRun(

@@ -60,13 +60,13 @@ LONGEST_LINE = 64 * 1024 * 1024  # bytes of one message; a prompt may carry a wh
 class Session:
     """An open session: its transcript, where it works, its bridge, and the turn that is running."""
 
-    def __init__(self, session_id: str, transcript: Transcript, params: Json) -> None:
+    def __init__(self, session_id: str, transcript: Transcript, params: Json, *, greets: bool) -> None:
         self.id = session_id
         self.transcript = transcript
         self.cwd: str = params["cwd"]
         http = [server for server in params.get("mcpServers") or [] if server.get("type") == "http"]
         self.bridge: Json | None = http[0] if http else None
-        self.greeting = asyncio.create_task(greet_bridge(self.bridge)) if self.bridge else None
+        self.greeting = asyncio.create_task(greet_bridge(self.bridge)) if self.bridge and greets else None
         self.turn: asyncio.Task[None] | None = None
 
 
@@ -134,13 +134,19 @@ class EmbeddedAgent:
     def _new_session(self, params: Json) -> Json:
         session_id = str(uuid.uuid4())
         transcript = Transcript.create(self._state, session_id, params["cwd"])
-        self._sessions[session_id] = Session(session_id, transcript, params)
+        self._opened(session_id, transcript, params)
         return {"sessionId": session_id}
+
+    def _opened(self, session_id: str, transcript: Transcript, params: Json) -> Session:
+        # A greeting has the bridge import its library. That is half a second of CPU, which a scenario without calls
+        # does not pay for.
+        session = Session(session_id, transcript, params, greets=self._scenario.calls_bridge())
+        self._sessions[session_id] = session
+        return session
 
     def _load_session(self, params: Json) -> None:
         session_id = params["sessionId"]
-        session = Session(session_id, Transcript.load(self._state, session_id), params)
-        self._sessions[session_id] = session
+        session = self._opened(session_id, Transcript.load(self._state, session_id), params)
         for index, line in enumerate(session.transcript.lines):
             self._tell(session, line, index)
 

@@ -141,6 +141,10 @@ class Scenario(msgspec.Struct, frozen=True):
         actions = (step.action for rule in self.rules for step in rule.steps)
         return frozenset(action.key for action in actions if isinstance(action, Fault) and action.everywhere)
 
+    def calls_bridge(self) -> bool:
+        """Whether a step of any role does."""
+        return any(isinstance(step.action, BridgeCall) for rule in self.rules for step in rule.steps)
+
     def rule_for(self, role: Role | None, prompt: str) -> Rule | None:
         """The first rule that fits, or None. A caller that does not know its role (None) fits every rule's."""
         for rule in self.rules:

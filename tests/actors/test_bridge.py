@@ -154,9 +154,9 @@ class Pair:
             if isinstance(message, Ready) and sender.name == name:
                 return message
 
-    def launch_bridge(self):
+    def launch_bridge(self, **more):
         self.incarnation += 1
-        self.start("bridge", "BridgeActor", self.incarnation, agents=self.agents, tokens=TOKENS, run_id="7")
+        self.start("bridge", "BridgeActor", self.incarnation, agents=self.agents, tokens=TOKENS, run_id="7", **more)
 
     def start_bridge(self):
         self.launch_bridge()
@@ -698,6 +698,16 @@ def do_in_bridge(pair, function):
     """As the console does with a person's function."""
     delivery = Apply(function=cloudpickle.dumps(function))
     return pair.world.supervisor.ref("bridge").ask(delivery, timeout_s=PATIENCE_S)
+
+
+def test_a_bridge_that_waits_opens_its_endpoint_at_the_first_call(pair):
+    pair.kill_bridge()
+    pair.launch_bridge(waits=True)
+    assert pair.ready("bridge").detail == pair.url
+    assert do_in_bridge(pair, lambda bridge: bridge._endpoint).text == "None"
+    assert "to_peer" in pair.status()
+    assert do_in_bridge(pair, lambda bridge: bridge._endpoint is not None).text == "True"
+    assert [type(event).__name__ for event in contacts(pair)] == ["AgentCame"]
 
 
 def test_a_call_that_fails_by_a_bug_is_answered_with_an_error_and_the_bridge_lives(pair):

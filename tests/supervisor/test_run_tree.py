@@ -8,6 +8,7 @@ from msgspec import structs
 
 from actors.adapters import find_adapter
 from actors.settings import RunSettings
+from actors.starts import StartBridge
 from supervisor.run_tree import RunSpec, RunTree
 
 
@@ -41,6 +42,25 @@ def test_a_library_that_both_actors_need_is_imported_once_for_both(
     tree = RunTree(made, 1, {}, lambda child: 0, tmp_path)
     imports = {child.id: child.imports for child in tree.spec().children}
     assert imports == {**dict.fromkeys(imports, ()), "worker": libraries, "reviewer": libraries}
+
+
+@pytest.mark.parametrize(
+    ("worker", "reviewer", "waits"),
+    [
+        ("embedded", "embedded", True),
+        ("codex", "claude", False),
+        ("embedded", "claude", False),
+        ("mine", "mine", False),
+    ],
+)
+def test_the_bridge_of_agents_that_play_a_scenario_waits_for_their_first_call(
+    tmp_path: Path, worker: str, reviewer: str, *, waits: bool
+):
+    made = spec(tmp_path)
+    made = replace(made, asked=structs.replace(made.asked, worker=worker, reviewer=reviewer))
+    start = RunTree(made, 1, {}, lambda child: 0, tmp_path).start("bridge")
+    assert isinstance(start, StartBridge)
+    assert start.waits is waits
 
 
 @pytest.mark.parametrize("name", ["claude", "codex", "embedded"])

@@ -471,6 +471,24 @@ def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_ag
     run(play())
 
 
+@pytest.mark.parametrize("calls", [True, False])
+def test_it_greets_the_bridge_when_its_scenario_calls_it(tmp_path: Path, *, calls: bool) -> None:
+    async def play(url: str) -> None:
+        given = embedded_settings(tmp_path, bridge=BridgeAccess(url=url, token=TOKEN))
+        if not calls:
+            (tmp_path / "scenario.toml").write_text('[[turn]]\nwhen = ""\n[[turn.step]]\nsay = "hello"\n')
+        async with opened(embedded.factory, given) as it:
+            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+
+    with listening(0) as listener:
+        run(play(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"))
+        listener.setblocking(False)
+        if calls:
+            listener.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 def test_a_bridge_that_does_not_know_its_token_is_a_failed_call_and_no_more(tmp_path: Path) -> None:
     async def play(url: str) -> None:
         bridge = BridgeAccess(url=url, token="another")
