@@ -99,6 +99,7 @@ class World:
             subprocess.run(["git", *arguments], cwd=self.project, check=True)
         self._third_party = third_party.cache_folder(os.environ)
         self._gh_calls = put_gh(base / "bin")
+        put_python(base / "bin")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.environment = kept | {
             "HOME": str(self.home),
@@ -207,6 +208,14 @@ class World:
     def gh_calls(self) -> list[str]:
         """The calls of `gh`."""
         return self._gh_calls.read_text().splitlines() if self._gh_calls.exists() else []
+
+
+def put_python(folder: Path) -> None:
+    """Puts `python3` into the folder: the interpreter itself. What PATH has may be a version manager's script, which
+    starts a dozen programs at each call, and follows settings of the user.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "python3").symlink_to(getattr(sys, "_base_executable", sys.executable))
 
 
 def roles_of(worker: str, reviewer: str = "") -> dict[str, Role | None]:
