@@ -85,7 +85,7 @@ class _BuiltIn:
 
 
 _ACP_MODULE = "actors.adapters.acp"
-_ACP_LIBRARY = "actors.adapters.acp_session"
+_ACP_LIBRARY = "actors.adapters.acp_library"
 _BUILT_IN = {
     "claude": _BuiltIn(
         "actors.adapters.claude",

@@ -96,7 +96,7 @@ class AcpAgent:
     async def open(self, session_id: str | None) -> str:
         """Beyond the contract: gives up when the agent is silent for `acp_session.OPEN_PATIENCE_S`."""
         preflight(self._settings)
-        from actors.adapters.acp_session import AcpSession
+        from actors.adapters.acp_library import AcpSession
 
         self._session = AcpSession(self._settings, self._sink, self._pause)
         opened = await self._session.open(session_id)

@@ -27,8 +27,8 @@ def spec(directory: Path) -> RunSpec:
 @pytest.mark.parametrize(
     ("worker", "reviewer", "workspace", "libraries"),
     [
-        ("embedded", "embedded", False, ("actors.adapters.acp_session",)),
-        ("embedded", "embedded", True, ("actors.adapters.acp_session",)),  # it has no TUI
+        ("embedded", "embedded", False, ("actors.adapters.acp_library",)),
+        ("embedded", "embedded", True, ("actors.adapters.acp_library",)),  # it has no TUI
         ("claude", "claude", False, ("actors.adapters.claude_process",)),
         ("claude", "claude", True, ()),  # its TUI needs no library
         ("codex", "claude", False, ()),  # each imports its own, at the same time

@@ -14,31 +14,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acp import (
-    PROTOCOL_VERSION,
-    RequestError,
-    run_agent,
-    start_tool_call,
-    text_block,
-    tool_content,
-    update_agent_message_text,
-    update_tool_call,
-    update_user_message_text,
-)
-from acp.schema import (
-    AgentCapabilities,
-    Cost,
-    InitializeResponse,
-    LoadSessionResponse,
-    NewSessionResponse,
-    PermissionOption,
-    PromptResponse,
-    SessionConfigOptionSelect,
-    SessionConfigSelectOption,
-    SetSessionConfigOptionResponse,
-    ToolCallUpdate,
-    UsageUpdate,
-)
+from actors.edges.lean_imports import no_attribute_docstrings
+
+with no_attribute_docstrings():
+    from acp import (
+        PROTOCOL_VERSION,
+        RequestError,
+        run_agent,
+        start_tool_call,
+        text_block,
+        tool_content,
+        update_agent_message_text,
+        update_tool_call,
+        update_user_message_text,
+    )
+    from acp.schema import (
+        AgentCapabilities,
+        Cost,
+        InitializeResponse,
+        LoadSessionResponse,
+        NewSessionResponse,
+        PermissionOption,
+        PromptResponse,
+        SessionConfigOptionSelect,
+        SessionConfigSelectOption,
+        SetSessionConfigOptionResponse,
+        ToolCallUpdate,
+        UsageUpdate,
+    )
 
 HOME = Path(os.environ["HOME"])
 

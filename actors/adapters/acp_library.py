@@ -1,0 +1,10 @@
+"""What a session of the Agent Client Protocol needs, imported at the least CPU. Import AcpSession from here."""
+
+from __future__ import annotations
+
+from actors.edges.lean_imports import no_attribute_docstrings
+
+with no_attribute_docstrings():
+    from actors.adapters.acp_session import AcpSession
+
+__all__ = ["AcpSession"]
