@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.edges.lean_imports import no_attribute_docstrings
+from actors.edges.imports import no_attribute_docstrings
 
 with no_attribute_docstrings():
     from actors.adapters.acp_session import AcpSession

@@ -40,6 +40,7 @@ from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
 from actors.adapters.own_commands import as_message
 from actors.adapters.shapes import decides
+from actors.edges.imports import uncollected
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
 
@@ -98,9 +99,10 @@ class ClaudeAgent:
     async def open(self, session_id: str | None) -> str:
         """See the Protocol. Does not check the login: `preflight` does, and a turn reports it as well."""
         program = startable(self._settings)
-        from claude_agent_sdk import ClaudeSDKClient
+        with uncollected():
+            from claude_agent_sdk import ClaudeSDKClient
 
-        from actors.adapters.claude_process import ClaudeProcess
+            from actors.adapters.claude_process import ClaudeProcess
 
         opened = session_id or str(uuid.uuid4())
         if not _is_uuid(opened):  # the program would search for it as a title

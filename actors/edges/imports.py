@@ -6,6 +6,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_READER = "extract_docstrings_from_cls"  # of pydantic
+
 
 @contextmanager
 def uncollected() -> Iterator[None]:
@@ -19,3 +21,24 @@ def uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def no_attribute_docstrings() -> Iterator[None]:
+    """Imports the pydantic models of a library without reading its source.
+
+    The models of `acp` ask for the docstrings of their attributes: pydantic parses the source of each class when it is
+    defined, which is half of that import. They are for JSON schemas, which nobody here makes. There is no option for
+    that, so a function of pydantic's own is replaced. Where there is none of that name, the import takes its time.
+    """
+    from pydantic._internal import _fields
+
+    reader = getattr(_fields, _READER, None)
+    if reader is None:
+        yield
+        return
+    setattr(_fields, _READER, lambda *_args, **_options: {})
+    try:
+        yield
+    finally:
+        setattr(_fields, _READER, reader)

@@ -158,7 +158,7 @@ def test_signatures_say_what_is_in_a_dictionary():
 PRIVATE_NAMES = {
     ("actors.edges.bus", "_current_frames"): "documented by Python, and the only way to see where a thread is",
     ("actors.edges.mailbox", "pykka._envelope"): "Pykka has no other name for what is in a mailbox",
-    ("actors.edges.lean_imports", "pydantic._internal"): "pydantic 2 has no option that keeps it from reading sources",
+    ("actors.edges.imports", "pydantic._internal"): "pydantic 2 has no option that keeps it from reading sources",
     ("shell.dashboard.web", "_make_app"): "textual-serve 1.1 has no other way to serve below a path",
 }
 PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}  # of Python's own, in spite of their names

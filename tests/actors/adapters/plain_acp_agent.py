@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from actors.edges.lean_imports import no_attribute_docstrings
+from actors.edges.imports import no_attribute_docstrings
 
 with no_attribute_docstrings():
     from acp import (

@@ -284,6 +284,6 @@ class MailMachine(RuleBasedStateMachine):
 
 
 MailMachine.TestCase.settings = settings(
-    max_examples=250, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestMailMachine = MailMachine.TestCase

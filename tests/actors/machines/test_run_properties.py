@@ -483,5 +483,5 @@ class RunMachine(RuleBasedStateMachine):
 
 TestAnyOrder = RunMachine.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
