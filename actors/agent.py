@@ -216,11 +216,13 @@ class AgentActor(ProcessActor[StartAgent]):
 
     def _unusable(self, error: PermanentError) -> None:
         """Any thread. A job cannot be done at this place, and would not be after a restart."""
-        start = self.context.start
-        self.context.start_failed(
-            PermanentError(f"{start.place}: {error}; mend that, or use another place: --place {start.role}=home")
-        )
+        self.context.start_failed(PermanentError(f"{self.context.start.place}: {error}{self._advice}"))
         self.context.ended()
+
+    @property
+    def _advice(self) -> str:
+        """What to do about a place that does not work."""
+        return f"; mend that, or use another place: --place {self.context.start.role}=home"
 
     def _start_turn(self, request: StartTurnRequest) -> None:
         """Starts the turn, unless its directory is gone for good."""
@@ -287,7 +289,7 @@ class AgentActor(ProcessActor[StartAgent]):
             new_id=lambda: str(uuid.uuid4()),
             say=self._say_there,
         )
-        return away(agent, self._courier, sessions, sink, self._say_there)
+        return away(agent, self._courier, sessions, sink, self._say_there, advice=self._advice)
 
 
 @contextmanager

@@ -24,7 +24,9 @@ _ON_THE_WAY = "the tree's way"
 
 
 class AwayAgent:
-    """See `base.Agent`; `inner` is the agent itself. `say` tells the user what has not come home."""
+    """See `base.Agent`; `inner` is the agent itself. `say` tells the user what has not come home. `advice` ends the
+    line of a turn whose tree cannot come.
+    """
 
     def __init__(
         self,
@@ -33,7 +35,10 @@ class AwayAgent:
         sessions: AwaySessions,
         sink: EventSink,
         say: Callable[[str], None],
+        *,
+        advice: str = "",
     ) -> None:
+        self._advice = advice
         self._inner = inner
         self._courier = courier
         self._sessions = sessions
@@ -64,7 +69,7 @@ class AwayAgent:
         try:
             going = await self._travel(self._courier.enter, self._interrupted)
         except (LoopError, OSError) as error:
-            return TurnOutcome(status="failed", error=str(error))
+            return TurnOutcome(status="failed", error=f"{error}{self._advice}")
         if going is not None:  # it arrives where nobody is any longer
             going.add_done_callback(lambda done: self._go_home() if done.exception() is None else None)
             if self._closed.is_set():
@@ -164,12 +169,18 @@ class _WithBoth(_WithMoney, _WithBackground):
 
 
 def away(
-    inner: Agent, courier: AwayCourier, sessions: AwaySessions, sink: EventSink, say: Callable[[str], None]
+    inner: Agent,
+    courier: AwayCourier,
+    sessions: AwaySessions,
+    sink: EventSink,
+    say: Callable[[str], None],
+    *,
+    advice: str = "",
 ) -> AwayAgent:
     """The agent, whose tree and session travel; it can what `inner` can."""
     kinds = {(True, True): _WithBoth, (True, False): _WithMoney, (False, True): _WithBackground}
     kind = kinds.get((isinstance(inner, TakesMoney), isinstance(inner, WaitsForBackground)), AwayAgent)
-    return kind(inner, courier, sessions, sink, say)
+    return kind(inner, courier, sessions, sink, say, advice=advice)
 
 
 def _in_thread(call: Callable[[], None]) -> Future[None]:

@@ -64,7 +64,8 @@ def pair(tmp_path: Path) -> Pair:
 
 
 def on_its_host(inner: Writer, pair: Pair) -> AwayAgent:
-    return away(inner, pair.courier, pair.sessions(pair.away.parent / "there"), discard_event, pair.said.append)
+    sessions = pair.sessions(pair.away.parent / "there")
+    return away(inner, pair.courier, sessions, discard_event, pair.said.append, advice="; mend that")
 
 
 def test_every_turn_sees_homes_tree_of_now_and_its_work_is_home_when_it_is_over(pair: Pair):
@@ -142,7 +143,7 @@ def test_a_tree_that_cannot_come_fails_the_turn_in_words(tmp_path: Path):
     async def play() -> None:
         pair = Pair(tmp_path, prepare="echo no compiler >&2; exit 3")
         outcome = await on_its_host(Writer(pair.away), pair).turn("1", "x")
-        assert (outcome.status, "no compiler" in outcome.error) == ("failed", True)
+        assert (outcome.status, outcome.error.endswith("no compiler; mend that")) == ("failed", True)
 
     asyncio.run(play())
 
