@@ -50,6 +50,7 @@ class Doorkeeper:
         self._what = what
         self._turned_away = Bursts()
         self._waiting: dict[asyncio.Task[None], _Stranger] = {}  # in the order in which they came
+        self._entering = 0  # connections that are neither here nor the server's
 
     def open(self) -> None:
         """Accepts from now on. In the loop's thread, like all methods here."""
@@ -60,6 +61,11 @@ class Doorkeeper:
     def stop_listening(self) -> None:
         """Stops accepting: new connections wait in the socket's backlog. Accepted ones may still be admitted."""
         self._loop.remove_reader(self._listening.fileno())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no connection may still be admitted, once it has stopped listening."""
+        return not self._waiting and not self._entering
 
     def close(self) -> None:
         """Closes the connections that were not admitted. Call it after `stop_listening`."""
@@ -110,7 +116,11 @@ class Doorkeeper:
             elif (refusal := self._admits(read[:end])) is None:
                 stranger.came_in = True
                 del self._waiting[asyncio.current_task(self._loop)]  # type: ignore[arg-type]
-                await self._loop.connect_accepted_socket(lambda: _Welcome(self._server(), read), link)
+                self._entering += 1
+                try:
+                    await self._loop.connect_accepted_socket(lambda: _Welcome(self._server(), read), link)
+                finally:
+                    self._entering -= 1
             else:
                 self._count("it had no valid secret")
                 await self._refuse(link, refusal)

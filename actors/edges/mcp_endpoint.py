@@ -119,7 +119,7 @@ class McpEndpoint:
 
     def stop(self) -> None:
         """Gives calls in progress a moment to end, then returns. New ones wait in the backlog."""
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join(2 * STOP_PATIENCE_S)
 
     # --- in the endpoint's thread ---

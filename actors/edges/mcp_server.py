@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from contextlib import suppress
+from email.utils import formatdate
 
 import h11
 import uvicorn
@@ -24,15 +25,28 @@ DISCARDED_BYTES = 20 * MAX_BODY_BYTES
 
 
 class GuardedServer(uvicorn.Server):
-    """Uvicorn behind a doorkeeper, which says when it has started."""
+    """Uvicorn behind a doorkeeper, which says when it has started, and ends by `stop` alone.
+
+    Uvicorn's own server looks ten times a second whether it is to end, and waits a tenth of a second at its end.
+    """
 
     def __init__(self, config: uvicorn.Config, started: threading.Event, admits: Admits) -> None:
         super().__init__(config)
         self._is_up = started
         self._admits = admits
+        self._over = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """Has the server end. Any thread."""
+        self.should_exit = True
+        if self._loop is not None:  # else it ends as soon as it has started
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._over.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts with one listening socket, which the doorkeeper gets."""
+        self._loop = asyncio.get_running_loop()
         await super().startup([])  # it listens to nothing: connections come from the doorkeeper
         assert sockets is not None
         (listening,) = sockets
@@ -40,13 +54,24 @@ class GuardedServer(uvicorn.Server):
         self._door.open()
         self._is_up.set()
 
+    async def main_loop(self) -> None:
+        """Waits for `stop`."""
+        if not self.should_exit:
+            await self._over.wait()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts nothing more, and ends when the open requests have."""
+        """Accepts nothing more, and ends when the open requests have: at once, when there are none."""
         self._door.stop_listening()
-        await super().shutdown(sockets)
+        if self._door.is_empty and not self.server_state.connections and not self.server_state.tasks:
+            for listening in sockets or ():
+                listening.close()
+            await self.lifespan.shutdown()
+        else:
+            await super().shutdown(sockets)
         self._door.close()
 
     def _protocol(self) -> asyncio.Protocol:
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode()), *self.config.encoded_headers]
         made = self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+import uvicorn
 from loguru import logger
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -25,6 +26,7 @@ from actors.adapters import claude, codex
 from actors.adapters.base import AgentSettings
 from actors.edges import doorkeeper, mcp_server
 from actors.edges.mcp_endpoint import McpEndpoint
+from actors.edges.mcp_server import GuardedServer
 from actors.edges.mcp_tools import Tools
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import OperationalError, ProtocolError, UserError
@@ -430,9 +432,43 @@ def test_a_server_that_dies_says_so(sock, desk):
 
     endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), note)
     endpoint.start()
-    endpoint._server.limit_max_requests = 0  # uvicorn's own way to end
+    endpoint._server._loop.call_soon_threadsafe(endpoint._server._over.set)  # nobody has asked for it
     assert crashed.wait(10)
     assert "has ended" in str(crashes[0])
+
+
+class Timed(asyncio.SelectorEventLoop):
+    """Counts the timers that are set in it."""
+
+    timers = 0
+
+    def call_at(self, *arguments, **named):
+        self.timers += 1
+        return super().call_at(*arguments, **named)
+
+
+def test_a_server_that_nobody_calls_sets_no_timer_and_ends_by_stop_alone(sock):
+    class App:
+        async def __call__(self, scope, receive, send):
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+
+    started = threading.Event()
+    server = GuardedServer(uvicorn.Config(App(), lifespan="on", log_config=None), started, lambda _head: None)
+    loop = Timed()
+
+    async def look():
+        return loop.timers
+
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(loop.run_until_complete, server.serve(sockets=[sock]))
+        assert started.wait(10)
+        assert asyncio.run_coroutine_threadsafe(look(), loop).result(10) == 0
+        server.stop()
+        served.result(10)
+    assert loop.timers == 0
+    loop.close()
 
 
 # --- the real clients ---
