@@ -463,10 +463,12 @@ def test_a_server_that_nobody_calls_sets_no_timer_and_ends_by_stop_alone(sock):
 
     with ThreadPoolExecutor(1) as pool:
         served = pool.submit(loop.run_until_complete, server.serve(sockets=[sock]))
-        assert started.wait(10)
-        assert asyncio.run_coroutine_threadsafe(look(), loop).result(10) == 0
-        server.stop()
-        served.result(10)
+        try:
+            assert started.wait(10)
+            assert asyncio.run_coroutine_threadsafe(look(), loop).result(10) == 0
+        finally:
+            server.stop()
+            served.result(10)
     assert loop.timers == 0
     loop.close()
 
