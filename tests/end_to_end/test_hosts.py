@@ -179,19 +179,17 @@ def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_the
         host.mend()
 
 
-@pytest.mark.parametrize("what", ["actor", "shim", "root"])
-def test_a_kill_costs_nothing(tmp_path: Path, what: str):
+def test_kills_of_an_actor_a_shim_and_the_root_cost_nothing(tmp_path: Path):
     with world_with_host(tmp_path) as (world, host):
         loop = start(world, "worker=big")
         loop.wait_for("iteration 1 of 20: waits for embedded")
-        if what == "actor":
-            os.kill(loop.pid_of("worker"), signal.SIGKILL)
-        elif what == "shim":
-            assert host.kill(SHIM) == 1
-        else:
-            loop.signal(signal.SIGKILL)
-            loop.wait()
-            loop = world.start("--agent", "embedded", "--run-id", "1")
+        os.kill(loop.pid_of("worker"), signal.SIGKILL)
+        loop.wait_for("iteration 2 of 20: waits for embedded")
+        assert host.kill(SHIM) == 1
+        loop.wait_for("review round 2: waits for")
+        loop.signal(signal.SIGKILL)
+        loop.wait()
+        loop = world.start("--agent", "embedded", "--run-id", "1")
         assert loop.wait() == 0, loop.output
         assert "completed: review approved" in loop.output
         assert host.left() == []

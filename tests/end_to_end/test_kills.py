@@ -58,14 +58,13 @@ def wait_for_point(loop: Loop, number: int) -> None:
     loop.wait_for("|".join(POINTS[number:]))
 
 
-@pytest.mark.parametrize("points", [range(0, 10, 2), range(1, 10, 2)], ids=["even", "odd"])
 @pytest.mark.parametrize("first", range(len(ACTORS)), ids=ACTORS)
-def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(embedded: World, first: int, points: range):
+def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(embedded: World, first: int):
     """Over all parameters, each actor at each point."""
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for("are ready")  # actors start side by side: the first lines may come before the last of them is up
-    for turn, number in enumerate(points):
-        actor = ACTORS[(first + turn) % len(ACTORS)]
+    for number in range(len(POINTS)):
+        actor = ACTORS[(first + number) % len(ACTORS)]
         wait_for_point(loop, number)
         psutil.Process(loop.pid_of(actor)).kill()
         loop.wait_for(f"{actor} ended: crash .signal 9")
@@ -117,24 +116,22 @@ def agent_of(loop: Loop, actor: str) -> psutil.Process:
     return psutil.Process(loop.pid_of(actor)).children()[0]
 
 
-@pytest.mark.parametrize(("actor", "point"), [("worker", POINTS[3]), ("worker", POINTS[0]), ("reviewer", POINTS[6])])
-def test_a_killed_agent_is_resumed_in_its_session(embedded: World, actor: str, point: str):
+def test_killed_agents_are_resumed_in_their_sessions(embedded: World):
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
-    loop.wait_for(point)
-    loop.wait_for(r"embedded +session " if actor == "worker" else r"embedded-reviewer session ")
-    agent_of(loop, actor).kill()
+    for actor, point in (("worker", POINTS[0]), ("worker", POINTS[3]), ("reviewer", POINTS[6])):
+        loop.wait_for(point)
+        loop.wait_for(r"embedded +session " if actor == "worker" else r"embedded-reviewer session ")
+        agent_of(loop, actor).kill()
     assert loop.wait() == 0, loop.output
     assert_nothing_lost_or_repeated(embedded)
 
 
 @pytest.mark.real_agents
-@pytest.mark.parametrize(
-    ("actor", "point"), [("worker", r"I put comma and exclamation mark"), ("reviewer", r"I run the tests myself")]
-)
-def test_a_killed_actor_costs_a_run_of_the_real_agents_nothing(real: World, actor: str, point: str):
+def test_killed_actors_cost_a_run_of_the_real_agents_nothing(real: World):
     loop = real.start("--check", CHECK, TASK)
-    loop.wait_for(point)
-    psutil.Process(loop.pid_of(actor)).kill()
+    for actor, point in (("worker", r"I put comma and exclamation mark"), ("reviewer", r"I run the tests myself")):
+        loop.wait_for(point)
+        psutil.Process(loop.pid_of(actor)).kill()
     assert loop.wait(100) == 0, loop.output
     assert real.manifest()["state"] == "completed"
     assert len([line for line in real.transcript() if "from" in line]) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.world import World
+from tests.lab.world import Loop, World
 
 SCENARIO = """
 [[turn]]
@@ -97,44 +97,36 @@ def test_the_peer_takes_the_work_over_and_the_limited_agent_reviews_it_when_it_i
 
 @pytest.mark.real_agents
 @pytest.mark.parametrize("worker", ["codex", "claude"])
-def test_a_window_that_is_nearly_used_up_is_waited_for_before_the_turn_and_a_killed_root_waits_on(
+def test_a_nearly_used_up_window_and_a_limit_are_waited_out_to_the_same_moment_over_kills_of_the_root(
     world: World, worker: str
 ):
     nearly = (
         '[[turn]]\nrole = "worker"\nwhen = "^Iteration 1"\n[[turn.step]]\nsay = "More is to do."\n'
         "used = { percent = 97, resets_in_s = 9 }\n"
     )
-    with world.play_real(written(world, nearly + PLAIN % ""), worker=worker) as server:
+    limit = LIMIT % 9 + '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
+    with world.play_real(written(world, nearly + limit + PLAIN % ""), worker=worker) as server:
         loop = world.start("--agent", worker, "-p", "TASK.md")
         loop.wait_for("is used to 97 %")
-        before = waits_until_ms(world)
-        loop.signal(signal.SIGKILL)
-        loop.wait()
-        loop = world.start("--run-id", "1")
-        loop.wait_for(f"waits for the reset of {worker}'s .* limit, used to 97 %.* in ")
-        assert waits_until_ms(world) == before
-        assert loop.wait() == 0, loop.output
-        iterations = [seen.prompt.partition("\n")[0] for seen in server.requests if seen.prompt.startswith("Iteration")]
-    assert Counter(iterations)["Iteration 1"] == 1
-    assert set(iterations) == {"Iteration 1", "Iteration 2"}
-
-
-@pytest.mark.real_agents
-@pytest.mark.parametrize("worker", ["codex", "claude"])
-def test_a_limit_is_waited_out_to_the_same_moment_over_a_kill_of_the_root(world: World, worker: str):
-    rest = '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
-    with world.play_real(written(world, LIMIT % 9 + rest + PLAIN % ""), worker=worker) as server:
-        loop = world.start("--agent", worker, "-p", "TASK.md")
-        loop.wait_for(f"waits for the end of {worker}'s limit in ")
-        before = waits_until_ms(world)
-        loop.signal(signal.SIGKILL)
-        loop.wait()
-        loop = world.start("--run-id", "1")
-        loop.wait_for(f"waits for the end of {worker}'s limit in ")
-        assert waits_until_ms(world) == before
+        loop = waits_on_over_a_kill(world, loop, f"waits for the reset of {worker}'s .* limit, used to 97 %.* in ")
+        limited = f"waits for the end of {worker}'s limit in "
+        loop.wait_for(limited)
+        loop = waits_on_over_a_kill(world, loop, limited)
         assert loop.wait() == 0, loop.output
         asked = [seen.prompt.partition("\n")[0] for seen in server.requests if seen.prompt.startswith("Iteration")]
-    assert asked == ["Iteration 1", "Iteration 1 (continued)"]
+    assert Counter(asked)["Iteration 1"] == 1
+    assert [head for head in asked if head != "Iteration 1"] == ["Iteration 2", "Iteration 2 (continued)"]
+
+
+def waits_on_over_a_kill(world: World, loop: Loop, line: str) -> Loop:
+    """Kills the root, and resumes the run, which says that it waits until the same moment."""
+    before = waits_until_ms(world)
+    loop.signal(signal.SIGKILL)
+    loop.wait()
+    loop = world.start("--run-id", "1")
+    loop.wait_for(line)
+    assert waits_until_ms(world) == before
+    return loop
 
 
 @pytest.mark.real_agents

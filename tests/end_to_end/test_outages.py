@@ -150,16 +150,6 @@ def test_a_session_that_is_full_hands_its_turn_to_a_new_one(world: World):
     check_moved(world, loop.output)
 
 
-@pytest.mark.real_agents
-@pytest.mark.parametrize("worker", ["codex", "claude"])
-def test_a_session_of_a_real_agent_that_is_full_hands_its_turn_to_a_new_one(world: World, worker: str):
-    play_full(world)
-    with world.play_real(world.base / "brief.toml", worker=worker):
-        loop = world.run("--agent", worker, "-p", "TASK.md")
-    assert loop.process.returncode == 0, loop.output
-    check_moved(world, loop.output)
-
-
 def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iteration_more(world: World):
     play_brief(world, "true")
     scenario = world.base / "brief.toml"
@@ -176,8 +166,10 @@ def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iterat
 
 @pytest.mark.real_agents
 @pytest.mark.parametrize(("worker", "reviewer"), [("codex", "claude"), ("claude", "codex")])
-def test_a_real_reviewer_without_credit_ends_the_run_with_that_word(world: World, worker: str, reviewer: str):
-    play_brief(world, "true")
+def test_a_full_session_hands_its_turn_over_and_a_reviewer_without_credit_ends_the_run_with_that_word(
+    world: World, worker: str, reviewer: str
+):
+    play_full(world)
     scenario = world.base / "brief.toml"
     fault = "[[turn]]\nrole='reviewer'\nwhen='^Review'\n[[turn.step]]\nfault = { refuses = 'billing', times = 2 }\n"
     scenario.write_text(f"{fault}[[turn.step]]\nsay = '<review>PASS</review>'\n{scenario.read_text()}")
@@ -186,9 +178,9 @@ def test_a_real_reviewer_without_credit_ends_the_run_with_that_word(world: World
         assert loop.process.returncode == 1, loop.output
         words = rf"run 1 failed: review round 1: {reviewer}'s turn failed: .*(credit balance|quota)"
         assert re.search(words, loop.output, re.IGNORECASE), loop.output
-        loop = world.run("--run-id", "1")
-        assert loop.process.returncode == 0, loop.output
-    assert "iteration 2" not in loop.output
+        resumed = world.run("--run-id", "1")
+        assert resumed.process.returncode == 0, resumed.output
+    check_moved(world, loop.output + resumed.output)
 
 
 @pytest.mark.real_agents

@@ -29,6 +29,7 @@ from actors.adapters.claude_pane_screen import input_box, squeeze
 from actors.adapters.claude_pane_turn import identify
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.messages.values import TurnOutcome
 from tests.actors.adapters.acp_rig import Opened, opened
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, new_id, write_what_a_user_has
@@ -242,9 +243,9 @@ async def said(it: Opened, kind: str, text: str) -> None:
 # --- turns --------------------------------------------------------------------------------------------------
 
 
-def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
+def test_a_turn_is_seen_on_the_screen_and_told(shared: Shared) -> None:
     async def play() -> None:
-        async with bench.open() as it:
+        async with shared.open() as it:
             turn_id = new_id()
             assert (await it.agent.find_turn(turn_id)).state == "absent"
             outcome = await it.agent.turn(turn_id, "use a tool")
@@ -260,7 +261,7 @@ def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
                 ("say", "all done"),
             ]
             await until_seen(it, turn_id)
-            screen = squeeze(await bench.shows("all done"))
+            screen = squeeze(await shared.shows("all done"))
             assert squeeze(f"[loop {turn_id}]") in screen
             assert "useatool" in screen
             found = await it.agent.find_turn(turn_id)
@@ -269,11 +270,11 @@ def test_a_turn_is_seen_on_the_screen_and_told(bench: Bench) -> None:
                 "finished",
                 msgspec.structs.replace(outcome, usage=in_transcript),
             )
-            assert bench.submissions(it) == [turn_id]
+            assert shared.submissions(it) == [turn_id]
             assert await it.agent.turn(turn_id, "use a tool") == found.outcome
-            assert bench.prompts() == ["use a tool"]
+            assert shared.prompts() == ["use a tool"]
 
-    run(play())
+    shared.run(play())
 
 
 def test_the_users_own_status_line_stays_and_the_cost_is_counted_all_the_same(bench: Bench) -> None:
@@ -313,24 +314,6 @@ def test_any_text_arrives_as_it_is(shared: Shared) -> None:
     shared.run(play())
 
 
-def test_a_session_is_resumed_in_the_same_pane(bench: Bench) -> None:
-    async def play() -> None:
-        first, second = new_id(), new_id()
-        async with bench.open() as it:
-            await it.agent.turn(first, "hello")
-            pane = bench.pane()
-        async with bench.open(it.session_id) as again:
-            assert again.session_id == it.session_id
-            assert bench.pane() == pane
-            await bench.shows(lambda screen: f"[loop{first}]" in squeeze(screen))  # the TUI shows what was
-            assert (await again.agent.find_turn(first)).state == "finished"
-            assert [event for event in again.events.all if event.kind in {"say", "seen"}] == []
-            assert (await again.agent.turn(second, "use a tool")).text == "all done"
-            assert bench.submissions(again) == [first, second]
-
-    run(play())
-
-
 def test_another_model_is_for_its_turn_only_and_not_for_the_users_settings(bench: Bench) -> None:
     async def play() -> None:
         async with bench.open(model="claude-opus-5-5") as it:
@@ -347,27 +330,16 @@ def test_another_model_is_for_its_turn_only_and_not_for_the_users_settings(bench
 # --- the start ----------------------------------------------------------------------------------------------
 
 
-def test_what_the_program_asks_in_a_fresh_home_is_answered(bench: Bench) -> None:
+def test_what_the_program_asks_in_a_fresh_home_is_answered_and_what_is_not_known_a_person_can_answer(
+    bench: Bench,
+) -> None:
     (bench.home / ".claude.json").write_text('{"hasCompletedOnboarding": true}')
-    environment = {n: v for n, v in bench.settings.environment.items() if n != "CLAUDE_CODE_OAUTH_TOKEN"}
-    environment["ANTHROPIC_API_KEY"] = "sk-ant-api03-scripted-model-needs-none"
-
-    async def play() -> None:
-        async with bench.open(environment=environment) as it:
-            assert (await it.agent.turn(new_id(), "hello")).status == "finished"
-            known = json.loads((bench.home / ".claude.json").read_text())
-            assert known["projects"][str(bench.work)]["hasTrustDialogAccepted"]
-            assert known["customApiKeyResponses"]["approved"] == ["pted-model-needs-none"[-20:]]
-
-    run(play())
-
-
-def test_a_dialog_that_is_not_known_is_told_and_a_person_can_answer_it(bench: Bench) -> None:
     (bench.work / "claude").write_text(
         '#!/bin/sh\nprintf "Which colour is best?"; read answer\nPATH=${PATH#*:} exec "$REAL" "$@"\n'
     )
     (bench.work / "claude").chmod(0o755)
-    environment = bench.settings.environment | {
+    environment = {n: v for n, v in bench.settings.environment.items() if n != "CLAUDE_CODE_OAUTH_TOKEN"} | {
+        "ANTHROPIC_API_KEY": "sk-ant-api03-scripted-model-needs-none",
         "REAL": str(claude.locate(bench.settings.environment)),
         "PATH": f"{bench.work}:{bench.settings.environment['PATH']}",
     }
@@ -382,6 +354,9 @@ def test_a_dialog_that_is_not_known_is_told_and_a_person_can_answer_it(bench: Be
         async with bench.open(environment=environment) as it:
             await person
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
+            known = json.loads((bench.home / ".claude.json").read_text())
+            assert known["projects"][str(bench.work)]["hasTrustDialogAccepted"]
+            assert known["customApiKeyResponses"]["approved"] == ["pted-model-needs-none"[-20:]]
 
     run(play())
 
@@ -525,29 +500,32 @@ def test_a_prompt_waits_while_a_person_looks_at_a_menu(shared: Shared) -> None:
     shared.run(play())
 
 
-@pytest.mark.parametrize(
-    ("key", "status", "text"), [("Enter", "finished", "all done"), ("Escape", "interrupted", "let me look")]
-)
-def test_a_permission_that_a_rule_asks_for_is_told_until_a_person_answers(
-    bench: Bench, key: str, status: str, text: str
-) -> None:
+def test_a_permission_that_a_rule_asks_for_is_told_until_a_person_answers(bench: Bench) -> None:
     ask_before_echo(bench.work)
+
+    async def answered(it: Opened, key: str) -> TurnOutcome:
+        told = len(it.events.texts("waits"))
+        turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
+        asked = await it.events.wait(
+            lambda event: event.kind == "waits" and bool(event.text) and len(it.events.texts("waits")) > told
+        )
+        assert asked.text.startswith("claude waits for your permission in its pane: Bash: echo one")
+        assert "(rule Bash(echo:*) in permissions.ask of its settings)" in asked.text
+        assert it.events.texts("waits")[told:] == [asked.text]
+        await bench.shows("Do you want to proceed?")
+        over = asyncio.create_task(it.events.wait(lambda _event: it.events.texts("waits")[told + 1 :] == [""]))
+        while not over.done():
+            await bench.person(key)
+            await asyncio.wait([over], timeout=3)  # a dialog that has just come up does not take a key yet
+        outcome = await turn
+        assert it.events.texts("waits")[told:] == [asked.text, ""]
+        return outcome
 
     async def play() -> None:
         async with bench.open() as it:
-            turn = asyncio.create_task(it.agent.turn(new_id(), "use a tool"))
-            asked = await it.events.wait(lambda event: event.kind == "waits")
-            assert asked.text.startswith("claude waits for your permission in its pane: Bash: echo one")
-            assert "(rule Bash(echo:*) in permissions.ask of its settings)" in asked.text
-            assert it.events.texts("waits") == [asked.text]
-            await bench.shows("Do you want to proceed?")
-            answered = asyncio.create_task(it.events.wait(lambda event: event.kind == "waits" and not event.text))
-            while not answered.done():
-                await bench.person(key)
-                await asyncio.wait([answered], timeout=3)  # a dialog that has just come up does not take a key yet
-            outcome = await turn
-            assert (outcome.status, outcome.text) == (status, text)
-            assert it.events.texts("waits") == [asked.text, ""]
+            for key, status, text in (("Enter", "finished", "all done"), ("Escape", "interrupted", "let me look")):
+                outcome = await answered(it, key)
+                assert (outcome.status, outcome.text) == (status, text)
 
     run(play())
 
@@ -572,44 +550,57 @@ def test_a_turn_that_a_person_breaks_off_is_cut(shared: Shared) -> None:
     shared.run(play())
 
 
-def test_a_person_who_goes_to_another_session_loses_the_program(bench: Bench) -> None:
+def test_a_session_that_a_person_has_left_is_resumed_in_the_same_pane_and_also_in_another_account(
+    bench: Bench,
+) -> None:
+    here = bench.settings.environment
+    account = bench.home / "work-account"
+    account.mkdir()
+    shutil.copy(bench.home / ".claude.json", account)
+
     async def play() -> None:
+        first, second, third = new_id(), new_id(), new_id()
         async with bench.open() as it:
-            await it.agent.turn(new_id(), "hello")
-            await bench.person_types("/clear")
-            await bench.person("Enter")
-            await said(it, "ended", "was moved to another session by the user (/clear)")
-            with pytest.raises(AgentDiedError, match="another session"):
-                await it.agent.turn(new_id(), "hello")
-        async with bench.open(it.session_id) as again:
-            assert (await again.agent.turn(new_id(), "use a tool")).text == "all done"
-
-    run(play())
-
-
-def test_a_person_who_compacts_the_conversation_stays_in_the_session(bench: Bench) -> None:
-    async def play() -> None:
-        async with bench.open() as it:
-            await it.agent.turn(new_id(), "hello")
-            await bench.person_types("/compact")
-            await bench.person("Enter")
-            await said(it, "note", "the conversation was compacted")
-            assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
-            assert it.events.texts("ended") == []
-
-    run(play())
-
-
-def test_a_person_who_leaves_ends_the_program(bench: Bench) -> None:
-    async def play() -> None:
-        async with bench.open() as it:
-            await it.agent.turn(new_id(), "hello")
+            await it.agent.turn(first, "hello")
+            pane = bench.pane()
             await bench.person_types("/exit")
             await bench.person("Enter")
             await said(it, "ended", "claude ended with exit status 0")
             await bench.shows(lambda screen: "therunrestartsitinitssession" in squeeze(screen))
+        async with bench.open(it.session_id) as again:
+            assert again.session_id == it.session_id
+            assert bench.pane() == pane
+            await bench.shows(lambda screen: f"[loop{first}]" in squeeze(screen))  # the TUI shows what was
+            assert (await again.agent.find_turn(first)).state == "finished"
+            assert [event for event in again.events.all if event.kind in {"say", "seen"}] == []
+            assert (await again.agent.turn(second, "use a tool")).text == "all done"
+            assert bench.submissions(again) == [first, second]
+            await bench.person_types("/clear")
+            await bench.person("Enter")
+            await said(again, "ended", "was moved to another session by the user (/clear)")
+            with pytest.raises(AgentDiedError, match="another session"):
+                await again.agent.turn(new_id(), "hello")
+        async with bench.open(it.session_id) as again:
+            assert (await again.agent.turn(third, "use a tool")).text == "all done"
+        work = here | {"CLAUDE_CONFIG_DIR": str(account)}
+        async with bench.open(it.session_id, environment=work, elsewhere=(here,)) as again:
+            assert (await again.agent.find_turn(third)).state == "finished"
+            assert (await again.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())
+
+
+def test_a_person_who_compacts_the_conversation_stays_in_the_session(shared: Shared) -> None:
+    async def play() -> None:
+        async with shared.open() as it:
+            await it.agent.turn(new_id(), "hello")
+            await shared.person_types("/compact")
+            await shared.person("Enter")
+            await said(it, "note", "the conversation was compacted")
+            assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
+            assert it.events.texts("ended") == []
+
+    shared.run(play())
 
 
 # --- turns that do not finish -------------------------------------------------------------------------------
@@ -675,23 +666,6 @@ def test_a_session_that_is_too_long_is_said_to_be(bench: Bench) -> None:
             await it.agent.turn(new_id(), "hello")
             outcome = await it.agent.turn(new_id(), "be too long")
             assert (outcome.status, outcome.cause) == ("failed", "context")
-
-    run(play())
-
-
-def test_a_session_continues_in_another_account(bench: Bench) -> None:
-    async def play() -> None:
-        here = bench.settings.environment
-        account = bench.home / "work-account"
-        account.mkdir()
-        shutil.copy(bench.home / ".claude.json", account)
-        turn_id = new_id()
-        async with bench.open() as it:
-            await it.agent.turn(turn_id, "hello")
-        work = here | {"CLAUDE_CONFIG_DIR": str(account)}
-        async with bench.open(it.session_id, environment=work, elsewhere=(here,)) as it:
-            assert (await it.agent.find_turn(turn_id)).state == "finished"
-            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
 
     run(play())
 
@@ -789,7 +763,15 @@ def test_a_background_command_that_does_not_end_is_left_alone_after_the_programs
 
 
 @pytest.mark.parametrize("what", ["program", "pane"])
-def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Bench, what: str) -> None:
+def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued_and_one_of_an_idle_program_is_told(
+    bench: Bench, what: str
+) -> None:
+    def kill(it: Opened) -> None:
+        if what == "program":
+            os.kill(it.events.pid, signal.SIGKILL)
+        else:
+            bench.tmux("kill-pane", "-t", bench.pane())
+
     async def play() -> None:
         turn_id, steered = new_id(), new_id()
         async with bench.open() as it:
@@ -797,10 +779,7 @@ def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Be
             await said(it, "tool", "cat word")
             await until_seen(it, turn_id)
             assert await it.agent.steer(steered, "by the way")
-            if what == "program":
-                os.kill(it.events.pid, signal.SIGKILL)
-            else:
-                bench.tmux("kill-pane", "-t", bench.pane())
+            kill(it)
             with pytest.raises(AgentDiedError, match="was killed"):
                 await turn
         async with bench.open(it.session_id) as it:
@@ -812,19 +791,7 @@ def test_a_turn_that_a_kill_cut_off_is_unfinished_and_can_be_continued(bench: Be
             assert (await it.agent.find_turn(turn_id)).state == "unfinished"
             assert bench.submissions(it) == [turn_id, continued]
             assert bench.prompts() == ["wait for a word", "hello"]
-
-    run(play())
-
-
-@pytest.mark.parametrize("what", ["program", "pane"])
-def test_the_end_of_an_idle_program_is_told(bench: Bench, what: str) -> None:
-    async def play() -> None:
-        async with bench.open() as it:
-            await it.agent.turn(new_id(), "hello")
-            if what == "program":
-                os.kill(it.events.pid, signal.SIGKILL)
-            else:
-                bench.tmux("kill-pane", "-t", bench.pane())
+            kill(it)
             await said(it, "ended", "claude was killed")
             with pytest.raises(AgentDiedError, match="was killed"):
                 await it.agent.turn(new_id(), "hello")
