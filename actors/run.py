@@ -272,7 +272,7 @@ class RunActor(ProcessActor[StartRun]):
             case run.AskQuestion():
                 self.context.ref("console").tell(QuestionAsked(question=command.question))
             case run.EndRun():
-                if command.state == "completed" and self._state.run.keeps_checkpoints:
+                if command.state == "completed" and self._state.kept and self._state.run.checks:
                     run_id = self.context.run.rpartition("/")[2]
                     self.show_progress("note", f"to repeat the checks: loop verify {run_id}")
                 self._watch_configuration()
@@ -282,7 +282,8 @@ class RunActor(ProcessActor[StartRun]):
             case run.Notice():
                 self.show_progress("error" if command.error else "note", command.text)
                 if command.resume_hint:
-                    self.show_progress("note", f"to resume this run later: {self.context.start.resume}")
+                    here = "to try again, type resume; " if self._state.stuck and self._state.run.interactive else ""
+                    self.show_progress("note", f"{here}to resume this run later: {self.context.start.resume}")
             case run.ProbePullRequest() if self._state.author in self._places:
                 self._crew.start(run.job_id(command), lambda: runners.PublishingRunner(command, self._home_tree))
             case run.TakeTree() | run.ReadPlan() | run.ProbePullRequest() if command.where in self._places:

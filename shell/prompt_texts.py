@@ -33,6 +33,8 @@ def show_or_copy(invocation: Invocation) -> int:
             names = []
             while len(words) > 1 and words[0] in TEMPLATES:
                 names.append(words.pop(0))
+            if len(words) > 1 and os.sep not in words[0]:  # a directory with a blank in its name begins as a path
+                _known(words[0])
             _copy(names or list(TEMPLATES), Path(" ".join(words)))
         case "copy":
             raise UserError(f"loop prompts copy needs a directory: {_USAGE}")

@@ -407,6 +407,16 @@ def test_what_a_running_turn_uses_is_shown_at_once_and_journalled_only_where_it_
     assert driver.post.told("supervisor", RunEnded)[-1].resume == "--max-tokens 200"
 
 
+@pytest.mark.parametrize("interactive", [True, False])
+def test_a_user_who_is_there_is_told_how_to_try_again_at_once(interactive: bool):
+    driver = Driver(interactive=interactive, on_unavailable="ask")
+    silent = TurnOutcome(status="failed", error="it is silent", cause="silent")
+    driver.hears(TurnSettledReport(turn_id=driver.turn().turn_id, purpose="work", outcome=silent))
+    said = [each.text for each in driver.post.told("console", Progress) if "to resume this run later" in each.text]
+    later = "to resume this run later: loop --run-id 1"
+    assert said == [f"to try again, type resume; {later}" if interactive else later]
+
+
 def test_no_mail_starts_a_turn_once_the_budget_is_used_up_although_the_checks_run():
     driver = Driver(max_tokens=100)
     done = TurnOutcome(status="finished", text=DONE.text, usage=Usage(input_tokens=100))

@@ -100,9 +100,10 @@ def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: W
     plain = world.base / "plain"
     plain.mkdir()
     (plain / "TASK.md").write_text("Make app.")
-    ended = world.run("--agent", "embedded", "-p", "TASK.md", cwd=str(plain))
+    ended = world.run("--agent", "embedded", "-p", "TASK.md", "--check", "true", cwd=str(plain))
     assert ended.process.returncode == 0, ended.output
     assert ended.output.count("there is no checkpoint of the tree") == 1
+    assert "to repeat the checks" not in ended.output  # it cannot be done
     asked = world.run("diff", cwd=str(plain))
     assert asked.process.returncode == 1
     assert f"run 1 has no checkpoint in {plain}" in asked.output

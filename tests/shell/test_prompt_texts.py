@@ -38,6 +38,8 @@ def test_a_copy_overwrites_nothing_and_writes_nothing_then(tmp_path: Path) -> No
     [
         ("show", "wrok", r"unknown prompt 'wrok' \(did you mean work\?\)"),
         ("copy", "", "needs a directory"),
+        ("copy", "wrok prompts", r"unknown prompt 'wrok' \(did you mean work\?\)"),
+        ("copy", "review wrok prompts", "unknown prompt 'wrok'"),
         ("edit", "work", "takes show, list or copy, not 'edit work'"),
         ("copy", "work /dev/null/x", "not a directory"),
     ],
