@@ -44,5 +44,8 @@ def check_open_files(least: int) -> None:
 
 
 def home() -> Path:
-    """The user's home directory, which contains `.loop`."""
-    return Path(os.environ.get("HOME") or Path.home())
+    """The user's home directory, which contains `.loop`. Raises `UserError` for one that depends on where we are."""
+    found = Path(os.environ.get("HOME") or Path.home())
+    if not found.is_absolute():
+        raise UserError(f"HOME must be an absolute path, not {str(found)!r}: set it to your home directory")
+    return found

@@ -107,3 +107,11 @@ def test_a_file_that_cannot_be_trusted_says_what_to_do_next(tmp_path: Path):
     assert done.returncode == 2
     assert "did you mean checks?" in done.stderr
     assert done.stderr.endswith("; nothing was allowed: correct that, then run loop trust again\n")
+
+
+@pytest.mark.parametrize("words", [["--agent", "embedded", "fix it"], ["status"], ["runs"]])
+def test_a_home_that_is_no_absolute_path_is_refused_and_not_made(tmp_path: Path, words: list[str]):
+    done = loop(*words, cwd=tmp_path, env={**os.environ, "HOME": "rel"})
+    said = "[loop] error: HOME must be an absolute path, not 'rel': set it to your home directory\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    assert list(tmp_path.iterdir()) == []
