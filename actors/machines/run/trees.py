@@ -79,7 +79,8 @@ def _kept(state: RunState, event: TreeTaken) -> RunState:
     if event.unkept and event.unkept != state.unkept:
         state = steps.say(state, f"there is no checkpoint of the tree: {event.unkept}")
     if not event.kept:  # a look that keeps nothing, or could not
-        return replace(state, unkept=event.unkept, kept_before="" if event.unkept else state.kept_before)
+        unkept, before = event.unkept or state.unkept, "" if event.unkept else state.kept_before
+        return replace(state, unkept=unkept, kept_before=before)
     before = state.kept if event.kept != state.kept else ""
     return replace(state, kept=event.kept, kept_before=before, unkept="")
 
