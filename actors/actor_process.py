@@ -24,7 +24,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
-import cloudpickle
 import msgspec
 import pykka
 from loguru import logger
@@ -213,6 +212,8 @@ class ProcessActor(pykka.ThreadingActor, Generic[S]):
     def _apply(self, message: Apply, sender: Sender) -> Message:
         if sender.name not in _ROOT:
             raise ProtocolError(f"Apply from {sender.name!r} refused: code is only taken from {' and '.join(_ROOT)}")
+        import cloudpickle  # few actors are ever inspected
+
         try:
             function = cloudpickle.loads(message.function)
             return Applied(text=repr(function(self)))

@@ -49,6 +49,7 @@ from supervisor.hosts.join_protocol import (
     ToHost,
     Welcome,
 )
+from supervisor.hosts.link import NAME
 
 ALIVE_MS = 5_000
 DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # as home
@@ -247,7 +248,7 @@ class _Connection:
         words, their_words = socket.socketpair()
         with theirs, their_words:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "supervisor.hosts.shim"],
+                [sys.executable, "-P", "-m", "supervisor.hosts.shim_start", "", NAME],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=their_words.fileno(),

@@ -11,6 +11,7 @@ from actors.errors import OperationalError, PermanentError
 from actors.hosts import Host
 
 READ_BYTES = 65_536
+NAME = "loop-shim"  # how the program there is known in a list of processes
 
 
 class HostUnreachableError(OperationalError):

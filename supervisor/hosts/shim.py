@@ -4,8 +4,6 @@ Its stdin is its lifeline, and its lease the second one: when either ends, it en
 started. It decides nothing else. Home's start arguments name paths of home; `placed` puts those of the host in their
 place, with the host's own environment: no variable of home travels.
 
-The forkserver of its actors is forked off it, before it has a thread: it has nothing to import that the shim has.
-
 stdout carries frames alone; what anybody prints goes to stderr, which ssh brings home.
 """
 
@@ -22,9 +20,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote
 
 from msgspec.structs import replace
@@ -33,20 +31,21 @@ from actors.edges import environments, files, processes
 from actors.errors import LoopError, ProtocolError
 from actors.machines.lease import Held
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, LeaseAsked, LeaseGranted, Reach, ToShim
-from supervisor.launchers import EarlyForkserver, Launcher, fork_early, forks, make_launcher
+from supervisor.launcher_parts import OnEvent
+from supervisor.launchers import Launcher
 from supervisor.runtime_dirs import make_base
 from supervisor.spawning import Event, Frames, SignalRequest, SpawnRequest, failed, frame
 
 _READ_BYTES = 65_536
 EXIT_LEASE_ENDED = 3
-# The actors' imports, in pieces: the first actor starts between two of them, and imports the rest itself.
-PRELOAD = ("zmq", "pykka", "loguru", "cloudpickle", "actors.actor_process", "actors.agent")
+
+MakeLauncher = Callable[[OnEvent, Path], Launcher]  # given where its processes are recorded
 
 
 class Shim:
     """Serves home until its lifeline or its lease ends. Created and used in the main thread."""
 
-    def __init__(self, begin: Begin, reader: int, writer: int, early: EarlyForkserver | None = None) -> None:
+    def __init__(self, begin: Begin, reader: int, writer: int, make: MakeLauncher) -> None:
         if begin.version != VERSION:
             raise ProtocolError(f"home speaks version {begin.version} of the hosts' protocol, this host {VERSION}")
         self._begin = begin
@@ -57,7 +56,7 @@ class Shim:
         self._lock, ended, machine = _take_over(self.run / "shim.lock")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
-        self._launcher: Launcher = make_launcher(self._report, runtime_dir=self.run, preload=PRELOAD, early=early)
+        self._launcher = make(self._report, self.run)
         self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
         self._bus = _take_socket(begin.bus, self._sockets / "bus.sock")
         self._bridge_port = 0
@@ -209,34 +208,24 @@ def _holder(descriptor: int) -> list[str]:
     return [*os.pread(descriptor, 200, 0).decode(errors="replace").split(), "", "", ""][:3]
 
 
-def main(first: bytes = b"") -> int:
-    """Reads `Begin`, which may be in the bytes that have come first, then serves."""
-    reader, writer = os.dup(0), os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
+def main(first: bytes, reader: int, writer: int, make: MakeLauncher) -> int:
+    """Reads `Begin`, which may be in the bytes that have come first, then serves. Returns the exit status."""
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     frames = Frames(ToShim)
-    begin: object = next(iter(frames.feed(first)), None)
-    while begin is None:
-        data = os.read(reader, _READ_BYTES)
-        if not data:
-            return 0
-        begin = next(iter(frames.feed(data)), None)
-    if not isinstance(begin, Begin):
-        raise ProtocolError(f"home begins with {type(begin).__name__}")
-    # The forkserver imports what the actors need while we take over, and while home asks for the first of them.
-    early = fork_early(PRELOAD, [reader, writer]) if forks() else None
-    return Shim(begin, reader, writer, early).serve(frames)
-
-
-def run(begin: str) -> NoReturn:
-    """The whole program. `begin`: home's first words in hexadecimal digits, "" = they come over stdin."""
     try:
-        sys.exit(main(bytes.fromhex(begin)))
+        begin: object = next(iter(frames.feed(first)), None)
+        while begin is None:
+            data = os.read(reader, _READ_BYTES)
+            if not data:
+                return 0
+            begin = next(iter(frames.feed(data)), None)
+        if not isinstance(begin, Begin):
+            raise ProtocolError(f"home begins with {type(begin).__name__}")
+        return Shim(begin, reader, writer, make).serve(frames)
     except (LoopError, OSError) as error:  # a full disk, or one that cannot be written
         _tell(str(error))
-        sys.exit(1)
+        return 1
 
 
 def _tell(text: str) -> None:
@@ -246,7 +235,3 @@ def _tell(text: str) -> None:
 
 def _end(_number: int, _frame: object) -> None:
     raise SystemExit(0)
-
-
-if __name__ == "__main__":
-    run(sys.argv[1] if sys.argv[1:] else "")

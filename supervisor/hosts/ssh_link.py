@@ -29,7 +29,7 @@ from actors.errors import LoopError
 from actors.hosts import Host
 from actors.text import read_object, valid
 from supervisor.hosts import code, stage1
-from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
+from supervisor.hosts.link import NAME, READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
 
 CONNECT_S = 10
 ALIVE_S, ALIVE_COUNT = 5, 3  # ssh takes a link for dead after that long, or when its lease has ended: see `_options`
@@ -38,7 +38,6 @@ INSTALL_S = 600.0
 _LONGEST_LINE = 10_000
 LAST_WORDS_S = 1.0  # until they are read, once the process has ended
 END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
-NAME = "loop-shim"  # how the program there is known in a list of processes
 _ENDED_BY_SSH = 255
 _PORT = re.compile(r"Allocated port (\d+) for remote forward")
 _REFUSED = "remote port forwarding failed for listen port 0"

@@ -37,10 +37,10 @@ def stage1(ask: "dict[str, str]") -> None:
     def become(python: str) -> NoReturn:
         tell(go=python)
         if python == sys.executable:
-            from supervisor.hosts import shim
+            from supervisor.hosts import shim_start
 
-            shim.run(ask["begin"])
-        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim", ask["begin"], "loop-shim"])
+            shim_start.run(ask["begin"])
+        os.execv(python, [python, "-P", "-m", "supervisor.hosts.shim_start", ask["begin"], "loop-shim"])
 
     def code_of(python: str) -> str:
         if python == sys.executable:

@@ -12,7 +12,7 @@ import pytest
 from actors.edges import run_dir
 from tests.end_to_end.test_hosts import LEASE
 from tests.lab.host_worlds import start, world_with_host, wrong
-from tests.lab.ssh_hosts import SshHost, missing
+from tests.lab.ssh_hosts import SHIM, SshHost, missing
 from tests.lab.world import Loop, World
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -90,9 +90,10 @@ def test_a_kill_in_the_middle_of_a_move_loses_nothing(tmp_path: Path, what: str)
             loop = world.start("--agent", "embedded", "--run-id", "1")
         loop.wait_for("worker moves from home to big")
         if what == "shim":
-            host.kill("supervisor.hosts.shim")
+            assert host.kill(SHIM) == 1
         finished(world, host, loop)
-        assert placed(world) == {"worker": "big", "reviewer": "big"}
+        stayed = "it could not work at big" in loop.output  # it was killed before it was ready there
+        assert placed(world) == {"reviewer": "big"} | ({} if stayed else {"worker": "big"})
 
 
 def test_a_host_that_is_given_up_is_left_for_home_also_by_the_next_root(tmp_path: Path):

@@ -26,7 +26,7 @@ from actors.edges import processes
 from actors.hosts import Host
 from tests.lab.slow_cable import slow_cable
 
-SHIM = "loop-shim"  # in the command line of our program on a host
+SHIM = "loop-shim"  # in the command line of our program on a host, and in those of what is forked off it
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
@@ -97,7 +97,7 @@ class SshHost:
         return found
 
     def pids_of(self, sign: str) -> list[int]:
-        """Each process in its network whose command line has these words; of `SHIM` not what was forked off a shim."""
+        """Each process in its network whose command line has these words; of `SHIM` not what was forked off it."""
         found = []
         for pid, words in self.commands_by_pid().items():
             with suppress(psutil.NoSuchProcess):
