@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import processes
-from actors.errors import ProtocolError
 from supervisor import forkserver, stale_processes
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
-    ListeningSockets,
+    LauncherParts,
     OnEvent,
     Reporter,
     end_what_is_left,
@@ -78,18 +77,14 @@ def fork_early(preload: Sequence[str], unshared: Collection[int]) -> EarlyForkse
 _Running = tuple[int, Callable[[], int]]  # a forkserver's pid, and what waits for its exit status
 
 
-class ForkserverLauncher:
+class ForkserverLauncher(LauncherParts):
     """Starts actors through a forkserver. A forkserver that dies is replaced at the next start. One thread each."""
 
     def __init__(
         self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str], early: EarlyForkserver | None = None
     ) -> None:
-        self._reporter = Reporter(on_event)
-        self._runtime_dir = runtime_dir
+        super().__init__(on_event, runtime_dir)
         self._preload = preload
-        self._sockets = ListeningSockets()
-        self._lock = threading.Lock()
-        self._closed = False
         # Nothing is ever written into it. Its end tells the process at the other end that this one is gone.
         self._root_end, self._held_end = (early.root_end, early.held_end) if early else socket.socketpair()
         self._forkserver = self._make_forkserver(early)  # now: it imports while the root starts
@@ -100,9 +95,7 @@ class ForkserverLauncher:
     def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
         with self._lock:
-            if self._closed:
-                raise ProtocolError(f"{request.child}#{request.incarnation} requested from a closed launcher")
-            listening = self._sockets.of(request)
+            listening = self._listening(request)
             if not self._forkserver.start(request, listening):
                 self._forkserver = self._make_forkserver()
                 self._forkserver.start(request, listening)
@@ -111,16 +104,6 @@ class ForkserverLauncher:
         """See `Launcher.kill`."""
         with self._lock:
             self._forkserver.kill(child, incarnation, number)
-
-    def listening_port(self, child: str) -> int:
-        """See `Launcher.listening_port`."""
-        with self._lock:
-            return self._sockets.port(child)
-
-    def forget(self, child: str) -> None:
-        """See `Launcher.forget`."""
-        with self._lock:
-            self._sockets.forget(child)
 
     def close(self) -> None:
         """See `Launcher.close`."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.edges import environments, processes
+from actors.errors import ProtocolError
 from supervisor import stale_processes
 from supervisor.spawning import Event, SpawnRequest, Started
 
@@ -81,6 +82,33 @@ class ListeningSockets:
         """Closes all sockets."""
         for child in list(self._sockets):
             self.forget(child)
+
+
+class LauncherParts:
+    """What both launchers have: a reporter, the listening sockets, and a lock for all of it."""
+
+    def __init__(self, on_event: OnEvent, runtime_dir: Path) -> None:
+        self._reporter = Reporter(on_event)
+        self._runtime_dir = runtime_dir
+        self._sockets = ListeningSockets()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def _listening(self, request: SpawnRequest) -> socket.socket | None:
+        """The socket of the child that is to start. Raises when the launcher is closed. Under the lock."""
+        if self._closed:
+            raise ProtocolError(f"{request.child}#{request.incarnation} requested from a closed launcher")
+        return self._sockets.of(request)
+
+    def listening_port(self, child: str) -> int:
+        """See `Launcher.listening_port`."""
+        with self._lock:
+            return self._sockets.port(child)
+
+    def forget(self, child: str) -> None:
+        """See `Launcher.forget`."""
+        with self._lock:
+            self._sockets.forget(child)
 
 
 def send(link: socket.socket, data: bytes, listening: socket.socket | None) -> None:

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actors.edges import processes
-from actors.errors import ProtocolError
 from supervisor import stale_processes
 from supervisor.forked import RUNNING
 from supervisor.forkserver import WHEN_IDLE
 from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
-    ListeningSockets,
+    LauncherParts,
     OnEvent,
-    Reporter,
     end_what_is_left,
     records_of,
     send,
@@ -36,19 +34,15 @@ from supervisor.spawning import Event, Exited, SpawnRequest, Started, StartFaile
 SPARE_AFTER_S = 1.0
 
 
-class PortableLauncher:
+class PortableLauncher(LauncherParts):
     """Starts each actor by exec, with a thread that waits for it.
 
     A spare process has the imports done and waits for its request, so a crashed actor is back quickly.
     """
 
     def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
-        self._reporter = Reporter(on_event)
-        self._runtime_dir = runtime_dir
+        super().__init__(on_event, runtime_dir)
         self._preload = [module.removeprefix(WHEN_IDLE) for module in preload]
-        self._sockets = ListeningSockets()
-        self._lock = threading.Lock()
-        self._closed = False
         self._threads: dict[tuple[str, int], threading.Thread] = {}
         self._pids: dict[tuple[str, int], int] = {}
         self._spare: _Fresh | None = None
@@ -57,10 +51,8 @@ class PortableLauncher:
     def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
         with self._lock:
-            if self._closed:
-                raise ProtocolError(f"{request.child}#{request.incarnation} requested from a closed launcher")
+            listening = self._listening(request)
             key = (request.child, request.incarnation)
-            listening = self._sockets.of(request)
             fresh: _Fresh | OSError
             try:
                 fresh = self._take_spare() or _Fresh.make()
@@ -112,16 +104,6 @@ class PortableLauncher:
                 processes.kill_tree(pid)  # while the actor lives, its tree is known
             else:
                 processes.send(pid, number)
-
-    def listening_port(self, child: str) -> int:
-        """See `Launcher.listening_port`."""
-        with self._lock:
-            return self._sockets.port(child)
-
-    def forget(self, child: str) -> None:
-        """See `Launcher.forget`."""
-        with self._lock:
-            self._sockets.forget(child)
 
     def close(self) -> None:
         """See `Launcher.close`."""

@@ -34,6 +34,7 @@ from tests.actors.adapters.codex_rig import itself, user_messages
 from tests.lab import reaper
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.turns import HELLO, WORDS
 
 HERE = Path(__file__).parent
 PLAIN_AGENT = HERE.parent / "actors" / "adapters" / "plain_acp_agent.py"
@@ -41,20 +42,15 @@ PATIENCE_S = 40.0
 STORY_S = 120.0
 LONG = 10_000_000
 
-SCENARIO = """
-[[turn]]
-when = "^use a tool"
-step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+SCENARIO = (
+    WORDS
+    + """
 [[turn]]
 when = "^hang"
 step = [{fault = {hang = true, times = 99}}]
 [[turn]]
 when = "^wait for a word"
 step = [{run = "cat word"}, {say = "waited"}]
-[[turn]]
-when = "^by the way"
-aside = true
-step = [{say = "noted"}]
 [[turn]]
 when = "^leave processes"
 step = [{run = "(setsid bash -c 'echo $$ > daemon; sleep 300 & wait' &); echo $$ > shell; sleep 300"}]
@@ -64,10 +60,9 @@ step = [{run = "head -c 10000000 /dev/zero | tr '\\\\0' x"}, {say = "said"}]
 [[turn]]
 when = "^babble"
 step = [{run = "printf 'Welcome \\\\033]0;owned\\\\007 \\\\377'"}, {say = "printed"}]
-[[turn]]
-when = ""
-step = [{say = "hello"}]
 """
+    + HELLO
+)
 
 
 def new_id() -> str:

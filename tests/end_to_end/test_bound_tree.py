@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.end_to_end.conftest import World, play_task
+from tests.end_to_end.conftest import APPROVED, World, play_task
 
 CHECK = "grep -q good app"
 # `once NAME` is true the first time; its mark is outside the repository.
@@ -128,24 +128,17 @@ def test_neither_codex_nor_claude_gets_broken_work_approved(world: World, role: 
     assert_proved_after_all(world, loop.output, "after the checks, before the last reviewer was through")
 
 
-REMOVED = """
+REMOVED = (
+    """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
 run = "git -C {project} worktree remove --force $PWD"
 [[turn.step]]
 say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "."
-[[turn.step]]
-say = "Done."
 """
+    + APPROVED
+)
 
 
 def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_runs_in_it(world: World):
@@ -157,7 +150,8 @@ def test_a_worktree_that_its_agent_has_removed_is_made_again_before_anything_run
     assert (place / "greeting.py").exists()
 
 
-ELSEWHERE = """
+ELSEWHERE = (
+    """
 [[turn]]
 when = "^Iteration 1"
 [[turn.step]]
@@ -178,17 +172,9 @@ when = "^Iteration 3"
 run = "git switch -q main; git merge -q aside"
 [[turn.step]]
 say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "."
-[[turn.step]]
-say = "Done."
 """
+    + APPROVED
+)
 
 
 def test_work_on_another_branch_is_sent_back_before_anything_is_checked_or_reviewed(world: World):

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from shell.at_prompt import execute
-from tests.end_to_end.conftest import World, play_task
+from tests.end_to_end.conftest import APPROVED, World, play_task
 from tests.shell.test_finding_commands import FakePrompt
 
 SCENARIO = """
@@ -109,24 +109,17 @@ def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: W
     assert f"run 1 has no checkpoint in {plain}" in asked.output
 
 
-PROVED = """
+PROVED = (
+    """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
 run = "echo good > app"
 [[turn.step]]
 say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft pull request"
-[[turn.step]]
-say = "There is none."
 """
+    + APPROVED
+)
 
 
 def test_what_a_run_is_proved_by_is_said_at_its_end_and_can_be_repeated(world: World):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.world import Loop, World
+from tests.end_to_end.conftest import APPROVED, Loop, World
 
 SCENARIO = """
 [[turn]]
@@ -43,7 +43,8 @@ def test_two_limited_reviewers_wait_side_by_side_and_then_review(world: World):
     assert "iteration 2" not in loop.output
 
 
-PLAIN = """
+PLAIN = (
+    """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
@@ -51,17 +52,9 @@ run = "echo x > x"
 %s
 [[turn.step]]
 say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
 """
+    + APPROVED
+)
 
 
 def written(world: World, text: str) -> Path:

@@ -2,24 +2,13 @@
 
 import pytest
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import APPROVED, World
 
 AGENTS = [
     "embedded",
     pytest.param("codex", marks=pytest.mark.real_agents),
     pytest.param("claude", marks=pytest.mark.real_agents),
 ]
-REVIEW = """
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
-"""
 
 
 def play(world: World, scenario: str, agent: str, *words: str) -> str:
@@ -80,7 +69,7 @@ say = "<promise>DONE</promise>"
 def test_a_silent_agent_is_interrupted_and_completes_but_its_silent_tool_is_left_alone(
     world: World, agent: str
 ) -> None:
-    output = play(world, SILENT + REVIEW, agent, "--silence", "4s")
+    output = play(world, SILENT + APPROVED, agent, "--silence", "4s")
     assert "nothing was heard from it for 4 s: the work turn is interrupted" in output
     assert "without any output for 4 s:" in output
     assert "iteration 2" not in output
@@ -115,7 +104,7 @@ say = "I need it."
 
 @pytest.mark.real_agents
 def test_a_background_task_is_waited_for_and_asked_about_and_ended_when_its_time_is_up(world: World) -> None:
-    output = play(world, BACKGROUND + REVIEW, "claude", "--silence", "4s", "--tool-timeout", "8s")
+    output = play(world, BACKGROUND + APPROVED, "claude", "--silence", "4s", "--tool-timeout", "8s")
     assert "waits for background tasks: " in output
     assert "I need it." in output
     assert "it is ended: " in output
@@ -145,7 +134,7 @@ run = "sleep 600"
 
 
 def test_a_reviewer_that_takes_too_long_is_asked_for_its_verdict(world: World) -> None:
-    output = play(world, SLOW_REVIEW + REVIEW, "embedded", "--review-patience", "3s")
+    output = play(world, SLOW_REVIEW + APPROVED, "embedded", "--review-patience", "3s")
     assert "verdict is asked for now: the review turn took longer than 3 s, and was interrupted" in output
     assert world.manifest()["state"] == "completed"
 

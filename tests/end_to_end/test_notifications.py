@@ -4,28 +4,21 @@ import json
 import signal
 from pathlib import Path
 
-from tests.end_to_end.conftest import play_brief
+from tests.end_to_end.conftest import APPROVED, play_brief
 from tests.lab.webhook import Webhook
 from tests.lab.world import World
 
-LIMITED = """
+LIMITED = (
+    """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
 fault = { status = 429, resets_in_s = 5 }
 [[turn.step]]
 say = "<promise>DONE</promise>"
-
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
 """
+    + APPROVED
+)
 
 
 def configure(world: World, text: str) -> Path:

@@ -19,6 +19,7 @@ from actors.embedded.scenario_file import parse_scenario
 from tests.actors.adapters.acp_rig import Opened, opened
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.turns import HELLO, REFUSALS, WORDS
 
 
 def itself(pid: int) -> int:
@@ -34,10 +35,9 @@ def freeze(pid: int) -> None:
         os.sched_yield()
 
 
-SCENARIO = """
-[[turn]]
-when = "^use a tool"
-step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+SCENARIO = (
+    WORDS
+    + """
 [[turn]]
 when = "^leave a terminal"
 [[turn.step]]
@@ -54,10 +54,6 @@ step = [{fault = {hang = true, times = 9}}]
 when = "^wait for a word"
 step = [{run = "cat word"}, {say = "waited"}]
 [[turn]]
-when = "^by the way"
-aside = true
-step = [{say = "noted"}]
-[[turn]]
 when = "^leave processes"
 step = [{run = "(setsid bash -c 'echo $$ > daemon; sleep 300 & wait' &); echo $$ > shell; sleep 300"}]
 [[turn]]
@@ -66,21 +62,6 @@ step = [{run = 'echo "variable=[$PYTEST_CURRENT_TEST]"'}, {say = "told"}]
 [[turn]]
 when = "^set a goal"
 step = [{tool = {name = "create_goal", input = {objective = "never end"}}}, {say = "set"}]
-[[turn]]
-when = "^reach the limit"
-step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
-[[turn]]
-when = "^use most of it"
-step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
-[[turn]]
-when = "^be too long"
-step = [{fault = {refuses = "context", times = 99}}]
-[[turn]]
-when = "^ask too often"
-step = [{fault = {status = 429}}]
-[[turn]]
-when = "^overload"
-step = [{fault = {status = 529}}]
 [[turn]]
 when = "^crash the provider"
 step = [{fault = {status = 500}}]
@@ -117,10 +98,10 @@ when = "^delegate"
 tool = {name = "collaboration.spawn_agent", input = {task_name = "helper", message = "greet", agent_type = "default"}}
 [[turn.step]]
 say = "delegated"
-[[turn]]
-when = ""
-step = [{say = "hello"}]
 """
+    + REFUSALS
+    + HELLO
+)
 
 
 class Bench:

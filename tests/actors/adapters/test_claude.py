@@ -32,23 +32,19 @@ from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper,
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.turns import HELLO, REFUSALS, WORDS
 
 pytestmark = pytest.mark.real_agents
 
-SCENARIO = '''
-[[turn]]
-when = "^use a tool"
-step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+SCENARIO = (
+    WORDS
+    + '''
 [[turn]]
 when = "^hang"
 step = [{fault = {hang = true}}, {say = "went on"}]
 [[turn]]
 when = "^wait for a word"
 step = [{run = "mkfifo word; cat word"}, {say = "heard"}]
-[[turn]]
-when = "^by the way"
-aside = true
-step = [{say = "noted"}]
 [[turn]]
 when = "^leave processes"
 [[turn.step]]
@@ -81,30 +77,15 @@ say = "waiting for it"
 when = "^be an agent"
 step = [{run = "mkfifo word; cat word"}, {say = "the agent's report"}]
 [[turn]]
-when = "^reach the limit"
-step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
-[[turn]]
-when = "^use most of it"
-step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
-[[turn]]
-when = "^be too long"
-step = [{fault = {refuses = "context", times = 99}}]
-[[turn]]
-when = "^ask too often"
-step = [{fault = {status = 429}}]
-[[turn]]
-when = "^overload"
-step = [{fault = {status = 529}}]
-[[turn]]
 when = "^write to codex"
 step = [{send = {target = "codex", message = "hello"}}, {say = "sent"}]
 [[turn]]
 when = "^move away"
 step = [{tool = {name = "EnterWorktree", input = {name = "elsewhere"}}}, {run = "pwd"}, {say = "moved"}]
-[[turn]]
-when = ""
-step = [{say = "hello"}]
 '''
+    + REFUSALS
+    + HELLO
+)
 
 
 class Bench:

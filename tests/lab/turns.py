@@ -1,0 +1,37 @@
+"""Rules that several scenarios of the tests of real agents have, for the scripted model. A scenario begins with `WORDS`
+and ends with `HELLO`, whose rule fits every prompt.
+"""
+
+WORDS = """
+[[turn]]
+when = "^use a tool"
+step = [{say = "let me look"}, {run = "echo one; echo two; exit 3"}, {say = "all done"}]
+[[turn]]
+when = "^by the way"
+aside = true
+step = [{say = "noted"}]
+"""
+
+REFUSALS = """
+[[turn]]
+when = "^reach the limit"
+step = [{fault = {status = 429, resets_in_s = 3600}}, {say = "within the limit"}]
+[[turn]]
+when = "^use most of it"
+step = [{say = "used", used = {percent = 97, resets_in_s = 3600}}]
+[[turn]]
+when = "^be too long"
+step = [{fault = {refuses = "context", times = 99}}]
+[[turn]]
+when = "^ask too often"
+step = [{fault = {status = 429}}]
+[[turn]]
+when = "^overload"
+step = [{fault = {status = 529}}]
+"""
+
+HELLO = """
+[[turn]]
+when = ""
+step = [{say = "hello"}]
+"""
