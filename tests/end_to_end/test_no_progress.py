@@ -4,11 +4,7 @@ import pytest
 
 from tests.end_to_end.conftest import APPROVED, World
 
-AGENTS = [
-    "embedded",
-    pytest.param("codex", marks=pytest.mark.real_agents),
-    pytest.param("claude", marks=pytest.mark.real_agents),
-]
+both = pytest.mark.parametrize("agent", ["codex", "claude"])
 
 
 def play(world: World, scenario: str, agent: str, *words: str) -> str:
@@ -39,7 +35,8 @@ say = "The port is taken, and only you can free it."
 """
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.real_agents
+@both
 def test_turns_without_effect_lead_to_one_diagnosis_and_then_to_a_person(world: World, agent: str) -> None:
     output = play(world, NO_OP, agent, "--max-stalled", "2")
     assert output.count("the worker is asked for a diagnosis") == 1, output
@@ -65,7 +62,8 @@ say = "<promise>DONE</promise>"
 """
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.real_agents
+@both
 def test_a_silent_agent_is_interrupted_and_completes_but_its_silent_tool_is_left_alone(
     world: World, agent: str
 ) -> None:

@@ -93,13 +93,6 @@ def check(world: World, output: str) -> None:
     assert world.manifest()["state"] == "completed"
 
 
-def test_an_outage_in_every_phase_costs_no_iteration(world: World):
-    world.play_embedded(outages(world, "fault = { status = 529, times = 2 }", "fault = { status = 503 }"))
-    loop = world.run("--agent", "embedded", "Make x.")
-    assert loop.process.returncode == 0, loop.output
-    check(world, loop.output)
-
-
 @pytest.mark.real_agents
 @pytest.mark.parametrize("worker", ["codex", "claude"])
 def test_an_outage_in_every_phase_costs_no_iteration_with_the_real_agents(world: World, worker: str):
@@ -141,13 +134,6 @@ def check_moved(world: World, output: str) -> None:
     assert "a new one takes the turn over" in output
     assert "iteration 2" not in output
     assert world.manifest()["state"] == "completed"
-
-
-def test_a_session_that_is_full_hands_its_turn_to_a_new_one(world: World):
-    play_full(world)
-    loop = world.run("--agent", "embedded", "-p", "TASK.md")
-    assert loop.process.returncode == 0, loop.output
-    check_moved(world, loop.output)
 
 
 def test_a_reviewer_that_is_logged_out_ends_the_run_with_that_word_and_no_iteration_more(world: World):
@@ -230,22 +216,4 @@ def test_a_real_session_that_is_gone_hands_its_turn_to_a_new_one(world: World, w
     handed_over = next(prompt for prompt in prompts if prompt.startswith("Iteration 1 (continued)"))
     for words in ("Your session does not exist any more.", "Make x.", "not committed: TASK.md, x"):
         assert words in handed_over
-    assert "iteration 2" not in loop.output
-
-
-def test_a_session_that_is_gone_hands_its_turn_to_a_new_one(world: World):
-    word = world.base / "word"
-    os.mkfifo(word)
-    play_brief(world, "true", work=f"test -e x || (touch x; cat {word})")
-    loop = world.start("--agent", "embedded", "-p", "TASK.md")
-    with word.open("w"):  # opens when it is read
-        loop.signal(signal.SIGKILL)
-        loop.wait()
-    world.wait_until_empty(10)
-    shutil.rmtree(world.home / ".loop-embedded")
-    loop = world.run("--run-id", "1")
-    assert loop.process.returncode == 0, loop.output
-    assert re.search(r"session \S+ is gone \(.*\); a new one is begun", loop.output), loop.output
-    prompts = "\n".join(path.read_text() for path in (world.home / ".loop-embedded").glob("*.jsonl"))
-    assert "Your session does not exist any more." in prompts
     assert "iteration 2" not in loop.output
