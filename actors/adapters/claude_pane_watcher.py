@@ -136,7 +136,7 @@ class Watcher:
         finally:
             writer.close()
         self._tell(self.signs.hooked(event))
-        if "cost" in event:  # of the status line
+        if "hook_event_name" not in event:  # of the status line
             self._process.changed.set()
         elif self.signs.is_ours(event):
             self.watch()
