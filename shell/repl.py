@@ -69,7 +69,8 @@ class Repl:
         self._stopping = False
         self.interrupted = False  # Ctrl-C has ended the run
         self._over = threading.Event()
-        self._news: Backlog[str] = Backlog(len)  # what does not fit is counted
+        # What does not fit is counted. None only wakes the printer.
+        self._news: Backlog[str | None] = Backlog(lambda text: len(text or ""))
         self._unprinted = 0
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._refresh = threading.Event()
@@ -130,6 +131,7 @@ class Repl:
                 self._over.wait()
         finally:
             self._over.set()
+            self._show_painted(None)
             self._lines.put(None)
             self._refresh.set()
             self._client.close()
@@ -300,8 +302,8 @@ class Repl:
         """Any thread; never waits. Queues the text, made printable."""
         self._show_painted(printable(text))
 
-    def _show_painted(self, text: str) -> None:
-        """Queues a text with our own colours. Its foreign parts are printable already."""
+    def _show_painted(self, text: str | None) -> None:
+        """Queues a text with our own colours. Its foreign parts are printable already. None: there is no more."""
         try:
             self._news.put_nowait(text)
         except queue.Full:
@@ -311,7 +313,7 @@ class Repl:
         """Prints all queued text as one piece above the prompt, waits for the terminal to take it, and repeats."""
         assert self._loop is not None
         while not (self._over.is_set() and self._news.empty()):
-            texts = list(self._waiting())
+            texts = [text for text in self._waiting() if text is not None]
             if not texts:
                 continue
             unprinted, self._unprinted = self._unprinted, 0
@@ -339,9 +341,9 @@ class Repl:
                 _write(piece)
             return
 
-    def _waiting(self) -> Iterator[str]:
+    def _waiting(self) -> Iterator[str | None]:
         with suppress(queue.Empty):
-            yield self._news.get(timeout=0.1)
+            yield self._news.get()
             while True:
                 yield self._news.get_nowait()
 

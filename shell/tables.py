@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from actors.machines import findings, proof_words
-from actors.machines.review_answer import words
+from actors.machines import proof_words
 from actors.messages import AgentStatus, CheckStatus, MailboxItem, RunStatus, Usage
 from actors.text import line, printable
 from actors.wire.encoding import to_json
@@ -142,6 +141,9 @@ def usage_cells(usage: Usage) -> list[str]:
 
 def finding_lines(report: Report) -> list[str]:
     """The findings of the reviews: open ones first; by whom, in which round, and what became of them."""
+    from actors.machines import findings  # imported here: `status` only counts them
+    from actors.machines.review_answer import words
+
     labels = {agent.role: agent.label for agent in report.agents}
     found = report.status.findings if report.status is not None else ()
     return columns(

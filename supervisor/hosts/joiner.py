@@ -202,11 +202,9 @@ class _Connection:
         self._channels.end_all("")  # their lifelines
         until_s = time.monotonic() + SHIM_ENDS_S
         for shim in self._shims.values():
-            try:
-                shim.process.wait(max(0.0, until_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if shim.process.poll() is None and not processes.wait_ended(shim.process.pid, until_s - time.monotonic()):
                 processes.kill_tree(shim.process.pid)
-                shim.process.wait()
+            shim.process.wait()
         self._shims.clear()
         self._loop.close_socket(self._socket)
 

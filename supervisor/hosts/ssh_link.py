@@ -296,8 +296,8 @@ class SshLink:
         assert process.stdin is not None
         with suppress(OSError):
             process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(END_S)
+        if process.poll() is None:
+            processes.wait_ended(process.pid, END_S)
         self.close()
 
     def close(self) -> None:
@@ -314,8 +314,8 @@ class SshLink:
         """Why the link has ended, in one line."""
         process = self._process
         assert process is not None, "the link is not open"
-        with suppress(subprocess.TimeoutExpired):  # its status says how the program there has ended
-            process.wait(LAST_WORDS_S)
+        if process.poll() is None:
+            processes.wait_ended(process.pid, LAST_WORDS_S)  # its status says how the program there has ended
         self.close()
         return why(self.host, process.returncode, list(self._words))
 
@@ -323,10 +323,8 @@ class SshLink:
         """See `Link.failed`."""
         process = self._process
         assert process is not None, "the link is not open"
-        try:
-            process.wait(CONNECT_S)
-        except subprocess.TimeoutExpired:
-            self.close()
+        if process.poll() is None:
+            processes.wait_ended(process.pid, CONNECT_S)
         self.close()
         return failure(self.host, process.returncode, list(self._words))
 
