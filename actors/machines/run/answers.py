@@ -20,6 +20,8 @@ from actors.machines.run.state import Hold, Phase, RunState, trouble
 from actors.machines.verdict import says_done
 from actors.messages import TurnOutcome
 
+MOST_LAST_WORDS = 200  # characters of what a check printed last, for the user
+
 AfterTurn: TypeAlias = Callable[[RunState, TurnJob, TurnOutcome], RunState]
 
 
@@ -162,9 +164,16 @@ def checks_ended(state: RunState, event: ChecksEnded) -> RunState:
     ends = [f"`{each.command}` {each.error or f'exited with {each.exit_code}'}" for each in failed]
     texts = [f"{end}:\n{each.output_tail.strip()}{_whole(each)}" for end, each in zip(ends, failed, strict=True)]
     text = "\n\n".join(texts) or "not all of the check commands were run"
-    names = [f"{each.command} {each.error}".rstrip() for each in failed]
-    state = steps.say(state, f"checks failed: {', '.join(names) or text}", error=True)
+    state = steps.say(state, f"checks failed: {', '.join(map(_how, failed)) or text}", error=True)
     return steps.next_iteration(steps.add_note(state, Note(kind="checks", source="checks", text=text)))
+
+
+def _how(result: CheckResult) -> str:
+    """For the user: how the check ended, the last line that it printed, and where all of it is."""
+    last = next((row.strip() for row in reversed(result.output_tail.splitlines()) if row.strip()), "")
+    how = result.error or f"exited with {result.exit_code}"
+    said = f", its last words: {last[:MOST_LAST_WORDS]}" if last else ""
+    return f"{result.command} {how}{said}{f' ({result.output})' if result.output else ''}"
 
 
 def _whole(result: CheckResult) -> str:

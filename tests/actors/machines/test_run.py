@@ -485,7 +485,7 @@ def test_checks_that_fail_spare_the_reviewers_and_their_output_goes_into_the_nex
     assert turn.purpose == "work"
     assert "[checks] `ruff` exited with 1:\noutput of ruff" in turn.prompt
     assert "output of pytest" not in turn.prompt
-    assert story.said() == "checks failed: ruff"
+    assert story.said() == "checks failed: ruff exited with 1, its last words: output of ruff"
 
 
 def test_a_check_that_had_no_exit_status_of_its_own_is_named_with_what_became_of_it() -> None:
@@ -493,10 +493,11 @@ def test_a_check_that_had_no_exit_status_of_its_own_is_named_with_what_became_of
     story.settle(finished(DONE))
     [order] = story.all(run.RunChecks)
     assert order.timeout_s == 90
-    result = run.CheckResult(command="make test", exit_code=124, output_tail="x", error="was ended after 90 s")
+    tail, error = "w\nx\n \n", "was ended after 90 s"
+    result = run.CheckResult(command="make test", exit_code=124, output_tail=tail, error=error, output="/run/1.log")
     story.happens(run.ChecksEnded(checks_id=order.checks_id, results=(result,)))
-    assert story.said() == "checks failed: make test was ended after 90 s"
-    assert "`make test` was ended after 90 s:\nx" in story.open().prompt
+    assert story.said() == "checks failed: make test was ended after 90 s, its last words: x (/run/1.log)"
+    assert "`make test` was ended after 90 s:\nw\nx\n" in story.open().prompt
 
 
 def test_checks_that_were_not_all_run_prove_nothing() -> None:
