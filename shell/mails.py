@@ -11,7 +11,6 @@ from typing import Any, cast, get_args
 import msgspec
 
 from actors import values
-from actors.edges.journal_reader import read_streams
 from actors.errors import OperationalError, UserError, described
 from actors.machines import mail, mail_view
 from actors.machines.stored import by_stored_name
@@ -60,6 +59,8 @@ def from_files(found: RunFiles, request: ShowMail | ChangeMail) -> MailReport:
             f"run {found.run_id} is not running ({found.state}), its mail can only be read; {resume_hint(found)}"
         )
     check_whole(found)
+    from actors.edges.journal_reader import read_streams  # imported here: a running run's mail is not read from it
+
     events = _events(read_streams(found.directory, [STREAM])[STREAM])
     try:
         book = mail.Book(events)

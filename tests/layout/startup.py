@@ -56,6 +56,7 @@ NEEDED_BY = {
     "loguru": {"serve"},
     "pykka": {"serve"},
     "asyncio": {"shell"},
+    "sqlite3": set(),
     "prompt_toolkit": {"shell"},
     "actors.machines.run": {"cost", "diff", "notify", "restore", "serve", "verify", "worktree"},
     "shell.control_client": {"asking", "mail", "shell", "status", "stop"},
