@@ -45,7 +45,7 @@ from tests.lab.world import World
 
 LEASE = {"stop_after_s": 3.0, "lost_after_s": 8.5}
 ROUNDS = 3
-IDLE_S = 2.0  # the program there has then imported what a restart needs
+IDLE_S = 3.0  # the program there has then imported what a restart needs
 PATIENCE_S = 60.0
 MESSAGES = 300
 HANG = '[[turn]]\nwhen = "."\n[[turn.step]]\nfault = { hang = true, times = 1000 }\n'
