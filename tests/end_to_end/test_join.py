@@ -214,9 +214,11 @@ def test_an_agent_moves_to_a_host_that_dials_in_and_home_while_the_run_is_runnin
         host.wait_for("nobody answers at")
         loop = there.run()
         loop.wait_for("plan review: waits for")
+        assert there.world.run("pause").process.returncode == 0  # the whole first iteration is to be on the host
         assert "worker moves" in place(there.world, "worker", "big")  # home listens from now on
         host.wait_for("joined 127.0.0.1:")
         loop.wait_for("worker moves from home to big")
+        assert there.world.run("resume").process.returncode == 0
         loop.wait_for("review round 1: waits for")
         place(there.world, "worker", "home", "--now")
         loop.wait_for("worker moves from big to home")
