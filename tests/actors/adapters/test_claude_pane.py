@@ -240,6 +240,12 @@ async def said(it: Opened, kind: str, text: str) -> None:
     await it.events.wait(lambda event: event.kind == kind and text in event.text)
 
 
+def in_transcript(outcome: TurnOutcome) -> TurnOutcome:
+    """What the transcript has of it: all but the money, which the program tells only when the turn ends."""
+    usage = msgspec.structs.replace(outcome.usage, cost_usd=0.0, cost_known=False)
+    return msgspec.structs.replace(outcome, usage=usage)
+
+
 # --- turns --------------------------------------------------------------------------------------------------
 
 
@@ -265,11 +271,7 @@ def test_a_turn_is_seen_on_the_screen_and_told(shared: Shared) -> None:
             assert squeeze(f"[loop {turn_id}]") in screen
             assert "useatool" in screen
             found = await it.agent.find_turn(turn_id)
-            in_transcript = msgspec.structs.replace(outcome.usage, cost_usd=0.0, cost_known=False)
-            assert (found.state, found.outcome) == (
-                "finished",
-                msgspec.structs.replace(outcome, usage=in_transcript),
-            )
+            assert (found.state, found.outcome) == ("finished", in_transcript(outcome))
             assert shared.submissions(it) == [turn_id]
             assert await it.agent.turn(turn_id, "use a tool") == found.outcome
             assert shared.prompts() == ["use a tool"]
@@ -590,17 +592,17 @@ def test_a_session_that_a_person_has_left_is_resumed_in_the_same_pane_and_also_i
     run(play())
 
 
-def test_a_person_who_compacts_the_conversation_stays_in_the_session(shared: Shared) -> None:
+def test_a_person_who_compacts_the_conversation_stays_in_the_session(bench: Bench) -> None:
     async def play() -> None:
-        async with shared.open() as it:
+        async with bench.open() as it:
             await it.agent.turn(new_id(), "hello")
-            await shared.person_types("/compact")
-            await shared.person("Enter")
+            await bench.person_types("/compact")
+            await bench.person("Enter")
             await said(it, "note", "the conversation was compacted")
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
             assert it.events.texts("ended") == []
 
-    shared.run(play())
+    run(play())
 
 
 # --- turns that do not finish -------------------------------------------------------------------------------
@@ -741,7 +743,7 @@ def test_a_turn_lasts_until_its_background_task_has_ended_and_was_reported(share
             await asyncio.to_thread(shared.say_the_word)
             outcome = await turn
             assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
-            assert (await it.agent.find_turn(turn_id)).outcome == outcome
+            assert (await it.agent.find_turn(turn_id)).outcome == in_transcript(outcome)
             assert it.events.texts("typed") == []
 
     shared.run(play())
