@@ -131,7 +131,7 @@ class AcpSurface(Surface):
 
     async def _codex(self, lines: list[bytes], good: bool = False) -> None:
         agent = CodexAgent(self.settings, self._sink)
-        agent._thread_id = examples.THREAD
+        agent._thread.id = examples.THREAD
         agent._turn = turn = OpenTurn("message", "model")
         turn.sent, turn.progress.turn_id = True, examples.TURN
         failures: list[Exception] = []
