@@ -52,14 +52,22 @@ class _Answer(msgspec.Struct, rename="camel"):
 class PullRequestProbe:
     """One probe. `ahead` or `now` once, in one thread; `cancel` any number of times, from any thread.
 
-    `since`: when the run began, from its manifest; without it only the checked-out branch counts.
+    `since`: when the run began, from its manifest; without it only the checked-out branch counts. `begun_on`: the
+    commit of that moment; "" = not known.
     """
 
     def __init__(
-        self, cwd: Path, environment: Mapping[str, str], timeout_s: float = TIMEOUT_S, *, since: str = ""
+        self,
+        cwd: Path,
+        environment: Mapping[str, str],
+        timeout_s: float = TIMEOUT_S,
+        *,
+        since: str = "",
+        begun_on: str = "",
     ) -> None:
         self._cwd = cwd
         self._since_s = _unix_s(since)
+        self._begun_on = begun_on
         self._environment = {**environment, **_QUIET}
         self._timeout_s = timeout_s
         self._gh = shutil.which("gh", path=environment.get("PATH"))
@@ -85,7 +93,7 @@ class PullRequestProbe:
         status = self._ask(self._gh)
         if status.lacks != "pull-request":
             return status
-        pushed = pushed_from(self._cwd, self._since_s)[:MOST_BRANCHES]
+        pushed = pushed_from(self._cwd, self._since_s, self._begun_on)[:MOST_BRANCHES]
         for branch in pushed:
             found = self._ask(self._gh, branch).found
             if found is not None and found.branch == branch:
@@ -152,15 +160,15 @@ class PullRequestProbe:
         return _unknown(f"gh pr view says: {lines[0]}" if lines else f"gh pr view ended with exit status {code}")
 
 
-def pushed_from(cwd: Path, since_s: float) -> list[str]:
+def pushed_from(cwd: Path, since_s: float, begun_on: str = "") -> list[str]:
     """The branches pushed from this repository since then, with a commit checked out here since then; newest first,
     without the current branch.
 
     Another working tree has a log of its own, so its commits do not count. Nor does the commit that the run began on:
-    git's log has whole seconds, and that commit may just have been pushed.
+    git's log has whole seconds, and that commit may just have been pushed. `begun_on`: that commit, if it is known.
     """
     here = dict(_log(cwd, "HEAD", since_s))
-    here.pop(_at(cwd, since_s), None)
+    here.pop(begun_on or _at(cwd, since_s), None)
     current = git(cwd, "symbolic-ref", "--quiet", "--short", "HEAD")
     form = "%(objectname) %(refname) %(refname:lstrip=3)"
     found: dict[str, float] = {}

@@ -17,7 +17,7 @@ class PullRequestRunner:
     def __init__(self, command: run.ProbePullRequest, place: Place) -> None:
         self._command = command
         self._place = place
-        self._look = PullRequestProbe(place.cwd, place.environment, since=place.created_at)
+        self._look = PullRequestProbe(place.cwd, place.environment, since=place.created_at, begun_on=command.begun_on)
 
     def run(self) -> run.PullRequestProbed:
         """Returns what git and `gh` report."""

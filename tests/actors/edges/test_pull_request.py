@@ -3,11 +3,13 @@
 import os
 import subprocess
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from actors.edges import processes
+from actors.edges.git import git
 from actors.edges.pull_request import PullRequestProbe
 from actors.machines.run import Missing, PullRequest, PullRequestStatus
 from tests.lab.stand_in_gh import put_gh
@@ -145,6 +147,15 @@ def test_one_of_a_branch_that_was_pushed_from_here_is_seen_though_it_is_not_chec
 @pytest.mark.parametrize("since", ["2999-01-01T00:00:00.000Z", "", "no time"])
 def test_what_was_pushed_before_the_run_began_is_not_its_own(repository: Path, published: dict[str, str], since: str):
     assert PullRequestProbe(repository, published, since=since).now().reason == "there is none for branch main"
+
+
+def test_one_of_a_run_that_began_within_the_second_of_its_work_is_seen(repository: Path, published: dict[str, str]):
+    run_git(repository, "switch", "-q", "-c", "next", "polite")
+    pushed = git(repository, "log", "-1", "--walk-reflogs", "--date=unix", "--format=%gd", "origin/polite") or ""
+    stamp = int(pushed.partition("@{")[2].removesuffix("}"))
+    since = datetime.fromtimestamp(stamp + 0.999, UTC).isoformat()
+    first = git(repository, "rev-parse", "main") or ""
+    assert PullRequestProbe(repository, published, since=since, begun_on=first).now().found is not None
 
 
 def test_what_another_worktree_has_pushed_is_not_its_own(repository: Path, published: dict[str, str]):

@@ -16,11 +16,13 @@ Missing = Literal["", "repository", "remote", "gh", "login", "pull-request", "an
 class ProbePullRequest(Command, frozen=True, kw_only=True):
     """Is there a pull request for the branch that the run is on? Answer: `PullRequestProbed`.
 
-    `ahead`: before the agent is asked for one; only whether there can be one.
+    `ahead`: before the agent is asked for one; only whether there can be one. `begun_on`: the commit before the first
+    iteration; "" = it is not known, or not asked for.
     """
 
     look_id: str
     ahead: bool
+    begun_on: str = ""
 
     @property
     def where(self) -> Where:
@@ -66,9 +68,10 @@ class PullRequestJob(Job, frozen=True, kw_only=True):
 
     ahead: bool
 
-    def command(self, _run: Facts, _now_ms: int) -> ProbePullRequest:
+    def command(self, run: Facts, _now_ms: int) -> ProbePullRequest:
         """The probe."""
-        return ProbePullRequest(look_id=self.id, ahead=self.ahead)
+        commit, _branch = ("", "") if self.ahead or run.begun_on is None else run.begun_on
+        return ProbePullRequest(look_id=self.id, ahead=self.ahead, begun_on=commit)
 
     def words(self, _run: Facts) -> str:
         """What is looked at."""
