@@ -28,7 +28,7 @@ from supervisor.stale_processes import records_directory
 
 HERE = str(Path(__file__).parent)
 PATIENCE_S = 20  # the machine may be busy; the waits end with the event
-NEEDS_LINUX = [] if processes.HAS_SUBREAPER else [pytest.mark.xfail(run=False)]
+NEEDS_LINUX = [] if processes.HAS_SUBREAPER else [pytest.mark.xfail(run=False, reason="only Linux has a subreaper")]
 ON_LINUX = pytest.param(False, id="forkserver", marks=NEEDS_LINUX)
 FORKED = pytest.param("early", id="forked off", marks=NEEDS_LINUX)
 
