@@ -365,7 +365,7 @@ def test_a_run_that_was_killed_is_shown_from_its_files(world: World, gate: Gate)
 def test_what_a_person_says_reaches_the_agent_once_though_its_actor_is_killed(world: World, gate: Gate):
     running = start_headless(world)
     assert "gets it later" in as_json(world, "say", "embedded", "only", "once")["text"]
-    os.kill(running.pid_of("worker"), signal.SIGKILL)
+    running.kill("worker")
     running.wait_for("worker ended: crash .signal 9.")
     assert running.wait_until(lambda: sum("at work" in line for line in running.lines) > 1, 60)
     gate.open()

@@ -183,7 +183,7 @@ def test_kills_of_an_actor_a_shim_and_the_root_cost_nothing(tmp_path: Path):
     with world_with_host(tmp_path) as (world, host):
         loop = start(world, "worker=big")
         loop.wait_for("iteration 1 of 20: waits for embedded")
-        os.kill(loop.pid_of("worker"), signal.SIGKILL)
+        loop.kill("worker")
         loop.wait_for("iteration 2 of 20: waits for embedded")
         assert host.kill(SHIM) == 1
         loop.wait_for("review round 2: waits for")

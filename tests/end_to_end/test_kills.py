@@ -66,7 +66,7 @@ def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(embedded:
     for number in range(len(POINTS)):
         actor = ACTORS[(first + number) % len(ACTORS)]
         wait_for_point(loop, number)
-        psutil.Process(loop.pid_of(actor)).kill()
+        loop.kill(actor)
         loop.wait_for(f"{actor} ended: crash .signal 9")
     assert loop.wait() == 0, loop.output
     assert_nothing_lost_or_repeated(embedded)
@@ -131,7 +131,7 @@ def test_killed_actors_cost_a_run_of_the_real_agents_nothing(real: World):
     loop = real.start("--check", CHECK, TASK)
     for actor, point in (("worker", r"I put comma and exclamation mark"), ("reviewer", r"I run the tests myself")):
         loop.wait_for(point)
-        psutil.Process(loop.pid_of(actor)).kill()
+        loop.kill(actor)
     assert loop.wait(100) == 0, loop.output
     assert real.manifest()["state"] == "completed"
     assert len([line for line in real.transcript() if "from" in line]) == 1
@@ -140,7 +140,7 @@ def test_killed_actors_cost_a_run_of_the_real_agents_nothing(real: World):
 def test_the_portable_launcher_survives_the_same(embedded: World):
     loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK, LOOP_PORTABLE="1")
     loop.wait_for(POINTS[3])
-    psutil.Process(loop.pid_of("worker")).kill()
+    loop.kill("worker")
     loop.wait_for(POINTS[8])
     loop.signal(signal.SIGKILL)
     loop.process.wait()

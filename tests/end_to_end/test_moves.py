@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def test_a_kill_in_the_middle_of_a_move_loses_nothing(tmp_path: Path, what: str)
         loop.wait_for("iteration 1 of 20: waits for embedded")
         assert "worker moves to big" in place(world, "worker", "big")
         if what == "actor":
-            os.kill(loop.pid_of("worker"), signal.SIGKILL)
+            loop.kill("worker")
         if what == "root":  # the next one has to know of the move
             loop.signal(signal.SIGKILL)
             loop.wait()

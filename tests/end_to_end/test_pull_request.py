@@ -4,7 +4,6 @@ import os
 import re
 import select
 import shutil
-import signal
 
 import pytest
 
@@ -97,7 +96,7 @@ def test_kill_9_between_the_turn_and_the_answer_of_gh_repeats_the_look_alone(bri
     loop = brief.start("--agent", "embedded", "-p", "TASK.md")
     assert select.select([reader], [], [], PATIENCE_S)[0], loop.output
     os.close(reader)
-    os.kill(loop.pid_of("worker"), signal.SIGKILL)
+    loop.kill("worker")
     assert loop.wait() == 0, loop.output
     assert f"draft pull request {ADDRESS}" in loop.output
     assert [call.split()[1] for call in brief.gh_calls()] == ["create", "view"]

@@ -8,7 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from shell.control_client import ControlClient, control_endpoint
@@ -219,7 +218,7 @@ def test_a_procfile_manager_starts_it_shows_its_lines_and_stops_everything(on_pa
     managed.wait_for(r"loop\.1.* serve loop +ready: pid")
     managed.wait_for(r"loop\.1.*/1 .*session")
     managed.wait_for(r"loop\.1.*/2 .*session")
-    psutil.Process(managed.pid_of("worker", "1")).kill()
+    managed.kill("worker", "1")
     managed.wait_for(r"/1 loop +worker ended: crash")
     os.killpg(managed.process.pid, signal.SIGINT)  # as a terminal does
     managed.wait(10)

@@ -4,7 +4,6 @@ What follows from which end in which state is in `tests/supervisor/test_tree.py`
 """
 
 import json
-import os
 import re
 import signal
 from itertools import cycle, islice
@@ -28,9 +27,9 @@ def kill_too_often(loop: Loop, run_id: str = "1") -> str:
     *before, last = islice(cycle(CHILDREN), MOST + 1)
     for actor in before:
         seen = count()
-        os.kill(loop.pid_of(actor, run_id), signal.SIGKILL)
+        loop.kill(actor, run_id)
         assert loop.wait_until(lambda seen=seen: count() > seen, 60), loop.output
-    os.kill(loop.pid_of(last, run_id), signal.SIGKILL)
+    loop.kill(last, run_id)
     return last
 
 

@@ -334,6 +334,17 @@ class Loop:
         """See `World.pid_of`."""
         return self.world.pid_of(actor, run_id)
 
+    def kill(self, actor: str, run_id: str = "1") -> None:
+        """SIGKILL to the actor's newest incarnation. The log may name one that has just ended, since the actor moves or
+        restarts by itself: then the next one is killed, once the log has it.
+        """
+        pid = self.pid_of(actor, run_id)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            assert self.wait_until(lambda: self.pid_of(actor, run_id) != pid, PATIENCE_S), self.output
+            self.kill(actor, run_id)
+
     def signal(self, number: int) -> None:
         """Sends the signal to the root process, unless it has ended."""
         self.process.send_signal(number)
