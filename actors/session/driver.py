@@ -193,12 +193,12 @@ class Driver:
         entry = self.ledger.open.get(request.turn_id)
         if entry is None:
             return  # it has settled, and its outcome is on its way
-        agent = self._keeper.agent
-        if self._running != entry.turn_id or agent is None:
+        if self._running != entry.turn_id:
             await self._settlement.settle(entry, TurnOutcome(status="interrupted", error=request.reason))
             return
         self._guard.ending, self._is_cut = None, False  # its owner's decision counts
-        await self._end_turn(agent, entry)
+        if (agent := self._keeper.agent) is not None:  # else its program is already ended for it
+            await self._end_turn(agent, entry)
 
     async def _cut(self) -> None:
         """Interrupts the running turn, which stays open: the next incarnation resumes it."""
@@ -236,7 +236,7 @@ class Driver:
             return
         if over.outcome is not None:
             self._keeper.answered()
-            if interrupting and ending is None:
+            if interrupting and ending is None and not is_cut:
                 await self._settlement.settle(entry, over.outcome)
             else:
                 await self._settlement.take(entry, over.outcome)
@@ -326,19 +326,20 @@ class Driver:
         self._turn_task = self._loop.create_task(self._turn(agent, entry, turn.text_of(self.ledger, entry)))
 
     async def _turn(self, agent: Agent, entry: turn.Entry, text: str) -> None:
-        outcome: TurnOutcome | None
+        """Reports the end of the turn, also where the adapter does not end it with its program."""
+        outcome: TurnOutcome | None = None
         try:
             schema = SCHEMA if entry.typed else None
             outcome = await agent.turn(entry.message_id, text, model=entry.model, schema=schema)
         except AgentDiedError as error:
             self._report.note(f"the agent was lost: {error}; its session will be resumed")
-            outcome = None
         except LoopError as error:
             outcome = choices.outcome_of(error)
         except Exception as error:  # an adapter's foreign error must not end the session; the log has all of it
             logger.exception("turn {} failed in the adapter", entry.turn_id)
             outcome = TurnOutcome(status="failed", error=f"{type(error).__name__}: {error}")
-        self._inbox.put_nowait(TurnOver(entry.turn_id, outcome))
+        finally:
+            self._inbox.put_nowait(TurnOver(entry.turn_id, outcome))
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,6 +35,9 @@ class Program:
         self.holds_all = False
         self.can_steer = True
         self.is_deaf = False  # its first program does not answer an interruption
+        self.is_stuck = False  # a held turn of its first program does not end with the program
+        self.closes: Callable[[], Awaitable[None]] | None = None  # what the end of its first program waits for
+        self.interrupted = TurnOutcome(status="interrupted")  # how an interrupted turn ends
         self.begins = ""  # a tool that runs as long as a held turn
         self.beats = False  # a held turn has a heartbeat
         self.asks = ""  # a question to the user, asked in a held turn
@@ -79,7 +82,7 @@ class FakeAgent:
             if self.program.asks:
                 self.sink(AgentEvent(kind="waits", text=self.program.asks))
             await self._interrupted.wait()
-            return DONE if self._background_ended else TurnOutcome(status="interrupted")
+            return DONE if self._background_ended else self.program.interrupted
         self.program.transcript[turn_id] = ("finished", prompt)
         return self.program.outcomes.pop(0) if self.program.outcomes else self.program.outcome
 
@@ -105,7 +108,10 @@ class FakeAgent:
         return FoundTurn(state=state, outcome=DONE if state == "finished" else None)  # type: ignore[arg-type]
 
     async def close(self) -> None:
-        self._interrupted.set()
+        if self.program.closes is not None and self.program.opened == 1:
+            await self.program.closes()
+        if not (self.program.is_stuck and self.program.opened == 1):
+            self._interrupted.set()
 
 
 class Stream:
