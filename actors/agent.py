@@ -51,7 +51,7 @@ from actors.messages import (
     TurnSettledReport,
 )
 from actors.runners import session_courier
-from actors.runners.away_agent import away
+from actors.runners.away_agent import away_as
 from actors.runners.base import Runner, place_of
 from actors.runners.courier import AwayCourier
 from actors.runners.crew import Crew, JobOver
@@ -289,7 +289,7 @@ class AgentActor(ProcessActor[StartAgent]):
             new_id=lambda: str(uuid.uuid4()),
             say=self._say_there,
         )
-        return away(agent, self._courier, sessions, sink, self._say_there, advice=self._advice)
+        return away_as(agent)(agent, self._courier, sessions, sink, self._say_there, advice=self._advice)
 
 
 @contextmanager

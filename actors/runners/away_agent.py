@@ -168,19 +168,10 @@ class _WithBoth(_WithMoney, _WithBackground):
     """Both."""
 
 
-def away(
-    inner: Agent,
-    courier: AwayCourier,
-    sessions: AwaySessions,
-    sink: EventSink,
-    say: Callable[[str], None],
-    *,
-    advice: str = "",
-) -> AwayAgent:
-    """The agent, whose tree and session travel; it can what `inner` can."""
+def away_as(inner: Agent) -> type[AwayAgent]:
+    """The class whose agent can what `inner` can."""
     kinds = {(True, True): _WithBoth, (True, False): _WithMoney, (False, True): _WithBackground}
-    kind = kinds.get((isinstance(inner, TakesMoney), isinstance(inner, WaitsForBackground)), AwayAgent)
-    return kind(inner, courier, sessions, sink, say, advice=advice)
+    return kinds.get((isinstance(inner, TakesMoney), isinstance(inner, WaitsForBackground)), AwayAgent)
 
 
 def _in_thread(call: Callable[[], None]) -> Future[None]:

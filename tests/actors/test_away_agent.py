@@ -10,7 +10,7 @@ import pytest
 from actors.adapters.base import Schema, TakesMoney, WaitsForBackground, discard_event
 from actors.errors import AgentDiedError
 from actors.messages import FoundTurn, TurnOutcome
-from actors.runners.away_agent import AwayAgent, away
+from actors.runners.away_agent import AwayAgent, away_as
 from tests.actors.test_courier import Pair
 
 
@@ -65,7 +65,7 @@ def pair(tmp_path: Path) -> Pair:
 
 def on_its_host(inner: Writer, pair: Pair) -> AwayAgent:
     sessions = pair.sessions(pair.away.parent / "there")
-    return away(inner, pair.courier, sessions, discard_event, pair.said.append, advice="; mend that")
+    return away_as(inner)(inner, pair.courier, sessions, discard_event, pair.said.append, advice="; mend that")
 
 
 def test_every_turn_sees_homes_tree_of_now_and_its_work_is_home_when_it_is_over(pair: Pair):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,13 +27,17 @@ class Mailbox:
         assert isinstance(message, ToolCall)
         return message
 
+    def answer_to(self, work: Callable[[], object]) -> object:
+        """Asks for the work in a thread of its own, serves the call, and returns or raises what it gets there."""
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self.calls.ask, work)
+            self.calls.serve(self.call())
+            return asked.result(PATIENCE_S)
+
 
 def test_the_work_of_a_call_is_done_in_the_mailboxs_thread_and_answered_in_its_own() -> None:
     mailbox = Mailbox()
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(mailbox.calls.ask, threading.get_ident)
-        mailbox.calls.serve(mailbox.call())
-        assert asked.result(PATIENCE_S) == threading.get_ident()
+    assert mailbox.answer_to(threading.get_ident) == threading.get_ident()
 
 
 def test_an_exception_is_the_answer_to_its_call() -> None:
@@ -41,11 +46,8 @@ def test_an_exception_is_the_answer_to_its_call() -> None:
     def work() -> None:
         raise ValueError("no such target")
 
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(mailbox.calls.ask, work)
-        mailbox.calls.serve(mailbox.call())
-        with pytest.raises(ValueError, match="no such target"):
-            asked.result(PATIENCE_S)
+    with pytest.raises(ValueError, match="no such target"):
+        mailbox.answer_to(work)
 
 
 def test_an_exception_in_the_middle_of_a_decision_ends_the_bridge() -> None:
@@ -72,11 +74,8 @@ def test_a_decision_that_has_settled_is_no_reason_to_end() -> None:
             pass
         raise ValueError("after it")
 
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(mailbox.calls.ask, work)
-        mailbox.calls.serve(mailbox.call())
-        with pytest.raises(ValueError, match="after it"):
-            asked.result(PATIENCE_S)
+    with pytest.raises(ValueError, match="after it"):
+        mailbox.answer_to(work)
 
 
 def test_a_call_that_was_given_up_is_not_done() -> None:

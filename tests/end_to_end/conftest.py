@@ -9,23 +9,29 @@ from actors.embedded.scenario_file import SHIPPED
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.world import CHECK, Loop, World
 
-__all__ = ["APPROVED", "CHECK", "TASK", "Loop", "World", "play_brief", "play_task"]
+__all__ = ["APPROVED", "CHECK", "TASK", "UNPUBLISHED", "Loop", "World", "play_brief", "play_task"]
 
 TASK = DEMO_TASK
 DEMO = SHIPPED / "demo.toml"
 
-# The rest of a scenario whose work is approved, and not published.
-APPROVED = """
-[[turn]]
-when = "^Review round"
-[[turn.step]]
-say = "<review>PASS</review>"
-
+# The rest of a scenario whose approved work is not published.
+UNPUBLISHED = """
 [[turn]]
 when = "^Draft"
 [[turn.step]]
 say = "none"
 """
+
+# The rest of a scenario whose work is approved, and not published.
+APPROVED = (
+    """
+[[turn]]
+when = "^Review round"
+[[turn.step]]
+say = "<review>PASS</review>"
+"""
+    + UNPUBLISHED
+)
 
 BRIEF = """
 [[turn]]

@@ -53,8 +53,7 @@ def test_a_cut_of_five_seconds_costs_no_actor_and_nothing_is_sent_twice(tmp_path
             assert not loop.ended, loop.output
         assert (tmp_path / "continued").exists()  # the agent has continued meanwhile
         host.mend()
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert loop.output.count(f"embedded -> embedded-reviewer: {MAIL}") == 1
         assert set(incarnations(world).values()) == {1}, loop.output
         assert "given up" not in loop.output

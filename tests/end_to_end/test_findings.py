@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.end_to_end.conftest import World
+from tests.end_to_end.conftest import UNPUBLISHED, World
 
 CHANGES = {
     "verdict": "changes",
@@ -16,7 +16,8 @@ CHANGES = {
 }
 SETTLES = {"verdict": "pass", "summary": "Agreed.", "findings": [], "earlier": [{"id": "f1", "became": "accepted"}]}
 
-SCENARIO = """
+SCENARIO = (
+    """
 [[turn]]
 when = "^Iteration 1"
 [[turn.step]]
@@ -46,12 +47,9 @@ role = "reviewer"
 when = "^Review round 2"
 [[turn.step]]
 say = '''LAST'''
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
 """
+    + UNPUBLISHED
+)
 REFUSES = 'say = "REFUSED f1: the caller checks it\\n<promise>DONE</promise>"'
 
 

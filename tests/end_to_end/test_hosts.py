@@ -29,8 +29,7 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         agents = [line for line in host.left() if "actors.embedded.agent" in line]
         (known,) = json.loads(world.run("hosts", "--json").output)["hosts"]
         assert (known["name"], known["actors"], known["state"]) == ("big", ["worker", "reviewer"], "connected")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, there and back
         assert "Understood: the empty name is mine to handle" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
@@ -60,8 +59,7 @@ def test_both_agents_work_on_two_hosts(tmp_path: Path):
         loop = start(world, "worker=big", "reviewer=other")
         loop.wait_for("are ready")
         assert [sum("actors.embedded.agent" in line for line in host.left()) <= 1 for host in hosts] == [True, True]
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, from host to host
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         assert [next((host.folder / "loop" / "trees").glob("*/1/*")).name for host in hosts] == [
@@ -87,8 +85,7 @@ def test_the_real_codex_and_claude_finish_a_task_where_they_are_placed(tmp_path:
                 host.start_sshd(**there)
             words = [word for place in places for word in ("--place", place)]
             loop = world.start(*words, "--check", CHECK, TASK)
-            assert loop.wait() == 0, loop.output
-            assert "completed: review approved" in loop.output
+            loop.wait_for_approval()
             assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
             for host in hosts:
                 sessions = {"claude": host.home / ".claude" / "projects", "codex": host.home / ".codex" / "sessions"}
@@ -136,8 +133,7 @@ def test_an_agent_whose_host_dies_continues_at_home_in_the_same_session(
             loop.wait_for(when)
             host.end_all()
             loop.wait_for("host big is given up")
-            assert loop.wait() == 0, loop.output
-            assert "completed: review approved" in loop.output
+            loop.wait_for_approval()
             role = place.partition("=")[0]
             last = [each for each in server.requests if each.role == role and each.prompt.startswith(later)][-1]
             assert [line for line in last.earlier if line.startswith(first)], last.earlier
@@ -150,8 +146,7 @@ def test_a_link_that_comes_back_costs_no_turn(tmp_path: Path):
         loop.wait_for("review round 1: waits for")
         host.end_connections()
         loop.wait_for("host big is back")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert wrong(world, host) == []
 
 
@@ -170,8 +165,7 @@ def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_the
         host.cut()
         loop.wait_for("host big is given up: worker continue")
         assert host.left() == []  # its lease ended before
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         told = inspection.told_in_run(world.home, world.run_directory())["worker"]
         (unknown,) = [each.text for each in told if "The outcome of your last command there is not known" in each.text]
@@ -190,8 +184,7 @@ def test_kills_of_an_actor_a_shim_and_the_root_cost_nothing(tmp_path: Path):
         loop.signal(signal.SIGKILL)
         loop.wait()
         loop = world.start("--agent", "embedded", "--run-id", "1")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert host.left() == []
         assert wrong(world, host) == []
 

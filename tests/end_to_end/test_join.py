@@ -112,8 +112,7 @@ def test_a_run_completes_on_a_host_that_has_dialled_in_and_nothing_passes_in_pla
         host = there.join(port=tap.port)
         loop = there.run("worker=big", "reviewer=big")
         host.wait_for("joined 127.0.0.1:")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, there and back
         assert 'f"Hello, {name' in there.greeting()
         assert list((there.far / "loop" / "trees").rglob("greeting.py"))
@@ -149,8 +148,7 @@ def test_a_wrong_key_is_said_on_both_sides_and_the_right_one_is_let_in(tmp_path:
         host.signal(signal.SIGTERM)
         assert host.wait() == 0
         there.join(right)
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         log = (there.world.run_directory() / "log").read_text()
         assert log.count("host big is connected") == 1  # the wait for it is not its silence
         assert "Traceback" not in loop.output
@@ -167,8 +165,7 @@ def test_a_revoked_key_ends_the_link_of_a_run_which_continues_at_home(tmp_path: 
         assert host.wait() == 1
         assert "home refuses this host: the key of big is revoked" in host.output
         loop.wait_for("host big is given up: worker continue")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         there.world.wait_until_empty(10.0)
 
 
@@ -176,8 +173,7 @@ def test_a_host_that_never_joins_is_replaced_by_home(tmp_path: Path):
     with joining(tmp_path, SOON) as there:
         loop = there.run("worker=big", "reviewer=big")
         loop.wait_for("host big is given up: worker and reviewer continue at home")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
 
 
 def test_a_join_that_is_killed_costs_no_work_when_it_is_started_again(tmp_path: Path):
@@ -189,8 +185,7 @@ def test_a_join_that_is_killed_costs_no_work_when_it_is_started_again(tmp_path: 
         host.wait()
         there.join()
         loop.wait_for("host big is back")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
 
 
 def test_a_home_that_is_killed_and_resumed_has_its_host_again(tmp_path: Path):
@@ -201,8 +196,7 @@ def test_a_home_that_is_killed_and_resumed_has_its_host_again(tmp_path: Path):
         loop.signal(signal.SIGKILL)
         loop.wait()
         loop = there.world.start("--agent", "embedded", "--run-id", "1")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert "is given up" not in loop.output
         assert host.output.count(f"joined 127.0.0.1:{there.port} as big") == 2
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
@@ -222,8 +216,7 @@ def test_an_agent_moves_to_a_host_that_dials_in_and_home_while_the_run_is_runnin
         loop.wait_for("review round 1: waits for")
         place(there.world, "worker", "home", "--now")
         loop.wait_for("worker moves from big to home")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert list((there.far / "loop" / "trees").rglob("greeting.py"))
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
         host.signal(signal.SIGTERM)
@@ -240,8 +233,7 @@ def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tm
         assert first.wait() == 1
         assert first.lines[-1].endswith("home refuses this host: big has dialled in again, with another loop join")
         loop.wait_for("host big: big has dialled in again, with another loop join")
-        assert loop.wait() == 0, loop.output
-        assert "completed: review approved" in loop.output
+        loop.wait_for_approval()
         assert "is another machine now" not in loop.output
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
 

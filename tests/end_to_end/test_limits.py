@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import APPROVED, Loop, World
+from tests.end_to_end.conftest import APPROVED, UNPUBLISHED, Loop, World
 
-SCENARIO = """
+SCENARIO = (
+    """
 [[turn]]
 when = "^Iteration"
 [[turn.step]]
@@ -23,12 +24,9 @@ when = "^Review round"
 fault = { status = 429, resets_in_s = 1 }
 [[turn.step]]
 say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
 """
+    + UNPUBLISHED
+)
 
 
 def test_two_limited_reviewers_wait_side_by_side_and_then_review(world: World):

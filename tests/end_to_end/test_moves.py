@@ -29,8 +29,7 @@ def placed(world: World) -> object:
 
 
 def finished(world: World, host: SshHost, loop: Loop) -> None:
-    assert loop.wait() == 0, loop.output
-    assert "completed: review approved" in loop.output
+    loop.wait_for_approval()
     assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
     assert host.left() == []
     assert wrong(world, host) == []

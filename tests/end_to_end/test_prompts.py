@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.lab.world import World
+from tests.end_to_end.conftest import UNPUBLISHED, World
 
-SCENARIO = """
+SCENARIO = (
+    """
 [[turn]]
 when = "(?s)^Iteration 1\\n.*HOUSE RULES.*Make x"
 [[turn.step]]
@@ -14,12 +15,9 @@ say = "<promise>DONE</promise>"
 when = "(?s)^Review round 1\\n.*HOUSE REVIEW.*Make x"
 [[turn.step]]
 say = "<review>PASS</review>"
-
-[[turn]]
-when = "^Draft"
-[[turn.step]]
-say = "none"
 """
+    + UNPUBLISHED
+)
 WORK = "HOUSE RULES\n\n{task}\n\n{notes}\n\n{findings}\n\n{done_signal}\n"
 REVIEW = "HOUSE REVIEW\n\n{task}\n\n{findings}\n\n{pass} or {fail}\n"
 KEYS = '[prompts]\nwork = "work.md"\nreview = "review.md"\n'

@@ -330,6 +330,11 @@ class Loop:
         self._reader.join(timeout_s)
         return code
 
+    def wait_for_approval(self) -> None:
+        """Waits for the end of the run; fails when its work is not approved."""
+        assert self.wait() == 0, self.output
+        assert "completed: review approved" in self.output, self.output
+
     def pid_of(self, actor: str, run_id: str = "1") -> int:
         """See `World.pid_of`."""
         return self.world.pid_of(actor, run_id)

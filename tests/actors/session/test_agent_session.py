@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import queue
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -209,14 +209,6 @@ class Rig:
 
     def prompts(self) -> list[str]:
         return [text for _, text in self.program.transcript.values()]
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig()
-    yield made
-    for session in made.sessions:
-        session.close(PATIENCE_S)
 
 
 def request(name: str, purpose: str = "work") -> StartTurnRequest:

@@ -8,20 +8,11 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from actors.messages import TurnOutcome
 from tests.actors.session.test_agent_session import PATIENCE_S, Rig, request
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig()
-    yield made
-    for session in made.sessions:
-        session.close(PATIENCE_S)
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])

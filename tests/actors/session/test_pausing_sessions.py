@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.actors.session.test_agent_session import PATIENCE_S, Rig, request
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig()
-    yield made
-    for session in made.sessions:
-        session.close(PATIENCE_S)
+from tests.actors.session.test_agent_session import Rig, request
 
 
 def test_a_turn_that_waits_behind_a_mail_when_the_run_pauses_is_done_and_a_later_mail_is_not(rig: Rig) -> None:

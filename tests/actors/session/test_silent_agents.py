@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from actors.adapters.base import AgentEvent
 from actors.machines import turn
 from actors.messages import Patience, StartTurnRequest
-from tests.actors.session.test_agent_session import PATIENCE_S, Rig, request
+from tests.actors.session.test_agent_session import Rig, request
 
 SHORT = Patience(silence_ms=50)
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    made = Rig()
-    yield made
-    for session in made.sessions:
-        session.close(PATIENCE_S)
 
 
 def test_a_silent_turn_is_interrupted_and_tried_again_in_the_same_session(rig: Rig) -> None:
