@@ -3,9 +3,7 @@
 from actors.errors import AgentError
 from actors.machines import turn
 from actors.messages import TurnOutcome, Usage
-from tests.actors.session.test_agent_session import Rig, request, rig
-
-__all__ = ["rig"]
+from tests.actors.session.test_agent_session import Rig, request
 
 
 def test_each_turn_waits_for_its_grant_and_at_its_end_the_next_one_is_asked_for(rig: Rig):
