@@ -1,6 +1,7 @@
 """Set-up of the log of one process: loguru, with the keys run, actor and pid on every line.
 
-Each process recreates a log file that was moved away (logrotate) when it writes its next line.
+Each process recreates a log file that was moved away (logrotate) when it writes its next line. A full disk costs lines
+of the log file, and nothing else: a line that cannot be written is not written later.
 
 Tracebacks never show the values of variables. The secrets of the environment (`actors.censor`) are redacted in every
 line. Records of the standard library's `logging` go the same way.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 from actors.edges import files
+from actors.errors import BadFileError
 from actors.starts import LogSettings as LogSettings  # it is part of a process's start arguments
 
 STDERR = 2
@@ -41,7 +44,7 @@ def set_up(settings: LogSettings, *, run: str, actor: str, only: bool = False) -
     logger.remove()
     logger.configure(extra={"run": run, "actor": actor})
     if settings.stderr:
-        _add(lambda line: _write(STDERR, line), settings, strike_out, run if only else None)
+        _add(_to_stderr, settings, strike_out, run if only else None)
     if settings.file:
         _add(_LogFile(Path(settings.file)).write, settings, strike_out, run if only else None)
     logging.basicConfig(handlers=[_Forward()], level=settings.level, force=True)
@@ -84,19 +87,25 @@ class _LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         files.make_private(path.parent)
-        self._open()
+        self._descriptor = self._open()
+        self._is_torn = False  # the last line that was begun has no end
 
     def write(self, line: bytes) -> None:
-        if not self._is_there():
-            os.close(self._descriptor)
-            self._open()
-        _write(self._descriptor, line)
+        with suppress(OSError, BadFileError):
+            if not self._is_there():
+                before, self._descriptor = self._descriptor, self._open()
+                os.close(before)
+                self._is_torn = False
+            rest = memoryview(b"\n" + line if self._is_torn else line)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+                self._is_torn = bool(rest)
 
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def _open(self) -> None:
-        self._descriptor = files.open_own(self._path, os.O_WRONLY | os.O_APPEND)
+    def _open(self) -> int:
+        return files.open_own(self._path, os.O_WRONLY | os.O_APPEND)
 
     def _is_there(self) -> bool:
         try:
@@ -105,8 +114,8 @@ class _LogFile:
             return False
 
 
-def _write(descriptor: int, line: bytes) -> None:
-    os.write(descriptor, line)
+def _to_stderr(line: bytes) -> None:
+    os.write(STDERR, line)
 
 
 def _sink(

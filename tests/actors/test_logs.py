@@ -82,6 +82,41 @@ def test_a_log_file_is_private_shared_by_appending_and_made_with_its_folder(tmp_
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_full_disk_costs_lines_and_neither_a_word_on_the_terminal_nor_a_later_record(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    statements = """
+import resource
+logger.info("one")
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))  # no file grows beyond it: a full disk
+for _ in range(3):
+    logger.info("lost " * 20)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
+logger.info("two")
+"""
+    assert log(f"file={str(path)!r}, stderr=False", statements) == ""
+    found = list(log_lines.records(path.read_text().splitlines(keepends=True)))
+    assert (found[0].text, found[-1].text, len(found)) == ("one", "two", 3)
+
+
+def test_a_log_file_that_cannot_be_made_again_closes_no_file_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "run.log"
+    statements = f"""
+import os, shutil
+shutil.rmtree({str(path.parent)!r})
+logger.info("lost")
+others = [os.open({str(tmp_path / "other")!r}, os.O_CREAT | os.O_RDWR) for _ in range(20)]
+logger.info("lost")
+for each in others:
+    os.fstat(each)
+os.mkdir({str(path.parent)!r})
+logger.info("two")
+assert os.path.getsize({str(tmp_path / "other")!r}) == 0
+"""
+    assert log(f"file={str(path)!r}, stderr=False", statements) == ""
+    assert [line.split()[-1] for line in path.read_text().splitlines()] == ["two"]
+
+
 def test_a_newline_in_foreign_text_makes_no_record_and_a_control_none_on_a_terminal() -> None:
     forged = "2026-11-22 11:42:45.480 CRITICAL 1 repo/1/root supervisor.actor:1 all is lost"
     text = log("", f"logger.info('mail {{}}', 'hello\\n{forged}\\r{forged}\\x1b]0;title\\x07\\u2028{forged}')")
