@@ -128,8 +128,10 @@ class Shim:
 
         process = starts.decode(request.arguments)
         start = starts.typed(process.start, starts.StartAgent)
-        cwd = self._root / "trees" / quote(self._begin.repository_id, safe="") / self._begin.run_id / start.role
+        trees = self._root / "trees"
+        cwd = trees / quote(self._begin.repository_id, safe="") / self._begin.run_id / start.role
         cwd.mkdir(parents=True, exist_ok=True)
+        trees.chmod(0o700)  # files in them have the modes that they have at home
         bridge = start.bridge and BridgeAccess(url=bridge_url(self._bridge_port), token=start.bridge.token)
         start = replace(
             start,

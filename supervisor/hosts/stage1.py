@@ -84,7 +84,9 @@ def stage1(ask: "dict[str, str]") -> None:
     if os.path.exists(done) and os.access(python, os.X_OK):  # its Python may have been removed since
         become(python)
     tell(say="installing loop there, once for this version")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    before = os.umask(0o077)  # `mode` would count for the last folder alone
+    os.makedirs(folder, exist_ok=True)
+    os.umask(before)
     tell(want="wheel")
     size = b""
     while not size.endswith(b"\n"):

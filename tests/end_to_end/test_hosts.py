@@ -66,6 +66,7 @@ def test_both_agents_work_on_two_hosts(tmp_path: Path):
             "worker",
             "reviewer",
         ]
+        assert [(host.folder / "loop" / "trees").stat().st_mode & 0o777 for host in hosts] == [0o700, 0o700]
         assert wrong(world, *hosts) == []
         assert [host.left() for host in hosts] == [[], []]
 
