@@ -133,6 +133,11 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def says_full(words: str) -> bool:
+    """Whether these words say that a disk is full: the system's, which git repeats."""
+    return any(os.strerror(number) in words for number in (errno.ENOSPC, errno.EDQUOT))
+
+
 def make_private(directory: Path) -> None:
     """Makes the directory and its parents up to `.loop`, private to the user; checks existing ones.
 

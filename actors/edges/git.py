@@ -22,10 +22,16 @@ NO_REPOSITORY = "not a git repository"
 
 
 class Answer(NamedTuple):
-    """`output` is without the final newline, None when git failed; `reason` is then its cause in one line."""
+    """`output` is without the final newline, None when git failed; `reason` is then its cause in one line.
+
+    `status`: the exit status of a git that failed; None: it did not run, or not to its end. `complaint`: all that it
+    said then.
+    """
 
     output: str | None
     reason: str = ""
+    status: int | None = None
+    complaint: str = ""
 
 
 def ask(
@@ -62,7 +68,8 @@ def ask(
         return Answer(None, "git is not installed" if is_missing else f"{cwd}: {error.strerror}")
     if done.returncode == 0:
         return Answer(done.stdout.rstrip("\n"))
-    return Answer(None, _reason(done.stderr) or f"git {_name(arguments)} ended with exit status {done.returncode}")
+    reason = _reason(done.stderr) or f"git {_name(arguments)} ended with exit status {done.returncode}"
+    return Answer(None, reason, done.returncode, done.stderr)
 
 
 def _name(arguments: Sequence[str]) -> str:

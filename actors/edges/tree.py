@@ -54,6 +54,12 @@ _QUIET = (
 _FAST = ("-c", "core.looseCompression=0")  # for objects of the store, which goes with the run
 
 
+# `git add --ignore-errors` leaves out files that it cannot read: exit status 1. With any other one it has changed
+# nothing, and the index is the one of before.
+_SOME_UNREADABLE = 1
+_NOT_STORED = "failed to insert into database"
+
+
 class UnknownTreeError(LoopError):
     """The tree cannot be read; the text is the reason."""
 
@@ -152,8 +158,8 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
             timeout_s=TIMEOUT_S,
             private=not keep,
         )
-        if added.output is None and not index.is_file():
-            raise UnknownTreeError(added.reason)
+        if added.output is None and (added.status != _SOME_UNREADABLE or _NOT_STORED in added.complaint):
+            raise UnknownTreeError(_why_unknown(added))
 
         def write_tree() -> str:
             return _must(ask(top, *options, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=not keep))
@@ -225,6 +231,12 @@ def _other_worktrees(top: Path) -> Iterator[str]:
         path, head = facts.get("worktree", ""), facts.get("HEAD", "")
         if path and head and Path(path) != top and facts.get("locked") != NOT_WORK:
             yield _printable(f"{path} {head}")
+
+
+def _why_unknown(added: Answer) -> str:
+    """A full disk is the cause of the other words."""
+    full = next((line.strip() for line in added.complaint.splitlines() if files.says_full(line)), "")
+    return full.removeprefix("fatal: ").removeprefix("error: ") or added.reason
 
 
 def _must(answer: Answer) -> str:

@@ -1,22 +1,38 @@
-"""Reads the tree of the run (edges/tree), and keeps it (edges/checkpoints)."""
+"""Reads the tree of the run (edges/tree), and keeps it (edges/checkpoints).
+
+A full disk is waited for: a tree that is not known binds no proof.
+"""
 
 from __future__ import annotations
+
+import threading
 
 from actors.edges import checkpoints, tree, whereabouts
 from actors.errors import LoopError
 from actors.machines import run
+from actors.machines.run import TreeTaken
 from actors.runners.base import Place
+from actors.runners.room import when_there_is_room
 
 
 class TreeRunner:
-    """For `TakeTree`. Short, and without effect on files and branches, so it is never interrupted."""
+    """For `TakeTree`. Short, and without effect on files and branches: only a wait for room is interrupted."""
 
     def __init__(self, command: run.TakeTree, place: Place) -> None:
         self._command = command
         self._place = place
+        self._cancelled = threading.Event()
 
-    def run(self) -> run.TreeTaken:
+    def run(self) -> TreeTaken:
         """Returns the tree, and which files have changed or are not committed."""
+        return when_there_is_room(
+            self._take,
+            tell=lambda why: self._place.tell("error", f"the tree cannot be read: {why}"),
+            cancelled=self._cancelled,
+        )
+
+    def _take(self) -> tuple[TreeTaken, str]:
+        """The answer, and why it lacks something."""
         command, cwd, store = self._command, self._place.cwd, self._place.store
         kept = unkept = ""
         if command.keep is None:
@@ -25,9 +41,13 @@ class TreeRunner:
             captured = tree.capture(cwd, store, apart=command.apart)
             taken = captured.tree
             kept, unkept = _keep(captured, command.keep, self._place)
+        forgot = ""
         if command.remember:
-            whereabouts.remember(cwd, store)
-        return run.TreeTaken(
+            try:
+                whereabouts.remember(cwd, store)
+            except OSError as error:
+                forgot = str(error)
+        answer = TreeTaken(
             take_id=command.take_id,
             tree=taken,
             kept=kept,
@@ -36,9 +56,11 @@ class TreeRunner:
             uncommitted=tree.uncommitted(cwd, store, taken),
             place=whereabouts.look(cwd, store, command.begun_on, taken) if command.begun_on is not None else None,
         )
+        return answer, taken.reason or unkept or forgot
 
     def cancel(self) -> None:
-        """Does nothing: the job ends by itself."""
+        """Ends the wait for room. Else the job ends by itself."""
+        self._cancelled.set()
 
 
 def _keep(captured: tree.Captured, keep: run.Keep, place: Place) -> tuple[str, str]:

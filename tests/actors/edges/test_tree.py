@@ -231,6 +231,25 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(place: Place) -> No
     assert place.take() != before
 
 
+def test_a_tree_that_git_gives_up_is_unknown_and_not_the_tree_of_before(repository: Place) -> None:
+    run_git(repository.top, "config", "filter.lfs.clean", "false")
+    run_git(repository.top, "config", "filter.lfs.required", "true")
+    repository.write(".gitattributes", "*.bin filter=lfs\n")
+    repository.write("a.bin", "x")
+    taken = tree.take(repository.top, repository.store)
+    assert (taken.id, taken.reason) == ("", "a.bin: clean filter 'lfs' failed")
+
+
+def test_a_tree_whose_files_cannot_be_stored_is_unknown_and_not_the_tree_of_before(repository: Place) -> None:
+    repository.take()
+    for number in range(256):  # git has a folder for each first byte of an object's name
+        place = repository.store / "objects" / f"{number:02x}"
+        if not place.exists():
+            place.touch()
+    repository.write("a.py", "two\n")
+    assert tree.take(repository.top, repository.store).id == ""
+
+
 def test_a_directory_that_is_gone_has_no_tree_and_says_why(tmp_path: Path) -> None:
     taken = tree.take(tmp_path / "gone", tmp_path / "store")
     assert (taken.id, taken.reason) == ("", f"{tmp_path / 'gone'}: No such file or directory")
