@@ -62,6 +62,7 @@ def examine(invocation: Invocation) -> int:
 
         imports.load((*imports.OF_CHECKUPS, *(imports.OF_HOSTS if hosts else ())), peers)
     if hosts and not wrong:
+        from actors.edges import git
         from shell import host_checkups
 
         checks += [("hosts", name, host_checkups.host(each)) for name, each in hosts.items()]
@@ -73,7 +74,7 @@ def examine(invocation: Invocation) -> int:
         for found in _all(checks, place, panel):
             findings += found
             panel.show(found)
-        judged = verdict(findings, peers)
+        judged = verdict(findings, peers, can_travel=not hosts or git.top_level(cwd) is not None)
         cleaned = [] if wrong else _clean_up(invocation, place, panel)
         if invocation.json:
             output.say_json_text(json.dumps(as_object(findings, judged, cleaned)))

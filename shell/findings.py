@@ -11,6 +11,7 @@ from actors.text import line
 Level = Literal["ok", "note", "problem"]
 
 USUAL = "loop TASK"
+PLACE = "--place "
 
 _SUBJECT_WIDTH = 14
 _LEVELS: dict[Level, str] = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
@@ -42,31 +43,56 @@ class Verdict(NamedTuple):
     text: str
 
 
-def verdict(findings: Iterable[Finding], peers: Mapping[str, str]) -> Verdict:
-    """Judges the findings. `peers`: each agent's peer, in order of preference. An agent is usable when its finding is
-    ok.
+def verdict(findings: Iterable[Finding], peers: Mapping[str, str], *, can_travel: bool = True) -> Verdict:
+    """Judges the findings. `peers`: each agent's peer, in order of preference. An agent is usable here when its finding
+    is ok, and on a host that is ok, when a login is seen there. `can_travel`: a tree here can go to a host.
     """
     findings = list(findings)
     blocking = [each.subject for each in findings if each.blocks]
     if blocking:
         return Verdict(False, (), f"no run can start here: see {', '.join(blocking)}")
     usable = {each.subject for each in findings if each.area == "agents" and each.level == "ok"}
-    starts = _starts(usable, peers)
+    there = _on_hosts(findings)
+    starts = _starts(usable, there if can_travel else {}, peers)
     if not starts:
-        return Verdict(False, (), "no run can start here: no agent is ready")
+        if _starts(usable, there, peers):
+            why = "no agent is ready but on hosts, and only the tree of a git repository can go there"
+            return Verdict(False, (), f"no run can start here: {why}; run git init")
+        return Verdict(False, (), "no run can start here: no agent is ready, here or on a host")
     if starts[0] == USUAL:
         return Verdict(True, starts, f"a run can start here: {USUAL}")
+    if PLACE in starts[0]:
+        return Verdict(True, starts, f"a run can start here, with agents on hosts: {starts[0]}")
     worker, peer = next(iter(peers.items()))
     return Verdict(True, starts, f"a run can start here, but not with {worker} and {peer}: {starts[0]}")
 
 
-def _starts(usable: Collection[str], peers: Mapping[str, str]) -> tuple[str, ...]:
-    found = []
+def _on_hosts(findings: Iterable[Finding]) -> dict[str, str]:
+    """The first host where each agent is ready."""
+    found: dict[str, str] = {}
+    for each in findings:
+        if each.area == "hosts" and each.level == "ok":
+            for name, is_seen in each.facts.get("agents", {}).items():
+                if is_seen:
+                    found.setdefault(name, each.subject)
+    return found
+
+
+def _starts(usable: Collection[str], there: Mapping[str, str], peers: Mapping[str, str]) -> tuple[str, ...]:
+    """The commands that start a run: both agents here, both but not both here, one agent alone."""
+    here: list[str] = []
+    away: list[str] = []
+    ready = {*usable, *there}
     for number, (name, peer) in enumerate(peers.items()):
-        if name in usable and peer in usable:
-            found.append(USUAL if number == 0 else f"loop --agent {name} TASK")
-    found += [f"{name}-loop TASK" for name in ("claude", "codex") if name in usable]
-    return tuple(found)
+        if name in ready and peer in ready:
+            roles = (("worker", name), ("reviewer", peer))
+            places = [f"{PLACE}{role}={there[each]}" for role, each in roles if each not in usable]
+            agent = [f"--agent {name}"] if number else []
+            (away if places else here).append(" ".join(["loop", *agent, *places, "TASK"]))
+    alone = [name for name in ("claude", "codex") if name in ready]
+    one = [f"{name}-loop TASK" for name in alone if name in usable]
+    one += [f"{name}-loop {PLACE}worker={there[name]} TASK" for name in alone if name not in usable]
+    return (*here, *away, *one)
 
 
 def lines(finding: Finding, *, width: int | None, colour: bool) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from actors.errors import LoopError
@@ -40,18 +40,24 @@ def _joined(asked: Host, place: Place) -> Finding:
     from supervisor.hosts.join_look import look
 
     try:
-        python = look(asked, place.home)
+        found = look(asked, place.home)
     except LoopError as error:
         text = str(error).removeprefix(f"host {asked.name}: ")
         remedy = f"run loop join there, with the file of loop keys new {asked.name}"
         return Finding("hosts", asked.name, "problem", text, remedy, facts={"reachable": False})
-    text = f"joined, with this version of loop; Python {python}"
-    return Finding("hosts", asked.name, "ok", text, facts={"reachable": True, "python": python})
+    text = f"joined, with this version of loop; Python {found.python}, {_named(found.agents)}"
+    facts = {"reachable": True, "python": found.python, "agents": dict(found.agents)}
+    return Finding("hosts", asked.name, "ok" if found.agents else "note", text, facts=facts)
+
+
+def _named(agents: Mapping[str, bool]) -> str:
+    """The agents of a host, for the user."""
+    known = [name if seen else f"{name} (no login seen)" for name, seen in sorted(agents.items())]
+    return ", ".join(known) or "no codex and no claude on its PATH"
 
 
 def judged(asked: Host, found: Probed) -> Finding:
     """What the answer of the host means. Pure."""
-    agents = [name if seen else f"{name} (no login seen)" for name, seen in sorted(found.agents.items())]
     facts = {
         "reachable": True,
         "python": found.python,
@@ -59,7 +65,7 @@ def judged(asked: Host, found: Probed) -> Finding:
         "installed": found.is_ours,
         "agents": dict(found.agents),
     }
-    said = f"Python {found.python}, {', '.join(agents) or 'no codex and no claude on its PATH'}"
+    said = f"Python {found.python}, {_named(found.agents)}"
     if not found.git:
         return Finding("hosts", asked.name, "problem", f"git is not installed there; {said}", "install it", facts=facts)
     if asked.python and not found.is_ours:

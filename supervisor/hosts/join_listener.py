@@ -29,7 +29,7 @@ from actors.edges.socket_loop import SocketLoop
 from actors.errors import LoopError, OperationalError, ProtocolError
 from actors.machines import joining, lease
 from actors.wire.unpack import Unpacker
-from supervisor.hosts import code
+from supervisor.hosts import agents_there, code
 from supervisor.hosts.channels import Channels
 from supervisor.hosts.join_protocol import (
     MAX_MESSAGE,
@@ -61,12 +61,13 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Session:
-    """One connection of a joined host. Only the I/O thread uses more of it than `name`, `python` and `why`."""
+    """One connection of a joined host. Only the I/O thread uses more of it than `name`, `python`, `agents`, `why`."""
 
     identity: bytes
     key: str
     name: str
     python: str
+    agents: dict[str, bool]
     channels: Channels
     why: str = ""  # it has ended
     listeners: dict[int, Callable[[], socket.socket]] = field(default_factory=dict)
@@ -306,6 +307,7 @@ class JoinListener:
             key=key,
             name=name,
             python=message.python[:40],
+            agents=agents_there.of_answer(message.agents),
             channels=Channels(self._loop, lambda message: self._say(session, message)),
         )
         self._sessions[identity] = session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from actors import logs
 from actors.edges import join_keys
@@ -13,8 +14,15 @@ from supervisor.hosts.link import HostAwaitedError
 WAIT_S = 3.0  # a host dials each second
 
 
-def look(host: Host, home: Path) -> str:
-    """The version of Python there. Raises `LoopError`: `HostAwaitedError` when it does not come."""
+class Joined(NamedTuple):
+    """What a host says of itself. `agents`: those on its PATH, and whether a login is seen."""
+
+    python: str
+    agents: dict[str, bool]
+
+
+def look(host: Host, home: Path) -> Joined:
+    """What is there. Raises `LoopError`: `HostAwaitedError` when it does not come."""
     logs.keep_none()
     join_keys.ready_for(home, host.name)
     listener = JoinListener(host.listen, home)
@@ -25,4 +33,4 @@ def look(host: Host, home: Path) -> str:
         listener.close()
     if session is None:
         raise HostAwaitedError("; ".join(words) or f"waits for {host.name} to join: it does not dial {host.listen}")
-    return session.python
+    return Joined(session.python, session.agents)

@@ -17,11 +17,12 @@ MOST_CHANNELS = 512
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The host's first words. `code`: the digest of its loop."""
+    """The host's first words. `code`: the digest of its loop. `agents`: those there, and whether a login is seen."""
 
     version: int
     code: str
     python: str
+    agents: dict[str, bool] = {}
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -31,7 +31,7 @@ from actors.errors import PermanentError, ProtocolError
 from actors.machines import joining, lease
 from actors.text import valid
 from actors.wire.unpack import Unpacker
-from supervisor.hosts import code
+from supervisor.hosts import agents_there, code
 from supervisor.hosts.channels import Channels
 from supervisor.hosts.join_protocol import (
     MAX_MESSAGE,
@@ -215,7 +215,9 @@ class _Connection:
                 kind = zmq.Event(event["event"])
                 if kind is zmq.Event.HANDSHAKE_SUCCEEDED:
                     self._is_open = True
-                    self._say(Hello(version=VERSION, code=code.digest(), python=platform.python_version()))
+                    agents = agents_there.agents_there()
+                    python = platform.python_version()
+                    self._say(Hello(version=VERSION, code=code.digest(), python=python, agents=agents))
                 else:
                     self._is_over = True
                     self._read()  # its last words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from pathlib import Path
 
@@ -11,17 +12,17 @@ from actors.edges import environments
 from actors.edges.programs import ask
 from actors.hosts import Host
 from actors.text import valid
-from supervisor.hosts import code
+from supervisor.hosts import agents_there, code
 from supervisor.hosts.link import HostUnreachableError
 from supervisor.hosts.ssh_link import why
 
 CONNECT_S = 8
 TIMEOUT_S = 20.0
 _MARK = "loop-probe "
-# Standard library of Python 3.6. A login is only looked for: nothing of it is read.
-_PROGRAM = """import json, os, shutil, subprocess, sys
+# Standard library of Python 3.6.
+_PROGRAM = """
+import json, os, shutil, subprocess, sys
 ask = json.loads(sys.argv[1])
-home = os.path.expanduser("~")
 def code_of(python):
     line = "from supervisor.hosts import code; print(code.digest())"
     try:
@@ -33,14 +34,8 @@ if ask["python"]:
 else:
     done = os.path.join(os.path.expanduser(ask["root"]), "code", ask["code"], "installed")
     known = ask["code"] if os.path.exists(done) else ""
-logins = {"claude": ".claude/.credentials.json", "codex": ".codex/auth.json"}
-tokens = {"claude": ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"), "codex": ("CODEX_API_KEY", "OPENAI_API_KEY")}
-agents = {}
-for name in sorted(logins):
-    if shutil.which(name):
-        has = os.path.exists(os.path.join(home, logins[name])) or any(os.environ.get(each) for each in tokens[name])
-        agents[name] = bool(has)
-found = {"python": "%d.%d.%d" % sys.version_info[:3], "git": bool(shutil.which("git")), "code": known, "agents": agents}
+found = {"python": "%d.%d.%d" % sys.version_info[:3], "git": bool(shutil.which("git")), "code": known}
+found["agents"] = agents_there()
 print(ask["mark"] + json.dumps(found))"""
 
 
@@ -61,7 +56,8 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
 def probe(host: Host) -> Probed:
     """Looks there, over a connection of its own. Raises `HostUnreachableError`."""
     request = {"python": host.python, "root": host.root, "code": code.digest(), "mark": _MARK}
-    words = ("python3", "-c", _PROGRAM, msgspec.json.encode(request).decode())
+    program = f"{inspect.getsource(agents_there)}{_PROGRAM}"
+    words = ("python3", "-c", program, msgspec.json.encode(request).decode())
     options = ("-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ControlPath=none")
     command = [*host.ssh_command, "-T", *options, host.destination, " ".join(map(shlex.quote, words))]
     answer = ask(command, environment=environments.handed_on(), cwd=Path("/"), timeout_s=TIMEOUT_S)

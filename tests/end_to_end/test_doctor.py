@@ -67,7 +67,7 @@ def test_agents_that_are_not_logged_in_are_named_with_the_next_step(world: World
     assert "PROBLEM codex codex is not logged in: run codex login (0." in line(loop, "codex")
     assert "PROBLEM claude claude is not logged in: run `" in line(loop, "claude")
     assert "auth login" in line(loop, "claude")
-    assert loop.lines[-1] == "no run can start here: no agent is ready"
+    assert loop.lines[-1] == "no run can start here: no agent is ready, here or on a host"
 
 
 def test_one_agent_is_enough_and_the_way_to_use_it_is_named(world: World):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shell.findings import Finding, as_object, lines, verdict
+from shell.findings import Finding, Level, as_object, lines, verdict
 
 PEERS = {"codex": "claude", "claude": "codex", "goose": "goose", "gemini": "claude"}
 
@@ -33,11 +33,38 @@ def test_a_run_can_start_when_an_agent_and_its_peer_are_ready(usable: list[str],
     [
         (["codex", "claude"], "a run can start here: loop TASK"),
         (["claude"], "a run can start here, but not with codex and claude: claude-loop TASK"),
-        ([], "no run can start here: no agent is ready"),
+        ([], "no run can start here: no agent is ready, here or on a host"),
     ],
 )
 def test_the_last_line_says_how_to_start_one(usable: list[str], text: str):
     assert verdict(agents(*usable), PEERS).text == text
+
+
+def host(name: str, level: Level = "ok", **agents: bool) -> Finding:
+    return Finding("hosts", name, level, "", facts={"reachable": True, "agents": agents})
+
+
+@pytest.mark.parametrize(
+    ("usable", "hosts", "starts"),
+    [
+        ([], [host("big", codex=True, claude=True)], ["loop --place worker=big --place reviewer=big TASK"]),
+        ([], [host("a", codex=True), host("b", claude=True)], ["loop --place worker=a --place reviewer=b TASK"]),
+        (["codex"], [host("big", claude=True)], ["loop --place reviewer=big TASK"]),
+        (["claude"], [host("big", claude=True)], ["claude-loop TASK"]),
+        ([], [host("big", codex=True)], ["codex-loop --place worker=big TASK"]),
+        (["codex", "claude"], [host("big", codex=True)], ["loop TASK"]),
+        ([], [host("big", codex=False, claude=False)], []),  # no login is seen there
+        ([], [host("big", "problem", codex=True)], []),
+    ],
+)
+def test_agents_that_are_ready_on_hosts_count_too(usable: list[str], hosts: list[Finding], starts: list[str]):
+    judged = verdict([*agents(*usable), *hosts], PEERS)
+    assert (judged.can_start, list(judged.starts[:1])) == (bool(starts), starts)
+
+
+def test_agents_on_hosts_do_not_help_where_no_tree_can_travel():
+    judged = verdict([*agents(), host("big", codex=True, claude=True)], PEERS, can_travel=False)
+    assert (judged.can_start, "run git init" in judged.text) == (False, True)
 
 
 def test_what_blocks_is_named_however_many_agents_are_ready():

@@ -77,10 +77,11 @@ def hello(**changes: Any) -> Hello:
 def test_a_host_of_this_version_is_joined_until_its_key_is_revoked(
     listener: JoinListener, host: RawHost, tmp_path: Path
 ):
-    host.say(hello())
+    host.say(hello(agents={"codex": True, "claude": False, "unheard-of": True}))
     assert host.hear(Welcome).name == "big"
     session = listener.wait("big", PATIENCE_S, lambda: False, str)
     assert session is not None
+    assert session.agents == {"codex": True, "claude": False}
     join_keys.revoke(tmp_path, "big")
     assert host.hear(Refused).why == "the key of big is revoked"
     assert session.why == "the key of big is revoked"
@@ -156,11 +157,11 @@ def test_doctor_says_whether_a_host_dials_in(tmp_path: Path):
     (found,) = check(place)
     assert (found.level, found.text) == ("problem", f"waits for big to join: it does not dial {address}")
     host = RawHost(address, key)
-    host.say(hello())
+    host.say(hello(agents={"codex": True}))
     logged: list[str] = []
     logger.add(logged.append)
     (found,) = check(place)
-    assert (found.level, found.text) == ("ok", "joined, with this version of loop; Python 3.11.7")
+    assert (found.level, found.text) == ("ok", "joined, with this version of loop; Python 3.11.7, codex")
     assert logged == []  # the terminal is the user's
     host.close()
 
