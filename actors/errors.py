@@ -45,6 +45,13 @@ class AgentUnavailableError(AgentError, UserError):
     """The agent cannot be started here: missing, not logged in, refused as root. The text names the next step."""
 
 
+class AgentUnusableError(AgentUnavailableError):
+    """The agent can be started, but not with what the user asked for: its version, a session, a value of an option.
+
+    Each try would meet the same, so there is no second one.
+    """
+
+
 class AgentDiedError(AgentError):
     """The agent's process ended, or its connection broke, while we needed it. The session can be resumed."""
 

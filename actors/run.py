@@ -280,7 +280,8 @@ class RunActor(ProcessActor[StartRun]):
                     RunEnded(state=command.state, detail=command.detail, resume=command.resume)
                 )
             case run.Notice():
-                self.show_progress("error" if command.error else "note", command.text)
+                if self._state.phase is not run.Phase.FAILED or command.text != self._state.detail:
+                    self.show_progress("error" if command.error else "note", command.text)  # else its end has said it
                 if command.resume_hint:
                     here = "to try again, type resume; " if self._state.stuck and self._state.run.interactive else ""
                     self.show_progress("note", f"{here}to resume this run later: {self.context.start.resume}")

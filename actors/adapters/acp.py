@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.adapters.acp_replay import Pause, quiet
 from actors.adapters.base import Agent, AgentSettings, EventSink, FoundTurn, Introduction, Schema, discard_event
-from actors.errors import AgentDiedError, AgentError, AgentUnavailableError
+from actors.errors import AgentDiedError, AgentError, AgentUnavailableError, AgentUnusableError
 from actors.messages import TurnOutcome
 from actors.text import line
 
@@ -70,7 +70,7 @@ async def _probe(settings: AgentSettings) -> Introduction:
 def program_of(settings: AgentSettings) -> Path:
     """The agent's program. Raises `AgentUnavailableError` when it is missing."""
     if not settings.command:
-        raise AgentUnavailableError(f"agent {settings.name!r} has no command: set it in [agents.{settings.name}]")
+        raise AgentUnusableError(f"agent {settings.name!r} has no command: set it in [agents.{settings.name}]")
     program = settings.command[0]
     path = str(settings.cwd / program) if "/" in program else program
     found = shutil.which(path, path=settings.environment.get("PATH", ""))

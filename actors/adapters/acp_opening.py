@@ -33,7 +33,7 @@ from actors.adapters.acp_history import AUTHENTICATION_REQUIRED, failed
 from actors.adapters.acp_updates import AcpUpdates
 from actors.adapters.base import AgentSettings
 from actors.edges import agent_registry, bridge_shim
-from actors.errors import AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentUnavailableError, AgentUnusableError, SessionNotFoundError
 from actors.messages import TurnOutcome
 from actors.text import line
 from actors.wire.acp_extension import TURN_IDS
@@ -54,14 +54,14 @@ class AcpOpening:
     # --- what the agent is ---
 
     async def introduce(self) -> InitializeResponse:
-        """The agent's introduction. Raises `AgentUnavailableError` for a version of the protocol that is not ours."""
+        """The agent's introduction. Raises `AgentUnusableError` for a version of the protocol that is not ours."""
         agent = await self._connection.initialize(
             PROTOCOL_VERSION,
             client_capabilities=ClientCapabilities(auth=AuthCapabilities(terminal=True)),
             client_info=Implementation(name="loop", title="loop", version="1"),
         )
         if agent.protocol_version != PROTOCOL_VERSION:
-            raise AgentUnavailableError(
+            raise AgentUnusableError(
                 f"agent {self._settings.name!r} speaks version {agent.protocol_version} of the Agent Client Protocol, "
                 f"we speak {PROTOCOL_VERSION}: use a release of it that does"
             )

@@ -1,6 +1,6 @@
 """Applies the settings to an ACP session: mode, model, effort. Runs in the adapter's loop.
 
-acp_choices.py decides what is chosen. A user's value that the agent does not offer is an `AgentUnavailableError` that
+acp_choices.py decides what is chosen. A user's value that the agent does not offer is an `AgentUnusableError` that
 lists the offered ones; a refused mode of our own choice is a note.
 
 A mode that the agent leaves by itself is restored, and both changes are noted: another mode would ask an absent user.
@@ -22,7 +22,7 @@ from actors.adapters.acp_choices import Choice, Pick, UnknownChoiceError, What
 from actors.adapters.acp_history import failed, one_line
 from actors.adapters.acp_program import AgentProgram
 from actors.adapters.base import AgentSettings
-from actors.errors import AgentUnavailableError
+from actors.errors import AgentUnusableError
 
 MOST_PUT_BACK = 5
 
@@ -176,5 +176,5 @@ class SessionSetup:
     def _shown(self) -> str:
         return acp_choices.shown_mode(self._choices)
 
-    def _unusable(self, why: str) -> AgentUnavailableError:
-        return AgentUnavailableError(f"agent {self._settings.name!r} cannot be used: {why}")
+    def _unusable(self, why: str) -> AgentUnusableError:
+        return AgentUnusableError(f"agent {self._settings.name!r} cannot be used: {why}")

@@ -135,7 +135,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     window: Window | None = None
     model: str = ""  # that has answered, where the agent says so
-    gave_up: bool = False  # the session has retried it: another retry would meet the same
+    gave_up: bool = False  # another retry would meet the same: the session has tried, or nothing can change
 
     @property
     def is_used_up(self) -> bool:

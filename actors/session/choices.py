@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.adapters.causes import cause_of
-from actors.errors import AgentUnavailableError, LoopError
+from actors.errors import AgentUnavailableError, AgentUnusableError, LoopError
 from actors.machines import turn
 from actors.messages import ROLE_PROMPT, TurnOutcome
 
@@ -53,7 +53,7 @@ def why_not_steered(
 
 def outcome_of(error: LoopError) -> TurnOutcome:
     """The outcome of a turn that met this error. An agent that cannot start here counts as permanently unavailable,
-    unless its text names another cause.
+    unless its text names another cause. It is asked again all the same, unless each try would meet the same.
     """
     cause = cause_of(str(error)) or ("unavailable" if isinstance(error, AgentUnavailableError) else "")
-    return TurnOutcome(status="failed", error=str(error), cause=cause)
+    return TurnOutcome(status="failed", error=str(error), cause=cause, gave_up=isinstance(error, AgentUnusableError))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.adapters.base import Agent
-from actors.errors import AgentError, AgentUnavailableError, SessionNotFoundError
+from actors.errors import AgentError, AgentUnavailableError, AgentUnusableError, SessionNotFoundError
 from actors.session import keeping
 
 
@@ -26,6 +26,7 @@ class Keeper:
         self._rest = rest
         self._note = note
         self._keeping = keeping.Keeping()
+        self._noted = ""  # the last reason, until a turn comes back
 
     @property
     def is_resting(self) -> bool:
@@ -49,7 +50,7 @@ class Keeper:
                 session_id = await agent.open(wanted)
             except SessionNotFoundError as error:
                 if is_named:
-                    raise AgentUnavailableError(f"{error}; without --session a new one begins") from error
+                    raise AgentUnusableError(f"{error}; without --session a new one begins") from error
                 if is_missed:
                     self._note(f"session {wanted} is gone ({error}); a new one is begun")
                 await agent.close()
@@ -69,9 +70,14 @@ class Keeper:
             await agent.close()
 
     def failed(self, error: AgentError) -> bool:
-        """Closes the program because it could not start or answer. True: waiting turns and messages are given up."""
-        self._note(str(error))
-        return self._take(keeping.CouldNotServe(permanent=isinstance(error, AgentUnavailableError)))
+        """Closes the program because it could not start or answer. True: waiting turns and messages are given up, and
+        the caller tells the reason. Else it is noted here, once for a row of the same.
+        """
+        gives_up = self._take(keeping.CouldNotServe(permanent=isinstance(error, AgentUnavailableError)))
+        if not gives_up and str(error) != self._noted:
+            self._noted = str(error)
+            self._note(self._noted)
+        return gives_up
 
     def lost(self) -> None:
         """Closes the program because it died in a turn."""
@@ -84,6 +90,7 @@ class Keeper:
 
     def answered(self) -> None:
         """A turn came back."""
+        self._noted = ""
         self._take(keeping.TurnAnswered())
 
     def leave_in_doubt(self) -> None:

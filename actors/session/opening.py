@@ -81,15 +81,20 @@ class Opening:
         await self._session.drop_agent()
         if not self._keeper.failed(error):
             return
+        is_told = False
         for entry in list(self._session.ledger.open.values()):
             match keeping.fate(entry):
                 case "failed":
+                    is_told = True
                     await self._settle(entry, choices.outcome_of(error))
                 case "withdrawn":
+                    is_told = True
                     await self._session.record(turn.TurnWithdrawn(turn_id=entry.turn_id))
                     self._report.withdrawn(entry, str(error))
                 case "in doubt":
                     pass
+        if not is_told:
+            self._report.note(str(error))
         if self._session.ledger.open:
             self._keeper.leave_in_doubt()
             self._permit.give_back()

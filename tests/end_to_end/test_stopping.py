@@ -78,6 +78,9 @@ def test_a_session_id_finds_its_run(embedded: World):
     unknown = embedded.run("--agent", "embedded", "--session", "zzz", TASK)
     assert unknown.process.returncode == 1
     assert "without --session a new one begins" in unknown.lines[-3], unknown.output
+    assert "retry" not in unknown.output  # it would meet the same
+    said = [line for line in unknown.lines if "cannot load session zzz" in line]
+    assert len(said) == 3, said  # the agent before its first turn, how the run ended, and the last word of loop
 
 
 def test_out_of_iterations_without_a_terminal_the_run_stops_and_more_of_them_let_it_go_on(embedded: World):

@@ -11,11 +11,11 @@ A review that ended without a verdict and without a known cause is retried once 
 is first asked for its verdict alone (`review`); a second time it counts as one of an agent that cannot work.
 
 A silent agent is not waited for: its session has tried the turn again (actors/session/silence). Neither is one whose
-session gave the turn up, because new sessions are full as well (machines/turn). For the others, the wait is given up
-when one turn has used `max_wait_ms`, or after two refusals in a row for the same cause, unless the settings
-(`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run is *stuck*: other running
-jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails with the cause as its last
-line. A resumed run continues with the same turn.
+session gave the turn up: new sessions are full as well (machines/turn), or nothing can change (`AgentUnusableError`).
+For the others, the wait is given up when one turn has used `max_wait_ms`, or after two refusals in a row for the same
+cause, unless the settings (`on_unavailable`) say to wait on. A reviewer is then left out, if they say so. Else the run
+is *stuck*: other running jobs finish, and the user is asked to resume it. If the user cannot be asked, the run fails
+with the cause as its last line. A resumed run continues with the same turn.
 
 Time comes in with the event (`TurnSettled.at_ms`), so every fold computes the same end of a wait.
 """

@@ -395,11 +395,24 @@ def test_a_session_of_another_loop_that_is_gone_is_replaced_and_said_to_be(rig: 
     assert listener.wait_for("opened")[1] == "session-2"
 
 
+def test_a_program_that_does_not_start_says_each_reason_once(rig: Rig):
+    reasons = ["no disk space", "no disk space", "no such file", "no such file", "no such file"]
+    rig.program.refuses = lambda attempt: AgentError(reasons[attempt - 1])
+    session, listener = rig.start()
+    session.start_turn(request("a"))
+    told = []
+    while not told or told[-1][0] != "ended":
+        told.append(listener.told.get(timeout=PATIENCE_S))
+    assert [each[1] for each in told if each[0] == "note"] == ["no disk space", "no such file"]
+    assert told[-1] == ("ended", "a", "failed", "no such file")
+
+
 def test_a_session_that_the_user_names_is_not_replaced_by_another(rig: Rig):
     session, listener = rig.start(first_session_id="gone", first_session_is_named=True)
     session.start_turn(request("a"))
     error = listener.wait_for("ended", "a", "failed")[3]
     assert error == "no session gone; without --session a new one begins"
+    assert "note" not in [listener.told.get_nowait()[0] for _ in range(listener.told.qsize())]  # the turn has said it
     assert not rig.prompts()
 
 

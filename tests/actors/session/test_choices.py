@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from actors.errors import AgentError, AgentUnavailableError
+from actors.errors import AgentError, AgentUnavailableError, AgentUnusableError
 from actors.machines import turn
 from actors.messages import ROLE_PROMPT, Purpose
 from actors.session import choices
@@ -101,13 +101,15 @@ def test_an_idle_agent_gives_a_message_a_turn_of_its_own_as_soon_as_it_may(has_a
 
 
 @pytest.mark.parametrize(
-    ("error", "cause"),
+    ("error", "cause", "gave_up"),
     [
-        (AgentError("it went wrong"), ""),
-        (AgentUnavailableError("no program 'codex'"), "unavailable"),
-        (AgentError("HTTP 529: overloaded_error"), "transient"),
+        (AgentError("it went wrong"), "", False),
+        (AgentUnavailableError("no program 'codex'"), "unavailable", False),
+        (AgentUnusableError("no session zzz"), "unavailable", True),
+        (AgentError("HTTP 529: overloaded_error"), "transient", False),
     ],
 )
-def test_an_error_fails_its_turn_with_what_helps(error: AgentError, cause: str):
+def test_an_error_fails_its_turn_with_what_helps(error: AgentError, cause: str, gave_up: bool):
     outcome = choices.outcome_of(error)
     assert (outcome.status, outcome.error, outcome.cause) == ("failed", str(error), cause)
+    assert outcome.gave_up == gave_up  # nothing tries it again
