@@ -7,9 +7,9 @@ commands out. It opens only message bodies that are addressed to it, and does no
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from loguru import logger
 
 from actors import starts
 from actors.actor_process import Sender
+from actors.alarms import Alarms
 from actors.clock import wall_ms
 from actors.messages import ActorDown, ActorUp, Message, ProgressKind
 from actors.starts import LogSettings
@@ -92,11 +93,20 @@ class SupervisorActor(pykka.ThreadingActor):
         super().__init__()
         self._options = options
         self._log = logger.bind(run=options.key)
+        self._alarms: Alarms[events.Event] = Alarms(f"alarms of {options.key}", self._tell_quietly)
         self._tree = children.plant(options.tree.spec(), STOP_LEVELS, DRIVER, options.tree.places)
 
     def on_start(self) -> None:
         """Starts the children."""
         self._step(events.TreeBegun())
+
+    def on_stop(self) -> None:
+        """Nothing rings any more."""
+        self._alarms.close()
+
+    def on_failure(self, *_error: object) -> None:
+        """As `on_stop`."""
+        self._alarms.close()
 
     def on_receive(self, message: object) -> object:
         """Pykka's hook. Only a change by the user has an answer."""
@@ -207,12 +217,10 @@ class SupervisorActor(pykka.ThreadingActor):
         if wake.after_ms <= 0:
             self.actor_ref.tell(wake.event)
             return
-        timer = threading.Timer(wake.after_ms / 1000, self._tell_quietly, [wake.event])
-        timer.daemon = True
-        timer.start()
+        self._alarms.set(wake.after_ms / 1000, wake.event)
 
     def _tell_quietly(self, event: events.Event) -> None:
-        if self.actor_ref.is_alive():
+        with suppress(pykka.ActorDeadError):
             self.actor_ref.tell(event)
 
 
