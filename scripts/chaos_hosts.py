@@ -28,7 +28,7 @@ from scripts.chaos_joined import JOIN, JoinedHost
 from scripts.chaos_moves import Asked, Writers
 from scripts.chaos_plan import POINTS, SCENARIO, Strike, with_fault
 from scripts.chaos_report import Report, played_faults
-from scripts.chaos_run import in_a_world
+from scripts.chaos_run import in_a_world, note_down
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.inspection import ROLES
 from tests.lab.ssh_hosts import SHIM, SshHost, configured, ssh_host
@@ -294,8 +294,8 @@ def play_in(base: Path, hosts: int, plan: Plan, limit: int) -> Report:
             report.faults = played_faults(load_scenario(scenario), run.homes(), None)
         finally:
             writers.stop()
-            (base / "lines").write_text("\n".join(f"{at:.3f} {line}" for at, line in run.lines()))
-            (base / "moves").write_text("\n".join(map(str, run.asked)))
+            note_down(base / "lines", [f"{at:.3f} {line}" for at, line in run.lines()])
+            note_down(base / "moves", run.asked)
         report.troubles += writers.faults
     (base / "strikes").write_text("\n".join(map(str, [*report.strikes, *report.faults])))
     return report

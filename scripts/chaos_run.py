@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -317,6 +317,14 @@ def in_a_world(play_there: Callable[[Path], Report], *, keep: bool) -> tuple[Rep
     return report, base
 
 
+def note_down(path: Path, lines: Iterable[object]) -> None:
+    """Keeps what is of use when a run was not well. Never raises: it is called while an error is on its way, which is
+    the one to be shown, and the folder may be gone.
+    """
+    with suppress(OSError):
+        path.write_text("\n".join(map(str, lines)))
+
+
 def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) -> Report:
     """Plays one run, in a world at `base`, which it always ends; the files stay."""
     scenario = base / "chaos.toml"
@@ -331,7 +339,7 @@ def play_in(base: Path, agents: str, strikes: list[Strike], scenario_text: str) 
                 run.inspect()
                 report.faults = played_faults(load_scenario(scenario), run.homes(), server)
             finally:
-                (base / "lines").write_text("\n".join(f"{at:.3f} {line}" for at, line in run.lines()))
+                note_down(base / "lines", [f"{at:.3f} {line}" for at, line in run.lines()])
                 world.end()  # before the model, which remaining agents would ask
     (base / "strikes").write_text("\n".join(map(str, [*report.strikes, *report.faults])))
     return report

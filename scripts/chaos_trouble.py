@@ -20,7 +20,7 @@ from actors.clock import wall_ms
 from actors.machines.usage import together
 from scripts.chaos_plan import POINTS, SCENARIO, Strike
 from scripts.chaos_report import Report
-from scripts.chaos_run import POINT_PATIENCE_S, Run, StuckError
+from scripts.chaos_run import POINT_PATIENCE_S, Run, StuckError, note_down
 from shell import run_files
 from tests.lab.inspection import inspect
 from tests.lab.world import CHECK, Loop, World
@@ -289,7 +289,7 @@ def _play_in(base: Path, plan: Plan) -> TroubleReport:
             found = TroubleReport(**vars(played), names=plan.names, end=run.end)
             _inspect(world, run, plan, found)
         finally:
-            (base / "lines").write_text("\n".join(f"{at:.3f} {line}" for at, line in run.lines()))
+            note_down(base / "lines", [f"{at:.3f} {line}" for at, line in run.lines()])
             world.end()
     return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.edges import run_lock
 from shell import output
 from shell.at_prompt import execute
+from shell.background import Background
 from shell.control_client import ControlClient, control_endpoint
 from shell.exits import reported
 from shell.repl import Repl
@@ -45,6 +46,16 @@ class Pipe:
     def ask(self, request: Request) -> AnyAnswer:
         """See `ControlClient.ask`."""
         return self._client.ask(request)
+
+    def start(self, *words: str) -> str:
+        """See `Prompt.start`. The next line is read when it has ended: what it prints is in the order of the lines."""
+        running = Background(output.say)
+        try:
+            running.start(*words)
+            running.wait()
+        finally:
+            running.close()
+        return ""
 
     def leave(self) -> None:
         """Ends the reading of lines."""

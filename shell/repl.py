@@ -30,6 +30,7 @@ from actors.messages import Progress
 from actors.text import printable
 from shell import output, render, tables
 from shell.at_prompt import COMMANDS, execute, meant
+from shell.background import Background
 from shell.backlog import Backlog
 from shell.control_client import ControlClient, RunEndedError
 from shell.prompt_parts import CommandCompleter, History, RawInput, history_file, key_bindings
@@ -76,6 +77,7 @@ class Repl:
         self._refresh = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = ControlClient(endpoint, alive=lambda: run_lock.is_active(directory), on_news=self._take)
+        self._background = Background(self._show)
         self._input = RawInput(sys.stdin)
         self._session: PromptSession[str] = PromptSession(
             self._message,
@@ -94,6 +96,11 @@ class Repl:
     def ask(self, request: Request) -> AnyAnswer:
         """See `ControlClient.ask`."""
         return self._client.ask(request)
+
+    def start(self, *words: str) -> str:
+        """See `Prompt.start`."""
+        self._background.start(*words)
+        return f"loop {words[0]} runs beside this prompt"
 
     def leave(self) -> None:
         """Ends the prompt. Any thread."""
@@ -135,6 +142,7 @@ class Repl:
             self._lines.put(None)
             self._refresh.set()
             self._client.close()
+            self._background.close()
             for thread in threads:
                 thread.join(END_PATIENCE_S)
         return self._client.ended

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from actors import values
 from actors.edges import environments, git, run_dir
 from actors.errors import LoopError, OperationalError, UserError, described
 from actors.machines import hints
@@ -250,10 +251,15 @@ def _agent(role: Role, name: str, label: str, ledger: turn.Ledger) -> AgentStatu
     )
 
 
+def check_actor(name: str) -> None:
+    """Raises `UserError` for a name that no actor has."""
+    if name not in ACTORS:
+        raise UserError(f"no actor {name!r}{values.meant(name, ACTORS)}: there are {', '.join(ACTORS)}")
+
+
 def mailbox(found: RunFiles, actor: str, now_ms: int) -> MailboxReport:
     """What the actor will do when the run resumes. Messages that were under way are sent again then."""
-    if actor not in ACTORS:
-        raise UserError(f"no actor {actor!r}: there are {', '.join(ACTORS)}")
+    check_actor(actor)
     check_whole(found)
     waiting: list[MailboxItem] = []
     handled: list[MailboxItem] = []

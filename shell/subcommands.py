@@ -1,5 +1,7 @@
 """Parses the subcommands, such as `loop status`, and their arguments. Pure.
 
+A word is looked at before any run is: what is wrong with it alone is said first, whatever the run would say.
+
 Their options come after them. A word that only resembles a subcommand is questioned: otherwise it would be a task, and
 agents would work on it.
 """
@@ -11,7 +13,7 @@ from typing import Any
 
 from actors import values
 from actors.errors import UserError
-from shell.commands.grammar import MORE, OPTIONAL, TEXT, Invocation, Subcommand
+from shell.commands.grammar import MORE, NUMBERS, OPTIONAL, TEXT, Invocation, Subcommand, checkpoint_number
 from shell.one_shot import ONE_SHOT
 
 MOST_RUNS = 1_000
@@ -59,7 +61,8 @@ def _with_words(command: Subcommand, invocation: Invocation, words: list[str]) -
         if name in (TEXT, MORE):
             given["text"], words = " ".join(words).strip(), []
         elif words:
-            given[name] = words.pop(0)
+            word = words.pop(0)
+            given[name] = checkpoint_number(name, word, command.usage) if name in NUMBERS else word
         if name not in (*OPTIONAL, MORE) and not given.get("text" if name == TEXT else name):
             what = f"{name.upper()}, one of {', '.join(command.actions)}" if name == "action" else name.upper()
             raise UserError(f"loop {command.name} needs {what}: {command.usage}")

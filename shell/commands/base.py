@@ -29,6 +29,11 @@ class Prompt(Protocol):
     def leave(self) -> None:
         """Ends the prompt; the run continues."""
 
+    def start(self, *words: str) -> str:
+        """Has `loop` with these words run beside the prompt; what it prints is shown. Returns what is to be said at
+        once. Raises `OperationalError`.
+        """
+
 
 class Command(NamedTuple):
     """One command, at the prompt, after `loop`, or both. Both functions raise `LoopError` with one line.

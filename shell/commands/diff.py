@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.errors import OperationalError
 from shell.commands.base import Command, Prompt, words_of
-from shell.commands.grammar import Invocation, Subcommand
+from shell.commands.grammar import Invocation, Subcommand, checkpoint_number
 
 MOST_FILES = 40  # at the prompt
 PATIENCE_S = 20.0
@@ -29,6 +29,9 @@ def _type_diff(prompt: Prompt, rest: str) -> str:
     from shell import checkpoints, run_files
 
     since, until = words_of(rest, DIFF.usage, 0, 2)
+    for name, word in (("since", since), ("until", until)):
+        if word:
+            checkpoint_number(name, word, DIFF.usage)
     found = run_files.look_at(prompt.directory)
     if found is None:
         raise OperationalError(f"{prompt.directory} is gone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from actors.errors import UserError
+from actors.errors import OperationalError, UserError
 from shell import output
 from shell.commands.asking import ask, done, print_text, report_of
 from shell.commands.base import Command, Prompt, needed
@@ -54,8 +54,11 @@ def waived(invocation: Invocation) -> tuple[str, str, str]:
     run, finding_id, text = invocation.run, invocation.finding, invocation.text
     if _FINDING_ID.fullmatch(run) and not _FINDING_ID.fullmatch(finding_id):
         return "", run, " ".join(filter(None, (finding_id, text)))
+    usage = WAIVE.row.usage if WAIVE.row else ""
     if not finding_id:
-        raise UserError(f"loop waive needs the id of a FINDING: {WAIVE.row.usage if WAIVE.row else ''}")
+        raise UserError(f"loop waive needs the id of a FINDING: {usage}")
+    if not _FINDING_ID.fullmatch(finding_id):
+        raise UserError(f"FINDING takes the id of a finding such as f2, not {finding_id!r}: {usage}")
     return run, finding_id, text
 
 
@@ -64,12 +67,22 @@ def _waive(invocation: Invocation) -> int:
     from supervisor.control.protocol import Done, WaiveFinding
 
     wanted, finding_id, reason = waived(invocation)
-    found = run_files.choose(wanted, running=True)
+    found = run_files.choose(wanted, running=False)
     known = _known(report_of_run(found), finding_id)
+    if not found.pid:
+        raise OperationalError(_why_not(found.run_id, found.state, known, run_files.resume_hint(found)))
     answer = ask(found, WaiveFinding(finding_id=known, reason=reason))
     assert isinstance(answer, Done)
     print_text(invocation, found, f"{known} is waived")
     return 0
+
+
+def _why_not(run_id: str, state: str, finding_id: str, hint: str) -> str:
+    """Why a finding of a run that is not running is not waived: the actors alone write its journal."""
+    if state == "completed":
+        return f"run {run_id} is completed: there is no review to come that raises {finding_id} again"
+    again = f"loop waive {run_id} {finding_id}"
+    return f"run {run_id} is not running ({state}), and only a run that is can keep it; {hint}, then {again}"
 
 
 def _type_waive(prompt: Prompt, rest: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from actors.errors import UserError
+
 MAX_RUNS = 2  # of loop serve, at once
 
 MAIL_USAGE = "list | show ID | hold ID | release ID | edit ID TEXT | requeue ID | drop ID [REASON]"
@@ -14,8 +16,19 @@ AT_PROMPT_ALONE = (
     *("actors", "inspect", "trace", "log", "transcript", "steer", "interrupt", "followup", "review", "approve"),
     *("reject", "restart", "kill", "start", "detach", "quit"),
 )
+NUMBERS = ("since", "until", "number")  # of checkpoints
+_MOST_DIGITS = 9
 OPTIONAL = ("run", "since", "until", "finding")
 MORE = "..."  # takes all the words that are left, if there are any
+
+
+def checkpoint_number(name: str, word: str, usage: str) -> str:
+    """The word, if it can be the number of a checkpoint; whether there is such a one is another question. Raises
+    `UserError`. `name`: of the word in the usage.
+    """
+    if not (word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS):
+        raise UserError(f"{name.upper()} takes the number of a checkpoint, not {word!r}: {usage}")
+    return word
 
 
 class Invocation(NamedTuple):

@@ -13,6 +13,7 @@ def _mailbox(invocation: Invocation) -> int:
     from shell import run_files, tables
     from supervisor.control.protocol import MailboxReport, PeekMailbox
 
+    run_files.check_actor(invocation.actor)
     found = run_files.choose(invocation.run, running=False)
     if found.pid:
         answer = ask(found, PeekMailbox(actor=invocation.actor))

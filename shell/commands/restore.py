@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.errors import OperationalError
 from shell import output
 from shell.commands.base import Command, Prompt
-from shell.commands.grammar import Invocation, Subcommand
+from shell.commands.grammar import Invocation, Subcommand, checkpoint_number
 
 
 def _restore(invocation: Invocation) -> int:
@@ -22,9 +22,11 @@ def _restore(invocation: Invocation) -> int:
 def _type_restore(prompt: Prompt, rest: str) -> str:
     """Says how the files are put back: agents may write to them while a run is running."""
     run_id = prompt.directory.name
+    if rest:
+        checkpoint_number("number", rest, RESTORE.usage)
     raise OperationalError(
         f"restore needs a run that is stopped, since agents write to its files: loop stop {run_id}, then "
-        f"loop restore {run_id} {rest.strip() or 'NUMBER'}, and loop --run-id {run_id} resumes it"
+        f"loop restore {run_id} {rest or 'NUMBER'}, and loop --run-id {run_id} resumes it"
     )
 
 

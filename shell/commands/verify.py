@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.errors import OperationalError
+from actors.errors import UserError
 from shell import output
 from shell.commands.base import Command, Prompt
 from shell.commands.grammar import Invocation, Subcommand
@@ -30,13 +30,15 @@ def _verify(invocation: Invocation) -> int:
     return 0 if done.passed else 1
 
 
-def _type_verify(prompt: Prompt, _rest: str) -> str:
-    """Says how the checks are repeated: for as long as they run, a prompt could not be used."""
+def _type_verify(prompt: Prompt, rest: str) -> str:
+    """Repeats the checks of the run on its last tree, beside the prompt, and shows how they end.
+
+    review has this run itself repeat them, and then the reviewers.
+    """
     run_id = prompt.directory.name
-    raise OperationalError(
-        f"verify takes as long as the checks do: type loop verify {run_id} in another terminal; "
-        "review has this run repeat them"
-    )
+    if rest:
+        raise UserError(f"verify takes nothing at the prompt, not {rest!r}; loop verify {run_id} --here is a command")
+    return prompt.start("verify", f"{prompt.directory.parent.name}/{run_id}")
 
 
 VERIFY = Command(

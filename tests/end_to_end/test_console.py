@@ -108,6 +108,7 @@ def test_a_run_is_watched_and_steered_from_its_own_terminal(world: World, gate: 
     own.ask("actors", r"reviewer +running +pid \d+")
     own.ask("mailbox worker", r"waiting: nothing[\s\S]*dead letters: none")
     own.ask("mailbox worker stacks", "thread agent-session")
+    own.ask("verify", "run 1 has no check to repeat: --check names one")  # it has run beside the prompt
     own.ask("inspect run", r"RunActor run#1[\s\S]*_state = RunState")
     own.ask("inspect worker actor.session._running", "'[0-9a-f-]{36}'")
     own.ask("runs", "1  working .process [0-9]+.  paired")

@@ -106,7 +106,10 @@ def test_a_finding_is_waived_from_another_terminal_and_an_unknown_one_is_one_lin
     world.run("stop", "1", "--now")
     loop.wait()
     assert "f1  waived: not now" in world.run("findings", "1").output
-    assert world.run("waive", "1", "f1").process.returncode != 0
+    refused = world.run("waive", "1", "f1")
+    assert refused.process.returncode == 1
+    assert "run 1 is not running (stopped), and only a run that is can keep it; to resume it: " in refused.output
+    assert refused.output.endswith("then loop waive 1 f1")
 
 
 @pytest.mark.real_agents

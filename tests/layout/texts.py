@@ -11,6 +11,7 @@ ENVIRONMENT_READERS = {
     "actors.edges.bridge_shim",  # is the agent's MCP server; address and token of the bridge come in it
     "actors.logs",
     "shell.output",  # to strike out its secrets
+    "supervisor.hosts.agents_there",  # is a part of the first program on a host, or of loop join there
     "shell.in_tmux",  # becomes the loop that was asked for
 }
 

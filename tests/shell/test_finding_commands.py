@@ -31,6 +31,9 @@ class FakePrompt:
         self.asked.append(request)
         return Done(text="iteration 2 of 20: waits for codex")
 
+    def start(self, *words: str) -> str:
+        return f"loop {' '.join(words)}"
+
     def leave(self) -> None:
         raise AssertionError("nobody leaves")
 
@@ -76,13 +79,18 @@ def test_the_run_of_a_waived_finding_need_not_be_named(typed: str, meant: tuple[
 def test_what_waive_lacks_is_said_in_one_line() -> None:
     with pytest.raises(UserError, match="loop waive needs the id of a FINDING: loop waive"):
         waived(parse_subcommand("waive", ["7"]))
+    with pytest.raises(UserError, match="FINDING takes the id of a finding such as f2, not 'x'"):
+        waived(parse_subcommand("waive", ["7", "x"]))
 
 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
         ("restore 2", "loop stop nowhere, then loop restore nowhere 2, and loop --run-id nowhere resumes it"),
-        ("verify", "loop verify nowhere in another terminal"),
+        ("restore x", "NUMBER takes the number of a checkpoint, not 'x'"),
+        ("verify", "loop verify /nowhere"),
+        ("verify --here", "verify takes nothing at the prompt, not '--here'; loop verify nowhere --here"),
+        ("diff 1 x", "UNTIL takes the number of a checkpoint, not 'x'"),
         ("diff 1 2 3", "diff has the wrong number of arguments"),
         ("diff", "/nowhere is gone"),
     ],
