@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from actors.edges import run_lock
@@ -47,11 +48,11 @@ class Pipe:
         """See `ControlClient.ask`."""
         return self._client.ask(request)
 
-    def start(self, *words: str) -> str:
+    def start(self, name: str, command: Sequence[str]) -> str:
         """See `Prompt.start`. The next line is read when it has ended: what it prints is in the order of the lines."""
         running = Background(output.say)
         try:
-            running.start(*words)
+            running.start(name, command)
             running.wait()
         finally:
             running.close()

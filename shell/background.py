@@ -1,4 +1,4 @@
-"""A `loop` command that takes long, started at a prompt. It runs in a process of its own, and a thread shows its lines.
+"""A command that takes long, started at a prompt. It runs in a process of its own, and a thread shows its lines.
 
 One at a time for each prompt. It ends with the prompt, by SIGTERM: the command cleans up as at Ctrl-C. If the prompt's
 process is killed, the command ends by itself when it is done.
@@ -7,7 +7,6 @@ process is killed, the command ends by itself when it is done.
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,26 +20,23 @@ END_PATIENCE_S = 3.0
 class Background:
     """`show` gets each line, in the thread that reads it, and must not block. The other methods are for any thread."""
 
-    def __init__(
-        self, show: Callable[[str], None], program: Sequence[str] = (sys.executable, "-P", "-m", "shell.cli")
-    ) -> None:
+    def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
-        self._program = program
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def start(self, *words: str) -> None:
-        """Starts `loop` with these words. Raises `OperationalError` while one runs, or when it cannot be started."""
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Starts it. Raises `OperationalError` while one runs, or when it cannot be started."""
         with self._lock:
             if self._is_closed:
                 return
             if self._process is not None and self._process.poll() is None:
-                raise OperationalError(f"loop {words[0]} is running: wait for its end")
+                raise OperationalError(f"{name} is running: wait for its end")
             try:
                 self._process = subprocess.Popen(
-                    (*self._program, *words),
+                    command,
                     env=environments.handed_on(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -50,7 +46,7 @@ class Background:
                     start_new_session=True,  # Ctrl-C at the prompt is for the run
                 )
             except OSError as error:
-                raise OperationalError(f"loop {words[0]} cannot be started: {error}") from error
+                raise OperationalError(f"{name} cannot be started: {error}") from error
             self._thread = threading.Thread(target=self._read, args=(self._process,), name="background", daemon=True)
             self._thread.start()
 

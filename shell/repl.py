@@ -13,7 +13,7 @@ import asyncio
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
@@ -97,10 +97,10 @@ class Repl:
         """See `ControlClient.ask`."""
         return self._client.ask(request)
 
-    def start(self, *words: str) -> str:
+    def start(self, name: str, command: Sequence[str]) -> str:
         """See `Prompt.start`."""
-        self._background.start(*words)
-        return f"loop {words[0]} runs beside this prompt"
+        self._background.start(name, command)
+        return f"{name} runs beside this prompt"
 
     def leave(self) -> None:
         """Ends the prompt. Any thread."""

@@ -1,7 +1,12 @@
-"""`loop verify`: repeats a run's checks on the tree that it ended with, and says whether its directory still has it."""
+"""`loop verify`: repeats a run's checks on the tree that it ended with, and says whether its directory still has it.
+
+`python -m shell.verify RUN` is the same as a program; a prompt starts it.
+"""
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,8 +17,9 @@ from actors.edges.checks import TIMEOUT_S, CheckProgress, CheckRun
 from actors.errors import OperationalError
 from actors.machines.checkpoint import Checkpoint
 from actors.machines.run import CheckResult, Phase, RunState
-from shell import checkpoints, run_files
+from shell import checkpoints, output, run_files
 from shell.checkpoints import Place
+from shell.exits import reported
 from shell.run_files import RunFiles
 
 OUTPUTS = "checks"  # in the run's directory
@@ -167,3 +173,24 @@ def _run(found: RunFiles, state: RunState, cwd: Path, tell: Callable[[str], None
         name="verify",
     )
     return checks.run(show) or ()
+
+
+def show(run: str, *, here: bool, is_json: bool) -> int:
+    """Repeats the checks of the run that the user means, and prints how they end. Returns an exit status."""
+    # As Ctrl-C: the check's processes and the temporary worktree go first.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    done = verify(run_files.choose(run, running=False), here=here, tell=output.note if is_json else output.say)
+    if is_json:
+        output.say_json(done.as_json())
+    else:
+        for each in done.results:
+            if each.exit_code != 0:
+                output.say(each.output_tail.rstrip())
+        output.say_lines(done.lines())
+    return 0 if done.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(reported(lambda: show(sys.argv[1], here=False, is_json=False)))

@@ -22,6 +22,7 @@ AGENTS = Command(
         "Actions: list (the default); update, which asks the public registry of the Agent Client Protocol; "
         "add NAME, which writes a known agent to ~/.loop/config.toml. A known agent whose program is on your "
         "PATH needs no configuration: loop --agent gemini.",
+        shown="[list | update | add NAME]",
     ),
     once=_agents,
 )

@@ -6,7 +6,7 @@ imports in its function what it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -29,9 +29,9 @@ class Prompt(Protocol):
     def leave(self) -> None:
         """Ends the prompt; the run continues."""
 
-    def start(self, *words: str) -> str:
-        """Has `loop` with these words run beside the prompt; what it prints is shown. Returns what is to be said at
-        once. Raises `OperationalError`.
+    def start(self, name: str, command: Sequence[str]) -> str:
+        """Runs the program beside the prompt, which shows what it prints. Returns what is to be said at once. Raises
+        `OperationalError`.
         """
 
 

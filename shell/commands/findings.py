@@ -116,6 +116,7 @@ WAIVE = Command(
         ("--json",),
         "Without RUN it is the one that is running here: loop waive f2 next week. A reviewer is not to raise it again "
         "until that code changes. loop findings shows the ids.",
+        shown="[RUN] FINDING [REASON]",
     ),
     once=_waive,
 )

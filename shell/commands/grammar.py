@@ -74,12 +74,19 @@ class Subcommand(NamedTuple):
     flags: tuple[str, ...] = ("--json",)
     more: str = ""  # shown by its own help alone
     actions: tuple[str, ...] = ()  # what ACTION can be
+    shown: str = ""  # its words in its usage, where `takes` does not say enough
 
     @property
     def words(self) -> str:
-        """The subcommand and its words, without options."""
-        words = (f"[{word.upper()}]" if word in OPTIONAL else word.upper() for word in self.takes)
-        return " ".join(["loop", self.name, *words])
+        """The subcommand and its words, without options. A word before one that is needed cannot be left out."""
+        if self.shown:
+            return f"loop {self.name} {self.shown}"
+        words: list[str] = []
+        is_needed = False
+        for word in reversed(self.takes):
+            is_needed = is_needed or word not in (*OPTIONAL, MORE)
+            words.append(word.upper() if is_needed or word == MORE else f"[{word.upper()}]")
+        return " ".join(["loop", self.name, *reversed(words)])
 
     @property
     def usage(self) -> str:

@@ -22,6 +22,7 @@ KEYS = Command(
         "Actions: new NAME; list; revoke NAME. new makes the key of a host and prints its file. Take that to the "
         "host, for loop join. A revoked key opens nothing any more. A run that uses it loses the link.",
         ("new", "list", "revoke"),
+        shown="new NAME | list | revoke NAME",
     ),
     once=_keys,
 )

@@ -87,6 +87,7 @@ MAIL = Command(
         "a dead, suppressed, dropped or held mail now; drop ID [REASON]. The beginning of an id is enough. "
         "The mail of a run that is not running can only be read.",
         tuple(each.split()[0] for each in MAIL_USAGE.split(" | ")),
+        shown=MAIL_USAGE,
     ),
     once=_mail,
 )

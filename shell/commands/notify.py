@@ -22,6 +22,7 @@ NOTIFY = Command(
         "loop notify test sends one notification every way that [notify] in ~/.loop/config.toml has: command, "
         "webhook, desktop; those of a repository's .loop.toml if you trust it. Exit status 0: each arrived.",
         ("test",),
+        shown="test",
     ),
     once=_notify,
 )

@@ -23,6 +23,7 @@ PROMPTS = Command(
         "placeholders, and where each comes from. loop prompts copy [NAME...] DIR writes the built-in ones to NAME.md "
         "in that directory, and overwrites nothing. A file counts once [prompts] in a configuration file names it.",
         ("show", "list", "copy"),
+        shown="show [NAME] | list | copy [NAME...] DIR",
     ),
     once=_prompts,
 )

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 from actors.errors import UserError
-from shell import output
 from shell.commands.base import Command, Prompt
 from shell.commands.grammar import Invocation, Subcommand
 
 
 def _verify(invocation: Invocation) -> int:
-    import signal
+    from shell import verify
 
-    from shell import run_files, verify
-
-    # As Ctrl-C: the check's processes and the temporary worktree go first.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-    found = run_files.choose(invocation.run, running=False)
-    tell = output.note if invocation.json else output.say
-    done = verify.verify(found, here=invocation.here, tell=tell)
-    if invocation.json:
-        output.say_json(done.as_json())
-    else:
-        for each in done.results:
-            if each.exit_code != 0:
-                output.say(each.output_tail.rstrip())
-        output.say_lines(done.lines())
-    return 0 if done.passed else 1
+    return verify.show(invocation.run, here=invocation.here, is_json=invocation.json)
 
 
 def _type_verify(prompt: Prompt, rest: str) -> str:
@@ -38,7 +23,8 @@ def _type_verify(prompt: Prompt, rest: str) -> str:
     run_id = prompt.directory.name
     if rest:
         raise UserError(f"verify takes nothing at the prompt, not {rest!r}; loop verify {run_id} --here is a command")
-    return prompt.start("verify", f"{prompt.directory.parent.name}/{run_id}")
+    command = (sys.executable, "-P", "-m", "shell.verify", f"{prompt.directory.parent.name}/{run_id}")
+    return prompt.start("verify", command)
 
 
 VERIFY = Command(

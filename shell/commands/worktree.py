@@ -52,6 +52,7 @@ WORKTREE = Command(
         "unless --ignored is given. Its branch goes if a remote, a tag or another branch has all its commits. "
         "--dry-run only says what clean would remove or keep, and why.",
         ("list", "clean"),
+        shown="list | clean [RUN...]",
     ),
     once=_worktree,
 )

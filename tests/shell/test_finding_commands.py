@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ class FakePrompt:
         self.asked.append(request)
         return Done(text="iteration 2 of 20: waits for codex")
 
-    def start(self, *words: str) -> str:
-        return f"loop {' '.join(words)}"
+    def start(self, name: str, command: Sequence[str]) -> str:
+        return f"{name}: {' '.join(command[-2:])}"
 
     def leave(self) -> None:
         raise AssertionError("nobody leaves")
@@ -88,7 +89,7 @@ def test_what_waive_lacks_is_said_in_one_line() -> None:
     [
         ("restore 2", "loop stop nowhere, then loop restore nowhere 2, and loop --run-id nowhere resumes it"),
         ("restore x", "NUMBER takes the number of a checkpoint, not 'x'"),
-        ("verify", "loop verify /nowhere"),
+        ("verify", "verify: shell.verify /nowhere"),
         ("verify --here", "verify takes nothing at the prompt, not '--here'; loop verify nowhere --here"),
         ("diff 1 x", "UNTIL takes the number of a checkpoint, not 'x'"),
         ("diff 1 2 3", "diff has the wrong number of arguments"),

@@ -57,7 +57,7 @@ def test_options_come_after_the_word_in_any_order(words: str, meant: Invocation)
         (["diff", "1", "0", "-1"], "loop diff has no option '-1'"),
         (["diff", "1", "0", "1.5"], "UNTIL takes the number of a checkpoint, not '1.5'"),
         (["restore", "1", "two"], "NUMBER takes the number of a checkpoint, not 'two': loop restore RUN NUMBER"),
-        (["keys"], "loop keys needs ACTION, one of new, list, revoke: loop keys ACTION ..."),
+        (["keys"], "loop keys needs ACTION, one of new, list, revoke: loop keys new NAME | list | revoke NAME"),
         (["worktree", "claen"], "loop worktree has no 'claen' (did you mean clean?), only list, clean; a task"),
         (["mail", "the", "report"], "loop mail has no 'the', only list, show"),
         (["config", "foo"], "loop config takes no further words, but got 'foo': loop config [OPTIONS]"),
