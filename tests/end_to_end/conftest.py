@@ -7,6 +7,7 @@ import pytest
 
 from actors.embedded.scenario_file import SHIPPED
 from tests.lab.demo_repo import DEMO_TASK
+from tests.lab.turns import held
 from tests.lab.world import CHECK, Loop, World
 
 __all__ = ["APPROVED", "CHECK", "TASK", "UNPUBLISHED", "Loop", "World", "play_brief", "play_task"]
@@ -76,7 +77,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     for loop in made.loops:
         loop.end()
     try:
-        made.wait_until_empty(10)
+        made.wait_until_empty()
     finally:
         made.end()
 
@@ -99,9 +100,13 @@ def hanging(world: World) -> World:
 
 @pytest.fixture
 def real(world: World, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The world with the real codex (worker) and claude (reviewer), and the demo scenario for their model.
+    """The world with the real codex (worker) and claude (reviewer), and the demo scenario for their model. The reviewer
+    writes to the worker when that one's own review is over: its message begins a turn of its own.
 
     Codex has its own default model, unless the test gives another as this fixture's parameter.
     """
-    with world.play_real(DEMO, getattr(request, "param", "")):
+    verdict = """grep -q '"reviewer": "codex"' "$HOME"/.loop/runs/*/*/transcript.jsonl"""
+    scenario = world.base / "real.toml"
+    scenario.write_text(held(DEMO.read_text(), "Review round 1", "python3 -m unittest", verdict))
+    with world.play_real(scenario, getattr(request, "param", "")):
         yield world

@@ -1,4 +1,8 @@
-"""A `loop` in a real pseudo-terminal: typed at, and read until something stands there."""
+"""A `loop` in a real pseudo-terminal: typed at, and read until something stands there.
+
+What several processes say comes in any order (`expect_all`), and what is asked about may still be on its way
+(`ask_until`).
+"""
 
 import re
 import sys
@@ -7,8 +11,8 @@ from contextlib import suppress
 import pexpect
 
 from tests.end_to_end.conftest import World
+from tests.lab.world import PATIENCE_S
 
-PATIENCE_S = 30
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
 
 
@@ -42,12 +46,28 @@ class Terminal:
         self.seen += text
         return _CONTROL.sub("", text)
 
+    def expect_all(self, *patterns: str) -> None:
+        """Waits for all of them, in any order. No two of them fit the same text."""
+        left = list(patterns)
+        while left:
+            self.expect("|".join(f"(?P<p{number}>{pattern})" for number, pattern in enumerate(left)))
+            found = self.child.match
+            left = [pattern for number, pattern in enumerate(left) if found[f"p{number}"] is None]
+
     def type(self, line: str) -> None:
         self.child.sendline(line)
 
     def ask(self, line: str, pattern: str) -> str:
         self.type(line)
         return self.expect(pattern)
+
+    def ask_until(self, line: str, pattern: str, before: str) -> None:
+        """Repeats the line until its answer fits the pattern. `before` fits the answers until then."""
+        self.type(line)
+        self.expect(f"(?P<found>{pattern})|{before}")
+        while self.child.match["found"] is None:
+            self.type(line)
+            self.expect(f"(?P<found>{pattern})|{before}")
 
     def control(self, letter: str) -> None:
         self.child.sendcontrol(letter)
@@ -56,6 +76,7 @@ class Terminal:
         """The exit status, once all that it says is read."""
         self.child.expect(pexpect.EOF)
         self.seen += str(self.child.before)
+        self.child.wait()  # `close` would end it when it is not gone at once
         self.child.close()
         return self.child.exitstatus
 

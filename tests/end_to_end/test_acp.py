@@ -12,7 +12,7 @@ from acp import RequestError
 from tests.end_to_end.conftest import TASK, World
 from tests.lab import third_party
 from tests.lab.acp_client import WAIT, editor
-from tests.lab.world import CHECK, LOOP, SCENARIOS
+from tests.lab.world import CHECK, LOOP, PATIENCE_S, SCENARIOS
 
 EMBEDDED = ("--agent", "embedded", "--review-plan", "none", "--check", "true")
 
@@ -93,7 +93,7 @@ def test_a_prompt_is_a_run_and_the_next_prompt_its_next_task(world: World):
 
     asyncio.run(drive())
     assert world.manifest()["state"] == "completed"
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 def test_a_question_of_the_run_is_a_permission_request_and_its_answer_a_verdict(world: World):
@@ -116,7 +116,7 @@ def test_a_question_of_the_run_is_a_permission_request_and_its_answer_a_verdict(
 
     asyncio.run(drive())
     assert [line["status"] for line in world.transcript() if line.get("reviewer") == "human"] == ["pass"]
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 def test_a_headless_session_asks_nothing_and_says_that_it_is_out_of_iterations(world: World):
@@ -154,7 +154,7 @@ def test_a_cancelled_run_stops_in_order_and_the_next_prompt_resumes_it(world: Wo
             assert await zed.gone() == 0
 
     asyncio.run(drive())
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 def test_a_question_that_is_open_at_a_cancel_is_no_answer(world: World):
@@ -190,7 +190,7 @@ def test_a_client_that_is_gone_leaves_a_stopped_run_that_another_client_loads(wo
                 assert await zed.gone() == 0
             with pytest.raises((ConnectionError, RequestError)):
                 await turn
-        world.wait_until_empty(15)
+        world.wait_until_empty()
         assert world.manifest()["state"] == "stopped"
         (world.project / "go").touch()
         async with editor(world, *EMBEDDED) as zed:
@@ -204,7 +204,7 @@ def test_a_client_that_is_gone_leaves_a_stopped_run_that_another_client_loads(wo
             assert await zed.gone() == 0
 
     asyncio.run(drive())
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 def test_a_run_of_a_terminal_is_attached_to_and_continues_without_the_client(world: World):
@@ -253,7 +253,7 @@ def test_what_cannot_start_is_an_error_with_its_cause_and_leaves_nothing(world: 
 
     asyncio.run(drive())
     assert list((world.home / ".loop" / "runs").glob("*/*")) == []
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 def test_a_run_that_cannot_continue_is_an_error_with_its_cause(world: World):
@@ -271,7 +271,7 @@ def test_a_run_that_cannot_continue_is_an_error_with_its_cause(world: World):
             assert await harness.gone() == 0
 
     asyncio.run(drive())
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 MALFORMED = [b"no json", b"{}", b'{"id": 1}', b"[1]", b"\xff", b'{"method": 1, "id": 2}', b"[" * 100_000]
@@ -282,8 +282,12 @@ def test_malformed_input_costs_a_line_each_and_is_survived(world: World):
     lines = [*MALFORMED, json.dumps(known).encode()]
     done = subprocess.run(
         [*LOOP, "acp", *EMBEDDED],
-        input=b"\n".join(lines) + b"\n", capture_output=True, env=world.environment, cwd=world.project, timeout=60,
-    )  # fmt: skip
+        input=b"\n".join(lines) + b"\n",
+        capture_output=True,
+        env=world.environment,
+        cwd=world.project,
+        timeout=PATIENCE_S,
+    )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= len(MALFORMED)
@@ -294,7 +298,12 @@ def test_malformed_input_costs_a_line_each_and_is_survived(world: World):
 
 def test_a_terminal_is_no_client(world: World):
     done = subprocess.run(
-        [*LOOP, "acp"], stdin=subprocess.DEVNULL, capture_output=True, env=world.environment, text=True, timeout=60
+        [*LOOP, "acp"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=world.environment,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("[loop] error: stdin is no pipe: an editor")
@@ -311,13 +320,13 @@ def test_a_client_of_others_runs_a_pair(world: World):
     words = ["--agent", agent, "--cwd", str(world.project), "--format", "json", "--json-strict"]
     done = subprocess.run(
         [ACPX, *words, "exec", "Greet politely"],
-        stdin=subprocess.DEVNULL, capture_output=True, env=world.environment, text=True, timeout=90,
+        stdin=subprocess.DEVNULL, capture_output=True, env=world.environment, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["result"]["stopReason"] == "end_turn"
     assert last["result"]["_meta"]["loop"]["state"] == "completed"
-    world.wait_until_empty(10)
+    world.wait_until_empty()
 
 
 @pytest.mark.real_agents
@@ -337,4 +346,4 @@ def test_the_real_codex_and_claude_are_one_agent_of_an_editor(world: World):
 
     with world.play_real(SCENARIOS / "bench.toml"):
         asyncio.run(drive())
-        world.wait_until_empty(10)
+        world.wait_until_empty()

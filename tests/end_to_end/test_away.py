@@ -48,7 +48,8 @@ def test_an_agent_that_is_away_is_watched_and_steered_as_one_at_home(tmp_path: P
                 own.ask("resume", "iteration 2 of 3")
                 own.expect("at work")
                 own.ask("inspect worker __import__('loguru').logger.warning('slow today')", "None")
-                own.ask("log worker", r"worker#1 +WARNING slow today")
+                # Its log comes on a way of its own.
+                own.ask_until("log worker", r"worker#1 +WARNING slow today", r"worker#1 +INFO")
                 own.ask("review", "iteration 2 of 3")
                 gate.open()
                 own.expect("review round 1: waits for")
@@ -60,4 +61,4 @@ def test_an_agent_that_is_away_is_watched_and_steered_as_one_at_home(tmp_path: P
             trees = os.fspath(Path(host.host.root) / "trees")
             for name in ("hooks", "checks"):
                 assert {line.startswith(trees) for line in (world.base / name).read_text().splitlines()} == {True}
-            assert host.left() == []
+            assert host.left_at_last() == []

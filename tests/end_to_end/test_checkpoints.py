@@ -183,7 +183,7 @@ def test_a_verification_that_is_killed_or_ended_leaves_nothing_and_the_next_one_
         assert "locked loop verify" in run_git(world.project, "worktree", "list", "--porcelain")
         verifying.signal(number)
         verifying.wait()
-        world.wait_until_empty(30)
+        world.wait_until_empty()
     assert run_git(world.project, "worktree", "list").count("\n") == 0
     hold.unlink()
     assert "the check passes in a temporary worktree" in loop(world, "verify", "1")

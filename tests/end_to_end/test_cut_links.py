@@ -58,4 +58,4 @@ def test_a_cut_of_five_seconds_costs_no_actor_and_nothing_is_sent_twice(tmp_path
         assert set(incarnations(world).values()) == {1}, loop.output
         assert "given up" not in loop.output
         assert wrong(world, host) == []
-        assert host.left() == []
+        assert host.left_at_last() == []

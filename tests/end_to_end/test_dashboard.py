@@ -1,7 +1,6 @@
 """`loop dashboard` beside real runs: printed, as JSON, and live on a real screen, tmux's."""
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -11,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.drawn import Drawn
 from tests.end_to_end.conftest import TASK, Loop, World
-
-PATIENCE_S = 60
+from tests.lab.world import PATIENCE_S
 
 
 def printed(world: World, *words: str, columns: int = 100) -> str:
@@ -70,7 +69,7 @@ def test_a_root_that_stands_still_is_said_to_and_one_that_was_killed_is_down(han
         run.signal(signal.SIGCONT)
     run.signal(signal.SIGKILL)
     run.wait()
-    hanging.wait_until_empty(20)
+    hanging.wait_until_empty()
     (shown,) = as_json(hanging)["runs"]
     assert (shown["running"], shown["state"], shown["report"]["root_pid"]) == (False, "working", 0)
     lines = printed(hanging, "--once").splitlines()
@@ -93,7 +92,7 @@ class Screen:
 
     def tmux(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=60
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE_S
         )
         return done.stdout
 
@@ -220,6 +219,7 @@ def test_its_tmux_sessions_are_shown_with_how_to_attach(hanging: World, tmp_path
 def test_sigterm_leaves_the_terminal_as_it_was(hanging: World, open_screen: Open):
     screen = open_screen(hanging)
     screen.shows("No run yet")
-    (dashboard,) = [each for each in hanging.survivors() if each.cmdline()[-1:] == ["dashboard"]]
-    os.kill(dashboard.pid, signal.SIGTERM)
+    # The child of the pane's shell. What it forks has its command line for a moment.
+    (dashboard,) = psutil.Process(int(screen.tmux("display-message", "-p", "-t", "=d:", "#{pane_pid}"))).children()
+    dashboard.terminate()
     screen.until(lambda shown: shown.startswith("left with "))

@@ -15,8 +15,8 @@ from playwright.sync_api import Page, WebSocket, sync_playwright
 
 from actors.edges.doorkeeper import MOST_WAITING
 from tests.end_to_end.conftest import TASK, Loop, World
+from tests.lab.world import PATIENCE_S
 
-PATIENCE_S = 60
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -110,7 +110,7 @@ def test_nothing_is_left_of_it_when_it_is_killed(embedded: World, browser: Brows
     assert len(embedded.survivors()) > 1
     loop.signal(signal.SIGKILL)
     loop.wait()
-    embedded.wait_until_empty(20)
+    embedded.wait_until_empty()
 
 
 def status(url: str, **headers: str) -> int:

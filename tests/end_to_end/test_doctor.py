@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from actors.edges import processes
 from tests.end_to_end.conftest import DEMO, TASK, Loop, World
 from tests.end_to_end.terminal import Terminal
 from tests.lab.offline_home import TOKEN
+from tests.lab.world import PATIENCE_S, kill
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_a_program_that_hangs_holds_up_nobody_and_is_ended(world: World):
     assert loop.wait() == 1
     assert "cannot tell whether it is logged in: no answer in 10 s" in line(loop, "gh")
     assert line(loop, "ports").startswith("ok ports ")
-    world.wait_until_empty(5)
+    world.wait_until_empty()
 
 
 @pytest.mark.parametrize(
@@ -192,20 +192,15 @@ def kill_so_that_something_is_left(world: World, loop: Loop) -> list[int]:
     """
     loop.wait_for("are ready")
     loop.wait_for("embedded +session ")
-    worker = psutil.Process(loop.pid_of("worker", "dead"))
-    kept = [worker, *worker.children()]
-    assert len(kept) == 2
+    kept = [psutil.Process(loop.pid_of("worker", "dead")), loop.agent_of("worker", "dead")]
     root = psutil.Process(loop.process.pid)
     others = [each for each in root.children(recursive=True) if each not in kept]
     for process in (*kept, root):
         process.send_signal(signal.SIGSTOP)
-    for process in (*root.children(), root):
-        process.kill()
+    kill((*root.children(), root))
     loop.process.wait()
-    for process in others:
-        with suppress(psutil.NoSuchProcess):  # they see the end of the two by themselves
-            process.kill()
-    assert all(processes.wait_ended(each.pid, 10) for each in others)
+    kill(others)  # they see the end of the two by themselves
+    assert all(processes.wait_ended(each.pid, PATIENCE_S) for each in others)
     return [each.pid for each in kept]
 
 
@@ -255,7 +250,7 @@ def test_on_a_terminal_it_asks_before_it_cleans_up(hanging: World, answer: str, 
     loop.wait_for("iteration|planning: waits for")
     loop.signal(signal.SIGKILL)
     loop.process.wait()
-    hanging.wait_until_empty(10)
+    hanging.wait_until_empty()
     terminal = Terminal(hanging, "doctor")
     try:
         assert "its root process is gone" in terminal.expect(r"clean up 1 of these leftovers\? \[y/N\]")
@@ -318,7 +313,7 @@ def test_a_tmux_session_in_which_nothing_runs_any_more_is_ended_and_others_are_n
         tmux("new-session", "-d", "-s", "mine", "sleep 1000").wait()
         pane = tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_pid}")
         pane.wait()
-        processes.wait_ended(int(pane.lines[0]), 60)
+        assert processes.wait_ended(int(pane.lines[0]), PATIENCE_S)
         report = embedded.run("doctor")
         assert "project-loop-1 shows how run 1 ended, and nothing runs in it; loop doctor --fix" in report.output
         fixed = embedded.run("doctor", "--fix")

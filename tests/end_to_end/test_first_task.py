@@ -30,8 +30,7 @@ def test_on_a_terminal_it_says_how_to_get_tmux_and_waits_for_the_first_task(real
     real.environment["PATH"] = without_tmux
     terminal = Terminal(real)
     assert "apt-get install tmux" in terminal.expect("no workspace: .*tmux.*")
-    terminal.expect("question: What is to be done?")
-    terminal.expect("are ready")
+    terminal.expect_all(r"question: What is to be done\?", "are ready")
     assert real.manifest()["state"] == "input-required"
     terminal.type("/stop")
     assert terminal.wait() == 1

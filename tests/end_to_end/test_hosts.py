@@ -10,7 +10,7 @@ import pytest
 
 from actors.edges import run_dir
 from tests.lab import inspection
-from tests.lab.host_worlds import SCENARIO, TASK, configure, start, world_with_host, world_with_hosts, wrong
+from tests.lab.host_worlds import SCENARIO, TASK, configure, held_world, start, world_with_host, world_with_hosts, wrong
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.ssh_hosts import SHIM, configured, missing, ssh_host
 from tests.lab.stand_in_gh import put_gh
@@ -34,7 +34,7 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         assert "Understood: the empty name is mine to handle" in loop.output
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         assert len(agents) <= len(places)
-        assert host.left() == []
+        assert host.left_at_last() == []
         manifest = run_dir.read_manifest(world.run_directory())
         assert manifest is not None
         assert manifest["places"] == dict(place.split("=") for place in places)
@@ -45,13 +45,13 @@ def test_a_submitted_run_has_its_agents_where_they_were_placed(tmp_path: Path):
         submitted = world.run("submit", "--agent", "embedded", "--place", "worker=big", "--check", CHECK, TASK)
         assert submitted.process.returncode == 0, submitted.output
         serve = world.start("serve")
-        serve.wait_for("/1 loop +over: completed", 90)
+        serve.wait_for("/1 loop +over: completed")
         (tree,) = (host.folder / "loop" / "trees").glob("*/1/*")
         assert (tree.name, 'f"Hello, {name' in (tree / "greeting.py").read_text()) == ("worker", True)
         assert world.manifest()["places"] == {"worker": "big"}
         serve.signal(signal.SIGTERM)
         assert serve.wait() == 0
-        assert host.left() == []
+        assert host.left_at_last() == []
 
 
 def test_both_agents_work_on_two_hosts(tmp_path: Path):
@@ -68,7 +68,7 @@ def test_both_agents_work_on_two_hosts(tmp_path: Path):
         ]
         assert [(host.folder / "loop" / "trees").stat().st_mode & 0o777 for host in hosts] == [0o700, 0o700]
         assert wrong(world, *hosts) == []
-        assert [host.left() for host in hosts] == [[], []]
+        assert [host.left_at_last() for host in hosts] == [[], []]
 
 
 @pytest.mark.real_agents
@@ -92,7 +92,7 @@ def test_the_real_codex_and_claude_finish_a_task_where_they_are_placed(tmp_path:
                 sessions = {"claude": host.home / ".claude" / "projects", "codex": host.home / ".codex" / "sessions"}
                 assert [name for name, folder in sessions.items() if folder.is_dir()] == [agents[host.name]]
             assert wrong(world, *hosts) == []
-            assert [host.left() for host in hosts] == [[] for _ in hosts]
+            assert [host.left_at_last() for host in hosts] == [[] for _ in hosts]
 
 
 def test_the_pull_request_of_a_worker_that_is_away_is_opened_from_home(tmp_path: Path):
@@ -175,7 +175,7 @@ def test_a_host_that_does_not_come_back_is_replaced_by_home_and_nobody_works_the
 
 
 def test_kills_of_an_actor_a_shim_and_the_root_cost_nothing(tmp_path: Path):
-    with world_with_host(tmp_path) as (world, host):
+    with held_world(tmp_path, "Draft pull request", "git checkout") as (world, host, go):
         loop = start(world, "worker=big")
         loop.wait_for("iteration 1 of 20: waits for embedded")
         loop.kill("worker")
@@ -184,9 +184,10 @@ def test_kills_of_an_actor_a_shim_and_the_root_cost_nothing(tmp_path: Path):
         loop.wait_for("review round 2: waits for")
         loop.signal(signal.SIGKILL)
         loop.wait()
+        go.touch()
         loop = world.start("--agent", "embedded", "--run-id", "1")
         loop.wait_for_approval()
-        assert host.left() == []
+        assert host.left_at_last() == []
         assert wrong(world, host) == []
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.lab import slow_cable
 from tests.lab.host_worlds import configure, start, world_with_host, world_with_hosts, wrong
 from tests.lab.ssh_hosts import SHIM, SshHost, missing, run
-from tests.lab.world import Loop, World
+from tests.lab.world import PATIENCE_S, Loop, World
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -32,7 +32,7 @@ DONE = "completed: review approved"
 def wait_until_back(loop: Loop, times: int) -> None:
     """Waits until the host is back for that many times in this run."""
     back = lambda: sum("host big is back" in line for line in loop.lines) >= times  # noqa: E731
-    assert loop.wait_until(back, 60.0), loop.output
+    assert loop.wait_until(back, PATIENCE_S), loop.output
     assert back(), loop.output
 
 
@@ -55,7 +55,7 @@ def test_a_stop_a_half_open_link_a_cut_and_a_reboot_cost_no_turn_also_with_a_clo
             loop.wait_for(point)
             blow()
             noticed = lambda number=number: sum("actors are given up in" in each for each in loop.lines) >= number  # noqa: E731
-            assert loop.wait_until(noticed, 60.0), loop.output
+            assert loop.wait_until(noticed, PATIENCE_S), loop.output
             mend()
             wait_until_back(loop, number)
         loop.wait_for("review round 2: waits for")
@@ -65,7 +65,7 @@ def test_a_stop_a_half_open_link_a_cut_and_a_reboot_cost_no_turn_also_with_a_clo
         assert len(stopped) >= 2
         assert "is given up:" not in loop.output
         assert wrong(world, host) == []
-        assert host.left() == []
+        assert host.left_at_last() == []
 
 
 def lost(host: SshHost, *, to_host: bool) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -77,10 +77,10 @@ def lost(host: SshHost, *, to_host: bool) -> tuple[Callable[[], None], Callable[
 def test_a_link_with_a_delay_of_200_ms_and_losses_of_5_percent_only_takes_longer(tmp_path: Path):
     with world_with_hosts(tmp_path, "big", slow=(0.1, 0.05), stop_after_s=20.0, lost_after_s=40.0) as (world, [host]):
         loop = start(world, "reviewer=big")
-        assert loop.wait(120.0) == 0, loop.output
+        assert loop.wait() == 0, loop.output
         assert DONE in loop.output
         assert wrong(world, host) == []
-        assert host.left() == []
+        assert host.left_at_last() == []
 
 
 def test_the_work_of_a_host_that_was_replaced_is_kept_aside_when_it_is_back(tmp_path: Path):
@@ -104,7 +104,7 @@ def test_the_work_of_a_host_that_was_replaced_is_kept_aside_when_it_is_back(tmp_
         ref = git(world, "for-each-ref", "--format=%(refname)", "refs/loop/1/salvage")
         assert "after the link was cut" in git(world, "show", f"{ref.splitlines()[0]}:only-there.txt")
         assert wrong(world, host) == []
-        assert host.left() == []
+        assert host.left_at_last() == []
 
 
 def git(world: World, *words: str) -> str:
@@ -186,7 +186,7 @@ def test_a_host_that_cannot_be_used_as_it_is_is_one_line_that_says_what_to_do(
             loop.output
         )
         assert "Traceback" not in loop.output
-        assert host.left() == []
+        assert host.left_at_last() == []
 
 
 @contextmanager
@@ -210,7 +210,7 @@ def test_a_full_disk_there_is_one_line_and_the_task_continues_when_there_is_room
         assert loop.wait() != 0
         assert "host big: its disk is full: make room there" in loop.output
         assert "Traceback" not in loop.output
-        assert host.left() == []
+        assert host.left_at_last() == []
         run("mount", "-o", "remount,size=64m,nr_inodes=9999", str(host.folder / "loop"))
         configure(world, host)
         loop = world.start("--agent", "embedded", "--run-id", "1")

@@ -17,6 +17,8 @@ from actors.edges import join_keys
 from supervisor.hosts import code
 from tests.end_to_end.test_moves import place
 from tests.lab.inspection import inspect
+from tests.lab.joined_hosts import free_port
+from tests.lab.turns import held
 from tests.lab.world import CHECK, LOOP, Loop, World
 
 TASK = "Make greet() polite: greet('Ada') must return 'Hello, Ada!'."
@@ -27,16 +29,11 @@ REVOKED = {"stop_after_s": 5.0, "lost_after_s": 12.0}
 LATE = {"stop_after_s": 5.0, "lost_after_s": 120.0}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
 class JoinWorld:
     """A home that listens for `big`, and the machine of `big`."""
 
     def __init__(self, world: World, lease: dict[str, float]) -> None:
-        self.world, self.port = world, free_port()
+        self.world, self.port = world, free_port("127.0.0.1")
         self.far = world.base / "far"
         self.far.mkdir()
         world.play_embedded(SCENARIO)
@@ -58,6 +55,13 @@ class JoinWorld:
     def join(self, key: Path | None = None, port: int = 0) -> Loop:
         words = ("join", f"127.0.0.1:{port or self.port}", "--key", str(key or self.key))
         return self.world.start_program(*LOOP, *words, HOME=str(self.far), cwd=str(self.far))
+
+    def hold(self) -> Path:
+        """The worker waits in its first iteration until there is this file."""
+        go, scenario = self.world.base / "go", self.world.base / "held.toml"
+        scenario.write_text(held(SCENARIO.read_text(), "Iteration 1", "python3 -m unittest", go))
+        self.world.play_embedded(scenario)
+        return go
 
     def greeting(self) -> str:
         return (self.world.project / "greeting.py").read_text()
@@ -116,11 +120,11 @@ def test_a_run_completes_on_a_host_that_has_dialled_in_and_nothing_passes_in_pla
         assert "embedded-reviewer -> embedded: greeting.py: greet" in loop.output  # mail, there and back
         assert 'f"Hello, {name' in there.greeting()
         assert list((there.far / "loop" / "trees").rglob("greeting.py"))
-        host.wait_for("dialling until a run there waits")
+        host.wait_for("dialling until a run there waits", after="joined 127.0.0.1:")
         assert psutil.Process(host.process.pid).children() == []
         host.signal(signal.SIGTERM)
         assert host.wait() == 0
-        there.world.wait_until_empty(10.0)
+        there.world.wait_until_empty()
         tap.close()
         for passed in tap.passed.values():
             assert len(passed) > 10_000
@@ -156,6 +160,7 @@ def test_a_wrong_key_is_said_on_both_sides_and_the_right_one_is_let_in(tmp_path:
 
 def test_a_revoked_key_ends_the_link_of_a_run_which_continues_at_home(tmp_path: Path):
     with joining(tmp_path, REVOKED) as there:
+        go = there.hold()
         host = there.join()
         host.wait_for("nobody answers at")
         loop = there.run("worker=big")
@@ -165,8 +170,9 @@ def test_a_revoked_key_ends_the_link_of_a_run_which_continues_at_home(tmp_path: 
         assert host.wait() == 1
         assert "home refuses this host: the key of big is revoked" in host.output
         loop.wait_for("host big is given up: worker continue")
+        go.touch()
         loop.wait_for_approval()
-        there.world.wait_until_empty(10.0)
+        there.world.wait_until_empty()
 
 
 def test_a_host_that_never_joins_is_replaced_by_home(tmp_path: Path):
@@ -221,11 +227,12 @@ def test_an_agent_moves_to_a_host_that_dials_in_and_home_while_the_run_is_runnin
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
         host.signal(signal.SIGTERM)
         assert host.wait() == 0
-        there.world.wait_until_empty(10.0)
+        there.world.wait_until_empty()
 
 
 def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tmp_path: Path):
     with joining(tmp_path) as there:
+        go = there.hold()
         first = there.join()
         loop = there.run("worker=big")
         loop.wait_for("iteration 1 of 20: waits for embedded")
@@ -233,6 +240,7 @@ def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tm
         assert first.wait() == 1
         assert first.lines[-1].endswith("home refuses this host: big has dialled in again, with another loop join")
         loop.wait_for("host big: big has dialled in again, with another loop join")
+        go.touch()
         loop.wait_for_approval()
         assert "is another machine now" not in loop.output
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []

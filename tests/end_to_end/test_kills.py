@@ -6,10 +6,11 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.end_to_end.conftest import CHECK, TASK, Loop, World
+from tests.end_to_end.conftest import CHECK, DEMO, TASK, Loop, World
+from tests.lab.turns import held
+from tests.lab.world import PATIENCE_S
 
 # Ten points of the run, by the line that is shown when it is reached.
 POINTS = [
@@ -25,6 +26,16 @@ POINTS = [
     r"draft pull request: waits for embedded",
 ]
 ACTORS = ["run", "worker", "reviewer", "bridge", "persistence"]
+
+
+@pytest.fixture
+def go(world: World) -> Path:
+    """The run ends once there is this file: it is killed as often as a test wants, however late that is."""
+    made = world.base / "go"
+    scenario = world.base / "held.toml"
+    scenario.write_text(held(DEMO.read_text(), "Draft pull request", "git checkout", made))
+    world.play_embedded(scenario)
+    return made
 
 
 def prompts_in_transcripts(home: Path) -> Counter[str]:
@@ -59,46 +70,46 @@ def wait_for_point(loop: Loop, number: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(len(ACTORS)), ids=ACTORS)
-def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(embedded: World, first: int):
+def test_actors_that_are_killed_one_after_another_cost_the_run_nothing(world: World, go: Path, first: int):
     """Over all parameters, each actor at each point."""
-    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop = world.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for("are ready")  # actors start side by side: the first lines may come before the last of them is up
     for number in range(len(POINTS)):
         actor = ACTORS[(first + number) % len(ACTORS)]
         wait_for_point(loop, number)
         loop.kill(actor)
-        loop.wait_for(f"{actor} ended: crash .signal 9")
+        times = number // len(ACTORS) + 1
+        ended = lambda actor=actor: sum(f"{actor} ended: crash (signal 9" in line for line in loop.lines)  # noqa: E731
+        assert loop.wait_until(lambda ended=ended, times=times: ended() >= times, PATIENCE_S), loop.output
+    go.touch()
     assert loop.wait() == 0, loop.output
-    assert_nothing_lost_or_repeated(embedded)
+    assert_nothing_lost_or_repeated(world)
 
 
 @pytest.mark.parametrize("points", [range(0, 10, 2), range(1, 10, 2)], ids=["even", "odd"])
 def test_a_root_that_is_killed_again_and_again_takes_everything_with_it_and_the_run_goes_on(
-    embedded: World, points: range
+    world: World, go: Path, points: range
 ):
-    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+    loop = world.start("--agent", "embedded", "--check", CHECK, TASK)
     for number in points:
         wait_for_point(loop, number)
         loop.signal(signal.SIGKILL)
         loop.process.wait()
-        embedded.wait_until_empty(2)
-        loop = embedded.start("--agent", "embedded", "--run-id", "1")
+        world.wait_until_empty()
+        loop = world.start("--agent", "embedded", "--run-id", "1")
+    go.touch()
     assert loop.wait() == 0, loop.output
-    assert_nothing_lost_or_repeated(embedded)
-
-
-def forkserver_of(loop: Loop) -> psutil.Process:
-    (forkserver,) = psutil.Process(loop.process.pid).children()
-    return forkserver
+    assert_nothing_lost_or_repeated(world)
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="the forkserver is Linux only; elsewhere there is none to kill")
-def test_a_killed_forkserver_takes_all_actors_with_it_and_the_run_goes_on(embedded: World):
-    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+def test_a_killed_forkserver_takes_all_actors_with_it_and_the_run_goes_on(world: World, go: Path):
+    loop = world.start("--agent", "embedded", "--check", CHECK, TASK)
     loop.wait_for(POINTS[3])
-    forkserver_of(loop).kill()
+    loop.forkserver().kill()
+    go.touch()
     assert loop.wait() == 0, loop.output
-    assert_nothing_lost_or_repeated(embedded)
+    assert_nothing_lost_or_repeated(world)
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="the forkserver is Linux only; elsewhere there is none to stop")
@@ -106,24 +117,21 @@ def test_nothing_outlives_a_killed_root_though_its_forkserver_is_stopped(hanging
     loop = hanging.start("--agent", "embedded", TASK)
     loop.wait_for("are ready")
     loop.wait_for(r"embedded +session ")
-    forkserver_of(loop).suspend()
+    loop.forkserver().suspend()
     loop.signal(signal.SIGKILL)
     loop.process.wait()
-    hanging.wait_until_empty(5)
+    hanging.wait_until_empty()
 
 
-def agent_of(loop: Loop, actor: str) -> psutil.Process:
-    return psutil.Process(loop.pid_of(actor)).children()[0]
-
-
-def test_killed_agents_are_resumed_in_their_sessions(embedded: World):
-    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK)
+def test_killed_agents_are_resumed_in_their_sessions(world: World, go: Path):
+    loop = world.start("--agent", "embedded", "--check", CHECK, TASK)
     for actor, point in (("worker", POINTS[0]), ("worker", POINTS[3]), ("reviewer", POINTS[6])):
         loop.wait_for(point)
         loop.wait_for(r"embedded +session " if actor == "worker" else r"embedded-reviewer session ")
-        agent_of(loop, actor).kill()
+        loop.agent_of(actor).kill()
+    go.touch()
     assert loop.wait() == 0, loop.output
-    assert_nothing_lost_or_repeated(embedded)
+    assert_nothing_lost_or_repeated(world)
 
 
 @pytest.mark.real_agents
@@ -132,19 +140,20 @@ def test_killed_actors_cost_a_run_of_the_real_agents_nothing(real: World):
     for actor, point in (("worker", r"I put comma and exclamation mark"), ("reviewer", r"I run the tests myself")):
         loop.wait_for(point)
         loop.kill(actor)
-    assert loop.wait(100) == 0, loop.output
+    assert loop.wait() == 0, loop.output
     assert real.manifest()["state"] == "completed"
     assert len([line for line in real.transcript() if "from" in line]) == 1
 
 
-def test_the_portable_launcher_survives_the_same(embedded: World):
-    loop = embedded.start("--agent", "embedded", "--check", CHECK, TASK, LOOP_PORTABLE="1")
+def test_the_portable_launcher_survives_the_same(world: World, go: Path):
+    loop = world.start("--agent", "embedded", "--check", CHECK, TASK, LOOP_PORTABLE="1")
     loop.wait_for(POINTS[3])
     loop.kill("worker")
     loop.wait_for(POINTS[8])
     loop.signal(signal.SIGKILL)
     loop.process.wait()
-    embedded.wait_until_empty(5)
-    resumed = embedded.run("--agent", "embedded", "--run-id", "1", LOOP_PORTABLE="1")
+    world.wait_until_empty()
+    go.touch()
+    resumed = world.run("--agent", "embedded", "--run-id", "1", LOOP_PORTABLE="1")
     assert resumed.process.returncode == 0, resumed.output
-    assert_nothing_lost_or_repeated(embedded)
+    assert_nothing_lost_or_repeated(world)

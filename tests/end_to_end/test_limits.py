@@ -1,6 +1,5 @@
 """A provider's limit is waited out, also when both reviewers meet theirs at once; no iteration is spent on it."""
 
-import json
 import re
 import shutil
 import signal
@@ -9,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from shell.control_client import ControlClient, control_endpoint
+from supervisor.control.protocol import GetReport, Report
 from tests.end_to_end.conftest import APPROVED, UNPUBLISHED, Loop, World
+from tests.lab.world import PATIENCE_S
 
 SCENARIO = (
     """
@@ -93,9 +95,9 @@ def test_a_nearly_used_up_window_and_a_limit_are_waited_out_to_the_same_moment_o
 ):
     nearly = (
         '[[turn]]\nrole = "worker"\nwhen = "^Iteration 1"\n[[turn.step]]\nsay = "More is to do."\n'
-        "used = { percent = 97, resets_in_s = 9 }\n"
+        "used = { percent = 97, resets_in_s = 12 }\n"
     )
-    limit = LIMIT % 9 + '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
+    limit = LIMIT % 12 + '[[turn.step]]\nsay = "<promise>DONE</promise>"\n'
     with world.play_real(written(world, nearly + limit + PLAIN % ""), worker=worker) as server:
         loop = world.start("--agent", worker, "-p", "TASK.md")
         loop.wait_for("is used to 97 %")
@@ -158,6 +160,12 @@ def test_a_session_at_its_limit_continues_in_the_next_account(world: World, work
 
 
 def waits_until_ms(world: World) -> int:
-    """When the wait ends, as `loop status` says it."""
-    status = json.loads(world.run("status", "--json").output)
-    return int(status["status"]["waits_until_ms"])
+    """When the wait ends, as the run says it."""
+    client = ControlClient(control_endpoint(world.run_directory()), alive=lambda: True)
+    try:
+        report = client.ask(GetReport(), timeout_s=PATIENCE_S)
+    finally:
+        client.close()
+    assert isinstance(report, Report)
+    assert report.status is not None
+    return report.status.waits_until_ms

@@ -13,8 +13,7 @@ from shell.control_client import ControlClient, control_endpoint
 from supervisor.control.protocol import MailReport, ShowMail
 from tests.end_to_end.conftest import Loop, World
 from tests.end_to_end.terminal import Terminal
-
-PATIENCE_S = 40
+from tests.lab.world import PATIENCE_S
 
 # The worker's own review waits for the file `go`. Meanwhile the reviewer sends three messages: the first waits in the
 # worker's session, the others behind it in the bridge.
@@ -187,7 +186,7 @@ def test_the_mail_of_a_run_that_crashed_or_ended_can_be_read_and_not_changed(
     live = json.loads(desk.mail("list", "--json").output)
     loop.signal(number)
     loop.wait()
-    world.wait_until_empty(10)
+    world.wait_until_empty()
     assert json.loads(desk.mail("list", "--json").output) == live | {"running": False}
     assert desk.mail("list").lines[-1] == "(from the files: the run is not running)"
     assert desk.mail("show", second[:8]).lines[0].startswith(f"mail {second}  embedded-reviewer -> embedded  held")

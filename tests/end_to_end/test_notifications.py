@@ -26,7 +26,8 @@ def configure(world: World, text: str) -> Path:
     got = world.base / "got.jsonl"
     folder = world.home / ".loop"
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / "config.toml").write_text(f"[notify]\ncommand = '(cat; echo) >> {got}'\n{text}\n")
+    command = f"""printf '%s\\n' "$(cat)" >> {got}"""  # a line in one piece, or nothing: it may be killed
+    (folder / "config.toml").write_text(f"[notify]\ncommand = '''{command}'''\n{text}\n")
     return got
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import play_brief
-from tests.lab.world import World
+from tests.lab.world import PATIENCE_S, World
 
 FAULTS = "fault = { status = 529 }", "fault = { drop = true }", "fault = { status = 503 }"
 
@@ -51,7 +51,7 @@ FAULTS
 [[turn.step]]
 send = { target = "worker", message = "it is fine" }
 [[turn.step]] # until it is read: a prompt right behind it would replace its faults
-run = "timeout 60 cat GATE"
+run = "timeout 250 cat GATE"
 [[turn.step]]
 say = "<review>PASS</review>"
 
@@ -60,7 +60,7 @@ when = "^Message from"
 aside = true
 FAULTS
 [[turn.step]] # the message is repeated with each retry, and so is its answer
-run = "test -p GATE && timeout 60 sh -c 'echo it is read > GATE' && rm GATE"
+run = "test -p GATE && timeout 250 sh -c 'echo it is read > GATE' && rm GATE"
 [[turn.step]]
 say = "Understood."
 
@@ -204,10 +204,10 @@ def test_a_real_session_that_is_gone_hands_its_turn_to_a_new_one(world: World, w
     scenario.write_text(LOST + scenario.read_text())
     with world.play_real(scenario, worker=worker) as server:
         loop = world.start("--agent", worker, "-p", "TASK.md")
-        server.wait_for(lambda seen: bool(seen.fault), 60)
+        server.wait_for(lambda seen: bool(seen.fault), PATIENCE_S)
         loop.signal(signal.SIGKILL)
         loop.wait()
-        world.wait_until_empty(10)
+        world.wait_until_empty()
         shutil.rmtree(world.home / sessions)
         loop = world.run("--run-id", "1")
         assert loop.process.returncode == 0, loop.output

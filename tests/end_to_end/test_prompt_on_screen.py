@@ -12,8 +12,8 @@ import pytest
 
 from tests.drawn import Drawn
 from tests.end_to_end.conftest import World
+from tests.lab.world import PATIENCE_S
 
-PATIENCE_S = 40
 SCENARIO = """
 [[turn]]
 when = "."
@@ -35,7 +35,7 @@ class Screen:
 
     def tmux(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=60
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE_S
         )
         return done.stdout
 

@@ -104,8 +104,8 @@ def test_an_agent_with_a_window_of_its_own_leaves_it_for_a_host_and_has_it_again
             for role in ("worker", "reviewer"):
                 assert remembered(server, role) == told(server, role)
             assert "Review round 1 (continued)" in told(server, "reviewer")
-            assert host.left() == []
+            assert host.left_at_last() == []
         finally:
             workspace.tmux("kill-server")
             workspace.drawn.close()
-            world.wait_until_empty(10)
+            world.wait_until_empty()

@@ -15,6 +15,8 @@ from supervisor.control.protocol import Control
 from supervisor.submissions import FILE
 from tests.end_to_end.conftest import CHECK, DEMO, TASK, Loop, World
 from tests.end_to_end.test_kills import prompts_in_transcripts
+from tests.lab.turns import held
+from tests.lab.world import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,13 +28,13 @@ def submit(world: World, *words: str, task: str = TASK) -> Loop:
 
 
 def wait_for_line(loop: Loop, run: str, text: str) -> None:
-    loop.wait_for(rf"/{run} loop +{text}", 90)
+    loop.wait_for(rf"/{run} loop +{text}")
 
 
-def stop(loop: Loop) -> None:
+def stop(loop: Loop, within_s: float = PATIENCE_S) -> None:
     """Asks it to stop, which takes it a second or two."""
     loop.signal(signal.SIGTERM)
-    assert loop.wait(10) == 0, loop.output
+    assert loop.wait(within_s) == 0, loop.output
 
 
 def index(loop: Loop, pattern: str) -> int:
@@ -78,6 +80,9 @@ def test_what_was_submitted_before_is_done_in_order_and_not_more_at_once_than_al
 
 
 def test_a_killed_serve_is_taken_up_by_the_next_and_nothing_happens_twice(embedded: World):
+    go, scenario = embedded.base / "go", embedded.base / "held.toml"
+    scenario.write_text(held(DEMO.read_text(), "Draft pull request", "git checkout", go))
+    embedded.play_embedded(scenario)
     serve = embedded.start("serve")
     serve.wait_for("ready: pid")
     for _ in range(2):
@@ -86,10 +91,11 @@ def test_a_killed_serve_is_taken_up_by_the_next_and_nothing_happens_twice(embedd
     wait_for_line(serve, "2", "plan")
     serve.signal(signal.SIGKILL)
     serve.process.wait()
-    embedded.wait_until_empty(10)
+    embedded.wait_until_empty()
+    go.touch()
     again = embedded.start("serve", "--log-format", "json")
-    again.wait_for('"run":"[^"]*/1".*over: completed', 90)
-    again.wait_for('"run":"[^"]*/2".*over: completed', 90)
+    again.wait_for('"run":"[^"]*/1".*over: completed')
+    again.wait_for('"run":"[^"]*/2".*over: completed')
     assert "2 in the queue" in json.loads(again.lines[0])["text"]
     stop(again)
     assert all(json.loads(line)["at"] for line in again.lines)
@@ -103,7 +109,7 @@ def test_a_signal_stops_within_five_seconds_in_mid_turn_and_the_run_goes_on_by_i
     submit(world)
     serve = world.start("serve")
     serve.wait_for("/1 .*session")
-    stop(serve)
+    stop(serve, within_s=10)  # on a busy machine
     assert world.survivors() == []
     assert states(world, "1") == ["submitted"]
     assert "the next loop serve resumes it" in world.run("status", "1").output
@@ -135,7 +141,7 @@ def test_a_run_that_was_stopped_stays_stopped_until_it_is_submitted_again(world:
     assert states(world, "1", "3") == ["stopped", "stopped"]
     serve.signal(signal.SIGKILL)
     serve.process.wait()
-    world.wait_until_empty(10)
+    world.wait_until_empty()
     again = world.start("serve", "--max-runs", "2")
     again.wait_for("1 in the queue")
     wait_for_line(again, "2", "starts in")
@@ -221,7 +227,7 @@ def test_a_procfile_manager_starts_it_shows_its_lines_and_stops_everything(on_pa
     managed.kill("worker", "1")
     managed.wait_for(r"/1 loop +worker ended: crash")
     os.killpg(managed.process.pid, signal.SIGINT)  # as a terminal does
-    managed.wait(10)
+    managed.wait()
     assert world.survivors() == []
     assert "SIGKILL" not in managed.output
     assert "serve loop       stopped" in managed.output

@@ -12,6 +12,7 @@ from supervisor.run_tree import CHILDREN
 from supervisor.spec import Intensity
 from tests.end_to_end.conftest import TASK, Loop, World
 from tests.end_to_end.terminal import Terminal
+from tests.lab.world import PATIENCE_S
 
 MOST = Intensity().max_restarts
 RUN = ("--agent", "embedded", TASK)
@@ -28,7 +29,7 @@ def kill_too_often(loop: Loop, run_id: str = "1") -> str:
     for actor in before:
         seen = count()
         loop.kill(actor, run_id)
-        assert loop.wait_until(lambda seen=seen: count() > seen, 60), loop.output
+        assert loop.wait_until(lambda seen=seen: count() > seen, PATIENCE_S), loop.output
     loop.kill(last, run_id)
     return last
 
@@ -70,6 +71,6 @@ def test_under_serve_a_run_is_suspended_and_takes_no_place_until_a_user_restarts
     assert world.run("stop", "1").process.returncode == 0
     serve.wait_for("/1 loop +over: stopped")
     serve.signal(signal.SIGTERM)
-    assert serve.wait(10) == 0
+    assert serve.wait() == 0
     assert world.survivors() == []
     assert notified.read_text() == "1 input-required\n"

@@ -12,6 +12,7 @@ import pytest
 from actors.edges import processes
 from tests.drawn import Drawn
 from tests.end_to_end.conftest import TASK, World
+from tests.lab.world import PATIENCE_S
 
 
 class Tmux:
@@ -22,7 +23,7 @@ class Tmux:
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=150
+            ["tmux", *arguments], env=self.environment, capture_output=True, text=True, check=True, timeout=PATIENCE_S
         )
         return done.stdout
 
@@ -38,7 +39,7 @@ def tmux(embedded: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def wait_for_the_process(tmux: Tmux) -> None:
     """Waits for the process in the pane; remain-on-exit keeps the pane itself."""
     pid = int(tmux("display-message", "-p", "-t", "project-loop-1", "#{pane_pid}"))
-    assert processes.wait_ended(pid, 120)  # where nobody waits for orphans, a zombie stays, so not psutil's wait
+    assert processes.wait_ended(pid, PATIENCE_S)  # where nobody waits for orphans, a zombie stays, so not psutil's wait
 
 
 def screen(tmux: Tmux) -> str:
@@ -47,7 +48,9 @@ def screen(tmux: Tmux) -> str:
 
 def wait_for_the_screen(tmux: Tmux, text: str) -> None:
     with closing(Drawn(["tmux"], "project-loop-1", tmux.environment)) as drawn:
-        drawn.until(lambda: text in screen(tmux), 90, lambda: "\n".join(filter(str.strip, screen(tmux).splitlines())))
+        drawn.until(
+            lambda: text in screen(tmux), PATIENCE_S, lambda: "\n".join(filter(str.strip, screen(tmux).splitlines()))
+        )
 
 
 def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
@@ -55,7 +58,7 @@ def test_a_run_goes_on_in_a_session_of_its_name(embedded: World, tmux: Tmux):
     assert loop.process.returncode == 0
     assert loop.lines == ["[loop] tmux attach -t project-loop-1"]
     wait_for_the_process(tmux)
-    assert "run 1 completed: review approved" in screen(tmux)
+    wait_for_the_screen(tmux, "run 1 completed: review approved")
     assert embedded.manifest()["state"] == "completed"
     assert embedded.manifest()["tmuxSession"] == "project-loop-1"
     assert not (embedded.run_directory() / "tmux.json").exists()
@@ -95,5 +98,5 @@ def test_without_a_task_it_waits_for_one_and_then_for_the_next(embedded: World, 
     assert embedded.manifest()["state"] == "input-required"
     tmux("send-keys", "-t", "project-loop-1", "/stop", "Enter")
     wait_for_the_process(tmux)
-    assert "run 1 completed: 1 task completed" in screen(tmux)
+    wait_for_the_screen(tmux, "run 1 completed: 1 task completed")
     assert embedded.manifest()["state"] == "completed"

@@ -20,6 +20,7 @@ import pexpect
 import pytest
 
 from actors.edges import run_lock
+from tests.lab.world import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = "0.1.0", "0.2.0"
@@ -121,7 +122,12 @@ class Place:
 
     def run(self, *command: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            list(map(str, command)), env=self.environment, cwd=self.home, capture_output=True, text=True, timeout=120
+            list(map(str, command)),
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
 
     def loop(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -135,7 +141,7 @@ class Place:
             env=self.environment | changes,
             cwd=str(self.home),
             encoding="utf-8",
-            timeout=60,
+            timeout=PATIENCE_S,
             dimensions=(24, 200),
         )
         child.expect(pexpect.EOF)
@@ -225,7 +231,7 @@ def test_what_was_installed_from_a_directory_is_told_the_way_back_to_it(place: P
 
 def wait_for_lookup(place: Place) -> None:
     """It is a process of nobody's: there is nothing to wait for but its file."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not place.known.get("newest"):
         if time.monotonic() > deadline:
             raise TimeoutError(place.known)
@@ -331,6 +337,10 @@ def test_a_venv_without_pip_is_looked_up_and_updated_by_uv(tmp_path: Path, wheel
 
 def test_the_same_is_found_from_the_source_tree_itself():
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "shell.cli", "update"], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-P", "-m", "shell.cli", "update"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.splitlines()[0] == f"[loop] this is a source checkout; to update it: git -C {ROOT} pull"

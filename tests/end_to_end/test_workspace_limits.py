@@ -43,7 +43,7 @@ def workspace(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
         made.tmux("kill-server")
         made.drawn.close()
-        world.wait_until_empty(10)
+        world.wait_until_empty()
 
 
 def test_codex_takes_over_in_its_window_and_claudes_window_takes_the_review_after_its_limit(workspace: Workspace):

@@ -26,9 +26,8 @@ from acp.schema import (
 )
 from pydantic import BaseModel
 
-from tests.lab.world import World
+from tests.lab.world import PATIENCE_S, World
 
-PATIENCE_S = 90.0
 WAIT = "(wait)"
 _MODELS: dict[str, type[BaseModel]] = {
     "session/update": SessionNotification,
@@ -61,16 +60,17 @@ class RecordingClient:
         """The library's own hook."""
 
     async def session_update(self, session_id: str, update: BaseModel, **_more: Any) -> None:
+        # Before any wait: the answer to a request that comes right behind it must not overtake it.
+        self.updates.append(update.model_dump(mode="json", by_alias=True, exclude_none=True))
         async with self._news:
-            self.updates.append(update.model_dump(mode="json", by_alias=True, exclude_none=True))
             self._news.notify_all()
 
     async def request_permission(
         self, session_id: str, tool_call: Any, options: list[Any], **_more: Any
     ) -> RequestPermissionResponse:
+        self.questions.append(str(tool_call.title))
+        self.offered.append([each.option_id for each in options])
         async with self._news:
-            self.questions.append(str(tool_call.title))
-            self.offered.append([each.option_id for each in options])
             self._news.notify_all()
         if not self._answers:
             raise RequestError.method_not_found("session/request_permission")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.lab.inspection import inspect
 from tests.lab.ssh_hosts import SshHost, configured, ssh_host
+from tests.lab.turns import held
 from tests.lab.world import CHECK, Loop, World
 
 TASK = "Make greet() polite: greet('Ada') must return 'Hello, Ada!'."
@@ -38,6 +39,19 @@ def world_with_host(base: Path, **lease: float) -> Iterator[tuple[World, SshHost
     """With one host, `big`."""
     with world_with_hosts(base, "big", slow=None, environment=None, **lease) as (world, hosts):
         yield world, hosts[0]
+
+
+@contextmanager
+def held_world(base: Path, prompt: str, command: str, **lease: float) -> Iterator[tuple[World, SshHost, Path]]:
+    """The same. The first command that begins so, of the rule for prompts that begin so, waits until there is the file
+    that is returned.
+    """
+    go, scenario = base / "go", base / "held.toml"
+    scenario.write_text(held(SCENARIO.read_text(), prompt, command, go))
+    with world_with_host(base, **lease) as (world, host):
+        world.play_embedded(scenario)
+        host.start_sshd(LOOP_EMBEDDED_SCENARIO=str(scenario))
+        yield world, host, go
 
 
 def configure(world: World, *hosts: SshHost, **lease: float) -> None:

@@ -5,10 +5,11 @@ It has the network of an `SshHost`, whose cable can be cut; `loop join` there di
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from actors.edges import join_keys
@@ -16,11 +17,15 @@ from tests.lab.host_worlds import SCENARIO
 from tests.lab.ssh_hosts import SshHost, ssh_host
 from tests.lab.world import LOOP, Loop, World
 
+OWN_PORTS = (20_000, 32_000)  # below those that Linux and macOS give out
+
 
 def free_port(address: str) -> int:
-    """A port of this address that nobody has."""
-    with socket.create_server((address, 0)) as found:
-        return int(found.getsockname()[1])
+    """A port of this address that nobody has, nor gets: the kernel gives those of its own range to any connection."""
+    while True:
+        port = random.randrange(*OWN_PORTS)
+        with suppress(OSError), socket.create_server((address, port)):
+            return port
 
 
 class JoinedHost:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -25,6 +26,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no type
 from actors.edges import processes
 from actors.hosts import Host
 from tests.lab.slow_cable import slow_cable
+from tests.lab.world import PATIENCE_S
 
 SHIM = "loop-shim"  # in the command line of our program on a host, and in those of what is forked off it
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -93,7 +95,8 @@ class SshHost:
         """Stops, as SIGSTOP does, each process in its network whose command line has these words."""
         found = self.pids_of(sign)
         for pid in found:
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         return found
 
     def pids_of(self, sign: str) -> list[int]:
@@ -168,6 +171,15 @@ class SshHost:
         """The command lines of all that runs there, but for its ssh server."""
         return [words for words in self.commands() if "sshd" not in words]
 
+    def left_at_last(self, most: int = 0) -> list[str]:
+        """The same, when no more than so many are left. What ends does so soon after its home."""
+        until_s = time.monotonic() + PATIENCE_S
+        while len(found := self.left()) > most and time.monotonic() < until_s:
+            for pid, words in self.commands_by_pid().items():
+                if "sshd" not in words:
+                    processes.wait_ended(pid, 0.1)
+        return found
+
     def start_sshd(self, **variables: str) -> None:
         """Starts it, again with more variables for what it starts. Returns when it listens."""
         self.end_sshd()
@@ -209,7 +221,14 @@ class SshHost:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                processes.wait_ended(pid, 5.0)
+                processes.wait_ended(pid, PATIENCE_S)
+
+
+def _free_net() -> str:
+    """Three numbers of a net in which no card of ours is: a second one would be the wrong way to half of the hosts."""
+    ours = [address.address for addresses in psutil.net_if_addrs().values() for address in addresses]
+    nets = (f"10.{200 + number % 50}.{number // 50 % 256}" for number in iter(lambda: uuid.uuid4().int, 0))
+    return next(net for net in nets if not any(address.startswith(f"{net}.") for address in ours))
 
 
 def _parent(pid: int) -> psutil.Process:
@@ -235,7 +254,7 @@ def ssh_host(
     folder.mkdir()
     mark = uuid.uuid4().hex[:6]
     namespace, cable, far_cable = f"loop-{mark}", f"lh{mark}", f"lf{mark}"
-    net = f"10.{200 + int(mark[:2], 16) % 50}.{int(mark[2:4], 16)}"
+    net = _free_net()
     address, near = f"{net}.2", f"{net}.1"
     host = SshHost(
         name=name,

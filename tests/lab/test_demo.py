@@ -10,6 +10,7 @@ from actors.machines import continuations, prompts
 from actors.machines.verdict import read_verdict, says_done
 from actors.settings import Role
 from tests.lab.demo_repo import DEMO_TASK, make_demo_repository
+from tests.lab.world import PATIENCE_S
 
 DEMO = load_scenario(SHIPPED / "demo.toml")
 DONE = "<promise>DONE</promise>"
@@ -55,7 +56,7 @@ class Player:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
             env=os.environ | {"PATH": f"{self.folder.parent}:{os.environ['PATH']}"},
         )
@@ -80,7 +81,7 @@ def reviewer(repository: Path) -> Player:
 
 def run_unittest(repository: Path) -> str:
     command = ["python3", "-m", "unittest"]
-    ended = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return ended.stderr.splitlines()[-1]
 
 

@@ -15,6 +15,7 @@ import pytest
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import UndeliverableError, UserError
 from tests.lab.model_server import ModelServer, SeenRequest
+from tests.lab.world import PATIENCE_S
 
 SCENARIO = """
 [[turn]]
@@ -41,7 +42,6 @@ step = [{say = "Whole."}, {fault = {drop = true}}, {say = "Back."}]
 when = "hang"
 step = [{fault = {hang = true}}, {say = "Back."}]
 """
-TIMEOUT_S = 10
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def server() -> Iterator[ModelServer]:
 
 
 def connect(server: ModelServer) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=TIMEOUT_S)
+    return http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=PATIENCE_S)
 
 
 def ask(server: ModelServer, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
@@ -191,7 +191,7 @@ def test_requests_are_noted_with_prompt_and_number_of_results(server: ModelServe
 def test_parallel_requests_do_not_wait_for_each_other(server: ModelServer) -> None:
     hanging = connect(server)
     hanging.request("POST", "/worker/v1/responses", json.dumps(codex("hang")))
-    server.wait_for(lambda request: request.fault != "", TIMEOUT_S)
+    server.wait_for(lambda request: request.fault != "", PATIENCE_S)
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: said(server, "/worker/v1/messages", "slow"), range(20)))
     assert answers == ["At last."] * 20
@@ -218,15 +218,14 @@ def test_a_dropped_connection_breaks_in_the_middle_of_the_stream(
 
 
 def test_a_hanging_request_ends_when_its_client_goes(server: ModelServer) -> None:
-    before = threading.active_count()
     connection = connect(server)
     connection.request("POST", "/worker/v1/messages", json.dumps(claude("hang")))
-    server.wait_for(lambda request: request.fault != "", TIMEOUT_S)
+    server.wait_for(lambda request: request.fault != "", PATIENCE_S)
     handlers = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
-    assert threading.active_count() == before + 1
+    assert len(handlers) == 1
     connection.close()
     for thread in handlers:
-        thread.join(TIMEOUT_S)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -235,8 +234,8 @@ def test_leaving_ends_requests_that_hang_and_all_threads() -> None:
     with ModelServer(parse_scenario(SCENARIO, "s.toml")) as server:
         connection = connect(server)
         connection.request("POST", "/worker/v1/messages", json.dumps(claude("hang")))
-        server.wait_for(lambda request: request.fault != "", TIMEOUT_S)
-    assert set(threading.enumerate()) == before
+        server.wait_for(lambda request: request.fault != "", PATIENCE_S)
+    assert set(threading.enumerate()) <= before  # an earlier one may have ended meanwhile
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         connection.getresponse()
     connection.close()
@@ -262,12 +261,12 @@ def test_the_program_prints_its_url_and_serves_until_it_is_told_to_end(tmp_path:
         try:
             assert program.stdout is not None
             url = program.stdout.readline().strip()
-            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
+            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
             connection.request("GET", "/requests")
             assert connection.getresponse().read() == b"[]"
             connection.close()
             program.send_signal(end)
-            assert program.wait(TIMEOUT_S) == 0
+            assert program.wait(PATIENCE_S) == 0
         finally:
             program.kill()
 
@@ -275,7 +274,7 @@ def test_the_program_prints_its_url_and_serves_until_it_is_told_to_end(tmp_path:
 def test_the_program_refuses_a_bad_file_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("turn = 3")
     command = [sys.executable, "-m", "tests.lab.model_server", str(tmp_path / "s.toml")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (ended.returncode, ended.stderr) == (
         2,
         f"{tmp_path}/s.toml: turn: expected `array`, got `int`, in 3\n",

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from tests.lab.world import PATIENCE_S
+
 
 class Webhook:
     """Answers each request with the next of `answers`, the last one for ever. As a context manager it is served."""
@@ -47,7 +49,7 @@ class Webhook:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, count: int, timeout_s: float = 60.0) -> None:
+    def wait_for(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Returns when so many requests have come."""
         with self._news:
             assert self._news.wait_for(lambda: len(self.bodies) >= count, timeout_s), self.bodies

@@ -55,6 +55,31 @@ def test_no_test_sleeps():
     assert sleeping == SLEEP.keys()  # what sleeps no more leaves the list
 
 
+# Where in its arguments a wait has its limit.
+LIMITS = {"wait": 0, "join": 0, "wait_until_empty": 0, "wait_for": 1, "wait_until": 1, "wait_ended": 1}
+
+
+def limits(call: ast.Call) -> list[ast.expr]:
+    place = LIMITS.get(called(call).rpartition(".")[2], len(call.args))
+    named = [each.value for each in call.keywords if each.arg in ("timeout", "timeout_s", "patience_s")]
+    return [*call.args[place : place + 1], *named]
+
+
+def test_a_wait_of_a_whole_run_has_the_labs_patience_and_no_limit_of_its_own():
+    """`tests.lab.world.PATIENCE_S`: a machine with several times the load breaks every other one. A look of less than a
+    second is repeated. What tests a time limit says so: `within_s`.
+    """
+    of_its_own = [
+        at(name, call)
+        for name in TESTS
+        if name.startswith(("tests.end_to_end.", "tests.lab."))
+        for call in calls(name)
+        for each in limits(call)
+        if isinstance(each, ast.Constant) and isinstance(each.value, int | float) and each.value >= 1
+    ]
+    assert of_its_own == []
+
+
 def test_nothing_is_patched():
     patching = [
         at(name, node)
