@@ -26,12 +26,13 @@ from scripts.chaos_plan import ACTORS, DROPPED, FAULTS, FURTHER_FAULTS, MAILS, P
 from scripts.chaos_report import Report, played_faults, readies, recovery
 from tests.lab.demo_repo import DEMO_TASK
 from tests.lab.inspection import inspect, spent_iterations
-from tests.lab.world import CHECK, Loop, World, described
+from tests.lab.world import CHECK, PATIENCE_S, Loop, World, described
 
 # The supervisor allows ten restarts a minute (supervisor/spec.Intensity); a root's own death is not limited.
 RESTARTS_PER_MINUTE = 9
 RESTARTS = {"forkserver": 5, "root": 0, "worker's agent": 0, "reviewer's agent": 0}
-POINT_PATIENCE_S = 120.0
+POINT_PATIENCE_S = PATIENCE_S
+VICTIM_PATIENCE_S = 30.0  # for one that is being replaced
 UNBEGUN = "give its task again"  # the message of a run that was killed before it knew its task
 DISK_FULL_S = 2.0
 
@@ -46,7 +47,7 @@ class StuckError(Exception):
 class Run:
     """One run in a world of its own, with its plan. `server` is the real agents' model."""
 
-    orphan_patience_s = 5.0
+    orphan_patience_s = PATIENCE_S  # an orphan never ends; what is ending may take long on a busy machine
 
     def __init__(self, world: World, agents: str, strikes: list[Strike]) -> None:
         self.world = world
@@ -149,7 +150,7 @@ class Run:
 
     def _victim(self, whom: str) -> psutil.Process | None:
         """The process to hit; waits a little while it is being replaced. None: there is none, e.g. no agent yet."""
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + VICTIM_PATIENCE_S
         while time.monotonic() < deadline and self.loop.process.poll() is None:
             with suppress(psutil.NoSuchProcess):
                 if whom == "forkserver":
