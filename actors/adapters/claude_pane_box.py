@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from actors.adapters.claude_pane_screen import input_box, limit_menu, squeeze
+from actors.adapters.claude_pane_screen import input_box, limit_menu, shows_end, squeeze
 from actors.adapters.claude_pane_turn import shows_ours
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError
 
 LOOK_S = 0.2
-SCREEN_S = 5.0  # until typed text is visible
+SCREEN_S = 30.0  # until typed text is visible, on a loaded machine; typed again, it would stand there twice
+PASTE_S = 5.0  # until a pasted text is visible
 STASH_S = 0.6  # until a draft is stashed
 CLEAR_S = 1.0  # until an interrupted prompt returns to the box
 
@@ -55,13 +56,8 @@ class InputBox:
         if squeeze(words) not in squeeze(await self._until(lambda box: squeeze(words) in squeeze(box), SCREEN_S) or ""):
             return False
         await self._pane().paste(f"\n{text}", submit=False)
-        await self._until(lambda box: _ends_with(box, text), SCREEN_S)
+        await self._until(lambda box: shows_end(box, text), PASTE_S)
         return True
-
-    async def holds(self, words: str, text: str) -> bool:
-        """Whether the filled-in text is still there."""
-        box = input_box(await self._pane().screen())
-        return box is not None and (squeeze(words) in squeeze(box) or _ends_with(box, text))
 
     async def leave_limit_menu(self) -> None:
         """Closes the program's question whether to wait for the end of a limit: the run decides that.
@@ -83,19 +79,14 @@ class InputBox:
                 await asyncio.sleep(LOOK_S)
 
     async def _until(self, fits: Callable[[str], bool], patience_s: float) -> str | None:
-        """The content of the box, once it fits or the time is over; None: there is no box."""
+        """The content of the box, once it fits or the time is over; None: there is no box, or a limit's menu."""
         until = _now() + patience_s
         while True:
-            box = input_box(await self._pane().screen())
-            if (box is not None and fits(box)) or _now() > until:
+            screen = await self._pane().screen()
+            box = input_box(screen)
+            if (box is not None and fits(box)) or limit_menu(screen) or _now() > until:
                 return box
             await self._wait(LOOK_S / 2)
-
-
-def _ends_with(box: str, text: str) -> bool:
-    """Whether the box shows the end of the pasted text, or a placeholder for a long one."""
-    end = squeeze(text)[-16:]
-    return "[Pastedtext#" in squeeze(box) or (bool(end) and squeeze(box).endswith(end))
 
 
 def _now() -> float:

@@ -75,6 +75,12 @@ def input_box(screen: str) -> str | None:
     return "\n".join([box[0][1:].strip(), *(row.strip() for row in box[1:])]).strip()
 
 
+def shows_end(box: str, text: str) -> bool:
+    """Whether the box shows the end of the pasted text, or a placeholder for a long one."""
+    end = squeeze(text)[-16:]
+    return "[Pastedtext#" in squeeze(box) or (bool(end) and squeeze(box).endswith(end))
+
+
 def squeeze(text: str) -> str:
     """The text without blanks: line breaks depend on the pane's width."""
     return _BLANKS.sub("", text)

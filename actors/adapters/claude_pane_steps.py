@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from actors.adapters.claude_pane_screen import answer, input_box
+from actors.adapters.claude_pane_screen import answer, input_box, limit_menu, shows_end, squeeze
 
 READY_S = 60.0  # of a loaded machine, and of a user who answers dialogs
 ANSWER_S = 5.0  # until a dialog disappears
@@ -80,7 +80,7 @@ class Entering:
         self._entered_s = now_s
 
     def next(self, now_s: float, *, has_it: bool) -> Literal["taken", "lost", "wait", "look at the box"]:
-        """`look at the box`: press Enter again if the prompt is still there, and report it by `pressed`."""
+        """`look at the box`: press `key_for` the prompt again if there is one, and report it by `pressed`."""
         if has_it:
             return "taken"
         if now_s > self._until_s:
@@ -88,8 +88,20 @@ class Entering:
         return "wait" if now_s - self._entered_s < ENTER_S else "look at the box"
 
     def pressed(self, now_s: float) -> None:
-        """Records another Enter."""
+        """Records another key."""
         self._entered_s = now_s
+
+
+def key_for(screen: str, words: str, text: str) -> Literal["Enter", "Escape", ""]:
+    """The key that a typed prompt needs, which was not taken; "": none.
+
+    The question of a used-up limit may open when the prompt is in the box already: then it has got the Enter.
+    """
+    if limit_menu(screen):
+        return "Escape"
+    box = input_box(screen)
+    holds = box is not None and (squeeze(words) in squeeze(box) or shows_end(box, text))
+    return "Enter" if holds else ""
 
 
 class Escaping:

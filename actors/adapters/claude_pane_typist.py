@@ -13,7 +13,7 @@ from contextlib import suppress
 from actors.adapters.base import AgentEvent, EventSink
 from actors.adapters.claude_pane_box import LOOK_S, InputBox
 from actors.adapters.claude_pane_process import PaneProcess, now_s
-from actors.adapters.claude_pane_steps import Bringing, Entering, Escaping
+from actors.adapters.claude_pane_steps import Bringing, Entering, Escaping, key_for
 from actors.adapters.claude_pane_turn import TuiTurn, first_line
 from actors.adapters.claude_pane_watcher import WATCH_S, Watcher
 from actors.errors import AgentDiedError
@@ -74,8 +74,8 @@ class Typist:
             if step == "lost":
                 self._process.lose("did not take a prompt: it stays in its input box")
                 continue
-            if step == "look at the box" and await self.box.holds(words, text):
-                await pane.press("Enter")
+            if step == "look at the box" and (key := key_for(await pane.screen(), words, text)):
+                await pane.press(key)
                 entering.pressed(now_s())
             await self._process.wait(LOOK_S)
             self._watcher.look()

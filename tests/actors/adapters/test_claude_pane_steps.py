@@ -16,6 +16,7 @@ from actors.adapters.claude_pane_steps import (
     Escaping,
     Question,
     Starting,
+    key_for,
 )
 
 T = 100.0
@@ -101,6 +102,22 @@ def test_after_another_enter_the_program_has_the_same_time_again_and_no_more_in_
     assert entering.next(T + 2 * ENTER_S, has_it=False) == "look at the box"
     entering.pressed(T + SUBMIT_S)
     assert entering.next(T + SUBMIT_S + 0.1, has_it=False) == "lost"
+
+
+@pytest.mark.parametrize(
+    ("screen", "key"),
+    [
+        (BOX, ""),
+        (BOX.replace(" \n", " [loop 1] Please do this.\n"), "Enter"),
+        (BOX.replace(" \n", " [Pasted text #1 +9 lines]\n"), "Enter"),
+        ("You have reached your limit\n  1. Stop and wait for limit to reset\n  2. Upgrade", "Escape"),
+        (UNKNOWN, ""),
+    ],
+)
+def test_a_prompt_that_is_not_taken_needs_enter_again_and_before_that_an_end_of_the_menu_that_has_got_it(
+    screen: str, key: str
+):
+    assert key_for(screen, "[loop 1] Please do", "this.") == key
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
