@@ -20,9 +20,9 @@ from actors.actor_process import Sender
 from actors.messages import ActorDown, ActorUp, Heartbeat, Message, Note, Ready
 from supervisor.router import LocalEndpoint, Router
 from tests.lab import reaper
+from tests.patience import PATIENCE_S
 
 RUN = "sample-12ab/1"
-PATIENCE_S = 20.0
 MAIN = "import sys; from actors.actor_process import main; main(sys.stdin.buffer.read(), [int(sys.argv[1])], None)"
 
 M = TypeVar("M", bound=Message)

@@ -116,7 +116,7 @@ class Sample(ProcessActor[StartSample]):
                 self.context.ref(rest).tell(progress)
             case "ask":
                 name, stream = rest.split(" ", 1)
-                answer = self.context.ref(name).ask(Load(stream=stream, epoch=1), timeout_s=10)
+                answer = self.context.ref(name).ask(Load(stream=stream, epoch=1), timeout_s=60)
                 assert isinstance(answer, Loaded)
                 self.tell("console", f"answered {answer.records[0].body}")
             case "apply":
@@ -138,7 +138,7 @@ class Sample(ProcessActor[StartSample]):
 
     def apply_to(self, name: str) -> None:
         try:
-            answer = self.context.ref(name).ask(Apply(function=b"not even a pickle"), timeout_s=5)
+            answer = self.context.ref(name).ask(Apply(function=b"not even a pickle"), timeout_s=60)
             self.tell("console", f"applied {answer!r}" if isinstance(answer, Applied) else "no answer")
         except ProtocolError as error:
             self.tell("console", f"refused {error}")
@@ -151,7 +151,7 @@ class Sample(ProcessActor[StartSample]):
         assert child.stdout is not None
         pid = child.stdout.readline().strip()
         if how == "daemon":
-            child.wait(10)
+            child.wait(60)
         self.tell("console", f"child {pid}")
 
     def thread_that_fails(self) -> None:

@@ -15,8 +15,7 @@ from actors.machines import run
 from actors.messages import Progress, StartTurnRequest, TurnSettledReport
 from actors.wire.envelope import Address
 from tests.actors.post import Post, context_of, start_agent
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize("role", ["worker", "reviewer"])

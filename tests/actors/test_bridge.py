@@ -54,11 +54,11 @@ from tests.actors.edges.test_bridge_shim import said_text, started
 from tests.actors.edges.test_mcp_endpoint import tool_call
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.patience import PATIENCE_S
 
 RUN = "sample-12ab/1"
 TOKENS = {"worker": "worker's token", "reviewer": "reviewer's token"}
 PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
-PATIENCE_S = 20.0
 CONTACT = mail.AgentWorked | mail.AgentCame | mail.AgentAbsent
 
 
@@ -176,7 +176,7 @@ class Pair:
         async def run():
             headers = {"Authorization": f"Bearer {TOKENS[role]}"}
             async with (
-                httpx2.AsyncClient(headers=headers, timeout=60) as http,
+                httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http,
                 Client(streamable_http_client(self.url, http_client=http), mode="legacy") as client,
             ):
                 try:
@@ -233,7 +233,9 @@ class Pair:
 
     def journal(self):
         kinds = by_stored_name(mail.EVENTS)
-        answer = self.world.console.ref("persistence").ask(Load(stream="mail", epoch=self.incarnation), timeout_s=10)
+        answer = self.world.console.ref("persistence").ask(
+            Load(stream="mail", epoch=self.incarnation), timeout_s=PATIENCE_S
+        )
         return [msgspec.json.decode(record.body, type=kinds[record.kind]) for record in answer.records]
 
     def kinds(self):
@@ -648,7 +650,7 @@ def test_a_storm_of_kills_loses_repeats_and_reorders_nothing(pair, pool):
                 pair.kill_bridge()
                 pair.launch_bridge()
         pair.reviewer.says(MailHandledReport, delivery)
-    sending.result(60)
+    sending.result(PATIENCE_S)
     assert [next(text for text in texts if text in body) for _, body in arrived] == texts
     queued = [event.text for event in pair.journal() if isinstance(event, mail.MailQueued)]
     assert queued == texts
@@ -688,7 +690,7 @@ def test_a_real_agent_whose_call_breaks_calls_again_and_its_mail_is_there_once(p
         delivery = target.delivery()
         pair.kill_bridge()  # the agent's call breaks, and its next one waits
         pair.start_bridge()
-        playing.result(60)
+        playing.result(PATIENCE_S)
     assert target.delivery() == delivery
     assert target.nothing_ordered()
     assert pair.kinds().count("MailQueued") == 1
@@ -734,5 +736,5 @@ def test_a_call_whose_decision_the_journal_refuses_ends_the_bridge(pair, pool):
 
 
 def test_it_stops_in_time_when_asked(pair):
-    pair.world.supervisor.ref("bridge").tell(StopActor(reason="the test is over", grace_s=3))
+    pair.world.supervisor.ref("bridge").tell(StopActor(reason="the test is over", grace_s=PATIENCE_S))
     assert pair.ended_bridge().code == 0

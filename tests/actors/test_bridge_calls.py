@@ -11,8 +11,7 @@ import pytest
 
 from actors.bridge_calls import Calls, ToolCall
 from actors.messages import Message
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 class Mailbox:

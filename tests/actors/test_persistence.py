@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.edges import journal
 from actors.errors import JournalConflictError
 from actors.machines import run
 from actors.messages import Append, Appended, Load, Loaded, Note, Progress, Record, StartTurnRequest
@@ -270,7 +269,7 @@ def test_a_stopped_process_keeps_the_lock_and_a_second_one_says_so(rig: Rig):
     )
     rig.child.process.kill()
     rig.child.process.wait()
-    ready = rig.world.supervisor_inbox.queue.get(timeout=journal.LOCK_PATIENCE_S)
+    ready = rig.world.supervisor_inbox.queue.get(timeout=PATIENCE_S)
     assert ready is not None
     assert started.process.poll() is None
     assert [entry.event_id for entry in rig.ask(Load(stream="run", epoch=1)).records] == ["started"]

@@ -45,9 +45,9 @@ from actors.settings import RunSettings
 from actors.starts import StartRun
 from actors.wire.envelope import Address
 from tests.actors.post import Post, context_of
+from tests.patience import PATIENCE_S
 
 DONE = TurnOutcome(status="finished", text="<promise>DONE</promise>")
-PATIENCE_S = 20.0
 M = TypeVar("M", bound=Message)
 
 

@@ -9,6 +9,7 @@ import pytest
 from actors.errors import OperationalError, PermanentError
 from actors.machines import run
 from actors.runners.with_tree import WithTree
+from tests.patience import PATIENCE_S
 
 ANSWER = run.ChecksEnded(checks_id="c", results=())
 FULL = OSError(28, "No space left on device")
@@ -77,7 +78,7 @@ def test_a_job_that_is_withdrawn_while_its_tree_is_waited_for_is_not_done() -> N
     answers: list[run.Event | None] = []
     work = threading.Thread(target=lambda: answers.append(story.job.run()))
     work.start()
-    assert story.waits.wait(10)
+    assert story.waits.wait(PATIENCE_S)
     story.job.cancel()
-    work.join(10)
+    work.join(PATIENCE_S)
     assert (answers, story.ended, story.done) == ([None], [], ["enter", "cancel"])

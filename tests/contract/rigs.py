@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
@@ -29,17 +30,16 @@ from actors.adapters.claude_pane_turn import identify
 from actors.adapters.claude_reading import message_id
 from actors.embedded.agent import STATE_FOLDER
 from actors.embedded.scenario_file import parse_scenario
-from tests.actors.adapters.acp_rig import Opened, is_alive, opened
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, rows
 from tests.actors.adapters.codex_rig import itself, user_messages
 from tests.lab import reaper
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.turns import HELLO, WORDS
+from tests.patience import PATIENCE_S, STORY_S
 
 HERE = Path(__file__).parent
 PLAIN_AGENT = HERE.parent / "actors" / "adapters" / "plain_acp_agent.py"
-PATIENCE_S = 40.0
-STORY_S = 120.0
 LONG = 10_000_000
 
 SCENARIO = (
@@ -142,8 +142,11 @@ class Rig:
         """The pid of the agent itself."""
         return it.events.pid
 
+    def begin(self) -> None:
+        """A case begins: what another one has asked is not its own."""
+
     async def works_on(self, prompt: str) -> None:
-        """Returns when the agent is at work on this prompt."""
+        """Returns when the agent is at work on this prompt of the case."""
 
     async def has_queued(self, it: Opened, message: str) -> None:
         """Returns when the agent has the steered message, not yet seen."""
@@ -183,6 +186,7 @@ class Rig:
     ) -> AsyncIterator[Opened]:
         """Opens an agent for one case alone. A pane has room for one agent, so the shared one is closed first."""
         await self._take_back()
+        self.begin()
         async with opened(type(self).factory, settings or self.settings, session_id) as it:
             yield it
 
@@ -192,6 +196,7 @@ class Rig:
         if self._lent is None:
             agent = opened(type(self).factory, self.settings)
             self._lent = await self._lending.enter_async_context(agent)
+        self.begin()
         heard = self._lent.events.all
         heard[:] = [event for event in heard if event.kind == "process"]
         try:
@@ -231,8 +236,12 @@ class ModelRig(Rig):
         pane = self.enter(terminal()) if self.needs_tmux else None
         return AgentSettings(name=self.name, cwd=self.work, environment=environment, pane=pane)
 
+    def begin(self) -> None:
+        self._before = Counter(request.prompt for request in self.model.requests)
+
     async def works_on(self, prompt: str) -> None:
-        await asyncio.to_thread(self.model.wait_for, lambda request: request.prompt == prompt, PATIENCE_S)
+        count = self._before[prompt] + 1
+        await asyncio.to_thread(self.model.wait_for, lambda request: request.prompt == prompt, PATIENCE_S, count)
 
 
 @contextmanager
@@ -352,7 +361,7 @@ class Claude(ModelRig):
         return path
 
     async def record(self, it: Opened) -> list[str]:
-        entries = [json.loads(line) for line in self.transcript(it).read_text().splitlines()]
+        entries = rows(self.transcript(it))
         prompts = [entry for entry in entries if entry.get("toolUseResult") is None]
         return [found for entry in prompts if (found := message_id(entry))]
 
@@ -382,8 +391,7 @@ class ClaudeTui(Claude):
     garbage_is = ""  # the adapter reads its transcript
 
     async def record(self, it: Opened) -> list[str]:
-        entries = [json.loads(line) for line in self.transcript(it).read_text().splitlines()]
-        return [found for entry in entries if (found := identify(entry))]
+        return [found for entry in rows(self.transcript(it)) if (found := identify(entry))]
 
     def that_says(self) -> AgentSettings:
         return self.settings
@@ -394,7 +402,7 @@ class ClaudeTui(Claude):
         """
         async with asyncio.timeout(PATIENCE_S):
             while not any(  # noqa: ASYNC110 - see above
-                '"enqueue"' in line and message in line for line in self.transcript(it).read_text().splitlines()
+                row.get("operation") == "enqueue" and message in row["content"] for row in rows(self.transcript(it))
             ):
                 await asyncio.sleep(0.05)
 

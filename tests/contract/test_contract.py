@@ -81,9 +81,9 @@ def test_a_turn_tells_what_the_agent_says_and_does_and_how_it_ended(rig: Rig) ->
             told = [(e.kind, e.text) for e in it.events.all if e.kind in {"say", "tool", "tool-result", "typed", "cut"}]
             assert told == rig.told
             await until_seen(it, turn_id)
-            kinds = [event.kind for event in it.events.all if event.kind in {"seen", "say"}]
-            assert kinds.count("seen") == 1
-            assert not rig.is_seen_first or kinds[0] == "seen"
+            order = [(e.kind, e.message_id) for e in it.events.all if e.kind == "say" or e.message_id == turn_id]
+            assert order.count(("seen", turn_id)) == 1
+            assert not rig.is_seen_first or order[0] == ("seen", turn_id)
             raws = [json.loads(event.raw) for event in it.events.all if event.raw]
             assert raws
             assert all(isinstance(raw, dict) for raw in raws)
@@ -243,6 +243,7 @@ def test_a_session_is_resumed_in_a_new_process_after_a_kill_between_turns(rig: R
             assert found.outcome is None or (found.outcome.status, found.outcome.text) == ("finished", "hello")
             assert [e for e in again.events.all if e.kind in {"say", "seen", "tool"}] == []  # a replay is no event
             assert (await again.agent.turn(second, "use a tool")).text == "all done"
+            assert (await again.agent.find_turn(second)).state == "finished"  # it is written by now
             assert await rig.record(again) == [first, second]
 
     rig.run(play())
@@ -295,6 +296,7 @@ def test_a_turn_that_a_kill_of_the_root_cut_off_is_open_and_the_session_works_on
             assert it.session_id == session_id
             await knows_what_became_of(rig, it, ran, cut)
             assert (await it.agent.turn(continued, "hello")).text == "hello"
+            assert (await it.agent.find_turn(continued)).state == "finished"  # it is written by now
             assert await rig.record(it) == [ran, cut, continued]
 
     rig.run(play())

@@ -35,6 +35,30 @@ def test_no_test_measures_time():
     assert measuring + asserting == []
 
 
+WAITS = {"wait", "wait_for", "join", "result", "timeout", "settimeout", "wait_ended", "acquire", "communicate"}
+BRIEF_S, LONG_S = 3, 60
+
+
+def test_a_wait_is_patient_or_brief():
+    """What must come is waited for with `tests.patience.PATIENCE_S`: a busy machine needs more than some seconds. Brief
+    is what must not come, and a limit that is tested itself.
+    """
+    between = [
+        at(name, call)
+        for name in TESTS
+        if not name.startswith(
+            ("tests.end_to_end.", "tests.lab.")
+        )  # programs start there, which have times of their own
+        for call in calls(name)
+        for value in (
+            *(each.value for each in call.keywords if each.arg in ("timeout", "timeout_s")),
+            *(call.args if called(call).rpartition(".")[2] in WAITS else ()),
+        )
+        if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and BRIEF_S < value.value < LONG_S
+    ]
+    assert between == []
+
+
 # `asyncio.sleep(0)` only lets others run. The list shrinks; nothing is added.
 SLEEP = {
     "tests.contract.rigs": "looks at a transcript again, which tells nobody that it changes",

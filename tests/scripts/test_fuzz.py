@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 FUZZ = [sys.executable, ROOT / "scripts" / "fuzz.py"]
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
@@ -81,5 +83,5 @@ def test_a_fuzzer_that_is_ended_leaves_no_process_behind(tmp_path: Path, number:
     assert running.returncode == 1
     assert "| faulty_surfaces:Endless (not finished) |" in said
     assert family
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=PATIENCE_S)
     assert [process for process in family if process.is_running()] == []

@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from shell.backlog import MOST_BYTES, OF_EACH, Backlog, ThreadedWriter
+from tests.patience import PATIENCE_S
 
 
 def test_it_is_full_by_bytes_and_has_room_again_when_it_is_read() -> None:
@@ -33,11 +34,11 @@ def test_a_writer_tells_a_slow_reader_how_much_it_missed():
     def write(item: str, missed: int) -> None:
         wrote.append((item[:5], missed))
         began.set()
-        assert read_on.wait(20)
+        assert read_on.wait(PATIENCE_S)
 
     writer = ThreadedWriter(write, len, "writer")
     writer.put("first")
-    assert began.wait(20)
+    assert began.wait(PATIENCE_S)
     writer.put("large" + "x" * (MOST_BYTES - OF_EACH))
     writer.put("missed")
     writer.put("missed, too")

@@ -4,4 +4,4 @@ import os
 
 import launched
 
-LINK = launched.tell(os.environ["EAR"], pid=os.getpid())
+LINK = launched.tell(os.environ["EAR"], pid=os.getpid(), spare=True)

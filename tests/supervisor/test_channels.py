@@ -12,6 +12,7 @@ from actors.edges.socket_loop import SocketLoop
 from actors.errors import ProtocolError
 from supervisor.hosts.channels import Channels
 from supervisor.hosts.join_protocol import WINDOW, Bytes, ChannelEnd, Credit
+from tests.patience import PATIENCE_S
 
 
 class Ends:
@@ -27,7 +28,7 @@ class Ends:
         self.ended: list[str] = []
         for each in (self.left, self.right):
             stack.enter_context(each)
-            each.settimeout(10)
+            each.settimeout(PATIENCE_S)
         self.far.add(1, inner_left, self.ended.append)
         self.home.add(1, inner_right, self.ended.append)
 

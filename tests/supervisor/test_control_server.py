@@ -33,8 +33,7 @@ from supervisor.control.protocol import (
     encode_request,
 )
 from supervisor.control.server import ControlServer
-
-WAIT_S = 10.0
+from tests.patience import PATIENCE_S
 
 
 def progress(text: str) -> Shown:
@@ -75,7 +74,7 @@ class Office:
     def serve(self, request):
         match request:
             case Inspect(expression="wait"):
-                self.stuck.wait(WAIT_S)
+                self.stuck.wait(PATIENCE_S)
                 return Done(text="waited")
             case Inspect(expression="refuse"):
                 raise UserError("no actor 'x'")
@@ -105,7 +104,7 @@ class Office:
     def socket(self, **options: int) -> zmq.Socket:
         """A console that says and reads what it wants."""
         socket = self.context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.RCVTIMEO, int(WAIT_S * 1000))
+        socket.setsockopt(zmq.RCVTIMEO, int(PATIENCE_S * 1000))
         for name, value in options.items():
             socket.setsockopt(getattr(zmq, name), value)
         socket.connect(self.server.endpoint)
@@ -131,7 +130,7 @@ def office() -> Iterator[Office]:
 
 
 def heard(news: queue.Queue) -> str:
-    found = news.get(timeout=WAIT_S)
+    found = news.get(timeout=PATIENCE_S)
     return found.progress.text if isinstance(found, Shown) else type(found).__name__
 
 
@@ -157,7 +156,7 @@ def test_a_request_that_waits_for_a_stuck_actor_delays_nobody(office: Office):
     assert stuck.ask(Control(action="resume")) == Done(text="Control")
     assert answers.empty()
     office.stuck.set()
-    assert answers.get(timeout=WAIT_S) == Done(text="waited")
+    assert answers.get(timeout=PATIENCE_S) == Done(text="waited")
     thread.join()
 
 
@@ -174,7 +173,7 @@ def test_no_more_requests_are_served_at_once_than_there_may_be_threads(office: O
 
 def test_ten_consoles_follow_each_from_where_it_came(office: Office):
     office.server.publish(progress("before"))
-    assert office.own.get(timeout=WAIT_S) == "before"
+    assert office.own.get(timeout=PATIENCE_S) == "before"
     followers: list[queue.Queue] = []
     for number in range(10):
         news: queue.Queue = queue.Queue()
@@ -224,7 +223,7 @@ def test_consoles_that_do_not_read_cost_together_what_one_costs(office: Office):
     total = 400
     for number in range(total):
         office.server.publish(progress(f"{number} {'x' * 100_000}"))
-        assert office.own.get(timeout=WAIT_S).startswith(f"{number} ")
+        assert office.own.get(timeout=PATIENCE_S).startswith(f"{number} ")
     assert isinstance(office.console().ask(GetReport()), Report)
     assert held(office) <= LOG_BYTES
     reader = lazy[7]
@@ -262,17 +261,17 @@ def test_a_text_that_is_too_long_for_consoles_is_cut_for_them_alone(office: Offi
     news: queue.Queue = queue.Queue()
     office.console(news.put).ask(Follow())
     office.server.publish(progress("x" * 10_000_000))
-    assert len(office.own.get(timeout=WAIT_S)) == 10_000_000
+    assert len(office.own.get(timeout=PATIENCE_S)) == 10_000_000
     assert heard(news).endswith("x… (9,880,000 more characters are in the log)")
 
 
 def test_a_console_that_closes_with_a_trace_on_is_not_counted_any_more(office: Office):
     tracing, other = office.console(), office.console()
     tracing.ask(Trace(on=True, only="nothing has this name"))
-    assert office.taps.get(timeout=WAIT_S) is not None
+    assert office.taps.get(timeout=PATIENCE_S) is not None
     assert other.ask(GetReport()).consoles == 1
     tracing.close()
-    assert office.taps.get(timeout=WAIT_S) is None
+    assert office.taps.get(timeout=PATIENCE_S) is None
     assert other.ask(GetReport()).consoles == 0
 
 
@@ -311,7 +310,7 @@ def test_a_console_that_is_killed_is_forgotten(office: Office):
         follower.kill()
     while console.ask(GetReport()).consoles:
         office.server.publish(progress("x"))
-        office.own.get(timeout=WAIT_S)
+        office.own.get(timeout=PATIENCE_S)
 
 
 DEEP = msgspec.msgpack.encode(FromConsole(id=7, request=msgspec.Raw(b"\x91" * 100_000 + b"\xc0")))
@@ -360,18 +359,18 @@ def test_a_trace_shows_what_it_is_asked_for_and_the_tap_is_closed_with_the_last_
     one, two = office.console(first.put), office.console(second.put)
     one.ask(Trace(on=True))
     two.ask(Trace(on=True, only="heartbeat", bodies=True))
-    tap = office.taps.get(timeout=WAIT_S)
+    tap = office.taps.get(timeout=PATIENCE_S)
     tap(envelope(), msgspec.msgpack.encode({"text": "hello"}), "reviewer is down")
     tap(envelope("Heartbeat"), msgspec.msgpack.encode({"handled": 3}), "")
-    shown = first.get(timeout=WAIT_S)
+    shown = first.get(timeout=PATIENCE_S)
     assert (shown.kind, shown.sender, shown.recipient, shown.size) == ("StartTurnRequest", "worker#1", "reviewer", 12)
     assert (shown.lost, shown.body) == ("reviewer is down", "")
-    shown = second.get(timeout=WAIT_S)
+    shown = second.get(timeout=PATIENCE_S)
     assert isinstance(shown, Traced)
     assert (shown.kind, shown.body) == ("Heartbeat", '{"handled": 3}')
     one.ask(Trace(on=False))
     two.ask(Trace(on=False))
-    taps = [office.taps.get(timeout=WAIT_S) for _ in range(3)]
+    taps = [office.taps.get(timeout=PATIENCE_S) for _ in range(3)]
     assert taps[-1] is None
     assert first.empty()
 

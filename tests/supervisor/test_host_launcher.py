@@ -16,8 +16,8 @@ from supervisor.hosts.host_launcher import HomeSide, HostLauncher
 from supervisor.hosts.host_protocol import VERSION, Begun
 from supervisor.hosts.link import READ_BYTES, HostUnreachableError
 from supervisor.spawning import Event, Exited, SpawnRequest, frame
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 HOST = Host(name="big", stop_after_s=1.0, lost_after_s=6.0)  # the shortest ones that may be configured
 REQUEST = SpawnRequest(
     child="r/1/worker", incarnation=1, entry="x:y", arguments=b"", listens=False, imports=(), runtime_dir=Path("/")

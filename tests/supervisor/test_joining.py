@@ -21,8 +21,7 @@ from supervisor.hosts import code
 from supervisor.hosts.join_listener import JoinListener
 from supervisor.hosts.join_protocol import VERSION, Accepted, Bytes, Hello, Refused, ToHost, Welcome
 from supervisor.hosts.link import HostUnreachableError, HostUnusableError
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 def free_port() -> int:

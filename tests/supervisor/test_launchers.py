@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -25,9 +26,9 @@ from supervisor.launchers import (
     make_launcher,
 )
 from supervisor.stale_processes import records_directory
+from tests.patience import PATIENCE_S
 
 HERE = str(Path(__file__).parent)
-PATIENCE_S = 20  # the machine may be busy; the waits end with the event
 NEEDS_LINUX = [] if processes.HAS_SUBREAPER else [pytest.mark.xfail(run=False, reason="only Linux has a subreaper")]
 ON_LINUX = pytest.param(False, id="forkserver", marks=NEEDS_LINUX)
 FORKED = pytest.param("early", id="forked off", marks=NEEDS_LINUX)
@@ -36,11 +37,13 @@ FORKED = pytest.param("early", id="forked off", marks=NEEDS_LINUX)
 class Stage:
     """A launcher, its events, and a socket at which the started processes tell about themselves."""
 
-    def __init__(self, launcher, events, ear, records):
+    def __init__(self, launcher, events, ear, records, others):
         self.launcher, self.events, self._ear, self.records = launcher, events, ear, records
+        self.others = others  # what other tests have below this process
         self.address = ear.getsockname()
         self._seen = {}
-        self._links = []
+        self._links = {}  # of each pid
+        self._unheard = []  # others have told more than they were asked
 
     def start(self, entry, child="run/worker", incarnation=1, *, arguments=None, **settings):
         told = {"ear": self.address, "records": str(self.records(child)), **(arguments or {})}
@@ -53,17 +56,30 @@ class Stage:
         )
         self.launcher.start(request)
 
-    def hear(self):
-        """What the next process tells."""
+    def hear(self, pid=None, *, is_spare=False):
+        """What the next process tells, or this one; what a spare process tells is heard only when it is asked for.
+
+        Processes tell in any order.
+        """
+
+        def fits(facts):
+            return facts.get("spare", False) is is_spare and pid in (None, facts["pid"])
+
+        while not (found := [facts for facts in self._unheard if fits(facts)]):
+            self._unheard.append(self._accept())
+        self._unheard.remove(found[0])
+        return found[0]
+
+    def _accept(self):
         link, _ = self._ear.accept()
-        self._links.append(link)
         facts = json.loads(link.makefile().readline())
+        self._links.setdefault(facts["pid"], []).append(link)
         self.watch([facts["pid"], *facts.get("below", {}).values()])
         return facts
 
-    def answer(self, word):
-        """To the process that was heard last."""
-        self._links[-1].sendall(word)
+    def answer(self, pid, word):
+        """To this process, where it has told something last."""
+        self._links[pid][-1].sendall(word)
 
     def watch(self, pids):
         self._seen.update((pid, processes.start_time(pid)) for pid in pids)
@@ -77,13 +93,11 @@ class Stage:
         """Starts one and returns what it tells, when it has told it."""
         self.start(*args, **settings)
         event = self.next(Started)
-        facts = self.hear()
-        assert event.pid == facts["pid"]
-        return facts
+        return self.hear(event.pid)
 
     def clean(self):
         self.launcher.close()
-        for link in self._links:
+        for link in chain(*self._links.values()):
             link.close()
         self._ear.close()
         for pid, born in self._seen.items():
@@ -104,8 +118,9 @@ def make_stage(tmp_path):
         ear.bind(f"{tmp_path}/ear{len(stages)}")
         ear.listen()
         ear.settimeout(PATIENCE_S)
+        others = processes.tree(os.getpid())
         launcher = make_launcher(events.put, runtime_dir=runtime_dir, portable=portable, **settings)
-        stages.append(Stage(launcher, events, ear, lambda child: records_directory(runtime_dir, child)))
+        stages.append(Stage(launcher, events, ear, lambda child: records_directory(runtime_dir, child), others))
         return stages[-1]
 
     yield make
@@ -309,7 +324,7 @@ def test_closing_ends_what_is_only_just_being_started(stage):
         stage.start("tree", child=f"run/{number}")
     stage.launcher.close()
     assert stage.events.empty() or all(isinstance(event, Started) for event in stage.events.queue)
-    assert processes.tree(os.getpid()) - {os.getpid()} == set()
+    assert processes.tree(os.getpid()) - stage.others - {os.getpid()} == set()
 
 
 def test_closing_ends_stopped_actors_as_well(stage):
@@ -474,7 +489,7 @@ def spare_stage(make_stage, tmp_path):
 def test_an_actor_that_crashed_goes_on_in_the_spare_process_and_there_is_a_new_spare(spare_stage):
     spare_stage.started("describe")
     for incarnation in (2, 3):
-        spare = spare_stage.hear()["pid"]
+        spare = spare_stage.hear(is_spare=True)["pid"]
         facts = spare_stage.started("describe", incarnation=incarnation, listens=True)
         assert facts["pid"] == facts["session"] == spare
         assert facts["inheritable"] == []
@@ -482,7 +497,7 @@ def test_an_actor_that_crashed_goes_on_in_the_spare_process_and_there_is_a_new_s
 
 def test_a_spare_process_that_was_killed_is_not_used(spare_stage):
     spare_stage.started("describe")
-    spare = spare_stage.hear()["pid"]
+    spare = spare_stage.hear(is_spare=True)["pid"]
     os.kill(spare, signal.SIGKILL)
     processes.wait_ended(spare)
     assert spare_stage.started("describe", incarnation=2)["pid"] != spare
@@ -490,7 +505,7 @@ def test_a_spare_process_that_was_killed_is_not_used(spare_stage):
 
 def test_closing_ends_the_spare_process(spare_stage):
     spare_stage.started("describe")
-    spare = spare_stage.hear()["pid"]
+    spare = spare_stage.hear(is_spare=True)["pid"]
     os.kill(spare, signal.SIGSTOP)
     spare_stage.launcher.close()
     assert processes.start_time(spare) is None
@@ -498,14 +513,14 @@ def test_closing_ends_the_spare_process(spare_stage):
 
 def test_a_killed_root_takes_the_spare_process_with_it(make_root):
     root, _, _ = make_root(True, preload=["launched_as_spare"])
-    spare = root.stage.hear()["pid"]
+    spare = root.stage.hear(is_spare=True)["pid"]
     root.kill()
     assert all_gone([spare])
 
 
 def test_a_new_root_ends_a_spare_process_that_was_stopped_when_its_root_was_killed(make_root, tmp_path):
     root, _, _ = make_root(True, preload=["launched_as_spare"])
-    spare = root.stage.hear()["pid"]
+    spare = root.stage.hear(is_spare=True)["pid"]
     while not list((tmp_path / "other root" / "processes" / "spare").glob("*.process")):
         os.sched_yield()
     os.kill(spare, signal.SIGSTOP)
@@ -535,7 +550,7 @@ def test_actors_of_a_killed_forkserver_are_let_end_by_themselves(forkserver_stag
     os.kill(forkserver_pid(forkserver_stage), signal.SIGKILL)
     assert forkserver_stage.hear()["pid"] == facts["pid"]
     assert not processes.wait_ended(facts["pid"], 0.5)
-    forkserver_stage.answer(b"end")
+    forkserver_stage.answer(facts["pid"], b"end")
     assert forkserver_stage.next(Exited) == Exited(child="run/worker", incarnation=1, code=None, signal=None)
 
 
@@ -582,13 +597,12 @@ def test_a_newborn_may_die_at_the_same_moment_as_another_actor(make_stage, tmp_p
     (tmp_path / "never_ends.py").write_text(teller.format(ear=stage.address) + "link.recv(1)")
     actor = stage.started("describe", child="run/actor")
     stage.launcher.start(SpawnRequest(child="run/newborn", incarnation=1, entry="never_ends:main", arguments=b""))
+    forkserver = stage.hear(forkserver_pid(stage))  # it is busy now: what happens meanwhile, it learns at once
     newborn = stage.hear()
-    forkserver = stage.hear()  # it is busy now: what happens meanwhile, it learns at once
-    assert forkserver["pid"] == forkserver_pid(stage)
     for pid in (actor["pid"], newborn["pid"]):  # in this order: the signal is there before the newborn's end is
         os.kill(pid, signal.SIGKILL)
         processes.wait_ended(pid)
-    stage.answer(b"go on")
+    stage.answer(forkserver["pid"], b"go on")
     assert stage.next(Exited) == Exited(child="run/actor", incarnation=1, code=None, signal=signal.SIGKILL)
     reason = "ended before it ran: code None, signal 9"
     assert stage.next(StartFailed) == StartFailed(child="run/newborn", incarnation=1, reason=reason)

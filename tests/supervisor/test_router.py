@@ -20,6 +20,7 @@ from actors.wire import envelope as wire
 from actors.wire.envelope import Address, Envelope
 from supervisor import dead_letters, private_socket
 from supervisor.router import LocalEndpoint, Router
+from tests.patience import PATIENCE_S
 
 NOTE = Note(sender="", recipient="", text="n", at_ms=0)
 PROGRESS = Progress(at_ms=0, source="worker", agent="", kind="note", text="p")
@@ -33,7 +34,7 @@ class Peer:
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.ROUTING_ID, routing_id.encode())
-        self.socket.setsockopt(zmq.RCVTIMEO, 10_000)
+        self.socket.setsockopt(zmq.RCVTIMEO, round(PATIENCE_S * 1_000))
         for option, value in options.items():
             self.socket.setsockopt(getattr(zmq, option), value)
         self.socket.connect(router.endpoint)
@@ -94,7 +95,7 @@ class Exchange:
         """
         done = threading.Event()
         self.router._loop.call_soon(done.set)
-        assert done.wait(10)
+        assert done.wait(PATIENCE_S)
         probe = self.join(f"r/probe-{len(self.peers)}#1")
         probe.send(probe.address.name, NOTE)
         probe.receive()
@@ -337,7 +338,7 @@ def test_the_root_hears_with_the_true_sender_and_acknowledges(exchange) -> None:
     exchange.endpoint("r", "supervisor")
     worker = exchange.join("r/worker#1")
     worker.send("supervisor", NOTE, seq=1)
-    assert exchange.heard.get(timeout=10) == ("supervisor", NOTE, Address("r", "worker", 1))
+    assert exchange.heard.get(timeout=PATIENCE_S) == ("supervisor", NOTE, Address("r", "worker", 1))
     envelope, ack = worker.receive()
     assert (envelope.sender, envelope.recipient, ack) == ("supervisor#1", "worker#1", Ack(seq=1))
 
@@ -356,11 +357,11 @@ def test_what_the_root_sends_and_gets_is_as_reliable_as_between_actors(exchange)
     assert exchange.router.dead_letters() == []
 
 
-@pytest.mark.timeout(7, func_only=True)  # by the timer alone: 1 + 1 + 2 + 4 s
+@pytest.mark.timeout(60, func_only=True)  # by the timer alone: 1 + 1 + 2 + 4 + 8 + 16 + 30 s
 def test_a_new_incarnation_gets_at_once_what_the_root_has_for_it(exchange) -> None:
     worker = exchange.join("r/worker#1")
     exchange.endpoint("r", "console").ref("worker").tell(NOTE)
-    for incarnation in range(1, 6):
+    for incarnation in range(1, 9):
         assert worker.receive()[0].attempt == incarnation
         exchange.router.broadcast("r", ActorUp(name="worker", incarnation=incarnation))
 
@@ -373,12 +374,12 @@ def test_mail_for_a_closed_endpoint_is_not_given_to_its_successor(exchange) -> N
     worker.send("console#1", PROGRESS)
     assert worker.receive()[1].reason == "console#1 is gone"
     worker.send("console#2", PROGRESS)
-    assert exchange.heard.get(timeout=10)[1] == PROGRESS
+    assert exchange.heard.get(timeout=PATIENCE_S)[1] == PROGRESS
 
 
 def test_undeliverable_mail_of_the_root_comes_back_to_it(exchange) -> None:
     exchange.endpoint("r", "supervisor").ref("worker").tell(StopActor(reason="x", grace_s=1))
-    _name, notice, sender = exchange.heard.get(timeout=10)
+    _name, notice, sender = exchange.heard.get(timeout=PATIENCE_S)
     assert isinstance(notice, Undeliverable)
     assert (notice.kind, notice.reason, str(sender)) == ("StopActor", "worker is unknown", "r/router#0")
 
@@ -386,7 +387,7 @@ def test_undeliverable_mail_of_the_root_comes_back_to_it(exchange) -> None:
 def test_the_root_s_endpoints_speak_to_each_other(exchange) -> None:
     exchange.endpoint("r", "supervisor")
     exchange.endpoint("r", "console").ref("supervisor").tell(NOTE)
-    assert exchange.heard.get(timeout=10) == ("supervisor", NOTE, Address("r", "console", 1))
+    assert exchange.heard.get(timeout=PATIENCE_S) == ("supervisor", NOTE, Address("r", "console", 1))
 
 
 def test_an_endpoint_opened_again_is_a_new_incarnation(exchange) -> None:
@@ -402,7 +403,7 @@ def test_a_callback_that_fails_refuses_the_request_and_harms_nobody(exchange) ->
     exchange.router.open_local("r", "console", fail)
     supervisor = exchange.endpoint("r", "supervisor")
     with pytest.raises(OperationalError, match=r"r/console#1 failed at Load: KeyError\('console'\)"):
-        supervisor.ref("console").ask(Load(stream="s", epoch=1), timeout_s=10)
+        supervisor.ref("console").ask(Load(stream="s", epoch=1), timeout_s=PATIENCE_S)
 
 
 def test_a_broadcast_reaches_the_live_actors_of_one_run_but_not_the_one_it_is_about(exchange) -> None:

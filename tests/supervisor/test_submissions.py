@@ -13,6 +13,7 @@ from supervisor import submissions
 from supervisor.hosts.kept_moves import KeptMove, KeptMoves
 from supervisor.run_manifest import first_manifest
 from supervisor.run_tree import RunSpec
+from tests.patience import PATIENCE_S
 
 SECRET = "a-secret-of-the-environment"
 SETTINGS = RunSettings(
@@ -166,7 +167,7 @@ def test_whoever_serves_is_told(home: Path):
     bell = home / "bell"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(bell))
-        listening.settimeout(5)
+        listening.settimeout(PATIENCE_S)
         lock = run_lock.lock_directory(directory, lambda _generation: str(bell), lambda pid: pid)
         try:
             made = spec(home, "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -13,11 +14,10 @@ import psutil
 
 from actors.adapters.base import AgentEvent, AgentFactory, AgentSettings
 from tests.lab import reaper
+from tests.patience import PATIENCE_S, STORY_S
 
-PATIENCE_S = 20.0
 
-
-def run(coroutine: Coroutine[Any, Any, None], limit_s: float = 60) -> None:
+def run(coroutine: Coroutine[Any, Any, None], limit_s: float = STORY_S) -> None:
     """Runs it with a time limit; afterwards no task may be left."""
 
     async def limited() -> None:
@@ -93,6 +93,12 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """What stands in a file of JSON lines that a program is writing: without a last line that is not whole yet."""
+    whole, _, _ = path.read_text().rpartition("\n")
+    return [json.loads(row) for row in whole.split("\n") if row]
 
 
 def put_wrapper(folder: Path, name: str, program: Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from actors.adapters.child import Child, Patience
 from tests.actors.adapters.acp_rig import is_alive, run
+from tests.patience import PATIENCE_S
 
 PATIENCE = Patience(leave_s=5, terminate_s=5, kill_s=5)
 BRIEF = Patience(leave_s=0, terminate_s=0.01, kill_s=5)
@@ -51,7 +52,7 @@ class Heard:
         await self.child.start([sys.executable, "-c", script], {"PATH": os.environ["PATH"]}, folder)
 
     async def until(self, met: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not met():
                 self._news.clear()
                 await self._news.wait()

@@ -28,38 +28,31 @@ from actors.adapters.claude_program import arguments, child_environment, refuse_
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.machines.review_answer import SCHEMA
-from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, run
+from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, rows, run
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.turns import HELLO, REFUSALS, WORDS
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real_agents
 
 SCENARIO = (
     WORDS
-    + '''
+    + """
 [[turn]]
 when = "^hang"
 step = [{fault = {hang = true}}, {say = "went on"}]
 [[turn]]
 when = "^wait for a word"
-step = [{run = "mkfifo word; cat word"}, {say = "heard"}]
-[[turn]]
-when = "^leave processes"
-[[turn.step]]
-run = """
-mkfifo ready
-(setsid bash -c 'echo $$ > daemon; echo > ready; sleep 300 & wait' &)
-cat ready; echo $$ > shell; sleep 300
-"""
+step = [{run = "cat word"}, {say = "heard"}]
 [[turn]]
 when = "^tell the variables"
 step = [{run = 'echo "[$PYTEST_CURRENT_TEST] [$FROM_USER_SETTINGS]"'}, {say = "told"}]
 [[turn]]
 when = "^start a background command"
 [[turn.step]]
-tool = {name = "Bash", input = {command = "mkfifo word; cat word", run_in_background = true}}
+tool = {name = "Bash", input = {command = "cat word", run_in_background = true}}
 [[turn.step]]
 say = "waiting for it"
 [[turn]]
@@ -75,14 +68,14 @@ input.run_in_background = true
 say = "waiting for it"
 [[turn]]
 when = "^be an agent"
-step = [{run = "mkfifo word; cat word"}, {say = "the agent's report"}]
+step = [{run = "cat word"}, {say = "the agent's report"}]
 [[turn]]
 when = "^write to codex"
 step = [{send = {target = "codex", message = "hello"}}, {say = "sent"}]
 [[turn]]
 when = "^move away"
 step = [{tool = {name = "EnterWorktree", input = {name = "elsewhere"}}}, {run = "pwd"}, {say = "moved"}]
-'''
+"""
     + REFUSALS
     + HELLO
 )
@@ -97,6 +90,7 @@ class Bench:
         prepare_home(home, model.url)
         self.work = home / "work"
         self.work.mkdir()
+        os.mkfifo(self.work / "word")  # before anybody reads it or writes to it
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "IS_SANDBOX": "1"}
         environment = agent_environment(home, model.url, "reviewer", base)
         self.settings = AgentSettings(name="claude", cwd=self.work, environment=environment)
@@ -139,7 +133,7 @@ async def until_seen(it: Opened, message_id: str) -> None:
 
 def transcript(bench: Bench, it: Opened) -> list[dict[str, Any]]:
     [path] = (bench.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
-    return [json.loads(row) for row in path.read_text().splitlines()]
+    return rows(path)
 
 
 # --- typed answers ------------------------------------------------------------------------------------------
@@ -278,8 +272,10 @@ def test_settings_and_memory_of_the_user_are_loaded_but_no_hook_and_no_mcp_serve
 
     async def play() -> None:
         async with bench.open() as it:
-            await it.agent.turn(new_id(), "tell the variables")
+            turn_id = new_id()
+            await it.agent.turn(turn_id, "tell the variables")
             assert it.events.texts("tool-result") == ["[] [yes]"]
+            assert (await it.agent.find_turn(turn_id)).state == "finished"  # it is written by now
             assert any("Remember the project." in json.dumps(entry) for entry in transcript(bench, it))
 
     run(play())
@@ -312,7 +308,7 @@ def test_a_turn_lasts_until_its_background_agent_has_ended_and_was_reported(benc
     async def play() -> None:
         async with bench.open() as it:
             turn = asyncio.create_task(it.agent.turn(new_id(), "start a background agent"))
-            await it.events.wait(lambda event: event.text == "subagent: Bash: mkfifo word; cat word")
+            await it.events.wait(lambda event: event.text == "subagent: Bash: cat word")
             await asyncio.to_thread(bench.say_the_word)
             outcome = await turn
             assert (outcome.status, outcome.text) == ("finished", "(end of the rule)")
@@ -624,7 +620,9 @@ def test_closing_ends_a_program_that_does_not_react(bench: Bench) -> None:
 
 def test_importing_the_adapter_does_not_import_the_sdk() -> None:
     look = "import sys, actors.adapters.claude; print('claude_agent_sdk' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    answer = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert answer.stdout.strip() == "False"
 
 

@@ -30,17 +30,16 @@ from actors.adapters.claude_pane_turn import identify
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.messages.values import TurnOutcome
-from tests.actors.adapters.acp_rig import Opened, opened
+from tests.actors.adapters.acp_rig import Opened, opened, rows
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.actors.adapters.test_claude import SCENARIO, ask_before_echo, new_id, write_what_a_user_has
 from tests.drawn import Drawn
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.patience import PATIENCE_S, STORY_S
 
 pytestmark = pytest.mark.real_agents
 
-PATIENCE_S = 40.0
-STORY_S = 80.0
 
 Kind = TypeVar("Kind", bound="Bench")
 
@@ -70,6 +69,7 @@ class Bench:
         prepare_home(home, model.url)
         self.work = home / "work"
         self.work.mkdir()
+        os.mkfifo(self.work / "word")  # before anybody reads it or writes to it
         self.tmux("-f", "/dev/null", "new-session", "-d", "-s", "place", "-x", "120", "-y", "40", "cat")
         self.tmux("split-window", "-d", "-v", "-b", "-l", "75%", "-t", "place", "cat")
         self.tmux("set-option", "-w", "-t", "place", "remain-on-exit", "on")
@@ -137,7 +137,7 @@ class Bench:
 
     def transcript(self, it: Opened) -> list[dict[str, Any]]:
         [path] = (self.home / ".claude" / "projects").glob(f"*/{it.session_id}.jsonl")
-        return [json.loads(row) for row in path.read_text().splitlines()]
+        return rows(path)
 
     def submissions(self, it: Opened) -> list[str]:
         """The ids of our messages, as they stand in the transcript."""
@@ -809,5 +809,5 @@ def test_the_hook_is_silent_and_quick_when_nobody_listens(tmp_path: Path) -> Non
             with closing(unix_socket.socket(unix_socket.AF_UNIX)) as listening:
                 listening.bind(str(socket))
         command = [sys.executable, "-I", "-S", claude_pane_hook.__file__, str(socket)]
-        done = subprocess.run(command, input="{}", capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(command, input="{}", capture_output=True, text=True, check=True, timeout=PATIENCE_S)
         assert (done.stdout, done.stderr) == ("", "")

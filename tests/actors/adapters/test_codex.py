@@ -36,6 +36,7 @@ from tests.actors.adapters.codex_rig import (
     user_messages,
 )
 from tests.actors.adapters.stand_in_bridge import mcp_server
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real_agents
 
@@ -407,7 +408,7 @@ def test_closing_leaves_no_thread(function_bench: Bench) -> None:
     run(play())
     left = [thread for thread in threading.enumerate() if thread not in before]
     for thread in left:
-        thread.join(1)  # the last one may just be on its way out
+        thread.join(PATIENCE_S)  # the last one may just be on its way out
     assert [thread for thread in left if thread.is_alive()] == []
 
 
@@ -452,7 +453,7 @@ def test_a_request_without_an_answer_does_not_keep_the_interpreter(function_benc
         [sys.executable, "-c", HANGING, str(function_bench.work), environment],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert is_alive(psutil.Process(int(ended.stdout)))

@@ -22,11 +22,10 @@ from actors.errors import AgentDiedError
 from tests.actors.adapters.acp_rig import Opened, is_alive, run
 from tests.actors.adapters.codex_rig import Bench, benched, itself, new_id, until_asked, user_messages
 from tests.drawn import Drawn
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real_agents
 
-PATIENCE_S = 30
-LIMIT_S = 150  # a test that starts three TUIs takes 6 s on an idle machine
 READY = "· loop run 7"  # at the foot of a TUI that has resumed the run's thread
 
 
@@ -166,7 +165,7 @@ def test_a_turn_is_seen_live_on_the_screen_and_told_as_without_it(bench: Bench, 
         left = await screen.shows(asked("use a tool"), "all done", "[loop] codex was ended")  # it stays to be read
         assert "loop run 7" not in left.partition("[loop] codex")[2]
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(bench: Bench, screen: Screen) -> None:
@@ -181,7 +180,7 @@ def test_a_session_without_a_turn_is_resumed_and_one_with_a_history_shows_it(ben
         async with bench.open(first.session_id) as it:  # and without a pane as well
             assert len(await user_messages(it)) == 1
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_steered_message_and_an_interrupt_of_ours_are_as_without_a_screen(bench: Bench, screen: Screen) -> None:
@@ -203,7 +202,7 @@ def test_a_steered_message_and_an_interrupt_of_ours_are_as_without_a_screen(benc
             assert kinds(it, "typed", "cut") == []
             await screen.shows("interrupted")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_used_up_limit_is_the_outcome_and_stands_on_the_screen(bench: Bench, screen: Screen) -> None:
@@ -216,7 +215,7 @@ def test_a_used_up_limit_is_the_outcome_and_stands_on_the_screen(bench: Bench, s
             assert asked_s <= outcome.resets_at_ms // 1000 - 3600 <= time.time()
             await screen.shows("usage limit")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_session_that_is_too_long_is_said_to_be(bench: Bench, screen: Screen) -> None:
@@ -226,7 +225,7 @@ def test_a_session_that_is_too_long_is_said_to_be(bench: Bench, screen: Screen) 
             outcome = await it.agent.turn(new_id(), "be too long")
             assert (outcome.status, outcome.cause) == ("failed", "context")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 # --- a person at the keys -----------------------------------------------------------------------------------
@@ -242,7 +241,7 @@ def test_what_a_person_types_is_told_and_answered_on_the_screen(bench: Bench, sc
             await screen.shows(asked("hello by hand"), "• hello")
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_our_turn_waits_until_a_persons_is_over(bench: Bench, screen: Screen) -> None:
@@ -266,7 +265,7 @@ def test_our_turn_waits_until_a_persons_is_over(bench: Bench, screen: Screen) ->
                 ("say", "hello"),
             ]
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen: Screen) -> None:
@@ -287,7 +286,7 @@ def test_a_turn_that_waits_for_a_persons_can_be_interrupted(bench: Bench, screen
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             assert kinds(it, "cut") == []
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_what_a_person_types_into_our_turn_is_told_and_the_turn_stays_ours(bench: Bench, screen: Screen) -> None:
@@ -306,7 +305,7 @@ def test_what_a_person_types_into_our_turn_is_told_and_the_turn_stays_ours(bench
             assert kinds(it, "typed") == [("typed", "by the way, I say")]
             assert (await it.agent.find_turn(turn_id)).state == "finished"
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_persons_escape_cuts_our_turn(bench: Bench, screen: Screen) -> None:
@@ -323,7 +322,7 @@ def test_a_persons_escape_cuts_our_turn(bench: Bench, screen: Screen) -> None:
             assert (await it.agent.find_turn(turn_id)).state == "unfinished"
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_person_who_breaks_our_turn_off_to_be_heard_at_once_is_heard(bench: Bench, screen: Screen) -> None:
@@ -345,7 +344,7 @@ def test_a_person_who_breaks_our_turn_off_to_be_heard_at_once_is_heard(bench: Be
                 ("say", "hello"),
             ]
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen: Screen) -> None:
@@ -358,7 +357,7 @@ def test_a_compaction_that_a_person_asks_for_is_waited_for(bench: Bench, screen:
             assert (await it.agent.turn(new_id(), "use a tool")).text == "all done"
             await screen.shows("Context compacted", "all done")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_what_a_person_wants_to_be_asked_is_theirs_to_answer(bench: Bench, screen: Screen) -> None:
@@ -375,7 +374,7 @@ def test_what_a_person_wants_to_be_asked_is_theirs_to_answer(bench: Bench, scree
             assert (await turn).text == "all done"
             await screen.shows("You approved codex to run")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 @pytest.mark.parametrize("command", ["/new", "/fork"])
@@ -393,7 +392,7 @@ def test_a_tui_that_goes_to_another_conversation_is_brought_back(bench: Bench, s
             await screen.shows("all done")
             assert len(tuis(it)) == 2
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, screen: Screen) -> None:
@@ -422,7 +421,7 @@ def test_a_tui_that_resumes_another_conversation_is_brought_back(bench: Bench, s
         await screen.shows("1 / 1")  # the list is narrowed down
         screen.press("Enter")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 # --- the end of one of the two ------------------------------------------------------------------------------
@@ -443,7 +442,7 @@ def test_our_turn_goes_on_when_the_tui_is_killed_and_the_tui_comes_back_to_it(be
             await screen.shows("• waited")
             assert kinds(it, "cut", "typed", "ended") == []
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_tui_that_is_left_or_killed_with_its_pane_comes_back(bench: Bench, screen: Screen) -> None:
@@ -461,7 +460,7 @@ def test_a_tui_that_is_left_or_killed_with_its_pane_comes_back(bench: Bench, scr
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             await screen.shows("• hello")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_without_its_session_the_run_goes_on(bench: Bench, screen: Screen) -> None:
@@ -473,7 +472,7 @@ def test_without_its_session_the_run_goes_on(bench: Bench, screen: Screen) -> No
             await it.events.wait(is_("note", "cannot be shown"))
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(bench: Bench, screen: Screen) -> None:
@@ -495,7 +494,7 @@ def test_a_turn_that_the_end_of_the_app_server_cut_off_is_found_and_continued(be
             assert (await it.agent.turn(new_id(), "hang, continued")).text == "went on"
             await screen.shows(asked("hang, continued"), "went on")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> None:
@@ -507,7 +506,7 @@ def test_the_end_of_an_idle_app_server_is_told(bench: Bench, screen: Screen) -> 
             assert "SIGKILL" in ended.text
             await screen.shows("codex app-server was killed by SIGKILL", "the run restarts it")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_socket_that_a_killed_incarnation_left_is_no_obstacle(bench: Bench, screen: Screen) -> None:
@@ -520,7 +519,7 @@ def test_a_socket_that_a_killed_incarnation_left_is_no_obstacle(bench: Bench, sc
             async with bench.open(it.session_id, pane=screen.access) as again:
                 assert (await again.agent.turn(new_id(), "hello")).status == "finished"
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 # --- what is started, and what is left ----------------------------------------------------------------------
@@ -540,7 +539,7 @@ def test_the_tui_has_neither_the_bridges_token_nor_a_second_set_of_mcp_servers(b
             started = [process for process in tui.children(recursive=True) if process.pid != itself(tui.pid)]
             assert started == []
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_closing_leaves_no_process_and_says_so_in_the_pane(bench: Bench, screen: Screen) -> None:
@@ -556,7 +555,7 @@ def test_closing_leaves_no_process_and_says_so_in_the_pane(bench: Bench, screen:
                 await turn
             await screen.shows("[loop] codex was ended")
 
-    run(play(), LIMIT_S)
+    run(play())
 
 
 def test_a_fresh_home_asks_nothing_neither_for_a_login_nor_for_trust(bench: Bench, screen: Screen) -> None:
@@ -573,4 +572,4 @@ def test_a_fresh_home_asks_nothing_neither_for_a_login_nor_for_trust(bench: Benc
             await screen.shows("• hello")
             assert not (bench.home / ".codex" / "auth.json").exists()
 
-    run(play(), LIMIT_S)
+    run(play())

@@ -14,6 +14,7 @@ from actors.adapters.base import AgentSettings
 from actors.edges.agent_tables import AgentConfiguration
 from actors.errors import AgentUnavailableError, UserError
 from tests.actors.adapters.acp_rig import opened, run, settings
+from tests.patience import PATIENCE_S
 
 PROGRAM = Path(__file__).with_name("plain_acp_agent.py")
 
@@ -78,5 +79,7 @@ def test_listing_the_agents_imports_none_of_them() -> None:
     look = (
         "import sys, actors.adapters; print({'acp', 'claude_agent_sdk', 'openai_codex', 'msgspec'} & set(sys.modules))"
     )
-    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    answer = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert answer.stdout.strip() == "set()"

@@ -19,8 +19,7 @@ from actors.edges import bridge_shim, mcp_server
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.machines import mail
 from tests.actors.edges.test_mcp_endpoint import MODES, TOKENS, Recorder, listening, tool_call
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -206,8 +205,10 @@ def answering(*answers: bytes) -> Iterator[tuple[str, Callable[[], int]]]:
             for answer in answers:
                 link, _ = sock.accept()
                 with link:
-                    while b"\r\n\r\n{" not in link.recv(65_536):
-                        pass
+                    asked = b""
+                    while b"\r\n\r\n{" not in asked:
+                        asked += (part := link.recv(65_536))
+                        assert part, asked
                     served += 1
                     link.sendall(answer)
 

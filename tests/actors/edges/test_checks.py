@@ -16,6 +16,7 @@ from actors.edges import processes
 from actors.edges.check_output import HEAD_BYTES, TAIL_BYTES, CheckOutput, make_room
 from actors.edges.checks import NOT_RUN, OUTPUT_TAIL_BYTES, TIMED_OUT, CheckProgress, CheckRun
 from actors.machines.run import CheckResult
+from tests.patience import PATIENCE_S
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 # A server that holds what only one can hold; a second one fails as with "address in use".
@@ -66,11 +67,12 @@ def test_a_server_that_a_check_leaves_in_the_background_is_gone_before_the_next_
 
 
 def test_a_check_that_never_ends_is_ended_and_has_failed_with_what_it_had_printed(tmp_path: Path) -> None:
+    others = psutil.Process().children(recursive=True)
     command = f"""echo working; {sys.executable} -c "{SLEEPER}" & setsid sleep 1000"""
-    [result] = run(tmp_path, command, timeout_s=1)
+    [result] = run(tmp_path, command, timeout_s=3)  # long enough for it to begin
     assert (result.exit_code, result.output_tail) == (TIMED_OUT, "working\n")
-    assert "was ended after 1 s" in result.error
-    assert psutil.Process().children(recursive=True) == []
+    assert "was ended after 3 s" in result.error
+    assert set(psutil.Process().children(recursive=True)) <= set(others)
 
 
 def test_of_an_output_without_end_only_the_last_part_is_kept(tmp_path: Path) -> None:
@@ -172,9 +174,9 @@ def test_checks_that_are_broken_off_have_no_result_and_leave_nothing(tmp_path: P
 
     thread = threading.Thread(target=lambda: results.append(checks.run(tell)))
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE_S)
     checks.cancel()
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert results == [None]
     assert not left_behind(tmp_path)
 
@@ -206,7 +208,7 @@ def test_a_check_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None
         [sys.executable, "-c", KILLED, command], cwd=tmp_path, env=environment, check=False, timeout=60
     )
     assert done.returncode == -signal.SIGKILL
-    gone, alive = psutil.wait_procs(found(int((tmp_path / "pid").read_text())), timeout=30)
+    gone, alive = psutil.wait_procs(found(int((tmp_path / "pid").read_text())), timeout=PATIENCE_S)
     assert alive == [], gone
 
 

@@ -15,6 +15,7 @@ from actors.edges.journal import Journal
 from actors.edges.journal_reader import read_streams
 from actors.errors import JournalError
 from actors.messages import Record
+from tests.patience import PATIENCE_S
 
 # Writes two records and says so; then waits to be killed, or ends in order.
 WRITER = """
@@ -41,17 +42,17 @@ def writer(tmp_path):
     assert process.stdout.readline() == "written\n"
     yield process
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
 
 
 def end(writer):
-    writer.communicate("end\n", timeout=20)
+    writer.communicate("end\n", timeout=PATIENCE_S)
     assert writer.returncode == 0
 
 
 def kill(writer):
     writer.send_signal(signal.SIGKILL)
-    writer.wait(20)
+    writer.wait(PATIENCE_S)
 
 
 def bodies(directory):

@@ -33,6 +33,7 @@ from actors.errors import OperationalError, ProtocolError, UserError
 from tests.actors.adapters.acp_rig import opened, run
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.patience import PATIENCE_S
 
 TOKENS = {"worker": "token of the worker", "reviewer": "token of the reviewer"}
 MODES = ("legacy", "auto", "2026-07-28")
@@ -59,7 +60,7 @@ class Recorder:
                 raise ZeroDivisionError("secret detail")
             case "slow":
                 self.entered.set()
-                assert self.gate.wait(10)
+                assert self.gate.wait(PATIENCE_S)
         return f"queued, id 1, from the {caller}"
 
     def tools(self):
@@ -103,7 +104,7 @@ def with_client(endpoint, use, role="worker", mode="legacy"):
     async def run():
         headers = {"Authorization": f"Bearer {TOKENS[role]}"}
         async with (
-            httpx2.AsyncClient(headers=headers) as http_client,
+            httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http_client,
             Client(streamable_http_client(endpoint.url, http_client=http_client), mode=mode) as client,
         ):
             try:
@@ -124,7 +125,7 @@ def call(endpoint, name, arguments=None, role="worker", mode="legacy"):
 def post(endpoint, message, **headers):
     """One request by hand. Returns status, headers and body."""
     address = endpoint.url.removeprefix("http://").removesuffix("/mcp")
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=PATIENCE_S)
     usual = {
         "Authorization": f"Bearer {TOKENS['worker']}",
         "Accept": "application/json, text/event-stream",
@@ -231,10 +232,10 @@ def test_a_bug_is_an_error_without_details_and_the_server_lives_on(endpoint):
 def test_a_slow_call_does_not_hold_up_the_others(endpoint, desk):
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(call, endpoint, "send_message", {"target": "claude", "message": "slow"})
-        assert desk.entered.wait(10)
+        assert desk.entered.wait(PATIENCE_S)
         assert not call(endpoint, "bridge_status", role="reviewer").is_error
         desk.gate.set()
-        assert not slow.result(10).is_error
+        assert not slow.result(PATIENCE_S).is_error
 
 
 # --- who is let in ---
@@ -281,7 +282,7 @@ def test_it_refuses_to_listen_beyond_loopback(desk):
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_there_is_no_stream_and_no_session_to_end(endpoint, method):
-    connection = http.client.HTTPConnection(endpoint.url.split("/")[2], timeout=10)
+    connection = http.client.HTTPConnection(endpoint.url.split("/")[2], timeout=PATIENCE_S)
     connection.request(method, "/mcp", headers={"Authorization": f"Bearer {TOKENS['worker']}"})
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("allow")) == (405, "POST")
@@ -322,7 +323,7 @@ def connected(sock, count, said=b""):
     links = []
     for _ in range(count):
         link = socket.create_connection(sock.getsockname())
-        link.settimeout(20)
+        link.settimeout(PATIENCE_S)
         link.sendall(said)
         links.append(link)
     return links
@@ -362,7 +363,7 @@ def test_strangers_from_before_a_restart_delay_no_call(sock, desk):
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(call, endpoint, "bridge_status")
         endpoint.start()
-        assert made.result(20).content[0].text == "status for the worker"
+        assert made.result(PATIENCE_S).content[0].text == "status for the worker"
     endpoint.stop()
     for link in strangers:
         link.close()
@@ -405,9 +406,9 @@ def test_a_call_made_while_there_is_no_server_waits_and_is_answered_by_the_next_
         made = pool.submit(call, second, "bridge_status")
         waiting.sendall(b"POST /mcp HTTP/1.1\r\nHost: x\r\n\r\n")  # both are in the backlog, or soon will be
         second.start()
-        waiting.settimeout(10)
+        waiting.settimeout(PATIENCE_S)
         assert waiting.recv(12) == b"HTTP/1.1 401"
-        assert made.result(10).content[0].text == "status for the worker"
+        assert made.result(PATIENCE_S).content[0].text == "status for the worker"
     second.stop()
 
 
@@ -416,11 +417,11 @@ def test_a_call_that_is_being_served_is_answered_before_the_server_stops(sock, d
     endpoint.start()
     with ThreadPoolExecutor(2) as pool:
         slow = pool.submit(post, endpoint, tool_call("send_message", target="claude", message="slow"))
-        assert desk.entered.wait(10)
+        assert desk.entered.wait(PATIENCE_S)
         stopping = pool.submit(endpoint.stop)
         desk.gate.set()
-        assert slow.result(10)[0] == 200
-        stopping.result(10)
+        assert slow.result(PATIENCE_S)[0] == 200
+        stopping.result(PATIENCE_S)
 
 
 def test_a_server_that_dies_says_so(sock, desk):
@@ -433,7 +434,7 @@ def test_a_server_that_dies_says_so(sock, desk):
     endpoint = McpEndpoint(sock.fileno(), TOKENS, desk.tools(), note)
     endpoint.start()
     endpoint._server._loop.call_soon_threadsafe(endpoint._server._over.set)  # nobody has asked for it
-    assert crashed.wait(10)
+    assert crashed.wait(PATIENCE_S)
     assert "has ended" in str(crashes[0])
 
 
@@ -464,11 +465,11 @@ def test_a_server_that_nobody_calls_sets_no_timer_and_ends_by_stop_alone(sock):
     with ThreadPoolExecutor(1) as pool:
         served = pool.submit(loop.run_until_complete, server.serve(sockets=[sock]))
         try:
-            assert started.wait(10)
-            assert asyncio.run_coroutine_threadsafe(look(), loop).result(10) == 0
+            assert started.wait(PATIENCE_S)
+            assert asyncio.run_coroutine_threadsafe(look(), loop).result(PATIENCE_S) == 0
         finally:
             server.stop()
-            served.result(10)
+            served.result(PATIENCE_S)
     assert loop.timers == 0
     loop.close()
 

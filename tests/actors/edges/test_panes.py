@@ -17,6 +17,7 @@ from actors.edges import processes
 from actors.edges.panes import Pane
 from actors.errors import AgentDiedError, OperationalError
 from tests.drawn import Drawn
+from tests.patience import PATIENCE_S
 
 # A stand-in for a TUI: says that it is there, then repeats each line that is typed.
 ECHO = [
@@ -30,7 +31,6 @@ FULL_SCREEN = [
     "-c",
     "import sys\nprint('\\x1b[2J\\x1b[H\\x1b[?1049hdrawn', flush=True)\nsys.stdin.read()",
 ]
-PATIENCE_S = 30
 
 
 class Tmux:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from actors.edges import processes
+from tests.patience import PATIENCE_S
 
 # Prints the pids of what it has below it, one JSON object, then sleeps. A daemon is forked twice, with a session of
 # its own between; an orphan is forked twice in the session it was born in.
@@ -86,7 +87,7 @@ def run_python():
 
 
 def ended(pid):
-    return processes.wait_ended(pid, 10)
+    return processes.wait_ended(pid, PATIENCE_S)
 
 
 def test_a_process_is_known_by_its_pid_and_start_time(run_python):

@@ -13,6 +13,7 @@ from actors.edges.git import git
 from actors.edges.pull_request import PullRequestProbe
 from actors.machines.run import Missing, PullRequest, PullRequestStatus
 from tests.lab.stand_in_gh import put_gh
+from tests.patience import PATIENCE_S
 
 
 def run_git(cwd: Path, *arguments: str) -> None:
@@ -182,8 +183,8 @@ def test_an_answer_that_is_no_pull_request_is_not_taken_for_one(repository: Path
 def test_gh_is_not_waited_for_without_end_and_nothing_of_it_is_left(repository: Path):
     pids = repository.parent / "pids"
     environment = gh_that(repository, f"sleep 1000 & echo $$ $! > {pids}; wait")
-    status = PullRequestProbe(repository, environment, timeout_s=1).now()
-    assert (status.lacks, status.reason) == ("answer", "gh pr view did not answer within 1 s")
+    status = PullRequestProbe(repository, environment, timeout_s=3).now()
+    assert (status.lacks, status.reason) == ("answer", "gh pr view did not answer within 3 s")
     assert [pid for pid in map(int, pids.read_text().split()) if processes.is_running(pid)] == []
 
 
@@ -196,6 +197,6 @@ def test_a_look_can_be_broken_off(repository: Path):
     thread.start()
     started.read_text()
     look.cancel()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert seen[0].lacks == "answer"
     assert look.now().reason == "the check was interrupted"

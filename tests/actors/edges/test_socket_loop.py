@@ -9,9 +9,10 @@ import zmq
 
 from actors.edges.socket_loop import SocketLoop
 from actors.errors import OperationalError, ProtocolError
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 CLOSE = b"close"
+LINGER_MS = round(PATIENCE_S * 1_000)  # until what was said is on its way: on a busy machine not at once
 
 
 class Echo:
@@ -48,11 +49,11 @@ def ask(endpoint: str, said: bytes) -> bytes:
     loop, heard = SocketLoop("asker"), []
 
     def serve() -> None:
-        socket.append(loop.connect(zmq.DEALER, endpoint, {zmq.LINGER: 200}))
+        socket.append(loop.connect(zmq.DEALER, endpoint, {zmq.LINGER: LINGER_MS}))
         socket[0].send(said)
         if said != CLOSE and loop.poll(round(PATIENCE_S * 1000)):
             heard.append(socket[0].recv())
-        loop.linger_ms = 200
+        loop.linger_ms = LINGER_MS
 
     socket: list[zmq.Socket[bytes]] = []
     loop.run(lambda: None, serve)

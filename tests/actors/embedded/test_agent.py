@@ -32,6 +32,7 @@ from actors.embedded.agent import STATE_FOLDER, EmbeddedAgent
 from actors.embedded.scenario_file import load_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
+from tests.patience import PATIENCE_S
 
 SCENARIO = r"""
 [[turn]]
@@ -258,7 +259,7 @@ def test_a_cancel_in_the_same_breath_as_its_prompt_is_answered(tmp_path: Path) -
         answers = (json.loads(line) for line in agent.stdout)
         assert next(answer for answer in answers if answer.get("id") == 2)["result"] == {"stopReason": "cancelled"}
         agent.stdin.close()
-        assert agent.wait(10) == 0
+        assert agent.wait(PATIENCE_S) == 0
 
 
 def test_a_turn_whose_client_no_longer_listens_is_left_unfinished(tmp_path: Path) -> None:
@@ -389,7 +390,9 @@ def test_the_agent_of_a_foreign_working_directory_is_still_ours(tmp_path: Path) 
 
 def test_starting_it_imports_no_protocol_packages() -> None:
     look = "import sys, actors.embedded.agent; print({'acp', 'mcp', 'pydantic'} & set(sys.modules))"
-    answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    answer = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert answer.stdout.strip() == "set()"
 
 
@@ -439,7 +442,7 @@ def bridge_server(listener: socket.socket, mails: list[tuple[str, str]]) -> Iter
         yield
     finally:
         web.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_again(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from actors.machines import turn
 from actors.machines.review_answer import SCHEMA
 from actors.messages import FoundTurn, Receipt, StartTurnRequest, TurnOutcome, Usage
 from actors.session import AgentSession, SessionOptions, SessionStatus
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 10.0
 DONE = TurnOutcome(status="finished", text="did it")
 
 

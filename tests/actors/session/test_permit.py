@@ -4,6 +4,7 @@ from actors.errors import AgentError
 from actors.machines import turn
 from actors.messages import TurnOutcome, Usage
 from tests.actors.session.test_agent_session import Rig, request
+from tests.patience import PATIENCE_S
 
 
 def test_each_turn_waits_for_its_grant_and_at_its_end_the_next_one_is_asked_for(rig: Rig):
@@ -87,5 +88,5 @@ def test_without_a_budget_nothing_is_asked_for(rig: Rig):
     session.start_turn(request("a"))
     heard = []
     while heard[-1:] != [("ended", "a", "finished", "")]:
-        heard.append(listener.told.get(timeout=10))
+        heard.append(listener.told.get(timeout=PATIENCE_S))
     assert not [each for each in heard if each[0] == "wants"]

@@ -13,14 +13,14 @@ from shell.dashboard.disk import Disk
 from shell.dashboard.live_reports import Heard
 from shell.dashboard.view import Snapshot
 from supervisor.control.protocol import MailReport
+from tests.patience import PATIENCE_S
 from tests.shell.dashboard.made import live, report
 
-WAIT_S = 30.0
 REPO = "greeting-0123456789ab"
 
 
 def until(find: Callable[[], Snapshot | Details | None], met: Callable[..., bool]) -> Snapshot | Details:
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while (found := find()) is None or not met(found):
         if time.monotonic() > deadline:
             raise TimeoutError(found)
@@ -78,7 +78,7 @@ def test_a_source_that_fails_says_so_and_is_looked_at_again():
             raise ValueError("nonsense")
 
     source = _Repeating("nothing", work)
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while not source.trouble:
         if time.monotonic() > deadline:
             raise TimeoutError

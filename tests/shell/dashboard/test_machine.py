@@ -13,6 +13,7 @@ from actors.edges import processes
 from shell.dashboard.agent_files import AgentFiles
 from shell.dashboard.machine import Processes, _session
 from shell.dashboard.view import FINISHED_SHOWN
+from tests.patience import PATIENCE_S
 
 A, B, C = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abc")
 
@@ -93,7 +94,7 @@ def test_one_that_has_ended_is_not_seen_any_more(start, tmp_path: Path):
     claude = start("claude")
     assert mine(looking.look([], nothing(tmp_path)), claude)
     claude.kill()
-    assert processes.wait_ended(claude.pid, 10)
+    assert processes.wait_ended(claude.pid, PATIENCE_S)
     assert mine(looking.look([], nothing(tmp_path)), claude) == []  # a zombie: nobody has waited for it yet
     claude.wait()
     assert mine(looking.look([], nothing(tmp_path)), claude) == []
