@@ -37,6 +37,7 @@ REFRESH_S = 1.0
 DETAILS_S = 0.1  # delay until the details of a newly selected run appear
 DETAILS = {"run": "Run", "transcript": "Transcript", "mail": "Mail", "log": "Log"}
 FROM_THE_END = ("transcript", "log")
+WIDGETS = "#head, #views, #empty, #runs, #details, #agents, #process, #no-tmux, #tmux, Footer"
 
 
 class Source(Protocol):
@@ -137,8 +138,8 @@ class Dashboard(App[int]):
 
     @property
     def _is_drawn(self) -> bool:
-        """Whether the widgets exist. Timers also fire while textual removes them at the end."""
-        return bool(self.query("Footer"))
+        """Whether the widgets exist. Timers fire and messages come also while textual removes them at the end."""
+        return len(self.query(WIDGETS)) == WIDGETS.count(",") + 1
 
     def show(self, snapshot: Snapshot) -> None:
         """Draws the snapshot."""
@@ -212,6 +213,8 @@ class Dashboard(App[int]):
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Handles the selection of another run or process."""
+        if not self._is_drawn:
+            return
         if event.data_table.id == "runs":
             self._select()
         elif event.data_table.id == "agents":
@@ -219,6 +222,8 @@ class Dashboard(App[int]):
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Handles Enter, or a click on the selected row: moves into its details."""
+        if not self._is_drawn:
+            return
         if event.data_table.id == "runs":
             self._details.query_one(f"#scroll-{self._detail}").focus()
         elif event.data_table.id == "tmux":
@@ -233,9 +238,9 @@ class Dashboard(App[int]):
         """Shows a key in the last line only where it does something."""
         match action:
             case "console" | "detail":
-                return self._view == "runs" and self._runs.selected is not None
+                return self._is_drawn and self._view == "runs" and self._runs.selected is not None
             case "attach":
-                return self._view == "tmux" and self._sessions.selected is not None
+                return self._is_drawn and self._view == "tmux" and self._sessions.selected is not None
         return True
 
     def action_view(self, name: str) -> None:
