@@ -16,9 +16,9 @@ from actors.machines import run
 from actors.runners.base import Place
 from actors.runners.room import when_there_is_room
 from actors.runners.tree import TreeRunner
+from tests.patience import PATIENCE_S
 
 FULL = f"a.py: {os.strerror(errno.ENOSPC)}"
-PATIENCE_S = 30.0
 
 
 class Work:
