@@ -42,7 +42,6 @@ import psutil
 
 from actors.edges import checkpoints, tree
 from actors.embedded.scenario_file import load_scenario
-from scripts.bench_hosts import ROUNDS as HOST_ROUNDS
 from scripts.bench_hosts import bench_hosts
 from scripts.bench_mails import bench_mail, bench_messages
 from scripts.bench_neighbours import bench_neighbours
@@ -131,20 +130,21 @@ def bench_recovery() -> None:
     launchers = (("forkserver", {}), ("portable", {"LOOP_PORTABLE": "1"}))
     found: dict[str, list[dict[str, float]]] = {name: [] for name, _ in launchers}
     starts: list[float] = []
-    for number in range(1, RECOVERY_ROUNDS + 1):
+    rounds = repeats(RECOVERY_ROUNDS)
+    for number in range(1, rounds + 1):
         for name, changes in launchers:
-            print(f"recovery, {name}: round {number} of {RECOVERY_ROUNDS}", file=sys.stderr, flush=True)
+            print(f"recovery, {name}: round {number} of {rounds}", file=sys.stderr, flush=True)
             found[name].append(recoveries(changes, starts))
     yardstick = statistics.median(starts)
-    for name, rounds in found.items():
+    for name, played in found.items():
         for what in (*ACTORS, "cold", "root"):
-            times = [each[what] for each in rounds if what in each]
+            times = [each[what] for each in played if what in each]
             if times:
                 median = statistics.median(times)
                 print(
                     f"recovery, {name}: {what:<11} {median:.3f} s: {median / yardstick:.2f}x  (median of {len(times)})"
                 )
-        median = statistics.median(each[actor] for each in rounds for actor in ACTORS)
+        median = statistics.median(each[actor] for each in played for actor in ACTORS)
         print(
             f"recovery, {name}: all actors  {median:.3f} s: {median / yardstick:.2f}x of {yardstick:.3f} s", flush=True
         )
@@ -298,7 +298,7 @@ ROWS = {
     "commands": bench_commands,
     "checkpoint": bench_checkpoint,
     "neighbours": bench_neighbours,
-    "hosts": lambda: bench_hosts(repeats(HOST_ROUNDS)),
+    "hosts": bench_hosts,
 }
 
 

@@ -2,9 +2,10 @@
 
 Our code is there, in an installation of its own, as after the first start. Against `ssh HOST true` in the same round:
 
-link        the connection with the program there; a run makes it while its own actors start
+link        the connection with the program there; a run begins it before it imports its own parts
 link alone  the same while home is idle
-placed      from the request until the first actor's process is there, in a run, the link included
+placed      from the request until the first actor's process is there, in a run, which waits for the link
+first       the same from the moment at which the link was begun
 restart     from the kill of the actor there until its successor's process is there
 place       `loop place reviewer other`, over a link that is there, until the reviewer is ready: the program `loop`,
             the end of the actor at home, and the start of its successor there
@@ -29,14 +30,15 @@ import sysconfig
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import zmq
 from msgspec.structs import replace
 
 from actors.edges import run_lock, travel
+from scripts.bench_rig import repeats, timed
 from shell.control_client import ControlClient, control_endpoint
 from supervisor.control.protocol import PeekMailbox
 from supervisor.hosts import code
@@ -63,11 +65,11 @@ class Times:
         self.rows.setdefault(row, []).append(seconds)
 
 
-def bench_hosts(rounds: int = ROUNDS) -> None:
+def bench_hosts() -> None:
     """See above."""
     if reason := missing():
         sys.exit(f"[bench] hosts: {reason}")
-    found = Times()
+    found, rounds = Times(), repeats(ROUNDS)
     for number in range(1, rounds + 1):
         print(f"hosts: round {number} of {rounds}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="loop-bench-") as folder, World(Path(folder)) as world:
@@ -102,8 +104,10 @@ def one_round(world: World, host: SshHost, found: Times, *, last: bool) -> None:
     loop = world.start("--agent", "embedded", "--place=worker=big", "wait")
     loop.wait_for("are ready")
     log = Log(world.run_directory() / "log")
-    found.add("link", float(log.wait_for(r"host big is connected after ([\d.]+) s")))
+    link_s = float(log.wait_for(r"host big is connected after ([\d.]+) s"))
+    found.add("link", link_s)
     found.add("placed", float(log.wait_for(r"worker#1 is on big, ([\d.]+) s after")))
+    found.add("first", link_s + log.seconds_between("host big is connected", "worker#1 is on big"))
     time.sleep(IDLE_S)
     victim = loop.pid_of("worker")
     start = time.perf_counter()
@@ -144,6 +148,14 @@ class Log:
                 sys.exit(f"[bench] hosts: {pattern!r} is not in {self._path} after {PATIENCE_S:g} s")
             time.sleep(0.002)
         return hit[1]
+
+    def seconds_between(self, first: str, last: str) -> float:
+        """Between the first lines with these words, which are there."""
+        text = self._path.read_text(errors="replace")
+        begin, end = (re.search(rf"(?m)^(\S+ \S+) .*{words}", text) for words in (first, last))
+        assert begin is not None
+        assert end is not None
+        return (datetime.fromisoformat(end[1]) - datetime.fromisoformat(begin[1])).total_seconds()
 
 
 def install(host: SshHost) -> None:
@@ -223,10 +235,3 @@ def carry(host: SshHost, here: Path, there: Path) -> None:
 def ssh_true(host: SshHost) -> None:
     """A bare connection."""
     subprocess.run([*host.host.ssh_command, host.name, "true"], check=True)
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start

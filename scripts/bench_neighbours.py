@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import zmq
 
-from scripts.bench_rig import console, hanging_run, inspect, timed
+from scripts.bench_rig import console, hanging_run, inspect, repeats, timed
 from shell.control_client import control_endpoint
 from supervisor.control.protocol import Follow, GetReport, Inspect, encode_request
 from tests.lab.world import World
@@ -105,8 +105,8 @@ def beside_idle_connections(name: str, port: int, action: Callable[[], None], lo
     for _ in range(3):
         action()
     times: dict[int | None, list[float]] = {None: [], 0: [], FLOOD_RATE: []}
-    before, reopened = log_lines(), 0
-    for place in range(FLOOD_ROUNDS):
+    before, reopened, rounds = log_lines(), 0, repeats(FLOOD_ROUNDS)
+    for place in range(rounds):
         for rate in list(times)[:: 1 if place % 2 else -1]:
             if rate is None:
                 times[rate] += [timed(action) for _ in range(FLOOD_TIMES)]
@@ -124,7 +124,7 @@ def beside_idle_connections(name: str, port: int, action: Callable[[], None], lo
             flush=True,
         )
     print(
-        f"neighbours   {name}: medians of {FLOOD_ROUNDS * FLOOD_TIMES}; {reopened} connections were opened again, "
+        f"neighbours   {name}: medians of {rounds * FLOOD_TIMES}; {reopened} connections were opened again, "
         f"{log_lines() - before} lines in the log about closed ones",
         flush=True,
     )
