@@ -116,7 +116,7 @@ class Forkserver:
             if ready:
                 idle_s, next_s = IDLE_AFTER_FORK_S if self._forks_first else IDLE_S, NEXT_PIECE_S
             elif not self._ended and self._when_idle:
-                _preload([self._when_idle.popleft()])
+                _preload([self._when_idle.popleft()], collects=not self._forks_first)
                 idle_s = next_s
             for key, _ in ready:
                 if key.fileobj is self._link:
@@ -333,12 +333,13 @@ def _import(module: str) -> None:
         traceback.print_exc()
 
 
-def _preload(modules: Sequence[str]) -> None:
+def _preload(modules: Sequence[str], *, collects: bool = True) -> None:
     for module in modules:
         _import(module)
     if processes.thread_count() != 1:
         raise ProtocolError(f"one of {modules} starts a thread when it is imported: such a process cannot fork")
-    gc.collect()
+    if collects:  # it takes as long as a small import
+        gc.collect()
     gc.freeze()
 
 

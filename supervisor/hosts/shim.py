@@ -10,6 +10,7 @@ stdout carries frames alone; what anybody prints goes to stderr, which ssh bring
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import queue
 import select
@@ -78,6 +79,9 @@ class Shim:
     def serve(self, rest: Frames) -> int:
         """Blocks; returns the exit status."""
         import actors.starts  # noqa: F401 - home has been told that we are there; its first request takes longer than that
+
+        gc.freeze()  # what is imported stays
+        gc.enable()
 
         try:
             while True:

@@ -37,6 +37,9 @@ def stage1(ask: "dict[str, str]") -> None:
     def become(python: str) -> NoReturn:
         tell(go=python)
         if python == sys.executable:
+            import gc
+
+            gc.disable()  # until the shim serves
             from supervisor.hosts import shim_start
 
             shim_start.run(ask["begin"])
