@@ -24,7 +24,7 @@ from actors.run_states import FINAL_STATES
 from shell.checkups import Place
 from shell.run_files import resume_command
 from supervisor import stale_processes, submissions
-from supervisor.run_instance import clear
+from supervisor.leases import clear
 from supervisor.runtime_dirs import runtime_base, runtimes_of
 
 # A starting root creates its directory first, and its lock in there a moment later.

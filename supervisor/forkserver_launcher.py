@@ -18,6 +18,7 @@ from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
     LauncherParts,
+    ListeningSockets,
     OnEvent,
     Reporter,
     end_what_is_left,
@@ -81,9 +82,15 @@ class ForkserverLauncher(LauncherParts):
     """Starts actors through a forkserver. A forkserver that dies is replaced at the next start. One thread each."""
 
     def __init__(
-        self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str], early: EarlyForkserver | None = None
+        self,
+        on_event: OnEvent,
+        *,
+        runtime_dir: Path,
+        preload: Sequence[str],
+        early: EarlyForkserver | None = None,
+        sockets: ListeningSockets | None = None,
     ) -> None:
-        super().__init__(on_event, runtime_dir)
+        super().__init__(on_event, runtime_dir, sockets)
         self._preload = preload
         # Nothing is ever written into it. Its end tells the process at the other end that this one is gone.
         self._root_end, self._held_end = (early.root_end, early.held_end) if early else socket.socketpair()

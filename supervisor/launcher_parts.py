@@ -87,10 +87,10 @@ class ListeningSockets:
 class LauncherParts:
     """What both launchers have: a reporter, the listening sockets, and a lock for all of it."""
 
-    def __init__(self, on_event: OnEvent, runtime_dir: Path) -> None:
+    def __init__(self, on_event: OnEvent, runtime_dir: Path, sockets: ListeningSockets | None) -> None:
         self._reporter = Reporter(on_event)
         self._runtime_dir = runtime_dir
-        self._sockets = ListeningSockets()
+        self._sockets = sockets or ListeningSockets()
         self._lock = threading.Lock()
         self._closed = False
 

@@ -27,7 +27,7 @@ from typing import Protocol
 from actors.edges import environments, processes
 from supervisor import stale_processes
 from supervisor.forkserver_launcher import EarlyForkserver, ForkserverLauncher, fork_early
-from supervisor.launcher_parts import OnEvent
+from supervisor.launcher_parts import ListeningSockets, OnEvent
 from supervisor.portable_launcher import PortableLauncher
 from supervisor.spawning import Event, Exited, SpawnRequest, Started, StartFailed
 
@@ -89,14 +89,16 @@ def make_launcher(
     portable: bool = False,
     preload: Sequence[str] = ("actors.actor_process",),
     early: EarlyForkserver | None = None,
+    sockets: ListeningSockets | None = None,
 ) -> Launcher:
     """Returns the launcher for this system. `runtime_dir` belongs to this root alone, which holds its lock.
 
     First ends what a killed root has left there. `preload` names the modules that actors need; they must not start
     threads. A forkserver imports them once for all actors, those with the prefix `WHEN_IDLE` after the first actors
     were started. Without a forkserver the spare process imports them. `early`: the first forkserver, which runs.
+    `sockets`: those that listen already.
     """
     stale_processes.kill(stale_processes.records_root(runtime_dir))
     if early is None and not forks(portable=portable):
-        return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload)
-    return ForkserverLauncher(on_event, runtime_dir=runtime_dir, preload=preload, early=early)
+        return PortableLauncher(on_event, runtime_dir=runtime_dir, preload=preload, sockets=sockets)
+    return ForkserverLauncher(on_event, runtime_dir=runtime_dir, preload=preload, early=early, sockets=sockets)

@@ -22,6 +22,7 @@ from supervisor.launcher_parts import (
     CLOSE_TIMEOUT_S,
     READ_BYTES,
     LauncherParts,
+    ListeningSockets,
     OnEvent,
     end_what_is_left,
     records_of,
@@ -40,8 +41,15 @@ class PortableLauncher(LauncherParts):
     A spare process has the imports done and waits for its request, so a crashed actor is back quickly.
     """
 
-    def __init__(self, on_event: OnEvent, *, runtime_dir: Path, preload: Sequence[str] = ()) -> None:
-        super().__init__(on_event, runtime_dir)
+    def __init__(
+        self,
+        on_event: OnEvent,
+        *,
+        runtime_dir: Path,
+        preload: Sequence[str] = (),
+        sockets: ListeningSockets | None = None,
+    ) -> None:
+        super().__init__(on_event, runtime_dir, sockets)
         self._preload = [module.removeprefix(WHEN_IDLE) for module in preload]
         self._threads: dict[tuple[str, int], threading.Thread] = {}
         self._pids: dict[tuple[str, int], int] = {}

@@ -3,6 +3,8 @@
 Its main thread waits and takes signals; the router, the launcher, the supervisor and the control server have threads of
 their own (run_instance.py). It never drives the run. Its own console is a callback, so it knows nothing of terminals.
 All other consoles connect to the control server, whose address is in the run's lock.
+
+Most of a root's parts are imported when it holds the lock: connections to hosts are made meanwhile.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from actors import logs
 from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
-from supervisor.run_instance import Console, Lease, RootServices, RunInstance, lease_run, run_log
+from supervisor.leases import Lease, lease_run
 from supervisor.run_manifest import write_end
 from supervisor.run_tree import RunSpec
 from supervisor.tree_protocol import RunResult
 
-__all__ = ["Console", "Ending", "run_root"]
+if TYPE_CHECKING:
+    from supervisor.hosts.early_links import EarlyLinks
+    from supervisor.run_instance import Console
 
 
 @dataclass(frozen=True)
@@ -44,27 +49,38 @@ def run_root(spec: RunSpec, console: Console) -> Ending:
     except OSError:  # a full disk, say
         run_dir.forget_unbegun(spec.directory)
         raise
+    early: EarlyLinks | None = None
     try:
+        if spec.places:
+            from supervisor.hosts.early_links import begin_links
+
+            early = begin_links(spec, lease.runtime)
+        from supervisor.run_instance import run_log
+
         submissions.withdraw(spec.directory)
         logs.set_up(run_log(spec), run=spec.key, actor="root")
-        ending = _Root(spec, console, lease).run()
+        ending = _Root(spec, console, lease, early).run()
         write_end(spec.directory, ending.result)
         return ending
     except (LoopError, OSError):
         run_dir.forget_unbegun(spec.directory)
         raise
     finally:
+        if early is not None:
+            early.close()
         lease.release()
 
 
 class _Root:
     """Starts the run, takes signals, and waits for the end of the run."""
 
-    def __init__(self, spec: RunSpec, console: Console, lease: Lease) -> None:
+    def __init__(self, spec: RunSpec, console: Console, lease: Lease, early: EarlyLinks | None) -> None:
+        from supervisor.run_instance import RootServices, RunInstance
+
         self._spec = spec
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        self._services = RootServices(lease.runtime, spec.directory)
+        self._services = RootServices(lease.runtime, spec.directory, early=early)
         self._run = RunInstance(self._services, spec, lease, console, ended=self._ended.put)
 
     def run(self) -> Ending:

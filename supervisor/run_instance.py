@@ -6,23 +6,19 @@ endpoints. What one run does, or how it ends, does not affect the others. Neithe
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from actors.actor_process import Sender
 from actors.clock import wall_ms
-from actors.edges import run_dir, run_lock
 from actors.errors import LoopError
 from actors.hosts import HOME, Host
 from actors.messages import ActorPlaced, Message, Notable, Progress, ProgressKind, QuestionAsked, RunStatus
 from actors.settings import Role
 from actors.starts import LogSettings
-from supervisor import stale_processes
 from supervisor.actor import FromActor, SupervisorActor, SupervisorOptions, stop_run
 from supervisor.control.handlers import ControlHandler
 from supervisor.control.protocol import Ended, HostReport, Shown
@@ -35,12 +31,15 @@ from supervisor.hosts.links import Links
 from supervisor.hosts.moving import Mover
 from supervisor.hosts.placing import PlacingLauncher
 from supervisor.launchers import Event, make_launcher
+from supervisor.leases import Lease, control_path
 from supervisor.notifier import Notifier
 from supervisor.router import Router
 from supervisor.run_manifest import first_manifest, write_state
 from supervisor.run_tree import CHILDREN, DRIVER, PRELOAD, RunSpec, RunTree, bridge_of, launch_name
-from supervisor.runtime_dirs import make_runtime, runtime_path, runtimes_of
 from supervisor.tree_protocol import PlaceGivenUp, RunResult
+
+if TYPE_CHECKING:
+    from supervisor.hosts.early_links import EarlyLinks
 
 LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
 
@@ -55,62 +54,23 @@ class Console(Protocol):
         """ControlServer's thread: something happened."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """A locked directory of a run or of `loop serve`, and a directory for sockets that belongs to this root alone."""
-
-    lock: run_lock.RunLock
-    runtime: Path
-
-    def release(self) -> None:
-        """Releases the lock. Call it once, when no part of it is in use."""
-        shutil.rmtree(self.runtime, ignore_errors=True)
-        self.lock.release()
-
-
-def lease_run(directory: Path) -> Lease:
-    """Locks the run, and ends what a killed root has left of it. Raises `UserError` when another root holds it."""
-    lock = run_lock.lock_run(
-        directory, lambda generation: f"ipc://{_control_path(runtime_path(directory, generation))}"
-    )
-    try:
-        stale_processes.kill(stale_processes.records_root(directory))
-        return Lease(lock=lock, runtime=make_runtime(directory, lock.generation))
-    except (LoopError, OSError):
-        run_dir.forget_unbegun(directory)
-        lock.release()
-        raise
-
-
-def clear(directory: Path, then: Callable[[], None]) -> list[int]:
-    """Ends and removes what a killed root has left of a run, or of `loop serve`: processes, then sockets.
-
-    The run can be resumed afterwards. `then` is called while the lock is still held. Returns the pids that were ended.
-    Raises `UserError` when a root holds it.
-    """
-    lock = run_lock.lock_run(directory, lambda _generation: "")
-    try:
-        ended = stale_processes.kill(stale_processes.records_root(directory))
-        for stale in runtimes_of(directory):
-            shutil.rmtree(stale, ignore_errors=True)
-        then()
-        return ended
-    finally:
-        lock.release()
-
-
 class RootServices:
     """Router and launcher. `runtime`: for sockets; `records`: for the launcher. Created in the main thread.
 
-    `preload`: modules that the launcher imports for the actors.
+    `preload`: modules that the launcher imports for the actors. `early`: what a root has begun before it had this.
     """
 
-    def __init__(self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD) -> None:
+    def __init__(
+        self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD, early: EarlyLinks | None = None
+    ) -> None:
         self._runs: dict[str, RunInstance] = {}
         self.router = Router(runtime)
-        self.launcher = PlacingLauncher(make_launcher(self.from_launcher, runtime_dir=records, preload=preload))
+        sockets = early.sockets if early is not None else None
+        self.launcher = PlacingLauncher(
+            make_launcher(self.from_launcher, runtime_dir=records, preload=preload, sockets=sockets)
+        )
         self.notifier = Notifier()
-        self.links = Links()
+        self.links = early.links if early is not None else Links()
 
     def add(self, key: str, run: RunInstance) -> None:
         """Registers a run: from now on it gets the events of its children."""
@@ -190,7 +150,7 @@ class RunInstance:
             hosts=self._host_reports,
             move=mover.move,
         )
-        self._control = ControlServer(_control_path(lease.runtime), self._handler, console.show)
+        self._control = ControlServer(control_path(lease.runtime), self._handler, console.show)
         console.opened(self._control.endpoint)
         services.add(key, self)
         for role, host in spec.places.items():
@@ -353,7 +313,3 @@ class RunInstance:
 def run_log(spec: RunSpec) -> LogSettings:
     """Where and how a run logs: all its processes write into one file."""
     return LogSettings(stderr=False, file=str(spec.directory / "log"))
-
-
-def _control_path(runtime: Path) -> Path:
-    return runtime / "console.sock"

@@ -29,8 +29,9 @@ from actors.errors import LoopError, UserError
 from actors.messages import Progress, ProgressKind
 from actors.starts import LogSettings
 from supervisor import submissions
+from supervisor.leases import Lease, lease_run
 from supervisor.root import handled
-from supervisor.run_instance import Lease, RootServices, RunInstance, lease_run, run_log
+from supervisor.run_instance import RootServices, RunInstance, run_log
 from supervisor.run_manifest import write_end, write_state
 from supervisor.run_tree import RunSpec
 from supervisor.runtime_dirs import make_runtime, runtime_path

@@ -237,12 +237,13 @@ class HostLauncher:
             if self._link is not None:
                 return
         begun_s = time.monotonic()
+        port = self._home.bridge_port()
         ssh = self._home.link(self.host, self._home.log, self._waits)
         with self._guard:
             self._opening = ssh
         if self._closed.is_set():
+            ssh.close()
             raise HostUnreachableError(f"host {self.host.name} is not needed any more")
-        port = self._home.bridge_port()
         ssh.open(frame(self._first_words(ssh)), self._home.bus, port, wait_s)
         link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
         try:
@@ -263,9 +264,9 @@ class HostLauncher:
             self._link = link
             self._leases[link.machine] = link.granted
         self._set_report(state="connected", since_ms=wall_ms(), why="", python=begun.python)
-        took = time.monotonic() - begun_s
+        took = time.monotonic() - min(begun_s, ssh.begun_s)
         logger.info(
-            "host {} is connected after {:.2f} s; {} of a lost link were ended there", self.host.name, took, begun.ended
+            "host {} is connected after {:.3f} s; {} of a lost link were ended there", self.host.name, took, begun.ended
         )
         threading.Thread(target=self._read, args=(link,), name=f"from {self.host.name}", daemon=True).start()
         if self._closed.is_set():

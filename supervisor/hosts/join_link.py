@@ -7,6 +7,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,7 @@ class JoinLink:
         self._session: Session | None = None
         self._shim = self._port = 0
         self.far_bus = far_socket()
+        self.begun_s = time.monotonic()
         self._local: socket.socket | None = None
 
     def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:

@@ -35,10 +35,12 @@ class Link(Protocol):
     """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times.
 
     It carries the shim's stdin and stdout, and connections of the host to sockets of home. When it ends, the shim's
-    stdin ends, too. `far_bus` is the path on the host that leads to the bus.
+    stdin ends, too. `far_bus` is the path on the host that leads to the bus. `begun_s`: when it began to connect, on
+    time.monotonic's clock.
     """
 
     far_bus: str
+    begun_s: float
 
     def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:
         """Connects, and starts the shim with these first words. Connections to `far_bus` arrive at `bus`.

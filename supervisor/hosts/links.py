@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.edges import environments
 from actors.errors import PermanentError
 from actors.hosts import Host
-from supervisor.hosts.link import HostUnusableError, Link, Says
-from supervisor.hosts.ssh_link import SshLink
+from supervisor.hosts.link import HostUnusableError, Link, Says, far_socket
 
-if TYPE_CHECKING:  # few roots have a host that dials in
+if TYPE_CHECKING:  # few roots have a host
     from supervisor.hosts.join_listener import JoinListener
+    from supervisor.hosts.ssh_program import SshProgram
 
 
 class Links:
@@ -20,21 +22,36 @@ class Links:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
+        self._programs: dict[str, SshProgram] = {}
         self._listeners: dict[str, JoinListener] = {}
         self._is_closed = False
+
+    def begin(self, host: Host, bus: Path, bridge_port: int) -> None:
+        """Starts ssh to the host, for the link that is made to it next. What that is opened with is known here."""
+        if not host.join:
+            from supervisor.hosts.ssh_program import start_ssh
+
+            with suppress(OSError):  # the link says why
+                self._programs[host.name] = start_ssh(host, far_socket(), bus, bridge_port)
 
     def make(self, host: Host, log: Says, waits: Says) -> Link:
         """A link that is not open yet. See `MakeLink`."""
         if not host.join:
-            return SshLink(host, log)
+            from supervisor.hosts.ssh_link import SshLink
+
+            with self._guard:
+                return SshLink(host, log, self._programs.pop(host.name, None))
         from supervisor.hosts.join_link import JoinLink
 
         return JoinLink(host, lambda: self._listener(host), log, waits)
 
     def close(self) -> None:
-        """Ends all joined hosts' connections. May be called twice."""
+        """Ends all joined hosts' connections, and what no link has. May be called twice."""
         with self._guard:
             self._is_closed = True
+            for program in self._programs.values():
+                program.end()
+            self._programs.clear()
             for listener in self._listeners.values():
                 listener.close()
             self._listeners.clear()

@@ -5,18 +5,16 @@ Never the user's control master: ours ends with us. The remote command's stdin i
 which it can fail is one line, with the next step.
 
 Home waits once for a host: the ways back are asked for with the connection, and the shim's first words go with the
-program. The user's own forwardings may fail, since another session has them; ours are looked at one by one.
+program. The user's own forwardings may fail, since another session has them; ours are looked at one by one. What is
+sent to the program before it is connected waits for it (`ssh_program`).
 """
 
 from __future__ import annotations
 
 import inspect
-import json
-import math
 import queue
 import re
 import select
-import shlex
 import subprocess
 import threading
 from collections import deque
@@ -24,15 +22,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from actors.edges import environments, processes
+from actors.edges import processes
 from actors.errors import LoopError
 from actors.hosts import Host
 from actors.text import read_object, valid
 from supervisor.hosts import code, stage1
-from supervisor.hosts.link import NAME, READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
+from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
+from supervisor.hosts.ssh_program import CONNECT_S, SshProgram, start_ssh
 
-CONNECT_S = 10
-ALIVE_S, ALIVE_COUNT = 5, 3  # ssh takes a link for dead after that long, or when its lease has ended: see `_options`
 START_S = 30.0  # until the program there speaks
 INSTALL_S = 600.0
 _LONGEST_LINE = 10_000
@@ -41,14 +38,6 @@ END_S = 2.0  # the shim there ends in milliseconds when its lifeline does
 _ENDED_BY_SSH = 255
 _PORT = re.compile(r"Allocated port (\d+) for remote forward")
 _REFUSED = "remote port forwarding failed for listen port 0"
-# Reads exactly the program: what follows is for it. A pipe may give less than it is asked for.
-_BOOT = """import os
-def read(n):
-    s = b""
-    while len(s) < n: s += os.read(0, n - len(s)) or exit(1)
-    return s
-exec(read(int(read(8))))"""
-
 # What ssh says, and what the user can do about it. The first `LASTING` do not pass by themselves.
 _WORDS = (
     ("could not resolve", "there is no such host: correct its name, or ssh in [hosts.{name}]"),
@@ -89,41 +78,23 @@ def why(host: Host, code_: int | None, words: list[str]) -> str:
     return f"host {host.name}: {how} ended with {code_}: {last or 'without a word'}"
 
 
-def boot_command(host: Host) -> str:
-    """What the user's shell on the host is given, whichever that is: it runs `_BOOT` with the best Python. Pure.
-
-    The digest of our code is the first line of stdin. So it is found while ssh connects.
-    """
-    if host.python:
-        python = _shell_path(host.python)
-        found = f"[ -x {python} ]"
-    else:
-        folder = f'{_shell_path(f"{host.root}/code")}/"$code"'
-        python = f"{folder}/venv/bin/python"
-        found = f"[ -f {folder}/installed ] && [ -x {python} ]"
-    words = f'-c "$0" {NAME}'
-    script = f"read -r code; {found} && exec {python} {words}; exec python3 {words}"
-    return f"exec sh -c {shlex.quote(script)} {shlex.quote(f'exec({json.dumps(_BOOT)})')}"
-
-
-def _shell_path(path: str) -> str:
-    """The path as a word of sh, where `~` is the home directory there."""
-    at_home, _, rest = path.partition("~/")
-    return f'"$HOME"/{shlex.quote(rest)}' if not at_home and rest else shlex.quote(path)
-
-
 class SshLink:
-    """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times."""
+    """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times.
 
-    def __init__(self, host: Host, tell: Callable[[str], None]) -> None:
+    `program`: the one that connects already, with the ways that `open` is given.
+    """
+
+    def __init__(self, host: Host, tell: Callable[[str], None], program: SshProgram | None = None) -> None:
         self.host = host
-        self.far_bus = far_socket()  # sshd makes it ours alone
+        self._program = program
+        self.far_bus = program.far_bus if program is not None else far_socket()
+        self.begun_s = program.begun_s if program is not None else 0.0
         self._port: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._tell = tell  # what the programs there print: a line at a time, any thread
         self._words: deque[str] = deque(maxlen=20)
         self._writing = threading.Lock()
         self._early = b""  # of the shim's words: they came with the last line before them
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = program.process if program is not None else None
         self._hearing: threading.Thread | None = None
         self._timer: threading.Timer | None = None
 
@@ -131,19 +102,8 @@ class SshLink:
         """See `Link.open`."""
         del wait_s  # it is reached now, or not
         host = self.host
-        ways = ["-R", f"{self.far_bus}:{bus}"]
-        if bridge_port:
-            ways += ["-R", f"127.0.0.1:0:127.0.0.1:{bridge_port}"]
         try:
-            self._process = subprocess.Popen(
-                [*host.ssh_command, "-T", *self._options(), *ways, host.destination, boot_command(host)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environments.handed_on(),
-                start_new_session=True,
-                bufsize=0,
-            )
+            program = self._program or start_ssh(host, self.far_bus, bus, bridge_port)
         except OSError as error:
             why = (
                 f"host {host.name}: {host.ssh_command[0]} cannot be started ({(error.strerror or str(error)).lower()})"
@@ -154,6 +114,8 @@ class SshLink:
                 )
                 raise HostUnusableError(f"{why}: {what}") from error
             raise HostUnreachableError(why) from error
+        self._process = program.process
+        self.begun_s = program.begun_s
         hearing = threading.Thread(target=self._hear, args=(self._process,), name=f"ssh {host.name}", daemon=True)
         hearing.start()
         self._hearing = hearing
@@ -166,22 +128,6 @@ class SshLink:
             raise self.failed() from error
         finally:
             self._limit(0)
-
-    def _options(self) -> list[str]:
-        options = {
-            "BatchMode": "yes",
-            "ConnectTimeout": str(CONNECT_S),
-            "ServerAliveInterval": str(ALIVE_S),
-            "ServerAliveCountMax": str(max(ALIVE_COUNT, math.ceil(self.host.stop_after_s / ALIVE_S))),
-            "ExitOnForwardFailure": "no",
-            "ClearAllForwardings": "no",
-            "LogLevel": "INFO",  # it names the port
-            "ControlMaster": "no",
-            "ControlPath": "none",
-            "PermitLocalCommand": "no",
-            "RequestTTY": "no",
-        }
-        return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
     def _limit(self, seconds: float) -> None:
         """Ends the connection unless it is called again in time; 0 = no limit."""

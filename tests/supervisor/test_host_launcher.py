@@ -29,6 +29,7 @@ class HandLink:
 
     def __init__(self, machine: str) -> None:
         self.far_bus = ""
+        self.begun_s = 0.0
         self._machine = machine
         self._home, self.shim = socket.socketpair()
         self._closed = threading.Event()

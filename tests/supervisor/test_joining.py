@@ -166,7 +166,8 @@ def test_doctor_says_whether_a_host_dials_in(tmp_path: Path):
 
 
 def test_no_start_at_home_imports_what_dials():
-    program = "import supervisor.run_instance, sys; print(*sorted(sys.modules), sep=chr(10))"
+    program = "import supervisor.root, supervisor.run_instance, sys; print(*sorted(sys.modules), sep=chr(10))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     dialling = {"supervisor.hosts.join_listener", "supervisor.hosts.joiner", "actors.edges.join_keys", "zmq.utils.z85"}
+    dialling |= {"supervisor.hosts.early_links", "supervisor.hosts.ssh_link", "supervisor.hosts.ssh_program"}
     assert dialling & set(done.stdout.split()) == set()

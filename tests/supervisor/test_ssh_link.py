@@ -9,7 +9,8 @@ import pytest
 from actors.errors import PermanentError
 from actors.hosts import Host
 from supervisor.hosts import code
-from supervisor.hosts.ssh_link import HostUnusableError, SshLink, boot_command, failure
+from supervisor.hosts.ssh_link import HostUnusableError, SshLink, failure
+from supervisor.hosts.ssh_program import boot_command
 
 SAYS_WHICH = b"import sys; print(sys.executable)"
 
