@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -38,16 +39,21 @@ _OWN_END_S = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyForkserver:
-    """A forkserver that was forked off this process. Only its launcher uses it."""
+    """A forkserver that was started before its launcher, which alone uses it."""
 
     pid: int
     link: socket.socket
     root_end: socket.socket
     held_end: socket.socket
+    wait: Callable[[], int]  # its exit status, when it has ended
 
-    def wait(self) -> int:
-        """Its exit status, when it has ended."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+    def close(self) -> None:
+        """Ends it, unless its launcher has."""
+        with contextlib.suppress(OSError):  # it is closed
+            self.link.shutdown(socket.SHUT_RDWR)
+        for each in (self.link, self.root_end, self.held_end):
+            each.close()
+        self.wait()
 
 
 def fork_early(preload: Sequence[str], unshared: Collection[int]) -> EarlyForkserver | None:
@@ -72,7 +78,35 @@ def fork_early(preload: Sequence[str], unshared: Collection[int]) -> EarlyForkse
             os.close(fd)
         forkserver.serve_forked(theirs, root_end.detach(), preload)
     theirs.close()
-    return EarlyForkserver(pid=pid, link=link, root_end=root_end, held_end=held_end)
+    return EarlyForkserver(
+        pid=pid,
+        link=link,
+        root_end=root_end,
+        held_end=held_end,
+        wait=lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]),
+    )
+
+
+def start_early(preload: Sequence[str]) -> EarlyForkserver | None:
+    """Starts a forkserver, which imports while this process does. None: it cannot; the launcher says why."""
+    root_end, held_end = socket.socketpair()
+    link, theirs = socket.socketpair()
+    try:
+        process = _start(theirs, root_end, preload)
+    except OSError:
+        for each in (root_end, held_end, link):
+            each.close()
+        return None
+    return EarlyForkserver(pid=process.pid, link=link, root_end=root_end, held_end=held_end, wait=process.wait)
+
+
+def _start(theirs: socket.socket, root_end: socket.socket, preload: Sequence[str]) -> subprocess.Popen[bytes]:
+    with theirs:
+        fds = [theirs.fileno(), root_end.fileno()]
+        # A process group of its own in the root's session, not a session. When the root dies, the system sends
+        # SIGHUP and SIGCONT to an orphaned group that is stopped (POSIX). So a stopped forkserver sees the end of
+        # its root as well.
+        return start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
 
 
 _Running = tuple[int, Callable[[], int]]  # a forkserver's pid, and what waits for its exit status
@@ -204,12 +238,7 @@ class _Forkserver:
             self._reporter.report(lost(request) if started else failed(request, why))
 
     def _start(self, theirs: socket.socket, preload: Sequence[str]) -> _Running:
-        with theirs:
-            fds = [theirs.fileno(), self._root_end.fileno()]
-            # A process group of its own in the root's session, not a session. When the root dies, the system sends
-            # SIGHUP and SIGCONT to an orphaned group that is stopped (POSIX). So a stopped forkserver sees the end of
-            # its root as well.
-            process = start_program(["forkserver", *map(str, fds), *preload], fds, process_group=0)
+        process = _start(theirs, self._root_end, preload)
         return process.pid, process.wait
 
     def _watch(self, begin: Callable[[], _Running]) -> str:

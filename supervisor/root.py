@@ -4,7 +4,8 @@ Its main thread waits and takes signals; the router, the launcher, the superviso
 their own (run_instance.py). It never drives the run. Its own console is a callback, so it knows nothing of terminals.
 All other consoles connect to the control server, whose address is in the run's lock.
 
-Most of a root's parts are imported when it holds the lock: connections to hosts are made meanwhile.
+Most of a root's parts are imported when it holds the lock. Connections to hosts are made meanwhile, and the forkserver
+imports what its actors need.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from actors import logs
 from actors.edges import run_dir
 from actors.errors import LoopError
 from supervisor import submissions
+from supervisor.forkserver_launcher import EarlyForkserver, start_early
+from supervisor.launchers import forks
 from supervisor.leases import Lease, lease_run
 from supervisor.run_manifest import write_end
-from supervisor.run_tree import RunSpec
+from supervisor.run_tree import PRELOAD, RunSpec
 from supervisor.tree_protocol import RunResult
 
 if TYPE_CHECKING:
@@ -49,38 +52,48 @@ def run_root(spec: RunSpec, console: Console) -> Ending:
     except OSError:  # a full disk, say
         run_dir.forget_unbegun(spec.directory)
         raise
-    early: EarlyLinks | None = None
+    links: EarlyLinks | None = None
+    forkserver: EarlyForkserver | None = None
     try:
         if spec.places:
             from supervisor.hosts.early_links import begin_links
 
-            early = begin_links(spec, lease.runtime)
+            links = begin_links(spec, lease.runtime)
+        forkserver = start_early(PRELOAD) if forks() else None
         from supervisor.run_instance import run_log
 
         submissions.withdraw(spec.directory)
         logs.set_up(run_log(spec), run=spec.key, actor="root")
-        ending = _Root(spec, console, lease, early).run()
+        ending = _Root(spec, console, lease, links, forkserver).run()
         write_end(spec.directory, ending.result)
         return ending
     except (LoopError, OSError):
         run_dir.forget_unbegun(spec.directory)
         raise
     finally:
-        if early is not None:
-            early.close()
+        for each in (forkserver, links):
+            if each is not None:
+                each.close()
         lease.release()
 
 
 class _Root:
     """Starts the run, takes signals, and waits for the end of the run."""
 
-    def __init__(self, spec: RunSpec, console: Console, lease: Lease, early: EarlyLinks | None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        console: Console,
+        lease: Lease,
+        links: EarlyLinks | None,
+        forkserver: EarlyForkserver | None,
+    ) -> None:
         from supervisor.run_instance import RootServices, RunInstance
 
         self._spec = spec
         self._ended: queue.SimpleQueue[RunResult] = queue.SimpleQueue()
         self._signals = 0
-        self._services = RootServices(lease.runtime, spec.directory, early=early)
+        self._services = RootServices(lease.runtime, spec.directory, early=links, forkserver=forkserver)
         self._run = RunInstance(self._services, spec, lease, console, ended=self._ended.put)
 
     def run(self) -> Ending:

@@ -39,6 +39,7 @@ from supervisor.run_tree import CHILDREN, DRIVER, PRELOAD, RunSpec, RunTree, bri
 from supervisor.tree_protocol import PlaceGivenUp, RunResult
 
 if TYPE_CHECKING:
+    from supervisor.forkserver_launcher import EarlyForkserver
     from supervisor.hosts.early_links import EarlyLinks
 
 LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
@@ -57,17 +58,23 @@ class Console(Protocol):
 class RootServices:
     """Router and launcher. `runtime`: for sockets; `records`: for the launcher. Created in the main thread.
 
-    `preload`: modules that the launcher imports for the actors. `early`: what a root has begun before it had this.
+    `preload`: modules that the launcher imports for the actors. `early` and `forkserver`: what was
+    begun before.
     """
 
     def __init__(
-        self, runtime: Path, records: Path, preload: Sequence[str] = PRELOAD, early: EarlyLinks | None = None
+        self,
+        runtime: Path,
+        records: Path,
+        preload: Sequence[str] = PRELOAD,
+        early: EarlyLinks | None = None,
+        forkserver: EarlyForkserver | None = None,
     ) -> None:
         self._runs: dict[str, RunInstance] = {}
         self.router = Router(runtime)
         sockets = early.sockets if early is not None else None
         self.launcher = PlacingLauncher(
-            make_launcher(self.from_launcher, runtime_dir=records, preload=preload, sockets=sockets)
+            make_launcher(self.from_launcher, runtime_dir=records, preload=preload, sockets=sockets, early=forkserver)
         )
         self.notifier = Notifier()
         self.links = early.links if early is not None else Links()

@@ -16,6 +16,7 @@ import pytest
 
 from actors.edges import processes
 from actors.errors import ProtocolError
+from supervisor.forkserver_launcher import start_early
 from supervisor.launchers import (
     Exited,
     ForkserverLauncher,
@@ -32,6 +33,7 @@ HERE = str(Path(__file__).parent)
 NEEDS_LINUX = [] if processes.HAS_SUBREAPER else [pytest.mark.xfail(run=False, reason="only Linux has a subreaper")]
 ON_LINUX = pytest.param(False, id="forkserver", marks=NEEDS_LINUX)
 FORKED = pytest.param("early", id="forked off", marks=NEEDS_LINUX)
+STARTED = pytest.param("started", id="started before its launcher", marks=NEEDS_LINUX)
 
 
 class Stage:
@@ -345,11 +347,12 @@ def test_closing_ends_a_stopped_forkserver(forkserver_stage):
 ROOT = """
 import json, os, queue, sys
 from pathlib import Path
-from supervisor.launchers import Started, SpawnRequest, fork_early, make_launcher
+from supervisor.forkserver_launcher import fork_early, start_early
+from supervisor.launchers import Started, SpawnRequest, make_launcher
 
 directory, ear, kind, imports, *preload = sys.argv[1:]
 sys.path.extend(os.environ["LAUNCHED"].split(os.pathsep))
-early = fork_early(preload, ()) if kind == "early" else None
+early = fork_early(preload, ()) if kind == "early" else start_early(preload) if kind == "started" else None
 events = queue.Queue()
 launcher = make_launcher(
     events.put, runtime_dir=Path(directory), portable=kind == "True", preload=preload, early=early
@@ -393,7 +396,7 @@ def make_root(make_stage, tmp_path):
         root.stdout.close()
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX, FORKED, pytest.param(True, id="portable")])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED, STARTED, pytest.param(True, id="portable")])
 def test_a_killed_root_takes_everything_with_it(make_root, portable):
     root, forkserver, facts = make_root(portable)
     root.kill()
@@ -401,7 +404,7 @@ def test_a_killed_root_takes_everything_with_it(make_root, portable):
     assert forkserver is None or all_gone([forkserver])
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX, FORKED])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED, STARTED])
 def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable):
     root, _, facts = make_root(portable)
     for one in facts:
@@ -410,7 +413,7 @@ def test_a_killed_root_takes_actors_with_it_that_cannot_help(make_root, portable
     assert all_gone(pid for one in facts for pid in [one["pid"], *one["below"].values()])
 
 
-@pytest.mark.parametrize("portable", [ON_LINUX, FORKED])
+@pytest.mark.parametrize("portable", [ON_LINUX, FORKED, STARTED])
 def test_a_killed_root_takes_everything_with_it_though_its_forkserver_is_stopped(make_root, portable):
     root, forkserver, facts = make_root(portable)
     os.kill(forkserver, signal.SIGSTOP)
@@ -427,6 +430,16 @@ def test_no_request_waits_for_an_import_of_a_forkserver_that_was_forked_off(make
     _, forkserver, facts = make_root(kind, imports="held_back")  # returns when both are started
     assert {psutil.Process(one["pid"]).ppid() for one in facts} == {forkserver}
     gate.open("w").close()  # returns when it imports that, for the successors
+
+
+@pytest.mark.parametrize("preload", [pytest.param(("actors.actor_process",), marks=NEEDS_LINUX)])
+def test_a_forkserver_that_no_launcher_has_ends_when_it_is_closed(preload):
+    early = start_early(preload)
+    assert early is not None
+    assert processes.is_running(early.pid)
+    early.close()
+    assert not processes.is_running(early.pid)
+    early.close()
 
 
 IDLE_ROOT = """
