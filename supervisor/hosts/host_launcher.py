@@ -29,7 +29,7 @@ from actors.hosts import Host
 from actors.machines.durations import span
 from actors.machines.lease import Granted
 from supervisor.control.protocol import HostReport
-from supervisor.hosts.host_protocol import VERSION, Begin, Begun, FromShim, LeaseAsked, LeaseGranted, Reach
+from supervisor.hosts.host_protocol import VERSION, Begun, FromShim, LeaseAsked, LeaseGranted, Reach, first_words
 from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link, MakeLink
 from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
@@ -244,7 +244,11 @@ class HostLauncher:
         if self._closed.is_set():
             ssh.close()
             raise HostUnreachableError(f"host {self.host.name} is not needed any more")
-        ssh.open(frame(self._first_words(ssh)), self._home.bus, port, wait_s)
+        home = self._home
+        begin = first_words(
+            self.host, key=home.key, run_id=home.run_id, repository_id=home.repository_id, far_bus=ssh.far_bus
+        )
+        ssh.open(frame(begin), home.bus, port, wait_s)
         link = _Link(ssh=ssh, granted=Granted(self.host.lost_after_s, begun_s))
         try:
             begun, early = self._begin(link)
@@ -271,16 +275,6 @@ class HostLauncher:
         threading.Thread(target=self._read, args=(link,), name=f"from {self.host.name}", daemon=True).start()
         if self._closed.is_set():
             ssh.close()
-
-    def _first_words(self, ssh: Link) -> Begin:
-        return Begin(
-            key=self._home.key,
-            root=self.host.root,
-            stop_after_s=self.host.stop_after_s,
-            repository_id=self._home.repository_id,
-            run_id=self._home.run_id,
-            bus=ssh.far_bus,
-        )
 
     def _begin(self, link: _Link) -> tuple[Begun, list[object]]:
         late = threading.Timer(BEGIN_S, link.ssh.close)

@@ -6,9 +6,14 @@ moment at which it asked. An answer that the network has kept for a minute prolo
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from supervisor.spawning import Exited, SignalRequest, SpawnRequest, Started, StartFailed
+
+if TYPE_CHECKING:  # a shim has none
+    from actors.hosts import Host
 
 VERSION = 1
 
@@ -53,6 +58,18 @@ class LeaseGranted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Home to shim: yes, for `Begin.stop_after_s` from the moment at which you asked."""
 
     number: int
+
+
+def first_words(host: Host, *, key: str, run_id: str, repository_id: str, far_bus: str) -> Begin:
+    """To the shim of a host, for this run."""
+    return Begin(
+        key=key,
+        root=host.root,
+        stop_after_s=host.stop_after_s,
+        repository_id=repository_id,
+        run_id=run_id,
+        bus=far_bus,
+    )
 
 
 ToShim = Begin | Reach | LeaseGranted | SpawnRequest | SignalRequest

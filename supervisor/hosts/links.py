@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,17 @@ class Links:
         self._listeners: dict[str, JoinListener] = {}
         self._is_closed = False
 
-    def begin(self, host: Host, bus: Path, bridge_port: int) -> None:
-        """Starts ssh to the host, for the link that is made to it next. What that is opened with is known here."""
+    def begin(self, host: Host, words: Callable[[str], bytes], bus: Path, bridge_port: int) -> None:
+        """Starts ssh to the host, for the link that is made to it next. What that is opened with is known here.
+
+        `words`: the first ones to the shim, by the link's `far_bus`.
+        """
         if not host.join:
             from supervisor.hosts.ssh_program import start_ssh
 
             with suppress(OSError):  # the link says why
-                self._programs[host.name] = start_ssh(host, far_socket(), bus, bridge_port)
+                far_bus = far_socket()
+                self._programs[host.name] = start_ssh(host, far_bus, words(far_bus), bus, bridge_port)
 
     def make(self, host: Host, log: Says, waits: Says) -> Link:
         """A link that is not open yet. See `MakeLink`."""

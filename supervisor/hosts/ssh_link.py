@@ -5,13 +5,12 @@ Never the user's control master: ours ends with us. The remote command's stdin i
 which it can fail is one line, with the next step.
 
 Home waits once for a host: the ways back are asked for with the connection, and the shim's first words go with the
-program. The user's own forwardings may fail, since another session has them; ours are looked at one by one. What is
-sent to the program before it is connected waits for it (`ssh_program`).
+program. The user's own forwardings may fail, since another session has them; ours are looked at one by one. They
+wait for the connection in the program's stdin (`ssh_program`).
 """
 
 from __future__ import annotations
 
-import inspect
 import queue
 import re
 import select
@@ -81,7 +80,7 @@ def why(host: Host, code_: int | None, words: list[str]) -> str:
 class SshLink:
     """One connection. `open` once; `read` in one thread, `send` in any; `close` and `end` any number of times.
 
-    `program`: the one that connects already, with the ways that `open` is given.
+    `program`: the one that connects already, with what `open` is given.
     """
 
     def __init__(self, host: Host, tell: Callable[[str], None], program: SshProgram | None = None) -> None:
@@ -103,7 +102,7 @@ class SshLink:
         del wait_s  # it is reached now, or not
         host = self.host
         try:
-            program = self._program or start_ssh(host, self.far_bus, bus, bridge_port)
+            program = self._program or start_ssh(host, self.far_bus, begin, bus, bridge_port)
         except OSError as error:
             why = (
                 f"host {host.name}: {host.ssh_command[0]} cannot be started ({(error.strerror or str(error)).lower()})"
@@ -120,7 +119,7 @@ class SshLink:
         hearing.start()
         self._hearing = hearing
         try:
-            self._start_shim(begin)
+            self._await_shim()
         except LoopError:
             self.close()
             raise
@@ -142,20 +141,9 @@ class SshLink:
         self._words.append(f"it has not answered for {seconds:g} s")
         self.close()
 
-    def _start_shim(self, begin: bytes) -> None:
+    def _await_shim(self) -> None:
         host = self.host
         self._limit(START_S)
-        request = {
-            "host": host.name,
-            "root": host.root,
-            "python": host.python,
-            "code": code.digest(),
-            "wheel": code.wheel_name(),
-            "extras": "[agents]",
-            "begin": begin.hex(),
-        }
-        source = f"{inspect.getsource(stage1)}\nstage1({request!r})\n".encode()
-        self.send(f"{code.digest()}\n{len(source):<8}".encode() + source)
         while True:
             line = self._line()
             mark, _, words = line.partition(stage1.MARK)
@@ -167,7 +155,7 @@ class SshLink:
                     self._tell(valid(text))
                 case {"want": "wheel"}:
                     wheel = code.wheel()
-                    self.send(f"{len(wheel)}\n".encode() + wheel)
+                    self.send(f"{code.wheel_name()} {len(wheel)}\n".encode() + wheel)
                 case {"fail": str(text)}:
                     raise HostUnusableError(f"host {host.name}: {valid(text)}")
                 case {"go": _}:

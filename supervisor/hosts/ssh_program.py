@@ -1,21 +1,24 @@
-"""The `ssh` program of a connection to a host, from its start to the first of our code there.
+"""The `ssh` program of a connection to a host, with the first words to our code there.
 
-Imports little. A run starts it as soon as it holds its lock, and then imports what it says there: the two take about
-the same time. It has said nothing until its link is opened (ssh_link), so nothing is begun or ended on the host.
+Imports little. A run starts it as soon as it holds its lock, and then imports its own parts: the shim there begins
+meanwhile. What comes back waits for the link (ssh_link).
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import shlex
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import environments, processes
 from actors.hosts import Host
+from supervisor.hosts import code, stage1
 from supervisor.hosts.link import NAME
 
 CONNECT_S = 10
@@ -31,7 +34,7 @@ exec(read(int(read(8))))"""
 
 @dataclass(frozen=True, kw_only=True)
 class SshProgram:
-    """The `ssh` of one connection, which connects. Home has said nothing yet."""
+    """The `ssh` of one connection, which connects. Nothing was read from it yet."""
 
     process: subprocess.Popen[bytes]
     far_bus: str  # a socket on the host that leads to the bus
@@ -44,10 +47,10 @@ class SshProgram:
         self.process.wait()
 
 
-def start_ssh(host: Host, far_bus: str, bus: Path, bridge_port: int) -> SshProgram:
+def start_ssh(host: Host, far_bus: str, begin: bytes, bus: Path, bridge_port: int) -> SshProgram:
     """Starts it with the ways back to home: from `far_bus` to the bus, and to the bridge unless its port is 0.
 
-    Raises OSError.
+    `begin`: for the shim. Raises OSError.
     """
     begun_s = time.monotonic()
     ways = ["-R", f"{far_bus}:{bus}"]
@@ -62,7 +65,26 @@ def start_ssh(host: Host, far_bus: str, bus: Path, bridge_port: int) -> SshProgr
         start_new_session=True,
         bufsize=0,
     )
+    _begin(process, host, begin)
     return SshProgram(process=process, far_bus=far_bus, begun_s=begun_s)
+
+
+def _begin(process: subprocess.Popen[bytes], host: Host, begin: bytes) -> None:
+    """Says all that it says before an answer: a pipe has room for it. The digest is found while ssh connects."""
+    assert process.stdin is not None
+    request = {
+        "host": host.name,
+        "root": host.root,
+        "python": host.python,
+        "code": code.digest(),
+        "extras": "[agents]",
+        "begin": begin.hex(),
+    }
+    source = f"{inspect.getsource(stage1)}\nstage1({request!r})\n".encode()
+    data = f"{code.digest()}\n{len(source):<8}".encode() + source
+    with suppress(OSError):  # it has ended: its reader says how
+        while data:
+            data = data[process.stdin.write(data) or 0 :]
 
 
 def _options(host: Host) -> list[str]:

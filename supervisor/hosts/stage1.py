@@ -91,10 +91,11 @@ def stage1(ask: "dict[str, str]") -> None:
     os.makedirs(folder, exist_ok=True)
     os.umask(before)
     tell(want="wheel")
-    size = b""
-    while not size.endswith(b"\n"):
-        size += read(1)
-    wheel = os.path.join(folder, ask["wheel"])
+    line = b""
+    while not line.endswith(b"\n"):
+        line += read(1)
+    name, size = line.decode().split()
+    wheel = os.path.join(folder, name)
     with open(wheel, "wb") as file:
         file.write(read(int(size)))
     for command in (

@@ -20,6 +20,10 @@ SAYS_ITS_WAYS = """printf 'loop-stage1 {"go": ""}\\n%s' "$*"; exec cat >&2"""
 WAITS = Host(name="big", ssh_command=("sh", "-c", "exec cat", "ssh"))
 
 
+def words(far_bus: str) -> bytes:
+    return far_bus.encode()
+
+
 def ways(host: Host, early: EarlyLinks) -> str:
     """What the ssh program of the next link was called with."""
     link = early.links.make(host, lambda _line: None, lambda _why: None)
@@ -37,7 +41,7 @@ def ways(host: Host, early: EarlyLinks) -> str:
 def test_the_next_link_to_a_host_has_the_connection_that_was_begun_and_a_later_one_its_own():
     host = Host(name="big", ssh_command=("sh", "-c", SAYS_ITS_WAYS, "ssh"))
     early = EarlyLinks()
-    early.links.begin(host, Path("/early"), 8)
+    early.links.begin(host, words, Path("/early"), 8)
     assert ":/early -R 127.0.0.1:0:127.0.0.1:8 " in ways(host, early)
     assert ":/bus -R 127.0.0.1:0:127.0.0.1:7 " in ways(host, early)
     early.close()
@@ -45,7 +49,7 @@ def test_the_next_link_to_a_host_has_the_connection_that_was_begun_and_a_later_o
 
 def test_a_connection_that_no_link_has_ends_with_them():
     early = EarlyLinks()
-    early.links.begin(WAITS, BUS, 0)
+    early.links.begin(WAITS, words, BUS, 0)
     (program,) = early.links._programs.values()
     early.close()
     assert program.process.poll() is not None
@@ -54,7 +58,7 @@ def test_a_connection_that_no_link_has_ends_with_them():
 
 
 def test_a_link_that_is_closed_before_it_is_opened_ends_its_connection():
-    program = start_ssh(WAITS, far_socket(), BUS, 0)
+    program = start_ssh(WAITS, far_socket(), b"", BUS, 0)
     SshLink(WAITS, lambda _line: None, program).close()
     assert program.process.poll() is not None
     program.process.communicate()  # it closes its pipes
@@ -62,8 +66,8 @@ def test_a_link_that_is_closed_before_it_is_opened_ends_its_connection():
 
 def test_an_ssh_program_that_is_not_there_is_left_to_the_link_which_says_so():
     early = EarlyLinks()
-    early.links.begin(Host(name="big", ssh_command=("no-such-ssh",)), BUS, 0)
-    early.links.begin(Host(name="other", join=True, listen="7777"), BUS, 0)  # it dials in
+    early.links.begin(Host(name="big", ssh_command=("no-such-ssh",)), words, BUS, 0)
+    early.links.begin(Host(name="other", join=True, listen="7777"), words, BUS, 0)  # it dials in
     assert early.links._programs == {}
     early.close()
 
