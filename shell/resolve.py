@@ -19,7 +19,7 @@ from actors.edges.configuration import Configuration, read_configuration
 from actors.errors import UserError
 from actors.hosts import Host, placed
 from actors.settings import Role, RunSettings
-from actors.settings_layers import from_environment, merge, too_high
+from actors.settings_layers import Settings, from_environment, merge, too_high
 from shell import countable, elsewhere, output, run_files
 from shell.options import Options
 from shell.pairing import agents_of, with_known
@@ -39,6 +39,41 @@ class TmuxPlace:
     workspace: bool  # the agents' own TUIs are there, too
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where and with what `loop` was started."""
+
+    options: Options
+    environment: dict[str, str]
+    cwd: Path
+    home: Path
+    repository: Path | None
+    repo_runs: Path  # the directory of this repository's runs
+    asked_id: str | None
+    resumed: Resumed
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the run works. `directory`: the run's own; None: it has none yet."""
+
+    directory: Path | None
+    cwd: Path
+    made: worktree.Made | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is to run, and with which agents. `in_file`: the agents of the user's own configuration."""
+
+    configuration: Configuration
+    in_file: frozenset[str]
+    settings: Settings
+    agents: Agents
+    places: dict[Role, Host]
+    run_settings: RunSettings
+
+
 def resolve_run(
     options: Options, *, only_reserve: bool = False, place: TmuxPlace | None = None, has_operator: bool = False
 ) -> RunSpec:
@@ -47,28 +82,78 @@ def resolve_run(
     `only_reserve`: checks everything and reserves the run's id, but leaves the worktree to the loop that will run it.
     `place`: the tmux session of that loop. `has_operator`: a console answers the run's questions, without a terminal.
     """
+    start = _look_around(options)
+    configuration, in_file, settings = _configured(start)
+    agents = agents_of(settings, configuration, start.resumed)
+    places = placed((*start.resumed.places, *settings.texts("places")), configuration.hosts)
+    run_settings = _run_settings(start, settings, configuration, agents, place, has_operator=has_operator)
+    _preflight(agents, places, configuration, start.cwd, start.environment)
+    _check_countable(run_settings, configuration, start.resumed)
+    found = _Found(configuration, in_file, settings, agents, places, run_settings)
+    start = _brought_here(start)
+    works = _working_place(start, only_reserve=only_reserve)
+    directory = works.directory or run_dir.new_run_directory(start.repo_runs, start.asked_id)
+    with taken_back(directory, works.made):
+        if not only_reserve:
+            _name_neighbours(start.repo_runs, works.cwd, directory)
+        return _spec(start, directory, works, found, place)
+
+
+def _look_around(options: Options) -> _Start:
     environment = environments.handed_on()
     environments.check_open_files(environments.FILES_OF_A_ROOT)
     cwd = current_directory()
     home = environments.home()
     values.text("the home directory", str(home))
-    repository = git.top_level(cwd)
     repo_runs = run_dir.runs_root(home) / git.repository_id(cwd)
     asked_id = wanted_id()
-    resumed = find_resumed(options, repo_runs, asked_id)
-    person = Person(home, cwd, can_be_asked=_can_be_asked(options), has_said_yes=options.value("trust") is True)
-    configuration = read_configuration(
-        home, repository or cwd, BUILT_IN_NAMES, lambda file: file.sha256 == allowed_before(resumed) or person(file)
+    return _Start(
+        options=options,
+        environment=environment,
+        cwd=cwd,
+        home=home,
+        repository=git.top_level(cwd),
+        repo_runs=repo_runs,
+        asked_id=asked_id,
+        resumed=find_resumed(options, repo_runs, asked_id),
     )
-    in_file = configuration.agents.keys() - configuration.repository_agents.keys()
-    settings = merge(configuration.user, configuration.repository, from_environment(environment), options.layer())
+
+
+def _configured(start: _Start) -> tuple[Configuration, frozenset[str], Settings]:
+    """The configuration, the agents of the user's own file, and the settings of all layers. The user may be asked to
+    trust the repository's part.
+    """
+    options, resumed = start.options, start.resumed
+    can_be_asked = _can_be_asked(options)
+    person = Person(start.home, start.cwd, can_be_asked=can_be_asked, has_said_yes=options.value("trust") is True)
+    configuration = read_configuration(
+        start.home,
+        start.repository or start.cwd,
+        BUILT_IN_NAMES,
+        lambda file: file.sha256 == allowed_before(resumed) or person(file),
+    )
+    in_file = frozenset(configuration.agents.keys() - configuration.repository_agents.keys())
+    typed = options.layer()
+    settings = merge(configuration.user, configuration.repository, from_environment(start.environment), typed)
     for limit in configuration.too_high if not resumed.begun else ():  # a run that has begun has its own
         if not settings.is_typed(limit.name):
             output.note(too_high(limit, configuration.user))
-    configuration = with_known(configuration, settings, resumed, home, environment.get("PATH"))
-    agents = agents_of(settings, configuration, resumed)
-    places = placed((*resumed.places, *settings.texts("places")), configuration.hosts)
-    task = read_task(options, cwd, home, resumed)
+    configuration = with_known(configuration, settings, resumed, start.home, start.environment.get("PATH"))
+    return configuration, in_file, settings
+
+
+def _run_settings(
+    start: _Start,
+    settings: Settings,
+    configuration: Configuration,
+    agents: Agents,
+    place: TmuxPlace | None,
+    *,
+    has_operator: bool,
+) -> RunSettings:
+    """What the run is to do."""
+    options = start.options
+    task = read_task(options, start.cwd, start.home, start.resumed)
     has_prompt = _has_prompt(options)
     run_settings = settings_of(
         settings,
@@ -79,80 +164,105 @@ def resolve_run(
         needs_plan=task.needs_plan,
         interactive=has_prompt or has_operator,
         open_ended=_is_open_ended(options, task, place, has_prompt=has_prompt),
-        keeps_its_wait=resumed.begun,
+        keeps_its_wait=start.resumed.begun,
         prices=configuration.prices,
         prompts=configuration.prompts,
     )
     values.text("the task", task.text, most_bytes=values.MOST_TASK_BYTES)
-    _preflight(agents, places, configuration, cwd, environment)
+    return run_settings
+
+
+def _check_countable(settings: RunSettings, configuration: Configuration, resumed: Resumed) -> None:
+    """Refuses a limit of money that nothing can count."""
     countable.check(
-        run_settings,
-        limit_usd=_limit_usd(run_settings, resumed),
+        settings,
+        limit_usd=_limit_usd(settings, resumed),
         reports_cost=lambda name: find_adapter(name, configuration.agents).reports_cost,
         models={name: agent.model for name, agent in configuration.agents.items()},
         tell=output.note,
     )
-    if resumed.directory is not None and resumed.directory.parent != repo_runs:
-        output.note(f"run {resumed.directory.name} was in another place, which is gone: it continues here, in {cwd}")
-        resumed = replace(resumed, directory=elsewhere.bring(resumed.directory, repo_runs))
-    directory = resumed.directory
+
+
+def _brought_here(start: _Start) -> _Start:
+    """The run to resume, with its files below this repository's runs."""
+    directory = start.resumed.directory
+    if directory is None or directory.parent == start.repo_runs:
+        return start
+    output.note(f"run {directory.name} was in another place, which is gone: it continues here, in {start.cwd}")
+    resumed = replace(start.resumed, directory=elsewhere.bring(directory, start.repo_runs))
+    return replace(start, resumed=resumed)
+
+
+def _working_place(start: _Start, *, only_reserve: bool) -> _Place:
+    """Where the run works: in the place that it has, in a new worktree, or where `loop` was started."""
+    options, resumed, cwd = start.options, start.resumed, start.cwd
     own = own_place(resumed)
-    if own is not None and not own.is_dir() and not is_in_worktree(own, cwd, directory):
+    if own is not None and not own.is_dir() and not is_in_worktree(own, cwd, resumed.directory):
         own = None
     goes_on = own is not None and own.is_dir() and (not options.worktree or git.is_linked_worktree(cwd))
-    made: worktree.Made | None = None
     if (options.worktree or own is not None) and not goes_on:
-        directory, cwd, made = _enter_worktree(
-            cwd, repository, repo_runs, directory, asked_id, own=own, only_reserve=only_reserve
+        return _enter_worktree(start, own, only_reserve=only_reserve)
+    if own is not None and own != cwd:
+        output.note(f"it continues where it was: {own}")
+        cwd = own
+    if (note := git.branch_note(cwd)) is not None:
+        output.note(note)
+    return _Place(resumed.directory, cwd)
+
+
+def _name_neighbours(repo_runs: Path, cwd: Path, directory: Path) -> None:
+    for other in elsewhere.neighbours(repo_runs, cwd, directory):
+        output.note(
+            f"run {other} works in this directory as well: loop shell {other} attaches to it, "
+            "and --worktree gives a run a directory of its own"
         )
-    else:
-        if own is not None and own != cwd:
-            output.note(f"it continues where it was: {own}")
-            cwd = own
-        if (note := git.branch_note(cwd)) is not None:
-            output.note(note)
-    if directory is None:
-        directory = run_dir.new_run_directory(repo_runs, asked_id)
-    with taken_back(directory, made):
-        for other in () if only_reserve else elsewhere.neighbours(repo_runs, cwd, directory):
-            output.note(
-                f"run {other} works in this directory as well: loop shell {other} attaches to it, "
-                "and --worktree gives a run a directory of its own"
-            )
-        manifest = resumed.manifest if directory == resumed.directory else {}
-        tree = git.top_level(cwd) or cwd
-        return RunSpec(
-            key=f"{repo_runs.name}/{directory.name}",
-            run_id=directory.name,
-            repo_id=repo_runs.name,
-            directory=directory,
-            cwd=cwd,
-            environment=environment,
-            asked=run_settings,
-            raw_output=options.is_raw,
-            headless=options.headless or not sys.stdin.isatty(),
-            has_prompt=has_prompt,
-            configured=dict(configuration.agents),
-            places=places,
-            hosts=dict(configuration.hosts),
-            moves=resumed.moves(settings.texts("places")),
-            carried_agents={
-                name: configuration.agents[name]
-                for name in (agents.worker, agents.reviewer)
-                if name in configuration.agents and name not in in_file
-            },
-            allowed_sha256=configuration.allowed_sha256,
-            repository=git.main_top_level(cwd) or cwd,
-            tree=tree,
-            tree_sha256=_tree_sha256(tree, manifest),
-            session_ids=_session_ids(agents, manifest, resumed),
-            session_is_named=bool(resumed.session_id),
-            worktree=str(git.linked_worktree(cwd) or ""),
-            made=made,
-            workspace_name=worktree.name_of(git.main_top_level(cwd) or cwd, directory.name),
-            tmux_session=place.session if place else "",
-            workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
-        )
+
+
+def _spec(
+    start: _Start,
+    directory: Path,
+    works: _Place,
+    found: _Found,
+    place: TmuxPlace | None,
+) -> RunSpec:
+    """All of it as the run gets it. Tells the user when the repository's configuration has changed."""
+    options, resumed, cwd = start.options, start.resumed, works.cwd
+    agents, configuration = found.agents, found.configuration
+    manifest = resumed.manifest if directory == resumed.directory else {}
+    tree = git.top_level(cwd) or cwd
+    main = git.main_top_level(cwd) or cwd
+    return RunSpec(
+        key=f"{start.repo_runs.name}/{directory.name}",
+        run_id=directory.name,
+        repo_id=start.repo_runs.name,
+        directory=directory,
+        cwd=cwd,
+        environment=start.environment,
+        asked=found.run_settings,
+        raw_output=options.is_raw,
+        headless=options.headless or not sys.stdin.isatty(),
+        has_prompt=_has_prompt(options),
+        configured=dict(configuration.agents),
+        places=found.places,
+        hosts=dict(configuration.hosts),
+        moves=resumed.moves(found.settings.texts("places")),
+        carried_agents={
+            name: configuration.agents[name]
+            for name in (agents.worker, agents.reviewer)
+            if name in configuration.agents and name not in found.in_file
+        },
+        allowed_sha256=configuration.allowed_sha256,
+        repository=main,
+        tree=tree,
+        tree_sha256=_tree_sha256(tree, manifest),
+        session_ids=_session_ids(agents, manifest, resumed),
+        session_is_named=bool(resumed.session_id),
+        worktree=str(git.linked_worktree(cwd) or ""),
+        made=works.made,
+        workspace_name=worktree.name_of(main, directory.name),
+        tmux_session=place.session if place else "",
+        workspace=place.workspace if place else options.tmux and _have_tuis(agents, configuration),
+    )
 
 
 def _limit_usd(settings: RunSettings, resumed: Resumed) -> float | None:
@@ -222,39 +332,29 @@ def _tree_sha256(tree: Path, manifest: run_dir.Manifest) -> str:
     return now
 
 
-def _enter_worktree(
-    cwd: Path,
-    repository: Path | None,
-    repo_runs: Path,
-    directory: Path | None,
-    wanted_id: str | None,
-    *,
-    own: Path | None,
-    only_reserve: bool,
-) -> tuple[Path | None, Path, worktree.Made | None]:
-    """Returns the run directory, if there is one by now; the working directory, which is `own` where the run has one;
-    and what was created.
-    """
+def _enter_worktree(start: _Start, own: Path | None, *, only_reserve: bool) -> _Place:
+    """A new worktree, or the one that the run has had, which is `own`."""
+    cwd, repository, directory = start.cwd, start.repository, start.resumed.directory
     if repository is None:
         raise UserError(worktree.refusal(cwd))
     if git.is_linked_worktree(cwd):
         main = git.main_top_level(cwd)
         if own is None or main is None:
             output.note("--worktree skipped: this is a worktree already")
-            return directory, cwd, None
+            return _Place(directory, cwd)
         repository = main
     if directory is None:
         directory = run_dir.new_run_directory(
-            repo_runs, wanted_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
+            start.repo_runs, start.asked_id, is_free=lambda run_id: worktree.is_free(repository, run_id)
         )
     if only_reserve:
-        return directory, cwd, None
+        return _Place(directory, cwd)
     with taken_back(directory, None):
         place = worktree.enter(cwd, repository, directory.name)
     for note in place.notes:
         output.note(note)
     goes_on = own is not None and own.is_dir() and is_in_worktree(own, cwd, directory)
-    return directory, own if own is not None and goes_on else place.cwd, place.made
+    return _Place(directory, own if own is not None and goes_on else place.cwd, place.made)
 
 
 @contextmanager
