@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors import values
-from actors.edges import checkpoints, run_dir, run_lock, tree
+from actors.edges import checkpoints, git, run_dir, run_lock, tree
 from actors.edges.restore import InTheWayError, Restored, restore
 from actors.errors import LoopError, OperationalError, UserError
 from actors.machines import checkpoint
@@ -36,11 +36,16 @@ def place(found: RunFiles) -> Place:
     where = next((each for each in (cwd, Path(found.text("repository") or cwd)) if each.is_dir()), Path.cwd())
     known = checkpoints.of_run(where, found.run_id, settings.run_uid)
     if not known:
-        raise OperationalError(
-            f"run {found.run_id} has no checkpoint in {where}: it is no git repository; or they were removed with "
-            "the worktree; or no iteration has ended since this version started it"
-        )
+        raise OperationalError(f"run {found.run_id} has no checkpoint in {where}: {_why_none(found, where)}")
     return Place(cwd=where, own=where == cwd, known=known)
+
+
+def _why_none(found: RunFiles, where: Path) -> str:
+    if git.top_level(where) is None:
+        return "it is in no git repository"
+    if (worktree := found.text("worktree")) and not Path(worktree).is_dir():
+        return f"they were removed with its worktree {worktree}"
+    return "its work has not begun"
 
 
 def all_of(found: RunFiles, cwd: Path) -> list[Checkpoint]:

@@ -95,8 +95,9 @@ def _others(home: Path, name: str) -> list[Allowed]:
     known = listed(home)
     left = [each for each in known if each.name != name]
     if len(left) == len(known):
-        names = ", ".join(each.name for each in known) or "no host"
-        raise UserError(f"no key {name!r} to revoke: the keys here are for {names}")
+        names = ", ".join(each.name for each in known)
+        there = f"the keys here are for {names}" if names else "there are no keys here; loop keys new NAME makes one"
+        raise UserError(f"no key {name!r} to revoke: {there}")
     return left
 
 

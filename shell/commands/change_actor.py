@@ -7,7 +7,7 @@ from shell.commands.base import Command, Prompt, needed
 
 
 def _type_restart(prompt: Prompt, rest: str) -> str:
-    """Ends the actor's process and starts a new one, which takes everything up from the journal."""
+    """Ends the actor's process and starts a new one, which resumes from the journal."""
     from supervisor.control.protocol import ChangeActor
 
     return done(prompt, ChangeActor(action="restart", actor=needed(rest, RESTART.usage)))

@@ -79,8 +79,6 @@ class Subcommand(NamedTuple):
     @property
     def words(self) -> str:
         """The subcommand and its words, without options. A word before one that is needed cannot be left out."""
-        if self.shown:
-            return f"loop {self.name} {self.shown}"
         words: list[str] = []
         is_needed = False
         for word in reversed(self.takes):
@@ -91,7 +89,8 @@ class Subcommand(NamedTuple):
     @property
     def usage(self) -> str:
         """The subcommand with its words and options, as the user types it."""
-        return " ".join([self.words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
+        words = f"loop {self.name} {self.shown}" if self.shown else self.words
+        return " ".join([words, *(f"[{_HELP[flag]}]" for flag in self.flags)])
 
 
 _HELP = {

@@ -7,7 +7,7 @@ from shell.commands.base import Command, Prompt
 
 
 def _type_interrupt(prompt: Prompt, rest: str) -> str:
-    """Breaks off the turn that runs, or an agent's. The next iteration follows; planning is paused instead."""
+    """Interrupts the turn that runs, or an agent's. The next iteration follows; planning is paused instead."""
     from supervisor.control.protocol import Interrupt
 
     return done(prompt, Interrupt(agent=rest))

@@ -53,7 +53,7 @@ def _mail(invocation: Invocation) -> int:
 
 
 def _type_mail(prompt: Prompt, rest: str) -> str:
-    """The mail between the agents: what waits and what became of it; and orders about one, by the beginning of its ID.
+    """The mail between the agents: what waits and what became of it; and changes to one, by the beginning of its ID.
 
     list: all that is not finished, dead letters, and what was finished last.
     show: one mail in full, and all that happened to it.

@@ -22,7 +22,9 @@ def _type_verify(prompt: Prompt, rest: str) -> str:
     """
     run_id = prompt.directory.name
     if rest:
-        raise UserError(f"verify takes nothing at the prompt, not {rest!r}; loop verify {run_id} --here is a command")
+        raise UserError(
+            f"verify takes no words at the prompt, but got {rest!r}; in a shell, loop verify {run_id} --here takes one"
+        )
     command = (sys.executable, "-P", "-m", "shell.verify", f"{prompt.directory.parent.name}/{run_id}")
     return prompt.start("verify", command)
 

@@ -106,7 +106,7 @@ def test_a_run_outside_a_repository_says_once_that_it_has_no_checkpoint(world: W
     assert "to repeat the checks" not in ended.output  # it cannot be done
     asked = world.run("diff", cwd=str(plain))
     assert asked.process.returncode == 1
-    assert f"run 1 has no checkpoint in {plain}" in asked.output
+    assert f"run 1 has no checkpoint in {plain}: it is in no git repository" in asked.output
 
 
 PROVED = (
@@ -162,6 +162,7 @@ def test_checkpoints_go_with_the_worktree_of_their_run_or_with_the_run(world: Wo
     said = f"run 2: removed {place} and branch project-loop-2, with 2 checkpoints"
     assert loop(world, "worktree", "clean", "--dry-run").strip() == said.replace("removed", "would remove")
     assert loop(world, "worktree", "clean").strip() == said
+    assert f"they were removed with its worktree {place}" in loop(world, "diff", "2", status=1)
     refs = ["for-each-ref", "--format=%(refname)", "refs/loop"]
     assert run_git(world.project, *refs).split() == ["refs/loop/1/0", "refs/loop/1/1"]
     shutil.rmtree(world.run_directory("1"))

@@ -90,7 +90,10 @@ def test_what_waive_lacks_is_said_in_one_line() -> None:
         ("restore 2", "loop stop nowhere, then loop restore nowhere 2, and loop --run-id nowhere resumes it"),
         ("restore x", "NUMBER takes the number of a checkpoint, not 'x'"),
         ("verify", "verify: shell.verify /nowhere"),
-        ("verify --here", "verify takes nothing at the prompt, not '--here'; loop verify nowhere --here"),
+        (
+            "verify --here",
+            "verify takes no words at the prompt, but got '--here'; in a shell, loop verify nowhere --here",
+        ),
         ("diff 1 x", "UNTIL takes the number of a checkpoint, not 'x'"),
         ("diff 1 2 3", "diff has the wrong number of arguments"),
         ("diff", "/nowhere is gone"),

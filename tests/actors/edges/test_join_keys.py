@@ -46,7 +46,7 @@ def test_a_revoked_key_is_allowed_no_longer_and_the_name_is_free(tmp_path: Path)
 
 
 def test_nothing_can_be_revoked_that_was_never_allowed(tmp_path: Path):
-    with pytest.raises(UserError, match="no key 'big' to revoke: the keys here are for no host"):
+    with pytest.raises(UserError, match="no key 'big' to revoke: there are no keys here"):
         join_keys.revoke(tmp_path, "big")
 
 
