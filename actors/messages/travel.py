@@ -33,12 +33,13 @@ class TreeParcel(Message, frozen=True, kw_only=True):
 
 
 class TreeTakenIn(Message, frozen=True, kw_only=True):
-    """Run -> agent's actor: your tree has come home."""
+    """Run -> agent's actor: your tree has come home, unless that has `failed`."""
 
     must_arrive = True
 
     request_id: str
-    reason: str = ""  # why home does not follow it; "" = it does
+    reason: str = ""  # why home does not follow it, and keeps it beside; "" = it does
+    failed: bool = False  # home does not have it, for this reason
 
 
 class FetchSession(Message, frozen=True, kw_only=True):

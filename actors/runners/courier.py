@@ -131,7 +131,7 @@ class HomeCourier:
         if isinstance(message, FetchTree):
             self._tell(role, TreeParcel(request_id=message.request_id, number=1, of=1, reason=reason))
         else:
-            self._tell(role, TreeTakenIn(request_id=message.request_id, reason=reason))
+            self._tell(role, TreeTakenIn(request_id=message.request_id, reason=reason, failed=True))
 
     def _send(self, role: str, message: FetchTree) -> None:
         now = travel.snapshot(self._cwd, self._store, role)
@@ -283,6 +283,8 @@ class AwayCourier:
 
         tell()
         answer = self._next(request_id, tell)
+        if isinstance(answer, TreeTakenIn) and answer.failed:
+            raise OperationalError(f"home cannot take this tree in: {answer.reason}")
         if isinstance(answer, TreeTakenIn) and answer.reason:
             logger.warning("home does not follow this tree: {}", answer.reason)
         self._synced.write(now)

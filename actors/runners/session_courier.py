@@ -82,8 +82,9 @@ class SessionParts:
 
 
 def stored(directory: Path, role: str, session_id: str) -> Path | None:
-    """The session's file in the run's directory; None: none has come home."""
-    return next(iter(sorted((directory / FOLDER / role / session_id).glob("*.jsonl"))), None)
+    """The session's newest file in the run's directory; None: none has come home."""
+    found = (directory / FOLDER / role / session_id).glob("*.jsonl")
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 def put_where_agents_look(
@@ -170,9 +171,9 @@ class HomeSessions:
         content = session_copies.joined(mine or b"", parcel.offset, data, Extent(parcel.size, parcel.sha256))
         if content is None:
             return SessionTakenIn(request_id=request_id, again=True)
+        session_files.put(folder / parcel.name, content)
         if before is not None and before.name != parcel.name:
             before.unlink()
-        session_files.put(folder / parcel.name, content)
         return SessionTakenIn(request_id=request_id)
 
 

@@ -147,6 +147,21 @@ def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
     assert pair.git("show", f"{ref}:a.txt") == "of the agent\n"
 
 
+def test_what_home_cannot_take_in_comes_home_with_the_next_journey(pair: Pair):
+    """Another git is at work at home, and a disk that is full there fails as well."""
+    pair.courier.enter()
+    (pair.away / "b.txt").write_text("of the agent\n")
+    lock = pair.home / ".git" / "index.lock"
+    lock.touch()
+    with pytest.raises(OperationalError, match=r"^home cannot take this tree in: Unable to create .*index\.lock"):
+        pair.courier.leave()
+    assert not (pair.home / "b.txt").exists()
+    lock.unlink()
+    pair.courier.enter()
+    assert [(side / "b.txt").read_text() for side in (pair.home, pair.away)] == ["of the agent\n"] * 2
+    assert pair.said == []
+
+
 def test_a_tree_that_has_come_for_the_first_time_is_prepared_once(tmp_path: Path):
     pair = Pair(tmp_path, prepare=f"cat a.txt >> {tmp_path}/prepared")
     pair.courier.enter()
