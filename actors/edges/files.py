@@ -115,12 +115,16 @@ def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
     temporary = path.with_name(f".{path.stem}.tmp" if lone else f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:  # a full disk, say: what was written would take room for ever
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
 
 

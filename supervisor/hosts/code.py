@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,22 +18,24 @@ _SUFFIXES = (".py", ".toml", ".sql", ".typed")
 _TOP = Path(__file__).parents[2]
 
 
-def _sources() -> Iterator[tuple[str, bytes]]:
-    cut = len(f"{_TOP}/")
+def sources(top: Path = _TOP) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of our files, in their order. An editor's lock beside one is a link to nowhere."""
+    cut = len(f"{top}/")
     for package in PACKAGES:
-        for folder, folders, names in os.walk(_TOP / package):
+        for folder, folders, names in os.walk(top / package):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             for name in sorted(names):
                 if name.endswith(_SUFFIXES):
                     path = f"{folder}/{name}"
-                    yield path[cut:], Path(path).read_bytes()
+                    with suppress(FileNotFoundError):
+                        yield path[cut:], Path(path).read_bytes()
 
 
 @cache
 def digest() -> str:
     """Of names and contents of all our files: 20 hex digits."""
     found = hashlib.sha256()
-    for name, content in _sources():
+    for name, content in sources():
         found.update(f"{name}\0{len(content)}\0".encode() + content)
     return found.hexdigest()[:20]
 
@@ -53,7 +56,7 @@ def wheel() -> bytes:
     info = distribution(NAME)
     folder = f"{NAME}-{info.version}.dist-info"
     entries = [
-        *_sources(),
+        *sources(),
         (f"{folder}/METADATA", (info.read_text("METADATA") or "").encode()),
         (f"{folder}/WHEEL", b"Wheel-Version: 1.0\nGenerator: loop\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
         (f"{folder}/entry_points.txt", (info.read_text("entry_points.txt") or "").encode()),

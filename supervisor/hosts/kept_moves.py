@@ -59,3 +59,5 @@ class KeptMoves:
                     self._path.unlink(missing_ok=True)
             except OSError as error:
                 logger.warning("the moves under way cannot be written down: {}", error)
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)  # else the next root would make moves that have come true

@@ -72,10 +72,21 @@ class Mover:
         self._reaching: dict[Role, Future[str]] = {}  # what the last request for this actor waits for
 
     def move(self, role: Role, name: str, now: bool) -> str:
-        """Returns what follows, for the user. `now`: its running turn is cut. Raises `LoopError`."""
+        """Returns what follows, for the user. `now`: its running turn is cut. Raises `LoopError`.
+
+        A request takes the place of the one before, also where it cannot be carried out.
+        """
         host = host_named(name, self._known)
         with self._guard:
             was_reaching = self._reaching.pop(role, None) is not None
+        try:
+            return self._move(role, host, now, was_reaching=was_reaching)
+        except LoopError:
+            if was_reaching:
+                self._keep(role, None)
+            raise
+
+    def _move(self, role: Role, host: Host | None, now: bool, *, was_reaching: bool) -> str:
         if host is None or host.name == self._place_of(role):
             if was_reaching and (host.name if host else "") == self._place_of(role):
                 self._keep(role, None)
@@ -83,7 +94,7 @@ class Mover:
             return self._ask(role, host.name if host else "", now)
         if git.top_level(self._cwd) is None:
             raise UserError(
-                f"{self._cwd} is in no git repository, so its files cannot go to {name}: run git init in it"
+                f"{self._cwd} is in no git repository, so its files cannot go to {host.name}: run git init in it"
             )
         reached = self._reach(host)
         try:

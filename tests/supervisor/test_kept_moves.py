@@ -30,3 +30,12 @@ def test_a_file_that_is_damaged_holds_no_move(tmp_path: Path, text: str) -> None
 
 def test_a_move_that_cannot_be_written_down_is_no_fault(tmp_path: Path) -> None:
     KeptMoves(tmp_path / "gone", {}).keep("worker", KeptMove("big"))
+
+
+def test_a_move_that_has_come_true_is_not_made_again_though_the_file_cannot_be_written(tmp_path: Path) -> None:
+    moves = KeptMoves(tmp_path, {})
+    moves.keep("worker", KeptMove("big"))
+    moves.keep("reviewer", KeptMove("big"))
+    (tmp_path / ".moves.tmp").mkdir()  # where it would be written: a full disk refuses as well
+    moves.keep("worker", None)
+    assert kept_moves.read(tmp_path) == {}

@@ -117,6 +117,15 @@ def test_a_later_request_for_the_same_actor_counts(story: Story) -> None:
     assert (story.asked, story.said, story.kept[-1]) == ([], [], ("worker", None))
 
 
+def test_a_later_request_that_is_refused_leaves_no_earlier_one_behind(story: Story) -> None:
+    story.move("worker", "big")
+    story.reached = Future()
+    story.reached.set_result("host other: it does not answer")
+    with pytest.raises(LoopError, match="worker stays at home"):
+        story.move("worker", "other")
+    assert story.kept == [("worker", KeptMove("big", now=True)), ("worker", None)]
+
+
 @pytest.mark.parametrize("failure", ["", "host big: it does not answer"])
 def test_a_host_that_needs_long_is_told_of_later(story: Story, failure: str) -> None:
     assert story.move("worker", "big") == "big is being reached; worker moves there when it answers"

@@ -125,3 +125,10 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path):
     os.chown(tmp_path / ".loop", 12345, 12345)
     with pytest.raises(BadFileError, match="it belongs to user 12345"):
         files.make_private(tmp_path / ".loop" / "runs")
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        files.replace(tmp_path / "file", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
