@@ -83,8 +83,16 @@ def fork_early(preload: Sequence[str], unshared: Collection[int]) -> EarlyForkse
         link=link,
         root_end=root_end,
         held_end=held_end,
-        wait=lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]),
+        wait=lambda: _status(pid),
     )
+
+
+def _status(pid: int) -> int:
+    """Of a child that has ended; 0 where it is not known, since this program ignores the ends of its children."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:  # as subprocess says it then
+        return 0
 
 
 def start_early(preload: Sequence[str]) -> EarlyForkserver | None:

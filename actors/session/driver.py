@@ -75,6 +75,7 @@ class Driver:
             options.patience,
             note=self._report.note,
             wake=lambda turn_id: self._inbox.put_nowait(LookDue(turn_id)),
+            interrupt_s=options.interrupt_s,
         )
         self._settlement = Settlement(self, options, self._keeper, self._guard, self._report)
         self._deliveries = Deliveries(self, self._keeper, self._report)

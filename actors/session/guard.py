@@ -10,12 +10,14 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Literal
 
 from actors.adapters.base import Agent, AgentEvent, WaitsForBackground
 from actors.errors import AgentError
 from actors.machines import prompts, turn
 from actors.messages import Patience
 from actors.session import silence
+from actors.session.options import INTERRUPT_PATIENCE_S
 from actors.session.sentinel import Sentinel
 
 # Steering is a write to a live process. One that is not answered stays in doubt until the turn's end.
@@ -32,8 +34,10 @@ class Guard:
         *,
         note: Callable[[str], None],
         wake: Callable[[str], None],
+        interrupt_s: float = INTERRUPT_PATIENCE_S,
     ) -> None:
         self.patience = patience
+        self._interrupt_s = interrupt_s
         self.ending: silence.Silent | silence.Overdue | None = None  # why the turn is being interrupted
         self._note = note
         self._sentinel = Sentinel(loop, wake)
@@ -67,15 +71,29 @@ class Guard:
                             await asked
             case silence.Silent() if waiting and isinstance(agent, WaitsForBackground):
                 self._note(f"{finding.why}; it is ended: {', '.join(waiting)}")
-                with suppress(AgentError):  # a dead agent's turn is over as well; its task reports it
-                    await agent.stop_background()
+                if not await self._stop_background(agent):
+                    return self._end(finding, entry)
             case silence.Silent() | silence.Overdue():
-                self.ending = finding
-                self._note(silence.told(finding, entry, self.limit_ms(entry)))
-                return True
+                return self._end(finding, entry)
             case silence.Again():
                 pass
         return False
+
+    def _end(self, finding: silence.Silent | silence.Overdue, entry: turn.Entry) -> Literal[True]:
+        """The turn is to be interrupted."""
+        self.ending = finding
+        self._note(silence.told(finding, entry, self.limit_ms(entry)))
+        return True
+
+    async def _stop_background(self, agent: WaitsForBackground) -> bool:
+        """False: the agent does not even hear that; its turn is interrupted."""
+        try:
+            with suppress(AgentError):  # a dead agent's turn is over as well; its task reports it
+                async with asyncio.timeout(self._interrupt_s):
+                    await agent.stop_background()
+        except TimeoutError:
+            return False
+        return True
 
     def limit_ms(self, entry: turn.Entry) -> int:
         """How long this turn may take; 0: without a limit."""

@@ -698,3 +698,18 @@ def test_the_environment_can_ask_for_the_portable_launcher(tmp_path, value, port
         check=True,
     )
     assert done.stdout.strip() == (PortableLauncher if portable else ForkserverLauncher).__name__
+
+
+@pytest.mark.xfail(not processes.HAS_SUBREAPER, run=False, reason="only Linux has a subreaper")
+def test_an_early_forkserver_has_a_status_also_where_the_ends_of_children_are_ignored() -> None:
+    script = """
+import os, signal
+from supervisor.launchers import fork_early
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as what starts the program may have set it
+early = fork_early((), ())
+early.link.close()
+early.held_end.close()
+print(early.wait())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.returncode) == ("0\n", 0), ended.stderr

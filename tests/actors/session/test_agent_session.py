@@ -100,6 +100,8 @@ class FakeAgent:
         return () if self._interrupted.is_set() else self.program.background
 
     async def stop_background(self) -> None:
+        if self.program.is_deaf and self.program.opened == 1:
+            await asyncio.Event().wait()
         self._background_ended = True
         self._interrupted.set()
 

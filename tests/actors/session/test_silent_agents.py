@@ -115,6 +115,16 @@ def test_a_turn_that_its_owner_breaks_off_is_not_tried_again(rig: Rig) -> None:
     assert listener.wait_for("ended")[1:3] == ("a", "interrupted")
 
 
+def test_an_agent_that_does_not_hear_that_its_background_tasks_end_is_interrupted(rig: Rig) -> None:
+    rig.program.holds, rig.program.is_deaf = {"do a"}, True
+    rig.program.background = ("npm run dev",)
+    session, listener = rig.start(patience=Patience(silence_ms=50, tool_ms=200), interrupt_s=0.1)
+    session.start_turn(request("a"))
+    listener.wait_for_note("it is ended: npm run dev")
+    listener.wait_for_note("the work turn is interrupted")
+    assert listener.wait_for("ended")[1:3] == ("a", "finished")
+
+
 def test_background_tasks_of_an_answered_turn_are_asked_about_and_ended_when_their_time_is_up(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.background = ("npm run dev",)
