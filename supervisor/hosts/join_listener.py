@@ -50,7 +50,7 @@ from supervisor.hosts.join_protocol import (
 from supervisor.hosts.link import HostUnreachableError, HostUnusableError
 
 ALIVE_MS = 5_000
-DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # what is shorter than a lease ends no connection
+DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # what is shorter than the default lease ends no connection
 HANDSHAKE_MS = 10_000
 LOOK_S = 1.0  # between two looks at the list of keys, and at connections that have gone
 ANSWER_S = 10.0
