@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -159,10 +158,15 @@ class Synced:
         self._path = path
 
     def read(self) -> Snapshot | None:
-        """None: nothing has arrived yet."""
-        with suppress(OSError, ValueError):
+        """None: nothing has arrived yet. Raises `OperationalError` and OSError: then nothing here may be replaced."""
+        try:
             return msgspec.json.decode(self._path.read_bytes(), type=Snapshot)
-        return None
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise OperationalError(
+                f"{self._path} is damaged: remove it, and home's tree replaces the one here"
+            ) from error
 
     def write(self, snapshot: Snapshot) -> None:
         """Durable when it returns."""

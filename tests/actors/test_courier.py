@@ -162,6 +162,21 @@ def test_what_home_cannot_take_in_comes_home_with_the_next_journey(pair: Pair):
     assert pair.said == []
 
 
+@pytest.mark.parametrize("damage", ["a directory", "other content"])
+def test_work_is_not_replaced_where_it_cannot_be_read_what_home_has_of_it(pair: Pair, damage: str):
+    pair.courier.enter()
+    (pair.away / "b.txt").write_text("of the agent\n")
+    synced = pair.away.parent / "run" / "synced-away"
+    synced.unlink()
+    if damage == "a directory":
+        synced.mkdir()
+    else:
+        synced.write_text("{")
+    with pytest.raises((OperationalError, OSError), match="synced-away"):
+        pair.courier.enter()
+    assert (pair.away / "b.txt").read_text() == "of the agent\n"
+
+
 def test_a_tree_that_has_come_for_the_first_time_is_prepared_once(tmp_path: Path):
     pair = Pair(tmp_path, prepare=f"cat a.txt >> {tmp_path}/prepared")
     pair.courier.enter()

@@ -134,14 +134,15 @@ def test_a_repository_without_a_commit_travels(tmp_path: Path):
     assert content(away) == {"a.txt": "one\n"}
 
 
-def test_what_was_synced_is_known_after_a_restart_and_a_damaged_note_is_none(tmp_path: Path):
+def test_what_was_synced_is_known_after_a_restart_and_a_damaged_note_is_said_to_be(tmp_path: Path):
     synced = Synced(tmp_path / "synced")
     assert synced.read() is None
     snapshot = Snapshot(commit="c", tree="t", head="h", branch="b")
     synced.write(snapshot)
     assert Synced(tmp_path / "synced").read() == snapshot
     (tmp_path / "synced").write_text("{")
-    assert synced.read() is None
+    with pytest.raises(OperationalError, match="synced is damaged: remove it"):
+        synced.read()
 
 
 NAMES = st.sampled_from(["a", "b/c", "b/d", "ü", "with space"])
