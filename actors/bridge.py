@@ -33,7 +33,7 @@ import msgspec
 from actors.access import bridge_url
 from actors.actor_process import ActorContext, ProcessActor, Sender
 from actors.bridge_calls import Calls, ToolCall
-from actors.edges.imports import uncollected
+from actors.edges.imports import lean_models, uncollected
 from actors.errors import ProtocolError
 from actors.machines import mail, mail_news, mail_report, mail_view, prompts
 from actors.messages import (
@@ -283,7 +283,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         """Runs in its own thread. Any failure ends the process and is logged."""
         if self.context.start.waits:
             select.select([listen_fd], [], [])
-        with uncollected():
+        with uncollected(), lean_models():
             from actors.edges.mcp_endpoint import McpEndpoint
             from actors.edges.mcp_tools import Tools
         tools = Tools(

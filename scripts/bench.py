@@ -48,6 +48,7 @@ from scripts.bench_neighbours import bench_neighbours
 from scripts.bench_rig import LOOP, compare, console, hanging_run, only_once, print_latency, quiet, repeats, timed
 from shell.at_prompt import execute
 from shell.attached import Pipe
+from supervisor import forkserver
 from supervisor.control.protocol import (
     Control,
     GetReport,
@@ -121,7 +122,7 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
 
 ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
 RECOVERY_ROUNDS = 3
-FIRST_IDLE_S = 11.0  # a forkserver waits for 10 s before it imports what only a restart needs
+FIRST_IDLE_S = forkserver.IDLE_S + 1.0  # it then imports what only a restart needs
 IDLE_S = 2.0  # afterwards it has imported that; a spare process is made at once
 
 

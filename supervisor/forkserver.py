@@ -59,11 +59,11 @@ _MOST_FDS = 16
 
 
 # Prefix of a module that is imported after IDLE_S without an event. By then the first actors are started, and a run of
-# a few seconds does not pay for a restart that never comes. During an import nothing is reported and the lifeline is
+# half a minute does not pay for a restart that never comes. During an import nothing is reported and the lifeline is
 # not read. So an expensive import is split into pieces of less than a quarter of a second, with a check for events
 # between two of them.
 WHEN_IDLE = "+"
-IDLE_S = 10.0
+IDLE_S = 30.0
 NEXT_PIECE_S = 0.02
 IDLE_AFTER_FORK_S = 1.0  # of a forkserver that forks first: the actor has imported the same by then
 

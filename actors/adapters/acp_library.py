@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from actors.edges.imports import no_attribute_docstrings
+from actors.edges.imports import lean_models
 
-with no_attribute_docstrings():
+with lean_models():
     from actors.adapters.acp_session import AcpSession
 
 __all__ = ["AcpSession"]

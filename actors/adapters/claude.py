@@ -40,7 +40,7 @@ from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
 from actors.adapters.own_commands import as_message
 from actors.adapters.shapes import decides
-from actors.edges.imports import uncollected
+from actors.edges.imports import lean_models, uncollected
 from actors.errors import AgentDiedError, AgentUnavailableError, ProtocolError, SessionNotFoundError
 from actors.messages import TurnOutcome
 
@@ -99,7 +99,7 @@ class ClaudeAgent:
     async def open(self, session_id: str | None) -> str:
         """See the Protocol. Does not check the login: `preflight` does, and a turn reports it as well."""
         program = startable(self._settings)
-        with uncollected():
+        with uncollected(), lean_models():
             from claude_agent_sdk import ClaudeSDKClient
 
             from actors.adapters.claude_process import ClaudeProcess

@@ -24,21 +24,27 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def no_attribute_docstrings() -> Iterator[None]:
-    """Imports the pydantic models of a library without reading its source.
+def lean_models() -> Iterator[None]:
+    """Imports the pydantic models of a library at the least CPU: a process uses a few of some hundred.
 
-    The models of `acp` ask for the docstrings of their attributes: pydantic parses the source of each class when it is
+    Each of them is built at its first use instead of its definition. The source of a library is not read either. The
+    models of `acp` ask for the docstrings of their attributes: pydantic parses the source of each class when it is
     defined, which is half of that import. They are for JSON schemas, which nobody here makes. There is no option for
     that, so a function of pydantic's own is replaced. Where there is none of that name, the import takes its time.
     """
+    from pydantic import BaseModel
     from pydantic._internal import _fields
 
     reader = getattr(_fields, _READER, None)
-    if reader is None:
-        yield
-        return
-    setattr(_fields, _READER, lambda *_args, **_options: {})
+    config = BaseModel.model_config
+    before = config.copy()
+    config["defer_build"] = True  # a model has the configuration of its parent
+    if reader is not None:
+        setattr(_fields, _READER, lambda *_args, **_options: {})
     try:
         yield
     finally:
-        setattr(_fields, _READER, reader)
+        config.clear()
+        config.update(before)
+        if reader is not None:
+            setattr(_fields, _READER, reader)

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from actors.edges.imports import no_attribute_docstrings
+from actors.edges.imports import lean_models
 
-with no_attribute_docstrings():
+with lean_models():
     from acp import (
         PROTOCOL_VERSION,
         RequestError,

@@ -5,7 +5,7 @@ import sys
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from actors.edges.imports import no_attribute_docstrings, uncollected
+from actors.edges.imports import lean_models, uncollected
 
 
 def test_no_garbage_is_looked_for_while_modules_are_imported_and_all_of_them_are_exempt_afterwards():
@@ -41,15 +41,30 @@ def description() -> str | None:
 
 
 def test_no_source_is_read_inside_and_it_is_read_again_outside() -> None:
-    with no_attribute_docstrings():
+    with lean_models():
         assert description() is None
     assert description() == "What it is."
+
+
+def model() -> type[BaseModel]:
+    class Model(BaseModel):
+        field: int
+
+    return Model
+
+
+def test_a_model_is_built_at_its_first_use_inside_and_when_it_is_defined_outside() -> None:
+    with lean_models():
+        inside = model()
+    assert (inside.__pydantic_complete__, model().__pydantic_complete__) == (False, True)
+    assert inside.model_validate({"field": "1"}).model_dump() == {"field": 1}
+    assert inside.__pydantic_complete__
 
 
 def test_the_library_of_the_agent_client_protocol_is_imported_so() -> None:
     program = (
         "from actors.adapters.acp_library import AcpSession; from acp.schema import PromptRequest;"
-        "print(PromptRequest.model_fields['session_id'].description)"
+        "print(PromptRequest.model_fields['session_id'].description, PromptRequest.__pydantic_complete__)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "None"
+    assert done.stdout.strip() == "None False"
