@@ -32,19 +32,17 @@ def lean_models() -> Iterator[None]:
     defined, which is half of that import. They are for JSON schemas, which nobody here makes. There is no option for
     that, so a function of pydantic's own is replaced. Where there is none of that name, the import takes its time.
     """
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ConfigDict
     from pydantic._internal import _fields
 
     reader = getattr(_fields, _READER, None)
-    config = BaseModel.model_config
-    before = config.copy()
-    config["defer_build"] = True  # a model has the configuration of its parent
+    before = BaseModel.model_config
+    BaseModel.model_config = ConfigDict({**before, "defer_build": True})  # a model has the configuration of its parent
     if reader is not None:
         setattr(_fields, _READER, lambda *_args, **_options: {})
     try:
         yield
     finally:
-        config.clear()
-        config.update(before)
+        BaseModel.model_config = before
         if reader is not None:
             setattr(_fields, _READER, reader)

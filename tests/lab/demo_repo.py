@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 DEMO_TASK = (
@@ -45,3 +48,35 @@ def make_demo_repository(folder: Path) -> None:
         ["commit", "-q", "-m", "Greet people"],
     ):
         subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def put_repository_with_remote(base: Path) -> None:
+    """Writes `project`, the demo repository, and `origin.git`, its remote, into the folder, which has neither."""
+    made, kept = _repositories()
+    for name, content in kept:
+        if content is None:
+            (base / name).mkdir()
+        elif name == "project/.git/config":  # it names the remote
+            (base / name).write_bytes(content.replace(made, os.fsencode(base)))
+        else:
+            (base / name).write_bytes(content)
+    subprocess.run(["git", "update-index", "-q", "--refresh"], cwd=base / "project", check=True)
+
+
+@functools.cache
+def _repositories() -> tuple[bytes, tuple[tuple[str, bytes | None], ...]]:
+    """The demo repository and its remote, and the folder where they were made: each path with its content, None for a
+    folder. They are made once in a process: git starts a dozen programs for them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        make_demo_repository(base / "project")
+        for arguments in (
+            ["init", "-q", "--bare", str(base / "origin.git")],
+            ["remote", "add", "origin", str(base / "origin.git")],
+            ["push", "-q", "-u", "origin", "main"],
+        ):
+            subprocess.run(["git", *arguments], cwd=base / "project", check=True)
+        paths = [path for path in sorted(base.rglob("*")) if path.suffix != ".sample"]
+        kept = [(str(path.relative_to(base)), path.read_bytes() if path.is_file() else None) for path in paths]
+        return os.fsencode(folder), tuple(kept)

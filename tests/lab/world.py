@@ -33,7 +33,7 @@ from actors.edges import processes, run_dir
 from actors.embedded.scenario_file import load_scenario
 from actors.settings import Role
 from tests.lab import reaper, third_party
-from tests.lab.demo_repo import make_demo_repository
+from tests.lab.demo_repo import put_repository_with_remote
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.stand_in_gh import put_gh
@@ -93,13 +93,7 @@ class World:
         self.mark = uuid.uuid4().hex
         self.loops: list[Loop] = []
         self.home.mkdir()
-        make_demo_repository(self.project)
-        for arguments in (
-            ["init", "-q", "--bare", str(base / "origin.git")],
-            ["remote", "add", "origin", str(base / "origin.git")],
-            ["push", "-q", "-u", "origin", "main"],
-        ):
-            subprocess.run(["git", *arguments], cwd=self.project, check=True)
+        put_repository_with_remote(base)
         self._third_party = third_party.cache_folder(os.environ)
         self._gh_calls = put_gh(base / "bin")
         put_python(base / "bin")
