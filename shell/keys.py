@@ -8,6 +8,8 @@ from actors.errors import UserError
 from shell import output
 from shell.commands.grammar import Invocation
 
+NONE = "no host may dial in: loop keys new NAME makes a key"
+
 
 def run_keys(invocation: Invocation) -> int:
     """Carries the action out; returns an exit status. Raises `UserError`."""
@@ -50,4 +52,4 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         output.say_json([{"name": name, "madeAt": made, "public": public} for name, made, public in rows])
     else:
-        output.say_lines([f"{name}  since {made}  {public}" for name, made, public in rows] or ["no host may dial in"])
+        output.say_lines([f"{name}  since {made}  {public}" for name, made, public in rows] or [NONE])

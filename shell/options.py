@@ -203,11 +203,24 @@ def _take_flag(word: str, words: _Peekable) -> tuple[Setting, Value]:
         following = words.peek()
         if row.bare is not None:
             value = words.pop() if following in row.choices else row.bare
+            _question_near_value(row, flag, following)
         elif following is None or _looks_like_flag(following):
             raise UserError(f"{flag} needs a value: {flag} {row.value}")
         else:
             value = words.pop()
     return row, row.checked(row.flags[-1], value)
+
+
+def _question_near_value(row: Setting, flag: str, following: str | None) -> None:
+    """The word after an option that needs no value is the task. One that resembles a value would have agents work on
+    it.
+    """
+    if following is None or following in row.choices or not values.near(following.lower(), row.choices, cutoff=0.75):
+        return
+    raise UserError(
+        f"{flag} takes one of {', '.join(row.choices)}, or nothing, not {following!r}"
+        f"{values.meant(following.lower(), row.choices)}; to use it as the task: {flag} {row.bare} {following}"
+    )
 
 
 def _looks_like_flag(word: str) -> bool:
@@ -247,7 +260,10 @@ def help_text(invocation: Invocation | None = None) -> str:
     """Every option with its default, or one subcommand; fits 80 columns."""
     if invocation is not None:
         command = SUBCOMMANDS[invocation.name]
-        more = _wrapped(command.more, indent=2, width=80) if command.more else []
+        words = [command.more] if command.more else []
+        if "[RUN]" in command.usage or "--run RUN" in command.usage:
+            words.append("RUN is a run id; without one, it is the newest active run here.")
+        more = _wrapped(" ".join(words), indent=2, width=80) if words else []
         return "\n".join([command.usage, f"  {command.help}", *more])
     lines = [
         "loop: one coding agent works, another reviews, until the task is proved done",

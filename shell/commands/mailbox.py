@@ -49,6 +49,12 @@ MAILBOX = Command(
     arguments="ACTOR [stacks]",
     typed=_type_mailbox,
     completes=("actor", "stacks"),
-    row=Subcommand("mailbox", "show an actor's mailbox and dead letters", ("actor",), ("--run", "--json")),
+    row=Subcommand(
+        "mailbox",
+        "show an actor's mailbox and dead letters",
+        ("actor",),
+        ("--run", "--json"),
+        "ACTOR is one of persistence, bridge, run, worker, reviewer.",
+    ),
     once=_mailbox,
 )

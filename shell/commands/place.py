@@ -37,6 +37,8 @@ PLACE = Command(
         "move an agent to a host, or home, at the end of its turn, or --now",
         ("actor", "host"),
         ("--run", "--now", "--json"),
+        "ACTOR is worker or reviewer. HOST is a host of [hosts] in the configuration, one that ssh knows, or home. "
+        "--now cuts the turn, which is resumed there.",
     ),
     once=_place,
 )

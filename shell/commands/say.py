@@ -33,6 +33,13 @@ SAY = Command(
     arguments="AGENT TEXT",
     typed=_type_say,
     completes=("agent",),
-    row=Subcommand("say", "say something to an agent", ("agent", TEXT), ("--run", "--json")),
+    row=Subcommand(
+        "say",
+        "say something to an agent",
+        ("agent", TEXT),
+        ("--run", "--json"),
+        "AGENT is worker, reviewer, or the name of an agent of the run, such as codex. It gets the text in the middle "
+        "of its turn where it can, else in a turn of its own.",
+    ),
     once=_say,
 )

@@ -84,6 +84,19 @@ def test_review_takes_the_next_word_only_when_it_is_one_of_the_three(words: list
     assert (options.value("review"), options.task) == (review, task)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--review", "cladue", "x"], "not 'cladue' (did you mean claude?); to use it as the task: --review claudex"),
+        (["--review-plan", "nonne"], "--review-plan takes one of other, claude, codex, none, or nothing, not 'nonne'"),
+    ],
+)
+def test_a_word_that_resembles_a_reviewer_is_questioned(words: list[str], said: str):
+    with pytest.raises(UserError) as error:
+        parse(words)
+    assert said in str(error.value)
+
+
 def test_bare_review_plan_means_other():
     found = parse(["--review-plan", "some", "task"])
     assert found == Options(words=("some", "task"), typed={"review_plan": "other"})
