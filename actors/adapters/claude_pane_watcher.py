@@ -22,6 +22,9 @@ from actors.text import ForeignJsonError, read_object
 
 WATCH_S = 0.25  # transcript and status, while the program works
 FLUSH_S = 2.0  # the transcript is written every 100 ms
+# Of one call of the hook. The program that makes it ends at once; what an agent writes there need not.
+HOOK_BYTES = 1 << 26
+HOOK_S = 10.0
 
 
 class Watcher:
@@ -130,8 +133,8 @@ class Watcher:
     async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handles one call of our hook. Sends no answer: the program proceeds as usual."""
         try:
-            event = read_object(await reader.read())
-        except ForeignJsonError:
+            event = read_object(await whole(reader))
+        except (ForeignJsonError, OSError, TimeoutError):
             return  # the hook was killed
         finally:
             writer.close()
@@ -153,3 +156,14 @@ class Watcher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_S):
                     await self._news.wait()
+
+
+async def whole(reader: asyncio.StreamReader, most_bytes: int = HOOK_BYTES, within_s: float = HOOK_S) -> bytes:
+    """All that comes until the end. Raises TimeoutError, and `ForeignJsonError` when it is too much."""
+    found = bytearray()
+    async with asyncio.timeout(within_s):
+        while more := await reader.read(1 << 16):
+            found += more
+            if len(found) > most_bytes:
+                raise ForeignJsonError("it is too large")
+    return bytes(found)
