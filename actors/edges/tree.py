@@ -57,6 +57,7 @@ _FAST = ("-c", "core.looseCompression=0")  # for objects of the store, which goe
 # `git add --ignore-errors` leaves out files that it cannot read: exit status 1. With any other one it has changed
 # nothing, and the index is the one of before.
 _SOME_UNREADABLE = 1
+_ATTEMPTS = 3  # a file that goes at that moment ends it, too
 _NOT_STORED = "failed to insert into database"
 
 
@@ -149,17 +150,20 @@ def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, 
         index = Path(folder) / "index"
         variables = {"GIT_INDEX_FILE": str(index.resolve())} if keep else _variables(top, store, index)
         options = (*(() if keep else _FAST), *settings(top, Path(folder)))
-        if index_path.is_file():
-            shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
-        added = ask(
-            top,
-            *(*options, "add", "-A", "--ignore-errors"),
-            variables=variables,
-            timeout_s=TIMEOUT_S,
-            private=not keep,
-        )
-        if added.output is None and (added.status != _SOME_UNREADABLE or _NOT_STORED in added.complaint):
-            raise UnknownTreeError(_why_unknown(added))
+        for left in reversed(range(_ATTEMPTS)):
+            if index_path.is_file():
+                shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes
+            added = ask(
+                top,
+                *(*options, "add", "-A", "--ignore-errors"),
+                variables=variables,
+                timeout_s=TIMEOUT_S,
+                private=not keep,
+            )
+            if added.output is not None or (added.status == _SOME_UNREADABLE and _NOT_STORED not in added.complaint):
+                break
+            if not left or added.status is None:
+                raise UnknownTreeError(_why_unknown(added))
 
         def write_tree() -> str:
             return _must(ask(top, *options, "write-tree", variables=variables, timeout_s=TIMEOUT_S, private=not keep))

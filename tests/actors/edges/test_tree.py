@@ -240,6 +240,17 @@ def test_a_tree_that_git_gives_up_is_unknown_and_not_the_tree_of_before(reposito
     assert (taken.id, taken.reason) == ("", "a.bin: clean filter 'lfs' failed")
 
 
+def test_a_tree_that_git_gives_up_once_is_read_again(repository: Place, tmp_path: Path) -> None:
+    """As for a file that goes between git's look at its folder and its look at the file."""
+    script = f"test -e {tmp_path}/seen && exec cat; touch {tmp_path}/seen; exit 1"
+    run_git(repository.top, "config", "filter.lfs.clean", script)
+    run_git(repository.top, "config", "filter.lfs.required", "true")
+    repository.write(".gitattributes", "*.bin filter=lfs\n")
+    before = repository.take()
+    repository.write("a.bin", "x")
+    assert repository.changed(before) == ("a.bin",)
+
+
 def test_a_tree_whose_files_cannot_be_stored_is_unknown_and_not_the_tree_of_before(repository: Place) -> None:
     repository.take()
     for number in range(256):  # git has a folder for each first byte of an object's name
