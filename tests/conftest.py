@@ -9,6 +9,7 @@ import signal
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.lab import reaper
 
@@ -23,6 +24,12 @@ sys.dont_write_bytecode = False
 # Under nohup this signal is ignored, by us and by all that the tests start; several of them send it.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The same examples in each run, whatever the clock says: a change is not red for what it has not touched. New ones are
+# looked for with `pytest --hypothesis-profile=search`.
+settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", settings.get_profile("tests"), derandomize=False, print_blob=True)
+settings.load_profile("tests")
 
 NEED_TMUX = {
     "test_claude_pane.py",

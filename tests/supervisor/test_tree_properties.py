@@ -173,4 +173,4 @@ class World(RuleBasedStateMachine):
 
 
 TestTree = World.TestCase
-TestTree.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTree.settings = settings(max_examples=150, stateful_step_count=40)

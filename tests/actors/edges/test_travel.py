@@ -149,7 +149,7 @@ NAMES = st.sampled_from(["a", "b/c", "b/d", "ü", "with space"])
 CHANGES = st.dictionaries(NAMES, st.none() | st.text("xyz\n", max_size=5), max_size=4)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(first=CHANGES, second=CHANGES)
 def test_any_change_travels_there_and_back(home: Path, tmp_path: Path, first, second):
     away = tmp_path / "away"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -283,7 +283,5 @@ class MailMachine(RuleBasedStateMachine):
         return mail.Book(msgspec.json.decode(text, type=kind) for kind, text in self.journal).stories
 
 
-MailMachine.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+MailMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=50)
 TestMailMachine = MailMachine.TestCase

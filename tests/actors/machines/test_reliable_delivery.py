@@ -330,5 +330,5 @@ class LossyLink(RuleBasedStateMachine):
         assert self.owed <= self.handled
 
 
-LossyLink.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+LossyLink.TestCase.settings = settings(max_examples=120, stateful_step_count=60)
 test_whatever_the_link_does_nothing_is_lost_repeated_or_disordered = LossyLink.TestCase

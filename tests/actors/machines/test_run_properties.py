@@ -482,6 +482,4 @@ class RunMachine(RuleBasedStateMachine):
 
 
 TestAnyOrder = RunMachine.TestCase
-TestAnyOrder.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestAnyOrder.settings = settings(max_examples=120, stateful_step_count=40, suppress_health_check=list(HealthCheck))

@@ -163,5 +163,5 @@ class LedgerAndAgent(RuleBasedStateMachine):
         assert self.ledger.open == {}
 
 
-LedgerAndAgent.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+LedgerAndAgent.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 test_any_order_of_crashes_gives_the_same_ledger = LedgerAndAgent.TestCase
