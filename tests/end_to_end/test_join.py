@@ -17,7 +17,7 @@ from actors.edges import join_keys
 from supervisor.hosts import code
 from tests.end_to_end.test_moves import place
 from tests.lab.inspection import inspect
-from tests.lab.joined_hosts import free_port
+from tests.lab.ports import own_port
 from tests.lab.turns import held
 from tests.lab.world import CHECK, LOOP, Loop, World
 
@@ -33,7 +33,7 @@ class JoinWorld:
     """A home that listens for `big`, and the machine of `big`."""
 
     def __init__(self, world: World, lease: dict[str, float]) -> None:
-        self.world, self.port = world, free_port("127.0.0.1")
+        self.world, self.port = world, own_port()
         self.far = world.base / "far"
         self.far.mkdir()
         world.play_embedded(SCENARIO)

@@ -5,27 +5,16 @@ It has the network of an `SshHost`, whose cable can be cut; `loop join` there di
 
 from __future__ import annotations
 
-import random
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from actors.edges import join_keys
 from tests.lab.host_worlds import SCENARIO
+from tests.lab.ports import own_port
 from tests.lab.ssh_hosts import SshHost, ssh_host
 from tests.lab.world import LOOP, Loop, World
-
-OWN_PORTS = (20_000, 32_000)  # below those that Linux and macOS give out
-
-
-def free_port(address: str) -> int:
-    """A port of this address that nobody has, nor gets: the kernel gives those of its own range to any connection."""
-    while True:
-        port = random.randrange(*OWN_PORTS)
-        with suppress(OSError), socket.create_server((address, port)):
-            return port
 
 
 class JoinedHost:
@@ -33,7 +22,7 @@ class JoinedHost:
 
     def __init__(self, world: World, machine: SshHost, lease: Mapping[str, float]) -> None:
         self.world, self.machine = world, machine
-        self.port = free_port(machine.near)
+        self.port = own_port(machine.near)
         self.key = Path(shutil.move(join_keys.make(world.home, machine.name, 1), machine.folder / "its.key"))
         rows = {"root": machine.host.root, "join": "true", **lease}
         table = "".join(f"{key} = {value if key == 'join' else repr(value)}\n" for key, value in rows.items())

@@ -21,18 +21,14 @@ from supervisor.hosts import code
 from supervisor.hosts.join_listener import JoinListener
 from supervisor.hosts.join_protocol import VERSION, Accepted, Bytes, Hello, Refused, ToHost, Welcome
 from supervisor.hosts.link import HostUnreachableError, HostUnusableError
+from tests.lab.ports import own_port
 from tests.patience import PATIENCE_S
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[JoinListener]:
     join_keys.make(tmp_path, "big", 1)
-    found = JoinListener(f"127.0.0.1:{free_port()}", tmp_path)
+    found = JoinListener(f"127.0.0.1:{own_port()}", tmp_path)
     yield found
     found.close()
 
@@ -147,7 +143,7 @@ def test_an_address_that_cannot_be_used_is_one_line_and_is_not_tried_again(
 
 
 def test_doctor_says_whether_a_host_dials_in(tmp_path: Path):
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{own_port()}"
     check = host_checkups.host(Host(name="big", join=True, listen=address))
     place = Place(home=tmp_path, cwd=tmp_path, environment={})
     (found,) = check(place)

@@ -32,6 +32,7 @@ from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper,
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
+from tests.lab.ports import own_port
 from tests.lab.turns import HELLO, REFUSALS, WORDS
 from tests.patience import PATIENCE_S
 
@@ -595,9 +596,8 @@ def test_a_tool_of_the_bridge_is_called_with_the_token(bench: Bench) -> None:
 
 def test_a_bridge_that_is_not_there_is_noted_and_the_turn_goes_on(bench: Bench) -> None:
     async def play() -> None:
-        with mcp_server() as (url, _):
-            pass
-        async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+        gone = f"http://127.0.0.1:{own_port()}/mcp"
+        async with bench.open(bridge=BridgeAccess(url=gone, token="secret-token")) as it:
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             assert it.events.texts("note") == ["MCP server loop-bridge cannot be reached"]
 

@@ -36,6 +36,7 @@ from tests.actors.adapters.codex_rig import (
     user_messages,
 )
 from tests.actors.adapters.stand_in_bridge import mcp_server
+from tests.lab.ports import own_port
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real_agents
@@ -385,9 +386,8 @@ def test_a_sub_agent_is_shown(code_bench: Bench) -> None:
 
 def test_a_bridge_that_is_not_there_is_noted_and_the_turn_goes_on(function_bench: Bench) -> None:
     async def play() -> None:
-        with mcp_server() as (url, _):
-            pass
-        async with function_bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+        gone = f"http://127.0.0.1:{own_port()}/mcp"
+        async with function_bench.open(bridge=BridgeAccess(url=gone, token="secret-token")) as it:
             assert (await it.agent.turn(new_id(), "hello")).status == "finished"
             note = await it.events.wait(lambda event: event.kind == "note")
             assert note.text.startswith("MCP server loop-bridge did not start")

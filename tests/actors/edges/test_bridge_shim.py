@@ -19,6 +19,7 @@ from actors.edges import bridge_shim, mcp_server
 from actors.edges.mcp_endpoint import McpEndpoint
 from actors.machines import mail
 from tests.actors.edges.test_mcp_endpoint import MODES, TOKENS, Recorder, listening, tool_call
+from tests.lab.ports import own_port
 from tests.patience import PATIENCE_S
 
 
@@ -234,9 +235,7 @@ def test_a_call_that_breaks_each_connection_is_given_up() -> None:
 
 
 def test_a_bridge_that_is_gone_for_good_is_one_clear_error() -> None:
-    with listening() as sock:
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}/mcp"
-    with started(url) as shim:
+    with started(f"http://127.0.0.1:{own_port()}/mcp") as shim:
         assert "the run that it belonged to is over" in shim.ask(tool_call("bridge_status"))["error"]["message"]
 
 

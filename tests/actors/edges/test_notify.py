@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.edges import notify, processes
 from actors.edges.notify import Ways
 from actors.machines.notifications import Notification, Notified
+from tests.lab.ports import own_port
 from tests.lab.webhook import Webhook
 
 SENT = Notification(id="7/1", event="failed", run="7", directory="/d", detail="-n it's over", at="now")
@@ -64,7 +65,7 @@ def test_a_webhook_that_speaks_no_http_or_does_not_listen_is_a_reason_in_one_lin
         url = f"http://127.0.0.1:{server.server_address[1]}"
         assert deliver(tmp_path, webhook=url) == {"webhook": "SSH-2.0-x"}
         server.shutdown()
-    assert "refused" in deliver(tmp_path, webhook=url)["webhook"]
+    assert "refused" in deliver(tmp_path, webhook=f"http://127.0.0.1:{own_port()}")["webhook"]
 
 
 def test_a_webhook_is_never_followed_to_another_address(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from actors.embedded.agent import STATE_FOLDER, EmbeddedAgent
 from actors.embedded.scenario_file import load_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from tests.actors.adapters.acp_rig import Events, Opened, is_alive, opened, run, settings
+from tests.lab.ports import own_port
 from tests.patience import PATIENCE_S
 
 SCENARIO = r"""
@@ -448,8 +449,8 @@ def bridge_server(listener: socket.socket, mails: list[tuple[str, str]]) -> Iter
 def test_it_calls_the_bridge_with_its_token_and_waits_while_the_bridge_starts_again(tmp_path: Path) -> None:
     async def play() -> None:
         mails: list[tuple[str, str]] = []
-        first = listening(0)
-        port = first.getsockname()[1]
+        port = own_port()
+        first = listening(port)
         bridge = BridgeAccess(url=f"http://127.0.0.1:{port}/mcp", token=TOKEN)
         given = embedded_settings(tmp_path, bridge=bridge)
         given.environment["HTTP_PROXY"] = "http://127.0.0.1:9"  # must not be asked for a loopback address
