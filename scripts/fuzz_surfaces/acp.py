@@ -29,9 +29,7 @@ from actors.errors import AgentError, LoopError
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces import lines as examples
 from fuzz_surfaces.oracle import Failed
-from fuzz_surfaces.surface import Surface
-
-TURN_S = 5.0
+from fuzz_surfaces.surface import ANSWER_S, Surface
 
 
 class AcpSurface(Surface):
@@ -76,7 +74,7 @@ class AcpSurface(Surface):
 
     async def _acp(self, lines: list[bytes], good: bool = False) -> None:
         try:
-            async with asyncio.timeout(TURN_S):
+            async with asyncio.timeout(ANSWER_S):
                 if self.acp is None:
                     self.acp = AcpSession(self.settings, self._sink)
                     await self.acp.open(None)
@@ -88,7 +86,7 @@ class AcpSurface(Surface):
                     raise Failed(f"a good turn ends as {outcome}")
         except TimeoutError:
             await self._end_acp()
-            raise Failed(f"a turn of the ACP agent has no end within {TURN_S:g} s") from None
+            raise Failed(f"a turn of the ACP agent has no end within {ANSWER_S:g} s") from None
         except LoopError as error:
             check_words(error)
             await self._end_acp()

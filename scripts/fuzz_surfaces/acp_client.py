@@ -20,11 +20,10 @@ from acp import AgentSideConnection, RequestError
 from actors.errors import UserError
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed, described
-from fuzz_surfaces.surface import Surface
+from fuzz_surfaces.surface import ANSWER_S, Surface
 from shell.acp import agent as acp_agent
 from shell.acp import server
 
-ANSWER_S = 8.0
 LIMIT = 1 << 22  # bytes of a line: the library's own is larger, and no input here is
 METHODS = (
     *("initialize", "authenticate", "session/new", "session/load", "session/list", "session/prompt", "session/cancel"),
@@ -45,7 +44,6 @@ class AcpClientSurface(Surface):
     name = "acp-client"
     batch = 16
     settle_each = 480
-    limit_s = 30.0
 
     def open(self) -> None:
         acp_agent.reserve = _refuse

@@ -21,7 +21,7 @@ from actors.errors import ProtocolError
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
-from fuzz_surfaces.surface import Surface
+from fuzz_surfaces.surface import ANSWER_S, Surface
 from supervisor.control.protocol import (
     MAX_REQUEST_BYTES,
     AnyRequest,
@@ -43,7 +43,6 @@ EXPRESSIONS = (
 )  # fmt: skip
 # By design these end the run or an actor, or make it say so much that its log and journal grow.
 LEFT_OUT = re.compile(rb"stop|kill|restart|approved")
-ANSWER_S = 10.0
 START_S = 60.0
 
 
@@ -53,7 +52,6 @@ class ControlSurface(Surface):
     name = "control"
     batch = 32
     settle_each = 960
-    limit_s = 60.0
 
     def open(self) -> None:
         self.number = 0

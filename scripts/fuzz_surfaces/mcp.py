@@ -20,7 +20,7 @@ from actors.errors import UserError
 from actors.settings import Role
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
-from fuzz_surfaces.surface import Surface
+from fuzz_surfaces.surface import ANSWER_S, Surface
 
 TOKENS: dict[Role, str] = {"worker": "token-of-the-worker", "reviewer": "token-of-the-reviewer"}
 METHODS = ("initialize", "tools/list", "tools/call", "ping", "notifications/initialized", "resources/list", "x")
@@ -40,7 +40,6 @@ PATHS = (
 )
 VERBS = (b"GET", b"DELETE", b"OPTIONS", b"HEAD", b"PUT", b"CONNECT", b"PRI", b"", b"\xff", b"POST" * 50)
 OPEN = 16  # silent connections that are open at the same time
-ANSWER_S = 8.0
 
 
 class McpSurface(Surface):
@@ -49,7 +48,6 @@ class McpSurface(Surface):
     name = "mcp"
     batch = 16
     settle_each = 480
-    limit_s = 30.0
 
     def open(self) -> None:
         self.socket = socket.socket()

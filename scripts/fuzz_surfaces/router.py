@@ -22,7 +22,7 @@ from actors.wire.envelope import MAX_FRAME_BYTES, WIRE_VERSION
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
-from fuzz_surfaces.surface import Surface
+from fuzz_surfaces.surface import ANSWER_S, Surface
 from supervisor.router import Router
 
 RUN = "fuzzed-12ab/1"
@@ -31,7 +31,6 @@ KIND_NAMES = tuple(KINDS)
 # The identities of the peers: the first is the actor that may speak; the others are unknown, or another's.
 PEERS = (f"{RUN}/attacker#1", f"{RUN}/attacker#2", f"{RUN}/nobody#1", f"{RUN}/console#1", "x", "\xff", f"{RUN}/#", "")
 NAMES = ("echo", "echo#1", "echo#2", "console", "supervisor", "console#1", "attacker", "attacker#1", "router", "nobody")
-ANSWER_S = 10.0
 
 
 class RouterSurface(Surface):

@@ -81,7 +81,6 @@ class RunFilesSurface(Surface):
     name = "run-files"
     batch = 20
     settle_each = 500
-    limit_s = 4.0
 
     def open(self) -> None:
         self.home = self.folder / "home"

@@ -17,7 +17,6 @@ from loguru import logger
 class Sound(Surface):
     name = "Sound"
     batch = 5
-    limit_s = 2.0
 
     def make(self, rng: Random) -> float:
         return rng.random()
@@ -61,7 +60,7 @@ class Thread(Sound):
 
 class Hangs(Sound):
     name = "Hangs"
-    limit_s = 0.2
+    limit_s = 3.0  # which its other inputs have, too
 
     def fail(self) -> None:
         threading.Event().wait()
