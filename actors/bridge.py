@@ -61,9 +61,6 @@ from actors.stream import EventStream
 if TYPE_CHECKING:
     from actors.edges.mcp_endpoint import McpEndpoint
 
-# A live owner accepts a mail within milliseconds. "queued" is true as well, so a caller waits no longer.
-RECEIPT_PATIENCE_S = 1.0
-
 # Endpoints of the root. The router rejects these sender names from any other process.
 ROOT = ("console", "supervisor")
 
@@ -329,7 +326,7 @@ class BridgeActor(ProcessActor[StartBridge]):
         if posted.receipt is None:
             return posted.text
         try:
-            receipt = posted.receipt.result(RECEIPT_PATIENCE_S)
+            receipt = posted.receipt.result(self.context.start.receipt_patience_s)
         except TimeoutError:
             return posted.text
         return mail_report.receipt_text(receipt, posted.mail_id, self._names[posted.target])

@@ -55,6 +55,8 @@ class StartBridge(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[Role, str]  # their names
     tokens: dict[Role, str]  # bearer tokens of their MCP clients
     run_id: str  # as users know the run
+    # A live session accepts a mail within milliseconds. "queued" is true as well, so a caller waits no longer.
+    receipt_patience_s: float = 1.0
     waits: bool = False  # for the first call, before it imports the library that serves it: there may be none
 
 

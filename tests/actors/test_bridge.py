@@ -133,7 +133,7 @@ def cradle(tmp_path_factory):
 class Pair:
     """A bridge between two agents, with its journal and its owners."""
 
-    def __init__(self, cradle, world, agents):
+    def __init__(self, cradle, world, agents, **more):
         self.cradle, self.world, self.agents = cradle, world, agents
         self.number = next(cradle.worlds)
         self.worker, self.reviewer = Owner(world, "worker"), Owner(world, "reviewer")
@@ -142,7 +142,7 @@ class Pair:
         self.start("persistence", "PersistenceActor", directory=str(self.run_dir), generation=1, manifest={})
         self.ready("persistence")
         self.incarnation, self.url = 0, ""
-        self.start_bridge()
+        self.start_bridge(**more)
 
     def start(self, name, actor, incarnation=1, **options):
         self.cradle.start(self.world, self.number, name, f"actors.{name}:{actor}", incarnation, **options)
@@ -158,8 +158,8 @@ class Pair:
         self.incarnation += 1
         self.start("bridge", "BridgeActor", self.incarnation, agents=self.agents, tokens=TOKENS, run_id="7", **more)
 
-    def start_bridge(self):
-        self.launch_bridge()
+    def start_bridge(self, **more):
+        self.launch_bridge(**more)
         self.url = self.ready("bridge").detail
         self.world.router.broadcast(RUN, ActorUp(name="bridge", incarnation=self.incarnation))
 
@@ -255,6 +255,14 @@ def pair(cradle, world):
 
 
 @pytest.fixture
+def patient_pair(cradle, world):
+    """A call of its first bridge waits for the owner's word however long the machine takes; there is one each time."""
+    pair = Pair(cradle, world, {"worker": "codex", "reviewer": "claude"}, receipt_patience_s=PATIENCE_S)
+    yield pair
+    pair.close()
+
+
+@pytest.fixture
 def pool():
     with ThreadPoolExecutor(4) as pool:
         yield pool
@@ -263,16 +271,16 @@ def pool():
 # --- one mail ---
 
 
-def test_a_message_is_accepted_for_delivery_when_the_owner_of_the_session_has_it(pair, pool):
-    sent = pool.submit(pair.send, "please review")
-    delivery = pair.reviewer.delivery()
+def test_a_message_is_accepted_for_delivery_when_the_owner_of_the_session_has_it(patient_pair, pool):
+    sent = pool.submit(patient_pair.send, "please review")
+    delivery = patient_pair.reviewer.delivery()
     assert delivery.sender == "codex"
     assert delivery.attempt == 1
     assert delivery.text.startswith("Message from codex")
     assert "please review" in delivery.text
-    pair.reviewer.says(MailAcceptedReport, delivery)
+    patient_pair.reviewer.says(MailAcceptedReport, delivery)
     assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {delivery.mail_id}")
-    assert pair.kinds() == ["MailQueued", "DeliveryStarted", "MailAccepted"]
+    assert patient_pair.kinds() == ["MailQueued", "DeliveryStarted", "MailAccepted"]
 
 
 def test_a_message_is_only_queued_while_its_owner_says_nothing(pair):
@@ -282,16 +290,16 @@ def test_a_message_is_only_queued_while_its_owner_says_nothing(pair):
     assert pair.status()["to_peer"]["on_the_way"] == [delivery.mail_id]
 
 
-def test_what_becomes_of_a_mail_is_seen_in_the_status_of_both(pair, pool):
-    sent = pool.submit(pair.send, "please review")
-    delivery = pair.reviewer.delivery()
-    pair.reviewer.says(MailSeenReport, delivery)
+def test_what_becomes_of_a_mail_is_seen_in_the_status_of_both(patient_pair, pool):
+    sent = pool.submit(patient_pair.send, "please review")
+    delivery = patient_pair.reviewer.delivery()
+    patient_pair.reviewer.says(MailSeenReport, delivery)
     assert sent.result(PATIENCE_S) == f"delivered, id {delivery.mail_id}: claude has it."
-    status = pair.status("worker")
+    status = patient_pair.status("worker")
     assert (status["run"], status["you"]["name"], status["peer"]["name"]) == ("7", "codex", "claude")
     assert status["to_peer"]["seen"] == [delivery.mail_id]
-    pair.reviewer.says(MailHandledReport, delivery)
-    status = pair.status_when("reviewer", lambda status: status["to_you"]["handled"])
+    patient_pair.reviewer.says(MailHandledReport, delivery)
+    status = patient_pair.status_when("reviewer", lambda status: status["to_you"]["handled"])
     assert (status["you"]["name"], status["to_you"]["seen"], status["to_you"]["handled"]) == ("claude", [], 1)
 
 
@@ -354,25 +362,25 @@ def test_the_recipient_can_fetch_what_waits(pair):
     assert pair.call("reviewer", "receive_messages").startswith("No messages wait for you.")
 
 
-def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(pair, pool):
+def test_after_twelve_hops_mail_is_held_back_until_other_work_was_done(patient_pair, pool):
     for number in range(mail.MAX_HOPS):
-        sent = pool.submit(pair.send, f"message {number}")
-        pair.reviewer.says(MailHandledReport, pair.reviewer.delivery())
+        sent = pool.submit(patient_pair.send, f"message {number}")
+        patient_pair.reviewer.says(MailHandledReport, patient_pair.reviewer.delivery())
         assert sent.result(PATIENCE_S).startswith("delivered")
-    assert "waits until a turn of the loop has ended" in pair.send("one too many")
-    pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
-    assert "one too many" in pair.reviewer.delivery().text
+    assert "waits until a turn of the loop has ended" in patient_pair.send("one too many")
+    patient_pair.worker.bridge.tell(OtherWorkDone(what="work turn ended"))
+    assert "one too many" in patient_pair.reviewer.delivery().text
 
 
 # --- failures ---
 
 
-def test_a_delivery_that_failed_is_tried_again_by_itself(pair, pool):
-    sent = pool.submit(pair.send, "please review")
-    first = pair.reviewer.delivery()
-    pair.reviewer.says(MailFailedReport, first, reason="no session yet")
+def test_a_delivery_that_failed_is_tried_again_by_itself(patient_pair, pool):
+    sent = pool.submit(patient_pair.send, "please review")
+    first = patient_pair.reviewer.delivery()
+    patient_pair.reviewer.says(MailFailedReport, first, reason="no session yet")
     assert "a first attempt to deliver it failed" in sent.result(PATIENCE_S)
-    second = pair.reviewer.delivery()
+    second = patient_pair.reviewer.delivery()
     assert (second.mail_id, second.attempt, second.text) == (first.mail_id, 2, first.text)
 
 
@@ -562,25 +570,25 @@ def test_a_new_bridge_serves_the_same_address_and_orders_again_what_was_outstand
 def test_a_call_made_while_there_is_no_bridge_is_answered_by_the_next_one(pair, pool):
     pair.kill_bridge()
     sent = pool.submit(pair.send, "please review")
-    pair.launch_bridge()
+    pair.launch_bridge(receipt_patience_s=PATIENCE_S)
     delivery = pair.reviewer.delivery()
     pair.reviewer.says(MailAcceptedReport, delivery)
     assert sent.result(PATIENCE_S).startswith(f"accepted for delivery, id {delivery.mail_id}")
     assert pair.kinds().count("MailQueued") == 1
 
 
-def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_second_mail(pair, pool):
-    broken = pool.submit(pair.send, "please review")
-    delivery = pair.reviewer.delivery()  # it is durable, and the call is waiting for the owner's receipt
-    pair.kill_bridge()
+def test_a_call_that_was_being_served_breaks_and_can_be_repeated_without_a_second_mail(patient_pair, pool):
+    broken = pool.submit(patient_pair.send, "please review")
+    delivery = patient_pair.reviewer.delivery()  # it is durable, and the call is waiting for the owner's receipt
+    patient_pair.kill_bridge()
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the client makes of a broken connection
         broken.result(PATIENCE_S)
-    repeated = pool.submit(pair.send, "please review")
-    pair.start_bridge()
+    repeated = pool.submit(patient_pair.send, "please review")
+    patient_pair.start_bridge()
     assert repeated.result(PATIENCE_S).startswith(f"queued before, id {delivery.mail_id}")
-    assert pair.reviewer.delivery() == delivery
-    assert pair.reviewer.nothing_ordered()
-    assert pair.kinds() == ["MailQueued", "DeliveryStarted", "BridgeRestarted", "CallRepeated"]
+    assert patient_pair.reviewer.delivery() == delivery
+    assert patient_pair.reviewer.nothing_ordered()
+    assert patient_pair.kinds() == ["MailQueued", "DeliveryStarted", "BridgeRestarted", "CallRepeated"]
 
 
 def test_an_agent_over_stdio_notices_no_kill_of_the_bridge_and_sends_nothing_twice(pair, pool):
