@@ -18,6 +18,7 @@ from actors.adapters.claude_pane_signs import BegunLate, SessionLeft, Sign, Sign
 from actors.adapters.claude_pane_turn import identify
 from actors.adapters.claude_reading import Entry
 from actors.adapters.claude_transcript import Transcript
+from actors.edges.unix_server import close_server
 from actors.text import ForeignJsonError, read_object
 
 WATCH_S = 0.25  # transcript and status, while the program works
@@ -52,6 +53,7 @@ class Watcher:
         self._on_late = on_late
         self._is_turn_open = is_turn_open
         self._hooks: asyncio.Server | None = None
+        self._calls: set[asyncio.StreamWriter] = set()  # hooks that have not ended yet
         self._following: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._closed = False
@@ -64,13 +66,15 @@ class Watcher:
     def mute(self) -> None:
         """Ignores hooks from now on."""
         self._closed = True
-        server, self._hooks = self._hooks, None
-        if server is not None:
-            server.close()
-            self._process.socket.unlink(missing_ok=True)
 
     async def stop(self) -> None:
-        """Follows the transcript no longer."""
+        """Listens for no hook, and follows the transcript no longer."""
+        server, self._hooks = self._hooks, None
+        if server is not None:
+            await close_server(server)
+            self._process.socket.unlink(missing_ok=True)
+        for call in self._calls:
+            call.close()
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
@@ -132,11 +136,13 @@ class Watcher:
 
     async def _take_hook(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handles one call of our hook. Sends no answer: the program proceeds as usual."""
+        self._calls.add(writer)
         try:
             event = read_object(await whole(reader))
         except (ForeignJsonError, OSError, TimeoutError):
             return  # the hook was killed
         finally:
+            self._calls.discard(writer)
             writer.close()
         self._tell(self.signs.hooked(event))
         if "hook_event_name" not in event:  # of the status line

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from actors.access import PaneAccess, Side
 from actors.edges import environments, processes
+from actors.edges.unix_server import close_server
 from actors.errors import AgentDiedError, OperationalError
 from actors.machines import hints
 
@@ -135,7 +136,7 @@ class Pane:
                 line.write(json.dumps({"farewell": farewell or f"[loop] {self._label} was ended"}).encode() + b"\n")
                 await line.drain()
             line.close()
-        server.close()
+        await close_server(server)
         await asyncio.to_thread(self._end)
         if self._reading is not None:
             self._reading.cancel()

@@ -121,6 +121,7 @@ class PlainAgent:
         self.cancelled.set()
 
     async def prompt(self, session_id: str, prompt: list[Any], **_: Any) -> PromptResponse:
+        self.cancelled.clear()  # of an earlier turn
         text = prompt[0].text
         self.store(session_id, "user", text)
         order = text.splitlines()[0]

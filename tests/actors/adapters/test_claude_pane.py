@@ -641,8 +641,10 @@ def test_a_used_up_limit_says_when_it_ends_and_the_program_does_not_go_on_by_its
             assert found.state == "finished"
             assert found.outcome is not None
             assert in_transcript(found.outcome) == in_transcript(outcome)
-            assert "automatically" not in bench.screen()
+            # Its menu, whose first choice is to continue automatically, may open only now.
             assert (await it.agent.turn(new_id(), "reach the limit")).text == "within the limit"
+            await bench.shows(lambda screen: "automatically" not in screen and input_box(screen) == "")
+            assert bench.prompts() == ["reach the limit"] * 2
 
     run(play())
 
