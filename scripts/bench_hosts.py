@@ -6,6 +6,7 @@ link        the connection with the program there; a run begins it before it imp
 link alone  the same while home is idle
 placed      from the request until the first actor's process is there, in a run, which waits for the link
 first       the same from the moment at which the link was begun
+imports     `ssh HOST python -c`, which imports what the process of every actor does, while home is idle
 restart     from the kill of the actor there until its successor's process is there
 place       `loop place reviewer other`, over a link that is there, until the reviewer is ready: the program `loop`,
             the end of the actor at home, and the start of its successor there
@@ -91,12 +92,14 @@ def one_round(world: World, host: SshHost, found: Times, *, last: bool) -> None:
     """One run with its worker on the host, and later its reviewer, too. Adds what it measures."""
     folder = world.home / ".loop"
     folder.mkdir(mode=0o700)
-    install(host)
+    python = install(host)
     other = replace(host.host, name="other", ssh=host.name, root=f"{host.host.root}-other")  # another shim there
     Path(other.root).mkdir()
     (Path(other.root) / "code").symlink_to(Path(host.host.root) / "code")
     (folder / "config.toml").write_text(configured(host.host, other, **LEASE))
-    found.bare += [timed(lambda: ssh_true(host)) for _ in range(3)]
+    for _ in range(3):
+        found.bare.append(timed(lambda: over_ssh(host, "true")))
+        found.add("imports", timed(lambda: over_ssh(host, f"{python} -c 'import actors.actor_process'")))
     if last:
         bare_messages(host)
         for files in (300, 30_000):
@@ -158,8 +161,11 @@ class Log:
         return (datetime.fromisoformat(end[1]) - datetime.fromisoformat(begin[1])).total_seconds()
 
 
-def install(host: SshHost) -> None:
-    """As the first start does, with this machine's packages: an installation without a finder of editable ones."""
+def install(host: SshHost) -> Path:
+    """As the first start does, with this machine's packages: an installation without a finder of editable ones.
+
+    Returns its Python.
+    """
     folder = Path(host.host.root) / "code" / code.digest()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     (packages,) = (folder / "venv" / "lib").glob("*/site-packages")
@@ -168,6 +174,7 @@ def install(host: SshHost) -> None:
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(packages)], check=True)
     (folder / "installed").touch()
+    return folder / "venv" / "bin" / "python"
 
 
 def messages(world: World) -> None:
@@ -232,6 +239,6 @@ def carry(host: SshHost, here: Path, there: Path) -> None:
     travel.unpack(there, subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def ssh_true(host: SshHost) -> None:
-    """A bare connection."""
-    subprocess.run([*host.host.ssh_command, host.name, "true"], check=True)
+def over_ssh(host: SshHost, command: str) -> None:
+    """A bare connection with a command."""
+    subprocess.run([*host.host.ssh_command, host.name, command], check=True)
