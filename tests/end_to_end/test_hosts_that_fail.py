@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.lab import slow_cable
 from tests.lab.host_worlds import configure, start, world_with_host, world_with_hosts, wrong
@@ -34,6 +35,20 @@ def wait_until_back(loop: Loop, times: int) -> None:
     back = lambda: sum("host big is back" in line for line in loop.lines) >= times  # noqa: E731
     assert loop.wait_until(back, PATIENCE_S), loop.output
     assert back(), loop.output
+
+
+def test_a_root_that_is_killed_while_it_imports_its_parts_leaves_nothing_here_or_on_its_host(tmp_path: Path):
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    with world_with_host(tmp_path) as (world, host):
+        tells = ("sh", "-c", f'echo begun > {begun}; exec "$@"', "ssh", *host.host.ssh_command)
+        configure(world, replace(host.host, ssh_command=tells))
+        loop = start(world, "worker=big")
+        assert begun.read_text() == "begun\n"  # waits until ssh is started
+        loop.process.kill()
+        loop.process.wait()
+        world.wait_until_empty()
+        assert host.left_at_last() == []
 
 
 def test_a_stop_a_half_open_link_a_cut_and_a_reboot_cost_no_turn_also_with_a_clock_that_is_off(tmp_path: Path):

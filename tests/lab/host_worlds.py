@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from actors.hosts import Host
 from tests.lab.inspection import inspect
 from tests.lab.ssh_hosts import SshHost, configured, ssh_host
 from tests.lab.turns import held
@@ -54,7 +55,7 @@ def held_world(base: Path, prompt: str, command: str, **lease: float) -> Iterato
         yield world, host, go
 
 
-def configure(world: World, *hosts: SshHost, **lease: float) -> None:
+def configure(world: World, *hosts: SshHost | Host, **lease: float) -> None:
     """Writes the user's configuration."""
     folder = world.home / ".loop"
     folder.mkdir(mode=0o700, exist_ok=True)
