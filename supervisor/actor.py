@@ -62,7 +62,7 @@ class SupervisorOptions:
     says whether a user can be asked when an actor ends too often. `asks` gets the question when every child is gone,
     and "" when the user has answered and before any child is started. `place` gets a child that is down, the place
     where it is started next, and why. `keep_move` gets a child whose move is to be written down, and where to; None:
-    nowhere any more. `leases` are those of `Moment`.
+    nowhere any more. `leases` and `holds` are those of `Moment`.
     """
 
     key: str
@@ -76,6 +76,7 @@ class SupervisorOptions:
     publish: Callable[[list[ActorReport]], None] = lambda _actors: None
     has_operator: Callable[[], bool] = lambda: False
     leases: Callable[[], dict[str, float]] = dict
+    holds: Callable[[], dict[str, float]] = dict
     asks: Callable[[str], None] = lambda _question: None
     place: Callable[[str, str, str], None] = lambda _child, _place, _why: None
     keep_move: Callable[[str, str | None, bool], None] = lambda _child, _place, _now: None
@@ -155,6 +156,7 @@ class SupervisorActor(pykka.ThreadingActor):
             jitter=options.jitter(),
             has_operator=options.has_operator(),
             leases=options.leases(),
+            holds=options.holds(),
         )
 
     def _carry_out(self, command: events.Command) -> None:

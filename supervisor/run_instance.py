@@ -26,6 +26,7 @@ from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
 from supervisor.hosts.far_log import FarLog
 from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.kept_leases import KeptLeases
 from supervisor.hosts.kept_moves import KeptMove, KeptMoves
 from supervisor.hosts.links import Links
 from supervisor.hosts.moving import Mover
@@ -41,6 +42,7 @@ from supervisor.tree_protocol import PlaceGivenUp, RunResult
 if TYPE_CHECKING:
     from supervisor.forkserver_launcher import EarlyForkserver
     from supervisor.hosts.early_links import EarlyLinks
+    from supervisor.hosts.fence import Fence
 
 LAST_WORDS_S = 13.0  # a notification that is being sent has less time than that
 
@@ -139,6 +141,8 @@ class RunInstance:
         self._hosts: dict[str, HostLauncher] = {}
         self._placing = threading.Lock()  # of `_hosts` and `_known_hosts`
         self._kept_moves = KeptMoves(spec.directory, spec.moves)
+        self._kept_leases = KeptLeases(spec.directory)
+        self._fence = self._make_fence() if self._kept_leases.has_earlier else None
         mover = Mover(
             spec.cwd,
             dict(self._known_hosts),
@@ -178,6 +182,7 @@ class RunInstance:
                 publish=self._handler.children,
                 has_operator=lambda: waits_for_user or spec.has_prompt or self._control.has_operator(),
                 leases=lambda: {host.name: host.stop_after_s for host in list(self._known_hosts.values())},
+                holds=self._holds,
                 asks=self._asks,
                 place=self._place,
                 keep_move=self._keep_move,
@@ -206,6 +211,8 @@ class RunInstance:
     def close(self, result: RunResult | None) -> None:
         """Tells the consoles that the run has ended, and closes. Main thread, once."""
         self._supervisor.stop(block=False)
+        if self._fence is not None:
+            self._fence.close()
         for host in list(self._hosts.values()):
             host.close()
         self._control.close(Ended(state=result.state, detail=result.detail) if result else None)
@@ -227,9 +234,30 @@ class RunInstance:
                     log=FarLog(spec.key, host.name).take,
                     given_up=partial(self._give_up, host.name),
                     link=services.links.make,
+                    leases=self._kept_leases,
                 )
                 self._hosts[host.name] = HostLauncher(services.from_launcher, host, side)
             return self._hosts[host.name]
+
+    def _make_fence(self) -> Fence:
+        from supervisor.hosts.fence import Fence
+
+        spec, services = self._spec, self._services
+        names = {str(role): role for role in spec.agents}
+        fence = Fence(
+            self._kept_leases,
+            place_of=lambda actor: spec.place_names.get(names[actor], ""),
+            reach=lambda name: self._launcher_of(self._known_hosts.get(name) or Host(name=name)).reach(),
+            tell=lambda text: self.announce("note", text),
+            report=services.from_launcher,
+        )
+        for role in spec.agents:
+            services.launcher.fence(launch_name(spec.key, role), fence)
+        return fence
+
+    def _holds(self) -> dict[str, float]:
+        fence = self._fence
+        return {role: fence.longest_s(role) for role in self._spec.agents} if fence is not None else {}
 
     def _place(self, child: str, place: str, why: str) -> None:
         """Supervisor's thread: the child is down, and is started there next."""

@@ -31,6 +31,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0  # random, in [0, 1)
     has_operator: bool = False  # a user can be asked
     leases: Mapping[str, float] = MappingProxyType({})  # by host: seconds for which its link may be silent
+    holds: Mapping[str, float] = MappingProxyType({})  # by child: seconds for which its start may be held up
 
 
 class TreeStep:
@@ -79,7 +80,8 @@ class TreeStep:
             },
         )
         self.do(StartChild(name, incarnation))
-        self.do(Wake(round(child.spec.ready_within_s * 1000), ReadyOverdue(name, incarnation)))
+        ready_within_s = child.spec.ready_within_s + self.at.holds.get(name, 0.0)
+        self.do(Wake(round(ready_within_s * 1000), ReadyOverdue(name, incarnation)))
 
     def ask_to_stop(self, name: str, reason: str) -> None:
         """Stops the child, if it is up: first a request, at the end of its time a kill."""

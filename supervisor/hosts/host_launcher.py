@@ -27,9 +27,10 @@ from actors.clock import wall_ms
 from actors.errors import LoopError, PermanentError, ProtocolError
 from actors.hosts import Host
 from actors.machines.durations import span
-from actors.machines.lease import Granted
+from actors.machines.lease import MARGIN_S, Granted
 from supervisor.control.protocol import HostReport
 from supervisor.hosts.host_protocol import VERSION, Begun, FromShim, LeaseAsked, LeaseGranted, Reach, first_words
+from supervisor.hosts.kept_leases import KeptLeases
 from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link, MakeLink
 from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
@@ -52,6 +53,7 @@ class HomeSide:
     log: Callable[[str], None]  # what programs on the host print; any thread
     given_up: Callable[[], None]  # the host did not come back: its actors start at home from now on
     link: MakeLink
+    leases: KeptLeases = field(default_factory=KeptLeases)  # what outlives this root
 
 
 @dataclass(kw_only=True)
@@ -184,8 +186,12 @@ class HostLauncher:
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
             return
+        self._wait_for_earlier_root(_actor(request.child))
         with self._guard:
             self._children[request.child, request.incarnation] = request
+            machine = self._link.machine if self._link is not None else ""
+        lasts_s = self.host.stop_after_s + MARGIN_S
+        self._home.leases.starts(_actor(request.child), self.host.name, machine, lasts_s)
         if not self._send(frame(request)):
             self._forget(request.child, request.incarnation)
             self._reporter.report(failed(request, f"host {self.host.name}: the link has just ended"))
@@ -253,6 +259,8 @@ class HostLauncher:
         try:
             begun, early = self._begin(link)
             link.granted.at_s = time.monotonic()  # its lease has begun since: the host may have been waited for
+            link.machine = begun.machine
+            self._home.leases.begun(self.host.name, begun.machine)
             if not begun.has_bus:
                 raise ssh.refused()
             ssh.send(frame(Reach(bridge_port=ssh.far_port() if port else 0)))
@@ -263,7 +271,6 @@ class HostLauncher:
             raise
         for message in early:
             self._take(link, message)
-        link.machine = begun.machine
         with self._guard:
             self._link = link
             self._leases[link.machine] = link.granted
@@ -320,6 +327,7 @@ class HostLauncher:
     def _take(self, link: _Link, message: object) -> None:
         match message:
             case LeaseAsked():
+                self._home.leases.granted(self.host.name, link.machine)
                 link.granted.at_s = time.monotonic()
                 if message.round_trip_s is not None:
                     self._set_report(round_trip_ms=round(message.round_trip_s * 1_000, 1))
@@ -385,6 +393,26 @@ class HostLauncher:
             )
             self._closed.wait(wait_s)
 
+    def _wait_for_earlier_root(self, actor: str) -> None:
+        """As above, for an actor that an earlier root has left on another machine of this name."""
+        with self._guard:
+            here = self._link.machine if self._link is not None else ""
+        if found := self._home.leases.against(actor, self.host.name, here):
+            wait_s = self._home.leases.left_s(found[0])
+            self._home.tell(
+                f"{actor} starts on {self.host.name} in {span(round(wait_s * 1_000))}, "
+                f"when nothing of it can live on {found[0].host}, another machine, any more"
+            )
+            self._closed.wait(wait_s)
+
     def _forget(self, child: str, incarnation: int) -> None:
         with self._guard:
             self._children.pop((child, incarnation), None)
+            lives = any(other == child for other, _ in self._children)
+        if not lives:
+            self._home.leases.ended(_actor(child), self.host.name)
+
+
+def _actor(child: str) -> str:
+    """The actor's own name."""
+    return child.rpartition("/")[2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -17,6 +18,9 @@ from supervisor.control.protocol import HostReport
 from supervisor.launchers import Launcher
 from supervisor.spawning import SpawnRequest
 
+if TYPE_CHECKING:  # few runs have one
+    from supervisor.hosts.fence import Fence
+
 
 class PlacingLauncher:
     """See `supervisor.launchers.Launcher`. A child without a place is at home."""
@@ -25,6 +29,12 @@ class PlacingLauncher:
         self._home = home
         self._guard = threading.Lock()
         self._places: dict[str, Launcher] = {}
+        self._fences: dict[str, Fence] = {}
+
+    def fence(self, child: str, fence: Fence) -> None:
+        """The starts of the child wait for this."""
+        with self._guard:
+            self._fences[child] = fence
 
     def place(self, child: str, launcher: Launcher | None) -> None:
         """From the next start on, the child runs there; None: at home."""
@@ -40,11 +50,16 @@ class PlacingLauncher:
 
     def start(self, request: SpawnRequest) -> None:
         """See `Launcher.start`."""
-        self._of(request.child).start(request)
+        launcher = self._of(request.child)
+        if (fence := self._fences.get(request.child)) is not None:
+            fence.start(request, launcher.start)
+        else:
+            launcher.start(request)
 
     def kill(self, child: str, incarnation: int, number: int = signal.SIGKILL) -> None:
         """See `Launcher.kill`."""
-        self._of(child).kill(child, incarnation, number)
+        if (fence := self._fences.get(child)) is None or not fence.kill(child, incarnation):
+            self._of(child).kill(child, incarnation, number)
 
     def listening_port(self, child: str) -> int:
         """See `Launcher.listening_port`."""
@@ -54,6 +69,8 @@ class PlacingLauncher:
         """See `Launcher.forget`."""
         self._home.forget(child)
         self.place(child, None)
+        with self._guard:
+            self._fences.pop(child, None)
 
     def close(self) -> None:
         """See `Launcher.close`. The launchers of places are closed by those who made them."""
