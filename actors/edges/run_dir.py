@@ -49,6 +49,7 @@ _TEXTS = (
 _TEXTS_BY_NAME = ("agents", "sessions")
 _FILES = (
     *("manifest.json", "transcript.jsonl", "root.lock", "log", "submission.json", "notified.json", "moves.json"),
+    "leases.json",
     *("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.lock"),
 )
 MOST_TRANSCRIPT_BYTES = 50_000_000
