@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.edges import environments
+from actors.edges.scratch import scratch
 from actors.errors import UserError
 from shell.findings import Finding
 
@@ -52,7 +53,7 @@ def sockets(_place: Place) -> Iterator[Finding]:
         if base.exists():
             check_base(base)
         where = base if base.exists() else base.parent
-        with tempfile.TemporaryDirectory(dir=where) as folder, closing(socket.socket(socket.AF_UNIX)) as probe:
+        with scratch(where) as folder, closing(socket.socket(socket.AF_UNIX)) as probe:
             probe.bind(f"{folder}/s")
     except UserError as error:
         yield Finding("places", "sockets", "problem", str(error), blocks=True)

@@ -25,7 +25,8 @@ from supervisor.control.protocol import Ended, HostReport, Shown
 from supervisor.control.server import ControlServer
 from supervisor.hosts import placing
 from supervisor.hosts.far_log import FarLog
-from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.home_side import HomeSide
+from supervisor.hosts.host_launcher import HostLauncher
 from supervisor.hosts.kept_leases import KeptLeases
 from supervisor.hosts.kept_moves import KeptMove, KeptMoves
 from supervisor.hosts.links import Links

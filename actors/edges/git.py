@@ -34,6 +34,15 @@ class Answer(NamedTuple):
     complaint: str = ""
 
 
+class Piped(NamedTuple):
+    """As `Answer`; the output is as git has written it."""
+
+    output: bytes | None
+    reason: str = ""
+    status: int | None = None
+    complaint: str = ""
+
+
 def ask(
     cwd: Path,
     *arguments: str,
@@ -47,6 +56,31 @@ def ask(
     `given`: its input. `variables`: added to its environment. `timeout_s`: then it is killed. `private`: files that it
     writes are private to the user.
     """
+    answer = piped(
+        cwd,
+        *arguments,
+        given=given.encode(errors="surrogateescape"),
+        variables=variables,
+        timeout_s=timeout_s,
+        private=private,
+    )
+    if answer.output is None:
+        return Answer(None, answer.reason, answer.status, answer.complaint)
+    text = answer.output.decode(errors="surrogateescape")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return Answer(text.rstrip("\n"))
+
+
+def piped(
+    cwd: Path,
+    *arguments: str,
+    given: bytes = b"",
+    variables: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    private: bool = False,
+) -> Piped:
+    """As `ask`, for input and output that are no text."""
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -54,22 +88,21 @@ def ask(
             # C: its messages are recognised, and shown
             env=handed_on() | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"} | dict(variables or {}),
             capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
             input=given,
             check=False,
             timeout=timeout_s,
             umask=0o077 if private else -1,
         )
     except subprocess.TimeoutExpired:
-        return Answer(None, f"git {_name(arguments)} did not end within {timeout_s:.0f} s")
+        return Piped(None, f"git {_name(arguments)} did not end within {timeout_s:.0f} s")
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError) and cwd.is_dir()
-        return Answer(None, "git is not installed" if is_missing else f"{cwd}: {error.strerror}")
+        return Piped(None, "git is not installed" if is_missing else f"{cwd}: {error.strerror}")
     if done.returncode == 0:
-        return Answer(done.stdout.rstrip("\n"))
-    reason = _reason(done.stderr) or f"git {_name(arguments)} ended with exit status {done.returncode}"
-    return Answer(None, reason, done.returncode, done.stderr)
+        return Piped(done.stdout)
+    complaint = done.stderr.decode(errors="surrogateescape")
+    reason = _reason(complaint) or f"git {_name(arguments)} ended with exit status {done.returncode}"
+    return Piped(None, reason, done.returncode, complaint)
 
 
 def _name(arguments: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 
 from actors.edges import files
+from actors.edges.scratch import scratch
 from actors.errors import BadFileError, JournalError
 from actors.messages import Record
 
@@ -57,8 +58,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         with _connected(path, "mode=ro") as db:
             yield db
     else:
-        with tempfile.TemporaryDirectory(prefix="loop-journal-") as directory:
-            copy = Path(directory) / path.name
+        with scratch(Path(tempfile.gettempdir()), "loop-journal-") as directory:
+            copy = directory / path.name
             shutil.copyfile(path, copy)
             shutil.copyfile(log, f"{copy}-wal")
             with _connected(copy, "mode=rw") as db:

@@ -9,13 +9,13 @@ completes it: what was written by then is the checkpoint's content.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.edges import tree
 from actors.edges.git import ask, git
+from actors.edges.scratch import scratch
 from actors.errors import OperationalError, UserError
 from actors.machines.checkpoint import Checkpoint
 
@@ -115,8 +115,8 @@ def _is_file(path: Path) -> bool:
 
 def _write(top: Path, store: Path, now: str, target: str) -> None:
     """Lets git go from one tree to the other with an index of our own. It looks at everything before it writes."""
-    with tempfile.TemporaryDirectory(dir=store) as folder:
-        variables = {"GIT_INDEX_FILE": str(Path(folder).resolve() / "index")}
+    with scratch(store) as folder:
+        variables = {"GIT_INDEX_FILE": str(folder.resolve() / "index")}
         _must(top, *_QUIET, "read-tree", now, variables=variables)
         ask(top, *_QUIET, "update-index", "-q", "--refresh", variables=variables)  # fails for what differs; fine
         _must(top, *_QUIET, "read-tree", "-m", "-u", now, target, variables=variables)

@@ -2,7 +2,9 @@
 
 A snapshot is a commit that nobody sees: its tree is everything that is not ignored, its parent the commit that is
 checked out. Its time and author are fixed, so the same files make the same id on every machine. What travels is a
-bundle of the snapshot without what the other side has. Neither side's branches and files change before `put`.
+pack of the snapshot without what the other side has. Neither side's branches and files change before `put`.
+
+A pack goes from one git's output to the other one's input: no file of it is left behind by a process that is killed.
 
 Ignored files stay where they are. Submodules travel as their commit alone.
 """
@@ -10,19 +12,20 @@ Ignored files stay where they are. Submodules travel as their commit alone.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from actors.edges import files, tree
-from actors.edges.git import ask
+from actors.edges.git import ask, piped
+from actors.edges.scratch import scratch
 from actors.errors import OperationalError
 
 TIMEOUT_S = 600.0  # of one git command: a large tree, a slow disk
 _REF = "refs/loop-travel"  # beside those of runs, whose ids may be any word
 _QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
+_PACKED = ("--revs", "--thin", "--delta-base-offset", "--stdout", "-q")
 _STAMP = {
     "GIT_AUTHOR_NAME": "loop", "GIT_AUTHOR_EMAIL": "loop@localhost", "GIT_AUTHOR_DATE": "@0 +0000",
     "GIT_COMMITTER_NAME": "loop", "GIT_COMMITTER_EMAIL": "loop@localhost", "GIT_COMMITTER_DATE": "@0 +0000",
@@ -59,7 +62,7 @@ def snapshot(cwd: Path, store: Path, name: str) -> Snapshot:
 
 
 def pack(cwd: Path, name: str, have: Sequence[str]) -> bytes:
-    """The last snapshot of that name as a bundle, without what the other side has of these commits.
+    """The last snapshot of that name, without what the other side has of these commits.
 
     Git leaves out the files of commits that what it packs descends from. So a commit above the snapshot and those of
     the other side goes along.
@@ -71,18 +74,13 @@ def pack(cwd: Path, name: str, have: Sequence[str]) -> bytes:
         above = _must(cwd, "commit-tree", f"{ref}^{{tree}}", *parents, given="loop: a parcel\n", variables=_STAMP)
         ref = f"{ref}-parcel"
         _must(cwd, "update-ref", ref, above)
-    with tempfile.TemporaryDirectory(prefix="loop-travel-") as folder:
-        path = Path(folder) / "bundle"
-        _must(cwd, "bundle", "create", "--quiet", str(path), ref, *(f"^{each}" for each in known))
-        return path.read_bytes()
+    wanted = "".join(f"{each}\n" for each in (ref, *(f"^{each}" for each in known)))
+    return _piped(cwd, "pack-objects", *_PACKED, given=wanted.encode())
 
 
 def unpack(cwd: Path, data: bytes) -> None:
-    """Adds the bundle's objects to the repository of `cwd`."""
-    with tempfile.TemporaryDirectory(prefix="loop-travel-") as folder:
-        path = Path(folder) / "bundle"
-        path.write_bytes(data)
-        _must(cwd, "bundle", "unbundle", str(path))
+    """Adds the objects to the repository of `cwd`. Raises `OperationalError` where what they build on is not here."""
+    _piped(cwd, "index-pack", "--stdin", "--fix-thin", given=data)
 
 
 def begin(cwd: Path) -> bool:
@@ -94,14 +92,15 @@ def begin(cwd: Path) -> bool:
     return True
 
 
-def put(cwd: Path, arrived: Snapshot) -> None:
+def put(cwd: Path, store: Path, arrived: Snapshot) -> None:
     """Makes files, branch and index those of the snapshot, whose objects are here. Ignored files stay.
 
     Files that the snapshot lacks are removed, as far as they are not ignored: the caller has kept them.
     """
     top = Path(_must(cwd, "rev-parse", "--show-toplevel"))
-    with tempfile.TemporaryDirectory(prefix="loop-travel-") as folder:
-        _must(top, *tree.settings(top, Path(folder)), "add", "-A", "--ignore-errors")
+    files.make_private(store)
+    with scratch(store) as folder:
+        _must(top, *tree.settings(top, folder), "add", "-A", "--ignore-errors")
     _must(top, "read-tree", "--reset", "-u", arrived.commit)
     if not arrived.head:
         if arrived.branch:
@@ -115,7 +114,7 @@ def put(cwd: Path, arrived: Snapshot) -> None:
     _must(top, "reset", "-q", "--mixed", arrived.head)
 
 
-def follow(cwd: Path, before: Snapshot, arrived: Snapshot) -> str:
+def follow(cwd: Path, store: Path, before: Snapshot, arrived: Snapshot) -> str:
     """Puts a tree that comes home, if home is as it was when the tree left. Returns why it was not put; "" = it was.
 
     A branch moves only forward. One that the agent has begun is begun here, too.
@@ -125,7 +124,7 @@ def follow(cwd: Path, before: Snapshot, arrived: Snapshot) -> str:
         old = ask(cwd, "rev-parse", "--verify", "--quiet", f"refs/heads/{arrived.branch}^{{commit}}").output or ""
     if old and old != arrived.head and not _leads_to(cwd, old, arrived.head):
         return f"branch {arrived.branch or 'none'} would not move forward, from {old[:12]} to {arrived.head[:12]}"
-    put(cwd, arrived)
+    put(cwd, store, arrived)
     return ""
 
 
@@ -175,6 +174,13 @@ class Synced:
 
 def _must(cwd: Path, *arguments: str, given: str = "", variables: dict[str, str] | None = None) -> str:
     answer = ask(cwd, *_QUIET, *arguments, given=given, variables=variables, timeout_s=TIMEOUT_S)
+    if answer.output is None:
+        raise OperationalError(answer.reason)
+    return answer.output
+
+
+def _piped(cwd: Path, *arguments: str, given: bytes) -> bytes:
+    answer = piped(cwd, *_QUIET, *arguments, given=given, timeout_s=TIMEOUT_S)
     if answer.output is None:
         raise OperationalError(answer.reason)
     return answer.output

@@ -22,7 +22,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from actors.edges import environments, files
 from actors.edges.git import NO_REPOSITORY, Answer, ask, git
+from actors.edges.scratch import scratch
 from actors.errors import LoopError
 from actors.machines.run import Tree
 
@@ -146,10 +146,10 @@ def uncommitted(cwd: Path, store: Path, tree: Tree) -> tuple[str, ...]:
 def _of_repository(top: Path, store: Path, apart: Sequence[str], *, depth: int, keep: bool = False) -> tuple[str, str]:
     """The tree's id, and git's id of it with every file."""
     index_path = top / _must(ask(top, "rev-parse", "--git-path", "index"))
-    with tempfile.TemporaryDirectory(dir=store) as folder:
-        index = Path(folder) / "index"
+    with scratch(store) as folder:
+        index = folder / "index"
         variables = {"GIT_INDEX_FILE": str(index.resolve())} if keep else _variables(top, store, index)
-        options = (*(() if keep else _FAST), *settings(top, Path(folder)))
+        options = (*(() if keep else _FAST), *settings(top, folder))
         for left in reversed(range(_ATTEMPTS)):
             if index_path.is_file():
                 shutil.copy2(index_path, index)  # with its mtime: git compares that with the files' to detect changes

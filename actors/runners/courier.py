@@ -150,7 +150,7 @@ class HomeCourier:
             return ""
         why = f"{self._cwd} has changed meanwhile"
         if now.commit == parcel.base:
-            why = travel.follow(self._cwd, now, arrived)
+            why = travel.follow(self._cwd, self._store, now, arrived)
         if why:
             ref = f"{self._salvage}/{role}-{arrived.commit[:12]}"
             travel.keep(self._cwd, ref, arrived.commit)
@@ -253,7 +253,7 @@ class AwayCourier:
             return True  # it has been compared, and an agent may be at work in it
         if self._inside or (known is not None and not travel.snapshot(self._cwd, self._store, "here").same(known)):
             return False
-        travel.put(self._cwd, arrived)
+        travel.put(self._cwd, self._store, arrived)
         now = travel.snapshot(self._cwd, self._store, "here")
         if now.tree != arrived.tree:
             raise OperationalError(f"the tree that has come is {now.tree[:12]}, and home's is {arrived.tree[:12]}")

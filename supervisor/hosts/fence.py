@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from actors.hosts import HOME
 from actors.machines.durations import span
-from supervisor.hosts.kept_leases import KeptLeases
+from supervisor.hosts.kept_leases import KeptLeases, actor_of
 from supervisor.spawning import Event, SpawnRequest, lost
 
 RETRY_S = 2.0  # between two attempts to reach the host
@@ -35,7 +35,7 @@ class _Held:
 
     @property
     def actor(self) -> str:
-        return self.request.child.rpartition("/")[2]
+        return actor_of(self.request.child)
 
 
 class Fence:
@@ -63,7 +63,7 @@ class Fence:
 
     def start(self, request: SpawnRequest, go: Go) -> None:
         """Calls `go` when the actor may be started."""
-        held = _Held(request=request, place=self._place_of(request.child.rpartition("/")[2]), go=go)
+        held = _Held(request=request, place=self._place_of(actor_of(request.child)), go=go)
         with self._guard:
             if not self._leases.against(held.actor, held.place):
                 go(request)

@@ -14,10 +14,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
@@ -29,31 +27,16 @@ from actors.hosts import Host
 from actors.machines.durations import span
 from actors.machines.lease import MARGIN_S, Granted
 from supervisor.control.protocol import HostReport
+from supervisor.hosts.home_side import HomeSide
 from supervisor.hosts.host_protocol import VERSION, Begun, FromShim, LeaseAsked, LeaseGranted, Reach, first_words
-from supervisor.hosts.kept_leases import KeptLeases
-from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link, MakeLink
+from supervisor.hosts.kept_leases import actor_of
+from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link
 from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
 
 BEGIN_S = 30.0  # from our first words to the shim's
 FRESH_S = 2.0  # as long the failure of an attempt says how the next one would end
 RETRY_S = (0.5, 1.0, 2.0, 5.0)  # between two attempts to reach a host again; the last one counts for all further ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class HomeSide:
-    """What the host reaches of home, and what the shim is told of the run."""
-
-    key: str
-    run_id: str
-    repository_id: str
-    bus: Path  # the router's socket
-    bridge_port: Callable[[], int]  # 0 = the run has no bridge
-    tell: Callable[[str], None]  # a line for the user; any thread
-    log: Callable[[str], None]  # what programs on the host print; any thread
-    given_up: Callable[[], None]  # the host did not come back: its actors start at home from now on
-    link: MakeLink
-    leases: KeptLeases = field(default_factory=KeptLeases)  # what outlives this root
 
 
 @dataclass(kw_only=True)
@@ -186,12 +169,10 @@ class HostLauncher:
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
             return
-        self._wait_for_earlier_root(_actor(request.child))
+        machine = self._wait_for_earlier_root(request.child)
         with self._guard:
             self._children[request.child, request.incarnation] = request
-            machine = self._link.machine if self._link is not None else ""
-        lasts_s = self.host.stop_after_s + MARGIN_S
-        self._home.leases.starts(_actor(request.child), self.host.name, machine, lasts_s)
+        self._home.leases.starts(request.child, self.host.name, machine, self.host.stop_after_s + MARGIN_S)
         if not self._send(frame(request)):
             self._forget(request.child, request.incarnation)
             self._reporter.report(failed(request, f"host {self.host.name}: the link has just ended"))
@@ -393,26 +374,22 @@ class HostLauncher:
             )
             self._closed.wait(wait_s)
 
-    def _wait_for_earlier_root(self, actor: str) -> None:
-        """As above, for an actor that an earlier root has left on another machine of this name."""
+    def _wait_for_earlier_root(self, child: str) -> str:
+        """As above, for an actor that an earlier root has left on another machine. Returns this one."""
         with self._guard:
             here = self._link.machine if self._link is not None else ""
-        if found := self._home.leases.against(actor, self.host.name, here):
+        if found := self._home.leases.against(child, self.host.name, here):
             wait_s = self._home.leases.left_s(found[0])
             self._home.tell(
-                f"{actor} starts on {self.host.name} in {span(round(wait_s * 1_000))}, "
+                f"{actor_of(child)} starts on {self.host.name} in {span(round(wait_s * 1_000))}, "
                 f"when nothing of it can live on {found[0].host}, another machine, any more"
             )
             self._closed.wait(wait_s)
+        return here
 
     def _forget(self, child: str, incarnation: int) -> None:
         with self._guard:
             self._children.pop((child, incarnation), None)
             lives = any(other == child for other, _ in self._children)
         if not lives:
-            self._home.leases.ended(_actor(child), self.host.name)
-
-
-def _actor(child: str) -> str:
-    """The actor's own name."""
-    return child.rpartition("/")[2]
+            self._home.leases.ended(child, self.host.name)

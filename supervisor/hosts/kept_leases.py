@@ -47,6 +47,11 @@ class KeptLease(msgspec.Struct, frozen=True, kw_only=True):
         return max(0.0, self.granted_at_s + self.lasts_s - now_s)
 
 
+def actor_of(child: str) -> str:
+    """The actor's own name, of its launcher's one."""
+    return child.rpartition("/")[2]
+
+
 def in_time_of(lease: KeptLease, now_s: float, node: str) -> KeptLease:
     """The lease in the time of a machine that has been up for `now_s`. It never ends earlier by that. Pure."""
     if lease.node != node:
@@ -95,10 +100,10 @@ class KeptLeases:
         with self._guard:
             return any(lease.left_s(now_s) > 0 for lease in self._earlier)
 
-    def against(self, actor: str, host: str, machine: str = "") -> list[KeptLease]:
-        """See `against`, of this module."""
+    def against(self, child: str, host: str, machine: str = "") -> list[KeptLease]:
+        """See `against`, of this module. `child` is the launcher's name, here as below."""
         with self._guard:
-            return against(self._earlier, actor, host, machine, self._clock())
+            return against(self._earlier, actor_of(child), host, machine, self._clock())
 
     def left_s(self, lease: KeptLease) -> float:
         """Seconds from now until nothing can live there."""
@@ -112,12 +117,12 @@ class KeptLeases:
                 self._earlier = others
                 self._write()
 
-    def starts(self, actor: str, host: str, machine: str, lasts_s: float) -> None:
+    def starts(self, child: str, host: str, machine: str, lasts_s: float) -> None:
         """The actor is about to be asked for there. Durable when it returns."""
         now_s = self._clock()
         with self._guard:
             known = self._own.get((host, machine))
-            actors = tuple(sorted({actor, *(known.actors if known else ())}))
+            actors = tuple(sorted({actor_of(child), *(known.actors if known else ())}))
             self._own[host, machine] = KeptLease(
                 host=host, machine=machine, actors=actors, granted_at_s=now_s, lasts_s=lasts_s, node=self._node
             )
@@ -131,8 +136,9 @@ class KeptLeases:
                 self._own[host, machine] = replace(known, granted_at_s=now_s)
                 self._write()
 
-    def ended(self, actor: str, host: str) -> None:
+    def ended(self, child: str, host: str) -> None:
         """No incarnation of the actor that this root has asked for lives on the host any more."""
+        actor = actor_of(child)
         with self._guard:
             before = dict(self._own)
             for key, lease in before.items():

@@ -14,11 +14,9 @@ import gc
 import os
 import queue
 import select
-import shutil
 import signal
 import stat
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +27,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from actors.edges import environments, files, processes
+from actors.edges.scratch import Scratch
 from actors.errors import LoopError, ProtocolError
 from actors.machines.lease import Held
 from supervisor.hosts.host_protocol import VERSION, Begin, Begun, LeaseAsked, LeaseGranted, Reach, ToShim
@@ -58,8 +57,8 @@ class Shim:
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to home", daemon=True).start()
         self._launcher = make(self._report, self.run)
-        self._sockets = Path(tempfile.mkdtemp(prefix="h-", dir=make_base()))
-        self._bus = _take_socket(begin.bus, self._sockets / "bus.sock")
+        self._sockets = Scratch(make_base(), "h-")
+        self._bus = _take_socket(begin.bus, self._sockets.path / "bus.sock")
         self._bridge_port = 0
         now_s = time.monotonic()
         self._lease = Held(begin.stop_after_s, now_s + begin.stop_after_s)
@@ -102,7 +101,7 @@ class Shim:
                     self._take(message)
         finally:
             self._launcher.close()
-            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._sockets.close()
             if self._bus is not None:
                 self._bus.unlink(missing_ok=True)
             os.close(self._lock)

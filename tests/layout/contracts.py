@@ -197,6 +197,13 @@ def test_one_module_makes_the_zeromq_context():
     assert [name for name in MODULES if any(word in source(name) for word in making)] == ["actors.edges.socket_loop"]
 
 
+def test_one_module_makes_temporary_folders():
+    """Any other one leaves its folder behind when its process is killed. A file without a name leaves nothing."""
+    named = {"TemporaryDirectory", "NamedTemporaryFile", "SpooledTemporaryFile", "mkdtemp", "mkstemp"}
+    places = {name for name in MODULES for call in calls(name) if called(call).rpartition(".")[2] in named}
+    assert {name for name in places if not name.startswith(("scripts", "tests"))} == {"actors.edges.scratch"}
+
+
 def test_msgpack_of_others_is_decoded_in_one_place():
     decoding = ("msgpack.Decoder", "msgpack.decode")
     assert [name for name in MODULES if any(word in source(name) for word in decoding)] == ["actors.wire.unpack"]

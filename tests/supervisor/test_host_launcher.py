@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from actors.hosts import Host
-from supervisor.hosts.host_launcher import HomeSide, HostLauncher
+from supervisor.hosts.home_side import HomeSide
+from supervisor.hosts.host_launcher import HostLauncher
 from supervisor.hosts.host_protocol import VERSION, Begun
 from supervisor.hosts.link import READ_BYTES, HostUnreachableError
 from supervisor.spawning import Event, Exited, SpawnRequest, frame

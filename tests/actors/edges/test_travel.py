@@ -1,6 +1,10 @@
 """A tree on its way between two repositories, with real git."""
 
+import os
+import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +40,7 @@ def bring(home: Path, away: Path, have: tuple[str, ...] = ()) -> Snapshot:
     now = travel.snapshot(home, home.parent / "home-store", "x")
     travel.begin(away)
     travel.unpack(away, travel.pack(home, "x", have))
-    travel.put(away, now)
+    travel.put(away, home.parent / "away-store", now)
     return now
 
 
@@ -103,7 +107,7 @@ def test_commits_and_a_branch_that_were_made_away_come_home(home: Path, tmp_path
     (away / "b.txt").write_text("not committed\n")
     now = travel.snapshot(away, tmp_path / "away-store", "y")
     travel.unpack(home, travel.pack(away, "y", (sent.commit, sent.head)))
-    assert travel.follow(home, sent, now) == ""
+    assert travel.follow(home, tmp_path / "home-store", sent, now) == ""
     assert git(home, "log", "--format=%s %an", "polite") == "second Ada\nfirst Ada"
     assert git(home, "rev-parse", "main") == sent.head
     assert git(home, "status", "--short") == "?? b.txt"
@@ -115,8 +119,46 @@ def test_home_does_not_follow_a_branch_backwards(home: Path, tmp_path: Path):
     (home / "a.txt").write_text("two\n")
     git(home, "commit", "-qam", "second")
     now = travel.snapshot(home, tmp_path / "home-store", "x")
-    assert "would not move forward" in travel.follow(home, now, first)
+    assert "would not move forward" in travel.follow(home, tmp_path / "home-store", now, first)
     assert (home / "a.txt").read_text() == "two\n"
+
+
+PACKS = """import sys, pathlib
+from actors.edges import travel
+travel.pack(pathlib.Path(sys.argv[1]), "x", ())"""
+# It says that it packs, and never ends.
+GIT_THAT_HANGS = """#!/bin/sh
+case "$*" in *pack-objects*|*bundle*) echo packs > {words}; exec sleep 600;; esac
+exec {git} "$@"
+"""
+
+
+def test_a_process_that_is_killed_in_the_middle_of_a_journey_leaves_no_folder(home: Path, tmp_path: Path):
+    travel.snapshot(home, tmp_path / "home-store", "x")
+    git_there, words, temporary = tmp_path / "bin" / "git", tmp_path / "words", tmp_path / "temporary"
+    git_there.parent.mkdir()
+    temporary.mkdir()
+    os.mkfifo(words)
+    git_there.write_text(GIT_THAT_HANGS.format(git=shutil.which("git"), words=words))
+    git_there.chmod(0o755)
+    variables = {"PATH": f"{git_there.parent}:{os.environ['PATH']}", "TMPDIR": str(temporary)}
+    command = [sys.executable, "-c", PACKS, str(home)]
+    with subprocess.Popen(command, env=os.environ | variables, start_new_session=True) as process:
+        assert words.read_text() == "packs\n"
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_pack_that_builds_on_what_is_not_here_is_refused(home: Path, tmp_path: Path):
+    (home / "large.txt").write_text("\n".join(str(number**5) for number in range(2_000)))
+    first = travel.snapshot(home, tmp_path / "home-store", "x")
+    with (home / "large.txt").open("a") as file:
+        file.write("one more\n")
+    travel.snapshot(home, tmp_path / "home-store", "x")
+    travel.begin(tmp_path / "away")
+    with pytest.raises(OperationalError):
+        travel.unpack(tmp_path / "away", travel.pack(home, "x", (first.commit, first.head)))
 
 
 def test_a_directory_without_git_does_not_travel(tmp_path: Path):
@@ -164,5 +206,5 @@ def test_any_change_travels_there_and_back(home: Path, tmp_path: Path, first, se
         now = travel.snapshot(source, tmp_path / f"{source.name}-store", "x")
         travel.begin(target)
         travel.unpack(target, travel.pack(source, "x", ()))
-        travel.put(target, now)
+        travel.put(target, tmp_path / f"{target.name}-store", now)
         assert content(target) == content(source)
