@@ -39,6 +39,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
             raise UserError(f"hosts.{self.name} has join and {key}: a host that dials in needs no {key}: leave it out")
         if self.join and not self.listen:
             raise UserError(f'hosts.{self.name}.join needs an address of home: add listen = "0.0.0.0:7777" to [join]')
+        if not self.ssh_command:
+            raise UserError(f"hosts.{self.name}.ssh_command is empty: give the program, or leave it out")
         lease.check(self.name, self.stop_after_s, self.lost_after_s)
 
     @property

@@ -86,6 +86,10 @@ def resolve_run(
     configuration, in_file, settings = _configured(start)
     agents = agents_of(settings, configuration, start.resumed)
     places = placed((*start.resumed.places, *settings.texts("places")), configuration.hosts)
+    if typed := settings.texts("places"):
+        from shell import host_names
+
+        host_names.check(typed, configuration.hosts, start.cwd)
     run_settings = _run_settings(start, settings, configuration, agents, place, has_operator=has_operator)
     _preflight(agents, places, configuration, start.cwd, start.environment)
     _check_countable(run_settings, configuration, start.resumed)

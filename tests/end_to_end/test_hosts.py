@@ -205,14 +205,16 @@ def test_doctor_says_of_each_host_what_an_agent_would_find_there(tmp_path: Path)
 @pytest.mark.parametrize(
     ("host", "words"),
     [
-        ("nowhere.invalid", "there is no such host"),
+        ("nowhere.invalid", "--place reviewer=nowhere.invalid: there is no such host"),
         ("-oProxyCommand=x", "is no host's name"),
     ],
 )
-def test_a_host_that_cannot_be_used_is_one_line(tmp_path: Path, host: str, words: str):
+def test_a_host_that_cannot_be_is_one_line_before_anything_is_made(tmp_path: Path, host: str, words: str):
     with World(tmp_path) as world:
         world.play_embedded(SCENARIO)
-        loop = start(world, f"reviewer={host}")
-        assert loop.wait() != 0
-        assert words in loop.output
-        assert "Traceback" not in loop.output
+        configure(world)
+        for command in ([], ["submit"]):
+            loop = world.run(*command, "--agent", "embedded", "--place", f"reviewer={host}", TASK)
+            assert (loop.process.returncode, len(loop.lines)) == (2, 1), loop.output
+            assert words in loop.output
+        assert [path.name for path in (world.home / ".loop").iterdir()] == ["config.toml"]  # nothing was made
