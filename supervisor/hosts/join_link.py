@@ -16,8 +16,9 @@ from actors.errors import LoopError
 from actors.hosts import Host
 from actors.machines.durations import span
 from actors.text import valid
+from supervisor.hosts.far_sockets import far_socket
 from supervisor.hosts.join_listener import JoinListener, Session
-from supervisor.hosts.link import READ_BYTES, HostAwaitedError, HostUnreachableError, Says, far_socket
+from supervisor.hosts.link import READ_BYTES, HostAwaitedError, HostUnreachableError, Says
 
 _LONGEST_LINE = 10_000
 LOCAL_S = 1.0  # home's own sockets accept at once

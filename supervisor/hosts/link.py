@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -24,11 +23,6 @@ class HostUnusableError(HostUnreachableError, PermanentError):
 
 class HostAwaitedError(HostUnreachableError):
     """The host has not dialled in within the time that it had."""
-
-
-def far_socket() -> str:
-    """A path for a socket on a host, which the shim takes into its own directory."""
-    return f"/tmp/loop-{secrets.token_hex(8)}.sock"  # noqa: S108 - its maker makes it private
 
 
 class Link(Protocol):

@@ -78,10 +78,11 @@ class Shim:
     def serve(self, rest: Frames) -> int:
         """Blocks; returns the exit status."""
         import actors.starts  # noqa: F401 - home has been told that we are there; its first request takes longer than that
+        from supervisor.hosts import far_sockets
 
         gc.freeze()  # what is imported stays
         gc.enable()
-
+        far_sockets.clear()
         try:
             while True:
                 now_s = time.monotonic()

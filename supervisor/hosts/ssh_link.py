@@ -26,7 +26,8 @@ from actors.errors import LoopError
 from actors.hosts import Host
 from actors.text import read_object, valid
 from supervisor.hosts import code, stage1
-from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError, far_socket
+from supervisor.hosts.far_sockets import far_socket
+from supervisor.hosts.link import READ_BYTES, HostUnreachableError, HostUnusableError
 from supervisor.hosts.ssh_program import CONNECT_S, SshProgram, start_ssh
 
 START_S = 30.0  # until the program there speaks

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from actors.edges import run_dir
+from supervisor.hosts.far_sockets import far_socket
 from tests.lab import inspection
 from tests.lab.host_worlds import SCENARIO, TASK, configure, held_world, start, world_with_host, world_with_hosts, wrong
 from tests.lab.offline_home import agent_environment, prepare_home
@@ -24,6 +26,7 @@ LEASE = {"stop_after_s": 3.0, "lost_after_s": 8.5}
 def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path: Path):
     places = ("worker=big", "reviewer=big")
     with world_with_host(tmp_path) as (world, host):
+        left = left_socket()
         loop = start(world, *places)
         loop.wait_for("are ready")
         agents = [line for line in host.left() if "actors.embedded.agent" in line]
@@ -35,9 +38,19 @@ def test_a_run_completes_with_actors_on_a_host_and_the_work_is_at_home(tmp_path:
         assert 'f"Hello, {name' in (world.project / "greeting.py").read_text()
         assert len(agents) <= len(places)
         assert host.left_at_last() == []
+        assert not left.exists()
         manifest = run_dir.read_manifest(world.run_directory())
         assert manifest is not None
         assert manifest["places"] == dict(place.split("=") for place in places)
+
+
+def left_socket() -> Path:
+    """What a link that died long ago has left on the host."""
+    path = Path(far_socket())
+    with socket.socket(socket.AF_UNIX) as served:
+        served.bind(str(path))
+    os.utime(path, (0, 0))
+    return path
 
 
 def test_a_submitted_run_has_its_agents_where_they_were_placed(tmp_path: Path):
