@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from actors.edges import environments
 from actors.errors import PermanentError
 from actors.hosts import Host
-from supervisor.hosts.link import HostUnusableError, Link, Says, far_socket
+from supervisor.hosts.far_sockets import far_socket
+from supervisor.hosts.link import HostUnusableError, Link, Says
 
 if TYPE_CHECKING:  # few roots have a host
     from supervisor.hosts.join_listener import JoinListener

@@ -10,7 +10,7 @@ import pytest
 
 from actors.edges import run_dir
 from tests.end_to_end.test_hosts import LEASE
-from tests.lab.host_worlds import SCENARIO, held_world, start, world_with_host, wrong
+from tests.lab.host_worlds import held_world, start, wrong
 from tests.lab.ssh_hosts import SHIM, SshHost, missing
 from tests.lab.world import Loop, World
 
@@ -116,18 +116,10 @@ def test_a_host_that_is_given_up_is_left_for_home_also_by_the_next_root(tmp_path
 
 
 def test_an_agent_that_a_killed_root_left_on_a_host_that_is_cut_off_has_ended_before_it_starts_at_home(tmp_path: Path):
-    """Its host works for a minute on its own, and the run is resumed elsewhere."""
-    once = tmp_path / "once"
-    with world_with_host(tmp_path, stop_after_s=10.0, lost_after_s=60.0) as (world, host):
-        scenario = tmp_path / "long.toml"
-        at = SCENARIO.read_text().index("^Iteration 1")
-        long_check = f": the long check; test -e {once} || {{ touch {once}; sleep 600; }}"
-        text = SCENARIO.read_text()[at:].replace("python3 -m unittest 2>&1", long_check, 1)
-        scenario.write_text(SCENARIO.read_text()[:at] + text)
-        world.play_embedded(scenario)
-        host.start_sshd(LOOP_EMBEDDED_SCENARIO=str(scenario))
+    """There it works until its lease ends, and the run is resumed elsewhere."""
+    with held_world(tmp_path, *WORK, stop_after_s=10.0, lost_after_s=60.0) as (world, host, go):
         loop = start(world, "worker=big")
-        loop.wait_for("the long check")
+        loop.wait_for("until test -e")
         host.cut()
         loop.signal(signal.SIGKILL)
         loop.wait()
@@ -136,5 +128,6 @@ def test_an_agent_that_a_killed_root_left_on_a_host_that_is_cut_off_has_ended_be
         assert [line for line in host.left() if "actors.embedded.agent" in line]
         loop.wait_for("worker starts at home: nothing of it lives on big any more")
         assert host.left() == []  # the one there has ended before
+        go.touch()
         finished(world, host, loop)
         host.mend()

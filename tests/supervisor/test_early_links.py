@@ -10,7 +10,7 @@ import pytest
 
 from actors.hosts import Host
 from supervisor.hosts.early_links import EarlyLinks
-from supervisor.hosts.link import far_socket
+from supervisor.hosts.far_sockets import far_socket
 from supervisor.hosts.ssh_link import SshLink
 from supervisor.hosts.ssh_program import start_ssh
 from supervisor.launchers import make_launcher
