@@ -29,8 +29,8 @@ from actors.machines.lease import MARGIN_S, Granted
 from supervisor.control.protocol import HostReport
 from supervisor.hosts.home_side import HomeSide
 from supervisor.hosts.host_protocol import VERSION, Begun, FromShim, LeaseAsked, LeaseGranted, Reach, first_words
-from supervisor.hosts.kept_leases import actor_of
 from supervisor.hosts.link import HostAwaitedError, HostUnreachableError, Link
+from supervisor.hosts.machines import Machines
 from supervisor.launcher_parts import OnEvent, Reporter
 from supervisor.spawning import Exited, Frames, SignalRequest, SpawnRequest, Started, StartFailed, failed, frame, lost
 
@@ -72,7 +72,7 @@ class HostLauncher:
         self._connecting = threading.Lock()
         self._children: dict[tuple[str, int], SpawnRequest] = {}  # asked for, and not reported as ended
         self._asked_s: dict[tuple[str, int], float] = {}
-        self._leases: dict[str, Granted] = {}  # the newest one of each machine that was this host
+        self._machines = Machines(host.name, home.leases, home.tell)
         self._closed = threading.Event()
         self._serving = threading.Thread(target=self._serve, name=f"host {host.name}", daemon=True)
         self._serving.start()
@@ -169,7 +169,7 @@ class HostLauncher:
             permanent = is_first and isinstance(error, PermanentError)
             self._reporter.report(replace(failed(request, str(error)), permanent=permanent))
             return
-        machine = self._wait_for_earlier_root(request.child)
+        machine = self._machines.wait_for_earlier_root(request.child, self._closed)
         with self._guard:
             self._children[request.child, request.incarnation] = request
         self._home.leases.starts(request.child, self.host.name, machine, self.host.stop_after_s + MARGIN_S)
@@ -252,9 +252,9 @@ class HostLauncher:
             raise
         for message in early:
             self._take(link, message)
+        self._machines.begun(link.machine, link.granted, link.ssh)
         with self._guard:
             self._link = link
-            self._leases[link.machine] = link.granted
         self._set_report(state="connected", since_ms=wall_ms(), why="", python=begun.python)
         took = time.monotonic() - min(begun_s, ssh.begun_s)
         logger.info(
@@ -350,7 +350,7 @@ class HostLauncher:
                 self._failed("away", str(error))
             else:
                 self._home.tell(f"host {self.host.name} is back")
-                self._wait_for_other_machines()
+                self._machines.wait_for_others(self._closed)
                 break
             self._closed.wait(min(left_s, RETRY_S[min(attempt, len(RETRY_S) - 1)]))
             attempt += 1
@@ -360,32 +360,6 @@ class HostLauncher:
         for request in children:
             self._forget(request.child, request.incarnation)
             self._reporter.report(lost(request))
-
-    def _wait_for_other_machines(self) -> None:
-        """The shim that has just begun could end nothing on another machine: only the lease there does."""
-        with self._guard:
-            here = self._link.machine if self._link is not None else None
-            others = [granted for machine, granted in self._leases.items() if machine != here]
-        wait_s = max((each.given_up_in_s(time.monotonic()) for each in others), default=0.0)
-        if wait_s > 0:
-            self._home.tell(
-                f"host {self.host.name} is another machine now: its actors start there in "
-                f"{span(round(wait_s * 1_000))}, when none of them can live on the one before"
-            )
-            self._closed.wait(wait_s)
-
-    def _wait_for_earlier_root(self, child: str) -> str:
-        """As above, for an actor that an earlier root has left on another machine. Returns this one."""
-        with self._guard:
-            here = self._link.machine if self._link is not None else ""
-        if found := self._home.leases.against(child, self.host.name, here):
-            wait_s = self._home.leases.left_s(found[0])
-            self._home.tell(
-                f"{actor_of(child)} starts on {self.host.name} in {span(round(wait_s * 1_000))}, "
-                f"when nothing of it can live on {found[0].host}, another machine, any more"
-            )
-            self._closed.wait(wait_s)
-        return here
 
     def _forget(self, child: str, incarnation: int) -> None:
         with self._guard:

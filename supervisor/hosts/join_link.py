@@ -17,7 +17,8 @@ from actors.hosts import Host
 from actors.machines.durations import span
 from actors.text import valid
 from supervisor.hosts.far_sockets import far_socket
-from supervisor.hosts.join_listener import JoinListener, Session
+from supervisor.hosts.join_listener import JoinListener
+from supervisor.hosts.join_session import Session
 from supervisor.hosts.link import READ_BYTES, HostAwaitedError, HostUnreachableError, Says
 
 _LONGEST_LINE = 10_000
@@ -130,6 +131,15 @@ class JoinLink:
         self.close()
         why = self._session.why if self._session is not None else ""
         return f"host {self.host.name}: {why or 'the program there has ended'}"
+
+    def has_left(self) -> bool:
+        """See `Link.has_left`."""
+        return self._session is not None and self._session.has_left
+
+    def tell(self, text: str) -> None:
+        """See `Link.tell`."""
+        if self._listener is not None and self._session is not None:
+            self._listener.note(self._session, text)
 
     def _hear(self, words: socket.socket) -> None:
         with words, words.makefile("rb") as stream:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,14 +38,17 @@ from supervisor.hosts.join_protocol import (
     ChannelEnd,
     Credit,
     Hello,
+    Left,
     Listen,
     Listening,
+    Note,
     OpenShim,
     Ping,
     Refused,
     ToHome,
     Welcome,
 )
+from supervisor.hosts.join_session import Session
 from supervisor.hosts.link import HostUnreachableError, HostUnusableError
 
 ALIVE_MS = 5_000
@@ -57,23 +59,6 @@ ANSWER_S = 10.0
 EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 T = TypeVar("T")
-
-
-@dataclass(kw_only=True)
-class Session:
-    """One connection of a joined host. Only the I/O thread uses more of it than `name`, `python`, `agents`, `why`."""
-
-    identity: bytes
-    key: str
-    name: str
-    python: str
-    agents: dict[str, bool]
-    channels: Channels
-    why: str = ""  # it has ended
-    listeners: dict[int, Callable[[], socket.socket]] = field(default_factory=dict)
-    asked: dict[int, tuple[int, Future[int]]] = field(default_factory=dict)  # by listener: for which shim
-    shims: set[int] = field(default_factory=set)  # those that live; guarded by the listener's condition
-    number: int = 0
 
 
 class JoinListener:
@@ -88,6 +73,7 @@ class JoinListener:
         self._joined: dict[str, Session] = {}
         self._words: dict[str, str] = {}  # why a host is not joined; "" = one whose name is not known
         self._sessions: dict[bytes, Session] = {}
+        self._leaving: dict[str, Session] = {}  # by host: the last one that was told to end, until it says that it has
         self._allowed: dict[bytes, str] = {}
         self._names: dict[str, str] = {}
         self._closing = False
@@ -160,6 +146,10 @@ class JoinListener:
     def end_shim(self, session: Session, shim: int) -> None:
         """Ends its lifeline, and its connections."""
         self._loop.call_soon(lambda: session.channels.end(shim))
+
+    def note(self, session: Session, text: str) -> None:
+        """Shows the line to the user there."""
+        self._loop.call_soon(lambda: self._say(session, Note(text=text)))
 
     def _ask(self, session: Session, call: Callable[[], T]) -> T:
         done: Future[T] = Future()
@@ -288,9 +278,11 @@ class JoinListener:
 
     def _greet(self, identity: bytes, key: str, body: bytes) -> None:
         message = self._messages.unpack(body, "message of a host")
+        name = self._names.get(key, "")
+        if isinstance(message, Left) and (before := self._leaving.get(name)) and before.identity == identity:
+            before.has_left = True
         if not isinstance(message, Hello):
             return  # of a connection that has been made again by itself, or of a session that was ended
-        name = self._names.get(key, "")
         why = ""
         if not name:
             why = "its key is revoked"
@@ -334,6 +326,9 @@ class JoinListener:
                     answer.set_exception(HostUnreachableError(why))
                 else:
                     answer.set_result(message.port)
+            case Left():
+                session.has_left = True
+                self._end(session, "loop join has ended there")
             case Hello():
                 raise ProtocolError("a second Hello")
 
@@ -366,6 +361,7 @@ class JoinListener:
         session.why = why
         if says:
             self._send(session.identity, Refused(why=why))
+            self._leaving[session.name] = session
         self._sessions.pop(session.identity, None)
         with self._news:
             if self._joined.get(session.name) is session:

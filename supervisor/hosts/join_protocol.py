@@ -31,6 +31,16 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     name: str
 
 
+class Note(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Home to host: a line for the user there."""
+
+    text: str
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The host's last words: all that it has started for home has ended, and nothing more is started."""
+
+
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Home's last words to a host: it is not joined, or no longer."""
 
@@ -93,5 +103,5 @@ class ChannelEnd(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     why: str = ""
 
 
-ToHost = Welcome | Refused | Ping | OpenShim | Listen | Bytes | Credit | ChannelEnd
-ToHome = Hello | Listening | Accepted | Bytes | Credit | ChannelEnd
+ToHost = Welcome | Note | Refused | Ping | OpenShim | Listen | Bytes | Credit | ChannelEnd
+ToHome = Hello | Left | Listening | Accepted | Bytes | Credit | ChannelEnd

@@ -41,8 +41,10 @@ from supervisor.hosts.join_protocol import (
     ChannelEnd,
     Credit,
     Hello,
+    Left,
     Listen,
     Listening,
+    Note,
     OpenShim,
     Ping,
     Refused,
@@ -56,6 +58,7 @@ DEAD_MS = round(lease.STOP_AFTER_S * 1_000)  # as home
 CONNECT_MS = 10_000
 HANDSHAKE_S = 15.0
 RETRY_S = 1.0
+LAST_WORDS_MS = 1_000  # until they have left this machine
 SHIM_ENDS_S = 6.0  # it ends a tree within 3 s
 EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 EVENTS |= zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -176,6 +179,7 @@ class _Connection:
         self._number = 1
         self._is_open = False
         self._is_over = False
+        self._is_tidy = True  # each of its shims has ended by itself
 
     def serve(self) -> None:
         """Until the connection ends, or a signal comes."""
@@ -204,8 +208,12 @@ class _Connection:
         for shim in self._shims.values():
             if shim.process.poll() is None and not processes.wait_ended(shim.process.pid, until_s - time.monotonic()):
                 processes.kill_tree(shim.process.pid)
-            shim.process.wait()
+            self._is_tidy &= shim.process.wait() >= 0
         self._shims.clear()
+        if self._is_open and self._is_tidy:  # one that was killed may have left something
+            with suppress(zmq.ZMQError):
+                self._socket.send(msgspec.msgpack.encode(Left()), zmq.NOBLOCK)
+                self._socket.linger = LAST_WORDS_MS
         self._loop.close_socket(self._socket)
 
     def _hear(self) -> None:
@@ -234,6 +242,8 @@ class _Connection:
                 self._joiner.joined(message.name)
             case Refused():
                 raise NotJoinedError(f"home refuses this host: {valid(message.why)}")
+            case Note():
+                self._joiner.say(valid(message.text))
             case Ping():
                 pass
             case OpenShim():
@@ -268,7 +278,7 @@ class _Connection:
         self._close_listeners(shim)
         # It is reaped by the next one, or with the connection.
         for each in [each for each, other in self._shims.items() if other.process.poll() is not None]:
-            del self._shims[each]
+            self._is_tidy &= self._shims.pop(each).process.returncode >= 0
 
     def _close_listeners(self, shim: _Shim) -> None:
         for each in shim.listeners.values():

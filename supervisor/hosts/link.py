@@ -63,6 +63,12 @@ class Link(Protocol):
     def close(self) -> None:
         """Ends the connection, and with it the shim's lifeline."""
 
+    def has_left(self) -> bool:
+        """Whether the host has said that nothing lives there any more, and that it starts nothing more."""
+
+    def tell(self, text: str) -> None:
+        """Shows a line to the user there, if one may look at it."""
+
     def failed(self) -> HostUnreachableError:
         """Why the link, or the program behind it, could not begin. Closes it."""
 

@@ -263,6 +263,13 @@ class SshLink:
         self.close()
         return failure(self.host, process.returncode, list(self._words))
 
+    def has_left(self) -> bool:
+        """See `Link.has_left`. sshd says nothing of what it has started."""
+        return False
+
+    def tell(self, text: str) -> None:
+        """See `Link.tell`. Nobody looks at a host that is reached by ssh."""
+
     def _hear(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
         rest = b""

@@ -52,9 +52,10 @@ class JoinWorld:
         words = [word for place in places for word in ("--place", place)]
         return self.world.start("--agent", "embedded", *words, "--check", CHECK, TASK)
 
-    def join(self, key: Path | None = None, port: int = 0) -> Loop:
+    def join(self, key: Path | None = None, port: int = 0, machine: Path | None = None) -> Loop:
         words = ("join", f"127.0.0.1:{port or self.port}", "--key", str(key or self.key))
-        return self.world.start_program(*LOOP, *words, HOME=str(self.far), cwd=str(self.far))
+        there = machine or self.far
+        return self.world.start_program(*LOOP, *words, HOME=str(there), cwd=str(there))
 
     def hold(self) -> Path:
         """The worker waits in its first iteration until there is this file."""
@@ -244,6 +245,23 @@ def test_a_second_join_with_the_same_key_takes_over_and_the_first_one_says_so(tm
         loop.wait_for_approval()
         assert "is another machine now" not in loop.output
         assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far])) == []
+
+
+def test_a_second_machine_with_the_same_key_has_the_actors_as_soon_as_the_first_one_has_ended_them(tmp_path: Path):
+    with joining(tmp_path) as there:
+        config = there.world.home / ".loop" / "config.toml"
+        config.write_text(config.read_text().replace(f"root = '{there.far}/loop'", "root = '~/loop'"))
+        other = tmp_path / "other"
+        other.mkdir()
+        first = there.join()
+        loop = there.run("worker=big")
+        loop.wait_for("iteration 1 of 20: waits for embedded")
+        there.join(machine=other)
+        assert first.wait() == 1
+        loop.wait_for_approval()
+        assert list((other / "loop" / "trees").rglob("greeting.py"))
+        assert "is another machine now" not in loop.output  # its lease is two minutes long
+        assert list(inspect(there.world.home, there.world.run_directory(), None, [there.far, other])) == []
 
 
 def test_a_join_of_another_version_is_said_on_both_sides(tmp_path: Path):

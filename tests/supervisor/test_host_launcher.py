@@ -34,6 +34,8 @@ class HandLink:
         self._machine = machine
         self._home, self.shim = socket.socketpair()
         self._closed = threading.Event()
+        self.said_that_it_left = threading.Event()
+        self.told: list[str] = []
 
     def open(self, begin: bytes, bus: Path, bridge_port: int, wait_s: float) -> None:
         del begin, bus, bridge_port, wait_s
@@ -70,6 +72,12 @@ class HandLink:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def has_left(self) -> bool:
+        return self.said_that_it_left.is_set()
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
 
     def failed(self) -> HostUnreachableError:
         return HostUnreachableError(self.ended())
@@ -116,14 +124,16 @@ class Story:
         if isinstance(event, Exited):
             self.exited.set()
 
-    def cut(self) -> None:
-        """The first link ends when the worker has been asked for."""
+    def cut(self, *, leaves: bool = False) -> None:
+        """The first link ends when the worker has been asked for. `leaves`: its host says that nothing is left."""
         link = self.made.get(timeout=PATIENCE_S)
         asked = b""
         while REQUEST.child.encode() not in asked:  # what is sent in several parts may come in one
             part = link.shim.recv(READ_BYTES)
             assert part, "the link has ended"
             asked += part
+        if leaves:
+            link.said_that_it_left.set()
         link.shim.close()
 
 
@@ -159,3 +169,11 @@ def test_another_machine_of_the_same_name_takes_over_when_the_lease_of_the_first
     assert not story.given_up.is_set()
     (said,) = [each for each in story.said if "host big is another machine now" in each[0]]
     assert said[1] == 0  # it is told first, and the end of the actor comes after it
+    assert story.made.get(timeout=PATIENCE_S).told == [said[0]]  # and the user there
+
+
+def test_another_machine_takes_over_at_once_when_the_first_has_said_that_nothing_of_it_is_left(stories: list[Story]):
+    stories.append(story := Story("one", "another"))
+    story.cut(leaves=True)
+    assert story.exited.wait(PATIENCE_S)
+    assert [text for text, _ in story.said][1:] == ["host big is back"]

@@ -19,7 +19,7 @@ from shell import host_checkups
 from shell.checkups import Place
 from supervisor.hosts import code
 from supervisor.hosts.join_listener import JoinListener
-from supervisor.hosts.join_protocol import VERSION, Accepted, Bytes, Hello, Refused, ToHost, Welcome
+from supervisor.hosts.join_protocol import VERSION, Accepted, Bytes, Hello, Left, Note, Refused, ToHost, Welcome
 from supervisor.hosts.link import HostUnreachableError, HostUnusableError
 from tests.lab.ports import own_port
 from tests.patience import PATIENCE_S
@@ -124,6 +124,29 @@ def test_the_same_host_joined_again_takes_over(listener: JoinListener, host: Raw
     newer.say(hello())
     assert newer.hear(Welcome).name == "big"
     assert "with another loop join" in host.hear(Refused).why
+    newer.close()
+
+
+def test_a_host_says_that_nothing_of_it_is_left_also_when_another_one_has_taken_over(
+    listener: JoinListener, host: RawHost, tmp_path: Path
+):
+    host.say(hello())
+    host.hear(Welcome)
+    first = listener.wait("big", PATIENCE_S, lambda: False, str)
+    newer = RawHost(listener.address, join_keys.read_key(join_keys.folder(tmp_path) / "big.key"))
+    newer.say(hello())
+    newer.hear(Welcome)
+    second = listener.wait("big", PATIENCE_S, lambda: False, str)
+    assert first is not None
+    assert second is not None
+    host.hear(Refused)
+    host.say(Left())
+    listener.note(second, "the first one has left")
+    assert newer.hear(Note).text == "the first one has left"
+    newer.say(Left())
+    while not (first.has_left and second.has_left):
+        listener.wait("another", 0.1, lambda: first.has_left and second.has_left, str)
+    assert second.why == "loop join has ended there"
     newer.close()
 
 
