@@ -40,8 +40,8 @@ class Machines:
         if (left_s := self._others_s()) <= 0 or closed.is_set():
             return
         self._say(
-            f"host {self._host} is another machine now: its actors start there in {_span(left_s)}, when none of them "
-            "can live on the one before, or as soon as loop join has ended on that one"
+            f"host {self._host} is another machine now: its actors start there in {_span(left_s)}, "
+            "when the lease of the one before has ended: a key is for one machine, and loop keys new makes another one"
         )
         while (left_s := self._others_s()) > 0 and not closed.wait(min(left_s, LOOK_S)):
             pass
