@@ -29,7 +29,7 @@ def test_runs_of_two_seeds_that_are_hit_again_and_again_lose_nothing_and_do_noth
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     # Of a run that ends before all of its hits, the rest go to another one.
-    assert re.search(r"^[23] runs, 10 hits, 10 recovered", done.stdout, re.MULTILINE)
+    assert re.search(r"^\d runs, 10 hits, 10 recovered", done.stdout, re.MULTILINE)
     assert "0 lost, 0 repeated, 0 orphans" in done.stdout
 
 
