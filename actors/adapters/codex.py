@@ -126,6 +126,9 @@ class CodexAgent:
     async def turn(self, turn_id: str, prompt: str, *, model: str = "", schema: Schema | None = None) -> TurnOutcome:
         """See `base.Agent.turn`. Background terminals of the agent do not delay its end.
 
+        Codex reports the end of one (item/completed), but its model is not told. No turn runs then that could be
+        steered, so nobody could ask it about a server that it has forgotten.
+
         In its TUI, where the user reads along, no answer is bound to a schema.
         """
         assert self._turn is None, "one turn at a time"
