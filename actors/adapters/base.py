@@ -122,7 +122,8 @@ class Agent(Protocol):
         """Sends `prompt` as a user message whose id, in the agent's own transcript, is `turn_id` (a UUID string).
 
         Returns when the turn is over, background tasks included; may take hours; has no time limit of its own.
-        `schema`: the JSON schema of its answer. An agent that cannot be bound to one turn by turn ignores it.
+        `schema`: the JSON schema of its answer, which is then the text of the outcome. An agent that cannot be bound to
+        one ignores it, and a model may break it: the caller reads the text as any other.
         """
         ...
 

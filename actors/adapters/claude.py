@@ -4,8 +4,8 @@ One adapter is one run of the `claude` program and one session. It runs in the s
 imported when the program is started. It never retries, resends or decides what comes next.
 
 Submodules: claude_program (what is started), claude_process (the running program), claude_events (events for the user),
-claude_turn (when a turn is over, and how), claude_sent (our messages) and claude_transcript (their fate). Its TUI has
-its own adapter: claude_pane.
+claude_turn (when a turn is over, and how), claude_form (typed answers), claude_sent (our messages) and
+claude_transcript (their fate). Its TUI has its own adapter: claude_pane.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,21 +21,24 @@ import msgspec
 from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentEvent, AgentSettings, EventSink, FoundTurn, Schema
 from actors.adapters.causes import cause_of
 from actors.adapters.claude_events import describe, is_heartbeat, line
+from actors.adapters.claude_form import Form
 from actors.adapters.claude_pane import ClaudePaneAgent
 from actors.adapters.claude_program import (
-    UNATTENDED,
     arguments,
     asking_rules,
     bring_session,
     child_environment,
     config_folder,
+    is_session_id,
     locate,
     preflight,
     program_of,
+    refuse_mode,
     shell_wait_s,
     startable,
 )
-from actors.adapters.claude_sent import SentMessages
+from actors.adapters.claude_sent import SentMessages, one_message
+from actors.adapters.claude_tasks import Tasks
 from actors.adapters.claude_transcript import Transcript
 from actors.adapters.claude_turn import Conversation, taken_in
 from actors.adapters.own_commands import as_message
@@ -53,8 +56,6 @@ __all__ = ["ClaudeAgent", "factory", "locate", "preflight", "program_of"]
 
 # The program starts to report an ended background command to the model after 40-50 ms.
 FOLLOW_UP_S = 3.0
-
-_NO_SESSION = "No conversation found with session ID"
 
 
 def factory(settings: AgentSettings, sink: EventSink) -> Agent:
@@ -75,15 +76,18 @@ class ClaudeAgent:
         self._client: ClaudeSDKClient | None = None
         self._process: ClaudeProcess | None = None
         self._conversation = Conversation()
+        self._tasks = Tasks()
         self._sent = SentMessages(
-            on_seen=lambda message_id: sink(AgentEvent(kind="seen", message_id=message_id)), spawn=self._spawn
+            on_seen=lambda message_id: sink(AgentEvent(kind="seen", message_id=message_id)), spawn=self._tasks.spawn
         )
         self._given_usd: float | None = None
         self._model = settings.model
         self._news = asyncio.Event()
         self._refused: set[str] = set()  # refused tools that were reported to the user
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Lock()
+        self._closed = False
+        self._starting = asyncio.Lock()
+        self._form = Form()
         self._limit_s = shell_wait_s(settings.environment)
 
     # --- the Protocol ---
@@ -99,13 +103,8 @@ class ClaudeAgent:
     async def open(self, session_id: str | None) -> str:
         """See the Protocol. Does not check the login: `preflight` does, and a turn reports it as well."""
         program = startable(self._settings)
-        with uncollected(), lean_models():
-            from claude_agent_sdk import ClaudeSDKClient
-
-            from actors.adapters.claude_process import ClaudeProcess
-
         opened = session_id or str(uuid.uuid4())
-        if not _is_uuid(opened):  # the program would search for it as a title
+        if not is_session_id(opened):  # the program would search for it as a title
             raise SessionNotFoundError(f"claude has no session {opened!r}: its sessions have UUIDs")
         if session_id is not None:
             await asyncio.to_thread(bring_session, self._settings, session_id)
@@ -113,21 +112,32 @@ class ClaudeAgent:
         if session_id is not None:
             self._conversation = Conversation(await asyncio.to_thread(transcript.cost_usd))
             transcript.skip_to_end()
+        await self._start(program, opened, is_new=session_id is None)
+        return opened
+
+    async def _start(self, program: Path, session_id: str, *, is_new: bool, schema: Schema | None = None) -> None:
+        with uncollected(), lean_models():
+            from claude_agent_sdk import ClaudeSDKClient
+
+            from actors.adapters.claude_process import ClaudeProcess
+
         command = arguments(
             program,
             model=self._settings.model,
             effort=self._settings.effort,
             max_usd=self._given_usd,
             bridge=self._settings.bridge,
-            new_session="" if session_id else opened,
-            resume=session_id or "",
+            new_session=session_id if is_new else "",
+            resume="" if is_new else session_id,
+            schema=schema,
         )
+        mark = str(uuid.uuid4())
         self._process = process = ClaudeProcess(
             command,
             cwd=self._settings.cwd,
-            environment=child_environment(self._settings, str(uuid.uuid4())),
+            environment=child_environment(self._settings, mark),
             on_event=self._take,
-            on_start=lambda pid: self._sink(AgentEvent(kind="process", text=str(program), pid=pid)),
+            on_start=lambda pid: self._started(program, pid),
             on_end=self._news.set,
         )
         self._client = ClaudeSDKClient(transport=process)
@@ -136,14 +146,10 @@ class ClaudeAgent:
         except OSError as error:
             raise AgentUnavailableError(f"{program} cannot be started: {error}: reinstall Claude Code") from error
         except Exception as error:  # the SDK raises plain Exceptions as well
-            raise self._refusal(process, opened, error) from error
-        mode = (await self._client.get_server_info() or {}).get("current_permission_mode", UNATTENDED)
-        if mode != UNATTENDED:
-            raise AgentUnavailableError(
-                f"claude may not work unattended here, its permission mode is {mode!r}: "
-                "remove permissions.disableBypassPermissionsMode from its settings"
-            )
-        return opened
+            raise process.refusal(session_id, error) from error
+        refuse_mode(await self._client.get_server_info())
+        self._model = self._settings.model
+        self._form.started(session_id, schema, mark)
 
     async def turn(
         self,
@@ -151,12 +157,15 @@ class ClaudeAgent:
         prompt: str,
         *,
         model: str = "",
-        schema: Schema | None = None,  # noqa: ARG002 - the program takes one for all its turns, or none
+        schema: Schema | None = None,
     ) -> TurnOutcome:
         """See the Protocol. A message id that the session already has does not run again: its outcome is looked up."""
-        client, process = self._alive()
+        self._alive()
         if self._conversation.turn is not None:
             raise ProtocolError(f"turn {turn_id} while turn {self._conversation.turn.turn_id} is running")
+        if not await self._take_form(schema):
+            return TurnOutcome(status="interrupted", error="interrupted")
+        client, process = self._alive()
         refused = await self._use_model(client, model or self._settings.model)
         if refused:
             return TurnOutcome(status="failed", error=refused, cause=cause_of(refused))
@@ -185,6 +194,7 @@ class ClaudeAgent:
 
     async def interrupt(self) -> None:
         """See the Protocol. Stops its background tasks; a waiting message is read by the agent but not answered."""
+        self._form.interrupted = True
         if self._conversation.turn is None or self._conversation.over:
             return
         client, _ = self._alive()
@@ -222,15 +232,56 @@ class ClaudeAgent:
 
     async def close(self) -> None:
         """See the Protocol. A running turn fails with `AgentDiedError`."""
+        self._closed = True
+        if self._process is not None and self._starting.locked():
+            await self._process.close()  # its start fails at once
+        async with self._starting:
+            await self._end()
+        await self._tasks.end()
+
+    async def _end(self) -> None:
         async with self._closing:
             client, self._client = self._client, None
             if client is not None:
                 await client.disconnect()
             if self._process is not None:
                 await self._process.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- the form of the answers ---
+
+    async def _take_form(self, schema: Schema | None) -> bool:
+        """Restarts the program, in its session, where the next turn needs another form of answer. False: interrupted.
+
+        Nothing has been sent yet, so what fails here is a dead program, whose successor gets the turn. A program that
+        leaves something at work keeps running, and answers as in other turns.
+        """
+        form, transcript = self._form, self._sent.transcript
+        form.interrupted = False
+        if not form.differs(schema) or transcript is None:
+            return True
+        if schema is not None and (self._conversation.at_work or await asyncio.to_thread(form.leaves_something)):
+            return not form.interrupted
+        await self._end()
+        self._given_usd = self.money_left()
+        is_new = not await asyncio.to_thread(lambda: transcript.exists)
+        self._conversation = self._conversation.resumed(await asyncio.to_thread(transcript.cost_usd))
+        try:
+            await self._start_again(schema, is_new=is_new)
+        except (AgentUnavailableError, SessionNotFoundError) as error:
+            if schema is None or self._closed:
+                raise AgentDiedError(str(error)) from error
+            form.refused = True
+            why = f"claude takes no form of answer, so the last line of its answer counts: {error}"
+            self._sink(AgentEvent(kind="note", text=line(why)))
+            await self._end()
+            await self._start_again(None, is_new=is_new)
+        return not form.interrupted
+
+    async def _start_again(self, schema: Schema | None, *, is_new: bool) -> None:
+        async with self._starting:
+            if self._closed:
+                raise AgentDiedError("claude was closed")
+            await self._start(startable(self._settings), self._form.session_id, is_new=is_new, schema=schema)
 
     # --- the program's events ---
 
@@ -254,8 +305,13 @@ class ClaudeAgent:
         turn = self._conversation.turn
         if turn is not None and turn.interrupting and event.get("subtype") == "init" and self._client:
             # The program continues with a message that waited behind the interrupted one.
-            self._spawn(self._stop_model(self._client))
+            self._tasks.spawn(self._stop_model(self._client))
         self._news.set()
+
+    def _started(self, program: Path, pid: int) -> None:
+        self._sink(AgentEvent(kind="process", text=str(program), pid=pid))
+        if self._closed:
+            raise AgentDiedError("claude was closed")
 
     def _tell_refusal(self, tool: str, words: str) -> None:
         """Reports a refusal by a permission rule, once per tool. The program has told the model, which continues."""
@@ -283,7 +339,7 @@ class ClaudeAgent:
         client, process = self._alive()
         self._sent.add(message_id)
         try:
-            await client.query(_one_message(message_id, as_message(text)))
+            await client.query(one_message(message_id, as_message(text)))
         except Exception as error:  # the SDK's errors differ by where the pipe broke
             raise AgentDiedError(f"claude {process.how_it_ended} ({error})") from error
 
@@ -339,39 +395,3 @@ class ClaudeAgent:
         except Exception as error:  # a plain Exception
             _, process = self._alive()
             raise AgentDiedError(f"claude (pid {process.pid}) does not answer: {error}") from error
-
-    def _refusal(self, process: ClaudeProcess, session_id: str, error: Exception) -> Exception:
-        if _NO_SESSION in "\n".join(process.said):
-            return SessionNotFoundError(f"claude has no session {session_id} in {self._settings.cwd}")
-        if process.failed_by_itself:
-            return AgentUnavailableError(f"claude does not start: it {process.how_it_ended}")
-        return AgentDiedError(f"claude {process.how_it_ended}" if process.ended else f"claude does not start: {error}")
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, AgentDiedError):  # the turn reports a dead program
-            context = {"message": "a helper of the Claude adapter failed", "exception": error, "task": task}
-            asyncio.get_running_loop().call_exception_handler(context)
-
-
-async def _one_message(message_id: str, text: str) -> AsyncIterator[dict[str, Any]]:
-    yield {
-        "type": "user",
-        "message": {"role": "user", "content": text},
-        "parent_tool_use_id": None,
-        "uuid": message_id,
-    }
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False

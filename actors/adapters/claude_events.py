@@ -7,10 +7,11 @@ be older or newer than the SDK.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,6 +23,12 @@ from actors.messages import Cause, TurnOutcome, Usage
 LINE_LENGTH = 160
 # The most telling argument of a call, in this order; otherwise the first text among them.
 _TELLING = ("command", "file_path", "path", "pattern", "url", "query", "description", "message", "prompt")
+
+# A program that was started with a schema offers this tool; a call that fits the schema ends the turn. A model that
+# ends its turn without a call is told once to call it, in a message that begins with `TOLD`.
+TYPED_ANSWER = "StructuredOutput"
+TOLD = "[structured-output-enforce]"
+_TAKEN = "Structured output provided successfully"
 
 ENDED = frozenset({"completed", "failed", "killed", "stopped"})  # states of a background task
 
@@ -51,7 +58,8 @@ def _described(event: RawEvent) -> Iterator[AgentEvent]:
                 if block.get("type") == "tool_result":
                     prefix = "error: " if block.get("is_error") else ""
                     text = line(prefix + text_of(block.get("content")))
-                    yield AgentEvent(kind="tool-result", text=text, ends=str(block.get("tool_use_id") or ""))
+                    kind: Literal["raw", "tool-result"] = "raw" if text == _TAKEN else "tool-result"
+                    yield AgentEvent(kind=kind, text=text, ends=str(block.get("tool_use_id") or ""))
         case "system", "init":  # at the beginning of each turn
             for server in event.get("mcp_servers") or ():
                 if server.get("status") == "failed":
@@ -75,6 +83,8 @@ def _described(event: RawEvent) -> Iterator[AgentEvent]:
             if info.get("status") != "allowed":
                 yield AgentEvent(kind="limit", text=limit_text(info))
         case "result", _:
+            if typed := typed_answer(event):
+                yield AgentEvent(kind="say", text=typed)
             yield AgentEvent(kind="usage", text=_usage(event))
 
 
@@ -121,6 +131,17 @@ def text_of(content: Any) -> str:
     )
 
 
+def as_answer(data: object) -> str:
+    """An answer in the form of a schema, as its JSON."""
+    return json.dumps(data, ensure_ascii=False)
+
+
+def typed_answer(result: RawEvent) -> str:
+    """The same, of a `result` event; "" when there is none."""
+    data = result.get("structured_output")
+    return "" if data is None else as_answer(data)
+
+
 def tokens(usage: Mapping[str, Any] | None) -> tuple[int, int]:
     """Tokens in (cached ones included) and out."""
     found = usage_of(usage)
@@ -146,6 +167,8 @@ def _assistant(event: RawEvent) -> Iterator[AgentEvent]:
             case "text" if not subagent and as_text(block["text"]).strip():
                 # Errors of the API have the shape of a message.
                 yield AgentEvent(kind="note" if event.get("error") else "say", text=block["text"])
+            case "tool_use" if block["name"] == TYPED_ANSWER and not subagent:  # the result has what counts
+                yield AgentEvent(kind="raw", begins=str(block.get("id") or ""))
             case "tool_use":
                 call = call_text(block["name"], block.get("input"))
                 text = line(f"subagent: {call}" if subagent else call)

@@ -21,7 +21,7 @@ from claude_agent_sdk import CLIConnectionError, ProcessError, Transport
 
 from actors.adapters.child import EXIT_S, Child, Patience
 from actors.edges.marked_processes import MARK_VARIABLE
-from actors.errors import AgentBreachError
+from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
 from actors.text import ForeignJsonError, read_json
 from actors.wire.lines import LONGEST_LINE, LineCutter
 
@@ -32,6 +32,7 @@ logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())
 PATIENCE = Patience(leave_s=0.5, terminate_s=0.7, kill_s=0.4)
 LAST_WORDS_S = 0.5  # for data left in the pipes when the program has ended
 
+_NO_SESSION = "No conversation found with session ID"
 _MOST_WAITING = 2 * LONGEST_LINE  # bytes of control frames that the SDK's client has not read yet
 
 
@@ -93,6 +94,14 @@ class ClaudeProcess(Transport):
     def failed_by_itself(self) -> bool:
         """Whether it has exited with an error status, rather than being killed or still running."""
         return self._child.failed_by_itself
+
+    def refusal(self, session_id: str, error: Exception) -> Exception:
+        """Why it does not start; `error`: what the SDK's client says."""
+        if _NO_SESSION in "\n".join(self.said):
+            return SessionNotFoundError(f"claude has no session {session_id} in {self._cwd}")
+        if self.failed_by_itself:
+            return AgentUnavailableError(f"claude does not start: it {self.how_it_ended}")
+        return AgentDiedError(f"claude {self.how_it_ended}" if self.ended else f"claude does not start: {error}")
 
     async def connect(self) -> None:
         """Starts the program. Raises OSError when that fails."""

@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from actors.access import BridgeAccess
 from actors.adapters import accounts
-from actors.adapters.base import AgentSettings
+from actors.adapters.base import AgentSettings, Schema
 from actors.adapters.shapes import UNKNOWN_SHAPE
 from actors.edges import files
 from actors.edges.marked_processes import MARK_VARIABLE
@@ -146,6 +147,7 @@ def arguments(
     effort: str = "",
     tui: tuple[str, ...] = (),
     max_usd: float | None = None,
+    schema: Schema | None = None,
 ) -> list[str]:
     """The unattended command line; exactly one of the two session ids is given. `tui` replaces the headless arguments.
 
@@ -173,11 +175,31 @@ def arguments(
         line += ["--model", model]
     if max_usd is not None:
         line.append(f"--max-budget-usd={max_usd:.6f}")
+    if schema is not None:  # what the SDK makes of its output_format
+        line += ["--json-schema", json.dumps(schema)]
     if effort:
         line += ["--effort", effort]
     # One argument each: --resume has an optional value, so a separate one might be misread.
     line.append(f"--resume={resume}" if resume else f"--session-id={new_session}")
     return line
+
+
+def refuse_mode(info: Mapping[str, Any] | None) -> None:
+    """Raises `AgentUnavailableError` when the program that says this of itself may not work unattended."""
+    mode = (info or {}).get("current_permission_mode", UNATTENDED)
+    if mode != UNATTENDED:
+        raise AgentUnavailableError(
+            f"claude may not work unattended here, its permission mode is {mode!r}: "
+            "remove permissions.disableBypassPermissionsMode from its settings"
+        )
+
+
+def is_session_id(text: str) -> bool:
+    """Whether the program takes it for the id of a session. It would search for any other text as a title."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def child_environment(settings: AgentSettings, mark: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from actors.adapters.base import FoundTurn
-from actors.adapters.claude_events import refused, text_of, usage_of
+from actors.adapters.claude_events import TOLD, as_answer, refused, text_of, usage_of
 from actors.adapters.shapes import UNKNOWN_SHAPE, as_text
 from actors.machines.usage import together
 from actors.messages import TurnOutcome, Usage
@@ -66,6 +66,9 @@ class Reading:
         self.interrupted = False  # the newest message of it
         self.shells: set[str] = set()  # background commands that run; a part of `tasks`
         self._last: Entry | None = None  # the message that ended the turn, if one did
+        self._newest: Entry | None = None  # the model's newest message
+        self._typed = ""  # the answer in the form of a schema, which ends the turn
+        self._untyped = ""  # the answer before the program has asked for that form
         self._text: dict[str, str] = {}  # API message id → its text; one message is several entries
         self._usages: dict[str, Usage] = {}
         self.model = ""  # that has answered last
@@ -87,6 +90,8 @@ class Reading:
                 self._assistant(entry)
             case "user":
                 return self._user(entry)
+            case "attachment" if (entry.get("attachment") or {}).get("type") == "structured_output":
+                self._typed, self._last = as_answer(entry["attachment"]["data"]), self._newest
             case "queue-operation" if entry.get("operation") == "enqueue":
                 self._report(str(entry.get("content") or ""))
         return True
@@ -102,6 +107,7 @@ class Reading:
         self.model = self.model if failed else as_text(message.get("model") or "")
         over = failed or message.get("stop_reason") not in {None, "tool_use", "pause_turn"}
         self._last = entry if over else None
+        self._newest, self._typed = entry, ""
         self.interrupted = False
         if over:
             self._report_due = False
@@ -115,6 +121,9 @@ class Reading:
         if text.startswith(_INTERRUPTED):
             self._last = None
             self.interrupted = True
+            return True
+        if text.startswith(TOLD) and entry.get("isMeta"):
+            self._untyped = self._untyped or self.text
             return True
         # Reports of background tasks, reminders and summaries are the program's own, not prompts.
         if text.startswith(_NOTIFICATION) or entry.get("isMeta") or entry.get("isCompactSummary"):
@@ -170,6 +179,7 @@ class Reading:
         usage = self.usage
         text = self._text[str((last.get("message") or {}).get("id"))]
         if not last.get("isApiErrorMessage"):
+            text = self._typed or self._untyped or text
             return TurnOutcome(status="finished", text=text, usage=usage, model=self.model)
         error = " ".join(text.split())
         return refused(

@@ -8,7 +8,7 @@ model's first words.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from actors.adapters.base import FoundTurn
@@ -83,3 +83,13 @@ class SentMessages:
 
     def _to_be_written(self, message_id: str, found: FoundTurn) -> bool:
         return message_id in self._taken_in and (found.state == "absent" or message_id in self._finished)
+
+
+async def one_message(message_id: str, text: str) -> AsyncIterator[dict[str, Any]]:
+    """A user message, as the SDK takes it."""
+    yield {
+        "type": "user",
+        "message": {"role": "user", "content": text},
+        "parent_tool_use_id": None,
+        "uuid": message_id,
+    }

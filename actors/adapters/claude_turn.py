@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.adapters.claude_events import ENDED, RawEvent, refused, text_of, usage_of
+from actors.adapters.claude_events import ENDED, TOLD, RawEvent, refused, text_of, typed_answer, usage_of
 from actors.adapters.shapes import as_text, moment_s, money
 from actors.adapters.windows import of_claude
 from actors.machines.usage import together
@@ -29,6 +29,7 @@ REPORTED = frozenset({"completed", "failed"})
 
 
 OVER_BUDGET = "error_max_budget_usd"
+NO_FORM = "error_max_structured_output_retries"  # the model has called the tool, and never in the form of the schema
 BUDGET_MET = "the money that the run gave to claude is used up"
 
 
@@ -49,6 +50,7 @@ class OpenTurn:
         self._resets_at_s: int | None = None
         self._message = ""  # the API's id of the newest message, whose blocks come one by one
         self._said = ""
+        self._untyped = ""  # the answer that ended the turn without the form that the program was started with
         self._text = ""
         self.model = ""  # that has answered last
         self._counted = Usage()  # by the results so far
@@ -80,6 +82,10 @@ class OpenTurn:
         if text:
             self._said = f"{self._said}\n{text}" if message.get("id") == self._message and self._said else text
         self._message = str(message.get("id"))
+
+    def told(self) -> None:
+        """The model has answered, and is told to give the answer in its form. What it says to that is no answer."""
+        self._untyped = self._untyped or self._said
 
     def spends(self, message: RawEvent) -> None:
         """A message of the model, also of a subagent: its usage is known before the result."""
@@ -114,8 +120,8 @@ class OpenTurn:
             self.report_due = False
             self.result = result
             # The result joins all blocks of the last message, without a space between them.
-            self._text = self._said or str(result.get("result") or "")
-        self._said = ""
+            self._text = typed_answer(result) or self._untyped or self._said or str(result.get("result") or "")
+        self._said = self._untyped = ""
 
     def idle(self) -> None:
         """The program is idle: it has dropped accepted messages without an answer."""
@@ -134,7 +140,7 @@ class OpenTurn:
             return TurnOutcome(status="failed", text=self._text, error=BUDGET_MET, usage=usage, cause="budget")
         if aborted or self._cut:
             return TurnOutcome(status="interrupted", text=self._text, error="interrupted", usage=usage)
-        if not result.get("is_error"):
+        if not result.get("is_error") or result.get("subtype") == NO_FORM:  # its reader finds the form broken
             return TurnOutcome(status="finished", text=self._text, usage=usage)
         error = " ".join((errors or str(result.get("result") or result.get("subtype"))).split())
         return refused(
@@ -167,6 +173,12 @@ class Conversation:
             self.window = None  # the turn finds out
         return self.turn
 
+    def resumed(self, cost_usd: float) -> Conversation:
+        """The same in the session's next program."""
+        found = Conversation(cost_usd)
+        found.window = self.window
+        return found
+
     @property
     def busy(self) -> bool:
         """Whether the model is at work, or (in versions without a state) may be."""
@@ -179,6 +191,11 @@ class Conversation:
         """The model has sent its last message, unless a background task starts it again."""
         turn = self.turn
         return turn is not None and turn.result is not None and not turn.steered and not self.busy
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something is at work between the turns."""
+        return self.busy or bool(self.tasks or self._left or self.follow_up_owed)
 
     @property
     def over(self) -> bool:
@@ -276,6 +293,10 @@ def _note(turn: OpenTurn, event: RawEvent) -> None:
         case {"type": "assistant", "message": dict(message)}:
             turn.spends(message)
     match event:
+        case {"type": "user", "isSynthetic": True, "message": {"content": content}} if text_of(content).startswith(
+            TOLD
+        ):
+            turn.told()
         case {"type": "assistant"} if event.get("parent_tool_use_id") is None:
             turn.said(event)
         case {"type": "command_lifecycle", "state": "cancelled" | "discarded" | "refused", "command_uuid": str(one)}:

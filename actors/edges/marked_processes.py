@@ -38,6 +38,16 @@ def marked(mark: str, variable: str = MARK_VARIABLE) -> set[int]:
     return found - {os.getpid()}
 
 
+def marked_since(mark: str, moment_s: float) -> set[int]:
+    """Those that were started after this moment, in Unix time."""
+    found = set()
+    for pid in marked(mark):
+        with suppress(psutil.Error, OSError):
+            if psutil.Process(pid).create_time() > moment_s:
+                found.add(pid)
+    return found
+
+
 def sweep(family: Iterable[Identity], mark: str, timeout_s: float, variable: str = MARK_VARIABLE) -> None:
     """Kills the family and all marked processes; returns when all are gone, or soon after `timeout_s`."""
     deadline = time.monotonic() + timeout_s

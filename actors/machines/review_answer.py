@@ -2,7 +2,7 @@
 
 A reviewer answers in one of three forms, and the first that fits counts:
 
-- typed: one JSON object of `SCHEMA`. Codex is bound to it; any agent may write it.
+- typed: one JSON object of `SCHEMA`. Codex and Claude are bound to it; any agent may write it.
 - lines: FINDING, FIXED, STAYS and ACCEPTED, each on a line of its own, anywhere above the verdict.
 - free text: the whole text is one finding, without a place.
 

@@ -58,6 +58,9 @@ step = [{run = "(setsid bash -c 'echo $$ > daemon; sleep 300 & wait' &); echo $$
 when = "^pour ten megabytes"
 step = [{run = "head -c 10000000 /dev/zero | tr '\\\\0' x"}, {say = "said"}]
 [[turn]]
+when = "^give your verdict"
+step = [{say = '{"verdict": "pass", "summary": "Fine.", "findings": [], "earlier": []}'}]
+[[turn]]
 when = "^babble"
 step = [{run = "printf 'Welcome \\\\033]0;owned\\\\007 \\\\377'"}, {say = "printed"}]
 """
@@ -137,6 +140,10 @@ class Rig:
     async def record(self, it: Opened) -> list[str]:
         """The ids of our prompts in the agent's own record of the session, in order."""
         raise NotImplementedError
+
+    def bound(self) -> list[bool]:
+        """Of each question to the model so far: whether its answer was bound to a form."""
+        return []
 
     def agent_of(self, it: Opened) -> int:
         """The pid of the agent itself."""
@@ -239,6 +246,9 @@ class ModelRig(Rig):
     def begin(self) -> None:
         self._before = Counter(request.prompt for request in self.model.requests)
 
+    def bound(self) -> list[bool]:
+        return [request.schema for request in self.model.requests]
+
     async def works_on(self, prompt: str) -> None:
         count = self._before[prompt] + 1
         await asyncio.to_thread(self.model.wait_for, lambda request: request.prompt == prompt, PATIENCE_S, count)
@@ -337,6 +347,7 @@ class CodexDefaultModel(Codex):
 class CodexTui(Codex):
     name = "codex-tui"
     needs_tmux = True
+    cannot: ClassVar[Mapping[str, str]] = {**Codex.cannot, "form": "the user reads along in it, and reads no JSON"}
 
 
 class Claude(ModelRig):
@@ -386,6 +397,7 @@ class Claude(ModelRig):
 class ClaudeTui(Claude):
     name = "claude-tui"
     needs_tmux = True
+    cannot: ClassVar[Mapping[str, str]] = {**Claude.cannot, "form": "its program takes a form only without the TUI"}
     waits_unseen = False
     killed_is = "was killed"
     garbage_is = ""  # the adapter reads its transcript
@@ -415,7 +427,8 @@ class Acp(Rig):
 
     name = "acp"
     cannot: ClassVar[Mapping[str, str]] = {
-        "steer": "the protocol has no way: only an agent that has announced its own can be steered"
+        "steer": "the protocol has no way: only an agent that has announced its own can be steered",
+        "form": "the protocol has none",
     }
     factory = acp.factory
     preflight = acp.preflight
@@ -487,6 +500,7 @@ class Embedded(Rig):
         "late_record": "its replay is whole by our extension of the protocol",
         "pieces": "its messages come whole, each with an id",
         "log_in": "it asks no model, and needs no login",
+        "form": "the protocol has none",
     }
     factory = embedded.factory
     preflight = embedded.preflight

@@ -18,6 +18,7 @@ import pytest
 
 from actors.edges import processes
 from actors.errors import AgentBreachError, AgentDiedError, AgentUnavailableError, SessionNotFoundError
+from actors.machines.review_answer import SCHEMA, read_answer
 from tests.actors.adapters.acp_rig import Opened, is_alive
 from tests.contract.rigs import LONG, PATIENCE_S, RIGS, ClaudeTui, Rig, new_id
 
@@ -143,6 +144,27 @@ def test_a_message_that_begins_like_an_agents_own_command_is_a_message(rig: Rig,
             assert (await it.agent.find_turn(turn_id, words)).state == "finished"
             assert (await rig.record(it)).count(turn_id) == 1
             assert not (rig.work / "spoken").exists()
+
+    rig.run(play())
+
+
+@every_adapter("form")
+def test_an_answer_has_the_form_of_its_own_turn_and_of_no_other(rig: Rig) -> None:
+    async def play() -> None:
+        async with rig.lend() as it:
+            already = len(rig.bound())
+            for prompt, schema in (("hello", None), ("give your verdict", SCHEMA), ("hello", None)):
+                turn_id = new_id()
+                outcome = await it.agent.turn(turn_id, prompt, schema=schema)
+                assert outcome.status == "finished"
+                assert (read_answer(outcome.text).verdict.kind == "pass") is (schema is not None)
+                assert read_answer(it.events.texts("say")[-1]) == read_answer(outcome.text)
+                found = await it.agent.find_turn(turn_id)
+                assert found.state == "finished"
+                assert found.outcome is not None
+                assert found.outcome.text == outcome.text
+                assert (await rig.record(it)).count(turn_id) == 1
+            assert "form" in rig.cannot or rig.bound()[already:] == [False, True, False]
 
     rig.run(play())
 

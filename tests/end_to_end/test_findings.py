@@ -62,17 +62,17 @@ def play(world: World, first: str, second: str = REFUSES, last: str = "<review>P
 @pytest.mark.real_agents
 @pytest.mark.parametrize(("worker", "reviewer"), [("codex", "claude"), ("claude", "codex")])
 def test_a_typed_finding_is_refused_goes_back_and_is_settled(world: World, worker: str, reviewer: str):
-    """Codex is bound to the form in its reviews, and in no other turn; Claude writes it by itself."""
+    """Both are bound to the form in their reviews, and in no other turn. The worker's last line counts without it."""
     play(world, f"say = '''{json.dumps(CHANGES)}'''", last=json.dumps(SETTLES))
     with world.play_real(world.base / "findings.toml", worker=worker) as server:
         loop = world.run("--agent", worker, "-p", "TASK.md")
         assert loop.process.returncode == 0, loop.output
         prompts = {(request.role, request.prompt.partition("\n")[0]): request for request in server.requests}
     bound = {header for (_, header), request in prompts.items() if request.schema}
-    assert bound == {"Review round 1", "Review round 2"}
-    assert {role for (role, _), request in prompts.items() if request.schema} == {
-        "worker" if worker == "codex" else "reviewer"
-    }
+    asked_for = {header for header in bound if header.startswith("[structured-output-enforce]")}
+    assert bool(asked_for) is (worker == "claude")  # by its own program
+    assert bound - asked_for == {"Review round 1", "Review round 2"}
+    assert {role for (role, _), request in prompts.items() if request.schema} == {"worker", "reviewer"}
     assert "- [blocking] app.py:12: it divides by zero (shown by: pytest -k zero)" in loop.output
     assert '"verdict"' not in loop.output
     assert f"{worker} refuses f1: the caller checks it" in loop.output

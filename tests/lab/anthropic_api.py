@@ -10,7 +10,22 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall, Used
+from msgspec import structs
+
+from actors.embedded.scenario import (
+    Answer,
+    BridgeCall,
+    Call,
+    Entry,
+    Fault,
+    Prompt,
+    Result,
+    Run,
+    Say,
+    Step,
+    ToolCall,
+    Used,
+)
 
 BRIDGE_TOOL_PREFIX = "mcp__loop-bridge__"  # how Claude Code names the tools of the MCP server "loop-bridge"
 USAGE = {"input_tokens": 10, "output_tokens": 5}
@@ -29,6 +44,9 @@ _TYPED = re.compile(
 _INTERRUPTED_PROMPT = "[Request interrupted by user"
 # Results that Claude Code invents: after an interrupt, and for a call that was running when it was killed.
 _NO_RESULT = ("The user doesn't want to proceed with this tool use", "[Tool call interrupted", "[Request interrupted")
+# An answer bound to a schema is a call of this tool, which ends the turn.
+_TYPED_ANSWER = "StructuredOutput"
+_ANSWER_TAKEN = "Structured output provided successfully"
 _NO_ANSWER = "No response requested."  # follows the invented result of a killed call
 
 
@@ -60,7 +78,9 @@ def _entries(message: Mapping[str, Any]) -> Iterator[Entry]:
 def _user_entries(block: Mapping[str, Any]) -> Iterator[Entry]:
     if block["type"] == "tool_result":
         text = _result_text(block.get("content", ""))
-        if not text.startswith(_NO_RESULT):
+        if text == _ANSWER_TAKEN:
+            yield Answer(text)
+        elif not text.startswith(_NO_RESULT):
             yield Result(_REMINDER.sub("", text).strip())
         for reminder in _REMINDER.findall(text):
             yield from _steered(reminder)
@@ -86,6 +106,19 @@ def _result_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part.get("text", "") for part in content)
+
+
+def is_bound(request: Mapping[str, Any]) -> bool:
+    """Whether its answer is to have the form of a schema."""
+    return _TYPED_ANSWER in tool_names(request)
+
+
+def in_form(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps with an answer that is a JSON object as a bound model gives it; any other answer breaks the form."""
+    match steps[-1].action:
+        case Say(text) if text.lstrip().startswith("{"):
+            return (*steps[:-1], structs.replace(steps[-1], action=ToolCall(_TYPED_ANSWER, json.loads(text))))
+    return steps
 
 
 _WARNING_PERCENT = 90

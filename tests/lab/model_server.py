@@ -217,7 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_anthropic(self, role: Role | None, request: dict[str, Any]) -> None:
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
-        steps = self._steps(role, "anthropic", entries, offered=anthropic_api.tool_names(request))
+        bound = anthropic_api.is_bound(request)
+        steps = self._steps(role, "anthropic", entries, offered=anthropic_api.tool_names(request), schema=bound)
+        steps = anthropic_api.in_form(steps) if bound else steps
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):

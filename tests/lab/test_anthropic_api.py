@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, ToolCall
-from tests.lab.anthropic_api import AnthropicReply, conversation, fault_response
+from actors.embedded.scenario import Answer, BridgeCall, Call, Entry, Fault, Prompt, Result, Run, Say, Step, ToolCall
+from tests.lab.anthropic_api import AnthropicReply, conversation, fault_response, in_form, is_bound
 
 
 def text(value: str) -> dict[str, Any]:
@@ -149,3 +149,17 @@ def test_an_error_is_worded_as_anthropic_words_it(status: int, kind: str) -> Non
     _, headers, body = fault_response(Fault("k", status=status), now_s=1000)
     assert headers == {}
     assert json.loads(body)["error"]["type"] == kind
+
+
+def test_a_bound_answer_is_a_call_that_ends_its_turn():
+    said = (Step(Say("I looked at it.")), Step(Say('{"verdict": "pass"}')))
+    assert in_form(said) == (said[0], Step(ToolCall("StructuredOutput", {"verdict": "pass"})))
+    assert in_form(said[:1]) == said[:1]
+    assert is_bound({"tools": [{"name": "Bash"}, {"name": "StructuredOutput"}]})
+    assert not is_bound({"tools": [{"name": "Bash"}]})
+    call = {"type": "tool_use", "id": "x", "name": "StructuredOutput", "input": {"verdict": "pass"}}
+    taken = {"type": "tool_result", "tool_use_id": "x", "content": "Structured output provided successfully"}
+    refused = {"type": "tool_result", "tool_use_id": "x", "content": "Output does not match required schema"}
+    for result, entry in ((taken, Answer(taken["content"])), (refused, Result(refused["content"]))):
+        messages = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+        assert conversation({"messages": messages}) == [entry]

@@ -156,6 +156,10 @@ class PlainAgent:
     async def hello(self, session_id: str) -> None:
         await self.say(session_id, "hello")
 
+    async def give(self, session_id: str) -> None:
+        """A verdict."""
+        await self.say(session_id, '{"verdict": "pass", "summary": "Fine.", "findings": [], "earlier": []}')
+
     async def wait(self, session_id: str) -> None:
         """For a word in a pipe of its working directory."""
         await self.client.session_update(session_id, start_tool_call("t1", "cat word", status="in_progress"))

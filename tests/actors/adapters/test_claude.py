@@ -27,7 +27,7 @@ from actors.adapters.base import SIGN_OF_LIFE, Agent, AgentFactory, AgentSetting
 from actors.adapters.claude_program import arguments, child_environment, refuse_root
 from actors.embedded.scenario_file import parse_scenario
 from actors.errors import AgentDiedError, AgentUnavailableError, SessionNotFoundError
-from actors.machines.review_answer import SCHEMA
+from actors.machines.review_answer import SCHEMA, read_answer
 from tests.actors.adapters.acp_rig import Opened, is_alive, opened, put_wrapper, rows, run
 from tests.actors.adapters.stand_in_bridge import mcp_server
 from tests.lab.model_server import ModelServer
@@ -47,6 +47,31 @@ step = [{fault = {hang = true}}, {say = "went on"}]
 [[turn]]
 when = "^wait for a word"
 step = [{run = "cat word"}, {say = "heard"}]
+[[turn]]
+when = "^give your verdict"
+step = [{say = '{"verdict": "pass", "summary": "Fine.", "findings": [], "earlier": []}'}]
+[[turn]]
+when = "^give a last line"
+step = [{say = """
+Fine.
+<review>PASS</review>"""}]
+[[turn]]
+when = "^break the form"
+[[turn.step]]
+run = "true"
+[[turn.step]]
+tool = {name = "StructuredOutput", input = {verdict = "maybe"}}
+[[turn.step]]
+tool = {name = "StructuredOutput", input = {verdict = "maybe"}}
+[[turn.step]]
+tool = {name = "StructuredOutput", input = {verdict = "maybe"}}
+[[turn.step]]
+tool = {name = "StructuredOutput", input = {verdict = "maybe"}}
+[[turn.step]]
+tool = {name = "StructuredOutput", input = {verdict = "maybe"}}
+[[turn]]
+when = "^leave a server"
+step = [{run = "setsid sleep 300 > /dev/null 2>&1 & echo $! > server"}, {say = "left"}]
 [[turn]]
 when = "^tell the variables"
 step = [{run = 'echo "[$PYTEST_CURRENT_TEST] [$FROM_USER_SETTINGS]"'}, {say = "told"}]
@@ -140,19 +165,121 @@ def transcript(bench: Bench, it: Opened) -> list[dict[str, Any]]:
 # --- typed answers ------------------------------------------------------------------------------------------
 
 
-def test_the_program_takes_a_schema_for_all_its_turns_so_it_is_given_none(bench: Bench) -> None:
-    """A reviewer's session has turns of other kinds. With a schema each of them would be asked for a second time."""
-    program = str(claude.locate(bench.settings.environment))
-    command = [program, "-p", "hello", "--json-schema", json.dumps(SCHEMA)]
-    environment = child_environment(bench.settings, new_id())
-    subprocess.run(command, cwd=bench.work, env=environment, capture_output=True, check=False, timeout=60)
-    assert bench.prompts()[0] == "hello"
-    assert bench.prompts()[1].startswith("[structured-output-enforce] You MUST call the StructuredOutput tool")
+def test_a_turn_that_is_bound_to_a_form_can_do_all_that_others_can(bench: Bench) -> None:
+    async def play() -> None:
+        with mcp_server() as (url, calls):
+            async with bench.open(bridge=BridgeAccess(url=url, token="secret-token")) as it:
+                await it.agent.turn(new_id(), "write to codex", schema=SCHEMA)
+                assert [params for method, _, params in calls if method == "tools/call"]
+                turn = asyncio.create_task(it.agent.turn(new_id(), "wait for a word", schema=SCHEMA))
+                await it.events.wait(lambda event: event.text == "Bash: cat word")
+                steered = new_id()
+                assert await it.agent.steer(steered, "by the way")
+                await asyncio.to_thread(bench.say_the_word)
+                assert (await turn).text == "noted\nheard"
+                await until_seen(it, steered)
+                turn = asyncio.create_task(it.agent.turn(new_id(), "hang", schema=SCHEMA))
+                await until_asked(bench, "hang")
+                await it.agent.interrupt()
+                assert (await turn).status == "interrupted"
+                assert all(request.schema for request in bench.model.requests)
+                processes = [event.pid for event in it.events.all if event.kind == "process"]
+                assert len(processes) == 2  # it was opened, and started again for the first of these turns
+
+    run(play())
+
+
+def test_an_answer_that_breaks_its_form_is_what_was_said_and_its_session_takes_other_turns(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn_id = new_id()
+            outcome = await it.agent.turn(turn_id, "give a last line", schema=SCHEMA)
+            assert (outcome.status, outcome.text) == ("finished", "Fine.\n<review>PASS</review>")
+            found = await it.agent.find_turn(turn_id)
+            assert (found.state, found.outcome.text) == ("finished", outcome.text)
+            told = "[structured-output-enforce] You MUST call the StructuredOutput tool"
+            assert bench.prompts()[1].startswith(told)
+            outcome = await it.agent.turn(new_id(), "break the form", schema=SCHEMA)
+            assert (outcome.status, outcome.text) == ("finished", "")
+            asked = len(bench.prompts())
+            assert (await it.agent.turn(new_id(), "hello")).text == "hello"
+            assert bench.prompts()[asked:] == ["hello"]
+
+    run(play())
+
+
+def test_a_bound_turn_that_a_kill_cut_off_is_open_and_no_prompt_comes_twice(bench: Bench) -> None:
+    ids = {"hello": new_id(), "hang": new_id(), "give your verdict": new_id()}
 
     async def play() -> None:
         async with bench.open() as it:
+            await it.agent.turn(ids["hello"], "hello")
+            turn = asyncio.create_task(it.agent.turn(ids["hang"], "hang", schema=SCHEMA))
+            await until_seen(it, ids["hang"])
+            os.kill([event.pid for event in it.events.all if event.kind == "process"][-1], signal.SIGKILL)
+            with pytest.raises(AgentDiedError):
+                await turn
+        async with bench.open(it.session_id) as it:
+            assert (await it.agent.find_turn(ids["hang"])).state == "unfinished"
+            outcome = await it.agent.turn(ids["give your verdict"], "give your verdict", schema=SCHEMA)
+            assert read_answer(outcome.text).verdict.kind == "pass"
+            assert (await it.agent.find_turn(ids["give your verdict"])).outcome.text == outcome.text
+            sent = [e["uuid"] for e in transcript(bench, it) if e.get("uuid") in ids.values()]
+            assert sent == list(ids.values())
+
+    run(play())
+
+
+def test_what_comes_while_the_program_starts_again_is_not_lost_and_nothing_is_sent(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hello", schema=SCHEMA))
+            await it.events.wait(lambda event: event.kind == "process" and event.pid != it.events.pid)
+            assert not await it.agent.steer(new_id(), "by the way")
+            await it.agent.interrupt()
+            assert (await turn).status == "interrupted"
+            turn = asyncio.create_task(it.agent.turn(new_id(), "hello"))
+            started = len(it.events.all)
+            await it.events.wait(lambda event: event in it.events.all[started:] and event.kind == "process")
+            await it.agent.close()
+            with pytest.raises(AgentDiedError):
+                await turn
+            assert bench.model.requests == []
+
+    run(play())
+
+
+def test_a_program_that_takes_no_schema_answers_in_its_last_line(bench: Bench, tmp_path: Path) -> None:
+    path = put_wrapper(tmp_path / "bin", "claude", claude.locate(bench.settings.environment))
+    wrapper = tmp_path / "bin" / "claude"
+    knows_none = 'case "$*" in *--json-schema*) echo "error: unknown option \'--json-schema\'" >&2; exit 1;; esac'
+    wrapper.write_text(wrapper.read_text().replace("#!/bin/sh", f"#!/bin/sh\n{knows_none}"))
+    bench.settings = bench.with_variables(PATH=f"{path}:{bench.settings.environment['PATH']}")
+
+    async def play() -> None:
+        async with bench.open() as it:
+            for _ in range(2):
+                assert (await it.agent.turn(new_id(), "hello", schema=SCHEMA)).text == "hello"
+            [note] = it.events.texts("note")
+            assert note.startswith("claude takes no form of answer, so the last line of its answer counts: ")
+            assert "--json-schema" in note
+            assert bench.prompts() == ["hello", "hello"]
+
+    run(play())
+
+
+def test_a_program_whose_command_still_runs_is_not_started_again(bench: Bench) -> None:
+    async def play() -> None:
+        async with bench.open() as it:
+            await it.agent.turn(new_id(), "leave a server")
+            server = psutil.Process(int((bench.work / "server").read_text()))
             assert (await it.agent.turn(new_id(), "hello", schema=SCHEMA)).text == "hello"
-            assert len(bench.prompts()) == 3
+            assert is_alive(server)
+            assert not any(request.schema for request in bench.model.requests)
+            server.kill()
+            server.wait()
+            await it.agent.turn(new_id(), "hello", schema=SCHEMA)
+            assert bench.model.requests[-1].schema
 
     run(play())
 

@@ -82,6 +82,19 @@ def test_the_blocks_of_one_message_are_lines_of_its_text() -> None:
     assert text([prompt("t"), says("checked."), says("DONE")]) == "checked.\nDONE"
 
 
+def test_an_answer_in_the_form_of_a_schema_finishes_its_turn() -> None:
+    typed = {"type": "attachment", "attachment": {"type": "structured_output", "data": {"verdict": "pass"}}}
+    assert find([prompt("t"), calls()], "t").state == "unfinished"
+    assert text([prompt("t"), calls(), typed]) == '{"verdict": "pass"}'
+    assert text([prompt("t"), says("I looked", None), calls(), typed, returns(), prompt("u")]) == '{"verdict": "pass"}'
+    assert text([prompt("t"), calls(), typed, returns(), says("and more", message="n")]) == "and more"
+
+
+def test_what_is_said_when_the_form_is_asked_for_is_not_the_answer() -> None:
+    told = prompt("n", "[structured-output-enforce] You MUST call the StructuredOutput tool", isMeta=True)
+    assert text([prompt("t"), says("done"), told, says("I said it", message="n")]) == "done"
+
+
 def test_a_subagents_words_do_not_finish_a_turn() -> None:
     assert find([prompt("t"), calls(), says("its report", isSidechain=True)], "t").state == "unfinished"
 

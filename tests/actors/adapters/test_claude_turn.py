@@ -95,6 +95,36 @@ def test_words_of_a_subagent_are_not_the_answer() -> None:
     assert outcome(conversation) == ("finished", "mine")
 
 
+TOLD = {
+    "type": "user",
+    "isSynthetic": True,
+    "message": {
+        "content": [{"type": "text", "text": "[structured-output-enforce] You MUST call the StructuredOutput tool"}]
+    },
+}
+
+
+def test_an_answer_in_the_form_of_a_schema_counts_more_than_what_was_said() -> None:
+    conversation = begun(echo("t"), says("I looked at it."), result("t", structured_output={"verdict": "pass"}))
+    assert outcome(conversation) == ("finished", '{"verdict": "pass"}')
+
+
+def test_what_is_said_when_the_form_is_asked_for_is_not_the_answer() -> None:
+    assert outcome(begun(echo("t"), says("done"), TOLD, says("I said it", "n"), result("t"))) == ("finished", "done")
+    typed = result("t", structured_output={"verdict": "pass"})
+    assert outcome(begun(echo("t"), says("done"), TOLD, says("there", "n"), typed)) == (
+        "finished",
+        '{"verdict": "pass"}',
+    )
+    assert outcome(begun(echo("t"), TOLD, says("done"), result("t"))) == ("finished", "done")
+
+
+def test_an_answer_that_breaks_its_form_to_the_end_is_finished_with_what_was_said() -> None:
+    failed = result("t", subtype="error_max_structured_output_retries", is_error=True, errors=["no valid output"])
+    assert outcome(begun(echo("t"), says("I looked at it."), failed)) == ("finished", "I looked at it.")
+    assert outcome(begun(echo("t"), failed)) == ("finished", "")
+
+
 def test_the_result_of_somebody_elses_turn_is_not_ours() -> None:
     conversation = begun(state("running"), says("a report"), result(), state("idle"))
     assert not conversation.over
