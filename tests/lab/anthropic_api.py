@@ -46,6 +46,7 @@ _INTERRUPTED_PROMPT = "[Request interrupted by user"
 _NO_RESULT = ("The user doesn't want to proceed with this tool use", "[Tool call interrupted", "[Request interrupted")
 # An answer bound to a schema is a call of this tool, which ends the turn.
 _TYPED_ANSWER = "StructuredOutput"
+_ASKS_FOR_FORM = "[structured-output-enforce]"
 _ANSWER_TAKEN = "Structured output provided successfully"
 _NO_ANSWER = "No response requested."  # follows the invented result of a killed call
 
@@ -90,7 +91,7 @@ def _user_entries(block: Mapping[str, Any]) -> Iterator[Entry]:
         text = _REMINDER.sub("", block["text"]).strip()
         steered = _STEERED.match(text)  # the TUI puts it beside the tool's result
         text = steered[1] if steered else text
-        if text and not text.startswith(_INTERRUPTED_PROMPT):
+        if text and not text.startswith((_INTERRUPTED_PROMPT, _ASKS_FOR_FORM)):
             yield Prompt(_untyped(text))
 
 
@@ -111,6 +112,13 @@ def _result_text(content: Any) -> str:
 def is_bound(request: Mapping[str, Any]) -> bool:
     """Whether its answer is to have the form of a schema."""
     return _TYPED_ANSWER in tool_names(request)
+
+
+def asks_for_form(request: Mapping[str, Any]) -> bool:
+    """Whether Claude Code itself asks, since the answer had no form."""
+    newest = request["messages"][-1]["content"]
+    texts = [newest] if isinstance(newest, str) else [str(block.get("text")) for block in newest]
+    return any(text.startswith(_ASKS_FOR_FORM) for text in texts)
 
 
 def in_form(steps: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -48,6 +48,7 @@ from tests.lab.gemini_api import GeminiReply
 from tests.lab.responses_api import ResponsesReply
 
 TITLE = (Step(Say('{"title": "Scripted"}')),)
+NO_FORM: tuple[Step, ...] = (Step(Say("I have answered.")),)  # a scripted model that has not given the form never does
 _NO_HEADERS: Mapping[str, str] = {}
 HALF_SAID = "This answer breaks off in the middle."  # the answer that a dropped connection cuts off
 
@@ -83,6 +84,7 @@ class ModelServer:
     def __init__(self, scenario: Scenario, port: int = 0, address: str = "127.0.0.1") -> None:
         self.scenario = scenario
         self.offered: dict[Api, tuple[str, ...]] = {}  # the tools of the newest turn
+        self.asked_for_form = 0  # how often Claude Code itself has asked for the form of an answer: no request
         self._seen: list[SeenRequest] = []
         self._spent: Counter[str] = Counter()
         self._news = threading.Condition()
@@ -218,8 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
         entries = anthropic_api.conversation(request)
         reply = AnthropicReply(uuid.uuid4().hex, request.get("model", "scripted"))
         bound = anthropic_api.is_bound(request)
-        steps = self._steps(role, "anthropic", entries, offered=anthropic_api.tool_names(request), schema=bound)
-        steps = anthropic_api.in_form(steps) if bound else steps
+        offered = anthropic_api.tool_names(request)
+        if bound and anthropic_api.asks_for_form(request):
+            steps = NO_FORM
+            self.server.owner.asked_for_form += 1
+        else:
+            steps = self._steps(role, "anthropic", entries, offered=offered, schema=bound)
+            steps = anthropic_api.in_form(steps) if bound else steps
         if self._failed(steps, anthropic_api.fault_response):
             return
         if request.get("stream"):

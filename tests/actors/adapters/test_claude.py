@@ -52,9 +52,7 @@ when = "^give your verdict"
 step = [{say = '{"verdict": "pass", "summary": "Fine.", "findings": [], "earlier": []}'}]
 [[turn]]
 when = "^give a last line"
-step = [{say = """
-Fine.
-<review>PASS</review>"""}]
+step = [{say = "Fine.\\n<review>PASS</review>"}]
 [[turn]]
 when = "^break the form"
 [[turn.step]]
@@ -197,13 +195,11 @@ def test_an_answer_that_breaks_its_form_is_what_was_said_and_its_session_takes_o
             assert (outcome.status, outcome.text) == ("finished", "Fine.\n<review>PASS</review>")
             found = await it.agent.find_turn(turn_id)
             assert (found.state, found.outcome.text) == ("finished", outcome.text)
-            told = "[structured-output-enforce] You MUST call the StructuredOutput tool"
-            assert bench.prompts()[1].startswith(told)
+            assert it.events.texts("say") == [outcome.text, "I have answered."]  # asked by its own program
             outcome = await it.agent.turn(new_id(), "break the form", schema=SCHEMA)
             assert (outcome.status, outcome.text) == ("finished", "")
-            asked = len(bench.prompts())
             assert (await it.agent.turn(new_id(), "hello")).text == "hello"
-            assert bench.prompts()[asked:] == ["hello"]
+            assert it.events.texts("say")[2:] == ["hello"]
 
     run(play())
 
