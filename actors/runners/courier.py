@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ from actors.messages import (
 from actors.runners.session_courier import HomeSessions, SessionAnswer
 
 PART_BYTES = 8 * 1024 * 1024
+RETRY_S = (1.0, 5.0, 15.0)  # home's git is free again, or its disk has room
 ASK_AGAIN_S = 30.0  # the run may have been restarted meanwhile
 PATIENCE_S = 900.0
 PREPARE_S = 1_800.0
@@ -178,7 +180,9 @@ class AwayCourier:
         *,
         prepare: str = "",
         environment: Mapping[str, str] | None = None,
+        retry_s: Sequence[float] = RETRY_S,
     ) -> None:
+        self._retry_s = retry_s
         self._command = prepare
         self._environment = environment or {}
         self._prepared = directory / f"prepared-{cwd.name}"
@@ -275,6 +279,19 @@ class AwayCourier:
         if now.same(known):
             return
         data = b"" if now.commit == known.commit else travel.pack(self._cwd, "here", (known.commit, known.head))
+        for pause_s in (*self._retry_s, None):
+            answer = self._taken_in(now, data, known)
+            if not answer.failed:
+                break
+            if pause_s is None:
+                raise OperationalError(f"home cannot take this tree in: {answer.reason}")
+            time.sleep(pause_s)
+        if answer.reason:
+            logger.warning("home does not follow this tree: {}", answer.reason)
+        self._synced.write(now)
+
+    def _taken_in(self, now: Snapshot, data: bytes, known: Snapshot) -> TreeTakenIn:
+        """Home's answer to this tree."""
         request_id = str(uuid.uuid4())
 
         def tell() -> None:
@@ -282,12 +299,10 @@ class AwayCourier:
                 self._tell(parcel)
 
         tell()
-        answer = self._next(request_id, tell)
-        if isinstance(answer, TreeTakenIn) and answer.failed:
-            raise OperationalError(f"home cannot take this tree in: {answer.reason}")
-        if isinstance(answer, TreeTakenIn) and answer.reason:
-            logger.warning("home does not follow this tree: {}", answer.reason)
-        self._synced.write(now)
+        while True:
+            answer = self._next(request_id, tell)
+            if isinstance(answer, TreeTakenIn):
+                return answer
 
     def ask(self, question: Sequence[FetchSession | SessionParcel], take: Callable[[SessionAnswer], T | None]) -> T:
         """Sends these messages of one request, and gives its answers to `take` until that returns something.

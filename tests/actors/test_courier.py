@@ -33,6 +33,7 @@ class Pair:
         self.own: list[Path] = []  # files of the session that home's own agent has
         self.bytes_of_sessions = 0  # that came home
         self.on_fetch: Callable[[], None] = lambda: None
+        self.on_refusal: Callable[[], None] = lambda: None  # of a tree that home cannot take in
         self._of_home = HomeCourier(
             self.home,
             base / "store",
@@ -44,7 +45,10 @@ class Pair:
             ),
         )
         self.courier = AwayCourier(
-            *(self.away, base / "run", self._to_home), prepare=prepare, environment=dict(os.environ)
+            *(self.away, base / "run", self._to_home),
+            prepare=prepare,
+            environment=dict(os.environ),
+            retry_s=(0.001, 0.001),
         )
 
     def sessions(self, home: Path) -> AwaySessions:
@@ -62,6 +66,8 @@ class Pair:
 
     def _to_host(self, _role: str, message: Message) -> None:
         assert isinstance(message, TreeParcel | TreeTakenIn | SessionParcel | SessionTakenIn)
+        if isinstance(message, TreeTakenIn) and message.failed:
+            self.on_refusal()
         self.courier.take(message)
 
     def _to_home(self, message: Message) -> None:
@@ -145,6 +151,16 @@ def test_work_on_both_sides_is_kept_and_not_merged(pair: Pair):
     (line,) = pair.said
     ref = line.rsplit(" ", 1)[1]
     assert pair.git("show", f"{ref}:a.txt") == "of the agent\n"
+
+
+def test_a_tree_that_home_cannot_take_in_for_a_moment_is_sent_again(pair: Pair):
+    pair.courier.enter()
+    (pair.away / "b.txt").write_text("of the agent\n")
+    lock = pair.home / ".git" / "index.lock"
+    lock.touch()
+    pair.on_refusal = lambda: lock.unlink(missing_ok=True)
+    pair.courier.leave()
+    assert (pair.home / "b.txt").read_text() == "of the agent\n"
 
 
 def test_what_home_cannot_take_in_comes_home_with_the_next_journey(pair: Pair):
