@@ -57,7 +57,7 @@ def test_an_actor_that_stays_after_all_resumes_the_turn_that_it_has_cut(rig: Rig
 
 def test_a_turn_that_its_owner_breaks_off_while_it_is_cut_is_over(rig: Rig) -> None:
     rig.program.holds, rig.program.is_deaf = {"do a"}, True
-    session, listener = rig.start(interrupt_s=0.1)
+    session, listener = rig.start(interrupt_s=1)  # time for the next lines
     session.start_turn(request("a"))
     listener.wait_for("say", "holding do a")
     session.leave(lambda: None, now=True)

@@ -108,7 +108,7 @@ def test_a_turn_that_takes_too_long_is_interrupted_and_fails(rig: Rig) -> None:
 def test_a_turn_that_its_owner_breaks_off_is_not_tried_again(rig: Rig) -> None:
     rig.program.holds = {"do a"}
     rig.program.is_deaf = True
-    session, listener = rig.start(patience=SHORT, interrupt_s=0.1)
+    session, listener = rig.start(patience=SHORT, interrupt_s=1)  # time for the next lines
     session.start_turn(request("a"))
     listener.wait_for_note("the work turn is interrupted")
     session.interrupt("a", "the run was stopped")
