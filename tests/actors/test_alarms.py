@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from actors.alarms import Alarms
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 20.0
 NAME = "alarms of a test"
 
 

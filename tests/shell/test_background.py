@@ -6,8 +6,8 @@ import pytest
 
 from actors.errors import OperationalError
 from shell.background import Background
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 20.0
 BUSY = ("sh", "-c", 'trap "exit 3" TERM; echo begun; while :; do sleep 0.05; done')
 
 

@@ -13,8 +13,8 @@ import pytest
 from supervisor.hosts.fence import Fence
 from supervisor.hosts.kept_leases import KeptLeases
 from supervisor.spawning import Event, Exited, SpawnRequest
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 REQUEST = SpawnRequest(child="r/1/worker", incarnation=1, entry="x:y", arguments=b"")
 
 
