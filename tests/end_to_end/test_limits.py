@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -160,12 +161,18 @@ def test_a_session_at_its_limit_continues_in_the_next_account(world: World, work
 
 
 def waits_until_ms(world: World) -> int:
-    """When the wait ends, as the run says it."""
+    """When the wait ends, as the run says it. It tells its consoles a moment after it has shown that it waits; each
+    question is a round through it.
+    """
     client = ControlClient(control_endpoint(world.run_directory()), alive=lambda: True)
+    deadline = time.monotonic() + PATIENCE_S
     try:
-        report = client.ask(GetReport(), timeout_s=PATIENCE_S)
+        while True:
+            report = client.ask(GetReport(), timeout_s=PATIENCE_S)
+            assert isinstance(report, Report)
+            if report.status is not None and report.status.waits_until_ms:
+                return report.status.waits_until_ms
+            if time.monotonic() > deadline:
+                raise TimeoutError(report)
     finally:
         client.close()
-    assert isinstance(report, Report)
-    assert report.status is not None
-    return report.status.waits_until_ms
