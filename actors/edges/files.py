@@ -107,10 +107,11 @@ def tail(path: Path, most_bytes: int) -> tuple[bytes, bool]:
         return file.read(most_bytes), start > 0
 
 
-def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
+def replace(path: Path, content: bytes, *, lone: bool = False, durable: bool = True) -> None:
     """Replaces the file atomically by one that is private to the user; durable when it returns. Raises OSError.
 
-    `lone`: there is one writer at a time, so the leftovers of a killed one are overwritten.
+    `lone`: there is one writer at a time, so the leftovers of a killed one are overwritten. Not `durable`: it outlives
+    the process, and the machine some time later.
     """
     temporary = path.with_name(f".{path.stem}.tmp" if lone else f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -120,12 +121,14 @@ def replace(path: Path, content: bytes, *, lone: bool = False) -> None:
             os.fchmod(descriptor, 0o600)
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         temporary.replace(path)
     except BaseException:  # a full disk, say: what was written would take room for ever
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:

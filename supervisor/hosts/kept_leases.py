@@ -118,7 +118,9 @@ class KeptLeases:
                 self._write()
 
     def starts(self, child: str, host: str, machine: str, lasts_s: float) -> None:
-        """The actor is about to be asked for there. Durable when it returns."""
+        """The actor is about to be asked for there. It does not wait for the disk: what is written outlives us, and
+        the machine once the lease is prolonged.
+        """
         now_s = self._clock()
         with self._guard:
             known = self._own.get((host, machine))
@@ -126,7 +128,7 @@ class KeptLeases:
             self._own[host, machine] = KeptLease(
                 host=host, machine=machine, actors=actors, granted_at_s=now_s, lasts_s=lasts_s, node=self._node
             )
-            self._write()
+            self._write(durable=False)
 
     def granted(self, host: str, machine: str) -> None:
         """The lease there is about to be prolonged. Durable when it returns."""
@@ -149,16 +151,16 @@ class KeptLeases:
                 else:
                     del self._own[key]
             if self._own != before:
-                self._write()
+                self._write(durable=False)
 
-    def _write(self) -> None:
+    def _write(self, *, durable: bool = True) -> None:
         if self._path is None:
             return
         now_s = self._clock()
         kept = [*(lease for lease in self._earlier if lease.left_s(now_s) > 0), *self._own.values()]
         try:
             if kept:
-                files.replace(self._path, msgspec.json.encode(kept), lone=True)
+                files.replace(self._path, msgspec.json.encode(kept), lone=True, durable=durable)
             else:
                 self._path.unlink(missing_ok=True)
         except OSError as error:
