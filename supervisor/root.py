@@ -114,6 +114,8 @@ class _Root:
         name = signal.Signals(number).name
         if self._signals == 1:
             self._run.announce("note", f"{name}: interrupting the agents, then stopping; repeat it to stop immediately")
+        elif self._signals == 2:
+            self._run.announce("note", f"{name}: stopping immediately")
         self._run.stop(f"stopped by {name}", now=self._signals > 1)
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
