@@ -310,6 +310,7 @@ class ClaudeAgent:
 
     def _started(self, program: Path, pid: int) -> None:
         self._sink(AgentEvent(kind="process", text=str(program), pid=pid))
+        self._form.spawned(pid)
         if self._closed:
             raise AgentDiedError("claude was closed")
 

@@ -24,12 +24,17 @@ class Form:
         self.interrupted = False  # since the last look
         self._schema: Schema | None = None
         self._mark = ""
+        self._spawned_s = 0.0  # on the scale of processes, where the monotonic clock is 0
         self._started_s = 0.0
+
+    def spawned(self, pid: int) -> None:
+        """The program runs, and is not ready yet."""
+        self._spawned_s = marked_processes.begun_s(pid) - time.monotonic()
 
     def started(self, session_id: str, schema: Schema | None, mark: str) -> None:
         """The program is ready."""
         self.session_id = session_id
-        self._schema, self._mark, self._started_s = schema, mark, time.time()
+        self._schema, self._mark, self._started_s = schema, mark, self._spawned_s + time.monotonic()
 
     def differs(self, schema: Schema | None) -> bool:
         """Whether a turn with this schema needs another start."""

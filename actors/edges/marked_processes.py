@@ -39,13 +39,20 @@ def marked(mark: str, variable: str = MARK_VARIABLE) -> set[int]:
 
 
 def marked_since(mark: str, moment_s: float) -> set[int]:
-    """Those that were started after this moment, in Unix time."""
+    """Those that were started after this moment, on the scale of `begun_s`."""
     found = set()
     for pid in marked(mark):
         with suppress(psutil.Error, OSError):
             if psutil.Process(pid).create_time() > moment_s:
                 found.add(pid)
     return found
+
+
+def begun_s(pid: int) -> float:
+    """When the process was started; 0 when it is gone. The system's own scale, up to a second beside Unix time."""
+    with suppress(psutil.Error, OSError):
+        return float(psutil.Process(pid).create_time())
+    return 0.0
 
 
 def sweep(family: Iterable[Identity], mark: str, timeout_s: float, variable: str = MARK_VARIABLE) -> None:
