@@ -19,7 +19,8 @@ import msgspec
 from actors.settings import Role
 
 PROMPT_HEAD_LENGTH = 80  # characters of a prompt that are quoted: one line of a terminal
-_CONTINUED = re.compile(r".* \(continued\)$", re.MULTILINE)  # the first line of a prompt (machines/continuations)
+_MARK = " (continued)"  # behind the first line of a prompt (machines/continuations)
+_CONTINUED = re.compile(rf".*{re.escape(_MARK)}$", re.MULTILINE)
 
 
 # --- the actions of a step ---------------------------------------------------------------------------------------
@@ -162,17 +163,23 @@ class Scenario(msgspec.Struct, frozen=True):
 
         A prompt during a turn, e.g. "continue" after a crash, continues the running rule when no rule fits it, or the
         running one does. A rule that came to its end while the agent answered a message is not played again when its
-        prompt is continued: the agent says its last words once more. Without a running rule, the answer to a prompt
-        that no rule fits is the prompt's head: this shows gaps in a scenario.
+        prompt is continued: the agent says its last words once more. A continued prompt that never came to the agent
+        itself is played as that one. Without a running rule, the answer to a prompt that no rule fits is the prompt's
+        head: this shows gaps in a scenario.
         """
         left: Sequence[Step] = ()
         newest_result = ""
         running: Rule | None = None
         interrupted: Rule | None = None  # a message came while it ran; it may have ended since
+        played: list[Rule | None] = []
         for entry in conversation:
             match entry:
                 case Prompt(text):
                     rule = self.rule_for(role, text)
+                    if running is None and _CONTINUED.match(text):
+                        first = self.rule_for(role, text.replace(_MARK, "", 1))
+                        rule = rule if first in played else first
+                    played.append(rule)
                     if rule is None and running is None:
                         left = (Step(Say(f"No rule of the scenario fits: {prompt_head(text)}")),)
                     elif rule is not None and rule.aside and running is not None:

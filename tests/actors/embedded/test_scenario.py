@@ -122,6 +122,25 @@ def test_a_rule_that_ended_while_a_message_was_answered_is_not_played_again_when
     assert actions(work, *ended, *other, Prompt("Iteration 1 (continued)")) == [Say("On my way."), Run("make")]
 
 
+def test_a_continued_prompt_that_never_came_itself_is_played_as_that_one_and_else_not_again() -> None:
+    mail = parse_scenario(
+        """
+[[turn]]
+when = "^Message [^(\\n]*\\n"
+[[turn.step]]
+run = "answer"
+
+[[turn]]
+when = "^Message"
+[[turn.step]]
+say = "Understood."
+"""
+    )
+    continued = Prompt("Message 7 (continued)\n\nWhat you were asked: hello")
+    assert actions(mail, continued) == [Run("answer")]
+    assert actions(mail, Prompt("Message 7\n\nhello"), Result("sent"), Answer(""), continued) == [Say("Understood.")]
+
+
 def test_a_result_that_no_call_of_the_rule_waits_for_changes_nothing(work: Scenario) -> None:
     assert actions(work, Prompt("Message: hello"), Result("hello"), Result("stray")) == [Say("Read.")]
 
