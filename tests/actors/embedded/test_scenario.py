@@ -134,7 +134,8 @@ run = "answer"
 when = "^Message"
 [[turn.step]]
 say = "Understood."
-"""
+""",
+        "mail.toml",
     )
     continued = Prompt("Message 7 (continued)\n\nWhat you were asked: hello")
     assert actions(mail, continued) == [Run("answer")]
