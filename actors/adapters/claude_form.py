@@ -14,6 +14,9 @@ import time
 from actors.adapters.base import Schema
 from actors.edges import marked_processes
 
+SHORT_S = 1.0
+LOOK_AGAIN_S = 0.1
+
 
 class Form:
     """What the running program was started with. `refused`: it does not start with a schema, e.g. an older version."""
@@ -41,5 +44,13 @@ class Form:
         return schema != self._schema and not (schema is not None and self.refused)
 
     def leaves_something(self) -> bool:
-        """Whether a command of the model still runs, such as a server: a restart would end it."""
-        return bool(marked_processes.marked_since(self._mark, self._started_s))
+        """Whether a command of the model still runs, such as a server: a restart would end it.
+
+        The program starts short commands of its own as well, such as git: what ends within a second is none.
+        """
+        until_s = time.monotonic() + SHORT_S
+        found = marked_processes.marked_since(self._mark, self._started_s)
+        while found and time.monotonic() < until_s:
+            time.sleep(LOOK_AGAIN_S)
+            found &= marked_processes.marked_since(self._mark, self._started_s)
+        return bool(found)

@@ -136,6 +136,20 @@ def test_a_verdict_that_is_garbage_or_mixed_approves_nothing_and_costs_no_iterat
     assert world.gh_calls() == []
 
 
+@pytest.mark.real_agents
+def test_a_claude_that_gives_neither_form_nor_last_line_is_asked_once_more_in_its_session(world: World):
+    play(world, 'say = "Looks good to me."', last="Still good.")
+    with world.play_real(world.base / "findings.toml", worker="codex") as server:
+        loop = world.run("--agent", "codex", "-p", "TASK.md")
+        assert loop.process.returncode == 1, loop.output
+        reviews = [request for request in server.requests if request.role == "reviewer"]
+    assert "no verdict can be read: claude broke the form in two review rounds" in loop.output
+    assert [request.schema for request in reviews] == [True, False, True, False]
+    heads = [request.prompt.partition("\n")[0] for request in reviews]
+    assert [*reviews[-1].earlier, heads[-1]] == heads
+    assert server.asked_for_form == 2  # by Claude itself
+
+
 OSCILLATES = """
 [[turn]]
 when = "^Iteration"
