@@ -39,7 +39,7 @@ class AcpSurface(Surface):
     settle_each = 500
 
     def open(self) -> None:
-        acp_session.AgentProgram = PlayedProgram  # type: ignore[misc]
+        acp_session.AgentProgram = PlayedProgram  # type: ignore[attr-defined, misc, unused-ignore]
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._unhandled)
         settings = AgentSettings(name="played", cwd=self.folder, environment={"PATH": ""}, command=("played",))
@@ -122,8 +122,7 @@ class AcpSurface(Surface):
                 return
             json.dumps(outcome.text + outcome.error).encode()
             _count(outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.resets_at_ms or 0)
-        for task in agent._tasks:
-            task.cancel()
+        await agent._tasks.end()
         if good and not (agent._conversation.over and turn.outcome().text == "all is well"):
             raise Failed(f"a good turn ends as {turn.result}")
 

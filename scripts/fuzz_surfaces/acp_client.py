@@ -34,8 +34,7 @@ METHODS = (
 def is_ours(record: logging.LogRecord) -> bool:
     """Whether the error of the record comes from our own code."""
     error = record.exc_info[1] if record.exc_info else None
-    is_refusal = error is None or isinstance(error, RequestError)
-    return not is_refusal and " at " in described(error, "")[0]
+    return error is not None and not isinstance(error, RequestError) and " at " in described(error, "")[0]
 
 
 class AcpClientSurface(Surface):
@@ -46,7 +45,7 @@ class AcpClientSurface(Surface):
     settle_each = 480
 
     def open(self) -> None:
-        acp_agent.reserve = _refuse
+        acp_agent.reserve = _refuse  # type: ignore[assignment, attr-defined]
         logging.getLogger().addFilter(is_ours)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._unhandled)

@@ -258,7 +258,7 @@ def as_toml(tree: Any) -> str:
         return f"x = {_value(tree)}\n"
     lines = [f"{_key(key)} = {_value(each)}" for key, each in tree.items() if key != "agents" or not _tables(each)]
     agents = tree.get("agents")
-    if _tables(agents):
+    if agents is not None and _tables(agents):
         for name, table in agents.items():
             lines += [f"[agents.{_key(name)}]", *(f"{_key(key)} = {_value(each)}" for key, each in table.items())]
     return "\n".join(lines) + "\n"

@@ -41,7 +41,21 @@ NUMBERS = (
     2**63, -(2**63), -(2**63) - 1, 2**64 - 1, 2**64, 10**18, 10**30, 10**300,
     0.0, -0.0, 0.1, 1e-308, 1e308, 5e-324, 2.5, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
-OTHERS = (None, True, False, [], {}, [[]], {"": ""}, [None], {"type": None}, {"type": "?"}, b"", b"\xff", b"\x80\x04.")
+OTHERS: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    {"": ""},
+    [None],
+    {"type": None},
+    {"type": "?"},
+    b"",
+    b"\xff",
+    b"\x80\x04.",
+)
 PLACES = (DEEP_LIST, DEEP_MAP, MANY_DIGITS, NOT_A_NUMBER, TOO_LARGE)
 PIECES = (
     b"\0", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\xc0\x80", b"\xed\xa0\xbd", b"\xf4\x90\x80\x80", b"\x80", b"\n",

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 from loguru import logger
 
 ROOT = Path(__file__).resolve().parents[2]

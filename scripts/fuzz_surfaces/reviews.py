@@ -49,7 +49,7 @@ MORE = (
     "{",
     "}",
 )
-GOOD_TYPED = {
+GOOD_TYPED: dict[str, Any] = {
     "verdict": "changes",
     "summary": "No.",
     "findings": [{"place": "a.py:1", "description": "wrong", "command": "pytest", "severity": "blocking"}],

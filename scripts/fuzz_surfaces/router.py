@@ -17,8 +17,8 @@ import zmq
 
 from actors import starts
 from actors.errors import LoopError
-from actors.messages import KINDS, Load, Loaded, Message
-from actors.wire.envelope import MAX_FRAME_BYTES, WIRE_VERSION
+from actors.messages import KINDS, WIRE_VERSION, Load, Loaded, Message
+from actors.wire.envelope import MAX_FRAME_BYTES
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
@@ -100,7 +100,7 @@ class RouterSurface(Surface):
             "seq": rng.choice((0, 0, 0, 1, 2, 3, rng.randrange(10_000))),
             "after": rng.choice((0, 0, 1)),
         }
-        if header["recipient"].startswith("console") and kind == "Progress":  # its own flood is no fault
+        if str(header["recipient"]).startswith("console") and kind == "Progress":  # its own flood is no fault
             header["seq"] = 0
         tree = list(header.values())
         header_bytes = make.as_msgpack(tree) if rng.random() < 0.55 else make.encoded(rng, tree, make.as_msgpack)

@@ -17,6 +17,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -216,6 +217,10 @@ def _watch(view: RunView | None) -> None:
         Reader().details(view, None)
 
 
+def _mailbox_lines(found: run_files.RunFiles, actor: str) -> object:
+    return tables.mailbox_lines(run_files.mailbox(found, actor, NOW), now_ms=NOW)
+
+
 def _show(directory: Path) -> None:
     found = run_files.look_at(directory)
     if found is None:
@@ -223,7 +228,7 @@ def _show(directory: Path) -> None:
     run_files.resume_hint(found)
     _refusable(lambda: tables.report_lines(run_files.report(found, NOW), now_ms=NOW, state=found.state))
     for actor in ("worker", "bridge"):
-        _refusable(lambda actor=actor: tables.mailbox_lines(run_files.mailbox(found, actor, NOW), now_ms=NOW))
+        _refusable(partial(_mailbox_lines, found, actor))
     request = ShowMail()
     _refusable(lambda: mails.lines(request, mails.from_files(found, request), now_ms=NOW))
 

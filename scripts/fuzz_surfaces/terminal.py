@@ -16,14 +16,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC
 from pathlib import Path
 from random import Random
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import msgspec
 from loguru import logger
 
 from actors import logs
 from actors.errors import OperationalError, UserError
-from actors.messages import MailRecord, Progress, ProgressKind
+from actors.messages import Progress, ProgressKind
 from fuzz_surfaces import inputs as make
 from fuzz_surfaces.oracle import Failed
 from fuzz_surfaces.structs import example
@@ -180,7 +180,7 @@ def _mails(tree: Any) -> Iterable[str]:
     report: MailReport = _as(MailReport, tree)
     yield from mails.lines(ShowMail(), report, now_ms=NOW)
     for each in report.mails:
-        one = MailReport(mails=[cast("MailRecord", each)])
+        one = MailReport(mails=[each])
         yield from mails.lines(ShowMail(mail_id="x"), one, now_ms=NOW)
         yield from mails.lines(ChangeMail(change_id="c", action="hold", mail_id="x"), one, now_ms=NOW)
 
