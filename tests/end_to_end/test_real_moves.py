@@ -17,6 +17,7 @@ from tests.lab.host_worlds import SCENARIO, TASK, configure
 from tests.lab.model_server import ModelServer
 from tests.lab.offline_home import agent_environment, prepare_home
 from tests.lab.ssh_hosts import SshHost, missing, ssh_host
+from tests.lab.turns import held
 from tests.lab.world import CHECK, MARK, World, roles_of
 
 pytestmark = [
@@ -61,6 +62,8 @@ def test_a_turn_that_is_broken_off_continues_on_the_host_in_its_session_which_co
     long_check = LONG_CHECK.replace("ONCE", str(tmp_path / "once"))
     at = SCENARIO.read_text().index("^Iteration 1")
     scenario = SCENARIO.read_text()[:at] + SCENARIO.read_text()[at:].replace("python3 -m unittest 2>&1", long_check, 1)
+    go = tmp_path / "go"
+    scenario = held(scenario, "Iteration 2", "python3 -m unittest", go)
     with real_world(tmp_path, scenario, worker) as (world, host, server):
         loop = world.start("--agent", worker, "--check", CHECK, TASK)
         loop.wait_for("the long check")
@@ -68,6 +71,7 @@ def test_a_turn_that_is_broken_off_continues_on_the_host_in_its_session_which_co
         loop.wait_for("worker moves from home to big")
         loop.wait_for("iteration 2 of 20: waits for")
         place(world, "worker", "home")
+        go.touch()
         loop.wait_for("worker moves from big to home")
         finished(world, host, loop)
         assert placed(world) == {}
