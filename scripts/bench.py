@@ -107,8 +107,10 @@ def bench_run() -> None:
             end_marked(mark)
 
 
-def prompts_of(home: Path) -> list[tuple[str, str]]:
-    """(role, prompt) of each turn of the only run in `home`, in order, from its journal."""
+def prompts_of(home: Path) -> list[tuple[str, str, bool]]:
+    """(role, prompt, whether its answer has a form) of each turn of the only run in `home`, in order, from its
+    journal.
+    """
     import sqlite3
 
     (journal,) = (home / ".loop" / "runs").glob("*/1/journal.sqlite")
@@ -117,7 +119,8 @@ def prompts_of(home: Path) -> list[tuple[str, str]]:
         "SELECT stream, body FROM events WHERE kind = 'TurnIntended' AND stream LIKE 'turns/%' ORDER BY seq"
     ).fetchall()
     db.close()
-    return [(stream.removeprefix("turns/"), json.loads(body)["prompt"]) for stream, body in rows]
+    begun = [(stream.removeprefix("turns/"), json.loads(body)) for stream, body in rows]
+    return [(role, turn["prompt"], turn.get("typed", False)) for role, turn in begun]
 
 
 ACTORS = ("run", "worker", "reviewer", "bridge", "persistence")
